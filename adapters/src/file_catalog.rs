@@ -1,0 +1,158 @@
+//! The local stand-in of Glue: one JSON file a table, in the lake itself.
+
+use bytes::Bytes;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::keys;
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, Store, TableSpec};
+use serde::{Deserialize, Serialize};
+
+/// A catalog of tables kept in a store. Writers are kept apart by the lake's lock.
+#[derive(Debug, Clone)]
+pub struct FileCatalog<S> {
+    store: S,
+}
+
+/// A table as its file holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogTable {
+    /// Database.
+    pub database: String,
+    /// Table.
+    pub table: String,
+    /// What it holds, with its attribution.
+    pub comment: String,
+    /// Prefix of its objects.
+    pub location: String,
+    /// Columns of the files.
+    pub columns: Vec<CatalogColumn>,
+    /// Partition columns; none for a look-up table.
+    pub partition_keys: Vec<CatalogColumn>,
+    /// Partitions registered.
+    pub partitions: Vec<RegisteredPartition>,
+}
+
+/// A column as a table's file holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogColumn {
+    /// Name.
+    pub name: String,
+    /// Type in Glue's words.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the values mean.
+    pub comment: String,
+}
+
+/// A partition as a table's file holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredPartition {
+    /// Axis values.
+    pub partition: PartitionKey,
+    /// Prefix of its object.
+    pub location: String,
+    /// Rows of its object.
+    pub n_rows: u64,
+}
+
+impl<S: Store> FileCatalog<S> {
+    /// The catalog of a lake.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        Self { store }
+    }
+
+    /// Every table, by database and name.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no table.
+    pub async fn tables(&self) -> Result<Vec<CatalogTable>, CatalogError> {
+        let listed =
+            self.store.list(keys::CATALOG_PREFIX).await.map_err(|error| failed("list", keys::CATALOG_PREFIX, error))?;
+        let mut tables = Vec::new();
+        for key in listed {
+            tables.extend(self.read(&key).await?);
+        }
+        Ok(tables)
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<CatalogTable>, CatalogError> {
+        let bytes = self.store.read(key).await.map_err(|error| failed("read", key, error))?;
+        bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| failed("read", key, error))).transpose()
+    }
+
+    async fn write(&self, key: &str, table: &CatalogTable) -> Result<(), CatalogError> {
+        let mut text = serde_json::to_vec_pretty(table).map_err(|error| failed("write", key, error))?;
+        text.push(b'\n');
+        self.store.write(key, Bytes::from(text)).await.map_err(|error| failed("write", key, error))
+    }
+}
+
+impl<S: Store> Catalog for FileCatalog<S> {
+    async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
+        let key = keys::catalog_table(&spec.database, &spec.table);
+        // A file that cannot be read is written anew: the objects say which partitions there are.
+        let before = self.read(&key).await.unwrap_or_default();
+        let columns = |columns: &[(String, String, String)]| {
+            columns
+                .iter()
+                .map(|(name, kind, comment)| CatalogColumn {
+                    name: name.clone(),
+                    kind: kind.clone(),
+                    comment: comment.clone(),
+                })
+                .collect()
+        };
+        let table = CatalogTable {
+            database: spec.database.clone(),
+            table: spec.table.clone(),
+            comment: spec.comment.clone(),
+            location: spec.location.clone(),
+            columns: columns(&spec.columns),
+            partition_keys: columns(&spec.partition_keys),
+            partitions: before.as_ref().map(|table| table.partitions.clone()).unwrap_or_default(),
+        };
+        if before.as_ref() == Some(&table) { Ok(()) } else { self.write(&key, &table).await }
+    }
+
+    async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let key = keys::catalog_table(&dataset.database, &dataset.table);
+        let table = self.read(&key).await?;
+        Ok(table
+            .into_iter()
+            .flat_map(|table| table.partitions)
+            .map(|registered| CatalogPartition {
+                partition: registered.partition,
+                location: registered.location,
+                n_rows: registered.n_rows,
+            })
+            .collect())
+    }
+
+    async fn change_partitions(
+        &self,
+        dataset: &Dataset,
+        put: &[CatalogPartition],
+        remove: &[PartitionKey],
+    ) -> Result<(), CatalogError> {
+        let key = keys::catalog_table(&dataset.database, &dataset.table);
+        let Some(mut table) = self.read(&key).await? else {
+            return Err(failed("read", &key, "expected the table, found none"));
+        };
+        let is_changed = |partition: &PartitionKey| {
+            remove.contains(partition) || put.iter().any(|changed| changed.partition == *partition)
+        };
+        table.partitions.retain(|registered| !is_changed(&registered.partition));
+        table.partitions.extend(put.iter().map(|partition| RegisteredPartition {
+            partition: partition.partition.clone(),
+            location: partition.location.clone(),
+            n_rows: partition.n_rows,
+        }));
+        table.partitions.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
+        self.write(&key, &table).await
+    }
+}
+
+fn failed(action: &str, key: &str, error: impl Into<BoxError>) -> CatalogError {
+    CatalogError { message: format!("{action} `{key}`"), source: error.into() }
+}

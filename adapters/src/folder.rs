@@ -1,0 +1,282 @@
+//! A lake in a folder: the same tree as in a bucket, readable as it is.
+//!
+//! A data object is written beside the tree, flushed, and renamed into place, so that a reader sees the old file or the
+//! new one and an open reader keeps the old. Its modification time is when its last page was received, since the file's
+//! own bytes may not hold a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use parquet::file::metadata::ParquetMetaDataReader;
+use rollcall_core::Error;
+use rollcall_core::edition::Stamp;
+use rollcall_core::error::LockHolder;
+use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::table::footer_facts;
+
+/// Folder of files that are being written; readers of `data/` never see them.
+const TEMPORARY: &str = ".tmp";
+const LOCK: &str = ".lock";
+
+/// A lake in a folder. Clones are the same lake.
+#[derive(Debug, Clone)]
+pub struct FolderStore {
+    root: PathBuf,
+    /// Held from comparing an object to replacing it.
+    commit: Arc<Mutex<()>>,
+}
+
+/// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
+#[derive(Debug)]
+pub struct LakeLock {
+    _file: File,
+}
+
+impl FolderStore {
+    /// The lake in `root`, which need not be there yet.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), commit: Arc::default() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folder and takes its lock, so that one run at a time writes to it. Left-over temporary files are removed.
+    ///
+    /// # Errors
+    /// [`Error::LakeLocked`] when another run holds it; [`Error::StoreFailed`] when the folder cannot be written to.
+    pub fn lock(&self) -> Result<LakeLock, Error> {
+        let path = self.root.join(LOCK);
+        let failed = |message: &str, error: io::Error| Error::StoreFailed {
+            action: "write",
+            key: LOCK.to_owned(),
+            source: refused(message, &path, error),
+        };
+        fs::create_dir_all(&self.root).map_err(|error| failed("make folder of", error))?;
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| failed("open", error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).unwrap_or_default();
+                return Err(Error::LakeLocked(LockHolder(format!(
+                    "expected no other run on `{}`, found one (process {})\nhint: wait for it to end; nothing was changed",
+                    self.root.display(),
+                    holder.trim()
+                ))));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
+        }
+        file.set_len(0).map_err(|error| failed("write", error))?;
+        writeln!(file, "{}", std::process::id()).map_err(|error| failed("write", error))?;
+        let temporary = self.root.join(TEMPORARY);
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(|error| failed("clear temporary files beside", error))?;
+        }
+        Ok(LakeLock { _file: file })
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || work(&store))
+            .await
+            .map_err(|error| StoreError { message: "work on folder".to_owned(), source: error.into() })?
+    }
+
+    /// Writes bytes to a temporary file, flushed to disk. `modified` becomes its modification time.
+    fn write_temporary(&self, bytes: &[u8], modified: Option<SystemTime>) -> Result<tempfile::TempPath, StoreError> {
+        let folder = self.root.join(TEMPORARY);
+        let write = || {
+            fs::create_dir_all(&folder)?;
+            let mut builder = tempfile::Builder::new();
+            // Readable by whom the folder is readable by, as any other file; the library's default is the owner alone.
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(&folder)?;
+            file.write_all(bytes)?;
+            if let Some(modified) = modified {
+                file.as_file().set_modified(modified)?;
+            }
+            file.as_file().sync_all()?;
+            Ok(file.into_temp_path())
+        };
+        write().map_err(|error| refused("write temporary file in", &folder, error))
+    }
+
+    /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
+    fn rename(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), StoreError> {
+        let failed = |error| refused("write", path, error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        temporary.persist(path).map_err(|error| failed(error.error))?;
+        sync_folder(path).map_err(failed)
+    }
+
+    fn head_now(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        let path = self.path(key);
+        let failed = |error| refused("read", &path, error);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        let modified = metadata.modified().map_err(failed)?;
+        let fetched_at = Timestamp::try_from(modified).map_err(|error| failed(io::Error::other(error)))?;
+        let stamp = ParquetMetaDataReader::new()
+            .parse_and_finish(&file)
+            .ok()
+            .and_then(|metadata| footer_facts(&metadata))
+            .map(|(edition, n_rows)| Stamp { edition, n_rows, fetched_at, run: None });
+        Ok(Some(ObjectFacts {
+            etag: format!("{:x}-{:x}", fetched_at.as_nanosecond(), metadata.len()),
+            size_bytes: metadata.len(),
+            stamp,
+        }))
+    }
+
+    fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
+        let found = self.head_now(key)?;
+        Ok(match (condition, found) {
+            (Condition::Absent, None) => true,
+            (Condition::Matches(etag), Some(found)) => *etag == found.etag,
+            _ => false,
+        })
+    }
+}
+
+impl Store for FolderStore {
+    async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.head_now(&key)).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
+        let (key, condition, fetched_at) = (key.to_owned(), condition.clone(), stamp.fetched_at);
+        self.blocking(move |store| {
+            let modified = SystemTime::try_from(fetched_at)
+                .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
+            let temporary = store.write_temporary(&bytes, Some(modified))?;
+            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            if !store.holds(&key, &condition)? {
+                return Ok(Put::Lost);
+            }
+            store.rename(temporary, &store.path(&key))?;
+            let written = store.head_now(&key)?;
+            Ok(Put::Done(written.map(|facts| facts.etag).unwrap_or_default()))
+        })
+        .await
+    }
+
+    async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
+        let (key, condition) = (key.to_owned(), Condition::Matches(etag.to_owned()));
+        self.blocking(move |store| {
+            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            if !store.holds(&key, &condition)? {
+                return Ok(Put::Lost);
+            }
+            let path = store.path(&key);
+            fs::remove_file(&path)
+                .and_then(|()| sync_folder(&path))
+                .map_err(|error| refused("remove", &path, error))?;
+            Ok(Put::Done(String::new()))
+        })
+        .await
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |store| {
+            let path = store.path(&key);
+            match fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes.into())),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(refused("read", &path, error)),
+            }
+        })
+        .await
+    }
+
+    async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |store| {
+            let temporary = store.write_temporary(&bytes, None)?;
+            store.rename(temporary, &store.path(&key))
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |store| {
+            let mut keys = Vec::new();
+            let folder = store.path(&prefix);
+            list_below(&folder, prefix.trim_end_matches('/'), &mut keys)
+                .map_err(|error| refused("list", &folder, error))?;
+            keys.sort_unstable();
+            Ok(keys)
+        })
+        .await
+    }
+}
+
+/// Adds the keys of all files below `folder`, whose own key is `prefix`.
+fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not UTF-8 is not one of ours.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let key = format!("{prefix}/{name}");
+        if entry.file_type()?.is_dir() {
+            list_below(&entry.path(), &key, keys)?;
+        } else {
+            keys.push(key);
+        }
+    }
+    Ok(())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Flushes the folder that holds `path`. Elsewhere than on Unix folders cannot be opened, and need not be flushed.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix)
+        && let Some(folder) = path.parent()
+    {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn refused(action: &str, path: &Path, error: io::Error) -> StoreError {
+    StoreError { message: format!("{action} `{}`", path.display()), source: error.into() }
+}

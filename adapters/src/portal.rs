@@ -1,0 +1,438 @@
+//! The portal over HTTP: one client, one limit of requests in flight, retries inside a deadline.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{Backoff, BackoffBuilder, Retryable};
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use reqwest::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response, StatusCode};
+use rollcall_core::error::excerpt;
+use rollcall_core::ports::{Body, BoxError, Portal, PortalError};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::Url;
+
+/// The live portal.
+pub const LIVE_ORIGIN: &str = "https://educationdata.urban.org";
+
+/// Path of the API below the origin.
+const API_PATH: &str = "/api/v1/";
+
+/// Bytes of an error's body that are read for its excerpt.
+const EXCERPT_BYTES: usize = 1024;
+
+/// How the portal is asked.
+#[derive(Debug, Clone)]
+pub struct PortalSettings {
+    /// Scheme, host and port.
+    pub origin: Url,
+    /// Requests in flight at once, over all partitions.
+    pub in_flight: usize,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Time without a byte.
+    pub idle_timeout: Duration,
+    /// Time for one try, from its start to the last byte.
+    pub total_timeout: Duration,
+    /// Most bytes of a body, counted after decompression.
+    pub body_limit_bytes: usize,
+    /// Requests made for one page before it fails.
+    pub tries: u32,
+    /// Upper bound of the wait before the second try; it doubles with each further one.
+    pub backoff: Duration,
+    /// Upper bound of any wait, also of one that the portal asks for.
+    pub most_backoff: Duration,
+}
+
+impl PortalSettings {
+    /// The settings for an origin.
+    ///
+    /// Timeouts: the portal takes 0.1 to 29 s for the same request, and its own client waits up to 180 s.
+    #[must_use]
+    pub fn new(origin: Url) -> Self {
+        Self {
+            origin,
+            in_flight: 8,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            total_timeout: Duration::from_secs(180),
+            body_limit_bytes: 64 << 20,
+            tries: 4,
+            backoff: Duration::from_secs(1),
+            most_backoff: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why an origin cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadOrigin {
+    /// It is no URL, or has more than a scheme, a host and a port.
+    #[error(
+        "expected an origin such as `{LIVE_ORIGIN}`, found `{0}`\nhint: give scheme, host and port only; `{API_PATH}` is added"
+    )]
+    Shape(String),
+    /// The client could not be set up.
+    #[error("set up HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// Reads an origin: `http` or `https`, a host, perhaps a port, nothing else.
+///
+/// # Errors
+/// [`BadOrigin::Shape`].
+pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
+    let bad = || BadOrigin::Shape(excerpt(text));
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let is_origin = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if is_origin { Ok(url) } else { Err(bad()) }
+}
+
+/// The portal over HTTP. Clones share the client and the limit of requests in flight.
+#[derive(Clone)]
+pub struct HttpPortal {
+    client: Client,
+    root: Url,
+    permits: Arc<Semaphore>,
+    settings: Arc<PortalSettings>,
+    secret: Option<(HeaderName, HeaderValue)>,
+    deadline: Option<Instant>,
+}
+
+impl HttpPortal {
+    /// Builds the client.
+    ///
+    /// - `secret`: a header sent with every request, see [`crate::secret::header`].
+    ///
+    /// # Errors
+    /// [`BadOrigin::Client`] when TLS cannot be set up.
+    pub fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
+        // The first caller's choice stands; there is one provider in the program.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let mut builder = Client::builder()
+            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(Policy::none())
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.idle_timeout)
+            .timeout(settings.total_timeout)
+            .pool_max_idle_per_host(settings.in_flight)
+            .tcp_nodelay(true);
+        let is_loopback = match settings.origin.host() {
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if is_loopback {
+            builder = builder.no_proxy();
+        }
+        let mut root = settings.origin.clone();
+        root.set_path(API_PATH);
+        Ok(Self {
+            client: builder.build().map_err(BadOrigin::Client)?,
+            root,
+            permits: Arc::new(Semaphore::new(settings.in_flight.max(1))),
+            settings: Arc::new(settings),
+            secret,
+            deadline: None,
+        })
+    }
+
+    /// The same portal, with every wait and every request ending by `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// Time left before the deadline; `None` when there is no deadline.
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    async fn fetch(&self, url: Url) -> Result<Bytes, PortalError> {
+        let mut n_tries = 0;
+        let backoff = FullJitterBuilder { settings: self.settings.clone() };
+        let result = (|| {
+            n_tries += 1;
+            let url = url.clone();
+            async move {
+                match self.time_left() {
+                    Some(left) => tokio::time::timeout(left, self.attempt(url)).await.unwrap_or(Err(Failure::Deadline)),
+                    None => self.attempt(url).await,
+                }
+            }
+        })
+        .retry(backoff)
+        .sleep(tokio::time::sleep)
+        .when(Failure::is_retryable)
+        .adjust(|failure, wait| {
+            let wait = wait?;
+            let wait = failure.retry_after().map_or(wait, |asked| asked.min(self.settings.most_backoff));
+            // A wait past the deadline would only turn this failure into a less telling one.
+            self.time_left().is_none_or(|left| wait < left).then_some(wait)
+        })
+        .notify(|failure, wait| {
+            tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "portal asked again");
+        })
+        .await;
+        result.map_err(|failure| failure.after(n_tries))
+    }
+
+    /// One request, read to its end.
+    async fn attempt(&self, url: Url) -> Result<Bytes, Failure> {
+        let mut request = self.client.get(url);
+        if let Some((name, value)) = &self.secret {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(Failure::of)?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
+                && encoding != "identity"
+            {
+                let found = excerpt(&String::from_utf8_lossy(encoding.as_bytes()));
+                return Err(Failure::Refused { status: 200, excerpt: format!("content encoding {found}") });
+            }
+            return self.read(response).await;
+        }
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| parse_retry_after(value, Timestamp::now()));
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .map(|value| format!("redirect to {}", excerpt(&String::from_utf8_lossy(value.as_bytes()))));
+        let text = match location {
+            Some(location) => location,
+            None => read_excerpt(response).await,
+        };
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+            Err(Failure::Status { status: status.as_u16(), excerpt: text, retry_after })
+        } else {
+            Err(Failure::Refused { status: status.as_u16(), excerpt: text })
+        }
+    }
+
+    /// The whole body, as long as it stays within the limit after decompression.
+    async fn read(&self, mut response: Response) -> Result<Bytes, Failure> {
+        let limit_bytes = self.settings.body_limit_bytes;
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        if announced > limit_bytes {
+            return Err(Failure::TooLarge { limit_bytes });
+        }
+        let mut body = BytesMut::with_capacity(announced);
+        while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
+            if body.len() + chunk.len() > limit_bytes {
+                return Err(Failure::TooLarge { limit_bytes });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+}
+
+impl Portal for HttpPortal {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    async fn get(&self, path: &str, page: u32) -> Result<Body, PortalError> {
+        let unusable = |source: BoxError| PortalError::Unusable { source };
+        let mut url = self.root.join(path).map_err(|error| unusable(error.into()))?;
+        if page > 1 {
+            url.query_pairs_mut().append_pair("page", &page.to_string());
+        }
+        // Held through the retries and by the body: what waits is in page order, so the page due next always has its
+        // permit before the later ones of its partition.
+        let permit = self.permits.clone().acquire_owned().await.map_err(|error| unusable(error.into()))?;
+        let bytes = self.fetch(url).await?;
+        Ok(Body { bytes, received_at: Timestamp::now(), permit: Some(Box::new(permit)) })
+    }
+}
+
+/// Why one try failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("HTTP {status}")]
+    Status { status: u16, excerpt: String, retry_after: Option<Duration> },
+    #[error("no answer")]
+    NoAnswer(#[source] BoxError),
+    #[error("HTTP {status}")]
+    Refused { status: u16, excerpt: String },
+    #[error("connection refused by rule")]
+    Unusable(#[source] BoxError),
+    #[error("body over {limit_bytes} bytes")]
+    TooLarge { limit_bytes: usize },
+    #[error("deadline")]
+    Deadline,
+}
+
+impl Failure {
+    fn of(error: reqwest::Error) -> Self {
+        // The URL is in the message that wraps this; its query stays out of logs.
+        let error = error.without_url();
+        let is_certificate = causes(&error).any(|cause| {
+            cause
+                .downcast_ref::<std::io::Error>()
+                .and_then(std::io::Error::get_ref)
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+                .or_else(|| cause.downcast_ref::<rustls::Error>())
+                .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+        });
+        if is_certificate || error.is_builder() { Self::Unusable(error.into()) } else { Self::NoAnswer(error.into()) }
+    }
+
+    fn is_retryable(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::NoAnswer(_))
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    fn after(self, tries: u32) -> PortalError {
+        match self {
+            Self::Status { status, excerpt, .. } => PortalError::Status { status, tries, excerpt },
+            Self::NoAnswer(source) => PortalError::NoAnswer { tries, source },
+            Self::Refused { status, excerpt } => PortalError::Refused { status, excerpt },
+            Self::Unusable(source) => PortalError::Unusable { source },
+            Self::TooLarge { limit_bytes } => PortalError::TooLarge { limit_bytes },
+            Self::Deadline => PortalError::Deadline { tries },
+        }
+    }
+}
+
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+async fn read_excerpt(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < EXCERPT_BYTES
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes.truncate(EXCERPT_BYTES);
+    excerpt(String::from_utf8_lossy(&bytes).trim())
+}
+
+/// Seconds, or an HTTP date; `None` for anything else, and for dates past.
+fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+    let text = value.to_str().ok()?.trim();
+    if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+        // Digits that overflow are a very long time, which the caller cuts.
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Duration::try_from(date.duration_since(now)).ok()
+}
+
+/// Waits drawn evenly between nothing and a bound that doubles with each try, so that clients spread out.
+struct FullJitter {
+    bound: Duration,
+    most: Duration,
+    n_left: u32,
+}
+
+struct FullJitterBuilder {
+    settings: Arc<PortalSettings>,
+}
+
+impl BackoffBuilder for FullJitterBuilder {
+    type Backoff = FullJitter;
+
+    fn build(self) -> FullJitter {
+        FullJitter {
+            bound: self.settings.backoff,
+            most: self.settings.most_backoff,
+            n_left: self.settings.tries.saturating_sub(1),
+        }
+    }
+}
+
+impl Iterator for FullJitter {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.n_left = self.n_left.checked_sub(1)?;
+        let bound = self.bound.min(self.most);
+        self.bound = self.bound.saturating_mul(2);
+        Some(bound.mul_f64(fastrand::f64()))
+    }
+}
+
+const _: fn() = || {
+    fn is_backoff<B: Backoff>() {}
+    is_backoff::<FullJitter>();
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a2_retry_after_is_seconds_or_a_date_and_anything_else_is_ignored() {
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("7", Some(Duration::from_secs(7))),
+            ("0", Some(Duration::ZERO)),
+            ("1000000000", Some(Duration::from_secs(1_000_000_000))),
+            ("99999999999999999999999", Some(Duration::from_secs(u64::from(u32::MAX)))),
+            ("Mon, 23 Nov 2026 12:00:30 GMT", Some(Duration::from_secs(30))),
+            ("Mon, 23 Nov 2026 11:00:00 GMT", None),
+            ("-5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let value = HeaderValue::from_static(text);
+            assert_eq!(parse_retry_after(&value, now), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn waits_are_within_a_bound_that_doubles_and_end_with_the_tries() {
+        let mut settings = PortalSettings::new(parse_origin(LIVE_ORIGIN).unwrap());
+        settings.backoff = Duration::from_secs(1);
+        settings.most_backoff = Duration::from_secs(2);
+        let waits: Vec<Duration> = FullJitterBuilder { settings: Arc::new(settings) }.build().collect();
+        assert_eq!(waits.len(), 3);
+        for (wait, bound) in waits.iter().zip([1, 2, 2]) {
+            assert!(*wait <= Duration::from_secs(bound), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_scheme_host_and_port_and_nothing_else() {
+        for text in ["https://educationdata.urban.org", "http://127.0.0.1:8080/"] {
+            parse_origin(text).unwrap();
+        }
+        for text in [
+            "educationdata.urban.org",
+            "ftp://educationdata.urban.org",
+            "https://educationdata.urban.org/api/v1/",
+            "https://user@educationdata.urban.org",
+            "https://educationdata.urban.org/?a=1",
+        ] {
+            assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+}

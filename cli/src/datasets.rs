@@ -1,0 +1,111 @@
+//! `rollcall datasets`: list, show and check descriptors.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use rollcall_core::dataset::Dataset;
+
+use crate::output::{self, Format};
+use crate::request::load_dataset;
+
+#[derive(Debug, Args)]
+pub(crate) struct DatasetsArgs {
+    #[command(subcommand)]
+    command: DatasetsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DatasetsCommand {
+    /// List the datasets built in
+    List {
+        /// How they are printed
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Show one dataset: where it comes from, where it goes, its columns
+    Show {
+        /// Dataset by name, or a descriptor file
+        dataset: String,
+        /// How it is printed
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Check a descriptor file
+    Check {
+        /// The file
+        file: String,
+    },
+}
+
+pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        DatasetsCommand::List { format } => list(*format)?,
+        DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
+        DatasetsCommand::Check { file } => {
+            // A name without `.toml` would look for a dataset built in.
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                crate::exit::BadInput(format!(
+                    "read descriptor `{file}`: expected a file, found none that can be read: {error}"
+                ))
+            })?;
+            let dataset = Dataset::parse(file, &text)?;
+            output::print(&format!(
+                "{file}: valid, {} columns, key {}\n",
+                dataset.columns.len(),
+                dataset.key.join(", ")
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(format: Format) -> anyhow::Result<()> {
+    let datasets = Dataset::built_in_names().into_iter().map(Dataset::built_in).collect::<Result<Vec<_>, _>>()?;
+    match format {
+        Format::Json => output::print_json(&datasets),
+        Format::Table => {
+            let mut table = output::table(&["dataset", "table", "axes", "columns"]);
+            for dataset in &datasets {
+                let axes: Vec<&str> = dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
+                table.add_row([
+                    dataset.name.clone(),
+                    dataset.qualified_table(),
+                    axes.join(", "),
+                    dataset.columns.len().to_string(),
+                ]);
+            }
+            output::align_right(&mut table, &[3]);
+            output::print(&output::render(&table))?;
+            Ok(())
+        }
+    }
+}
+
+fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
+    if format == Format::Json {
+        return output::print_json(dataset);
+    }
+    let spec = dataset.table_spec();
+    let mut text = format!(
+        "{}: {}\npath   {}\ntable  {}\nkey    {}\nsource {}\n",
+        dataset.name,
+        dataset.title,
+        dataset.path,
+        dataset.qualified_table(),
+        dataset.key.join(", "),
+        dataset.attribution
+    );
+    if let Some(secret) = &dataset.secret {
+        text.push_str(&format!("secret {} in header {}, from {}\n", secret.name, secret.header, secret.variable()));
+    }
+    let mut table = output::table(&["column", "type", "comment"]);
+    for (name, kind, comment) in &spec.columns {
+        table.add_row([name, kind, comment]);
+    }
+    for (name, kind, comment) in &spec.partition_keys {
+        table.add_row([name.as_str(), kind, &format!("Partition. {comment}")]);
+    }
+    text.push_str(&output::render(&table));
+    output::print(&text)?;
+    Ok(())
+}

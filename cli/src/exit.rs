@@ -1,0 +1,60 @@
+//! Exit codes by meaning, and the one place where an error is shown.
+
+use std::process::ExitCode;
+
+use rollcall_core::Error;
+use rollcall_core::error::chain;
+
+use crate::output;
+
+/// Everything asked for was done.
+pub(crate) const OK: u8 = 0;
+/// The lake, the catalog or the machine failed.
+pub(crate) const FAILED: u8 = 1;
+/// The input is wrong: flags, request, descriptor or SQL.
+pub(crate) const BAD_INPUT: u8 = 2;
+/// Some partitions failed; the others are committed and published.
+pub(crate) const PARTIAL: u8 = 3;
+/// The portal could not be asked what there is to fetch.
+pub(crate) const PORTAL: u8 = 4;
+/// Another run is using the lake.
+pub(crate) const LOCKED: u8 = 75;
+/// Stopped by Ctrl-C or SIGTERM; what was committed stays.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The codes as `--help` shows them.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0    everything asked for was done
+  1    the lake, the catalog or the machine failed
+  2    the input is wrong: flags, request, descriptor or SQL
+  3    some partitions failed; the others are committed and published
+  4    the portal could not be asked what there is to fetch
+  75   another run is using the lake
+  130  stopped by Ctrl-C or SIGTERM; what was committed stays";
+
+/// A mistake in what the user gave, where core has no error for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadInput(pub(crate) String);
+
+/// Shows an error with its causes and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let text = chain(error.as_ref());
+    match error.downcast_ref::<Error>() {
+        Some(error) => output::complain(&format!("error: {}: {text}", error.name())),
+        None => output::complain(&format!("error: {text}")),
+    }
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>() {
+        Some(Error::InvalidRequest { .. } | Error::InvalidDescriptor { .. } | Error::SecretMissing { .. }) => BAD_INPUT,
+        Some(Error::YearsUnknown { .. } | Error::PortalUnavailable { .. } | Error::PortalRefused { .. }) => PORTAL,
+        Some(Error::LakeLocked(_)) => LOCKED,
+        Some(_) => FAILED,
+        None if error.is::<BadInput>() || error.is::<rollcall_adapters::portal::BadOrigin>() => BAD_INPUT,
+        None => FAILED,
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line of rollcall: the three steps of a run on a folder, and a SQL engine over the result.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod datasets;
+mod exit;
+mod lake;
+mod lake_table;
+mod output;
+mod plan;
+mod portal;
+mod progress;
+mod query;
+mod repair;
+mod request;
+mod run;
+mod simulator;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use tracing_subscriber::EnvFilter;
+
+use crate::progress::StderrBesideBars;
+
+/// US school enrollment, year by grade, from the Education Data Portal into a Parquet lake that answers SQL.
+///
+/// A run plans partitions (a year and a grade each), fetches them, commits each as one Parquet file, and registers them
+/// in the lake's catalog, which queries read. Data is printed to stdout, progress and logs to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall", version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch partitions into the lake and register them for queries
+    Run(run::RunArgs),
+    /// Show what a run would fetch, and why; changes nothing
+    Plan(plan::PlanArgs),
+    /// Show what is in the lake as a grid, or what one run came to
+    Status(status::StatusArgs),
+    /// Run a shipped query by name, or any SQL, over the lake's catalog
+    Query(query::QueryArgs),
+    /// List, show or check dataset descriptors
+    Datasets(datasets::DatasetsArgs),
+    /// Rebuild the ledger and the catalog from the objects in the lake
+    Repair(repair::RepairArgs),
+    /// Serve a stand-in of the portal on this machine
+    Simulator(simulator::SimulatorArgs),
+    /// Print shell completions
+    Completions {
+        /// Shell to complete for
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| StderrBesideBars).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&error.into()),
+    };
+    let result = runtime.block_on(dispatch(cli.command));
+    // A request that is still waiting for its answer must not hold the process up.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(args) => run::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Datasets(args) => datasets::run(&args),
+        Command::Repair(args) => repair::run(args).await,
+        Command::Simulator(args) => simulator::run(args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

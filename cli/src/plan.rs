@@ -1,0 +1,97 @@
+//! `rollcall plan`: what a run would fetch, and why. Changes nothing.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use rollcall_core::ledger;
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::plan::{Reason, plan_partitions};
+use serde::Serialize;
+
+use crate::lake::LakeArgs;
+use crate::output::{self, Format, counted, thousands};
+use crate::portal::PortalArgs;
+use crate::request::RequestArgs;
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    lake: LakeArgs,
+    #[command(flatten)]
+    portal: PortalArgs,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// A planned partition with what the ledger knows of its size.
+#[derive(Serialize)]
+struct Row {
+    partition: PartitionKey,
+    reason: Reason,
+    /// Pages it had when it was last committed; `null` when that is not known.
+    n_pages: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Report<'r> {
+    dataset: &'r str,
+    partitions: &'r [Row],
+    warnings: &'r [String],
+}
+
+pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let (dataset, request) = args.request.resolve()?;
+    let store = args.lake.store();
+    let open = args.portal.open(&dataset).await?;
+    let plan = plan_partitions(&open.portal, &store, &dataset, &request).await?;
+    for warning in &plan.warnings {
+        output::complain(&format!("warning: {warning}"));
+    }
+    let records = ledger::read_records(&store, &dataset).await?;
+    let rows: Vec<Row> = plan
+        .items
+        .into_iter()
+        .map(|item| Row {
+            n_pages: records
+                .get(&item.partition)
+                .and_then(|record| record.committed.as_ref())
+                .and_then(|committed| committed.n_pages),
+            partition: item.partition,
+            reason: item.reason,
+        })
+        .collect();
+    match args.format {
+        Format::Json => {
+            output::print_json(&Report { dataset: &dataset.name, partitions: &rows, warnings: &plan.warnings })?;
+        }
+        Format::Table => output::print(&describe(&rows))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "0 partitions: nothing to fetch\n".to_owned();
+    }
+    let mut table = output::table(&["partition", "reason", "pages"]);
+    for row in rows {
+        table.add_row([
+            row.partition.to_string(),
+            row.reason.as_str().to_owned(),
+            row.n_pages.map_or_else(|| "?".to_owned(), |n_pages| thousands(n_pages.into())),
+        ]);
+    }
+    output::align_right(&mut table, &[2]);
+    let n_known: u64 = rows.iter().filter_map(|row| row.n_pages).map(u64::from).sum();
+    let n_unknown = rows.iter().filter(|row| row.n_pages.is_none()).count();
+    let mut text = output::render(&table);
+    text.push_str(&format!("{}: {}", counted(rows.len() as u64, "partition"), counted(n_known, "page")));
+    if n_unknown > 0 {
+        text.push_str(&format!(" known, ? for {}", counted(n_unknown as u64, "partition")));
+    }
+    text.push('\n');
+    text
+}

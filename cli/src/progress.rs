@@ -1,0 +1,88 @@
+//! Progress bars on a terminal; nothing when stderr is piped.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rollcall_core::ports::{Body, Portal, PortalError};
+use url::Url;
+
+static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
+    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    MultiProgress::with_draw_target(target)
+});
+
+/// Runs `write`, which prints to stderr, without tearing a bar.
+pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
+    BARS.suspend(write)
+}
+
+/// Stderr as a log writes to it, beside any bar.
+pub(crate) struct StderrBesideBars;
+
+impl Write for StderrBesideBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        beside_bars(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// The bar of a run: partitions done, pages received, time left.
+pub(crate) struct RunBar {
+    bar: ProgressBar,
+    n_pages: AtomicU64,
+    size_bytes: AtomicU64,
+}
+
+impl RunBar {
+    /// A bar over `n_partitions`.
+    pub(crate) fn new(n_partitions: usize) -> Self {
+        let bar = BARS.add(ProgressBar::new(n_partitions as u64));
+        let style =
+            ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message("0 pages");
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, n_pages: AtomicU64::new(0), size_bytes: AtomicU64::new(0) }
+    }
+
+    /// Counts one more partition done.
+    pub(crate) fn partition_done(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn page_received(&self, size_bytes: usize) {
+        let n_pages = self.n_pages.fetch_add(1, Ordering::Relaxed) + 1;
+        let size_bytes = size_bytes as u64;
+        let size_bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
+        self.bar.set_message(format!("{n_pages} pages, {}", crate::output::size(size_bytes)));
+    }
+}
+
+/// A portal that counts its pages on a bar.
+pub(crate) struct CountedPortal<'b, P> {
+    pub(crate) portal: P,
+    pub(crate) bar: &'b RunBar,
+}
+
+impl<P: Portal> Portal for CountedPortal<'_, P> {
+    fn root(&self) -> &Url {
+        self.portal.root()
+    }
+
+    async fn get(&self, path: &str, page: u32) -> Result<Body, PortalError> {
+        let body = self.portal.get(path, page).await?;
+        self.bar.page_received(body.bytes.len());
+        Ok(body)
+    }
+}

@@ -1,0 +1,142 @@
+//! What a command is asked for: flags or a JSON input, turned into the one request schema.
+
+use std::io::Read;
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+use rollcall_core::dataset::{AxisKind, Dataset};
+use rollcall_core::request::{self, DEFAULT_DATASET, Request, plural};
+use serde_json::{Map, Value, json};
+
+use crate::exit::BadInput;
+
+/// Which partitions.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RequestArgs {
+    /// Years: 2020,2021 or 2015-2021 or all
+    #[arg(long, value_name = "YEARS")]
+    years: Option<String>,
+    /// Grades: grade-pk,grade-k,grade-1 ... or all (every grade but the total grade-99)
+    #[arg(long, value_name = "GRADES")]
+    grades: Option<String>,
+    /// One partition, e.g. 2019/grade-3; may be given more than once, instead of years and grades
+    #[arg(long = "partition", value_name = "YEAR/GRADE", conflicts_with_all = ["years", "grades"])]
+    partitions: Vec<String>,
+    /// Which of them to fetch
+    #[arg(long, value_enum, default_value_t = ModeArg::All)]
+    mode: ModeArg,
+    /// Fetch those that failed in this run
+    #[arg(long, value_name = "RUN")]
+    failed_of: Option<String>,
+    /// Let a partition replace one with more than twice its rows
+    #[arg(long)]
+    force: bool,
+    /// Dataset by name, or a descriptor file
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    dataset: Option<String>,
+    /// Read the request as JSON from a file, or `-` for stdin, instead of from flags
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
+    input: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ModeArg {
+    /// All of them
+    All,
+    /// Those without a committed object
+    Missing,
+    /// Those whose last attempt failed
+    Failed,
+}
+
+impl RequestArgs {
+    /// The dataset and the checked request.
+    pub(crate) fn resolve(&self) -> anyhow::Result<(Dataset, Request)> {
+        match &self.input {
+            Some(input) => {
+                let value = read_input(input)?;
+                let dataset = match &self.dataset {
+                    Some(dataset) => load_dataset(dataset)?,
+                    None => Dataset::built_in(&request::dataset_name(&value)?)?,
+                };
+                let request = Request::parse(&value, &dataset)?;
+                Ok((dataset, request))
+            }
+            None => {
+                let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
+                let request = Request::parse(&self.to_json(&dataset), &dataset)?;
+                Ok((dataset, request))
+            }
+        }
+    }
+
+    /// The flags as the request's JSON.
+    fn to_json(&self, dataset: &Dataset) -> Value {
+        let mut fields = Map::new();
+        for (name, value) in [("years", &self.years), ("grades", &self.grades)] {
+            if let Some(value) = value {
+                fields.insert(name.to_owned(), json!(value));
+            }
+        }
+        if !self.partitions.is_empty() {
+            let partitions: Vec<Value> = self.partitions.iter().map(|text| partition_json(dataset, text)).collect();
+            fields.insert("partitions".to_owned(), json!(partitions));
+        } else if self.failed_of.is_some() {
+            // The run says which; its axes need not be named again.
+            for axis in &dataset.axes {
+                fields.entry(plural(axis)).or_insert_with(|| json!("all"));
+            }
+        }
+        if self.mode != ModeArg::All {
+            let mode = if self.mode == ModeArg::Missing { "missing" } else { "failed" };
+            fields.insert("mode".to_owned(), json!(mode));
+        }
+        if let Some(run) = &self.failed_of {
+            fields.insert("failed_of".to_owned(), json!(run));
+        }
+        if self.force {
+            fields.insert("force".to_owned(), json!(true));
+        }
+        Value::Object(fields)
+    }
+}
+
+/// `2019/grade-3` as an object of axis values. What does not fit is left for the request's check to name.
+fn partition_json(dataset: &Dataset, text: &str) -> Value {
+    let mut fields = Map::new();
+    let values: Vec<&str> = text.split('/').collect();
+    if values.len() != dataset.axes.len() {
+        return json!(text);
+    }
+    for (axis, value) in dataset.axes.iter().zip(values) {
+        let value = match (axis.kind, value.parse::<i64>()) {
+            (AxisKind::Int, Ok(number)) => json!(number),
+            _ => json!(value),
+        };
+        fields.insert(axis.name.clone(), value);
+    }
+    Value::Object(fields)
+}
+
+/// A dataset by name, or from a descriptor file when the name ends in `.toml`.
+pub(crate) fn load_dataset(name: &str) -> anyhow::Result<Dataset> {
+    if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
+        return Ok(Dataset::built_in(name)?);
+    }
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        BadInput(format!("read descriptor `{name}`: expected a file, found none that can be read: {error}"))
+    })?;
+    Ok(Dataset::parse(name, &text)?)
+}
+
+fn read_input(input: &str) -> anyhow::Result<Value> {
+    let mut text = String::new();
+    let read = if input == "-" {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(input).map(|found| text = found)
+    };
+    read.map_err(|error| BadInput(format!("read input `{input}`: {error}")))?;
+    serde_json::from_str(&text)
+        .map_err(|error| BadInput(format!("read input `{input}`: expected JSON, found none: {error}")).into())
+}

@@ -1,0 +1,260 @@
+//! `rollcall status`: what is in the lake as a grid, or what one run came to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use rollcall_adapters::SystemClock;
+use rollcall_adapters::folder::FolderStore;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::keys;
+use rollcall_core::ledger::{self, Outcome, PartitionRecord, Receipt, Summary};
+use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::plan::PlanItem;
+use rollcall_core::ports::{Clock, Store};
+use serde::Serialize;
+
+use crate::exit::BadInput;
+use crate::lake::LakeArgs;
+use crate::output::{self, Format, age, counted, rounded};
+use crate::request::load_dataset;
+
+/// Width that a grid keeps to; more columns go into a further grid below.
+const WIDTH: usize = 80;
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// Dataset by name, or a descriptor file
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    dataset: String,
+    /// Show what this run came to
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let dataset = load_dataset(&args.dataset)?;
+    let store = args.lake.store();
+    match &args.run {
+        Some(run) => show_run(&store, &dataset, run, args.format).await?,
+        None => show_lake(&store, &dataset, args.format).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct LakeReport<'r> {
+    dataset: &'r str,
+    partitions: Vec<&'r PartitionRecord>,
+    /// The last run's name; `null` when there was none.
+    last_run: Option<&'r str>,
+    /// Whether the last run left a summary.
+    is_last_run_finished: bool,
+}
+
+async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> anyhow::Result<()> {
+    let records = ledger::read_records(store, dataset).await?;
+    let listed = store.list(&keys::runs_prefix(dataset)).await?;
+    let runs: BTreeSet<String> = listed.iter().filter_map(|key| keys::run_of(dataset, key)).collect();
+    let last_run = runs.last();
+    let summary: Option<Summary> = match last_run {
+        Some(run) => ledger::read_json(store, &keys::summary(dataset, run)).await?,
+        None => None,
+    };
+    if format == Format::Json {
+        return output::print_json(&LakeReport {
+            dataset: &dataset.name,
+            partitions: records.values().collect(),
+            last_run: last_run.map(String::as_str),
+            is_last_run_finished: summary.is_some(),
+        });
+    }
+    if records.is_empty() {
+        output::print(&format!("{}: nothing fetched yet into `{}`\n", dataset.name, store.root().display()))?;
+        return Ok(());
+    }
+    let now = SystemClock.now();
+    let mut text = grids(dataset, &records, now);
+    let committed = records.values().filter_map(|record| record.committed.as_ref());
+    let (n_committed, n_rows, size_bytes) =
+        committed.fold((0, 0, 0), |(n, rows, size), one| (n + 1, rows + one.n_rows, size + one.size_bytes));
+    text.push_str(&format!(
+        "\n{} committed, {}, {}\n",
+        counted(n_committed, "partition"),
+        counted(n_rows, "row"),
+        output::size(size_bytes)
+    ));
+    text.push_str("cell: last outcome, rows committed, age of the commit\n");
+    text.push_str("W written  U unchanged  E empty  S superseded  F failed  - not known\n");
+    if let Some(run) = last_run {
+        let state = match &summary {
+            Some(summary) => format!("finished {} ago", age(summary.finished_at, now)),
+            None => "unfinished: no summary".to_owned(),
+        };
+        text.push_str(&format!("last run {run}: {state}\n"));
+    }
+    output::print(&text)?;
+    Ok(())
+}
+
+/// The first axis down, the second across; as many grids as it takes to keep to the width.
+fn grids(dataset: &Dataset, records: &BTreeMap<PartitionKey, PartitionRecord>, now: Timestamp) -> String {
+    let first = |key: &PartitionKey| key.axes().first().map(|(_, value)| value.clone());
+    let rest =
+        |key: &PartitionKey| -> Vec<AxisValue> { key.axes().iter().skip(1).map(|(_, value)| value.clone()).collect() };
+    let rows: BTreeSet<AxisValue> = records.keys().filter_map(first).collect();
+    let mut columns: Vec<Vec<AxisValue>> = records.keys().map(rest).collect::<BTreeSet<_>>().into_iter().collect();
+    columns.sort_by_key(|column| order_of(dataset, column));
+    let cells: BTreeMap<(AxisValue, Vec<AxisValue>), String> =
+        records.iter().filter_map(|(key, record)| Some(((first(key)?, rest(key)), cell(record, now)))).collect();
+    let row_name = dataset.axes.first().map_or("", |axis| axis.name.as_str());
+    let name = |column: &[AxisValue]| {
+        let words: Vec<String> = column.iter().map(ToString::to_string).collect();
+        if words.is_empty() { "rows".to_owned() } else { words.join("/") }
+    };
+    let width_of = |column: &Vec<AxisValue>| {
+        let widest = cells.iter().filter(|((_, found), _)| found == column).map(|(_, cell)| cell.len()).max();
+        widest.unwrap_or(0).max(name(column).len()) + 2
+    };
+    let mut blocks: Vec<Vec<&Vec<AxisValue>>> = Vec::new();
+    let mut used = WIDTH;
+    for column in &columns {
+        let width = width_of(column);
+        if used + width > WIDTH {
+            blocks.push(Vec::new());
+            used = 6;
+        }
+        used += width;
+        if let Some(block) = blocks.last_mut() {
+            block.push(column);
+        }
+    }
+    let mut text = String::new();
+    for (i, block) in blocks.iter().enumerate() {
+        if i > 0 {
+            text.push('\n');
+        }
+        let names: Vec<String> = block.iter().map(|column| name(column)).collect();
+        let header: Vec<&str> = std::iter::once(row_name).chain(names.iter().map(String::as_str)).collect();
+        let mut table = output::table(&header);
+        // Newest first, as runs fetch them.
+        for row in rows.iter().rev() {
+            let mut line = vec![row.to_string()];
+            line.extend(
+                block.iter().map(|column| {
+                    cells.get(&(row.clone(), (*column).clone())).cloned().unwrap_or_else(|| ".".to_owned())
+                }),
+            );
+            table.add_row(line);
+        }
+        text.push_str(&output::render(&table));
+    }
+    text
+}
+
+/// Position of axis values in the descriptor, so that grade-10 comes after grade-9.
+fn order_of(dataset: &Dataset, values: &[AxisValue]) -> Vec<usize> {
+    dataset
+        .axes
+        .iter()
+        .skip(1)
+        .zip(values)
+        .map(|(axis, value)| {
+            axis.values.iter().position(|coded| coded.value == value.to_string()).unwrap_or(usize::MAX)
+        })
+        .collect()
+}
+
+fn cell(record: &PartitionRecord, now: Timestamp) -> String {
+    let outcome = match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
+        Some(Outcome::Written) => "W",
+        Some(Outcome::Unchanged) => "U",
+        Some(Outcome::Empty) => "E",
+        Some(Outcome::Superseded) => "S",
+        Some(Outcome::Failed) => "F",
+        None => "-",
+    };
+    match &record.committed {
+        Some(committed) => format!("{outcome} {} {}", rounded(committed.n_rows), age(committed.fetched_at, now)),
+        None => outcome.to_owned(),
+    }
+}
+
+#[derive(Serialize)]
+struct RunReport<'r> {
+    run: &'r str,
+    is_finished: bool,
+    summary: &'r Option<Summary>,
+    partitions: &'r [RunRow],
+}
+
+#[derive(Serialize)]
+struct RunRow {
+    #[serde(flatten)]
+    item: PlanItem,
+    /// `null` when it was killed, timed out or never started.
+    receipt: Option<Receipt>,
+}
+
+async fn show_run(store: &FolderStore, dataset: &Dataset, run: &str, format: Format) -> anyhow::Result<()> {
+    let plan: Option<Vec<PlanItem>> = if rollcall_core::request::is_run_name(run) {
+        ledger::read_json(store, &keys::plan(dataset, run)).await?
+    } else {
+        None
+    };
+    let Some(plan) = plan else {
+        return Err(BadInput(format!(
+            "show run: expected a run of `{}` in `{}`, found none named `{}`",
+            dataset.name,
+            store.root().display(),
+            rollcall_core::error::excerpt(run)
+        ))
+        .into());
+    };
+    let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
+    let mut rows = Vec::new();
+    for item in plan {
+        let receipt = ledger::read_json(store, &keys::receipt(dataset, run, &item.partition)).await?;
+        rows.push(RunRow { item, receipt });
+    }
+    if format == Format::Json {
+        return output::print_json(&RunReport {
+            run,
+            is_finished: summary.is_some(),
+            summary: &summary,
+            partitions: &rows,
+        });
+    }
+    let mut table = output::table(&["partition", "outcome", "rows", "error"]);
+    for row in &rows {
+        let receipt = row.receipt.as_ref();
+        let error = receipt.and_then(|receipt| receipt.error.as_ref());
+        table.add_row([
+            row.item.partition.to_string(),
+            receipt.map_or("no receipt", |receipt| receipt.outcome.as_str()).to_owned(),
+            receipt.map_or_else(String::new, |receipt| output::thousands(receipt.n_rows)),
+            error.map_or_else(String::new, |error| format!("{}: {}", error.name, error.message)),
+        ]);
+    }
+    output::align_right(&mut table, &[2]);
+    let mut text = output::render(&table);
+    text.push_str(&match &summary {
+        Some(summary) => {
+            let outcomes: Vec<String> = Outcome::ALL
+                .iter()
+                .filter(|outcome| summary.count(**outcome) > 0)
+                .map(|outcome| format!("{} {}", summary.count(*outcome), outcome.as_str()))
+                .collect();
+            format!("{}: {}\n", counted(summary.n_planned as u64, "partition"), outcomes.join(", "))
+        }
+        None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
+    });
+    output::print(&text)?;
+    Ok(())
+}

@@ -1,0 +1,592 @@
+//! A dataset: one endpoint template of the portal, described by one TOML file of `datasets/`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::partition::{AxisValue, PartitionKey};
+
+/// Column that keeps, as JSON text, what the descriptor does not know or what does not fit it; null where all is well.
+pub const RESCUED: &str = "_rescued";
+
+/// Descriptors built into the program, by file name.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("ccd_enrollment.toml", include_str!("../../datasets/ccd_enrollment.toml")),
+    ("ccd_enrollment_race_sex.toml", include_str!("../../datasets/ccd_enrollment_race_sex.toml")),
+    ("ccd_directory.toml", include_str!("../../datasets/ccd_directory.toml")),
+];
+
+/// One endpoint template of the portal: where it is, what its rows hold, where they go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Name that requests use, e.g. `ccd_enrollment`.
+    pub name: String,
+    /// A line for people.
+    pub title: String,
+    /// Whom to credit, as the licence asks.
+    pub attribution: String,
+    /// Path below the portal's API root, with a placeholder for each axis: `schools/ccd/enrollment/{year}/{grade}/`.
+    pub path: String,
+    /// Database of the table in the catalog.
+    pub database: String,
+    /// Table in the catalog, and the folder under `data/`.
+    pub table: String,
+    /// What the table holds.
+    #[serde(default)]
+    pub comment: String,
+    /// Columns whose values together are different in every row of a partition.
+    pub key: Vec<String>,
+    /// Secret sent as a request header, where the source asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// Path parameters, in path order.
+    #[serde(rename = "axis")]
+    pub axes: Vec<Axis>,
+    /// Columns of the files, in order; the axes are in the path and not repeated here.
+    #[serde(rename = "column")]
+    pub columns: Vec<Column>,
+}
+
+/// A secret by name; its value is never part of a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// Request header that carries it.
+    pub header: String,
+    /// Name: locally the environment variable `ROLLCALL_SECRET_<NAME>` holds the value.
+    pub name: String,
+}
+
+impl Secret {
+    /// The environment variable that holds the value locally: upper case, everything else than letters and digits as `_`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        let name: String =
+            self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        format!("ROLLCALL_SECRET_{name}")
+    }
+}
+
+/// A path parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Axis {
+    /// Name in the path, the catalog and the rows.
+    pub name: String,
+    /// Type of the partition column.
+    #[serde(rename = "type")]
+    pub kind: AxisKind,
+    /// What the values mean.
+    #[serde(default)]
+    pub comment: String,
+    /// The value left out of `all`, since its rows are sums of the others'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<String>,
+    /// Values in path order with the code that rows carry; none for years, which the portal lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<CodedValue>,
+}
+
+/// Type of a partition column, in Glue's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AxisKind {
+    /// A number: years.
+    Int,
+    /// The portal's own word.
+    String,
+}
+
+/// A value of an axis and the code that rows carry for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodedValue {
+    /// Value in the path.
+    pub value: String,
+    /// Code in the rows.
+    pub code: i64,
+}
+
+/// A column of the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Name in the rows, the files and the catalog.
+    pub name: String,
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: ColumnKind,
+    /// Text of digits alone is padded with leading zeros to this many characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u8>,
+    /// Whether the column is dictionary-encoded: right for few distinct values, wrong for ids.
+    #[serde(default = "dictionary_by_default")]
+    pub dictionary: bool,
+    /// What the values mean, with their unit.
+    #[serde(default)]
+    pub comment: String,
+}
+
+fn dictionary_by_default() -> bool {
+    true
+}
+
+/// Type of a column, in Glue's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnKind {
+    /// UTF-8 text.
+    String,
+    /// 32-bit integer.
+    Int,
+    /// 64-bit integer.
+    Bigint,
+    /// 64-bit floating point.
+    Double,
+}
+
+impl ColumnKind {
+    /// The type in Glue's and Athena's words.
+    #[must_use]
+    pub fn glue_type(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Bigint => "bigint",
+            Self::Double => "double",
+        }
+    }
+
+    /// The type in Arrow's words.
+    #[must_use]
+    pub fn arrow_type(self) -> DataType {
+        match self {
+            Self::String => DataType::Utf8,
+            Self::Int => DataType::Int32,
+            Self::Bigint => DataType::Int64,
+            Self::Double => DataType::Float64,
+        }
+    }
+}
+
+impl AxisKind {
+    /// The type in Glue's and Athena's words.
+    #[must_use]
+    pub fn glue_type(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::String => "string",
+        }
+    }
+}
+
+impl Dataset {
+    /// Names of the datasets built in.
+    #[must_use]
+    pub fn built_in_names() -> Vec<&'static str> {
+        BUILT_IN.iter().map(|(file, _)| file.trim_end_matches(".toml")).collect()
+    }
+
+    /// A dataset built in, by name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] naming those there are; [`Error::InvalidDescriptor`] never, since a test reads them all.
+    pub fn built_in(name: &str) -> Result<Self, Error> {
+        match BUILT_IN.iter().find(|(file, _)| file.strip_suffix(".toml") == Some(name)) {
+            Some((file, text)) => Self::parse(&format!("datasets/{file}"), text),
+            None => Err(Error::InvalidRequest {
+                mistakes: vec![format!(
+                    "`dataset`: expected one of {}, found `{}`",
+                    Self::built_in_names().join(", "),
+                    crate::error::excerpt(name)
+                )],
+            }),
+        }
+    }
+
+    /// Reads and checks a descriptor.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDescriptor`] with `file`, line and key of a value that does not parse, or with every rule broken.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        let invalid = |mistakes| Error::InvalidDescriptor { file: file.to_owned(), mistakes };
+        let dataset: Self = toml::from_str(text).map_err(|error| invalid(vec![locate(text, &error)]))?;
+        let mistakes = dataset.mistakes();
+        if mistakes.is_empty() { Ok(dataset) } else { Err(invalid(mistakes)) }
+    }
+
+    /// Every rule that the descriptor breaks, a sentence each.
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        for (key, value) in [("name", &self.name), ("database", &self.database), ("table", &self.table)] {
+            check_name(&mut mistakes, key, value);
+        }
+        let mut names = BTreeSet::new();
+        for axis in &self.axes {
+            check_name(&mut mistakes, "axis.name", &axis.name);
+            if !names.insert(axis.name.as_str()) {
+                mistakes.push(format!("`axis.name`: expected every name once, found `{}` again", axis.name));
+            }
+            axis.check(&mut mistakes);
+        }
+        for column in &self.columns {
+            check_name(&mut mistakes, "column.name", &column.name);
+            if column.name == RESCUED || !names.insert(column.name.as_str()) {
+                mistakes
+                    .push(format!("`column.name`: expected names that are not taken, found `{}` again", column.name));
+            }
+            if column.width.is_some() && column.kind != ColumnKind::String {
+                mistakes.push(format!(
+                    "`column.width` of `{}`: expected only on columns of type string, found it on {}",
+                    column.name,
+                    column.kind.glue_type()
+                ));
+            }
+        }
+        if self.columns.is_empty() {
+            mistakes.push("`column`: expected at least one, found none".to_owned());
+        }
+        if self.key.is_empty() {
+            mistakes.push("`key`: expected at least one column, found none".to_owned());
+        }
+        for (i, name) in self.key.iter().enumerate() {
+            match self.columns.iter().find(|column| column.name == *name) {
+                None => mistakes.push(format!("`key`: expected names of columns, found `{name}`")),
+                Some(column) if column.kind == ColumnKind::Double => mistakes.push(format!(
+                    "`key`: expected columns of type string, int or bigint, found `{name}` of type double"
+                )),
+                Some(_) if self.key.iter().take(i).any(|earlier| earlier == name) => {
+                    mistakes.push(format!("`key`: expected every column once, found `{name}` again"));
+                }
+                Some(_) => {}
+            }
+        }
+        self.check_path(&mut mistakes);
+        if let Some(secret) = &self.secret {
+            let is_token = |text: &str| {
+                !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            };
+            for (key, value) in [("secret.header", &secret.header), ("secret.name", &secret.name)] {
+                if !is_token(value) {
+                    mistakes.push(format!(
+                        "`{key}`: expected letters, digits, `-` and `_`, found `{}`",
+                        crate::error::excerpt(value)
+                    ));
+                }
+            }
+        }
+        mistakes
+    }
+
+    fn check_path(&self, mistakes: &mut Vec<String>) {
+        let mut placeholders = Vec::new();
+        let is_plain = |segment: &str| {
+            !segment.is_empty()
+                && segment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        };
+        let Some(path) = self.path.strip_suffix('/') else {
+            mistakes.push(format!(
+                "`path`: expected a trailing slash, since the portal redirects without, found `{}`",
+                self.path
+            ));
+            return;
+        };
+        for segment in path.split('/') {
+            match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+                Some(name) => placeholders.push(name),
+                None if is_plain(segment) => {}
+                None => mistakes.push(format!(
+                    "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{{axis}}`, found `{}`",
+                    crate::error::excerpt(segment)
+                )),
+            }
+        }
+        let axes: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
+        if placeholders != axes {
+            mistakes.push(format!(
+                "`path`: expected the placeholders of the axes in order ({}), found {}",
+                axes.join(", "),
+                if placeholders.is_empty() { "none".to_owned() } else { placeholders.join(", ") }
+            ));
+        }
+    }
+
+    /// Path of a partition below the portal's API root.
+    #[must_use]
+    pub fn portal_path(&self, partition: &PartitionKey) -> String {
+        let mut path = self.path.clone();
+        for (name, value) in partition.axes() {
+            path = path.replace(&format!("{{{name}}}"), &value.to_string());
+        }
+        path
+    }
+
+    /// Reads a Hive path of this dataset's axes; `None` when it is none.
+    #[must_use]
+    pub fn parse_partition(&self, path: &str) -> Option<PartitionKey> {
+        let axes: Vec<(&str, bool)> =
+            self.axes.iter().map(|axis| (axis.name.as_str(), axis.kind == AxisKind::Int)).collect();
+        PartitionKey::parse_hive_path(path, &axes)
+    }
+
+    /// The code that rows of `partition` carry for each axis, in axis order.
+    #[must_use]
+    pub fn codes(&self, partition: &PartitionKey) -> Vec<(String, i64)> {
+        self.axes
+            .iter()
+            .filter_map(|axis| {
+                let code = match partition.value(&axis.name)? {
+                    AxisValue::Int(value) => i64::from(*value),
+                    AxisValue::Text(value) => axis.values.iter().find(|v| v.value == *value)?.code,
+                };
+                Some((axis.name.clone(), code))
+            })
+            .collect()
+    }
+
+    /// Columns of the files: the descriptor's, then `_rescued`.
+    #[must_use]
+    pub fn file_schema(&self) -> SchemaRef {
+        let mut fields = self.fields();
+        fields.push(Field::new(RESCUED, DataType::Utf8, true));
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The descriptor's columns alone.
+    pub(crate) fn plain_schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.fields()))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        self.columns.iter().map(|column| Field::new(&column.name, column.kind.arrow_type(), true)).collect()
+    }
+
+    /// The table as the catalog should hold it.
+    #[must_use]
+    pub fn table_spec(&self) -> crate::ports::TableSpec {
+        let mut columns: Vec<_> =
+            self.columns.iter().map(|c| (c.name.clone(), c.kind.glue_type().to_owned(), c.comment.clone())).collect();
+        columns.push((
+            RESCUED.to_owned(),
+            "string".to_owned(),
+            "JSON of fields not declared and of values that do not fit; null when there are none".to_owned(),
+        ));
+        crate::ports::TableSpec {
+            database: self.database.clone(),
+            table: self.table.clone(),
+            comment: format!("{} Source: {}", self.comment, self.attribution),
+            location: crate::keys::table_prefix(&self.table),
+            columns,
+            partition_keys: self
+                .axes
+                .iter()
+                .map(|a| (a.name.clone(), a.kind.glue_type().to_owned(), a.comment.clone()))
+                .collect(),
+        }
+    }
+
+    /// Hash of the part of the descriptor that shapes a file: axes with their codes, columns, key. Comments are not in it.
+    #[must_use]
+    pub fn schema_id(&self) -> u64 {
+        let mut text = String::new();
+        let mut push = |part: &str| {
+            text.push_str(part);
+            text.push('\u{1f}');
+        };
+        for axis in &self.axes {
+            push(&axis.name);
+            push(axis.kind.glue_type());
+            for value in &axis.values {
+                push(&value.value);
+                push(&value.code.to_string());
+            }
+        }
+        for column in &self.columns {
+            push(&column.name);
+            push(column.kind.glue_type());
+            push(&column.width.map_or_else(String::new, |width| width.to_string()));
+            push(if column.dictionary { "dictionary" } else { "plain" });
+        }
+        for name in &self.key {
+            push(name);
+        }
+        twox_hash::XxHash3_64::oneshot(text.as_bytes())
+    }
+
+    /// `database.table`, as queries name it.
+    #[must_use]
+    pub fn qualified_table(&self) -> String {
+        format!("{}.{}", self.database, self.table)
+    }
+}
+
+impl Axis {
+    fn check(&self, mistakes: &mut Vec<String>) {
+        let name = &self.name;
+        match self.kind {
+            AxisKind::Int if !self.values.is_empty() => mistakes.push(format!(
+                "`axis.values` of `{name}`: expected none on an axis of type int, whose values the portal lists"
+            )),
+            AxisKind::String if self.values.is_empty() => mistakes
+                .push(format!("`axis.values` of `{name}`: expected the values of an axis of type string, found none")),
+            _ => {}
+        }
+        let mut seen = BTreeSet::new();
+        for CodedValue { value, .. } in &self.values {
+            if value.is_empty()
+                || !value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+            {
+                mistakes.push(format!(
+                    "`axis.values` of `{name}`: expected lower-case letters, digits, `-` and `_`, found `{}`",
+                    crate::error::excerpt(value)
+                ));
+            }
+            if !seen.insert(value) {
+                mistakes.push(format!("`axis.values` of `{name}`: expected every value once, found `{value}` again"));
+            }
+        }
+        if let Some(total) = &self.total
+            && !seen.contains(total)
+        {
+            mistakes.push(format!("`axis.total` of `{name}`: expected one of its values, found `{total}`"));
+        }
+    }
+}
+
+/// Names that Glue, Athena and every file system take as they are.
+fn check_name(mistakes: &mut Vec<String>, key: &str, value: &str) {
+    let is_valid = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if !is_valid {
+        mistakes.push(format!(
+            "`{key}`: expected a name of lower-case letters, digits and `_`, found `{}`",
+            crate::error::excerpt(value)
+        ));
+    }
+}
+
+/// Line, key and what is wrong, of a descriptor that does not parse.
+fn locate(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    let Some(span) = error.span() else {
+        return message;
+    };
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let source = text.lines().nth(line - 1).unwrap_or_default();
+    match source.split_once('=') {
+        Some((key, _)) => format!("line {line}, key `{}`: {message}", key.trim()),
+        None => format!("line {line}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+name = "small"
+title = "Small"
+attribution = "Someone"
+path = "schools/small/{year}/"
+database = "db"
+table = "small"
+key = ["id"]
+[[axis]]
+name = "year"
+type = "int"
+[[column]]
+name = "id"
+type = "string"
+width = 4
+"#;
+
+    #[test]
+    fn the_datasets_built_in_are_valid() {
+        for name in Dataset::built_in_names() {
+            let dataset = Dataset::built_in(name).unwrap();
+            assert_eq!(dataset.name, name);
+        }
+    }
+
+    #[test]
+    fn a_change_that_shapes_files_changes_the_schema_id_and_a_comment_does_not() {
+        let id = |text: &str| Dataset::parse("x", text).unwrap().schema_id();
+        let before = id(SMALL);
+        assert_ne!(before, id(&SMALL.replace("width = 4", "width = 5")));
+        assert_ne!(before, id(&SMALL.replace("width = 4", "dictionary = false")));
+        assert_ne!(before, id(&SMALL.replace("\"id\"", "\"ix\"")));
+        assert_eq!(before, id(&format!("{SMALL}comment = \"more\"\n")));
+    }
+
+    #[test]
+    fn a_descriptor_is_refused_with_file_line_and_key() {
+        for (from, to, expected) in [
+            (
+                "width = 4",
+                "wide = 4",
+                "read descriptor `x.toml`: line 15, key `wide`: unknown field `wide`, expected one of `name`, `type`, `width`, `dictionary`, `comment`",
+            ),
+            (
+                "width = 4",
+                "width = \"4\"",
+                "read descriptor `x.toml`: line 15, key `width`: invalid type: string \"4\", expected u8",
+            ),
+            (
+                "type = \"int\"",
+                "type = \"year\"",
+                "read descriptor `x.toml`: line 11, key `type`: unknown variant `year`, expected `int` or `string`",
+            ),
+            (
+                "title = \"Small\"",
+                "title = 3",
+                "read descriptor `x.toml`: line 3, key `title`: invalid type: integer `3`, expected a string",
+            ),
+            (
+                "{year}/",
+                "{year}",
+                "read descriptor `x.toml`: `path`: expected a trailing slash, since the portal redirects without, found `schools/small/{year}`",
+            ),
+            (
+                "{year}",
+                "{grade}",
+                "read descriptor `x.toml`: `path`: expected the placeholders of the axes in order (year), found grade",
+            ),
+            (
+                "schools/small",
+                "../small",
+                "read descriptor `x.toml`: `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `..`",
+            ),
+            (
+                "key = [\"id\"]",
+                "key = [\"no\"]",
+                "read descriptor `x.toml`: `key`: expected names of columns, found `no`",
+            ),
+            ("key = [\"id\"]", "key = []", "read descriptor `x.toml`: `key`: expected at least one column, found none"),
+            (
+                "table = \"small\"",
+                "table = \"../up\"",
+                "read descriptor `x.toml`: `table`: expected a name of lower-case letters, digits and `_`, found `../up`",
+            ),
+            (
+                "type = \"string\"",
+                "type = \"int\"",
+                "read descriptor `x.toml`: `column.width` of `id`: expected only on columns of type string, found it on int",
+            ),
+        ] {
+            let text = SMALL.replace(from, to);
+            let error = Dataset::parse("x.toml", &text).unwrap_err();
+            assert_eq!(error.chain(), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_looked_up_in_a_variable_of_its_name() {
+        let secret = Secret { header: "x-api-key".into(), name: "portal-key".into() };
+        assert_eq!(secret.variable(), "ROLLCALL_SECRET_PORTAL_KEY");
+    }
+}

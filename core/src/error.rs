@@ -1,0 +1,422 @@
+//! Everything that can go wrong, one variant per reaction of whoever runs the steps.
+
+use std::fmt;
+
+use crate::partition::PartitionKey;
+use crate::ports::{CatalogError, PortalError, StoreError};
+
+/// Everything that can go wrong with a request, a descriptor or a partition.
+///
+/// The variant's name ([`Error::name`]) is what receipts, logs and the state machine know the error by.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Stop: the request cannot be run as it was given. Holds every mistake found, not just the first.
+    #[error("check request: {}", join_mistakes(mistakes))]
+    InvalidRequest {
+        /// One sentence a mistake: the field, what was found, what was expected.
+        mistakes: Vec<String>,
+    },
+    /// Stop: a dataset descriptor cannot be used.
+    #[error("read descriptor `{file}`: {}", join_mistakes(mistakes))]
+    InvalidDescriptor {
+        /// File the descriptor came from.
+        file: String,
+        /// One sentence a mistake, with the line and the key where they are known.
+        mistakes: Vec<String>,
+    },
+    /// Stop: `all` years were asked for and the portal's list of years could not be read.
+    #[error(
+        "list years of `{dataset}`: expected the portal's list at `{path}` to name the years, found none that can be read\nhint: name the years instead of `all`"
+    )]
+    YearsUnknown {
+        /// Dataset whose years were asked for.
+        dataset: String,
+        /// Path of the portal's list below its API root.
+        path: String,
+        /// Why the list could not be read, where the portal did not answer.
+        #[source]
+        source: Option<PortalError>,
+    },
+    /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
+    #[error("fetch page {page} of `{partition}`: portal unavailable")]
+    PortalUnavailable {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was asked for, from 1.
+        page: u32,
+        /// What the portal did.
+        #[source]
+        source: PortalError,
+    },
+    /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
+    #[error("fetch page {page} of `{partition}`: portal refused")]
+    PortalRefused {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was asked for, from 1.
+        page: u32,
+        /// What the portal said.
+        #[source]
+        source: PortalError,
+    },
+    /// Stop: a body is larger than the cap, counted after decompression.
+    #[error("fetch page {page} of `{partition}`: body too large")]
+    BodyTooLarge {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was asked for, from 1.
+        page: u32,
+        /// The cap.
+        #[source]
+        source: PortalError,
+    },
+    /// Retry once: the time allowed for this partition is used up.
+    #[error("fetch page {page} of `{partition}`: deadline exceeded")]
+    DeadlineExceeded {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was asked for, from 1.
+        page: u32,
+        /// What was under way.
+        #[source]
+        source: PortalError,
+    },
+    /// Stop: the dataset names a secret that is not set.
+    #[error("read secret `{secret}`: expected a value in {place}, found none")]
+    SecretMissing {
+        /// Name of the secret, as the descriptor gives it.
+        secret: String,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
+    #[error(
+        "decode page {page} of `{partition}`: expected a JSON object with `count`, `next` and `results`, found {found}"
+    )]
+    BadBody {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was decoded, from 1.
+        page: u32,
+        /// What was found instead, escaped and cut.
+        found: String,
+        /// Where the JSON stopped making sense.
+        #[source]
+        source: Option<serde_json::Error>,
+    },
+    /// Retry from page 1: the portal changed while it was read, or lost rows.
+    #[error("fetch `{partition}`: expected {expected} rows, {found}")]
+    CountMismatch {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Rows that page 1 promised in `count`.
+        expected: u64,
+        /// What came instead.
+        found: CountFound,
+    },
+    /// Retry from page 1: a key came twice, on one page or across pages.
+    #[error(
+        "check keys of `{partition}`: expected every key once, found {key} more than once ({n_repeated} repeated of {n_rows} rows)"
+    )]
+    DuplicateKey {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// One repeated key, as `column value` pairs.
+        key: String,
+        /// Rows whose key was there before.
+        n_repeated: u64,
+        /// Rows of the partition.
+        n_rows: u64,
+    },
+    /// Stop: `next` is not the page that follows. It was not asked for.
+    #[error("check `next` on page {page} of `{partition}`: expected {expected}, found `{found}`")]
+    UntrustedNext {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that carried the link, from 1.
+        page: u32,
+        /// The link that would have been right, or its absence.
+        expected: String,
+        /// The link found, escaped and cut.
+        found: String,
+    },
+    /// Stop: a row belongs to another partition than the one asked for.
+    #[error("check row {row} on page {page} of `{partition}`: expected `{column}` {expected}, found {found}")]
+    WrongPartition {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page of the row, from 1.
+        page: u32,
+        /// Row on that page, from 1.
+        row: u64,
+        /// Axis column that differs.
+        column: String,
+        /// Value of the partition.
+        expected: i64,
+        /// Value of the row.
+        found: String,
+    },
+    /// Stop: a column no longer holds what the descriptor declares.
+    #[error(
+        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+    )]
+    SchemaDrift {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Column that drifted.
+        column: String,
+        /// Type declared.
+        expected: String,
+        /// First value that does not fit, escaped and cut.
+        found: String,
+        /// Row of that value in the partition, from 1.
+        row: u64,
+        /// Values that do not fit.
+        n_misfits: u64,
+        /// Rows of the partition.
+        n_rows: u64,
+    },
+    /// Stop: the partition lost more than half of its rows, so it does not replace the fuller one.
+    #[error(
+        "replace `{partition}`: expected at least half of the {before} rows committed before, found {after}\nhint: if the portal is right, run this partition again with force"
+    )]
+    ShrankTooMuch {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Rows committed.
+        before: u64,
+        /// Rows fetched.
+        after: u64,
+    },
+    /// Retry: another writer was faster every time.
+    #[error("write `{key}`: expected to replace the object last seen, found another one {tries} times")]
+    WriteConflict {
+        /// Key of the object.
+        key: String,
+        /// Conditional writes that were refused.
+        tries: u32,
+    },
+    /// Retry, then stop: the lake refused an object.
+    #[error("{action} `{key}`: lake refused")]
+    StoreFailed {
+        /// What was tried: `read`, `write`, `list` or `remove`.
+        action: &'static str,
+        /// Key of the object.
+        key: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// Stop: the lake is in use by another run.
+    #[error("lock lake: {}", _0.0)]
+    LakeLocked(LockHolder),
+    /// Retry, then stop: the catalog refused a table or a partition.
+    #[error("publish to table `{table}`: catalog refused")]
+    CatalogFailed {
+        /// Table as `database.table`.
+        table: String,
+        /// Why.
+        #[source]
+        source: CatalogError,
+    },
+    /// Stop: columns could not be written as Parquet.
+    #[error("encode `{partition}` as Parquet")]
+    EncodeFailed {
+        /// Partition that was encoded.
+        partition: String,
+        /// Why.
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+}
+
+/// Who holds the lock of a lake, in words.
+#[derive(Debug)]
+pub struct LockHolder(pub String);
+
+/// What came instead of the rows that page 1 promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountFound {
+    /// This many rows were received in all.
+    Received(u64),
+    /// A later page gave another `count`.
+    OnPage {
+        /// Page, from 1.
+        page: u32,
+        /// Its `count`.
+        count: u64,
+    },
+    /// A page that should have been full was not, or the last one was too long.
+    PageLength {
+        /// Page, from 1.
+        page: u32,
+        /// Rows on it.
+        n_rows: u64,
+        /// Rows expected on it.
+        expected: u64,
+    },
+}
+
+impl fmt::Display for CountFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Received(n_rows) => write!(f, "received {n_rows}"),
+            Self::OnPage { page, count } => write!(f, "page {page} says {count}"),
+            Self::PageLength { page, n_rows, expected } => {
+                write!(f, "page {page} holds {n_rows} where {expected} were due")
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Every name that [`Error::name`] can give, in the order of the enum.
+    pub const NAMES: [&'static str; 20] = [
+        "InvalidRequest",
+        "InvalidDescriptor",
+        "YearsUnknown",
+        "PortalUnavailable",
+        "PortalRefused",
+        "BodyTooLarge",
+        "DeadlineExceeded",
+        "SecretMissing",
+        "BadBody",
+        "CountMismatch",
+        "DuplicateKey",
+        "UntrustedNext",
+        "WrongPartition",
+        "SchemaDrift",
+        "ShrankTooMuch",
+        "WriteConflict",
+        "StoreFailed",
+        "LakeLocked",
+        "CatalogFailed",
+        "EncodeFailed",
+    ];
+
+    /// The variant's name, as receipts and the state machine know it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest { .. } => "InvalidRequest",
+            Self::InvalidDescriptor { .. } => "InvalidDescriptor",
+            Self::YearsUnknown { .. } => "YearsUnknown",
+            Self::PortalUnavailable { .. } => "PortalUnavailable",
+            Self::PortalRefused { .. } => "PortalRefused",
+            Self::BodyTooLarge { .. } => "BodyTooLarge",
+            Self::DeadlineExceeded { .. } => "DeadlineExceeded",
+            Self::SecretMissing { .. } => "SecretMissing",
+            Self::BadBody { .. } => "BadBody",
+            Self::CountMismatch { .. } => "CountMismatch",
+            Self::DuplicateKey { .. } => "DuplicateKey",
+            Self::UntrustedNext { .. } => "UntrustedNext",
+            Self::WrongPartition { .. } => "WrongPartition",
+            Self::SchemaDrift { .. } => "SchemaDrift",
+            Self::ShrankTooMuch { .. } => "ShrankTooMuch",
+            Self::WriteConflict { .. } => "WriteConflict",
+            Self::StoreFailed { .. } => "StoreFailed",
+            Self::LakeLocked(_) => "LakeLocked",
+            Self::CatalogFailed { .. } => "CatalogFailed",
+            Self::EncodeFailed { .. } => "EncodeFailed",
+        }
+    }
+
+    /// Whether fetching the same partition again, from page 1, may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::PortalUnavailable { .. }
+                | Self::DeadlineExceeded { .. }
+                | Self::BadBody { .. }
+                | Self::CountMismatch { .. }
+                | Self::DuplicateKey { .. }
+                | Self::WriteConflict { .. }
+                | Self::StoreFailed { .. }
+                | Self::CatalogFailed { .. }
+        )
+    }
+
+    /// The message and its causes, joined by `: `, for the one place where an error is shown.
+    ///
+    /// A `hint:` line of the message stays last.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// The message of any error and its causes, joined by `: `, with a `hint:` line of the outermost message last.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let message = error.to_string();
+    let (head, hint) = match message.split_once("\nhint:") {
+        Some((head, hint)) => (head.to_owned(), Some(hint.to_owned())),
+        None => (message, None),
+    };
+    let mut text = head;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if let Some(hint) = hint {
+        text.push_str("\nhint:");
+        text.push_str(&hint);
+    }
+    text
+}
+
+/// Quotes text from outside for a message: control characters escaped, cut at 200 characters.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 200;
+    let mut quoted: String = text.chars().take(LIMIT).flat_map(char::escape_debug).collect();
+    // Double quotes are common in JSON and harmless on a terminal or in a log line.
+    quoted = quoted.replace("\\\"", "\"").replace("\\'", "'");
+    if text.chars().nth(LIMIT).is_some() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+fn join_mistakes(mistakes: &[String]) -> String {
+    match mistakes {
+        [one] => one.clone(),
+        many => {
+            let mut text = format!("found {} mistakes", many.len());
+            for mistake in many {
+                text.push_str("\n  - ");
+                text.push_str(mistake);
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_cut_and_cannot_forge_a_log_line() {
+        assert_eq!(excerpt("a\nb\u{1b}[31m\"c\""), "a\\nb\\u{1b}[31m\"c\"");
+        assert_eq!(excerpt(&"x".repeat(300)).chars().count(), 201);
+    }
+
+    #[test]
+    fn a_hint_stays_last_when_causes_are_joined() {
+        let error = Error::YearsUnknown {
+            dataset: "ccd_enrollment".into(),
+            path: "api-endpoints/".into(),
+            source: Some(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
+        };
+        assert_eq!(
+            error.chain(),
+            "list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name the years, \
+             found none that can be read: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
+        );
+    }
+}

@@ -1,0 +1,370 @@
+//! Fits one JSON value into one column: what the portal sends against what the descriptor declares.
+//!
+//! A value fits when nothing of it is lost: a numeric string is the number it spells, an integer is never read through
+//! a float, text of digits is padded to the declared width. What does not fit is left to the caller, who keeps it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use arrow_array::ArrayRef;
+use arrow_array::builder::{Float64Builder, Int32Builder, Int64Builder, StringBuilder};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::dataset::{Column, ColumnKind};
+
+/// Integers up to here are exact in a 64-bit float.
+const EXACT_IN_F64: u64 = 1 << 53;
+
+/// One column while its page is decoded.
+pub(crate) struct ColumnBuilder {
+    values: Values,
+}
+
+enum Values {
+    String(StringBuilder, Option<usize>),
+    Int(Int32Builder),
+    Bigint(Int64Builder),
+    Double(Float64Builder),
+}
+
+impl ColumnBuilder {
+    /// An empty column with room for `n_rows`.
+    pub(crate) fn new(column: &Column, n_rows: usize) -> Self {
+        let values = match column.kind {
+            ColumnKind::String => {
+                let width = column.width.map(usize::from);
+                let builder = StringBuilder::with_capacity(n_rows, n_rows * width.unwrap_or(16));
+                Values::String(builder, width)
+            }
+            ColumnKind::Int => Values::Int(Int32Builder::with_capacity(n_rows)),
+            ColumnKind::Bigint => Values::Bigint(Int64Builder::with_capacity(n_rows)),
+            ColumnKind::Double => Values::Double(Float64Builder::with_capacity(n_rows)),
+        };
+        Self { values }
+    }
+
+    pub(crate) fn append_null(&mut self) {
+        match &mut self.values {
+            Values::String(builder, _) => builder.append_null(),
+            Values::Int(builder) => builder.append_null(),
+            Values::Bigint(builder) => builder.append_null(),
+            Values::Double(builder) => builder.append_null(),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> ArrayRef {
+        match &mut self.values {
+            Values::String(builder, _) => std::sync::Arc::new(builder.finish()),
+            Values::Int(builder) => std::sync::Arc::new(builder.finish()),
+            Values::Bigint(builder) => std::sync::Arc::new(builder.finish()),
+            Values::Double(builder) => std::sync::Arc::new(builder.finish()),
+        }
+    }
+
+    /// Appends the next JSON value straight from the deserializer. `false` when it does not fit; a null stands for it.
+    ///
+    /// A number that serde cannot hand over exactly (a fraction, an exponent, more than 64 bits) counts as not
+    /// fitting an integer column; [`Self::append_raw`] decides from its text.
+    pub(crate) fn append_from<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(ValueVisitor(self))
+    }
+
+    /// Appends a JSON value from its own text, exactly. `false` when it does not fit; a null stands for it.
+    pub(crate) fn append_raw(&mut self, raw: &RawValue) -> bool {
+        let text = raw.get();
+        match text.as_bytes().first() {
+            Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(text) {
+                Ok(value) => self.append_text(&value),
+                Err(_) => self.misfit(),
+            },
+            Some(b'n') => {
+                self.append_null();
+                true
+            }
+            Some(b'-' | b'0'..=b'9') => self.append_number(text),
+            _ => self.misfit(),
+        }
+    }
+
+    fn misfit(&mut self) -> bool {
+        self.append_null();
+        false
+    }
+
+    fn append_text(&mut self, text: &str) -> bool {
+        match &mut self.values {
+            Values::String(builder, width) => {
+                append_padded(builder, *width, text);
+                true
+            }
+            _ => self.append_number(text),
+        }
+    }
+
+    /// Appends a number spelled as JSON spells numbers, whether it stood in quotes or not.
+    fn append_number(&mut self, text: &str) -> bool {
+        match &mut self.values {
+            Values::Int(builder) => {
+                if let Some(value) = parse_integer(text).and_then(|value| i32::try_from(value).ok()) {
+                    builder.append_value(value);
+                    return true;
+                }
+            }
+            Values::Bigint(builder) => {
+                if let Some(value) = parse_integer(text) {
+                    builder.append_value(value);
+                    return true;
+                }
+            }
+            Values::Double(builder) => {
+                if let Some(value) = parse_double(text) {
+                    builder.append_value(value);
+                    return true;
+                }
+            }
+            Values::String(builder, width) => {
+                if text.bytes().all(|b| b.is_ascii_digit())
+                    || parse_integer(text).is_some_and(|n| n.to_string() == text)
+                {
+                    append_padded(builder, *width, text);
+                    return true;
+                }
+            }
+        }
+        self.misfit()
+    }
+
+    fn append_i64(&mut self, value: i64) -> bool {
+        match &mut self.values {
+            Values::Int(builder) => match i32::try_from(value) {
+                Ok(value) => builder.append_value(value),
+                Err(_) => return self.misfit(),
+            },
+            Values::Bigint(builder) => builder.append_value(value),
+            #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, and refused above")]
+            Values::Double(builder) if value.unsigned_abs() <= EXACT_IN_F64 => builder.append_value(value as f64),
+            Values::Double(_) => return self.misfit(),
+            Values::String(builder, width) => append_padded(builder, *width, &value.to_string()),
+        }
+        true
+    }
+}
+
+/// Text of digits alone is padded with leading zeros; all other text stays as it is.
+fn append_padded(builder: &mut StringBuilder, width: Option<usize>, text: &str) {
+    const ZEROS: &str = "00000000000000000000000000000000";
+    if let Some(n_missing) = width.and_then(|width| width.checked_sub(text.len()))
+        && n_missing > 0
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && let Some(zeros) = ZEROS.get(..n_missing)
+    {
+        // Writing to the builder starts the value that the next append ends; it cannot fail.
+        let _ = fmt::Write::write_str(builder, zeros);
+    }
+    builder.append_value(text);
+}
+
+/// The integer that a text spells as JSON spells numbers, if it is one and fits 64 bits.
+///
+/// `-2` and `-2.000` are; `007`, `+5`, `1,234`, `1e3` and `2.5` are not.
+pub(crate) fn parse_integer(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let is_plain = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && (digits == "0" || !digits.starts_with('0'))
+        && !fraction.is_empty()
+        && fraction.bytes().all(|b| b == b'0');
+    is_plain.then(|| whole.parse().ok()).flatten()
+}
+
+/// The finite double that a text spells as JSON spells numbers. Integers past 2^53 must survive the way there and back.
+fn parse_double(text: &str) -> Option<f64> {
+    // The grammar is serde_json's; its value is not taken, since it may differ from the nearest double.
+    serde_json::from_str::<&RawValue>(text).ok()?;
+    if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) || text.ends_with(char::is_whitespace) {
+        return None;
+    }
+    let value: f64 = text.parse().ok()?;
+    let is_exact = match text.parse::<i128>() {
+        #[expect(clippy::cast_possible_truncation, reason = "compared with the text's own integer right away")]
+        Ok(integer) => value as i128 == integer,
+        Err(_) => true,
+    };
+    (value.is_finite() && is_exact).then_some(value)
+}
+
+struct ValueVisitor<'b>(&'b mut ColumnBuilder);
+
+impl<'de> Visitor<'de> for ValueVisitor<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value of a row")
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
+        Ok(self.0.append_i64(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
+        Ok(match i64::try_from(value) {
+            Ok(value) => self.0.append_i64(value),
+            Err(_) => self.0.misfit(),
+        })
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<bool, E> {
+        match &mut self.0.values {
+            // Beyond 2^53 the number may have been an integer that this double only approximates.
+            #[expect(clippy::cast_precision_loss, reason = "the bound itself is exact")]
+            Values::Double(builder) if value.abs() < EXACT_IN_F64 as f64 => {
+                builder.append_value(value);
+                Ok(true)
+            }
+            _ => Ok(self.0.misfit()),
+        }
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
+        Ok(self.0.append_text(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        self.0.append_null();
+        Ok(true)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
+        Ok(self.0.misfit())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<bool, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self.0.misfit())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(self.0.misfit())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+
+    fn column(kind: ColumnKind, width: Option<u8>) -> Column {
+        Column { name: "c".into(), kind, width, dictionary: true, comment: String::new() }
+    }
+
+    /// Appends `json` by both ways; they must agree wherever the direct one accepts. Gives the exact one's verdict.
+    fn fit(kind: ColumnKind, width: Option<u8>, json: &str) -> (bool, ArrayRef) {
+        let mut direct = ColumnBuilder::new(&column(kind, width), 1);
+        let mut exact = ColumnBuilder::new(&column(kind, width), 1);
+        let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap());
+        let array = exact.finish();
+        if let Ok(true) = direct.append_from(&mut serde_json::Deserializer::from_str(json)) {
+            assert!(fits, "{json}");
+            assert_eq!(&direct.finish(), &array, "{json}");
+        }
+        (fits, array)
+    }
+
+    #[test]
+    fn a30_integers_are_exact_or_refused() {
+        for (json, expected) in [
+            ("29", Some(29)),
+            ("-2", Some(-2)),
+            ("\"29\"", Some(29)),
+            ("\"-2.000\"", Some(-2)),
+            ("29.0", Some(29)),
+            ("2147483647", Some(2_147_483_647)),
+            ("2147483648", None),
+            ("-2147483649", None),
+            ("\"007\"", None),
+            ("\"1,234\"", None),
+            ("\"+5\"", None),
+            ("\"\"", None),
+            ("\" 5\"", None),
+            ("2.5", None),
+            ("1e3", None),
+            ("29.00000000000000000001", None),
+            ("true", None),
+            ("[1]", None),
+            ("{\"a\":1}", None),
+            ("18446744073709551616", None),
+        ] {
+            let (fits, array) = fit(ColumnKind::Int, None, json);
+            assert_eq!(fits, expected.is_some(), "{json}");
+            let values = array.as_primitive::<Int32Type>();
+            assert_eq!(values.is_valid(0).then(|| values.value(0)), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a30_wide_integers_never_pass_through_a_float() {
+        for (json, expected) in [
+            ("9007199254740993", Some(9_007_199_254_740_993)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("\"9007199254740993\"", Some(9_007_199_254_740_993)),
+            ("9007199254740993.0", Some(9_007_199_254_740_993)),
+        ] {
+            let (fits, array) = fit(ColumnKind::Bigint, None, json);
+            assert_eq!(fits, expected.is_some(), "{json}");
+            let values = array.as_primitive::<Int64Type>();
+            assert_eq!(values.is_valid(0).then(|| values.value(0)), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_double_is_finite_and_keeps_integers_exact() {
+        for (json, expected) in [
+            ("38.892", Some(38.892)),
+            ("\"0.000\"", Some(0.0)),
+            ("46", Some(46.0)),
+            ("1e3", Some(1000.0)),
+            ("\"1e400\"", None),
+            ("1e400", None),
+            ("9007199254740993", None),
+            ("9007199254740992", Some(9_007_199_254_740_992.0)),
+            ("\"NaN\"", None),
+            ("\"inf\"", None),
+            ("\" 1\"", None),
+        ] {
+            let (fits, array) = fit(ColumnKind::Double, None, json);
+            assert_eq!(fits, expected.is_some(), "{json}");
+            let values = array.as_primitive::<Float64Type>();
+            assert_eq!(values.is_valid(0).then(|| values.value(0)), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn text_of_digits_is_padded_and_other_text_stays() {
+        for (json, expected) in [
+            ("\"100002\"", Some("0100002")),
+            ("\"0803990\"", Some("0803990")),
+            ("\"12345678\"", Some("12345678")),
+            ("\"A12\"", Some("A12")),
+            ("\"\"", Some("")),
+            ("803990", Some("0803990")),
+            ("-1", Some("-1")),
+            ("\"caf\\u00e9\"", Some("café")),
+            ("2.5", None),
+            ("true", None),
+            ("null", None),
+        ] {
+            let (fits, array) = fit(ColumnKind::String, Some(7), json);
+            assert_eq!(fits, expected.is_some() || json == "null", "{json}");
+            let values = array.as_string::<i32>();
+            assert_eq!(values.is_valid(0).then(|| values.value(0)), expected, "{json}");
+        }
+    }
+}

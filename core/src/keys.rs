@@ -1,0 +1,123 @@
+//! The only file that writes object keys. Everything in a lake is found from here.
+
+use crate::dataset::Dataset;
+use crate::partition::PartitionKey;
+
+/// Name of the one object of a partition or look-up table.
+pub const OBJECT: &str = "part-00000.parquet";
+
+/// Prefix of a table's data objects: `data/<table>/`.
+#[must_use]
+pub fn table_prefix(table: &str) -> String {
+    format!("data/{table}/")
+}
+
+/// Prefix of a partition's one object: `data/<table>/year=2021/grade=grade-pk/`.
+#[must_use]
+pub fn partition_prefix(dataset: &Dataset, partition: &PartitionKey) -> String {
+    format!("data/{}/{partition}/", dataset.table)
+}
+
+/// A partition's one object.
+#[must_use]
+pub fn partition_object(dataset: &Dataset, partition: &PartitionKey) -> String {
+    format!("{}{OBJECT}", partition_prefix(dataset, partition))
+}
+
+/// The partition that a data object belongs to; `None` when the key is not one of [`partition_object`]'s.
+#[must_use]
+pub fn partition_of_object(dataset: &Dataset, key: &str) -> Option<PartitionKey> {
+    let path = key.strip_prefix(&table_prefix(&dataset.table))?.strip_suffix(OBJECT)?.strip_suffix('/')?;
+    dataset.parse_partition(path)
+}
+
+/// A look-up table's one object.
+#[must_use]
+pub fn lookup_object(table: &str) -> String {
+    format!("data/{table}/{OBJECT}")
+}
+
+/// Prefix of a dataset's ledger records of partitions.
+#[must_use]
+pub fn records_prefix(dataset: &Dataset) -> String {
+    format!("ledger/{}/partitions/", dataset.name)
+}
+
+/// What the ledger knows of one partition.
+#[must_use]
+pub fn record(dataset: &Dataset, partition: &PartitionKey) -> String {
+    format!("{}{partition}.json", records_prefix(dataset))
+}
+
+/// The partition that a ledger record belongs to.
+#[must_use]
+pub fn partition_of_record(dataset: &Dataset, key: &str) -> Option<PartitionKey> {
+    let path = key.strip_prefix(&records_prefix(dataset))?.strip_suffix(".json")?;
+    dataset.parse_partition(path)
+}
+
+/// Prefix of a dataset's runs.
+#[must_use]
+pub fn runs_prefix(dataset: &Dataset) -> String {
+    format!("ledger/{}/runs/", dataset.name)
+}
+
+/// A run's plan: a bare array of plan items.
+#[must_use]
+pub fn plan(dataset: &Dataset, run: &str) -> String {
+    format!("{}{run}/plan.json", runs_prefix(dataset))
+}
+
+/// What fetching one partition came to in one run.
+#[must_use]
+pub fn receipt(dataset: &Dataset, run: &str, partition: &PartitionKey) -> String {
+    format!("{}{run}/receipts/{partition}.json", runs_prefix(dataset))
+}
+
+/// What a run came to.
+#[must_use]
+pub fn summary(dataset: &Dataset, run: &str) -> String {
+    format!("{}{run}/summary.json", runs_prefix(dataset))
+}
+
+/// The run that a key below [`runs_prefix`] belongs to.
+#[must_use]
+pub fn run_of(dataset: &Dataset, key: &str) -> Option<String> {
+    let (run, _) = key.strip_prefix(&runs_prefix(dataset))?.split_once('/')?;
+    Some(run.to_owned())
+}
+
+/// The file catalog's record of a table: `catalog/<database>/<table>.json`.
+#[must_use]
+pub fn catalog_table(database: &str, table: &str) -> String {
+    format!("{}{database}/{table}.json", CATALOG_PREFIX)
+}
+
+/// Prefix of the file catalog.
+pub const CATALOG_PREFIX: &str = "catalog/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Dataset;
+    use crate::partition::AxisValue;
+
+    #[test]
+    fn keys_are_those_of_the_layout_and_lead_back_to_their_partition() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let partition = PartitionKey::new(vec![
+            ("year".into(), AxisValue::Int(2021)),
+            ("grade".into(), AxisValue::Text("grade-pk".into())),
+        ]);
+        let object = partition_object(&dataset, &partition);
+        assert_eq!(object, "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet");
+        assert_eq!(partition_of_object(&dataset, &object).unwrap(), partition);
+        let record = record(&dataset, &partition);
+        assert_eq!(record, "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json");
+        assert_eq!(partition_of_record(&dataset, &record).unwrap(), partition);
+        let receipt = receipt(&dataset, "r1", &partition);
+        assert_eq!(receipt, "ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json");
+        assert_eq!(run_of(&dataset, &receipt).unwrap(), "r1");
+        assert_eq!(partition_of_object(&dataset, "data/us_education_ccd_enrollment_data/year=2021/x.parquet"), None);
+    }
+}

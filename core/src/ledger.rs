@@ -1,0 +1,319 @@
+//! What is known of runs and of each partition: receipts, records, summaries.
+//!
+//! The ledger is derived. A commit never asks it; it can be rebuilt from the objects.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Dataset;
+use crate::edition::{Edition, Stamp};
+use crate::error::Error;
+use crate::keys;
+use crate::partition::PartitionKey;
+use crate::ports::{ObjectFacts, Store};
+
+/// What fetching one partition came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// A new edition was committed.
+    Written,
+    /// The object already is this edition.
+    Unchanged,
+    /// The portal has no rows for it.
+    Empty,
+    /// A newer write won.
+    Superseded,
+    /// An error, by name.
+    Failed,
+}
+
+impl Outcome {
+    /// Every outcome, in the order shown to people.
+    pub const ALL: [Self; 5] = [Self::Written, Self::Unchanged, Self::Empty, Self::Superseded, Self::Failed];
+
+    /// The word used in the ledger and on the terminal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Unchanged => "unchanged",
+            Self::Empty => "empty",
+            Self::Superseded => "superseded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// An error as the ledger keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorFacts {
+    /// [`Error::name`].
+    pub name: String,
+    /// [`Error::chain`].
+    pub message: String,
+}
+
+impl From<&Error> for ErrorFacts {
+    fn from(error: &Error) -> Self {
+        Self { name: error.name().to_owned(), message: error.chain() }
+    }
+}
+
+/// What fetching one partition came to in one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The error of a failed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorFacts>,
+    /// Rows received (0 for a failed one).
+    pub n_rows: u64,
+    /// Pages received (0 for a failed one).
+    pub n_pages: u32,
+    /// Size of the object, in bytes; `None` when nothing is committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Rows with fields that the descriptor does not know.
+    #[serde(default)]
+    pub n_unknown: u64,
+    /// Values kept in `_rescued` since they do not fit their column.
+    #[serde(default)]
+    pub n_misfits: u64,
+    /// When fetching began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// What is committed of a partition, as its object says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Edition of the object.
+    pub edition: Edition,
+    /// Rows in it.
+    pub n_rows: u64,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its etag when it was last seen.
+    pub etag: String,
+    /// When its last page was received.
+    pub fetched_at: Timestamp,
+    /// Run that wrote it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Pages it came in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_pages: Option<u32>,
+}
+
+impl Committed {
+    /// What an object says of itself; `None` when it is not one of ours.
+    #[must_use]
+    pub fn of_object(facts: &ObjectFacts) -> Option<Self> {
+        let Stamp { edition, n_rows, fetched_at, run } = facts.stamp.clone()?;
+        Some(Self {
+            edition,
+            n_rows,
+            size_bytes: facts.size_bytes,
+            etag: facts.etag.clone(),
+            fetched_at,
+            run,
+            n_pages: None,
+        })
+    }
+}
+
+/// The last time a partition was fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    /// Run.
+    pub run: String,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The error of a failed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorFacts>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// What the ledger knows of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// What is committed; `None` when nothing is.
+    pub committed: Option<Committed>,
+    /// The last attempt; `None` after a rebuild.
+    pub last_attempt: Option<LastAttempt>,
+}
+
+/// What a run came to. Its outcomes add up to its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Run.
+    pub run: String,
+    /// Dataset.
+    pub dataset: String,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Partitions planned.
+    pub n_planned: usize,
+    /// Partitions by outcome; every outcome is there.
+    pub outcomes: BTreeMap<Outcome, usize>,
+    /// Rows received.
+    pub n_rows: u64,
+    /// Pages received.
+    pub n_pages: u64,
+    /// Partitions added to the catalog or changed there.
+    pub n_published: usize,
+    /// Partitions taken out of the catalog.
+    pub n_withdrawn: usize,
+    /// The failed partitions with their errors.
+    pub failed: Vec<FailedPartition>,
+}
+
+/// A failed partition in a [`Summary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedPartition {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// Its error.
+    pub error: ErrorFacts,
+}
+
+impl Summary {
+    /// Partitions with this outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.outcomes.get(&outcome).copied().unwrap_or(0)
+    }
+}
+
+/// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, with a warning: the ledger is
+/// derived, so the next run writes it anew.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &str) -> Result<Option<T>, Error> {
+    let bytes = store.read(key).await.map_err(|source| store_failed("read", key, source))?;
+    Ok(bytes.and_then(|bytes| match serde_json::from_slice(&bytes) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(key, %error, "ledger object unreadable, taken as absent");
+            None
+        }
+    }))
+}
+
+/// Writes a JSON object of the ledger.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not take it.
+pub async fn write_json<T: Serialize + Sync>(store: &impl Store, key: &str, value: &T) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| store_failed("write", key, other_cause("serialize", error)))?;
+    text.push(b'\n');
+    store.write(key, Bytes::from(text)).await.map_err(|source| store_failed("write", key, source))
+}
+
+pub(crate) fn store_failed(action: &'static str, key: &str, source: crate::ports::StoreError) -> Error {
+    Error::StoreFailed { action, key: key.to_owned(), source }
+}
+
+fn other_cause(message: &str, error: serde_json::Error) -> crate::ports::StoreError {
+    crate::ports::StoreError { message: message.to_owned(), source: error.into() }
+}
+
+/// Everything the ledger knows of a dataset's partitions.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn read_records(
+    store: &impl Store,
+    dataset: &Dataset,
+) -> Result<BTreeMap<PartitionKey, PartitionRecord>, Error> {
+    let prefix = keys::records_prefix(dataset);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    let mut records = BTreeMap::new();
+    for key in listed {
+        if let Some(partition) = keys::partition_of_record(dataset, &key)
+            && let Some(record) = read_json(store, &key).await?
+        {
+            records.insert(partition, record);
+        }
+    }
+    Ok(records)
+}
+
+/// Every partition of a dataset that has an object.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Result<Vec<PartitionKey>, Error> {
+    let prefix = keys::table_prefix(&dataset.table);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
+}
+
+/// Rebuilds every partition's record from its object, keeping what is known of the last attempt. Gives their number.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn rebuild(store: &impl Store, dataset: &Dataset) -> Result<usize, Error> {
+    let mut records = read_records(store, dataset).await?;
+    let partitions = committed_partitions(store, dataset).await?;
+    let n_rebuilt = partitions.len();
+    for partition in partitions {
+        let before = records.remove(&partition);
+        update_record(store, dataset, &partition, before, None).await?;
+    }
+    // What is left has a record and no object.
+    for (partition, before) in records {
+        update_record(store, dataset, &partition, Some(before), None).await?;
+    }
+    Ok(n_rebuilt)
+}
+
+/// Writes a partition's record from its object as it is now. `attempt` replaces the last attempt with its pages.
+pub(crate) async fn update_record(
+    store: &impl Store,
+    dataset: &Dataset,
+    partition: &PartitionKey,
+    before: Option<PartitionRecord>,
+    attempt: Option<(LastAttempt, u32)>,
+) -> Result<(), Error> {
+    let key = keys::partition_object(dataset, partition);
+    let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+    let mut committed = facts.as_ref().and_then(Committed::of_object);
+    let (before_committed, before_attempt) = match before {
+        Some(record) => (record.committed, record.last_attempt),
+        None => (None, None),
+    };
+    if let Some(committed) = &mut committed {
+        // Pages are the one thing that an object does not know of itself.
+        committed.n_pages = match &attempt {
+            Some((attempt, n_pages)) if matches!(attempt.outcome, Outcome::Written | Outcome::Unchanged) => {
+                Some(*n_pages)
+            }
+            _ => {
+                before_committed.filter(|before| before.edition == committed.edition).and_then(|before| before.n_pages)
+            }
+        };
+    }
+    let record = PartitionRecord {
+        partition: partition.clone(),
+        committed,
+        last_attempt: attempt.map(|(attempt, _)| attempt).or(before_attempt),
+    };
+    write_json(store, &keys::record(dataset, partition), &record).await
+}

@@ -1,0 +1,25 @@
+//! Every decision rollcall makes, with no network, environment or clock of its own.
+//!
+//! A run is three steps, each one function: [`plan::plan_partitions`], [`fetch::fetch_partition`] for every partition
+//! of the plan, [`publish::publish_partitions`]. They reach the world through the traits in [`ports`] only.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod availability;
+pub mod dataset;
+pub mod edition;
+pub mod error;
+pub mod fetch;
+mod fit;
+pub mod keys;
+pub mod ledger;
+pub mod lookup;
+pub mod page;
+pub mod partition;
+pub mod plan;
+pub mod ports;
+pub mod publish;
+pub mod request;
+pub mod table;
+mod unique;
+
+pub use error::Error;

@@ -1,0 +1,493 @@
+//! One page of the portal, from body bytes to columns. The hot path.
+//!
+//! Values go from the JSON text straight into Arrow builders: no row structs, no JSON tree, nothing copied but what is
+//! kept. The key order of the first row is remembered, so that a row in the same order costs one comparison a key.
+//! A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
+//! decides and keeps what it cannot fit.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::SchemaRef;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::dataset::Dataset;
+use crate::error::{Error, excerpt};
+use crate::fit::{ColumnBuilder, parse_integer};
+use crate::partition::PartitionKey;
+
+/// One page, decoded.
+#[derive(Debug)]
+pub struct Page {
+    /// The envelope's `count`: rows of the whole partition, as the portal says.
+    pub count: u64,
+    /// The envelope's `next`, as it came.
+    pub next: Option<String>,
+    /// Rows in page order, columns in [`Dataset::file_schema`]'s order.
+    pub batch: RecordBatch,
+    /// For each column of the descriptor, what did not fit it on this page.
+    pub misfits: Vec<Misfits>,
+    /// Rows with a field that the descriptor does not know.
+    pub n_unknown: u64,
+}
+
+/// Values of one column that do not fit it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Misfits {
+    /// How many, absent fields included.
+    pub n_values: u64,
+    /// The first: row (from 1, on its page) and JSON text, `None` when the field was absent.
+    pub first: Option<(u64, Option<String>)>,
+}
+
+/// Decodes pages of one partition.
+#[derive(Debug, Clone)]
+pub struct PageDecoder<'d> {
+    dataset: &'d Dataset,
+    partition: &'d PartitionKey,
+    codes: Vec<(String, i64)>,
+    schema: SchemaRef,
+}
+
+impl<'d> PageDecoder<'d> {
+    /// A decoder of pages of `partition`.
+    #[must_use]
+    pub fn new(dataset: &'d Dataset, partition: &'d PartitionKey) -> Self {
+        Self { dataset, partition, codes: dataset.codes(partition), schema: dataset.file_schema() }
+    }
+
+    /// Decodes page `page` (from 1) from its whole body.
+    ///
+    /// - `body`: UTF-8 JSON `{"count": u64, "next": string or null, "results": [{..}]}`.
+    /// - Each row's axis fields must be the partition's; they are dropped, since the path holds them.
+    ///
+    /// # Errors
+    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs.
+    ///
+    /// Source of the envelope: recorded answers of the Education Data Portal.
+    pub fn decode(&self, page: u32, body: &[u8]) -> Result<Page, Error> {
+        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
+        let text = std::str::from_utf8(body)
+            .map_err(|error| bad(format!("a byte that is not UTF-8 at offset {}", error.valid_up_to()), None))?;
+        if !text.trim_start().starts_with('{') {
+            let found =
+                if text.trim().is_empty() { "an empty body".to_owned() } else { format!("`{}`", excerpt(text)) };
+            return Err(bad(found, None));
+        }
+        let mut sink = Sink::new(self, text.len(), false);
+        let mut read = sink.read(text);
+        if read.is_err() || sink.is_inexact {
+            sink = Sink::new(self, text.len(), true);
+            read = sink.read(text);
+        }
+        let envelope = match read {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                return Err(match sink.failure.take() {
+                    Some(Failure::RepeatedField { row, field }) => {
+                        bad(format!("field `{}` twice in row {row}", excerpt(&field)), None)
+                    }
+                    Some(Failure::WrongAxis { row, axis, found }) => {
+                        let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
+                        Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
+                    }
+                    None => bad(format!("`{}` of {} bytes", excerpt(text), text.len()), Some(error)),
+                });
+            }
+        };
+        let (Some(count), true) = (envelope.count, envelope.has_results) else {
+            return Err(bad(format!("`{}`", excerpt(text)), None));
+        };
+        let n_unknown = sink.n_unknown;
+        let misfits = std::mem::take(&mut sink.misfits);
+        let batch = RecordBatch::try_new(self.schema.clone(), sink.finish())
+            .map_err(|error| bad(format!("columns that do not line up ({error})"), None))?;
+        Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
+    }
+}
+
+/// What is kept of the envelope.
+#[derive(Default)]
+struct Envelope {
+    count: Option<u64>,
+    next: Option<String>,
+    has_results: bool,
+}
+
+/// Why decoding stopped, where the reason is ours and not the JSON's.
+enum Failure {
+    RepeatedField { row: u64, field: String },
+    WrongAxis { row: u64, axis: usize, found: String },
+}
+
+/// Where a field of a row goes.
+#[derive(Clone, Copy)]
+enum Slot {
+    Column(usize),
+    Axis(usize),
+}
+
+struct Field {
+    name: String,
+    slot: Slot,
+    /// Row (from 1) that last had this field.
+    seen_in: u64,
+}
+
+/// The columns of a page while it is read.
+struct Sink {
+    fields: Vec<Field>,
+    /// Position in `fields` of the first row's k-th field.
+    order: Vec<usize>,
+    columns: Vec<ColumnBuilder>,
+    codes: Vec<i64>,
+    misfits: Vec<Misfits>,
+    rescued: StringBuilder,
+    /// What this row could not place: field and JSON text.
+    leftover: BTreeMap<String, String>,
+    n_rows: u64,
+    n_unknown: u64,
+    /// Every value is read from its own text.
+    is_exact_pass: bool,
+    /// Something did not fit and its text is gone: the page must be read again.
+    is_inexact: bool,
+    failure: Option<Failure>,
+}
+
+impl Sink {
+    fn new(decoder: &PageDecoder<'_>, size_bytes: usize, is_exact_pass: bool) -> Self {
+        let dataset = decoder.dataset;
+        let columns = dataset.columns.iter().enumerate();
+        let axes = decoder.codes.iter().enumerate();
+        let fields: Vec<Field> = columns
+            .map(|(i, column)| (&column.name, Slot::Column(i)))
+            .chain(axes.map(|(i, (name, _))| (name, Slot::Axis(i))))
+            .map(|(name, slot)| Field { name: name.clone(), slot, seen_in: 0 })
+            .collect();
+        // A field takes some 15 bytes of JSON with its name, so this seldom grows and never by much.
+        let n_rows = size_bytes / (15 * fields.len().max(1)) + 1;
+        Self {
+            order: Vec::with_capacity(fields.len()),
+            fields,
+            columns: dataset.columns.iter().map(|column| ColumnBuilder::new(column, n_rows)).collect(),
+            codes: decoder.codes.iter().map(|(_, code)| *code).collect(),
+            misfits: vec![Misfits::default(); dataset.columns.len()],
+            rescued: StringBuilder::with_capacity(n_rows, 0),
+            leftover: BTreeMap::new(),
+            n_rows: 0,
+            n_unknown: 0,
+            is_exact_pass,
+            is_inexact: false,
+            failure: None,
+        }
+    }
+
+    fn read(&mut self, text: &str) -> Result<Envelope, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let envelope = deserializer.deserialize_map(EnvelopeVisitor(self))?;
+        deserializer.end()?;
+        Ok(envelope)
+    }
+
+    fn finish(mut self) -> Vec<ArrayRef> {
+        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        arrays.push(std::sync::Arc::new(self.rescued.finish()));
+        arrays
+    }
+
+    /// The field that a row's `position`-th key names, remembering the order of the first row.
+    fn find(&mut self, position: usize, key: &str) -> Option<usize> {
+        if let Some(&expected) = self.order.get(position)
+            && self.fields.get(expected).is_some_and(|field| field.name == key)
+        {
+            return Some(expected);
+        }
+        let found = self.fields.iter().position(|field| field.name == key)?;
+        if self.order.len() == position {
+            self.order.push(found);
+        }
+        Some(found)
+    }
+
+    fn note_misfit(&mut self, column: usize, raw: Option<String>) {
+        if let Some(misfits) = self.misfits.get_mut(column) {
+            misfits.n_values += 1;
+            let row = self.n_rows;
+            misfits.first.get_or_insert((row, raw));
+        }
+    }
+
+    /// Gives absent fields their nulls and writes what was left over of the row.
+    fn end_row(&mut self) -> Result<(), ()> {
+        for i in 0..self.fields.len() {
+            let Some(field) = self.fields.get(i) else { continue };
+            if field.seen_in == self.n_rows {
+                continue;
+            }
+            match field.slot {
+                Slot::Column(column) => {
+                    if let Some(builder) = self.columns.get_mut(column) {
+                        builder.append_null();
+                    }
+                    self.note_misfit(column, None);
+                }
+                Slot::Axis(axis) => {
+                    self.failure =
+                        Some(Failure::WrongAxis { row: self.n_rows, axis, found: "no such field".to_owned() });
+                    return Err(());
+                }
+            }
+        }
+        if self.leftover.is_empty() {
+            self.rescued.append_null();
+        } else {
+            self.rescued.append_value(render_leftover(&self.leftover));
+            self.leftover.clear();
+        }
+        Ok(())
+    }
+}
+
+/// The JSON object of what a row could not place, in order of field names.
+fn render_leftover(leftover: &BTreeMap<String, String>) -> String {
+    let mut text = String::from("{");
+    for (i, (name, raw)) in leftover.iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+        text.push(':');
+        text.push_str(raw);
+    }
+    text.push('}');
+    text
+}
+
+struct EnvelopeVisitor<'s>(&'s mut Sink);
+
+impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `count`, `next` and `results`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
+        let mut envelope = Envelope::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "count" => envelope.count = Some(map.next_value()?),
+                "next" => envelope.next = map.next_value::<Option<Cow<'de, str>>>()?.map(Cow::into_owned),
+                "results" if envelope.has_results => return Err(A::Error::custom("`results` twice")),
+                "results" => {
+                    map.next_value_seed(RowsSeed(self.0))?;
+                    envelope.has_results = true;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+struct RowsSeed<'s>(&'s mut Sink);
+
+impl<'de> DeserializeSeed<'de> for RowsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(RowSeed(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct RowSeed<'s>(&'s mut Sink);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let sink = self.0;
+        sink.n_rows += 1;
+        let row = sink.n_rows;
+        let mut position = 0;
+        let mut has_unknown = false;
+        while let Some(key) = map.next_key_seed(KeySeed { sink, position })? {
+            position += 1;
+            let found = match key {
+                Key::Known(found) => found,
+                Key::Unknown(name) => {
+                    has_unknown = true;
+                    let raw = map.next_value::<&RawValue>()?;
+                    if sink.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {
+                        sink.failure = Some(Failure::RepeatedField { row, field: name });
+                        return Err(A::Error::custom("field twice"));
+                    }
+                    continue;
+                }
+            };
+            let Some(field) = sink.fields.get_mut(found) else {
+                return Err(A::Error::custom("no such field"));
+            };
+            if field.seen_in == row {
+                sink.failure = Some(Failure::RepeatedField { row, field: field.name.clone() });
+                return Err(A::Error::custom("field twice"));
+            }
+            field.seen_in = row;
+            match field.slot {
+                Slot::Column(column) => {
+                    if sink.is_exact_pass {
+                        let raw = map.next_value::<&RawValue>()?;
+                        let fits = sink.columns.get_mut(column).is_some_and(|builder| builder.append_raw(raw));
+                        if !fits {
+                            let name = field.name.clone();
+                            sink.leftover.insert(name, raw.get().to_owned());
+                            sink.note_misfit(column, Some(raw.get().to_owned()));
+                        }
+                    } else if let Some(builder) = sink.columns.get_mut(column)
+                        && !map.next_value_seed(ValueSeed(builder))?
+                    {
+                        sink.is_inexact = true;
+                    }
+                }
+                Slot::Axis(axis) => {
+                    let raw_or_code = map.next_value_seed(AxisSeed)?;
+                    if raw_or_code.as_ref().ok() != sink.codes.get(axis) {
+                        let found = raw_or_code.map_or_else(|found| found, |code| code.to_string());
+                        sink.failure = Some(Failure::WrongAxis { row, axis, found });
+                        return Err(A::Error::custom("wrong partition"));
+                    }
+                }
+            }
+        }
+        sink.n_unknown += u64::from(has_unknown);
+        sink.end_row().map_err(|()| A::Error::custom("wrong partition"))
+    }
+}
+
+/// A row's key: one of ours, or its text.
+enum Key {
+    Known(usize),
+    Unknown(String),
+}
+
+struct KeySeed<'s> {
+    sink: &'s mut Sink,
+    position: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(match self.sink.find(self.position, key) {
+            Some(found) => Key::Known(found),
+            None => Key::Unknown(key.to_owned()),
+        })
+    }
+}
+
+struct ValueSeed<'b>(&'b mut ColumnBuilder);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        self.0.append_from(deserializer)
+    }
+}
+
+/// Reads an axis field: its code, or what was found instead.
+struct AxisSeed;
+
+impl<'de> DeserializeSeed<'de> for AxisSeed {
+    type Value = Result<i64, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AxisSeed {
+    type Value = Result<i64, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the code of an axis")
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Ok(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(i64::try_from(value).map_err(|_| value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Err(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(parse_integer(value).ok_or_else(|| format!("`{}`", excerpt(value))))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Err(value.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Err("null".to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Err("an array".to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Err("an object".to_owned()))
+    }
+}

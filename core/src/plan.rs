@@ -1,0 +1,292 @@
+//! The planner step: request × what the portal lists × what the lake holds → the exact list of partitions to fetch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::availability::{self, ENDPOINTS_PATH, Unreadable};
+use crate::dataset::{Axis, AxisKind, Dataset};
+use crate::error::{Error, chain};
+use crate::keys;
+use crate::ledger::{self, Outcome, PartitionRecord, Receipt};
+use crate::partition::{AxisValue, PartitionKey};
+use crate::ports::{Portal, Store};
+use crate::request::{AxisSelection, Mode, Request, Selection, plural};
+
+/// One partition to fetch, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanItem {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// Why it is fetched.
+    pub reason: Reason,
+}
+
+/// Why a partition is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// The request names it, and mode `all` fetches whatever is named.
+    Requested,
+    /// It has no committed object.
+    Missing,
+    /// Its last attempt failed.
+    Failed,
+}
+
+impl Reason {
+    /// The word used in plans and on the terminal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Missing => "missing",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a run will fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Partitions, newest year first, then in the descriptor's order.
+    pub items: Vec<PlanItem>,
+    /// What could not be checked, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Plans a run. Changes nothing.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] naming every year or grade that the portal does not list; [`Error::YearsUnknown`] when all
+/// years are asked for and the list cannot be read; [`Error::StoreFailed`] when the lake does not answer.
+pub async fn plan_partitions(
+    portal: &impl Portal,
+    store: &impl Store,
+    dataset: &Dataset,
+    request: &Request,
+) -> Result<Plan, Error> {
+    let mut warnings = Vec::new();
+    let listed = match availability::listed_years(portal, dataset).await {
+        Ok(years) => Some(years),
+        Err(error) if asks_for_all_years(dataset, request) => {
+            tracing::warn!(dataset = dataset.name, error = chain(&error), "years unknown");
+            return Err(Error::YearsUnknown {
+                dataset: dataset.name.clone(),
+                path: ENDPOINTS_PATH.to_owned(),
+                source: match error {
+                    Unreadable::Portal(source) => Some(source),
+                    _ => None,
+                },
+            });
+        }
+        Err(error) => {
+            warnings.push(format!(
+                "years of `{}` are not checked against the portal's list: {}",
+                dataset.name,
+                chain(&error)
+            ));
+            None
+        }
+    };
+    let named = expand(dataset, request, listed.as_ref())?;
+    let items = match request.mode {
+        Mode::All => with_reason(named, Reason::Requested),
+        Mode::Missing => with_reason(missing(store, dataset, named).await?, Reason::Missing),
+        Mode::Failed => with_reason(failed(store, dataset, request, named).await?, Reason::Failed),
+    };
+    Ok(Plan { items, warnings })
+}
+
+fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {
+    partitions.into_iter().map(|partition| PlanItem { partition, reason }).collect()
+}
+
+fn asks_for_all_years(dataset: &Dataset, request: &Request) -> bool {
+    match &request.selection {
+        Selection::Axes(axes) => dataset
+            .axes
+            .iter()
+            .zip(axes)
+            .any(|(axis, selection)| axis.kind == AxisKind::Int && *selection == AxisSelection::All),
+        Selection::Partitions(_) => false,
+    }
+}
+
+/// Every partition that the request names, each once, newest year first.
+fn expand(dataset: &Dataset, request: &Request, listed: Option<&BTreeSet<i32>>) -> Result<Vec<PartitionKey>, Error> {
+    let mut unlisted = BTreeSet::new();
+    let mut check = |value: &AxisValue| {
+        if let (AxisValue::Int(year), Some(listed)) = (value, listed)
+            && !listed.contains(year)
+        {
+            unlisted.insert(*year);
+        }
+    };
+    let partitions = match &request.selection {
+        Selection::Partitions(partitions) => {
+            for (_, value) in partitions.iter().flat_map(PartitionKey::axes) {
+                check(value);
+            }
+            partitions.clone()
+        }
+        Selection::Axes(axes) => {
+            let mut combinations = vec![Vec::new()];
+            for (axis, selection) in dataset.axes.iter().zip(axes) {
+                let values = axis_values(axis, selection, listed);
+                values.iter().for_each(&mut check);
+                combinations = combinations
+                    .iter()
+                    .flat_map(|earlier: &Vec<(String, AxisValue)>| {
+                        values.iter().map(|value| {
+                            let mut combination = earlier.clone();
+                            combination.push((axis.name.clone(), value.clone()));
+                            combination
+                        })
+                    })
+                    .collect();
+            }
+            combinations.into_iter().map(PartitionKey::new).collect()
+        }
+    };
+    if unlisted.is_empty() {
+        return Ok(partitions);
+    }
+    let field = dataset.axes.iter().find(|axis| axis.kind == AxisKind::Int).map_or_else(String::new, plural);
+    let listed = describe_years(listed.into_iter().flatten().copied());
+    let mistakes = vec![format!(
+        "`{field}`: expected years that the portal lists for `{}` ({listed}), found {}",
+        dataset.name,
+        describe_years(unlisted.into_iter())
+    )];
+    Err(Error::InvalidRequest { mistakes })
+}
+
+fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
+    let mut values: Vec<AxisValue> = match (selection, axis.kind) {
+        (AxisSelection::Values(values), _) => values.clone(),
+        (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
+        (AxisSelection::All, AxisKind::String) => axis
+            .values
+            .iter()
+            .filter(|coded| axis.total.as_ref() != Some(&coded.value))
+            .map(|coded| AxisValue::Text(coded.value.clone()))
+            .collect(),
+    };
+    if axis.kind == AxisKind::Int {
+        // Newest first: the years that people wait for are there before the long tail.
+        values.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    values
+}
+
+/// Years in few words: `1980, 1984-2022`.
+fn describe_years(years: impl Iterator<Item = i32>) -> String {
+    let mut ranges: Vec<(i32, i32)> = Vec::new();
+    for year in years {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == year => *last = year,
+            _ => ranges.push((year, year)),
+        }
+    }
+    let words: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    words.join(", ")
+}
+
+/// Those without an object, unless the portal had no rows for them last time.
+async fn missing(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
+    let committed: BTreeSet<PartitionKey> = ledger::committed_partitions(store, dataset).await?.into_iter().collect();
+    let records = ledger::read_records(store, dataset).await?;
+    let was_empty = |partition: &PartitionKey| last_outcome(&records, partition) == Some(Outcome::Empty);
+    Ok(named.into_iter().filter(|partition| !committed.contains(partition) && !was_empty(partition)).collect())
+}
+
+/// Those that failed in the run named, or in their last attempt.
+async fn failed(
+    store: &impl Store,
+    dataset: &Dataset,
+    request: &Request,
+    named: Vec<PartitionKey>,
+) -> Result<Vec<PartitionKey>, Error> {
+    let failed: BTreeSet<PartitionKey> = match &request.failed_of {
+        Some(run) => failed_of(store, dataset, run).await?,
+        None => {
+            let records = ledger::read_records(store, dataset).await?;
+            let is_failed = |partition: &&PartitionKey| last_outcome(&records, partition) == Some(Outcome::Failed);
+            named.iter().filter(is_failed).cloned().collect()
+        }
+    };
+    Ok(named.into_iter().filter(|partition| failed.contains(partition)).collect())
+}
+
+/// Partitions of a run's plan without a receipt or with that of a failure.
+async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<BTreeSet<PartitionKey>, Error> {
+    let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, run)).await?;
+    let Some(plan) = plan else {
+        return Err(Error::InvalidRequest {
+            mistakes: vec![format!("`failed_of`: expected a run of `{}`, found none named `{run}`", dataset.name)],
+        });
+    };
+    let mut failed = BTreeSet::new();
+    for item in plan {
+        let receipt: Option<Receipt> = ledger::read_json(store, &keys::receipt(dataset, run, &item.partition)).await?;
+        if receipt.is_none_or(|receipt| receipt.outcome == Outcome::Failed) {
+            failed.insert(item.partition);
+        }
+    }
+    Ok(failed)
+}
+
+fn last_outcome(records: &BTreeMap<PartitionKey, PartitionRecord>, partition: &PartitionKey) -> Option<Outcome> {
+    Some(records.get(partition)?.last_attempt.as_ref()?.outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn expand_json(input: &serde_json::Value, listed: Option<&BTreeSet<i32>>) -> Result<Vec<PartitionKey>, Error> {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        expand(&dataset, &Request::parse(input, &dataset).unwrap(), listed)
+    }
+
+    #[test]
+    fn all_grades_are_every_grade_but_the_total_which_must_be_named() {
+        let listed: BTreeSet<i32> = (1986..=2024).collect();
+        let partitions = expand_json(&json!({"years": "all", "grades": "all"}), Some(&listed)).unwrap();
+        assert_eq!(partitions.len(), 39 * 17);
+        assert!(!partitions.iter().any(|partition| partition.to_string().contains("grade-99")));
+        assert_eq!(partitions[0].to_string(), "year=2024/grade=grade-pk");
+        let named = expand_json(&json!({"years": [2020], "grades": ["grade-99"]}), Some(&listed)).unwrap();
+        assert_eq!(named[0].to_string(), "year=2020/grade=grade-99");
+    }
+
+    #[test]
+    fn a_year_that_the_portal_does_not_list_is_refused_by_name() {
+        let listed: BTreeSet<i32> = [1980].into_iter().chain(1984..=2022).collect();
+        let error = expand_json(&json!({"years": "2021-2024", "grades": "all"}), Some(&listed)).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "check request: `years`: expected years that the portal lists for `ccd_enrollment` (1980, 1984-2022), found 2023-2024"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_covers_each_named_partition_once(
+            years in prop::collection::vec(1986..2025i32, 1..12),
+            grades in prop::sample::subsequence(vec!["grade-pk", "grade-k", "grade-1", "grade-99"], 1..4),
+        ) {
+            let partitions = expand_json(&json!({"years": years, "grades": grades}), None).unwrap();
+            let unique: BTreeSet<_> = partitions.iter().collect();
+            let n_years = years.iter().collect::<BTreeSet<_>>().len();
+            prop_assert_eq!(partitions.len(), unique.len());
+            prop_assert_eq!(partitions.len(), n_years * grades.len());
+        }
+    }
+}

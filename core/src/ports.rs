@@ -1,0 +1,238 @@
+//! Where core meets the world: the traits that adapters implement. Nothing else is a trait.
+
+use std::any::Any;
+use std::future::Future;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use url::Url;
+
+use crate::dataset::Dataset;
+use crate::edition::Stamp;
+use crate::partition::PartitionKey;
+
+/// Any cause from outside, kept whole.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The source API.
+///
+/// Permits, timeouts, retries and deadlines are the adapter's; core says which page it wants.
+pub trait Portal: Send + Sync {
+    /// The API root that paths are joined to, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`.
+    fn root(&self) -> &Url;
+
+    /// GETs page `page` (from 1) of `path` below the root.
+    ///
+    /// # Errors
+    /// What the portal did, after the adapter's own retries.
+    fn get(&self, path: &str, page: u32) -> impl Future<Output = Result<Body, PortalError>> + Send;
+}
+
+/// One answer of the portal, whole.
+pub struct Body {
+    /// The decoded (decompressed) bytes.
+    pub bytes: Bytes,
+    /// When the last byte arrived.
+    pub received_at: Timestamp,
+    /// Held until the body is dropped, so that bodies in memory stay within the requests in flight.
+    pub permit: Option<Box<dyn Any + Send>>,
+}
+
+/// What the portal did instead of serving a page.
+#[derive(Debug, thiserror::Error)]
+pub enum PortalError {
+    /// HTTP 429 or 5xx, each time it was tried.
+    #[error("HTTP {status} after {tries} tries: `{excerpt}`")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Requests made.
+        tries: u32,
+        /// Start of the body.
+        excerpt: String,
+    },
+    /// No answer, each time it was tried: connection refused or cut, name not found, timeout.
+    #[error("no answer after {tries} tries")]
+    NoAnswer {
+        /// Requests made.
+        tries: u32,
+        /// The last cause.
+        #[source]
+        source: BoxError,
+    },
+    /// HTTP 3xx or 4xx, or a certificate that does not hold: asking again will not help.
+    #[error("HTTP {status}: `{excerpt}`")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Start of the body, or the redirect's target.
+        excerpt: String,
+    },
+    /// The connection cannot be trusted or made at all.
+    #[error("connection refused by rule")]
+    Unusable {
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+    /// More decoded bytes than allowed.
+    #[error("expected at most {limit_bytes} bytes, found more")]
+    TooLarge {
+        /// The cap.
+        limit_bytes: usize,
+    },
+    /// The time allowed is used up.
+    #[error("no time left after {tries} tries")]
+    Deadline {
+        /// Requests made.
+        tries: u32,
+    },
+}
+
+impl PortalError {
+    /// Turns what the portal did into the error of a partition's page.
+    #[must_use]
+    pub fn of_page(self, partition: &PartitionKey, page: u32) -> crate::Error {
+        let partition = partition.clone();
+        match self {
+            Self::Status { .. } | Self::NoAnswer { .. } => {
+                crate::Error::PortalUnavailable { partition, page, source: self }
+            }
+            Self::Refused { .. } | Self::Unusable { .. } => {
+                crate::Error::PortalRefused { partition, page, source: self }
+            }
+            Self::TooLarge { .. } => crate::Error::BodyTooLarge { partition, page, source: self },
+            Self::Deadline { .. } => crate::Error::DeadlineExceeded { partition, page, source: self },
+        }
+    }
+}
+
+/// Where the lake's objects live: a bucket or a folder.
+pub trait Store: Send + Sync {
+    /// What is known of the data object at `key` without reading its rows; `None` when there is none.
+    fn head(&self, key: &str) -> impl Future<Output = Result<Option<ObjectFacts>, StoreError>> + Send;
+
+    /// Writes a data object whole or not at all, if `condition` still holds when it is committed.
+    fn put(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: &Condition,
+        stamp: &Stamp,
+    ) -> impl Future<Output = Result<Put, StoreError>> + Send;
+
+    /// Removes a data object, if it still is the one with `etag`.
+    fn remove(&self, key: &str, etag: &str) -> impl Future<Output = Result<Put, StoreError>> + Send;
+
+    /// Reads a ledger object; `None` when there is none.
+    fn read(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
+
+    /// Writes a ledger object whole or not at all, whatever was there.
+    fn write(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every key that starts with `prefix`, in order. `prefix` ends in `/`.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+}
+
+/// What a store knows of a data object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectFacts {
+    /// Changes with every write; what [`Condition::Matches`] compares.
+    pub etag: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// What the writer said of it; `None` when the object is not one of ours or cannot be read.
+    pub stamp: Option<Stamp>,
+}
+
+/// What must hold for a conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// No object is there (`If-None-Match: *`).
+    Absent,
+    /// The object there has this etag (`If-Match`).
+    Matches(String),
+}
+
+/// What a conditional write came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// It is committed; the new etag (empty after a removal).
+    Done(String),
+    /// The condition does not hold any more; nothing was changed.
+    Lost,
+}
+
+/// Why a store refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What was done to which object, without the cause.
+    pub message: String,
+    /// The cause.
+    #[source]
+    pub source: BoxError,
+}
+
+/// Tables and partitions as a query engine sees them: Glue, or its local stand-in.
+pub trait Catalog: Send + Sync {
+    /// Makes sure that the table of `dataset` is there with the columns declared.
+    fn ensure_table(&self, table: &TableSpec) -> impl Future<Output = Result<(), CatalogError>> + Send;
+
+    /// Every partition registered of `database.table`.
+    fn partitions(&self, dataset: &Dataset)
+    -> impl Future<Output = Result<Vec<CatalogPartition>, CatalogError>> + Send;
+
+    /// Adds or replaces `put` and takes out `remove`.
+    fn change_partitions(
+        &self,
+        dataset: &Dataset,
+        put: &[CatalogPartition],
+        remove: &[PartitionKey],
+    ) -> impl Future<Output = Result<(), CatalogError>> + Send;
+}
+
+/// A table as the catalog should hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSpec {
+    /// Database.
+    pub database: String,
+    /// Table.
+    pub table: String,
+    /// What the table holds, with its attribution.
+    pub comment: String,
+    /// Prefix of the table's objects, ending in `/`.
+    pub location: String,
+    /// Columns of the files: name, type in Glue's words, comment.
+    pub columns: Vec<(String, String, String)>,
+    /// Partition columns, likewise; none for a look-up table.
+    pub partition_keys: Vec<(String, String, String)>,
+}
+
+/// A partition as the catalog holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogPartition {
+    /// Axis values.
+    pub partition: PartitionKey,
+    /// Prefix of its object, ending in `/`.
+    pub location: String,
+    /// Rows of its object.
+    pub n_rows: u64,
+}
+
+/// Why a catalog refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct CatalogError {
+    /// What was done to which table, without the cause.
+    pub message: String,
+    /// The cause.
+    #[source]
+    pub source: BoxError,
+}
+
+/// The time.
+pub trait Clock: Send + Sync {
+    /// Now, in UTC.
+    fn now(&self) -> Timestamp;
+}

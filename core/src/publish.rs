@@ -1,0 +1,212 @@
+//! The catalog step: plan + receipts + objects → catalog partitions, read back → summary.
+//!
+//! It converges from the objects: every planned partition that has one gets its catalog partition, whatever its outcome
+//! was this time, so a run that died between commit and publish is completed by the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::fetch::commit_plain;
+use crate::keys;
+use crate::ledger::{self, ErrorFacts, FailedPartition, Outcome, Receipt, Summary, store_failed};
+use crate::lookup::Lookup;
+use crate::partition::PartitionKey;
+use crate::plan::PlanItem;
+use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Store};
+
+/// Objects looked at at once.
+const HEADS_AT_ONCE: usize = 16;
+
+/// Publishes a run's partitions and writes its summary.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`].
+pub async fn publish_partitions(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    plan: &[PlanItem],
+    run: &str,
+    started_at: Timestamp,
+) -> Result<Summary, Error> {
+    let receipts = read_receipts(store, dataset, plan, run).await?;
+    let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
+    let published = converge(store, catalog, dataset, &planned).await?;
+    publish_lookups(store, catalog, clock.now(), run).await?;
+    let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
+    summary.n_published = published.n_put;
+    summary.n_withdrawn = published.n_removed;
+    ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
+    Ok(summary)
+}
+
+/// What [`converge`] changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Published {
+    /// Partitions added or changed.
+    pub n_put: usize,
+    /// Partitions taken out, since their object is gone.
+    pub n_removed: usize,
+}
+
+/// Makes the catalog say of `partitions` what their objects say, and reads it back.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+pub async fn converge(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    dataset: &Dataset,
+    partitions: &[PartitionKey],
+) -> Result<Published, Error> {
+    let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
+    let due = due_partitions(store, dataset, partitions).await?;
+    catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
+    let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    let put: Vec<CatalogPartition> =
+        due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
+    let remove: Vec<PartitionKey> = partitions
+        .iter()
+        .filter(|partition| !due.contains_key(*partition) && registered.contains_key(*partition))
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let published = Published { n_put: put.len(), n_removed: remove.len() };
+    if published == Published::default() {
+        return Ok(published);
+    }
+    catalog.change_partitions(dataset, &put, &remove).await.map_err(failed)?;
+    let found = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    let wrong = put
+        .iter()
+        .filter(|partition| found.get(&partition.partition) != Some(partition))
+        .map(|partition| &partition.partition)
+        .chain(remove.iter().filter(|partition| found.contains_key(*partition)))
+        .next();
+    match wrong {
+        None => Ok(published),
+        Some(partition) => Err(failed(CatalogError {
+            message: format!("read back `{partition}`: expected it as written, found it otherwise"),
+            source: "the catalog did not keep a change".into(),
+        })),
+    }
+}
+
+fn by_key(partitions: Vec<CatalogPartition>) -> BTreeMap<PartitionKey, CatalogPartition> {
+    partitions.into_iter().map(|partition| (partition.partition.clone(), partition)).collect()
+}
+
+/// The catalog partition of every one that has an object.
+async fn due_partitions(
+    store: &impl Store,
+    dataset: &Dataset,
+    partitions: &[PartitionKey],
+) -> Result<BTreeMap<PartitionKey, CatalogPartition>, Error> {
+    stream::iter(partitions.iter().cloned())
+        .map(|partition| async move {
+            let key = keys::partition_object(dataset, &partition);
+            let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            Ok::<_, Error>(facts.map(|facts| {
+                let due = CatalogPartition {
+                    partition: partition.clone(),
+                    location: keys::partition_prefix(dataset, &partition),
+                    n_rows: facts.stamp.map_or(0, |stamp| stamp.n_rows),
+                };
+                (partition, due)
+            }))
+        })
+        .buffer_unordered(HEADS_AT_ONCE)
+        .try_filter_map(|due| async move { Ok(due) })
+        .try_collect()
+        .await
+}
+
+/// Writes the look-up tables whose content differs, and their tables.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+pub async fn publish_lookups(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    now: Timestamp,
+    run: &str,
+) -> Result<(), Error> {
+    for lookup in Lookup::built_in()? {
+        let encoded = lookup.encode()?;
+        let wrote =
+            commit_plain(store, &lookup.object(), encoded.bytes, encoded.edition, encoded.n_rows, now, run).await?;
+        if wrote {
+            tracing::info!(table = lookup.table(), n_rows = encoded.n_rows, "look-up table written");
+        }
+        let spec = lookup.table_spec();
+        catalog
+            .ensure_table(&spec)
+            .await
+            .map_err(|source| Error::CatalogFailed { table: format!("{}.{}", spec.database, spec.table), source })?;
+    }
+    Ok(())
+}
+
+async fn read_receipts(
+    store: &impl Store,
+    dataset: &Dataset,
+    plan: &[PlanItem],
+    run: &str,
+) -> Result<BTreeMap<PartitionKey, Receipt>, Error> {
+    stream::iter(plan.iter().map(|item| item.partition.clone()))
+        .map(|partition| async move {
+            let receipt: Option<Receipt> = ledger::read_json(store, &keys::receipt(dataset, run, &partition)).await?;
+            Ok::<_, Error>(receipt.map(|receipt| (partition, receipt)))
+        })
+        .buffer_unordered(HEADS_AT_ONCE)
+        .try_filter_map(|receipt| async move { Ok(receipt) })
+        .try_collect()
+        .await
+}
+
+/// Adds the receipts up. A planned partition without a receipt counts as failed.
+fn summarize(
+    dataset: &Dataset,
+    plan: &[PlanItem],
+    receipts: &BTreeMap<PartitionKey, Receipt>,
+    run: &str,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+) -> Summary {
+    let mut summary = Summary {
+        run: run.to_owned(),
+        dataset: dataset.name.clone(),
+        started_at,
+        finished_at,
+        n_planned: plan.len(),
+        outcomes: Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect(),
+        n_rows: 0,
+        n_pages: 0,
+        n_published: 0,
+        n_withdrawn: 0,
+        failed: Vec::new(),
+    };
+    for item in plan {
+        let receipt = receipts.get(&item.partition);
+        let outcome = receipt.map_or(Outcome::Failed, |receipt| receipt.outcome);
+        *summary.outcomes.entry(outcome).or_default() += 1;
+        if let Some(receipt) = receipt {
+            summary.n_rows += receipt.n_rows;
+            summary.n_pages += u64::from(receipt.n_pages);
+        }
+        if outcome == Outcome::Failed {
+            let error = receipt.and_then(|receipt| receipt.error.clone()).unwrap_or_else(|| ErrorFacts {
+                name: "NoReceipt".to_owned(),
+                message: "expected a receipt, found none: it was killed, timed out or never started".to_owned(),
+            });
+            summary.failed.push(FailedPartition { partition: item.partition.clone(), error });
+        }
+    }
+    summary
+}

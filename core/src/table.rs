@@ -1,0 +1,169 @@
+//! Columns of a partition to Parquet bytes, with the digest of its rows.
+//!
+//! The bytes are a function of the rows in page order, the descriptor and the encoding version: no time, run or page
+//! size shows in them. Row groups are encoded as they fill, so that memory holds the encoded file and not the rows.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, SchemaRef};
+use arrow_select::coalesce::BatchCoalescer;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::dataset::Dataset;
+use crate::edition::{Digest, ENCODING_VERSION, Edition};
+
+/// Rows of a row group.
+const ROW_GROUP: usize = 131_072;
+/// Rows handed to the encoder at once, whatever the page size was; divides [`ROW_GROUP`].
+const CHUNK: usize = 16_384;
+/// Footer key of the edition.
+const EDITION_KEY: &str = "rollcall.edition";
+
+/// A partition's Parquet file, finished.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// The file.
+    pub bytes: Bytes,
+    /// Rows in it.
+    pub n_rows: u64,
+    /// Its edition, which its footer holds too.
+    pub edition: Edition,
+}
+
+/// Writes the rows of one partition as they come.
+pub struct TableWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    coalescer: BatchCoalescer,
+    digest: Digest,
+    n_rows: u64,
+    schema_id: u64,
+    row: Vec<u8>,
+}
+
+impl TableWriter {
+    /// A writer of the files of `dataset`.
+    ///
+    /// # Errors
+    /// A schema that Parquet cannot hold.
+    pub fn new(dataset: &Dataset) -> Result<Self, ParquetError> {
+        Self::with_schema(dataset, dataset.file_schema())
+    }
+
+    /// A writer of files of another schema than [`Dataset::file_schema`], such as a look-up table's.
+    pub(crate) fn with_schema(dataset: &Dataset, schema: SchemaRef) -> Result<Self, ParquetError> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(ROW_GROUP))
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_created_by(format!("rollcall encoding {ENCODING_VERSION}"));
+        for column in dataset.columns.iter().filter(|column| !column.dictionary) {
+            let path = ColumnPath::from(column.name.as_str());
+            properties = properties
+                .set_column_dictionary_enabled(path.clone(), false)
+                .set_column_encoding(path, Encoding::PLAIN);
+        }
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        Ok(Self {
+            writer: ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?,
+            coalescer: BatchCoalescer::new(schema, CHUNK),
+            digest: Digest::default(),
+            n_rows: 0,
+            schema_id: dataset.schema_id(),
+            row: Vec::with_capacity(128),
+        })
+    }
+
+    /// Appends rows in [`Dataset::file_schema`]'s columns.
+    ///
+    /// # Errors
+    /// What the encoder refuses.
+    pub fn append(&mut self, batch: RecordBatch) -> Result<(), ParquetError> {
+        self.n_rows += batch.num_rows() as u64;
+        digest_rows(&batch, &mut self.digest, &mut self.row);
+        self.coalescer.push_batch(batch)?;
+        while let Some(chunk) = self.coalescer.next_completed_batch() {
+            self.writer.write(&chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// What the encoder refuses.
+    pub fn finish(mut self) -> Result<Encoded, ParquetError> {
+        self.coalescer.finish_buffered_batch()?;
+        while let Some(chunk) = self.coalescer.next_completed_batch() {
+            self.writer.write(&chunk)?;
+        }
+        let edition = Edition { digest: self.digest, schema_id: self.schema_id, encoding_version: ENCODING_VERSION };
+        self.writer.append_key_value_metadata(KeyValue::new(EDITION_KEY.to_owned(), edition.to_string()));
+        let bytes = self.writer.into_inner()?;
+        Ok(Encoded { bytes: bytes.into(), n_rows: self.n_rows, edition })
+    }
+}
+
+/// The edition and the rows that a file's footer names; `None` when it is not one of ours.
+#[must_use]
+pub fn footer_facts(metadata: &ParquetMetaData) -> Option<(Edition, u64)> {
+    let file = metadata.file_metadata();
+    let edition =
+        file.key_value_metadata()?.iter().find(|entry| entry.key == EDITION_KEY)?.value.as_deref()?.parse().ok()?;
+    Some((edition, u64::try_from(file.num_rows()).ok()?))
+}
+
+/// Adds every row's canonical form: per column in file order a byte for null or not, then the value in little-endian
+/// bytes, text after its length.
+pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Vec<u8>) {
+    enum Values<'a> {
+        Int(&'a arrow_array::Int32Array),
+        Bigint(&'a arrow_array::Int64Array),
+        Double(&'a arrow_array::Float64Array),
+        String(&'a arrow_array::StringArray),
+    }
+    let columns: Vec<Values<'_>> = batch
+        .columns()
+        .iter()
+        .map(|array| match array.data_type() {
+            DataType::Int32 => Values::Int(array.as_primitive::<Int32Type>()),
+            DataType::Int64 => Values::Bigint(array.as_primitive::<Int64Type>()),
+            DataType::Float64 => Values::Double(array.as_primitive::<Float64Type>()),
+            _ => Values::String(array.as_string::<i32>()),
+        })
+        .collect();
+    for i in 0..batch.num_rows() {
+        row.clear();
+        for column in &columns {
+            match column {
+                Values::Int(array) if array.is_valid(i) => {
+                    row.push(1);
+                    row.extend_from_slice(&array.value(i).to_le_bytes());
+                }
+                Values::Bigint(array) if array.is_valid(i) => {
+                    row.push(1);
+                    row.extend_from_slice(&array.value(i).to_le_bytes());
+                }
+                Values::Double(array) if array.is_valid(i) => {
+                    row.push(1);
+                    row.extend_from_slice(&array.value(i).to_bits().to_le_bytes());
+                }
+                Values::String(array) if array.is_valid(i) => {
+                    let text = array.value(i).as_bytes();
+                    row.push(1);
+                    row.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    row.extend_from_slice(text);
+                }
+                _ => row.push(0),
+            }
+        }
+        digest.add_row(row);
+    }
+}

@@ -1,0 +1,30 @@
+-- Question: which rows came with a field the table does not have, or with a value that did not fit its column?
+-- Result:   year (fall), grade (path value), rescued_rows (such rows in this year and grade), ncessch, state (name), rescued
+--           (JSON text: the fields as they came). At most the first 20 rows by ncessch of each year and grade. None when all
+--           is well.
+-- Leaves out: rows of which nothing had to be rescued, and all but the first 20 of each year and grade: a new field of the
+--   portal is in every row, and 20 are enough to see it.
+-- Needs:    ccd_enrollment.
+with rescued_rows as (
+    select
+        year,
+        grade,
+        ncessch,
+        fips,
+        "_rescued" as rescued,
+        count(*) over (partition by year, grade) as rescued_rows,
+        row_number() over (partition by year, grade order by ncessch) as row_nr
+    from ccd_school.us_education_ccd_enrollment_data
+    where "_rescued" is not null
+)
+select
+    r.year,
+    r.grade,
+    r.rescued_rows,
+    r.ncessch,
+    coalesce(s.label, cast(r.fips as varchar)) as state,
+    r.rescued
+from rescued_rows r
+left join ccd_school.lookup_states s on s.code = r.fips
+where r.row_nr <= 20
+order by r.year, r.grade, r.ncessch

@@ -1,0 +1,99 @@
+//! Which answer a path asks for.
+
+use crate::grade::Grade;
+use crate::sample::YEARS;
+
+/// Everything below this is the portal's; the rest of the host is unknown.
+pub(crate) const BASE: &str = "/api/v1/";
+
+/// What a path that ends with a slash names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Data(Partition),
+    Metadata(Metadata),
+    /// A data route whose year has no data.
+    NoSuchYear,
+    Unknown,
+}
+
+/// The rows of one data path, before filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Partition {
+    Enrollment { year: u16, grade: Grade, by_race: bool, by_sex: bool },
+    Directory { year: u16 },
+}
+
+/// The lists that describe the portal itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metadata {
+    Endpoints,
+    Changes,
+    Values,
+}
+
+impl Route {
+    pub(crate) fn of(path: &str) -> Route {
+        let Some(below) = path.strip_prefix(BASE).and_then(|below| below.strip_suffix('/')) else {
+            return Route::Unknown;
+        };
+        let segments: Vec<&str> = below.split('/').collect();
+        match segments.as_slice() {
+            ["api-endpoints"] => Route::Metadata(Metadata::Endpoints),
+            ["api-changes"] => Route::Metadata(Metadata::Changes),
+            ["api-values"] => Route::Metadata(Metadata::Values),
+            ["schools", "ccd", "directory", year] => data(year, |year| Partition::Directory { year }),
+            ["schools", "ccd", "enrollment", year, grade, axes @ ..] => {
+                let (by_race, by_sex) = match axes {
+                    [] => (false, false),
+                    ["race"] => (true, false),
+                    ["sex"] => (false, true),
+                    ["race", "sex"] => (true, true),
+                    _ => return Route::Unknown,
+                };
+                let Some(grade) = Grade::from_segment(grade) else {
+                    return Route::Unknown;
+                };
+                data(year, |year| Partition::Enrollment { year, grade, by_race, by_sex })
+            }
+            _ => Route::Unknown,
+        }
+    }
+}
+
+fn data(year: &str, partition: impl FnOnce(u16) -> Partition) -> Route {
+    let is_year = year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit());
+    match year.parse() {
+        Ok(year) if is_year && YEARS.contains(&year) => Route::Data(partition(year)),
+        Ok(_) if is_year => Route::NoSuchYear,
+        _ => Route::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_one_answer() {
+        let directory = Route::Data(Partition::Directory { year: 2013 });
+        let enrollment =
+            |by_race, by_sex| Route::Data(Partition::Enrollment { year: 2021, grade: Grade::PREK, by_race, by_sex });
+        let cases = [
+            ("schools/ccd/directory/2013/", directory),
+            ("schools/ccd/enrollment/2021/grade-pk/", enrollment(false, false)),
+            ("schools/ccd/enrollment/2021/grade-pk/race/", enrollment(true, false)),
+            ("schools/ccd/enrollment/2021/grade-pk/sex/", enrollment(false, true)),
+            ("schools/ccd/enrollment/2021/grade-pk/race/sex/", enrollment(true, true)),
+            ("schools/ccd/enrollment/2021/grade-pk/sex/race/", Route::Unknown),
+            ("schools/ccd/enrollment/2021/grade-16/", Route::Unknown),
+            ("schools/ccd/enrollment/1985/grade-pk/", Route::NoSuchYear),
+            ("schools/ccd/directory/2025/", Route::NoSuchYear),
+            ("schools/ccd/directory/+201/", Route::Unknown),
+            ("schools/ccd/directory/2013", Route::Unknown),
+            ("api-changes/", Route::Metadata(Metadata::Changes)),
+        ];
+        for (path, route) in cases {
+            assert_eq!(Route::of(&format!("{BASE}{path}")), route, "{path}");
+        }
+    }
+}

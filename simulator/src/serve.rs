@@ -1,0 +1,140 @@
+//! The command: flags in, a running simulator until a signal ends it.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use crate::fault::Fault;
+use crate::server::{Config, Simulator};
+
+/// Flags of the simulator.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// Milliseconds to wait before each data page
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub latency_ms: u64,
+    /// Rows a page
+    #[arg(long, value_name = "ROWS", default_value = "10000")]
+    pub page_size: NonZeroUsize,
+    /// Rows of every enrollment partition, in place of what the sample has
+    #[arg(long)]
+    pub rows: Option<u64>,
+    /// Schools of the sample, at least one in each state
+    #[arg(long, value_name = "N", default_value_t = Config::default().n_schools)]
+    pub schools: usize,
+    /// TOML file of fault rules
+    #[arg(long, value_name = "FILE.toml")]
+    pub faults: Option<PathBuf>,
+    /// Folder of recorded bodies to serve in place of the sample
+    #[arg(long, value_name = "DIR")]
+    pub recorded: Option<PathBuf>,
+    /// Send every body uncompressed
+    #[arg(long)]
+    pub no_gzip: bool,
+}
+
+/// Why the simulator did not run.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The file of fault rules cannot be read.
+    ReadFaults(PathBuf, io::Error),
+    /// The file of fault rules holds something else.
+    ParseFaults(PathBuf, Box<toml::de::Error>),
+    /// The folder of recorded bodies is none.
+    NoRecording(PathBuf),
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The first line cannot be written, or signals not be waited for.
+    Run(io::Error),
+}
+
+/// Serves until Ctrl-C or SIGTERM; the first line on stdout is `listening on http://<host>:<port>`.
+///
+/// # Errors
+/// What kept it from starting, see [`ServeError`].
+pub async fn serve(args: ServeArgs) -> Result<(), ServeError> {
+    let address = SocketAddr::new(args.host, args.port);
+    let running = Simulator::start(config(args)?, address).await.map_err(|error| ServeError::Listen(address, error))?;
+    let stopped = stop_signal().map_err(ServeError::Run)?;
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on {}", running.origin()).and_then(|()| stdout.flush()).map_err(ServeError::Run)?;
+    stopped.await;
+    running.stop().await;
+    Ok(())
+}
+
+fn config(args: ServeArgs) -> Result<Config, ServeError> {
+    if let Some(folder) = args.recorded.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(ServeError::NoRecording(folder.clone()));
+    }
+    let faults = match args.faults {
+        Some(path) => {
+            let text = fs::read_to_string(&path).map_err(|error| ServeError::ReadFaults(path.clone(), error))?;
+            Fault::list_from_toml(&text).map_err(|error| ServeError::ParseFaults(path, Box::new(error)))?
+        }
+        None => Vec::new(),
+    };
+    Ok(Config {
+        page_size: args.page_size.get(),
+        latency: Duration::from_millis(args.latency_ms),
+        rows: args.rows,
+        gzip: !args.no_gzip,
+        faults,
+        recorded: args.recorded,
+        n_schools: args.schools,
+    })
+}
+
+/// Listens for the signals at once; the future ends with the first.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without a handler there is nothing to wait for.
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::ReadFaults(path, _) => write!(f, "read fault rules `{}`", path.display()),
+            ServeError::ParseFaults(path, _) => write!(f, "parse fault rules `{}`", path.display()),
+            ServeError::NoRecording(path) => {
+                write!(f, "open recording `{}`: expected a folder", path.display())
+            }
+            ServeError::Listen(address, _) => write!(f, "listen on `{address}`"),
+            ServeError::Run(_) => f.write_str("run the simulator"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServeError::ReadFaults(_, error) | ServeError::Listen(_, error) | ServeError::Run(error) => Some(error),
+            ServeError::ParseFaults(_, error) => Some(error),
+            ServeError::NoRecording(_) => None,
+        }
+    }
+}

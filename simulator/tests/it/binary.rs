@@ -1,0 +1,46 @@
+//! The binary says where it listens, and what is wrong with its flags.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall-simulator"));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_first_line_is_the_address_and_sigterm_ends_it_in_silence() {
+    let mut child = binary().args(["--schools", "60", "--page-size", "7"]).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap();
+
+    let mut stream = TcpStream::connect(address).unwrap();
+    let path = "/api/v1/schools/ccd/enrollment/2021/grade-pk/";
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.contains(&format!("\"next\":\"http://localhost:1{path}?page=2\"")), "links name the client's host");
+    assert_eq!(reply.matches("\"ncessch\"").count(), 7);
+
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn an_unknown_key_in_the_rules_is_named_with_its_file() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rules-{}.toml", std::process::id()));
+    fs::write(&path, "[[fault]]\nacton = \"html\"\n").unwrap();
+    let output = binary().arg("--faults").arg(&path).output().unwrap();
+    fs::remove_file(&path).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.starts_with(&format!("parse fault rules `{}`: ", path.display())), "{message}");
+    assert!(message.contains("unknown field `acton`"), "{message}");
+}

@@ -1,0 +1,246 @@
+//! What the behaviour tests share: the real binary, a portal on loopback, a lake in a temporary folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use rollcall_simulator::{Config, Running, Simulator};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Folder of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace holds this package").to_owned()
+}
+
+/// The binary, built by cargo if it is not up to date, so that a test never runs an old one.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--package", "rollcall", "--message-format", "json"])
+            .current_dir(workspace())
+            .output()
+            .expect("cargo starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+        let executable = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+        executable.expect("cargo names the binary")
+    })
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Data.
+    pub stdout: String,
+    /// Words.
+    pub stderr: String,
+}
+
+impl Outcome {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+
+    /// Fails the test, with everything printed, unless the exit code is `code`.
+    #[must_use]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Stdout as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
+    }
+}
+
+/// A command line of the binary, with no setting of the machine's environment in it.
+#[must_use]
+pub fn rollcall(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_PORTAL").env_remove("ROLLCALL_LOG");
+    command
+}
+
+/// A portal on loopback that stops when dropped.
+pub struct TestPortal {
+    /// The server.
+    pub server: Running,
+    _runtime: Runtime,
+}
+
+impl TestPortal {
+    /// Starts the simulator.
+    #[must_use]
+    pub fn start(config: Config) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = runtime.block_on(Simulator::start(config, address)).expect("the simulator starts");
+        Self { server, _runtime: runtime }
+    }
+
+    /// Serves the sample with few schools, quickly.
+    #[must_use]
+    pub fn small() -> Self {
+        Self::start(Config { n_schools: 300, page_size: 100, ..Config::default() })
+    }
+
+    /// Serves the bodies of a folder as they are.
+    #[must_use]
+    pub fn recorded(folder: &Path) -> Self {
+        Self::start(Config { recorded: Some(folder.to_owned()), ..Config::default() })
+    }
+
+    /// Its origin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.server.origin()
+    }
+
+    /// Requests seen for data, not for metadata.
+    #[must_use]
+    pub fn n_data_requests(&self) -> usize {
+        self.server.requests().iter().filter(|request| !request.path.contains("/api-")).count()
+    }
+}
+
+/// Writes the body of a page where [`TestPortal::recorded`] serves it: `path` below `/api/v1/`, `page` from 1.
+pub fn write_page(folder: &Path, path: &str, page: u32, body: &[u8]) {
+    let folder = folder.join(path.trim_matches('/'));
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    fs::write(folder.join(format!("{page}.json")), body).expect("a page can be written");
+}
+
+/// A lake in a temporary folder.
+pub struct TestLake {
+    folder: TempDir,
+}
+
+/// A file's bytes and modification time.
+pub type Seen = (Vec<u8>, SystemTime);
+
+impl Default for TestLake {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestLake {
+    /// An empty lake.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs `rollcall <command> --lake <this> <args>`.
+    #[must_use]
+    pub fn rollcall(&self, command: &str, args: &[&str]) -> Outcome {
+        self.rollcall_with(command, args, |_| {})
+    }
+
+    /// The same, with the command changed before it runs.
+    #[must_use]
+    pub fn rollcall_with(&self, command: &str, args: &[&str], change: impl FnOnce(&mut Command)) -> Outcome {
+        let lake = self.path().to_str().expect("temporary folders have UTF-8 names");
+        let mut all = vec![command, "--lake", lake];
+        all.extend(args);
+        let mut process = rollcall(&all);
+        change(&mut process);
+        Outcome::of(process.output().expect("the binary starts"))
+    }
+
+    /// Runs `rollcall run` against a portal.
+    #[must_use]
+    pub fn run(&self, portal: &TestPortal, args: &[&str]) -> Outcome {
+        let origin = portal.origin();
+        let mut all = vec!["--portal", origin.as_str()];
+        all.extend(args);
+        self.rollcall("run", &all)
+    }
+
+    /// Every file below `prefix` (`data`, `ledger`, …), by its path in the lake.
+    #[must_use]
+    pub fn files(&self, prefix: &str) -> BTreeMap<String, Seen> {
+        let mut files = BTreeMap::new();
+        collect(self.path(), &self.path().join(prefix), &mut files);
+        files
+    }
+
+    /// What the ledger holds as committed, by record, without the last attempts: what a failed run must not change.
+    #[must_use]
+    pub fn committed(&self) -> BTreeMap<String, Value> {
+        self.files("ledger")
+            .into_iter()
+            .filter(|(path, _)| path.contains("/partitions/"))
+            .map(|(path, (bytes, _))| {
+                let record: Value = serde_json::from_slice(&bytes).expect("a record is JSON");
+                (path, record.get("committed").cloned().unwrap_or(Value::Null))
+            })
+            .filter(|(_, committed)| !committed.is_null())
+            .collect()
+    }
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Seen>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("a folder can be listed").path();
+        if path.is_dir() {
+            collect(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).expect("files are below the root").to_string_lossy().into_owned();
+            let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a file has a time");
+            files.insert(name, (fs::read(&path).expect("a file can be read"), modified));
+        }
+    }
+}
+
+/// Folder of recorded answers of the real portal, kept beside the project and not in it.
+///
+/// `None`, with a word on stderr, where it is absent.
+#[must_use]
+pub fn recorded_bodies() -> Option<PathBuf> {
+    let folder = workspace().join("../shared/recorded");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no recorded answers of the portal at ../shared/recorded");
+    None
+}
+
+/// Python of the project's own environment, which `make test` sets up.
+#[must_use]
+pub fn python() -> PathBuf {
+    let python = workspace().join(".venv/bin/python");
+    assert!(python.exists(), "expected the Python environment that `make test` sets up at .venv");
+    python
+}
