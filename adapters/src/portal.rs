@@ -260,7 +260,9 @@ impl Portal for HttpPortal {
         // Held through the retries and by the body: what waits is in page order, so the page due next always has its
         // permit before the later ones of its partition.
         let permit = self.permits.clone().acquire_owned().await.map_err(|error| unusable(error.into()))?;
+        tracing::debug!(path, page, "page requested");
         let bytes = self.fetch(url).await?;
+        tracing::debug!(path, page, size_bytes = bytes.len(), "page received");
         Ok(Body { bytes, received_at: Timestamp::now(), permit: Some(Box::new(permit)) })
     }
 }

@@ -463,3 +463,322 @@ pub(crate) async fn commit_plain(
     // A write lost here was another run's of the same program: the same table.
     Ok(put != Put::Lost)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edition::ENCODING_VERSION;
+    use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
+    use futures::executor::block_on;
+
+    const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+
+    fn run_facts(force: bool) -> RunFacts {
+        RunFacts { run: "r1".into(), force, pages_at_once: 4 }
+    }
+
+    fn fetch_with(store: &MemoryStore, portal: &CannedPages, dataset: &Dataset, force: bool) -> Result<Receipt, Error> {
+        block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force)))
+    }
+
+    fn fetch(store: &MemoryStore, bodies: Vec<String>) -> Result<Receipt, Error> {
+        fetch_with(store, &CannedPages::new(bodies), &enrollment(), false)
+    }
+
+    fn rows(n_rows: u64) -> Vec<String> {
+        (1..=n_rows).map(|school| row(school, "5")).collect()
+    }
+
+    #[test]
+    fn pages_become_one_object_a_record_and_a_receipt() {
+        let store = MemoryStore::default();
+        let receipt = fetch(&store, pages(&rows(5), 2)).unwrap();
+        assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 5, 3));
+        assert_eq!(
+            store.keys(""),
+            [
+                KEY,
+                "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json",
+                "ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json",
+            ]
+        );
+        let stamp = store.stamp(KEY).unwrap();
+        assert_eq!((stamp.n_rows, stamp.fetched_at, stamp.run.as_deref()), (5, time(NOW), Some("r1")));
+    }
+
+    #[test]
+    fn the_same_rows_are_unchanged_in_any_order_and_any_page_size() {
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 2)).unwrap();
+        let before = store.bytes(KEY);
+        let mut reversed = rows(5);
+        reversed.reverse();
+        for bodies in [pages(&rows(5), 2), pages(&rows(5), 5), pages(&reversed, 3)] {
+            assert_eq!(fetch(&store, bodies).unwrap().outcome, Outcome::Unchanged);
+            assert_eq!(store.bytes(KEY), before);
+        }
+    }
+
+    #[test]
+    fn a_changed_value_descriptor_or_encoding_version_rewrites_the_partition() {
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 2)).unwrap();
+        let mut changed = rows(5);
+        changed[3] = row(4, "6");
+        assert_eq!(fetch(&store, pages(&changed, 2)).unwrap().outcome, Outcome::Written);
+
+        let mut dataset = enrollment();
+        dataset.columns[0].dictionary = true;
+        let portal = CannedPages::new(pages(&changed, 2));
+        assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Written);
+        assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Unchanged);
+
+        let mut stamp = store.stamp(KEY).unwrap();
+        stamp.edition.encoding_version = ENCODING_VERSION - 1;
+        store.set(KEY, b"written by an older version", Some(stamp));
+        assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Written);
+    }
+
+    #[test]
+    fn a18_a_lost_row_is_refused_with_both_counts() {
+        let store = MemoryStore::default();
+        let bodies = vec![page(3, Some(2), &rows(2)), page(3, None, &[])];
+        let error = fetch(&store, bodies).unwrap_err();
+        assert_eq!(error.name(), "CountMismatch");
+        assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 3 rows, received 2");
+        assert_eq!(store.bytes(KEY), None);
+        let receipt: Receipt =
+            block_on(ledger::read_json(&store, "ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json"))
+                .unwrap()
+                .unwrap();
+        assert_eq!(receipt.error.unwrap().name, "CountMismatch");
+    }
+
+    #[test]
+    fn a_missing_next_stops_before_the_other_pages_are_asked_for() {
+        let store = MemoryStore::default();
+        let portal = CannedPages::new(vec![page(778_243, None, &rows(10))]);
+        let error = fetch_with(&store, &portal, &enrollment(), false).unwrap_err();
+        assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 778243 rows, received 10");
+        assert_eq!(*portal.asked.lock().unwrap(), [1]);
+    }
+
+    #[test]
+    fn a16_a_count_that_moves_is_refused() {
+        let bodies = vec![page(4, Some(2), &rows(2)), page(5, None, &[row(3, "5"), row(4, "5")])];
+        let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
+        assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 4 rows, page 2 says 5");
+    }
+
+    #[test]
+    fn a19_a20_a_next_that_is_not_the_page_that_follows_is_refused() {
+        for next in [
+            "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=1",
+            "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3",
+            "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2&fips=1",
+            "https://portal.test/api/v1/schools/ccd/enrollment/2020/grade-pk/?page=2",
+            "http://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "https://portal.test:8443/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "https://portal.test.evil/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "https://user@portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "//evil/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2",
+            "http://169.254.169.254/latest/meta-data/",
+            "file:///etc/passwd",
+            "",
+        ] {
+            let first = page(4, Some(2), &rows(2))
+                .replace("https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2", next);
+            let error = fetch(&MemoryStore::default(), vec![first]).unwrap_err();
+            assert_eq!(error.name(), "UntrustedNext", "{next}");
+            assert_eq!(
+                error.chain(),
+                format!(
+                    "check `next` on page 1 of `year=2021/grade=grade-pk`: expected \
+                     `https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`, found `{next}`"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_next_after_the_last_page_is_refused() {
+        let bodies = vec![page(4, Some(2), &rows(2)), page(4, Some(3), &[row(3, "5"), row(4, "5")])];
+        let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "check `next` on page 2 of `year=2021/grade=grade-pk`: expected none after the last of 2 pages, found \
+             `https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3`"
+        );
+    }
+
+    #[test]
+    fn a17_a_key_on_two_pages_is_refused() {
+        let bodies = vec![page(4, Some(2), &rows(2)), page(4, None, &[row(2, "5"), row(4, "5")])];
+        let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "check keys of `year=2021/grade=grade-pk`: expected every key once, found `ncessch 000000000002` more than \
+             once (1 repeated of 4 rows)"
+        );
+    }
+
+    #[test]
+    fn a7_an_empty_answer_is_written_as_nothing_and_replaces_nothing_without_force() {
+        let store = MemoryStore::default();
+        let empty = || vec![page(0, None, &[])];
+        assert_eq!(fetch(&store, empty()).unwrap().outcome, Outcome::Empty);
+        assert_eq!(store.bytes(KEY), None);
+        fetch(&store, pages(&rows(5), 5)).unwrap();
+        let error = fetch(&store, empty()).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "replace `year=2021/grade=grade-pk`: expected at least half of the 5 rows committed before, found 0\n\
+             hint: if the portal is right, run this partition again with force"
+        );
+        assert!(store.bytes(KEY).is_some());
+        let receipt = fetch_with(&store, &CannedPages::new(empty()), &enrollment(), true).unwrap();
+        assert_eq!((receipt.outcome, store.bytes(KEY)), (Outcome::Empty, None));
+    }
+
+    #[test]
+    fn a_partition_that_shrank_by_more_than_half_needs_force() {
+        for (before, after, is_refused) in [(4, 2, false), (5, 2, true), (5, 3, false), (2, 1, false), (3, 1, true)] {
+            let store = MemoryStore::default();
+            fetch(&store, pages(&rows(before), 10)).unwrap();
+            let result = fetch(&store, pages(&rows(after), 10));
+            assert_eq!(result.is_err_and(|error| error.name() == "ShrankTooMuch"), is_refused, "{before} to {after}");
+        }
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 10)).unwrap();
+        let forced = fetch_with(&store, &CannedPages::new(pages(&rows(1), 10)), &enrollment(), true);
+        assert_eq!(forced.unwrap().outcome, Outcome::Written);
+    }
+
+    #[test]
+    fn a26_an_unknown_field_is_kept_and_counted_and_the_partition_is_written() {
+        let store = MemoryStore::default();
+        let mut all = rows(3);
+        all[1] = all[1].replace("\"fips\"", "\"lunch\":[1, 2],\"fips\"");
+        let receipt = fetch(&store, pages(&all, 3)).unwrap();
+        assert_eq!((receipt.outcome, receipt.n_unknown, receipt.n_misfits), (Outcome::Written, 1, 0));
+    }
+
+    #[test]
+    fn a27_one_misfit_in_a_thousand_is_kept_and_two_fail_the_partition() {
+        for (n_misfits, expected) in [(1, None), (2, Some("SchemaDrift"))] {
+            let mut all = rows(1000);
+            for i in 0..n_misfits {
+                all[700 + i] = row(701 + i as u64, "\"many\"");
+            }
+            let result = fetch(&MemoryStore::default(), pages(&all, 400));
+            match (result, expected) {
+                (Ok(receipt), None) => assert_eq!((receipt.outcome, receipt.n_misfits), (Outcome::Written, 1)),
+                (Err(error), Some(name)) => {
+                    assert_eq!(error.name(), name);
+                    assert_eq!(
+                        error.chain(),
+                        "check column `enrollment` of `year=2021/grade=grade-pk`: expected int, found `\"many\"` in row \
+                         701 (2 of 1000 rows do not fit)\nhint: if the portal changed for good, change the column in \
+                         the descriptor"
+                    );
+                }
+                (result, _) => panic!("{result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a28_a29_a_key_that_is_null_or_absent_or_no_key_fails_the_partition() {
+        for (from, to, found) in [
+            ("\"ncessch\":\"000000000002\",", "\"ncessch\":null,", "`null`"),
+            ("\"ncessch\":\"000000000002\",", "", "no such field"),
+            ("\"ncessch\":\"000000000002\",", "\"ncessch\":[],", "`[]`"),
+        ] {
+            let mut all = rows(2000);
+            all[1] = all[1].replace(from, to);
+            let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
+            assert_eq!(error.name(), "SchemaDrift");
+            let expected = format!("expected string, never null, found {found} in row 2");
+            assert!(error.chain().contains(&expected), "{}", error.chain());
+        }
+    }
+
+    #[test]
+    fn a33_a_row_of_another_partition_is_refused() {
+        for (from, to, expected) in [
+            ("\"grade\":-1", "\"grade\":0", "expected `grade` -1, found 0"),
+            ("\"year\":2021", "\"year\":2020", "expected `year` 2021, found 2020"),
+            ("\"year\":2021,", "", "expected `year` 2021, found no such field"),
+            ("\"grade\":-1", "\"grade\":null", "expected `grade` -1, found null"),
+        ] {
+            let mut all = rows(3);
+            all[2] = all[2].replace(from, to);
+            let error = fetch(&MemoryStore::default(), pages(&all, 2)).unwrap_err();
+            assert_eq!(error.name(), "WrongPartition");
+            assert_eq!(error.chain(), format!("check row 1 on page 2 of `year=2021/grade=grade-pk`: {expected}"));
+        }
+    }
+
+    /// A stamp of other rows, received at `fetched_at`.
+    fn rival_stamp(fetched_at: &str) -> Stamp {
+        let edition = Edition {
+            digest: crate::edition::Digest(7),
+            schema_id: enrollment().schema_id(),
+            encoding_version: ENCODING_VERSION,
+        };
+        Stamp { edition, n_rows: 5, fetched_at: time(fetched_at), run: Some("rival".into()) }
+    }
+
+    #[test]
+    fn l5_a_stale_writer_ends_superseded_and_a_newer_one_wins() {
+        for (fetched_at, outcome, winner) in
+            [("2026-11-23T12:00:01Z", Outcome::Superseded, "rival"), ("2026-11-23T11:59:59Z", Outcome::Written, "r1")]
+        {
+            let stamp = rival_stamp(fetched_at);
+            let store = MemoryStore::with_rivals(vec![Box::new(move |store| store.set(KEY, b"rival", Some(stamp)))]);
+            let receipt = fetch(&store, pages(&rows(5), 5)).unwrap();
+            assert_eq!(receipt.outcome, outcome);
+            assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some(winner));
+        }
+    }
+
+    #[test]
+    fn s3_a_write_whose_answer_was_lost_counts_as_written() {
+        let store = MemoryStore::default();
+        *store.loses_answer.lock().unwrap() = true;
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
+        assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn s4_a_write_lost_every_time_gives_up() {
+        let rivals = (0..4)
+            .map(|_| -> crate::testing::Rival {
+                Box::new(|store| store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T11:00:00Z"))))
+            })
+            .collect();
+        let store = MemoryStore::with_rivals(rivals);
+        let error = fetch(&store, pages(&rows(5), 5)).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            format!("write `{KEY}`: expected to replace the object last seen, found another one 4 times")
+        );
+    }
+
+    #[test]
+    fn an_object_deleted_under_a_writer_is_written_again() {
+        let store = MemoryStore::with_rivals(vec![Box::new(|store| store.delete(KEY))]);
+        store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
+        assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn a10_a_body_that_is_no_page_is_asked_for_three_times() {
+        let portal = CannedPages::new(vec!["{\"count\": 3, \"results\": [".into()]);
+        let error = fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap_err();
+        assert_eq!(error.name(), "BadBody");
+        assert_eq!(*portal.asked.lock().unwrap(), [1, 1, 1]);
+    }
+}

@@ -20,6 +20,8 @@ pub mod ports;
 pub mod publish;
 pub mod request;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod unique;
 
 pub use error::Error;

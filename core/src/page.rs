@@ -95,7 +95,7 @@ impl<'d> PageDecoder<'d> {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
-                    None => bad(format!("`{}` of {} bytes", excerpt(text), text.len()), Some(error)),
+                    None => bad(format!("`{}`", excerpt(near(text, &error))), Some(error)),
                 });
             }
         };
@@ -108,6 +108,17 @@ impl<'d> PageDecoder<'d> {
             .map_err(|error| bad(format!("columns that do not line up ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
     }
+}
+
+/// The text around the place that an error names.
+fn near<'t>(text: &'t str, error: &serde_json::Error) -> &'t str {
+    const BEFORE: usize = 80;
+    const AFTER: usize = 40;
+    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let at = (line_start + error.column()).min(text.len());
+    let start = text.floor_char_boundary(at.saturating_sub(BEFORE));
+    let end = text.ceil_char_boundary((at + AFTER).min(text.len()));
+    text.get(start..end).unwrap_or(text)
 }
 
 /// What is kept of the envelope.
@@ -489,5 +500,129 @@ impl<'de> Visitor<'de> for AxisSeed {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Err("an object".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{enrollment, page, partition, row};
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Int32Type, Int64Type};
+
+    fn decode(body: &[u8]) -> Result<Page, Error> {
+        let (dataset, partition) = (enrollment(), partition());
+        PageDecoder::new(&dataset, &partition).decode(1, body)
+    }
+
+    /// `_rescued` of every row.
+    fn rescued(page: &Page) -> Vec<Option<String>> {
+        let column = page.batch.column(page.batch.num_columns() - 1).as_string::<i32>();
+        column.iter().map(|text| text.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn a_page_becomes_columns_in_the_descriptors_order() {
+        let page = decode(page(2, None, &[row(10_000_200_277, "29"), row(20_000_000_001, "null")]).as_bytes()).unwrap();
+        let names: Vec<_> = page.batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "_rescued"]);
+        assert_eq!(page.batch.column(0).as_string::<i32>().value(0), "010000200277");
+        assert_eq!(page.batch.column(1).as_primitive::<Int64Type>().value(0), 10_000_200_277);
+        let enrollment = page.batch.column(4).as_primitive::<Int32Type>();
+        assert_eq!((enrollment.value(0), enrollment.is_null(1)), (29, true));
+        assert_eq!(page.batch.column(6).as_string::<i32>().value(0), "0100002");
+        assert_eq!(rescued(&page), [None, None]);
+        assert_eq!((page.count, page.next.as_deref(), page.n_unknown), (2, None, 0));
+    }
+
+    #[test]
+    fn key_order_and_white_space_do_not_matter() {
+        let one = row(1, "5");
+        let reordered = "{ \"leaid\" : \"100002\", \"fips\":1,\n\"enrollment\":5,\"sex\":99,\"race\":99,\"grade\":-1, \
+                         \"ncessch_num\":1,\"ncessch\":\"000000000001\" ,\"year\":2021 }";
+        let compact = decode(page(1, None, &[one.clone()]).as_bytes()).unwrap();
+        let spaced = decode(page(1, None, &[reordered.to_owned()]).as_bytes()).unwrap();
+        assert_eq!(compact.batch, spaced.batch);
+        let mixed =
+            decode(page(2, None, &[one, reordered.replace("000000000001", "000000000002")]).as_bytes()).unwrap();
+        assert_eq!(mixed.batch.num_rows(), 2);
+        assert_eq!(mixed.batch.column(6).as_string::<i32>().value(1), "0100002");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_kept_with_its_own_text() {
+        let rows = [
+            row(1, "18446744073709551616"),
+            row(2, "\"many\\n\"").replace("\"fips\"", "\"new\": {\"a\": [1, 2.50]},\"fips\""),
+            row(3, "1e400").replace("\"fips\":1", "\"fips\":\"\\ud800\""),
+            row(4, "7"),
+        ];
+        let page = decode(page(4, None, &rows).as_bytes()).unwrap();
+        assert_eq!(
+            rescued(&page),
+            [
+                Some("{\"enrollment\":18446744073709551616}".to_owned()),
+                Some("{\"enrollment\":\"many\\n\",\"new\":{\"a\": [1, 2.50]}}".to_owned()),
+                Some("{\"enrollment\":1e400,\"fips\":\"\\ud800\"}".to_owned()),
+                None,
+            ]
+        );
+        assert_eq!(page.n_unknown, 1);
+        assert_eq!(page.misfits[4], Misfits { n_values: 3, first: Some((1, Some("18446744073709551616".to_owned()))) });
+        let enrollment = page.batch.column(4).as_primitive::<Int32Type>();
+        assert_eq!((enrollment.null_count(), enrollment.value(3)), (3, 7));
+    }
+
+    #[test]
+    fn an_absent_field_is_null_and_counted() {
+        let page = decode(page(1, None, &[row(1, "5").replace("\"fips\":1,", "")]).as_bytes()).unwrap();
+        assert!(page.batch.column(5).is_null(0));
+        assert_eq!(page.misfits[5], Misfits { n_values: 1, first: Some((1, None)) });
+    }
+
+    #[test]
+    fn a10_a12_a13_a31_a32_what_is_no_page_is_refused_and_quoted() {
+        let good = page(1, None, &[row(1, "5")]);
+        let expected = "decode page 1 of `year=2021/grade=grade-pk`: expected a JSON object with `count`, `next` and \
+                        `results`, found ";
+        for (body, found) in [
+            (b"".to_vec(), "an empty body"),
+            (b"<html>Enable JavaScript\nand cookies</html>".to_vec(), "`<html>Enable JavaScript\\nand cookies</html>`"),
+            (b"[1]".to_vec(), "`[1]`"),
+            (b"{\"detail\":\"Invalid page.\"}".to_vec(), "`{\"detail\":\"Invalid page.\"}`"),
+            (b"{\"count\":1,\"next\":null}".to_vec(), "`{\"count\":1,\"next\":null}`"),
+            (b"{\"count\":1,\"results\":\xff".to_vec(), "a byte that is not UTF-8 at offset 21"),
+            (b"\xef\xbb\xbf{}".to_vec(), "`\u{feff}{}`"),
+            (good.replace("\"fips\":1", "\"fips\":1,\"fips\":2").into_bytes(), "field `fips` twice in row 1"),
+            (good.replace("\"fips\":1", "\"fips\":1,\"new\":2,\"new\":2").into_bytes(), "field `new` twice in row 1"),
+        ] {
+            let error = decode(&body).unwrap_err();
+            let expected = format!("{expected}{}", found.replace('\u{feff}', "\\u{feff}"));
+            assert_eq!(error.chain(), expected);
+        }
+    }
+
+    #[test]
+    fn json_that_breaks_off_says_where() {
+        let good = page(1, None, &[row(1, "5")]);
+        for (body, cause) in [
+            (&good[..good.len() - 5], "EOF while parsing a string at line 1 column 172"),
+            (&good.replace("\"count\":1", "\"count\":-1"), "invalid value: integer `-1`, expected u64"),
+            (&good.replace("\"fips\":1", "\"fips\":NaN"), "expected value at line 1 column"),
+            (&good.replace("[{", "[5,{"), "invalid type: integer `5`, expected an object of fields"),
+            (&format!("{good} true"), "trailing characters"),
+        ] {
+            let error = decode(body.as_bytes()).unwrap_err();
+            assert_eq!(error.name(), "BadBody");
+            assert!(error.chain().contains(cause), "{} has no {cause}", error.chain());
+        }
+    }
+
+    #[test]
+    fn a25_deep_nesting_is_refused_and_not_followed() {
+        let deep = "[".repeat(100_000);
+        let body = page(1, None, &[row(1, "5").replace("\"fips\":1", &format!("\"fips\":{deep}"))]);
+        assert_eq!(decode(body.as_bytes()).unwrap_err().name(), "BadBody");
     }
 }

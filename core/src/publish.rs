@@ -210,3 +210,85 @@ fn summarize(
     }
     summary
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::{RunFacts, fetch_partition};
+    use crate::partition::AxisValue;
+    use crate::plan::Reason;
+    use crate::testing::{
+        CannedPages, MemoryCatalog, MemoryStore, NOW, StandingClock, enrollment, pages, partition, row, time,
+    };
+    use futures::executor::block_on;
+
+    fn item(partition: PartitionKey) -> PlanItem {
+        PlanItem { partition, reason: Reason::Requested }
+    }
+
+    fn other_partition() -> PartitionKey {
+        PartitionKey::new(vec![
+            ("year".into(), AxisValue::Int(2020)),
+            ("grade".into(), AxisValue::Text("grade-pk".into())),
+        ])
+    }
+
+    fn fetch(store: &MemoryStore, run: &str) {
+        let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
+        let facts = RunFacts { run: run.into(), force: false, pages_at_once: 1 };
+        block_on(fetch_partition(&portal, store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
+    }
+
+    fn publish(store: &MemoryStore, catalog: &MemoryCatalog, plan: &[PlanItem], run: &str) -> Result<Summary, Error> {
+        block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), plan, run, time(NOW)))
+    }
+
+    #[test]
+    fn outcomes_add_up_and_a_partition_without_a_receipt_counts_as_failed() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let summary = publish(&store, &catalog, &[item(partition()), item(other_partition())], "r1").unwrap();
+        assert_eq!(summary.n_planned, 2);
+        assert_eq!(summary.outcomes.values().sum::<usize>(), 2);
+        assert_eq!((summary.count(Outcome::Written), summary.count(Outcome::Failed)), (1, 1));
+        assert_eq!(summary.failed[0].error.name, "NoReceipt");
+        assert_eq!(summary.n_published, 1);
+    }
+
+    #[test]
+    fn a_run_that_died_before_publishing_is_completed_by_the_next() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        fetch(&store, "r2");
+        let summary = publish(&store, &catalog, &[item(partition())], "r2").unwrap();
+        assert_eq!((summary.count(Outcome::Unchanged), summary.n_published), (1, 1));
+        assert_eq!(
+            catalog.partitions.lock().unwrap()[0].location,
+            "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/"
+        );
+        assert_eq!(publish(&store, &catalog, &[item(partition())], "r2").unwrap().n_published, 0);
+    }
+
+    #[test]
+    fn a_partition_whose_object_is_gone_leaves_the_catalog() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        store.delete("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet");
+        let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        assert_eq!(summary.n_withdrawn, 1);
+        assert!(catalog.partitions.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_catalog_that_does_not_keep_a_change_is_found_out() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog { forgets: true, ..MemoryCatalog::default() });
+        fetch(&store, "r1");
+        let error = publish(&store, &catalog, &[item(partition())], "r1").unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "publish to table `ccd_school.us_education_ccd_enrollment_data`: catalog refused: read back \
+             `year=2021/grade=grade-pk`: expected it as written, found it otherwise: the catalog did not keep a change"
+        );
+    }
+}

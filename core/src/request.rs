@@ -340,10 +340,35 @@ fn expected_one(axis: &Axis) -> String {
     }
 }
 
+/// Values in a line: those that only count up are drawn together, `grade-1 to grade-15`.
+fn in_few_words(values: &[&str]) -> String {
+    let number = |value: &str| -> Option<(String, u32)> {
+        let digits = value.len() - value.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let (word, number) = value.split_at(value.len() - digits);
+        Some((word.to_owned(), number.parse().ok()?))
+    };
+    let follows = |earlier: &str, later: &str| match (number(earlier), number(later)) {
+        (Some((a, n)), Some((b, m))) => a == b && n.checked_add(1) == Some(m),
+        _ => false,
+    };
+    let mut runs: Vec<(&str, &str)> = Vec::new();
+    for value in values {
+        match runs.last_mut() {
+            Some((_, last)) if follows(last, value) => *last = value,
+            _ => runs.push((value, value)),
+        }
+    }
+    let words: Vec<String> = runs
+        .iter()
+        .map(|(first, last)| if first == last { (*first).to_owned() } else { format!("{first} to {last}") })
+        .collect();
+    words.join(", ")
+}
+
 /// Names the values there are, and the one that was probably meant.
 fn unknown_value(axis: &Axis, field: &str, text: &str) -> String {
     let known: Vec<&str> = axis.values.iter().map(|coded| coded.value.as_str()).collect();
-    let mut message = format!("`{field}`: expected one of {}, found `{}`", known.join(", "), excerpt(text));
+    let mut message = format!("`{field}`: expected one of {}, found `{}`", in_few_words(&known), excerpt(text));
     let meant =
         format!("{}-{}", axis.name, text.to_lowercase().trim_start_matches("grade").trim_matches([' ', '-', '_']));
     if let Some(meant) = known.iter().find(|known| **known == meant) {
@@ -415,7 +440,18 @@ mod tests {
             "failed_of": "../x"
         }))
         .unwrap_err();
-        insta::assert_snapshot!(error.chain(), @"");
+        insta::assert_snapshot!(error.chain(), @r"
+        check request: found 7 mistakes
+          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_enrollment`, found a field that is none of them
+          - `years`: expected a range from the earlier to the later year, found `2021-2020`
+            hint: write `2020-2021`
+          - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`
+            hint: write `grade-pk`
+          - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `grade-16`
+          - `mode`: expected one of all, missing, failed, found `some`
+          - `failed_of`: expected the name of a run, found `../x`
+          - `catalog`: expected one of partitions, crawler, found `1`
+        ");
     }
 
     #[test]

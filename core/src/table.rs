@@ -167,3 +167,57 @@ pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Ve
         digest.add_row(row);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::PageDecoder;
+    use crate::testing::{enrollment, page, partition, row};
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    /// Encodes schools 1 to `n_rows`, decoded from pages of `length` rows.
+    fn encode(n_rows: u64, length: usize) -> Encoded {
+        let (dataset, partition) = (enrollment(), partition());
+        let decoder = PageDecoder::new(&dataset, &partition);
+        let mut writer = TableWriter::new(&dataset).unwrap();
+        let rows: Vec<String> = (1..=n_rows).map(|school| row(school, &(school % 300).to_string())).collect();
+        for rows in rows.chunks(length) {
+            let body = page(n_rows, None, rows);
+            writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn bytes_are_a_function_of_rows_whatever_the_page_size() {
+        let expected = encode(40_000, 10_000);
+        for length in [1_000, 9_999, 40_000] {
+            let encoded = encode(40_000, length);
+            assert_eq!(encoded.bytes, expected.bytes, "{length} rows a page");
+            assert_eq!(encoded.edition, expected.edition);
+        }
+    }
+
+    #[test]
+    fn the_golden_file_has_not_changed_without_a_new_encoding_version() {
+        // When this fails, the same rows became other bytes: raise ENCODING_VERSION, and only then write the new hash.
+        let encoded = encode(2_000, 1_000);
+        let hash = format!("{:016x}", twox_hash::XxHash3_64::oneshot(&encoded.bytes));
+        assert_eq!((ENCODING_VERSION, hash.as_str()), (1, "be88379b5dee0c0e"));
+    }
+
+    #[test]
+    fn row_groups_end_at_131072_rows_and_ids_have_no_dictionary() {
+        let encoded = encode(140_000, 10_000);
+        let reader = SerializedFileReader::new(encoded.bytes.clone()).unwrap();
+        let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [131_072, 8_928]);
+        let group = &reader.metadata().row_groups()[0];
+        let has_dictionary = |name: &str| {
+            let column = group.columns().iter().find(|column| column.column_path().string() == name).unwrap();
+            column.dictionary_page_offset().is_some()
+        };
+        assert!(!has_dictionary("ncessch") && !has_dictionary("ncessch_num") && has_dictionary("fips"));
+        assert_eq!(footer_facts(reader.metadata()), Some((encoded.edition, 140_000)));
+    }
+}

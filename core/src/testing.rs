@@ -1,0 +1,236 @@
+//! Fakes for the tests of this crate: pages from memory, a store in memory, a clock that stands.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use url::Url;
+
+use crate::dataset::Dataset;
+use crate::edition::Stamp;
+use crate::partition::{AxisValue, PartitionKey};
+use crate::ports::{
+    Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, ObjectFacts, Portal, PortalError, Put, Store,
+    StoreError, TableSpec,
+};
+
+pub(crate) const NOW: &str = "2026-11-23T12:00:00Z";
+
+pub(crate) fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// Grade pre-K of 2021.
+pub(crate) fn partition() -> PartitionKey {
+    PartitionKey::new(vec![("year".into(), AxisValue::Int(2021)), ("grade".into(), AxisValue::Text("grade-pk".into()))])
+}
+
+pub(crate) fn enrollment() -> Dataset {
+    Dataset::built_in("ccd_enrollment").unwrap()
+}
+
+/// A row of [`partition`].
+pub(crate) fn row(school: u64, enrollment: &str) -> String {
+    format!(
+        "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\"sex\":99,\
+         \"enrollment\":{enrollment},\"fips\":1,\"leaid\":\"100002\"}}"
+    )
+}
+
+/// A page of the portal at `https://portal.test`.
+pub(crate) fn page(count: u64, next: Option<u32>, rows: &[String]) -> String {
+    let next = next.map_or("null".to_owned(), |page| {
+        format!("\"https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page={page}\"")
+    });
+    format!("{{\"count\":{count},\"next\":{next},\"previous\":null,\"results\":[{}]}}", rows.join(","))
+}
+
+/// Whole pages for `rows`, `length` rows each.
+pub(crate) fn pages(rows: &[String], length: usize) -> Vec<String> {
+    let n_pages = rows.len().div_ceil(length);
+    rows.chunks(length)
+        .enumerate()
+        .map(|(i, rows_of_page)| {
+            let next = (i + 1 < n_pages).then_some(i as u32 + 2);
+            page(rows.len() as u64, next, rows_of_page)
+        })
+        .collect()
+}
+
+/// A portal that serves these bodies as pages 1, 2, … of whatever is asked for.
+pub(crate) struct CannedPages {
+    root: Url,
+    pages: Vec<String>,
+    pub(crate) asked: Mutex<Vec<u32>>,
+    pub(crate) received_at: Timestamp,
+}
+
+impl CannedPages {
+    pub(crate) fn new(pages: Vec<String>) -> Self {
+        Self {
+            root: Url::parse("https://portal.test/api/v1/").unwrap(),
+            pages,
+            asked: Mutex::default(),
+            received_at: time(NOW),
+        }
+    }
+}
+
+impl Portal for CannedPages {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    async fn get(&self, _path: &str, page: u32) -> Result<Body, PortalError> {
+        self.asked.lock().unwrap().push(page);
+        match self.pages.get(page as usize - 1) {
+            Some(body) => Ok(Body { bytes: Bytes::from(body.clone()), received_at: self.received_at, permit: None }),
+            None => Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() }),
+        }
+    }
+}
+
+/// What another writer does between our look at an object and our write.
+pub(crate) type Rival = Box<dyn FnOnce(&MemoryStore) + Send>;
+
+/// An object in memory: its bytes, its stamp, and a number that every write raises.
+type Object = (Bytes, Option<Stamp>, u64);
+
+/// A store in memory that remembers its conditional writes.
+#[derive(Default)]
+pub(crate) struct MemoryStore {
+    objects: Mutex<BTreeMap<String, Object>>,
+    n_writes: Mutex<u64>,
+    rivals: Mutex<Vec<Rival>>,
+    /// The next conditional write is carried out and its answer lost.
+    pub(crate) loses_answer: Mutex<bool>,
+}
+
+impl MemoryStore {
+    /// Before each of the next conditional writes, one of these acts.
+    pub(crate) fn with_rivals(rivals: Vec<Rival>) -> Self {
+        Self { rivals: Mutex::new(rivals), ..Self::default() }
+    }
+
+    pub(crate) fn set(&self, key: &str, bytes: &[u8], stamp: Option<Stamp>) {
+        let mut n_writes = self.n_writes.lock().unwrap();
+        *n_writes += 1;
+        self.objects.lock().unwrap().insert(key.into(), (Bytes::copy_from_slice(bytes), stamp, *n_writes));
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
+        self.objects.lock().unwrap().remove(key);
+    }
+
+    pub(crate) fn bytes(&self, key: &str) -> Option<Bytes> {
+        self.objects.lock().unwrap().get(key).map(|object| object.0.clone())
+    }
+
+    pub(crate) fn stamp(&self, key: &str) -> Option<Stamp> {
+        self.objects.lock().unwrap().get(key).and_then(|object| object.1.clone())
+    }
+
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    fn holds(&self, key: &str, condition: &Condition) -> bool {
+        let found = self.objects.lock().unwrap().get(key).map(|object| object.2.to_string());
+        match condition {
+            Condition::Absent => found.is_none(),
+            Condition::Matches(etag) => found.as_ref() == Some(etag),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        Ok(self.objects.lock().unwrap().get(key).map(|(bytes, stamp, etag)| ObjectFacts {
+            etag: etag.to_string(),
+            size_bytes: bytes.len() as u64,
+            stamp: stamp.clone(),
+        }))
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
+        let rival = self.rivals.lock().unwrap().pop();
+        if let Some(rival) = rival {
+            rival(self);
+        }
+        if !self.holds(key, condition) {
+            return Ok(Put::Lost);
+        }
+        self.set(key, &bytes, Some(stamp.clone()));
+        // What a client sees that sends its write again: its own object is in the way.
+        if std::mem::take(&mut *self.loses_answer.lock().unwrap()) {
+            Ok(Put::Lost)
+        } else {
+            Ok(Put::Done("etag".into()))
+        }
+    }
+
+    async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
+        if !self.holds(key, &Condition::Matches(etag.into())) {
+            return Ok(Put::Lost);
+        }
+        self.delete(key);
+        Ok(Put::Done(String::new()))
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.bytes(key))
+    }
+
+    async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.set(key, &bytes, None);
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.keys(prefix))
+    }
+}
+
+/// A catalog in memory.
+#[derive(Default)]
+pub(crate) struct MemoryCatalog {
+    pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
+    /// Drops every change, as a catalog does whose errors nobody reads.
+    pub(crate) forgets: bool,
+}
+
+impl Catalog for MemoryCatalog {
+    async fn ensure_table(&self, _: &TableSpec) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    async fn partitions(&self, _: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
+        Ok(self.partitions.lock().unwrap().clone())
+    }
+
+    async fn change_partitions(
+        &self,
+        _: &Dataset,
+        put: &[CatalogPartition],
+        remove: &[PartitionKey],
+    ) -> Result<(), CatalogError> {
+        if !self.forgets {
+            let mut partitions = self.partitions.lock().unwrap();
+            partitions.retain(|one| {
+                !remove.contains(&one.partition) && !put.iter().any(|changed| changed.partition == one.partition)
+            });
+            partitions.extend_from_slice(put);
+        }
+        Ok(())
+    }
+}
+
+/// A clock that stands still.
+pub(crate) struct StandingClock;
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        time(NOW)
+    }
+}

@@ -1,0 +1,140 @@
+"""Compares a partition of a lake with the page that the portal sent, cell by cell, by a reader that is not ours.
+
+    compare.py BODY DESCRIPTOR TABLE PARTITION [--count COLUMN=VALUE]
+
+- BODY: the page, `{"count": .., "results": [{..}]}`.
+- DESCRIPTOR: the dataset's TOML, for the types declared.
+- TABLE: folder of the table in the lake; it must hold this one partition.
+- PARTITION: its Hive path, `year=2014/grade=grade-8`.
+
+Prints one JSON object: what was compared, what differs, and how the file is written. What a cell must be is worked out
+here from the JSON and the descriptor alone. The rows are read twice, as a Hive table and as a single file.
+"""
+
+import argparse
+import json
+import pathlib
+import tomllib
+
+import pyarrow
+import pyarrow.dataset
+import pyarrow.parquet
+
+TYPES = {
+    "string": pyarrow.string(),
+    "int": pyarrow.int32(),
+    "bigint": pyarrow.int64(),
+    "double": pyarrow.float64(),
+}
+RESCUED = "_rescued"
+DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
+MOST_SHOWN = 5
+
+
+def expected_cell(column, value):
+    """The value that a cell of `column` must hold for what the portal sent."""
+    if value is None:
+        return None
+    if column["type"] == "string":
+        text = value if isinstance(value, str) else str(value)
+        is_digits = text.isascii() and text.isdigit()
+        return text.rjust(column.get("width", 0), "0") if is_digits else text
+    if column["type"] == "double":
+        return float(value)
+    # A count may come as "-2.000"; a fraction would differ from any integer in the file.
+    number = float(value) if isinstance(value, str) else value
+    return int(number) if number == int(number) else number
+
+
+def differences(table, columns, rows):
+    """Cells of `table` that are not what the portal sent, and as many as there are more or fewer rows."""
+    found = []
+    for column in columns:
+        name = column["name"]
+        # `repr` tells 1 from 1.0 and from "1", which `==` does not always.
+        for i, (row, cell) in enumerate(zip(rows, table.column(name).to_pylist())):
+            due = expected_cell(column, row[name])
+            if repr(due) != repr(cell):
+                found.append(f"row {i} `{name}`: sent {row[name]!r}, expected {due!r}, found {cell!r}")
+    found += ["a row too many or too few"] * abs(table.num_rows - len(rows))
+    return found
+
+
+def partition_of(table, axes):
+    """The one value that each axis has in all rows, as the Hive reader sees it; a list where there are several."""
+    values = {}
+    for axis in axes:
+        distinct = table.column(axis["name"]).unique().to_pylist()
+        values[axis["name"]] = distinct[0] if len(distinct) == 1 else distinct
+    return values
+
+
+def codes_differ(rows, axes, partition):
+    """Rows whose own axis values are not those of the path: they are dropped from the file, so they must say the same."""
+    n = 0
+    for axis in axes:
+        codes = {coded["value"]: coded["code"] for coded in axis.get("values", [])}
+        value = partition[axis["name"]]
+        n += sum(row[axis["name"]] != codes.get(value, value) for row in rows)
+    return n
+
+
+def file_facts(path):
+    """How the file is written, from its footer alone."""
+    metadata = pyarrow.parquet.read_metadata(path)
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    chunks = [group.column(i) for group in groups for i in range(metadata.num_columns)]
+    return {
+        "codecs": sorted({chunk.compression for chunk in chunks}),
+        "created_by": metadata.created_by,
+        "keys": sorted(key.decode() for key in metadata.metadata or {}),
+        "dictionary": sorted({chunk.path_in_schema for chunk in chunks if DICTIONARY & set(chunk.encodings)}),
+        "plain": sorted({chunk.path_in_schema for chunk in chunks if not DICTIONARY & set(chunk.encodings)}),
+        "without_statistics": sorted({chunk.path_in_schema for chunk in chunks if not chunk.is_stats_set}),
+        "row_groups": len(groups),
+    }
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("body", type=pathlib.Path)
+    arguments.add_argument("descriptor", type=pathlib.Path)
+    arguments.add_argument("table", type=pathlib.Path)
+    arguments.add_argument("partition")
+    arguments.add_argument("--count", default=None)
+    given = arguments.parse_args()
+
+    rows = json.loads(given.body.read_bytes())["results"]
+    descriptor = tomllib.loads(given.descriptor.read_text(encoding="utf-8"))
+    columns, axes = descriptor["column"], descriptor["axis"]
+
+    files = sorted((given.table / given.partition).iterdir())
+    single = pyarrow.parquet.ParquetFile(files[0])
+    alone = single.read()
+    hive = pyarrow.dataset.dataset(given.table, format="parquet", partitioning="hive").to_table()
+
+    due = [(column["name"], TYPES[column["type"]]) for column in columns] + [(RESCUED, pyarrow.string())]
+    found = [(field.name, field.type) for field in single.schema_arrow]
+    partition = partition_of(hive, axes)
+    different = {"hive": differences(hive, columns, rows), "file": differences(alone, columns, rows)}
+    report = {
+        "files": len(files),
+        "rows": alone.num_rows,
+        "cells": alone.num_rows * len(columns),
+        "differing_cells": sum(len(found) for found in different.values()),
+        "first_differences": (different["hive"] + different["file"])[:MOST_SHOWN],
+        "columns_as_declared": due == found,
+        "partition": partition,
+        "rows_of_another_partition": codes_differ(rows, axes, partition),
+        "nulls": sum(alone.column(column["name"]).null_count for column in columns),
+        "rescued": alone.num_rows - alone.column(RESCUED).null_count,
+        "file": file_facts(files[0]),
+    }
+    if given.count:
+        name, value = given.count.split("=")
+        report["counted"] = sum(str(cell) == value for cell in alone.column(name).to_pylist())
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
