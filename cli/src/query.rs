@@ -79,7 +79,7 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
 
 /// The first comment line of a query: the question it answers.
 fn question(sql: &str) -> &str {
-    sql.lines().find_map(|line| line.strip_prefix("-- ")).unwrap_or_default()
+    sql.lines().find_map(|line| line.strip_prefix("-- Question: ")).unwrap_or_default()
 }
 
 /// The SQL of a shipped query's name, or the text itself when it is SQL.

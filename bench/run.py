@@ -1,0 +1,537 @@
+"""Measures `rollcall` against its simulator and prints whether the bars hold. README.md says how to read it.
+
+Exit code: 0 when every bar holds (or with `--quick`), 1 when one does not, 2 when something could not be measured.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BENCH = pathlib.Path(__file__).resolve().parent
+WORKSPACE = BENCH.parent
+RESULTS = BENCH / "results.md"
+
+CPU_RATIO_AT_LEAST = 8.0
+PEAK_MIB_AT_MOST = 120.0
+TIMES_FLOOR_AT_MOST = 1.15
+
+# A contestant that takes longer hangs.
+MOST_RUN_S = 1800
+SIMULATOR_START_S = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a contestant is asked for: every year with every grade."""
+
+    first_year: int
+    n_years: int
+    n_grades: int
+    rows: int
+    page_size: int
+    in_flight: int
+
+    @property
+    def years(self):
+        return f"{self.first_year}-{self.first_year + self.n_years - 1}"
+
+    @property
+    def grades(self):
+        return ",".join(f"grade-{grade}" for grade in range(1, self.n_grades + 1))
+
+    @property
+    def n_partitions(self):
+        return self.n_years * self.n_grades
+
+    @property
+    def n_rows(self):
+        return self.n_partitions * self.rows
+
+    @property
+    def pages(self):
+        """Pages of one partition."""
+        return math.ceil(self.rows / self.page_size)
+
+    @property
+    def n_pages(self):
+        return self.n_partitions * self.pages
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How much is asked for."""
+
+    page_size: int
+    many_years: int
+    many_grades: int
+    rows: int
+    large_rows: int
+    wave_pages: int
+    latency_ms: int
+
+    def one(self, rows, in_flight):
+        return Request(2015, 1, 1, rows, self.page_size, in_flight)
+
+    def many(self, rows, in_flight):
+        return Request(2010, self.many_years, self.many_grades, rows, self.page_size, in_flight)
+
+
+FULL = Scale(
+    page_size=10_000, many_years=10, many_grades=5, rows=100_000, large_rows=2_400_000, wave_pages=78, latency_ms=200
+)
+QUICK = Scale(
+    page_size=1_000, many_years=2, many_grades=2, rows=10_000, large_rows=40_000, wave_pages=20, latency_ms=50
+)
+
+
+class CannotMeasure(Exception):
+    """A contestant or the simulator failed, or left something else than it was asked for."""
+
+
+@dataclasses.dataclass
+class Usage:
+    """What one process took, from its start to its end."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mib: float
+
+
+@dataclasses.dataclass
+class Run:
+    """One line of the table of runs."""
+
+    lane: str
+    number: int
+    contestant: str
+    usage: Usage
+    n_rows: int
+    size_bytes: int
+    pages_s: float | None = None
+    ratio: float | None = None
+
+    def cells(self):
+        return [
+            self.lane,
+            str(self.number),
+            self.contestant,
+            f"{self.usage.cpu_s:.2f}",
+            f"{self.usage.cpu_s / self.n_rows * 1e6:.2f}",
+            f"{self.usage.wall_s:.2f}",
+            "-" if self.pages_s is None else f"{self.pages_s:.3f}",
+            f"{self.usage.peak_mib:.1f}",
+            "-" if self.ratio is None else f"{self.ratio:.2f}",
+        ]
+
+
+RUN_TABLE = (
+    ("lane", -13),
+    ("run", 3),
+    ("contestant", -10),
+    ("CPU s", 6),
+    ("us/row", 6),
+    ("wall s", 6),
+    ("pages s", 7),
+    ("peak MiB", 8),
+    ("ratio", 5),
+)
+
+
+@dataclasses.dataclass
+class Verdict:
+    """One line of the table of bars; without a bar it is information."""
+
+    lane: str
+    what: str
+    measured: str
+    bar: str = "-"
+    holds: bool | None = None
+
+    def cells(self):
+        return [self.lane, self.what, self.measured, self.bar, {None: "-", True: "yes", False: "NO"}[self.holds]]
+
+
+VERDICT_TABLE = (("lane", -7), ("what", -41), ("measured", 9), ("bar", 10), ("holds", 5))
+
+
+def text_line(table, cells):
+    """Cells in columns of fixed width, to the left where the width is negative."""
+    padded = (
+        cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, (_, width) in zip(cells, table, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+def text_header(table):
+    rule = ["-" * abs(width) for _, width in table]
+    return text_line(table, [name for name, _ in table]) + "\n" + text_line(table, rule)
+
+
+def markdown_table(table, rows):
+    lines = [[name for name, _ in table], ["---" if width < 0 else "---:" for _, width in table], *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def clean_environment():
+    """The environment without settings of `rollcall` and without proxies, which loopback must not pass."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ROLLCALL_") and not name.lower().endswith("_proxy")
+    }
+
+
+def measure(command, folder, env):
+    """Runs a command to its end and returns its `Usage`, stdout and stderr.
+
+    The figures are those the kernel keeps for this one process. Output goes to files, so that reading it costs
+    the contestant nothing.
+    """
+    # What earlier runs left to be written must not be written during this one.
+    os.sync()
+    with open(folder / "stdout", "w+b") as stdout, open(folder / "stderr", "w+b") as stderr:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
+        timer = threading.Timer(MOST_RUN_S, process.kill)
+        timer.start()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+            wall_s = time.perf_counter() - started
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            timer.cancel()
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+        stdout.seek(0)
+        stderr.seek(0)
+        out, err = stdout.read().decode(), stderr.read().decode(errors="replace")
+    if process.returncode != 0:
+        raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` ended with {process.returncode}\n{err[-2000:]}")
+    # The kernel counts the peak from before the program is loaded, when the process is still a copy of this one.
+    own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if used.ru_maxrss <= own_kib:
+        raise CannotMeasure(f"peak of {used.ru_maxrss} KiB is that of the harness, {own_kib} KiB")
+    return Usage(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024), out, err
+
+
+class Bench:
+    """The programs, the scale, and everything measured so far."""
+
+    def __init__(self, args, scale):
+        self.binary = args.binary
+        self.simulator = args.simulator
+        self.scratch = args.scratch
+        self.n_pairs = args.pairs
+        self.n_runs = args.runs
+        self.scale = scale
+        self.env = clean_environment()
+        self.runs = []
+        self.verdicts = []
+
+    def record(self, run):
+        self.runs.append(run)
+        print(text_line(RUN_TABLE, run.cells()), flush=True)
+
+    @contextlib.contextmanager
+    def portal(self, rows, latency_ms=0):
+        """The simulator in a process of its own; yields its origin."""
+        command = [self.simulator, "--port", "0", "--no-gzip", "--rows", str(rows)]
+        command += ["--page-size", str(self.scale.page_size), "--latency-ms", str(latency_ms)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env, text=True
+        )
+        timer = threading.Timer(SIMULATOR_START_S, process.kill)
+        timer.start()
+        try:
+            line = process.stdout.readline()
+            timer.cancel()
+            found = re.match(r"listening on (http://\S+)", line)
+            if not found:
+                raise CannotMeasure(f"the simulator said {line.strip()!r} in place of its address")
+            yield found[1]
+            if process.poll() is not None:
+                raise CannotMeasure(f"the simulator ended with {process.returncode} during the runs")
+        finally:
+            timer.cancel()
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+
+    def folder(self):
+        return tempfile.TemporaryDirectory(prefix="bench-", dir=self.scratch)
+
+    def rollcall(self, lane, number, origin, request, latency_ms=None):
+        """Runs `rollcall run` into an empty lake; with `latency_ms` its log is on, and the pages are timed."""
+        env = self.env
+        if latency_ms is not None:
+            env = env | {"ROLLCALL_LOG": "rollcall_adapters=debug", "NO_COLOR": "1"}
+        with self.folder() as name:
+            folder = pathlib.Path(name)
+            command = [self.binary, "run", "--portal", origin, "--years", request.years, "--grades", request.grades]
+            command += ["--lake", folder / "lake", "--in-flight", str(request.in_flight), "--format", "json"]
+            usage, out, err = measure(command, folder, env)
+            sizes = [path.stat().st_size for path in (folder / "lake" / "data").glob("*/year=*/grade=*/*.parquet")]
+        report = json.loads(out)
+        found = (report["n_rows"], report["n_pages"], report["outcomes"]["written"], len(sizes))
+        expected = (request.n_rows, request.n_pages, request.n_partitions, request.n_partitions)
+        if found != expected:
+            raise CannotMeasure(f"rollcall: rows, pages, partitions, files: expected {expected}, found {found}")
+        if sum(sizes) != sum(receipt["size_bytes"] for receipt in report["partitions"]):
+            raise CannotMeasure("rollcall: its report and its files differ in size")
+        pages_s = None if latency_ms is None else pages_time(err, request)
+        return Run(lane, number, "rollcall", usage, request.n_rows, sum(sizes), pages_s)
+
+    def sequential(self, lane, number, origin, request):
+        """Runs the sequential script into an empty folder."""
+        with self.folder() as name:
+            folder = pathlib.Path(name)
+            command = [sys.executable, BENCH / "sequential.py", "--portal", origin, "--years", request.years]
+            command += ["--grades", request.grades, "--out", folder / "out"]
+            usage, _, _ = measure(command, folder, self.env)
+            paths = sorted((folder / "out").glob("year=*/grade=*.jsonl"))
+            n_rows = sum(map(count_lines, paths))
+            size_bytes = sum(path.stat().st_size for path in paths)
+        if (n_rows, len(paths)) != (request.n_rows, request.n_partitions):
+            raise CannotMeasure(f"sequential: expected {request.n_rows} rows, found {n_rows} in {len(paths)} files")
+        return Run(lane, number, "sequential", usage, request.n_rows, size_bytes)
+
+
+def count_lines(path):
+    """Line ends of a file, a piece at a time."""
+    with open(path, "rb") as file:
+        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+PAGE_EVENT = re.compile(
+    r'(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z)\s.*\bpage (?P<what>requested|received) .*\bpath="(?P<path>[^"]*)"'
+)
+
+
+def pages_time(log, request):
+    """Seconds from the first request of a data page to the last answer, read from the log of `rollcall`.
+
+    Checked on the way: every page was asked for and answered once, none was asked for again, and never more than
+    `in_flight` were under way.
+    """
+    moments = {"requested": [], "received": []}
+    n_open = most_open = 0
+    for line in ANSI.sub("", log).splitlines():
+        if "portal asked again" in line:
+            raise CannotMeasure(f"rollcall had to ask again: {line}")
+        event = PAGE_EVENT.search(line)
+        # Metadata is asked for before the first page.
+        if event is None or event["path"].startswith("api-"):
+            continue
+        moments[event["what"]].append(datetime.datetime.fromisoformat(event["at"]))
+        n_open += 1 if event["what"] == "requested" else -1
+        most_open = max(most_open, n_open)
+    found = (len(moments["requested"]), len(moments["received"]))
+    if found != (request.n_pages, request.n_pages):
+        raise CannotMeasure(f"log of rollcall: expected {request.n_pages} pages, requested and received {found}")
+    if most_open > request.in_flight:
+        raise CannotMeasure(f"rollcall had {most_open} requests in flight, {request.in_flight} were allowed")
+    return (max(moments["received"]) - min(moments["requested"])).total_seconds()
+
+
+def short(n):
+    """100000 as `100k`, 2400000 as `2.4M`."""
+    return f"{n / 1e6:g}M" if n >= 1_000_000 else f"{n / 1e3:g}k"
+
+
+def cpu_lane(bench):
+    """CPU time of many partitions, in pairs."""
+    request = bench.scale.many(bench.scale.rows, in_flight=8)
+    ours, theirs = [], []
+    with bench.portal(request.rows) as origin:
+        for number in range(1, bench.n_pairs + 1):
+            ours.append(bench.rollcall("cpu", number, origin, request))
+            bench.record(ours[-1])
+            theirs.append(bench.sequential("cpu", number, origin, request))
+            theirs[-1].ratio = theirs[-1].usage.cpu_s / ours[-1].usage.cpu_s
+            bench.record(theirs[-1])
+    what = f"{request.n_partitions} x {short(request.rows)}"
+    ratio = statistics.median(run.ratio for run in theirs)
+    bar = f">= {CPU_RATIO_AT_LEAST:.2f}"
+    holds = ratio >= CPU_RATIO_AT_LEAST
+    bench.verdicts.append(Verdict("cpu", f"{what}: sequential / rollcall, median", f"{ratio:.2f}", bar, holds))
+    for name, runs in (("rollcall", ours), ("sequential", theirs)):
+        us_a_row = statistics.median(run.usage.cpu_s / run.n_rows * 1e6 for run in runs)
+        bench.verdicts.append(Verdict("cpu", f"{what}: {name}, median us/row", f"{us_a_row:.2f}"))
+
+
+def memory_lane(bench):
+    """Peak memory of a usual and of a very large partition."""
+    for rows in (bench.scale.rows, bench.scale.large_rows):
+        request = bench.scale.one(rows, in_flight=8)
+        lane = f"memory {short(rows)}"
+        with bench.portal(rows) as origin:
+            ours = []
+            for number in range(1, bench.n_runs + 1):
+                ours.append(bench.rollcall(lane, number, origin, request))
+                bench.record(ours[-1])
+            theirs = bench.sequential(lane, 1, origin, request)
+        peak_mib = max(run.usage.peak_mib for run in ours)
+        theirs.ratio = theirs.usage.peak_mib / peak_mib
+        bench.record(theirs)
+        what = f"1 x {short(rows)}"
+        verdict = Verdict("memory", f"{what}: rollcall, highest peak, MiB", f"{peak_mib:.1f}")
+        if rows == bench.scale.large_rows:
+            verdict.bar = f"<= {PEAK_MIB_AT_MOST:.1f}"
+            verdict.holds = peak_mib <= PEAK_MIB_AT_MOST
+        bench.verdicts.append(verdict)
+        bench.verdicts.append(Verdict("memory", f"{what}: sequential, peak, MiB", f"{theirs.usage.peak_mib:.1f}"))
+
+
+def latency_lane(bench):
+    """How well waiting is hidden: the pages' time against the time no client could beat."""
+    scale = bench.scale
+    latency_s = scale.latency_ms / 1000
+    wave = scale.one(scale.wave_pages * scale.page_size, in_flight=16)
+    many = scale.many(10 * scale.page_size, in_flight=16)
+    # Page 1 says how many there are; the others then go in waves. With many partitions no place is ever empty.
+    wave_floor_s = latency_s + math.ceil((wave.pages - 1) / wave.in_flight) * latency_s
+    many_floor_s = many.n_pages / many.in_flight * latency_s
+    for request, floor_s in ((wave, wave_floor_s), (many, many_floor_s)):
+        what = f"{request.n_partitions} x {request.pages}"
+        lane = f"latency {request.n_partitions}x{request.pages}"
+        with bench.portal(request.rows, scale.latency_ms) as origin:
+            runs = []
+            for number in range(1, bench.n_runs + 1):
+                run = bench.rollcall(lane, number, origin, request, scale.latency_ms)
+                # For this lane the ratio is to the floor.
+                run.ratio = run.pages_s / floor_s
+                runs.append(run)
+                bench.record(run)
+        median_s = statistics.median(run.pages_s for run in runs)
+        best_s = min(run.pages_s for run in runs)
+        most_s = TIMES_FLOOR_AT_MOST * floor_s
+        bench.verdicts += [
+            Verdict(
+                "latency", f"{what} pages: median, s", f"{median_s:.3f}", f"<= {most_s:.3f}", median_s <= most_s
+            ),
+            Verdict("latency", f"{what} pages: best, s (floor {floor_s:.3f})", f"{best_s:.3f}"),
+        ]
+
+
+def size_lane(bench):
+    """Bytes a row of the file that is written."""
+    request = bench.scale.one(bench.scale.rows, in_flight=8)
+    with bench.portal(request.rows) as origin:
+        runs = [bench.rollcall("size", 1, origin, request), bench.sequential("size", 1, origin, request)]
+    for run in runs:
+        bench.record(run)
+        what = f"1 x {short(request.rows)}: {run.contestant}, B/row"
+        bench.verdicts.append(Verdict("size", what, f"{run.size_bytes / run.n_rows:.2f}"))
+
+
+LANES = {"cpu": cpu_lane, "memory": memory_lane, "latency": latency_lane, "size": size_lane}
+
+
+def machine_lines(args, load):
+    """What the figures belong to, as short lines."""
+    model = "unknown CPU"
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        model = found[1].strip() if found else model
+    version = subprocess.run([args.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return [
+        f"machine: {len(os.sched_getaffinity(0))} cores, {model}, {memory_gib:.0f} GiB, {platform.machine()}",
+        f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, {version}",
+        f"start: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, "
+        f"load average {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}",
+    ]
+
+
+def write_results(machine, bench):
+    """Writes the same facts as Markdown."""
+    text = "# Results\n\nWritten by `bench/run.py --write`; [README.md](README.md) says how to read it.\n\n"
+    text += "".join(f"- {line}\n" for line in machine)
+    text += "\n## Bars\n\n" + markdown_table(VERDICT_TABLE, [verdict.cells() for verdict in bench.verdicts])
+    text += "\n## Runs\n\n" + markdown_table(RUN_TABLE, [run.cells() for run in bench.runs])
+    RESULTS.write_text(text, encoding="utf-8")
+
+
+def count(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return value
+
+
+def parse_args():
+    target = WORKSPACE / "target"
+    parser = argparse.ArgumentParser(description="Measure rollcall against its simulator.")
+    parser.add_argument("--binary", type=pathlib.Path, default=target / "release" / "rollcall")
+    parser.add_argument("--simulator", type=pathlib.Path, default=target / "release" / "rollcall-simulator")
+    parser.add_argument("--only", choices=LANES, metavar="LANE", help=f"one of {', '.join(LANES)}")
+    parser.add_argument("--pairs", type=count, help="pairs of the cpu lane (2)")
+    parser.add_argument("--runs", type=count, help="runs of the memory and latency lanes (3)")
+    parser.add_argument("--quick", action="store_true", help="little of everything; bars are shown and do not count")
+    parser.add_argument("--write", action="store_true", help=f"write bench/{RESULTS.name}")
+    parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (target)")
+    args = parser.parse_args()
+    args.pairs = args.pairs or (1 if args.quick else 2)
+    args.runs = args.runs or (1 if args.quick else 3)
+    for path in (args.binary, args.simulator):
+        if not path.is_file():
+            parser.error(f"no program at {path}; `make bench` builds it")
+    if not args.scratch.is_dir():
+        parser.error(f"no folder at {args.scratch}")
+    # A name without a slash would be looked up on PATH.
+    args.binary, args.simulator = args.binary.resolve(), args.simulator.resolve()
+    if args.write and (args.quick or args.only):
+        parser.error("--write is for a whole run, without --quick and --only")
+    return args
+
+
+def main():
+    # Ended from outside, the simulator and the contestant still end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    args = parse_args()
+    load = os.getloadavg()
+    machine = machine_lines(args, load)
+    print("\n".join(machine))
+    if load[0] > 0.5:
+        print("note: the machine is not idle; walls and the latency lane suffer first")
+    print("\n" + text_header(RUN_TABLE), flush=True)
+    bench = Bench(args, QUICK if args.quick else FULL)
+    for name, lane in LANES.items():
+        if args.only in (None, name):
+            lane(bench)
+    print("\n" + text_header(VERDICT_TABLE))
+    for verdict in bench.verdicts:
+        print(text_line(VERDICT_TABLE, verdict.cells()))
+    if args.write:
+        write_results(machine, bench)
+    if args.quick:
+        print("\nquick: a smoke run, the bars do not count")
+        return 0
+    return 1 if any(verdict.holds is False for verdict in bench.verdicts) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CannotMeasure as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
