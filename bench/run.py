@@ -13,7 +13,6 @@ import os
 import pathlib
 import platform
 import re
-import resource
 import signal
 import statistics
 import subprocess
@@ -223,11 +222,15 @@ def measure(command, folder, env):
         out, err = stdout.read().decode(), stderr.read().decode(errors="replace")
     if process.returncode != 0:
         raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` ended with {process.returncode}\n{err[-2000:]}")
-    # The kernel counts the peak from before the program is loaded, when the process is still a copy of this one.
-    own_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if used.ru_maxrss <= own_kib:
-        raise CannotMeasure(f"peak of {used.ru_maxrss} KiB is that of the harness, {own_kib} KiB")
+    # The kernel counts from before the program is loaded, when the process still has the memory of this one.
+    if used.ru_maxrss <= own_peak_kib():
+        raise CannotMeasure(f"peak of {used.ru_maxrss} KiB is that of the harness, {own_peak_kib()} KiB")
     return Usage(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024), out, err
+
+
+def own_peak_kib():
+    """Peak memory of this program; `getrusage` would count that of the program which started it."""
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", pathlib.Path("/proc/self/status").read_text(), re.MULTILINE)[1])
 
 
 class Bench:
@@ -253,9 +256,8 @@ class Bench:
         """The simulator in a process of its own; yields its origin."""
         command = [self.simulator, "--port", "0", "--no-gzip", "--rows", str(rows)]
         command += ["--page-size", str(self.scale.page_size), "--latency-ms", str(latency_ms)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=self.env, text=True
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, **streams, env=self.env, text=True)
         timer = threading.Timer(SIMULATOR_START_S, process.kill)
         timer.start()
         try:
@@ -453,8 +455,8 @@ def machine_lines(args, load):
     version = subprocess.run([args.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return [
-        f"machine: {len(os.sched_getaffinity(0))} cores, {model}, {memory_gib:.0f} GiB, {platform.machine()}",
-        f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, {version}",
+        f"machine: {len(os.sched_getaffinity(0))} cores, {model}, {memory_gib:.0f} GiB",
+        f"Linux {platform.release().split('-')[0]} {platform.machine()}, Python {platform.python_version()}, {version}",
         f"start: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, "
         f"load average {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}",
     ]

@@ -14,7 +14,7 @@ use rollcall_simulator::{Config, Running, Simulator};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PortalArgs {
     /// Origin of the portal; `/api/v1/` is added
-    #[arg(long, value_name = "URL", default_value = LIVE_ORIGIN, env = "ROLLCALL_PORTAL")]
+    #[arg(long, value_name = "URL", default_value = LIVE_ORIGIN)]
     portal: String,
     /// Ask a portal of sample data in this process instead: invented schools, no network
     #[arg(long, conflicts_with = "portal")]

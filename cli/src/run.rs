@@ -18,6 +18,7 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{PlanItem, plan_partitions};
 use rollcall_core::ports::{Clock, Portal};
 use rollcall_core::publish::publish_partitions;
+use rollcall_core::request::CatalogMode;
 use serde::Serialize;
 
 use crate::exit;
@@ -76,8 +77,16 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     for warning in &plan.warnings {
         output::complain(&format!("warning: {warning}"));
     }
+    if request.catalog == CatalogMode::Crawler {
+        output::complain("warning: `catalog` crawler has no effect on a folder; partitions are added directly");
+    }
     ledger::write_json(&store, &keys::plan(&dataset, &run), &plan.items).await?;
-    let facts = RunFacts { run: run.clone(), force: request.force, pages_at_once: args.portal.in_flight() };
+    let facts = RunFacts {
+        run: run.clone(),
+        portal_release: plan.portal_release,
+        force: request.force,
+        pages_at_once: args.portal.in_flight(),
+    };
     let dataset = Arc::new(dataset);
     let ended = fetch_all(open.portal, &store, &dataset, &plan.items, &facts).await;
     let catalog = args.lake.catalog();

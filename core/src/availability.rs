@@ -1,4 +1,4 @@
-//! Which years the portal has, as its own list of endpoints says.
+//! Which years the portal has, as its own list of endpoints says, and which release of its data it serves.
 //!
 //! A year without data answers HTTP 500 like a fault, so years are checked before anything is fetched.
 
@@ -72,6 +72,36 @@ pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTr
     Err(Unreadable::NotListed(dataset.path.clone()))
 }
 
+/// Path of the portal's list of releases below its API root.
+const CHANGES_PATH: &str = "api-changes/";
+
+#[derive(Deserialize)]
+struct Changes {
+    results: Vec<Change>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    version: Option<String>,
+    release_date: Option<String>,
+}
+
+/// The portal's newest release, such as `0.26.1`: history is revised between releases, so runs note it.
+///
+/// `None` where the list cannot be read; nothing depends on it.
+pub async fn newest_release(portal: &impl Portal) -> Option<String> {
+    let body = portal.get(CHANGES_PATH, 1).await.ok()?;
+    let changes: Changes = serde_json::from_slice(&body.bytes).ok()?;
+    // The list is not sorted, and its dates are month/day/year.
+    let dated = changes.results.into_iter().filter_map(|change| {
+        let date = change.release_date?;
+        let mut parts = date.split('/').map(|part| part.trim().parse::<u32>().ok());
+        let (month, day, year) = (parts.next()??, parts.next()??, parts.next()??);
+        Some(((year, month, day), change.version?))
+    });
+    dated.max().map(|(_, version)| version)
+}
+
 /// Reads years as the portal writes them: `1991, 1993, and 1999&ndash;2020`. `None` when anything else is there.
 #[must_use]
 pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
@@ -111,6 +141,18 @@ pub(crate) fn parse_year(text: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::CannedPages;
+    use futures::executor::block_on;
+
+    #[test]
+    fn the_newest_release_is_the_one_of_the_latest_date_wherever_it_stands() {
+        let body = r#"{"results":[{"version":"0.9.0","release_date":"12/30/2019"},
+            {"version":"0.26.1","release_date":"7/14/2026"},{"version":"0.25.0","release_date":"3/30/2026"},
+            {"version":null,"release_date":"1/1/2027"},{"version":"x","release_date":"soon"}]}"#;
+        let release = block_on(newest_release(&CannedPages::new(vec![body.into()])));
+        assert_eq!(release.as_deref(), Some("0.26.1"));
+        assert_eq!(block_on(newest_release(&CannedPages::new(vec!["<html>".into()]))), None);
+    }
 
     #[test]
     fn years_are_read_as_the_portal_writes_them() {

@@ -9,7 +9,7 @@ use crate::dataset::Dataset;
 use crate::edition::{Edition, Stamp};
 use crate::error::{CountFound, Error, excerpt};
 use crate::keys;
-use crate::ledger::{self, ErrorFacts, LastAttempt, Outcome, PartitionRecord, Receipt, store_failed};
+use crate::ledger::{self, ErrorFacts, Fetched, LastAttempt, Outcome, PartitionRecord, Receipt, store_failed};
 use crate::page::{Misfits, Page, PageDecoder};
 use crate::partition::PartitionKey;
 use crate::ports::{Clock, Condition, ObjectFacts, Portal, Put, Store};
@@ -28,6 +28,8 @@ const MOST_ROWS_AHEAD: u64 = 4_000_000;
 pub struct RunFacts {
     /// Name of the run.
     pub run: String,
+    /// The portal's release that the run reads, where known.
+    pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
     /// Pages of one partition asked for at once.
@@ -113,7 +115,8 @@ async fn record(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: 
         error: receipt.error.clone(),
         at: receipt.finished_at,
     };
-    ledger::update_record(store, dataset, partition, before, Some((attempt, receipt.n_pages))).await?;
+    let fetched = Fetched { attempt, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
+    ledger::update_record(store, dataset, partition, before, Some(fetched)).await?;
     ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await
 }
 
@@ -474,7 +477,7 @@ mod tests {
     const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
     fn run_facts(force: bool) -> RunFacts {
-        RunFacts { run: "r1".into(), force, pages_at_once: 4 }
+        RunFacts { run: "r1".into(), portal_release: None, force, pages_at_once: 4 }
     }
 
     fn fetch_with(store: &MemoryStore, portal: &CannedPages, dataset: &Dataset, force: bool) -> Result<Receipt, Error> {

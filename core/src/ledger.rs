@@ -111,6 +111,9 @@ pub struct Committed {
     /// Pages it came in, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_pages: Option<u32>,
+    /// The portal's newest release that gave these rows, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_release: Option<String>,
 }
 
 impl Committed {
@@ -126,6 +129,7 @@ impl Committed {
             fetched_at,
             run,
             n_pages: None,
+            portal_release: None,
         })
     }
 }
@@ -284,13 +288,20 @@ pub async fn rebuild(store: &impl Store, dataset: &Dataset) -> Result<usize, Err
     Ok(n_rebuilt)
 }
 
-/// Writes a partition's record from its object as it is now. `attempt` replaces the last attempt with its pages.
+/// What a run adds to a partition's record.
+pub(crate) struct Fetched {
+    pub(crate) attempt: LastAttempt,
+    pub(crate) n_pages: u32,
+    pub(crate) portal_release: Option<String>,
+}
+
+/// Writes a partition's record from its object as it is now; `fetched` replaces the last attempt.
 pub(crate) async fn update_record(
     store: &impl Store,
     dataset: &Dataset,
     partition: &PartitionKey,
     before: Option<PartitionRecord>,
-    attempt: Option<(LastAttempt, u32)>,
+    fetched: Option<Fetched>,
 ) -> Result<(), Error> {
     let key = keys::partition_object(dataset, partition);
     let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
@@ -300,20 +311,21 @@ pub(crate) async fn update_record(
         None => (None, None),
     };
     if let Some(committed) = &mut committed {
-        // Pages are the one thing that an object does not know of itself.
-        committed.n_pages = match &attempt {
-            Some((attempt, n_pages)) if matches!(attempt.outcome, Outcome::Written | Outcome::Unchanged) => {
-                Some(*n_pages)
+        // Pages and release are what an object does not know of itself.
+        match &fetched {
+            Some(fetched) if matches!(fetched.attempt.outcome, Outcome::Written | Outcome::Unchanged) => {
+                committed.n_pages = Some(fetched.n_pages);
+                committed.portal_release.clone_from(&fetched.portal_release);
             }
             _ => {
-                before_committed.filter(|before| before.edition == committed.edition).and_then(|before| before.n_pages)
+                if let Some(before) = before_committed.filter(|before| before.edition == committed.edition) {
+                    committed.n_pages = before.n_pages;
+                    committed.portal_release = before.portal_release;
+                }
             }
-        };
+        }
     }
-    let record = PartitionRecord {
-        partition: partition.clone(),
-        committed,
-        last_attempt: attempt.map(|(attempt, _)| attempt).or(before_attempt),
-    };
+    let last_attempt = fetched.map(|fetched| fetched.attempt).or(before_attempt);
+    let record = PartitionRecord { partition: partition.clone(), committed, last_attempt };
     write_json(store, &keys::record(dataset, partition), &record).await
 }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub items: Vec<PlanItem>,
     /// What could not be checked, a sentence each.
     pub warnings: Vec<String>,
+    /// The portal's newest release, where it says.
+    pub portal_release: Option<String>,
 }
 
 /// Plans a run. Changes nothing.
@@ -95,7 +97,12 @@ pub async fn plan_partitions(
         Mode::Missing => with_reason(missing(store, dataset, named).await?, Reason::Missing),
         Mode::Failed => with_reason(failed(store, dataset, request, named).await?, Reason::Failed),
     };
-    Ok(Plan { items, warnings })
+    // A portal that could not list its endpoints is not asked for more than the data.
+    let portal_release = match listed {
+        Some(_) => availability::newest_release(portal).await,
+        None => None,
+    };
+    Ok(Plan { items, warnings, portal_release })
 }
 
 fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {

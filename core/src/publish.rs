@@ -235,7 +235,7 @@ mod tests {
 
     fn fetch(store: &MemoryStore, run: &str) {
         let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
-        let facts = RunFacts { run: run.into(), force: false, pages_at_once: 1 };
+        let facts = RunFacts { run: run.into(), portal_release: None, force: false, pages_at_once: 1 };
         block_on(fetch_partition(&portal, store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
     }
 

@@ -6,12 +6,14 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray};
 
 use crate::dataset::{ColumnKind, Dataset};
 
 /// Marks a key taken by its hash; packed keys stay below.
 const HASHED: u128 = 1 << 127;
+/// Digits of the widest text that is packed.
+const MOST_DIGITS: usize = 18;
 
 /// How one key column is packed.
 #[derive(Debug, Clone)]
@@ -67,8 +69,10 @@ impl KeySet {
                 let n_bits = match declared.kind {
                     ColumnKind::Int => 32,
                     ColumnKind::Bigint | ColumnKind::Double => 64,
-                    // 10^width - 1 fits this many bits; text that is wider than 18 digits is hashed.
-                    ColumnKind::String => 64 - 10_u64.checked_pow(width.min(18) as u32).unwrap_or(1).leading_zeros(),
+                    // 10^width - 1 fits this many bits; wider text is hashed.
+                    ColumnKind::String => {
+                        64 - 10_u64.checked_pow(width.min(MOST_DIGITS) as u32).unwrap_or(1).leading_zeros()
+                    }
                 };
                 Some(Part { name: name.clone(), column, kind: declared.kind, width, n_bits })
             })
@@ -95,12 +99,12 @@ impl KeySet {
                 return Err(NullKey { column: part.column, row });
             }
         }
-        let n_bits: u32 = self.parts.iter().map(|part| part.n_bits).sum();
+        let views: Vec<(View<'_>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
         for row in 0..batch.num_rows() {
-            let mut packed: Option<u128> = (n_bits < 127).then_some(0);
-            for part in &self.parts {
-                packed = packed.and_then(|key| Some(key << part.n_bits | u128::from(part.pack(batch, row)?)));
-            }
+            let packed = match &self.keys {
+                Keys::Narrow(_) => pack_narrow(&views, row).map(u128::from),
+                Keys::Wide(_) => pack_wide(&views, row),
+            };
             match packed {
                 Some(key) => self.push(key),
                 None => {
@@ -186,22 +190,23 @@ fn repeated_of<K: Ord + Copy>(keys: &mut [K]) -> Option<(K, u64)> {
     first.map(|key| (key, n_rows))
 }
 
-impl Part {
-    /// The value as a number that orders as the column does; `None` when it is not one of `width` digits.
-    fn pack(&self, batch: &RecordBatch, row: usize) -> Option<u64> {
-        let array = batch.column(self.column);
-        match self.kind {
-            ColumnKind::Int => {
-                let value = array.as_primitive::<Int32Type>().value(row);
-                Some(u64::from((value as u32) ^ (1 << 31)))
-            }
-            ColumnKind::Bigint => {
-                let value = array.as_primitive::<Int64Type>().value(row);
-                Some((value as u64) ^ (1 << 63))
-            }
-            ColumnKind::String => {
-                let text = array.as_string::<i32>().value(row).as_bytes();
-                if text.len() != self.width || self.width > 18 {
+/// A key column of one batch, ready to be packed.
+enum View<'b> {
+    Int(&'b Int32Array),
+    Bigint(&'b Int64Array),
+    Digits(&'b StringArray, usize),
+    Unpackable,
+}
+
+impl View<'_> {
+    /// The value as a number that orders as the column does; `None` when it is not one of the declared width.
+    fn pack(&self, row: usize) -> Option<u64> {
+        match self {
+            Self::Int(array) => Some(u64::from((array.value(row) as u32) ^ (1 << 31))),
+            Self::Bigint(array) => Some((array.value(row) as u64) ^ (1 << 63)),
+            Self::Digits(array, width) => {
+                let text = array.value(row).as_bytes();
+                if text.len() != *width || *width > MOST_DIGITS {
                     return None;
                 }
                 text.iter().try_fold(0_u64, |number, byte| {
@@ -209,7 +214,32 @@ impl Part {
                     (digit < 10).then(|| number * 10 + u64::from(digit))
                 })
             }
-            ColumnKind::Double => None,
+            Self::Unpackable => None,
+        }
+    }
+}
+
+/// A key of at most 64 bits.
+fn pack_narrow(views: &[(View<'_>, u32)], row: usize) -> Option<u64> {
+    views.iter().try_fold(0_u64, |key, (view, n_bits)| Some(key.checked_shl(*n_bits).unwrap_or(0) | view.pack(row)?))
+}
+
+/// A key of at most 127 bits.
+fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
+    if views.iter().map(|(_, n_bits)| n_bits).sum::<u32>() > 127 {
+        return None;
+    }
+    views.iter().try_fold(0_u128, |key, (view, n_bits)| Some((key << n_bits) | u128::from(view.pack(row)?)))
+}
+
+impl Part {
+    fn view<'b>(&self, batch: &'b RecordBatch) -> View<'b> {
+        let array = batch.column(self.column);
+        match self.kind {
+            ColumnKind::Int => View::Int(array.as_primitive()),
+            ColumnKind::Bigint => View::Bigint(array.as_primitive()),
+            ColumnKind::String => View::Digits(array.as_string(), self.width),
+            ColumnKind::Double => View::Unpackable,
         }
     }
 
@@ -235,7 +265,6 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{Int32Array, StringArray};
     use std::sync::Arc;
 
     fn dataset(key: &str) -> Dataset {

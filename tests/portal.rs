@@ -1,0 +1,177 @@
+//! The HTTP client against the simulator: what it asks again, what it refuses, and how much it takes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use futures::StreamExt;
+use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_core::dataset::Dataset;
+use rollcall_core::ports::{Portal, PortalError};
+use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
+use tokio::time::Instant;
+
+const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
+
+async fn serve(faults: Vec<Fault>) -> Running {
+    let config = Config { n_schools: 300, page_size: 100, faults, ..Config::default() };
+    Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap()
+}
+
+/// A client that waits milliseconds where the real one waits seconds.
+fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
+    let mut settings = PortalSettings::new(parse_origin(origin).unwrap());
+    settings.backoff = Duration::from_millis(1);
+    settings.most_backoff = Duration::from_millis(5);
+    change(&mut settings);
+    HttpPortal::new(settings, None).unwrap()
+}
+
+fn status(code: u16, retry_after: Option<&str>) -> Action {
+    Action::Status { code, retry_after: retry_after.map(str::to_owned), body: Some("busy".into()) }
+}
+
+async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
+    portal.get(PATH, 1).await.map(|body| body.bytes.len())
+}
+
+#[tokio::test]
+async fn a4_an_answer_that_comes_after_two_faults_is_taken() {
+    for code in [429, 500, 502, 503, 504] {
+        let server = serve(vec![Fault::new(status(code, None)).times(2)]).await;
+        get(&client(&server.origin(), |_| {})).await.unwrap();
+        let seen: Vec<u16> = server.requests().iter().map(|request| request.status).collect();
+        assert_eq!(seen, [code, code, 200]);
+    }
+}
+
+#[tokio::test]
+async fn a3_a4_a_fault_without_end_is_given_up_after_four_tries() {
+    let server = serve(vec![Fault::new(status(503, None))]).await;
+    let error = get(&client(&server.origin(), |_| {})).await.unwrap_err();
+    assert_eq!(error.to_string(), "HTTP 503 after 4 tries: `busy`");
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a1_a_wait_that_the_portal_asks_for_is_kept_and_bounded() {
+    // Asked for 50 ms by a portal that may ask for 50 ms at most: an hour becomes 50 ms, and no less.
+    let server = serve(vec![Fault::new(status(429, Some("3600"))).times(1)]).await;
+    let portal = client(&server.origin(), |settings| settings.most_backoff = Duration::from_millis(50));
+    get(&portal).await.unwrap();
+    let seen = server.requests();
+    let waited = seen[1].started - seen[0].answered.unwrap();
+    assert!(waited >= Duration::from_millis(45), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a5_a6_a_refusal_is_not_asked_again() {
+    for code in [400, 401, 403, 404, 413] {
+        let server = serve(vec![Fault::new(status(code, None))]).await;
+        let error = get(&client(&server.origin(), |_| {})).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("HTTP {code}: `busy`"));
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a21_a_redirect_is_refused_and_its_target_sees_nothing() {
+    let elsewhere = serve(Vec::new()).await;
+    let location = format!("{}/api/v1/{PATH}", elsewhere.origin());
+    let server = serve(vec![Fault::new(Action::Redirect { location: location.clone() })]).await;
+    let error = get(&client(&server.origin(), |_| {})).await.unwrap_err();
+    assert!(matches!(&error, PortalError::Refused { excerpt, .. } if excerpt.contains(&location)), "{error}");
+    assert_eq!((server.requests().len(), elsewhere.requests().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a8_a_portal_that_is_not_there_is_no_answer() {
+    let server = serve(Vec::new()).await;
+    let origin = server.origin();
+    server.stop().await;
+    let error = get(&client(&origin, |_| {})).await.unwrap_err();
+    assert_eq!(error.to_string(), "no answer after 4 tries");
+}
+
+#[tokio::test]
+async fn a9_a11_a_body_cut_short_is_asked_again_and_never_parsed() {
+    for action in [Action::Disconnect, Action::Truncate { bytes: 100, keep_length: false }] {
+        let server = serve(vec![Fault::new(action).times(1)]).await;
+        let whole = get(&client(&serve(Vec::new()).await.origin(), |_| {})).await.unwrap();
+        // Both bodies are whole but for the origin in their links, which may differ by a digit of the port.
+        let found = get(&client(&server.origin(), |_| {})).await.unwrap();
+        assert!(whole.abs_diff(found) <= 2, "{whole} and {found}");
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a23_a24_the_cap_counts_bytes_after_decompression() {
+    let server = serve(Vec::new()).await;
+    let size = get(&client(&server.origin(), |_| {})).await.unwrap();
+    let portal = client(&server.origin(), |settings| settings.body_limit_bytes = size - 1);
+    let error = get(&portal).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("expected at most {} bytes, found more", size - 1));
+    get(&client(&server.origin(), |settings| settings.body_limit_bytes = size)).await.unwrap();
+    // All three were compressed on the way: the answer is smaller than the cap that refused it.
+    let accepted = server.requests().iter().all(|request| {
+        request.headers.iter().any(|(name, value)| name == "accept-encoding" && value.contains("gzip"))
+    });
+    assert!(accepted);
+}
+
+#[tokio::test]
+async fn a14_a15_no_call_outlives_its_deadline() {
+    let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let portal = client(&server.origin(), |_| {}).until(deadline);
+    let error = get(&portal).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time left after 1 tries");
+    assert!(Instant::now() < deadline + Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
+    let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
+    let portal = client(&server.origin(), |settings| {
+        settings.idle_timeout = Duration::from_millis(50);
+        settings.tries = 2;
+    });
+    assert_eq!(get(&portal).await.unwrap_err().to_string(), "no answer after 2 tries");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn requests_in_flight_stay_within_the_limit_over_all_clones() {
+    let config = Config { n_schools: 300, page_size: 100, latency: Duration::from_millis(5), ..Config::default() };
+    let server = Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let portal = client(&server.origin(), |settings| settings.in_flight = 4);
+    let n_done = futures::stream::iter(0..40)
+        .map(|_| {
+            let portal = portal.clone();
+            async move { get(&portal).await.unwrap() }
+        })
+        .buffer_unordered(40)
+        .count()
+        .await;
+    assert_eq!((n_done, server.max_in_flight()), (40, 4));
+}
+
+#[tokio::test]
+async fn l9_a_secret_is_sent_in_its_header_and_refused_by_name_when_unset() {
+    let text = std::fs::read_to_string(rollcall_tests::workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+    let text = text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1);
+    let dataset = Dataset::parse("secret.toml", &text).unwrap();
+    let error = rollcall_adapters::secret::header(&dataset, |_| None).unwrap_err();
+    assert_eq!(
+        error.chain(),
+        "read secret `portal-key`: expected a value in the environment variable `ROLLCALL_SECRET_PORTAL_KEY`, found none"
+    );
+    let server = serve(Vec::new()).await;
+    let header = rollcall_adapters::secret::header(&dataset, |_| Some("canary".into())).unwrap();
+    assert!(!format!("{header:?}").contains("canary"));
+    let settings = PortalSettings::new(parse_origin(&server.origin()).unwrap());
+    get(&HttpPortal::new(settings, header).unwrap()).await.unwrap();
+    let seen = server.requests();
+    let sent = seen[0].headers.iter().find(|(name, _)| name == "x-api-key").map(|(_, value)| value.as_str());
+    assert_eq!(sent, Some("canary"));
+}
