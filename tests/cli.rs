@@ -1,1 +1,721 @@
-//! Placeholder until written.
+//! The command line as its user meets it: what it prints, how it ends, what it leaves in the lake.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rollcall_simulator::{Action, Fault};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, rollcall, workspace};
+use serde_json::Value;
+
+const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
+const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-k/part-00000.parquet";
+const RECORD: &str = "ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json";
+const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
+
+/// An answer that makes a partition fail at once: the waits between tries are asked to be none.
+fn unavailable(path: &str) -> Fault {
+    let action = Action::Status { code: 503, retry_after: Some("0".to_owned()), body: Some("busy".to_owned()) };
+    Fault::new(action).on_path(path)
+}
+
+/// An answer that comes after every test has ended.
+fn stalled(path: &str) -> Fault {
+    Fault::new(Action::Delay { ms: 600_000 }).on_path(path)
+}
+
+/// Waits for a fact; fails when it has not come true in a minute.
+fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "expected within a minute: {fact}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A run under way; killed when the test ends before it.
+struct Started(Option<Child>);
+
+impl Started {
+    fn run(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Self {
+        let origin = portal.origin();
+        let mut all = vec!["run", "--lake", lake.path().to_str().unwrap(), "--portal", &origin];
+        all.extend(args);
+        let child = rollcall(&all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(Some(child.unwrap()))
+    }
+
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn wait(mut self) -> Outcome {
+        Outcome::of(self.0.take().unwrap().wait_with_output().unwrap())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Paths below the API root of the data requests after the first `n_before`, each once.
+fn data_paths(portal: &TestPortal, n_before: usize) -> BTreeSet<String> {
+    let requests = portal.server.requests();
+    let data = requests.iter().filter(|request| !request.path.contains("/api-"));
+    data.skip(n_before).map(|request| request.path.trim_start_matches("/api/v1/").to_owned()).collect()
+}
+
+fn has_seen(portal: &TestPortal, path: &str) -> bool {
+    data_paths(portal, 0).iter().any(|seen| seen.contains(path))
+}
+
+/// The outcomes of a report or summary that are not 0.
+fn outcomes(report: &Value) -> BTreeMap<String, u64> {
+    let all: BTreeMap<String, u64> = serde_json::from_value(report["outcomes"].clone()).unwrap();
+    assert_eq!(all.values().sum::<u64>(), report["n_planned"].as_u64().unwrap(), "{report}");
+    all.into_iter().filter(|(_, n)| *n > 0).collect()
+}
+
+fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(outcome, n)| ((*outcome).to_owned(), *n)).collect()
+}
+
+fn run_json(lake: &TestLake, portal: &TestPortal, args: &[&str], code: i32) -> Value {
+    let mut all = args.to_vec();
+    all.extend(["--format", "json"]);
+    lake.run(portal, &all).expect(code).json()
+}
+
+/// Bytes of every file below `prefix`, without their times.
+fn bytes(lake: &TestLake, prefix: &str) -> BTreeMap<String, Vec<u8>> {
+    lake.files(prefix).into_iter().map(|(path, (bytes, _))| (path, bytes)).collect()
+}
+
+fn query(lake: &TestLake, sql: &str) -> String {
+    lake.rollcall("query", &[sql, "--format", "csv"]).expect(0).stdout
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_second_run_finds_every_partition_unchanged_and_leaves_the_data_alone() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let args = ["--years", "2020-2021", "--grades", "grade-pk,grade-k"];
+    let first = run_json(&lake, &portal, &args, 0);
+    assert_eq!(outcomes(&first), counts(&[("written", 4)]));
+    assert_eq!((first["n_published"].as_u64(), first["n_pages"].as_u64()), (Some(4), Some(8)));
+    let data = lake.files("data");
+    assert!(data.contains_key(OBJECT), "{:?}", data.keys());
+
+    let second = run_json(&lake, &portal, &args, 0);
+    assert_eq!(outcomes(&second), counts(&[("unchanged", 4)]));
+    assert_eq!((second["n_published"].as_u64(), second["n_rows"].as_u64()), (Some(0), first["n_rows"].as_u64()));
+    assert_eq!(lake.files("data"), data);
+}
+
+#[test]
+fn a_run_prints_its_partitions_and_what_they_add_up_to() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let found = lake.run(&portal, &TWO_GRADES).expect(0);
+    let lines: Vec<&str> = found.stdout.lines().collect();
+    assert!(lines[0].starts_with("run 20") && lines[0].ends_with(" of ccd_enrollment"), "{}", found.stdout);
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["partition", "outcome", "rows", "pages", "size"]);
+    let row: Vec<&str> = lines[2].split_whitespace().collect();
+    assert_eq!(row[..4], ["year=2021/grade=grade-pk", "written", "165", "2"]);
+    let row: Vec<&str> = lines[3].split_whitespace().collect();
+    assert_eq!(row[..4], ["year=2021/grade=grade-k", "written", "192", "2"]);
+    assert!(lines[4].starts_with("2 partitions: 2 written; 357 rows, 4 pages, "), "{}", lines[4]);
+    assert_eq!(lines.len(), 5);
+}
+
+#[test]
+fn a_run_as_json_has_the_fields_of_its_summary_receipts_and_warnings() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let report = run_json(&lake, &portal, &TWO_GRADES, 3);
+    let expected = [
+        "run",
+        "dataset",
+        "started_at",
+        "finished_at",
+        "n_planned",
+        "outcomes",
+        "n_rows",
+        "n_pages",
+        "n_published",
+        "n_withdrawn",
+        "failed",
+        "partitions",
+        "warnings",
+    ];
+    assert_eq!(keys(&report).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+    assert_eq!(report["dataset"], "ccd_enrollment");
+    assert_eq!(outcomes(&report), counts(&[("written", 1), ("failed", 1)]));
+    assert_eq!(report["failed"][0]["partition"], serde_json::json!({"year": 2021, "grade": "grade-k"}));
+    let message = "fetch page 1 of `year=2021/grade=grade-k`: portal unavailable: HTTP 503 after 4 tries: `busy`";
+    assert_eq!(report["failed"][0]["error"], serde_json::json!({"name": "PortalUnavailable", "message": message}));
+    let receipt = &report["partitions"][0];
+    for field in ["partition", "outcome", "n_rows", "n_pages", "size_bytes", "n_unknown", "n_misfits", "started_at"] {
+        assert!(receipt.get(field).is_some(), "{field} in {receipt}");
+    }
+    assert_eq!((&receipt["outcome"], &receipt["n_rows"]), (&Value::from("written"), &Value::from(165)));
+    assert_eq!(report["partitions"][1]["error"]["name"], "PortalUnavailable");
+    assert_eq!(report["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn a_plan_changes_nothing_and_knows_pages_only_after_a_run() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let absent = lake.path().join("new");
+    let origin = portal.origin();
+    let plan = |folder: &Path| {
+        let mut all = vec!["plan", "--lake", folder.to_str().unwrap(), "--portal", &origin];
+        all.extend(TWO_GRADES);
+        Outcome::of(rollcall(&all).output().unwrap()).expect(0)
+    };
+    assert_eq!(
+        plan(&absent).stdout,
+        "partition                 reason     pages\n\
+         year=2021/grade=grade-pk  requested      ?\n\
+         year=2021/grade=grade-k   requested      ?\n\
+         2 partitions: 0 pages known, ? for 2 partitions\n"
+    );
+    assert!(!absent.exists());
+    assert_eq!(portal.n_data_requests(), 0);
+
+    let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    let files = lake.files("");
+    assert_eq!(
+        plan(lake.path()).stdout,
+        "partition                 reason     pages\n\
+         year=2021/grade=grade-pk  requested      2\n\
+         year=2021/grade=grade-k   requested      2\n\
+         2 partitions: 4 pages\n"
+    );
+    assert_eq!(lake.files(""), files);
+}
+
+#[test]
+fn a_failed_partition_ends_the_run_with_3_and_the_good_ones_are_published() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let found = lake.run(&portal, &TWO_GRADES).expect(3);
+    assert_eq!(
+        found.stderr,
+        "failed: PortalUnavailable: fetch page 1 of `year=2021/grade=grade-k`: portal unavailable: \
+         HTTP 503 after 4 tries: `busy`\n"
+    );
+    assert!(found.stdout.contains("2 partitions: 1 written, 1 failed; 165 rows, 2 pages, "), "{}", found.stdout);
+    assert!(found.stdout.contains("\nrun the failed ones again: rollcall run --failed-of 20"), "{}", found.stdout);
+    assert_eq!(
+        query(&lake, &format!("select grade, count(*) as n from {TABLE} group by grade")),
+        "grade,n\ngrade-pk,165\n"
+    );
+}
+
+#[test]
+fn modes_fetch_exactly_what_is_missing_or_failed() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let empty = Action::Body { text: r#"{"count": 0, "next": null, "previous": null, "results": []}"#.to_owned() };
+    let empty = Fault::new(empty).on_path("grade-14/");
+    portal.server.set_faults(vec![unavailable("grade-k/"), unavailable("grade-1/"), empty.clone()]);
+    let grades = "grade-pk,grade-k,grade-1,grade-14";
+    let first = run_json(&lake, &portal, &["--years", "2021", "--grades", grades], 3);
+    assert_eq!(outcomes(&first), counts(&[("written", 1), ("empty", 1), ("failed", 2)]));
+    let run = first["run"].as_str().unwrap();
+    let path = |grade: &str| format!("schools/ccd/enrollment/2021/{grade}/");
+
+    // Of the two, grade-1 succeeds in a later run; the first run's failures stay two.
+    portal.server.set_faults(vec![unavailable("grade-k/"), empty.clone()]);
+    let n_before = portal.n_data_requests();
+    let second = run_json(&lake, &portal, &["--years", "2021", "--grades", grades, "--mode", "failed"], 3);
+    assert_eq!(outcomes(&second), counts(&[("written", 1), ("failed", 1)]));
+    assert_eq!(data_paths(&portal, n_before), BTreeSet::from([path("grade-k"), path("grade-1")]));
+
+    portal.server.set_faults(vec![empty]);
+    let n_before = portal.n_data_requests();
+    let missing = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1,grade-2,grade-14", "--mode", "missing"];
+    let planned = lake.rollcall("plan", &[&["--portal", &portal.origin()], missing.as_slice()].concat()).expect(0);
+    assert_eq!(
+        planned.stdout,
+        "partition                reason   pages\n\
+         year=2021/grade=grade-k  missing      ?\n\
+         year=2021/grade=grade-2  missing      ?\n\
+         2 partitions: 0 pages known, ? for 2 partitions\n"
+    );
+    let third = run_json(&lake, &portal, &missing, 0);
+    assert_eq!(outcomes(&third), counts(&[("written", 2)]));
+    assert_eq!(data_paths(&portal, n_before), BTreeSet::from([path("grade-k"), path("grade-2")]));
+
+    let n_before = portal.n_data_requests();
+    let fourth = run_json(&lake, &portal, &["--failed-of", run], 0);
+    assert_eq!(outcomes(&fourth), counts(&[("unchanged", 2)]));
+    assert_eq!(data_paths(&portal, n_before), BTreeSet::from([path("grade-k"), path("grade-1")]));
+
+    let nothing = lake.run(&portal, &["--years", "2021", "--grades", grades, "--mode", "failed"]).expect(0);
+    assert!(nothing.stdout.contains("0 partitions: nothing to fetch; 0 rows, 0 pages"), "{}", nothing.stdout);
+}
+
+#[test]
+fn an_object_that_was_deleted_or_torn_is_written_again_by_the_next_run() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    let data = bytes(&lake, "data");
+    let whole = data.get(OBJECT).unwrap();
+    for left in [None, Some(&whole[..whole.len() / 2]), Some(b"not Parquet".as_slice()), Some(b"".as_slice())] {
+        match left {
+            None => fs::remove_file(lake.path().join(OBJECT)).unwrap(),
+            Some(bytes) => fs::write(lake.path().join(OBJECT), bytes).unwrap(),
+        }
+        let report = run_json(&lake, &portal, &TWO_GRADES, 0);
+        assert_eq!(outcomes(&report), counts(&[("written", 1), ("unchanged", 1)]), "{left:?}");
+        // The same rows give the same bytes.
+        assert_eq!(bytes(&lake, "data"), data, "{left:?}");
+    }
+}
+
+#[test]
+fn a_ledger_record_that_was_deleted_or_spoilt_is_written_again_by_the_next_run() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    let data = lake.files("data");
+    let committed = lake.committed();
+    assert!(committed.contains_key(RECORD), "{:?}", committed.keys());
+    for left in [None, Some("{"), Some("[]")] {
+        match left {
+            None => fs::remove_file(lake.path().join(RECORD)).unwrap(),
+            Some(text) => fs::write(lake.path().join(RECORD), text).unwrap(),
+        }
+        let report = run_json(&lake, &portal, &TWO_GRADES, 0);
+        assert_eq!(outcomes(&report), counts(&[("unchanged", 2)]), "{left:?}");
+        assert_eq!(lake.files("data"), data, "{left:?}");
+        assert_eq!(lake.committed(), committed, "{left:?}");
+    }
+}
+
+#[test]
+fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2020-2021", "--grades", "grade-pk,grade-k"]).expect(0);
+    let data = lake.files("data");
+    let queries =
+        ["enrollment_by_year_and_grade".to_owned(), format!("select * from {TABLE} order by year, grade, ncessch")];
+    let answers = queries.each_ref().map(|sql| query(&lake, sql));
+    let catalog = bytes(&lake, "catalog");
+    fs::remove_dir_all(lake.path().join("ledger")).unwrap();
+    fs::remove_dir_all(lake.path().join("catalog")).unwrap();
+
+    let found = lake.rollcall("repair", &[]).expect(0);
+    assert_eq!(found.stdout, "ccd_enrollment: 4 recorded from objects; catalog: 4 put, 0 taken out\n");
+    assert_eq!(queries.each_ref().map(|sql| query(&lake, sql)), answers);
+    assert_eq!(bytes(&lake, "catalog"), catalog);
+    assert_eq!(lake.committed().len(), 4);
+    assert_eq!(lake.files("data"), data);
+    // What cannot be known from the objects is not made up.
+    let status = lake.rollcall("status", &[]).expect(0);
+    assert!(status.stdout.contains("4 partitions committed, 714 rows"), "{}", status.stdout);
+    assert_eq!(status.stdout.matches("- 192").count(), 2, "{}", status.stdout);
+
+    let again = lake.rollcall("repair", &[]).expect(0);
+    assert_eq!(again.stdout, "ccd_enrollment: 4 recorded from objects; catalog: 0 put, 0 taken out\n");
+    let next = run_json(&lake, &portal, &TWO_GRADES, 0);
+    assert_eq!(outcomes(&next), counts(&[("unchanged", 2)]));
+}
+
+#[test]
+fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    fs::remove_file(lake.path().join(OBJECT)).unwrap();
+    let found = lake.rollcall("repair", &[]).expect(0);
+    assert_eq!(found.stdout, "ccd_enrollment: 1 recorded from objects; catalog: 0 put, 1 taken out\n");
+    assert_eq!(query(&lake, &format!("select distinct grade from {TABLE}")), "grade\ngrade-pk\n");
+    assert_eq!(lake.committed().len(), 1);
+    let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+    assert_eq!(status["partitions"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_second_run_on_the_same_lake_is_turned_away_with_75() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("grade-k/")]);
+    let first = Started::run(&lake, &portal, &TWO_GRADES);
+    wait_until("the first run asks for data", || has_seen(&portal, "grade-k/"));
+    assert!(lake.path().join(".lock").exists());
+
+    let expected = format!(
+        "error: LakeLocked: lock lake: expected no other run on `{}`, found one (process {})\n\
+         hint: wait for it to end; nothing was changed\n",
+        lake.path().display(),
+        first.id()
+    );
+    let second = lake.run(&portal, &["--years", "2021", "--grades", "grade-1"]).expect(75);
+    assert_eq!((second.stdout.as_str(), second.stderr.as_str()), ("", expected.as_str()));
+    assert!(!has_seen(&portal, "grade-1/"));
+    assert_eq!(lake.rollcall("repair", &[]).expect(75).stderr, expected);
+    // Looking does not need the lock.
+    let _ = lake.rollcall("status", &[]).expect(0);
+
+    drop(first);
+    let third = lake.run(&portal, &["--years", "2021", "--grades", "grade-1"]).expect(0);
+    assert!(third.stdout.contains("1 partition: 1 written"), "{}", third.stdout);
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_completes_it() {
+    let args = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1", "--format", "json"];
+    for signal in ["TERM", "INT"] {
+        let (lake, portal) = (TestLake::new(), TestPortal::small());
+        portal.server.set_faults(vec![stalled("grade-k/"), stalled("grade-1/")]);
+        let started = Started::run(&lake, &portal, &args);
+        let receipt = "year=2021/grade=grade-pk.json";
+        wait_until("one partition is recorded, another under way", || {
+            has_seen(&portal, "grade-k/")
+                && lake.files("ledger").keys().filter(|key| key.ends_with(receipt)).count() == 2
+        });
+        started.signal(signal);
+        let found = started.wait().expect(130);
+        assert_eq!(found.stderr, "interrupted: what is committed stays; the rest counts as failed\n");
+        let report = found.json();
+        assert_eq!(outcomes(&report), counts(&[("written", 1), ("failed", 2)]));
+        for failed in report["failed"].as_array().unwrap() {
+            assert_eq!(failed["error"]["name"], "NoReceipt", "{failed}");
+        }
+        let run = report["run"].as_str().unwrap();
+        let summary = lake.path().join(format!("ledger/ccd_enrollment/runs/{run}/summary.json"));
+        let summary: Value = serde_json::from_slice(&fs::read(summary).unwrap()).unwrap();
+        assert_eq!(outcomes(&summary), counts(&[("written", 1), ("failed", 2)]));
+        assert_eq!(lake.files(".tmp").len(), 0);
+        assert_eq!(query(&lake, &format!("select distinct grade from {TABLE}")), "grade\ngrade-pk\n");
+
+        portal.server.set_faults(vec![]);
+        let n_before = portal.n_data_requests();
+        let next = run_json(&lake, &portal, &["--failed-of", run], 0);
+        assert_eq!(outcomes(&next), counts(&[("written", 2)]));
+        assert!(!data_paths(&portal, n_before).iter().any(|path| path.contains("grade-pk")));
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
+    let args = ["--years", "2020-2021", "--grades", "all"];
+    let reference = TestLake::new();
+    let portal = TestPortal::small();
+    let _ = reference.run(&portal, &args).expect(0);
+    let expected = bytes(&reference, "data/us_education_ccd_enrollment_data");
+    assert_eq!(expected.len(), 34);
+    // At the first request, in the middle, near the end: 34 partitions are 48 pages.
+    for n_requests in [1, 10, 20, 30, 40] {
+        let lake = TestLake::new();
+        let portal = TestPortal::small();
+        // The last page of the last year never comes, so that the run cannot end before it is killed.
+        portal.server.set_faults(vec![stalled("2020/grade-15/")]);
+        let started = Started::run(&lake, &portal, &args);
+        wait_until("requests are seen", || portal.n_data_requests() >= n_requests);
+        started.signal("KILL");
+        assert_eq!(started.wait().code, None);
+        let left = bytes(&lake, "data/us_education_ccd_enrollment_data");
+        // 8 partitions of at most 2 pages are open at once; the pages before those must have been committed.
+        assert!(left.len() >= (n_requests / 2).saturating_sub(8) && left.len() < 34, "{:?}", left.keys());
+        for (path, found) in left {
+            assert!(expected.get(&path) == Some(&found), "{path} after {n_requests} requests");
+        }
+        let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+        assert_eq!(status["is_last_run_finished"], false);
+        let run = status["last_run"].as_str().unwrap();
+
+        portal.server.set_faults(vec![]);
+        let shown = lake.rollcall("status", &["--run", run]).expect(0);
+        assert!(shown.stdout.ends_with("unfinished: no summary; 34 partitions planned\n"), "{}", shown.stdout);
+        let n_receipts = 34 - shown.stdout.matches("no receipt").count() as u64;
+        let rest = run_json(&lake, &portal, &["--failed-of", run], 0);
+        assert_eq!(rest["n_planned"].as_u64(), Some(34 - n_receipts));
+        let next = run_json(&lake, &portal, &args, 0);
+        assert_eq!(outcomes(&next), counts(&[("unchanged", 34)]));
+        assert!(bytes(&lake, "data/us_education_ccd_enrollment_data") == expected);
+        assert_eq!(lake.files(".tmp").len(), 0);
+        let by_grade = "enrollment_by_year_and_grade";
+        assert_eq!(query(&lake, by_grade), query(&reference, by_grade));
+    }
+}
+
+#[test]
+fn the_status_grid_keeps_to_80_columns_and_shows_the_last_outcome() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let empty = lake.rollcall("status", &[]).expect(0);
+    assert_eq!(empty.stdout, format!("ccd_enrollment: nothing fetched yet into `{}`\n", lake.path().display()));
+
+    let _ = lake.run(&portal, &["--years", "2019-2021", "--grades", "all"]).expect(0);
+    let _ = lake.run(&portal, &["--partition", "2021/grade-pk"]).expect(0);
+    portal.server.set_faults(vec![unavailable("grade-k/"), unavailable("grade-99/")]);
+    let last = run_json(&lake, &portal, &["--partition", "2021/grade-k", "--partition", "2021/grade-99"], 3);
+    let found = lake.rollcall("status", &[]).expect(0).stdout;
+    for line in found.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<&str> = found.lines().collect();
+    // Grades in the descriptor's order, newest year first.
+    assert_eq!(words(lines[0])[..4], ["year", "grade-pk", "grade-k", "grade-1"]);
+    let newest = words(lines[1]);
+    assert_eq!((newest[0].as_str(), &newest[1..3], &newest[4..6]), ("2021", &words("U 165")[..], &words("F 192")[..]));
+    assert_eq!(words(lines[2])[..3], ["2020", "W", "165"]);
+    assert_eq!(words(lines[3])[..3], ["2019", "W", "165"]);
+    assert_eq!(found.matches("grade-").count(), 18, "{found}");
+    // The total failed before it was ever committed, and was not asked for in the other years.
+    let total = lines.iter().position(|line| line.ends_with("grade-99")).unwrap();
+    assert!(lines[total + 1].ends_with("  F") && lines[total + 2].ends_with("  ."), "{found}");
+    assert!(found.contains("51 partitions committed, 5,197 rows, "), "{found}");
+    let run = last["run"].as_str().unwrap();
+    assert!(found.ends_with("s ago\n") && found.contains(&format!("last run {run}: finished ")), "{found}");
+
+    let json = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+    assert_eq!(json["partitions"].as_array().unwrap().len(), 52);
+    assert_eq!((&json["last_run"], &json["is_last_run_finished"]), (&Value::from(run), &Value::from(true)));
+}
+
+#[test]
+fn the_status_of_a_run_shows_each_receipt_and_error() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let report = run_json(&lake, &portal, &TWO_GRADES, 3);
+    let run = report["run"].as_str().unwrap();
+    let found = lake.rollcall("status", &["--run", run]).expect(0);
+    assert_eq!(
+        found.stdout,
+        "partition                 outcome  rows  error\n\
+         year=2021/grade=grade-pk  written   165\n\
+         year=2021/grade=grade-k   failed      0  PortalUnavailable: fetch page 1 of `year=2021/grade=grade-k`: \
+         portal unavailable: HTTP 503 after 4 tries: `busy`\n\
+         2 partitions: 1 written, 1 failed\n"
+    );
+    let json = lake.rollcall("status", &["--run", run, "--format", "json"]).expect(0).json();
+    assert_eq!((&json["run"], &json["is_finished"]), (&Value::from(run), &Value::from(true)));
+    assert_eq!(outcomes(&json["summary"]), counts(&[("written", 1), ("failed", 1)]));
+    assert_eq!(json["partitions"][1]["reason"], "requested");
+    assert_eq!(json["partitions"][1]["receipt"]["error"]["name"], "PortalUnavailable");
+
+    for name in ["20200101T000000-000", "../partitions"] {
+        let found = lake.rollcall("status", &["--run", name]).expect(2);
+        assert_eq!(
+            found.stderr,
+            format!(
+                "error: show run: expected a run of `ccd_enrollment` in `{}`, found none named `{name}`\n",
+                lake.path().display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "all"]).expect(0);
+    // More than a pipe holds, so that the writing meets the closed end.
+    let all = format!("select * from {TABLE}, ccd_school.lookup_sexes");
+    assert!(query(&lake, &all).len() > 200_000);
+    for format in ["table", "csv", "json"] {
+        let script = r#"{ "$0" query --format "$2" "$1"; echo "code $?" >&2; } | head -c 10"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(binary()).arg(&all).arg(format).env("ROLLCALL_LAKE", lake.path());
+        let found = Outcome::of(shell.output().unwrap()).expect(0);
+        assert_eq!((found.stdout.len(), found.stderr.as_str()), (10, "code 0\n"), "{format}");
+    }
+}
+
+#[test]
+fn help_lists_every_exit_code() {
+    let help = Outcome::of(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
+    for line in [
+        "  0    everything asked for was done",
+        "  1    the lake, the catalog or the machine failed",
+        "  2    the input is wrong: flags, request, descriptor or SQL",
+        "  3    some partitions failed; the others are committed and published",
+        "  4    the portal could not be asked what there is to fetch",
+        "  75   another run is using the lake",
+        "  130  stopped by Ctrl-C or SIGTERM; what was committed stays",
+    ] {
+        assert!(help.lines().any(|found| found == line), "{line}\n{help}");
+    }
+    for command in ["run", "plan", "status", "query", "datasets", "repair", "simulator", "completions"] {
+        assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
+        let one = Outcome::of(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
+        assert!(one.stdout.contains(&format!("Usage: rollcall {command}")), "{}", one.stdout);
+    }
+}
+
+#[test]
+fn completions_are_printed_for_bash() {
+    let found = Outcome::of(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
+    assert!(found.stdout.starts_with("_rollcall() {"), "{}", found.stdout);
+    assert!(found.stdout.contains("complete -F _rollcall"), "{}", found.stdout);
+    assert_eq!(found.stderr, "");
+}
+
+#[test]
+fn a_shipped_query_is_printed_as_table_csv_and_json() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let print = |format: &str| lake.rollcall("query", &["top_ten_pk_states", "--format", format]).expect(0);
+    let first = |text: &str| text.lines().take(3).collect::<Vec<_>>().join("\n");
+    assert_eq!(
+        first(&print("table").stdout),
+        "rnk  state       total_enrollments\n  1  Texas                  245135\n  2  Illinois                71078"
+    );
+    assert_eq!(first(&print("csv").stdout), "rnk,state,total_enrollments\n1,Texas,245135\n2,Illinois,71078");
+    let json = print("json").json();
+    assert_eq!(json[0], serde_json::json!({"rnk": 1, "state": "Texas", "total_enrollments": 245_135}));
+    assert_eq!(json.as_array().unwrap().len(), 10);
+    // No rows are an empty answer of the same shape.
+    let none = format!("select grade, enrollment from {TABLE} where enrollment > 1000000");
+    assert_eq!(query(&lake, &none), "grade,enrollment\n");
+    assert_eq!(lake.rollcall("query", &[&none, "--format", "json"]).expect(0).json(), serde_json::json!([]));
+}
+
+#[test]
+fn a_query_that_cannot_be_run_names_what_there_is() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let unknown = lake.rollcall("query", &["top_ten"]).expect(2);
+    assert_eq!(
+        unknown.stderr,
+        "error: find query: expected SQL or one of charter_share_by_state, codes_by_state, cohort_progression, \
+         enrollment_by_year_and_grade, grades_against_total, largest_districts, race_composition_by_state, \
+         rescued_values, school_openings_and_closings, state_change_by_year, top_ten_pk_states, found `top_ten`\n"
+    );
+    let nothing = lake.rollcall("query", &["top_ten_pk_states"]).expect(2);
+    let hint =
+        format!("hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`\n", lake.path().display());
+    assert!(nothing.stderr.ends_with(&hint), "{}", nothing.stderr);
+
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let tables = "hint: tables of this lake: ccd_school.lookup_grades, ccd_school.lookup_races, \
+                  ccd_school.lookup_sexes, ccd_school.lookup_states, ccd_school.us_education_ccd_enrollment_data\n";
+    for (sql, found) in [
+        (format!("select students from {TABLE}"), "No field named students."),
+        ("select * from ccd_school.schools".to_owned(), "'datafusion.ccd_school.schools' not found"),
+        ("selec 1 from nowhere".to_owned(), "Expected: an SQL statement, found: selec"),
+    ] {
+        let refused = lake.rollcall("query", &[&sql]).expect(2);
+        assert!(refused.stderr.starts_with("error: run query: "), "{}", refused.stderr);
+        assert!(refused.stderr.contains(found), "{}", refused.stderr);
+        assert!(refused.stderr.ends_with(tables), "{}", refused.stderr);
+        assert_eq!(refused.stdout, "");
+    }
+    // Without a name the shipped ones are listed with their questions.
+    let listed = lake.rollcall("query", &[]).expect(0).stdout;
+    assert_eq!(listed.lines().count(), 12, "{listed}");
+    assert!(listed.contains("top_ten_pk_states"), "{listed}");
+}
+
+#[test]
+fn datasets_are_listed_shown_and_checked() {
+    let datasets = |args: &[&str]| Outcome::of(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
+    let listed = datasets(&["list", "--format", "json"]).json();
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ccd_enrollment", "ccd_enrollment_race_sex", "ccd_directory"]);
+    let shown = datasets(&["show", "ccd_enrollment", "--format", "json"]).json();
+    assert_eq!(shown, listed[0]);
+    assert_eq!(shown["key"], serde_json::json!(["ncessch"]));
+    assert_eq!(shown["path"], "schools/ccd/enrollment/{year}/{grade}/");
+    let text = datasets(&["show", "ccd_enrollment"]).stdout;
+    assert!(text.contains("table  ccd_school.us_education_ccd_enrollment_data\n"), "{text}");
+    assert!(datasets(&["list"]).stdout.contains("ccd_directory"));
+    let file = workspace().join("datasets/ccd_directory.toml");
+    let file = file.to_str().unwrap();
+    assert_eq!(datasets(&["check", file]).stdout, format!("{file}: valid, 51 columns, key ncessch\n"));
+}
+
+#[test]
+fn nothing_but_words_goes_to_a_stderr_that_is_no_terminal() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    // Progress is for terminals: of a good run nothing is left to say.
+    let quiet = lake.run(&portal, &TWO_GRADES).expect(0);
+    assert_eq!(quiet.stderr, "");
+    let origin = portal.origin();
+    let args = [&["--portal", origin.as_str()], TWO_GRADES.as_slice()].concat();
+    let logged = lake.rollcall_with("run", &args, |command| {
+        command.env("ROLLCALL_LOG", "info").env_remove("NO_COLOR");
+    });
+    let logged = logged.expect(0);
+    assert!(logged.stderr.contains("partition fetched"), "{}", logged.stderr);
+    for text in [&quiet.stdout, &logged.stdout, &logged.stderr] {
+        assert!(!text.contains(['\u{1b}', '\r', '█', '░']), "{text:?}");
+    }
+}
+
+#[test]
+fn a_portal_with_a_path_is_refused_with_a_hint() {
+    let lake = TestLake::new();
+    for portal in
+        ["https://educationdata.urban.org/api/v1/", "educationdata.urban.org", "ftp://educationdata.urban.org"]
+    {
+        let found = lake.rollcall("run", &["--portal", portal, "--years", "2021", "--grades", "grade-pk"]).expect(2);
+        assert!(
+            found.stderr.ends_with(&format!(
+                "expected an origin such as `https://educationdata.urban.org`, found `{portal}`\n\
+                 hint: give scheme, host and port only; `/api/v1/` is added\n"
+            )),
+            "{}",
+            found.stderr
+        );
+        assert_eq!(lake.files("ledger").len() + lake.files("data").len(), 0);
+    }
+}
+
+#[test]
+fn the_sample_says_that_it_is_one_and_answers_a_query_in_the_same_command() {
+    let lake = TestLake::new();
+    let args = ["--sample", "--years", "2021", "--grades", "grade-pk", "--query", "top_ten_pk_states"];
+    let found = lake.rollcall("run", &args).expect(0);
+    assert_eq!(
+        found.stderr,
+        "note: sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.\n"
+    );
+    assert!(found.stdout.contains("1 partition: 1 written; "), "{}", found.stdout);
+    assert!(found.stdout.contains("\n  1  Texas                  245135\n"), "{}", found.stdout);
+}
+
+#[test]
+fn a_dataset_described_by_a_file_is_fetched_into_its_own_table() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+    let replace = |text: String, from: &str, to: &str| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text.replace(from, to)
+    };
+    let text = replace(text, "name = \"ccd_enrollment\"", "name = \"my_enrollment\"");
+    let text = replace(text, "table = \"us_education_ccd_enrollment_data\"", "table = \"my_enrollment\"");
+    let text = replace(text, "name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"double\"");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my_enrollment.toml");
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+
+    let args = ["--dataset", file, "--years", "2021", "--grades", "grade-pk"];
+    let report = run_json(&lake, &portal, &args, 0);
+    assert_eq!((&report["dataset"], outcomes(&report)), (&Value::from("my_enrollment"), counts(&[("written", 1)])));
+    assert!(lake.path().join("data/my_enrollment/year=2021/grade=grade-pk/part-00000.parquet").exists());
+    assert!(!lake.path().join("data/us_education_ccd_enrollment_data").exists());
+    let total = "select arrow_typeof(sum(enrollment)) as type, sum(enrollment) as students \
+                 from ccd_school.my_enrollment where fips = 48 and enrollment >= 0";
+    assert_eq!(query(&lake, total), "type,students\nFloat64,245135.0\n");
+    let status = lake.rollcall("status", &["--dataset", file]).expect(0);
+    assert!(status.stdout.contains("1 partition committed, 165 rows"), "{}", status.stdout);
+    assert_eq!(outcomes(&run_json(&lake, &portal, &args, 0)), counts(&[("unchanged", 1)]));
+    // The descriptor that is built in has its own ledger, and finds nothing in it.
+    assert!(lake.rollcall("status", &[]).expect(0).stdout.starts_with("ccd_enrollment: nothing fetched yet"));
+}

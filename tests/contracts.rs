@@ -1,1 +1,491 @@
-//! Placeholder until written.
+//! What every store and every catalog must do, whatever it is made of. Each implementation runs the same suite.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rollcall_adapters::file_catalog::FileCatalog;
+use rollcall_adapters::folder::FolderStore;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::edition::Stamp;
+use rollcall_core::lookup::Lookup;
+use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Put, Store};
+use rollcall_core::table::Encoded;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+const OTHER_KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-k/part-00000.parquet";
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
+}
+
+/// Data objects that differ: real files, since a store may read what it knows of them from their footers.
+fn objects() -> [Encoded; 4] {
+    let lookups = Lookup::built_in().expect("the look-ups are built in");
+    let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
+    encoded.try_into().expect("there are four look-ups")
+}
+
+/// What a writer says of an object that it received `second` seconds after noon.
+fn stamp(object: &Encoded, second: u32) -> Stamp {
+    let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("this is a time");
+    Stamp {
+        edition: object.edition,
+        n_rows: object.n_rows,
+        fetched_at: noon + Duration::from_secs(second.into()),
+        run: Some("20261123T120000-000".to_owned()),
+    }
+}
+
+async fn put(store: &impl Store, key: &str, object: &Encoded, condition: &Condition, second: u32) -> Put {
+    let stamp = stamp(object, second);
+    store.put(key, object.bytes.clone(), condition, &stamp).await.expect("the store answers")
+}
+
+/// Puts an object where none is, and gives its etag.
+async fn put_first(store: &impl Store, key: &str, object: &Encoded) -> String {
+    match put(store, key, object, &Condition::Absent, 0).await {
+        Put::Done(etag) => etag,
+        Put::Lost => panic!("expected no object at {key}, found one"),
+    }
+}
+
+async fn etag(store: &impl Store, key: &str) -> String {
+    store.head(key).await.expect("the store answers").expect("there is an object").etag
+}
+
+/// Fails the test unless the object at `key` is `object`, byte by byte.
+async fn assert_holds(store: &impl Store, key: &str, object: &Encoded) {
+    let found = store.read(key).await.expect("the store answers").expect("there is an object");
+    assert!(found == object.bytes, "{key}: expected {} bytes, found {} others", object.bytes.len(), found.len());
+}
+
+/// What every [`Store`] does. `empty` gives one that holds nothing.
+async fn store_contract<S: Store>(empty: impl AsyncFn() -> S) {
+    a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(&empty().await).await;
+    a_write_over_an_etag_wins_once_and_is_lost_with_an_old_one(&empty().await).await;
+    a_write_over_an_etag_is_lost_where_nothing_is(&empty().await).await;
+    the_head_of_an_object_says_what_its_writer_said(&empty().await).await;
+    the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(&empty().await).await;
+    of_two_writes_over_one_state_exactly_one_wins(&empty().await).await;
+    a_reader_sees_a_whole_object_or_none(&empty().await).await;
+    a_removal_is_lost_with_an_old_etag_and_done_with_the_right_one(&empty().await).await;
+    ledger_objects_are_read_as_they_were_last_written(&empty().await).await;
+    a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(&empty().await).await;
+}
+
+async fn a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(store: &impl Store) {
+    let [first, second, ..] = objects();
+    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+
+    let etag_of_first = put_first(store, KEY, &first).await;
+
+    assert!(!etag_of_first.is_empty());
+    assert_eq!(etag(store, KEY).await, etag_of_first);
+    assert_eq!(put(store, KEY, &second, &Condition::Absent, 1).await, Put::Lost);
+    assert_holds(store, KEY, &first).await;
+    assert_eq!(etag(store, KEY).await, etag_of_first);
+}
+
+async fn a_write_over_an_etag_wins_once_and_is_lost_with_an_old_one(store: &impl Store) {
+    let [first, second, third, _] = objects();
+    let over_first = Condition::Matches(put_first(store, KEY, &first).await);
+
+    let Put::Done(etag_of_second) = put(store, KEY, &second, &over_first, 1).await else {
+        panic!("expected the etag to match")
+    };
+
+    assert_ne!(over_first, Condition::Matches(etag_of_second.clone()));
+    assert_eq!(put(store, KEY, &third, &over_first, 2).await, Put::Lost);
+    assert_holds(store, KEY, &second).await;
+    assert_eq!(etag(store, KEY).await, etag_of_second);
+    // The etag of one object says nothing of another.
+    let over_second = Condition::Matches(etag_of_second);
+    assert_eq!(put(store, OTHER_KEY, &third, &over_second, 2).await, Put::Lost);
+    assert_eq!(store.head(OTHER_KEY).await.expect("the store answers"), None);
+}
+
+async fn a_write_over_an_etag_is_lost_where_nothing_is(store: &impl Store) {
+    let [first, second, ..] = objects();
+    let etag_of_first = put_first(store, KEY, &first).await;
+    let removed = store.remove(KEY, &etag_of_first).await.expect("the store answers");
+    assert!(matches!(removed, Put::Done(_)));
+
+    assert_eq!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 1).await, Put::Lost);
+
+    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+}
+
+async fn the_head_of_an_object_says_what_its_writer_said(store: &impl Store) {
+    for (second, object) in (0..).zip(objects()) {
+        let condition = match store.head(KEY).await.expect("the store answers") {
+            Some(facts) => Condition::Matches(facts.etag),
+            None => Condition::Absent,
+        };
+        assert!(matches!(put(store, KEY, &object, &condition, second).await, Put::Done(_)));
+
+        let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+
+        assert_eq!(facts.size_bytes, object.bytes.len() as u64);
+        let (found, said) = (facts.stamp.expect("the object is one of ours"), stamp(&object, second));
+        assert_eq!((found.edition, found.n_rows, found.fetched_at), (said.edition, said.n_rows, said.fetched_at));
+        // A folder has nowhere to keep the run, and no store makes one up.
+        assert!(found.run.is_none() || found.run == said.run, "{found:?}");
+    }
+}
+
+async fn the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(store: &impl Store) {
+    let [first, ..] = objects();
+    store.write(KEY, Bytes::from_static(b"not Parquet")).await.expect("the store answers");
+
+    let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+
+    assert_eq!((facts.stamp, facts.size_bytes), (None, 11));
+    // It can be replaced like any other.
+    let replaced = put(store, KEY, &first, &Condition::Matches(facts.etag), 1).await;
+    assert!(matches!(replaced, Put::Done(_)));
+    assert_holds(store, KEY, &first).await;
+}
+
+async fn of_two_writes_over_one_state_exactly_one_wins(store: &impl Store) {
+    let [a, b, c, d] = objects();
+    let mut condition = Condition::Absent;
+    for round in 0..20 {
+        let (one, other) = if round % 2 == 0 { (&a, &b) } else { (&c, &d) };
+
+        let (first, second) = tokio::join!(
+            put(store, KEY, one, &condition, 2 * round),
+            put(store, KEY, other, &condition, 2 * round + 1)
+        );
+
+        let (winner, etag_of_winner) = match (first, second) {
+            (Put::Done(etag), Put::Lost) => (one, etag),
+            (Put::Lost, Put::Done(etag)) => (other, etag),
+            both => panic!("expected one to win in round {round}, found {both:?}"),
+        };
+        assert_holds(store, KEY, winner).await;
+        assert_eq!(etag(store, KEY).await, etag_of_winner);
+        condition = Condition::Matches(etag_of_winner);
+    }
+}
+
+async fn a_reader_sees_a_whole_object_or_none(store: &impl Store) {
+    let objects = objects();
+    let writer = async {
+        let mut condition = Condition::Absent;
+        for (second, object) in (0..40).zip(objects.iter().cycle()) {
+            match put(store, KEY, object, &condition, second).await {
+                Put::Done(etag) => condition = Condition::Matches(etag),
+                Put::Lost => panic!("nobody else writes"),
+            }
+        }
+    };
+    let n_seen = Cell::new(0);
+    let reader = async {
+        loop {
+            if let Some(found) = store.read(KEY).await.expect("the store answers") {
+                assert!(objects.iter().any(|object| object.bytes == found), "found {} bytes of none", found.len());
+                n_seen.set(n_seen.get() + 1);
+            }
+            for key in store.list("data/").await.expect("the store answers") {
+                assert_eq!(key, KEY, "nothing else is below data/, for however short a time");
+            }
+        }
+    };
+    tokio::select! {
+        () = writer => {}
+        () = reader => {}
+    }
+    assert!(n_seen.get() > 0, "the reader has read while the writer wrote");
+    assert_holds(store, KEY, &objects[3]).await;
+}
+
+async fn a_removal_is_lost_with_an_old_etag_and_done_with_the_right_one(store: &impl Store) {
+    let [first, second, ..] = objects();
+    let old = put_first(store, KEY, &first).await;
+    let Put::Done(current) = put(store, KEY, &second, &Condition::Matches(old.clone()), 1).await else {
+        panic!("expected the etag to match")
+    };
+
+    assert_eq!(store.remove(KEY, &old).await.expect("the store answers"), Put::Lost);
+    assert_holds(store, KEY, &second).await;
+
+    let removed = store.remove(KEY, &current).await.expect("the store answers");
+    assert!(matches!(removed, Put::Done(_)));
+    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.read(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.remove(KEY, &current).await.expect("the store answers"), Put::Lost);
+    // Where it was, there is room again.
+    let _ = put_first(store, KEY, &first).await;
+}
+
+async fn ledger_objects_are_read_as_they_were_last_written(store: &impl Store) {
+    let key = "ledger/ccd_enrollment/runs/20261123T120000-000/receipts/year=2021/grade=grade-pk.json";
+    assert_eq!(store.read(key).await.expect("the store answers"), None);
+    for text in ["{}", "", "{\"outcome\": \"written\"}\n"] {
+        store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
+        let found = store.read(key).await.expect("the store answers");
+        assert_eq!(found.as_deref(), Some(text.as_bytes()));
+    }
+    // A name that is a folder of others is no object.
+    let parent = key.rsplit_once('/').expect("the key has a parent").0;
+    assert!(!matches!(store.read(parent).await, Ok(Some(_))));
+}
+
+async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store: &impl Store) {
+    let [first, ..] = objects();
+    assert_eq!(store.list("ledger/ccd_enrollment/runs/").await.expect("the store answers"), Vec::<String>::new());
+    let keys = [
+        "ledger/a/runs/1/plan.json",
+        "ledger/a/runs/1/receipts/year=2020/grade=grade-1.json",
+        "ledger/a/runs/1/receipts/year=2020/grade=grade-10.json",
+        "ledger/a/runs/1/receipts/year=2021/grade=grade-1.json",
+        "ledger/a/runs/10/plan.json",
+        "ledger/ab/runs/1/plan.json",
+    ];
+    for key in keys.iter().rev() {
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+    }
+    let _ = put_first(store, KEY, &first).await;
+
+    assert_eq!(store.list("ledger/").await.expect("the store answers"), keys);
+    assert_eq!(store.list("ledger/a/").await.expect("the store answers"), keys[..5]);
+    assert_eq!(store.list("ledger/a/runs/1/").await.expect("the store answers"), keys[..4]);
+    assert_eq!(store.list("ledger/a/runs/2/").await.expect("the store answers"), Vec::<String>::new());
+    assert_eq!(store.list("data/").await.expect("the store answers"), [KEY]);
+}
+
+#[test]
+fn a_folder_keeps_the_contract_of_a_store() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    runtime().block_on(store_contract(async || {
+        // Not there yet, as the folder of a new lake.
+        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
+        FolderStore::new(lake.join("lake"))
+    }));
+}
+
+/// Names of the files and folders in a folder, but for the lake's own.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be listed");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("the folder can be listed").file_name().to_string_lossy().into()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = FolderStore::new(folder.path());
+    let [first, ..] = objects();
+    runtime().block_on(put_first(&store, KEY, &first));
+    std::fs::create_dir_all(folder.path().join(".tmp")).expect("a folder can be made");
+    std::fs::write(folder.path().join(".tmp/half"), "PAR1").expect("a file can be written");
+
+    let lock = store.lock().expect("nobody else holds the lock");
+
+    assert_eq!(names_in(folder.path()), [".lock", "data"]);
+    drop(lock);
+    runtime().block_on(assert_holds(&store, KEY, &first));
+}
+
+#[test]
+fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = FolderStore::new(folder.path());
+    let [first, second, ..] = objects();
+    let runtime = runtime();
+    let etag = runtime.block_on(put_first(&store, KEY, &first));
+    let mut reader = std::fs::File::open(folder.path().join(KEY)).expect("the object is a file");
+
+    let replaced = runtime.block_on(put(&store, KEY, &second, &Condition::Matches(etag), 1));
+
+    assert!(matches!(replaced, Put::Done(_)));
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut bytes).expect("an open file can be read");
+    assert!(bytes == first.bytes);
+    runtime.block_on(assert_holds(&store, KEY, &second));
+}
+
+fn partition(year: i32, grade: &str) -> PartitionKey {
+    PartitionKey::new(vec![
+        ("year".to_owned(), AxisValue::Int(year)),
+        ("grade".to_owned(), AxisValue::Text(grade.to_owned())),
+    ])
+}
+
+fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
+    let partition = partition(year, grade);
+    let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
+    CatalogPartition { partition, location, n_rows }
+}
+
+/// The partitions that a catalog holds. A catalog may give them in any order.
+async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
+    let mut found = catalog.partitions(dataset).await.expect("the catalog answers");
+    found.sort_by(|a, b| a.partition.cmp(&b.partition));
+    found
+}
+
+/// What every [`Catalog`] does.
+///
+/// - `empty` gives one that holds no table.
+/// - `columns` reads the names of a table's columns, as a query engine would.
+async fn catalog_contract<C: Catalog>(empty: impl AsyncFn() -> C, columns: impl AsyncFn(&C, &str) -> Vec<String>) {
+    a_table_is_ensured_as_often_as_one_likes(&empty().await, &columns).await;
+    partitions_are_added_replaced_and_taken_out(&empty().await).await;
+    two_hundred_and_fifty_partitions_are_changed_at_once(&empty().await).await;
+    partitions_of_a_table_that_is_not_there_cannot_be_changed(&empty().await).await;
+    partitions_stay_when_the_columns_of_their_table_change(&empty().await, &columns).await;
+}
+
+fn enrollment() -> Dataset {
+    Dataset::built_in("ccd_enrollment").expect("the dataset is built in")
+}
+
+async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
+    catalog: &C,
+    columns: &impl AsyncFn(&C, &str) -> Vec<String>,
+) {
+    let dataset = enrollment();
+    for _ in 0..2 {
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        assert_eq!(partitions(catalog, &dataset).await, []);
+        let found = columns(catalog, &dataset.table).await;
+        let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "_rescued"];
+        assert_eq!(found, expected);
+    }
+    for lookup in Lookup::built_in().expect("the look-ups are built in") {
+        for _ in 0..2 {
+            catalog.ensure_table(&lookup.table_spec()).await.expect("a table without partitions is a table");
+        }
+    }
+    assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
+}
+
+async fn partitions_are_added_replaced_and_taken_out(catalog: &impl Catalog) {
+    let dataset = enrollment();
+    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    let change = async |put: &[&CatalogPartition], remove: &[&CatalogPartition]| {
+        let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
+        let remove: Vec<PartitionKey> = remove.iter().map(|registered| registered.partition.clone()).collect();
+        catalog.change_partitions(&dataset, &put, &remove).await.expect("the catalog answers");
+        partitions(catalog, &dataset).await
+    };
+    let (pk, k) = (registered(2021, "grade-pk", 7), registered(2021, "grade-k", 9));
+    let moved = CatalogPartition { location: "data/elsewhere/year=2021/grade=grade-pk/".to_owned(), ..pk.clone() };
+    let grown = registered(2021, "grade-pk", 8);
+    let first = registered(2020, "grade-1", 3);
+
+    assert_eq!(change(&[&pk, &k], &[]).await, [k.clone(), pk.clone()]);
+    // Said again, it is the same.
+    assert_eq!(change(&[&pk], &[]).await, [k.clone(), pk.clone()]);
+    // An object that moved, or has other rows, replaces what was registered.
+    assert_eq!(change(&[&moved], &[]).await, [k.clone(), moved.clone()]);
+    assert_eq!(change(&[&grown], &[]).await, [k.clone(), grown.clone()]);
+    // One comes as another goes.
+    assert_eq!(change(&[&first], &[&k]).await, [first.clone(), grown.clone()]);
+    // What is not there is taken out all the same.
+    let left = [grown];
+    assert_eq!(change(&[], &[&k, &first]).await, left);
+    assert_eq!(change(&[], &[]).await, left);
+}
+
+async fn two_hundred_and_fifty_partitions_are_changed_at_once(catalog: &impl Catalog) {
+    let dataset = enrollment();
+    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    // More than Glue takes in one call, which is 100 to add and 25 to take out.
+    let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
+    all.reverse();
+
+    catalog.change_partitions(&dataset, &all, &[]).await.expect("the catalog answers");
+
+    all.reverse();
+    assert_eq!(partitions(catalog, &dataset).await, all);
+    let (gone, left) = all.split_at(240);
+    let gone: Vec<PartitionKey> = gone.iter().map(|registered| registered.partition.clone()).collect();
+    catalog.change_partitions(&dataset, &[], &gone).await.expect("the catalog answers");
+    assert_eq!(partitions(catalog, &dataset).await, left);
+}
+
+async fn partitions_of_a_table_that_is_not_there_cannot_be_changed(catalog: &impl Catalog) {
+    let changed = catalog.change_partitions(&enrollment(), &[registered(2021, "grade-pk", 7)], &[]).await;
+    assert!(changed.is_err());
+}
+
+async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
+    catalog: &C,
+    columns: &impl AsyncFn(&C, &str) -> Vec<String>,
+) {
+    let dataset = enrollment();
+    let mut spec = dataset.table_spec();
+    catalog.ensure_table(&spec).await.expect("the catalog answers");
+    let put = [registered(2020, "grade-pk", 7), registered(2021, "grade-pk", 9)];
+    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    spec.columns.insert(7, ("teachers".to_owned(), "double".to_owned(), "Full-time equivalent".to_owned()));
+
+    catalog.ensure_table(&spec).await.expect("the catalog answers");
+
+    let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "teachers", "_rescued"];
+    assert_eq!(columns(catalog, &dataset.table).await, expected);
+    assert_eq!(partitions(catalog, &dataset).await, put);
+}
+
+#[test]
+fn a_file_catalog_keeps_the_contract_of_a_catalog() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let empty = async || {
+        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
+        FileCatalog::new(FolderStore::new(lake))
+    };
+    let columns = async |catalog: &FileCatalog<FolderStore>, table: &str| {
+        let tables = catalog.tables().await.expect("the catalog can be read");
+        let found = tables.into_iter().find(|found| found.table == table).expect("the table is there");
+        found.columns.into_iter().map(|column| column.name).collect()
+    };
+    runtime().block_on(catalog_contract(empty, columns));
+}
+
+/// A file catalog with one table of three partitions.
+fn small_catalog(folder: &TempDir, runtime: &Runtime) -> FileCatalog<FolderStore> {
+    let catalog = FileCatalog::new(FolderStore::new(folder.path()));
+    let dataset = enrollment();
+    runtime.block_on(async {
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        let put = [registered(2021, "grade-pk", 7), registered(2020, "grade-pk", 5), registered(2020, "grade-1", 3)];
+        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    });
+    catalog
+}
+
+#[test]
+fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
+    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
+    let catalog = small_catalog(&folder, &runtime);
+
+    let found = runtime.block_on(catalog.partitions(&enrollment())).expect("the catalog answers");
+
+    let paths: Vec<String> = found.iter().map(|registered| registered.partition.to_string()).collect();
+    assert_eq!(paths, ["year=2020/grade=grade-1", "year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
+}
+
+#[test]
+fn a_file_catalog_whose_file_is_damaged_says_so_and_is_written_anew_by_the_next_run() {
+    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
+    let catalog = small_catalog(&folder, &runtime);
+    let file = folder.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
+    std::fs::write(&file, "{\"database\": \"ccd_sch").expect("the file can be written");
+    let dataset = enrollment();
+
+    let error = runtime.block_on(catalog.partitions(&dataset)).expect_err("the file is cut");
+    assert_eq!(error.to_string(), "read `catalog/ccd_school/us_education_ccd_enrollment_data.json`");
+
+    runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog answers");
+    assert_eq!(runtime.block_on(partitions(&catalog, &dataset)), []);
+}

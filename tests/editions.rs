@@ -16,11 +16,7 @@ fn row(school: u32, enrollment: u32) -> String {
 }
 
 fn serve(folder: &Path, rows: &[String]) {
-    let body = format!(
-        "{{\"count\":{},\"next\":null,\"previous\":null,\"results\":[{}]}}",
-        rows.len(),
-        rows.join(",")
-    );
+    let body = format!("{{\"count\":{},\"next\":null,\"previous\":null,\"results\":[{}]}}", rows.len(), rows.join(","));
     write_page(folder, PATH, 1, body.as_bytes());
 }
 

@@ -113,9 +113,10 @@ async fn a23_a24_the_cap_counts_bytes_after_decompression() {
     assert_eq!(error.to_string(), format!("expected at most {} bytes, found more", size - 1));
     get(&client(&server.origin(), |settings| settings.body_limit_bytes = size)).await.unwrap();
     // All three were compressed on the way: the answer is smaller than the cap that refused it.
-    let accepted = server.requests().iter().all(|request| {
-        request.headers.iter().any(|(name, value)| name == "accept-encoding" && value.contains("gzip"))
-    });
+    let accepted = server
+        .requests()
+        .iter()
+        .all(|request| request.headers.iter().any(|(name, value)| name == "accept-encoding" && value.contains("gzip")));
     assert!(accepted);
 }
 

@@ -1,1 +1,278 @@
-//! Placeholder until written.
+//! Every shipped query, and the ranking that was first asked for, through `rollcall query` over the catalog.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rollcall_adapters::file_catalog::FileCatalog;
+use rollcall_adapters::folder::FolderStore;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::ports::Catalog;
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::{TestLake, TestPortal, workspace};
+use serde_json::{Value, json};
+
+/// The ranking as it was first asked for, with neither a filter on the grade nor a look-up table: right only while
+/// pre-kindergarten is the one grade loaded.
+const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");
+const TABLE: &str = "data/us_education_ccd_enrollment_data";
+
+/// The columns of every shipped query, in order, as its first lines document them.
+const COLUMNS: [(&str, &str); 11] = [
+    (
+        "charter_share_by_state",
+        "year,state,schools,charter_schools,students,charter_students,students_status_unknown,charter_share_pct,grades",
+    ),
+    (
+        "codes_by_state",
+        "year,state,school_grades,reported,missing,not_applicable,suppressed,other_negative,not_given,reported_pct",
+    ),
+    ("cohort_progression", "state,year,from_grade,to_grade,students,students_next_year,progression_pct"),
+    ("enrollment_by_year_and_grade", "year,grade,schools,students,schools_not_reported"),
+    ("grades_against_total", "year,state,grades,students_of_grades,students_of_total,difference,difference_pct"),
+    ("largest_districts", "year,rnk,leaid,state,schools,students,grades"),
+    ("race_composition_by_state", "year,state,race,students,share_pct,grades"),
+    ("rescued_values", "year,grade,rescued_rows,ncessch,state,rescued"),
+    ("school_openings_and_closings", "year,previous_year,state,schools_before,schools_after,opened,closed,not_known"),
+    ("state_change_by_year", "state,grade,year,students,previous_year,previous_students,change,change_pct"),
+    ("top_ten_pk_states", "rnk,state,total_enrollments"),
+];
+
+/// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal.
+const PUBLISHED: [(u64, &str, u64); 10] = [
+    (1, "Texas", 245_135),
+    (2, "Illinois", 71_078),
+    (3, "Florida", 58_900),
+    (4, "New York", 56_452),
+    (5, "Wisconsin", 51_159),
+    (6, "Georgia", 46_841),
+    (7, "New Jersey", 43_884),
+    (8, "Ohio", 39_632),
+    (9, "Oklahoma", 37_733),
+    (10, "Virginia", 30_979),
+];
+
+/// The published ranking as rows whose state is in column `state`.
+fn published(state: &str) -> Value {
+    PUBLISHED.iter().map(|(rnk, name, total)| json!({"rnk": rnk, state: name, "total_enrollments": total})).collect()
+}
+
+/// A portal with few schools. Its published totals do not depend on how many there are.
+fn portal(faults: Vec<Fault>) -> TestPortal {
+    TestPortal::start(Config { n_schools: 1_500, faults, ..Config::default() })
+}
+
+/// The lake that the tests share, filled by the first of them and removed after the last. It is only read.
+fn lake() -> Arc<TestLake> {
+    static SHARED: Mutex<Weak<TestLake>> = Mutex::new(Weak::new());
+    // A test that failed while it filled the lake left none behind.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lake) = shared.upgrade() {
+        return lake;
+    }
+    let lake = Arc::new(TestLake::new());
+    let portal = portal(Vec::new());
+    for args in [
+        ["--years", "2020,2021", "--grades", "grade-pk,grade-k,grade-1,grade-99"].as_slice(),
+        &["--dataset", "ccd_enrollment_race_sex", "--years", "2021", "--grades", "grade-pk,grade-k,grade-1"],
+        &["--dataset", "ccd_directory", "--years", "2021"],
+    ] {
+        let _ = lake.run(&portal, args).expect(0);
+    }
+    *shared = Arc::downgrade(&lake);
+    lake
+}
+
+/// A copy of the shared lake, to be changed.
+fn own_lake() -> TestLake {
+    let (shared, own) = (lake(), TestLake::new());
+    for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
+        let path = own.path().join(path);
+        fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be made");
+        fs::write(path, bytes).expect("a file can be written");
+    }
+    own
+}
+
+fn query(lake: &TestLake, query: &str, format: &str) -> String {
+    lake.rollcall("query", &[query, "--format", format]).expect(0).stdout
+}
+
+fn rows(lake: &TestLake, sql: &str) -> Value {
+    serde_json::from_str(&query(lake, sql, "json")).expect("rows are JSON")
+}
+
+/// What every shipped query answers.
+fn every_answer(lake: &TestLake) -> BTreeMap<&'static str, String> {
+    COLUMNS.iter().map(|(name, _)| (*name, query(lake, name, "csv"))).collect()
+}
+
+fn source(name: &str) -> String {
+    fs::read_to_string(workspace().join("queries").join(format!("{name}.sql"))).expect("a shipped query is a file")
+}
+
+#[test]
+fn every_shipped_query_answers_with_the_columns_written_here() {
+    let mut shipped: Vec<String> = fs::read_dir(workspace().join("queries"))
+        .expect("there is a folder of queries")
+        .map(|entry| entry.expect("the folder can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
+        .collect();
+    shipped.sort();
+    assert_eq!(shipped, COLUMNS.map(|(name, _)| name));
+
+    let lake = lake();
+    for (name, columns) in COLUMNS {
+        let csv = query(&lake, name, "csv");
+        assert_eq!(csv.lines().next(), Some(columns), "{name}");
+        let json = rows(&lake, name);
+        let rows = json.as_array().expect("rows are an array");
+        assert_eq!(csv.lines().count() - 1, rows.len(), "{name}");
+        // Of a lake where all is well, nothing had to be rescued.
+        assert_eq!(rows.is_empty(), name == "rescued_values", "{name}");
+        for row in rows {
+            let row = row.as_object().expect("a row is an object");
+            assert!(row.keys().all(|key| columns.split(',').any(|column| column == key)), "{name}: {row:?}");
+        }
+    }
+}
+
+#[test]
+fn every_shipped_query_opens_with_its_question_and_names_its_columns_in_order() {
+    for (name, columns) in COLUMNS {
+        let source = source(name);
+        assert!(source.starts_with("-- Question: "), "{name}");
+        let result = source.split_once("\n-- Result:").expect("a query says what it answers").1;
+        let (result, _) = result.split_once("\n-- Leaves out:").expect("a query says what it leaves out");
+        let mut words = result.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for column in columns.split(',') {
+            assert!(words.any(|word| word == column), "{name}: `{column}` is not documented where it comes");
+        }
+        assert!(source.contains("\n-- Needs:"), "{name}");
+    }
+}
+
+#[test]
+fn the_top_ten_of_pre_kindergarten_are_the_published_ones_whatever_else_is_loaded() {
+    assert_eq!(rows(&lake(), "top_ten_pk_states"), published("state"));
+}
+
+#[test]
+fn the_ranking_first_asked_for_gives_the_published_ten_where_only_pre_kindergarten_is_loaded() {
+    let lake = TestLake::new();
+    let _ = lake.run(&portal(Vec::new()), &["--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
+
+    assert_eq!(rows(&lake, SEED_RANKING), published("state_name"));
+}
+
+#[test]
+fn the_ranking_first_asked_for_counts_other_grades_in_and_a_filter_on_the_grade_mends_it() {
+    let lake = lake();
+    let filtered = SEED_RANKING.replace("where year = 2021\n", "where year = 2021 and grade = 'grade-pk'\n");
+    assert_ne!(filtered, SEED_RANKING);
+
+    let wrong = rows(&lake, SEED_RANKING);
+
+    assert_ne!(wrong, published("state_name"));
+    let most = wrong[0]["total_enrollments"].as_u64().expect("a total is a number");
+    assert!(most > 2 * 245_135, "grade-99 holds every student a second time, found {most}");
+    assert_eq!(rows(&lake, &filtered), published("state_name"));
+}
+
+#[test]
+fn files_that_the_catalog_does_not_name_change_no_answer() {
+    let lake = own_lake();
+    let before = every_answer(&lake);
+    let object = lake.path().join(TABLE).join("year=2021/grade=grade-pk/part-00000.parquet");
+
+    let stray = lake.path().join(TABLE).join("year=1999/grade=grade-pk");
+    fs::create_dir_all(&stray).expect("a folder can be made");
+    fs::copy(&object, stray.join("part-00000.parquet")).expect("a file can be copied");
+    fs::copy(&object, object.with_file_name("part-00001.parquet")).expect("a file can be copied");
+    fs::write(object.with_file_name("_SUCCESS"), "").expect("a file can be written");
+
+    assert_eq!(every_answer(&lake), before);
+    let years = "select distinct year from ccd_school.us_education_ccd_enrollment_data order by year";
+    assert_eq!(query(&lake, years, "csv"), "year\n2020\n2021\n");
+}
+
+#[test]
+fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there() {
+    let lake = own_lake();
+    let dataset = Dataset::built_in("ccd_enrollment").expect("the dataset is built in");
+    let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("this is a partition");
+    let catalog = FileCatalog::new(FolderStore::new(lake.path()));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    runtime.block_on(catalog.change_partitions(&dataset, &[], &[partition])).expect("the catalog can be changed");
+
+    assert_eq!(rows(&lake, "top_ten_pk_states"), json!([]));
+    let grades = "select distinct grade from ccd_school.us_education_ccd_enrollment_data where year = 2021 order by 1";
+    assert_eq!(query(&lake, grades, "csv"), "grade\ngrade-1\ngrade-99\ngrade-k\n");
+    assert!(lake.path().join(TABLE).join("year=2021/grade=grade-pk/part-00000.parquet").exists());
+}
+
+#[test]
+fn a_field_that_the_table_does_not_have_is_found_by_the_query_for_rescued_values() {
+    let lake = TestLake::new();
+    let field = Action::AddField { name: "teachers".to_owned(), json: "7.5".to_owned() };
+    let portal = portal(vec![Fault::new(field).on_path("2021/grade-12/")]);
+    let args = ["--years", "2020,2021", "--grades", "grade-12", "--format", "json"];
+    let report = lake.run(&portal, &args).expect(0).json();
+    let n_rows = &report["partitions"][0]["n_rows"];
+    assert_eq!(report["partitions"][0]["partition"], json!({"year": 2021, "grade": "grade-12"}));
+
+    let rescued = rows(&lake, "rescued_values");
+
+    let rescued = rescued.as_array().expect("rows are an array");
+    assert_eq!(rescued.len(), 20, "20 rows are enough to see it");
+    for row in rescued {
+        assert_eq!((&row["year"], &row["grade"]), (&json!(2021), &json!("grade-12")));
+        assert_eq!((&row["rescued_rows"], &row["rescued"]), (n_rows, &json!(r#"{"teachers":7.5}"#)));
+    }
+}
+
+#[test]
+fn the_parts_of_a_year_are_counted_once_and_apart_from_their_total() {
+    let lake = lake();
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let students = |filter: &str| {
+        let sql = format!("select sum(enrollment) as students from {table} where enrollment >= 0 and {filter}");
+        rows(&lake, &sql)[0]["students"].clone()
+    };
+
+    let answer = rows(&lake, "enrollment_by_year_and_grade");
+
+    let found: Vec<_> = answer
+        .as_array()
+        .expect("rows are an array")
+        .iter()
+        .map(|row| (row["year"].clone(), row["grade"].clone(), row["students"].clone()))
+        .collect();
+    let mut expected = Vec::new();
+    for year in [2020, 2021] {
+        for (label, grade) in
+            [("Pre-K", "grade-pk"), ("Kindergarten", "grade-k"), ("Grade 1", "grade-1"), ("Total", "grade-99")]
+        {
+            expected.push((json!(year), json!(label), students(&format!("year = {year} and grade = '{grade}'"))));
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+/// The tables that a fresh lake offers by name, as a person would look for them.
+#[test]
+fn the_tables_of_the_lake_can_be_listed_in_sql() {
+    let tables = "select table_schema, table_name from information_schema.tables \
+                  where table_schema = 'ccd_school' order by table_name";
+    let expected = "table_schema,table_name\n\
+                    ccd_school,lookup_grades\n\
+                    ccd_school,lookup_races\n\
+                    ccd_school,lookup_sexes\n\
+                    ccd_school,lookup_states\n\
+                    ccd_school,us_education_ccd_directory_data\n\
+                    ccd_school,us_education_ccd_enrollment_data\n\
+                    ccd_school,us_education_ccd_enrollment_race_sex_data\n";
+    assert_eq!(query(&lake(), tables, "csv"), expected);
+}

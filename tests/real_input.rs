@@ -142,8 +142,7 @@ fn a_recorded_page_that_lacks_the_other_768243_rows_is_refused_with_both_numbers
 
     let outcome = lake.run(&served.portal, &RACE_SEX_ARGS).expect(3);
 
-    let expected =
-        "failed: CountMismatch: fetch `year=2014/grade=grade-8`: expected 778243 rows, received 10000\n";
+    let expected = "failed: CountMismatch: fetch `year=2014/grade=grade-8`: expected 778243 rows, received 10000\n";
     assert_eq!(outcome.stderr, expected);
     assert_eq!(lake.files(RACE_SEX_DATA).len(), 0);
 }

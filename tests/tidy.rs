@@ -1,1 +1,353 @@
-//! Placeholder until written.
+//! What the project promises of itself, read from its own files: directions, versions, names, lists that must agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rollcall_core::Error;
+use rollcall_tests::{rollcall, workspace};
+use serde_json::Value;
+use toml::Table;
+
+const CRATES: [&str; 5] = ["core", "adapters", "cli", "simulator", "tests"];
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = workspace().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn toml(path: impl AsRef<Path>) -> Table {
+    read(path).parse().expect("the file is TOML")
+}
+
+/// Every file that is, or is about to be, part of the project.
+fn project_files() -> Vec<PathBuf> {
+    let output = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(workspace())
+        .output()
+        .expect("git starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).expect("paths of the project are UTF-8");
+    // A file may be deleted and not yet committed so.
+    let files = listed.split_terminator('\0').map(PathBuf::from).filter(|file| workspace().join(file).is_file());
+    files.collect()
+}
+
+fn with_extension(extension: &str) -> Vec<PathBuf> {
+    let files = project_files().into_iter().filter(|file| file.extension().is_some_and(|found| found == extension));
+    let files: Vec<PathBuf> = files.collect();
+    assert!(!files.is_empty(), "the project has files that end in .{extension}");
+    files
+}
+
+/// Names of the files of a folder that end in `.extension`, without it.
+fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
+    with_extension(extension)
+        .into_iter()
+        .filter(|file| file.parent() == Some(Path::new(folder)))
+        .filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()))
+        .collect()
+}
+
+/// Packages that a package is built with, itself among them, without what only its tests and build scripts use.
+fn tree(package: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .current_dir(workspace())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let packages = String::from_utf8(output.stdout).expect("names of packages are UTF-8");
+    packages.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// A Rust file down to its tests, which come last, without its comments.
+fn product_code(file: &Path) -> String {
+    let source = read(file);
+    let product = source.split("\n#[cfg(test)]\nmod ").next().expect("a split has a first part");
+    let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn core_is_built_without_http_tls_aws_or_a_runtime() {
+    let packages = tree("rollcall-core");
+    assert!(packages.contains("rollcall-core") && packages.contains("parquet"), "{packages:?}");
+    let is_foreign = |name: &&String| {
+        name.starts_with("aws-")
+            || ["reqwest", "hyper", "rustls", "tokio", "datafusion", "lambda_runtime"].contains(&name.as_str())
+    };
+    assert_eq!(packages.iter().filter(is_foreign).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn dependencies_between_the_crates_point_one_way_and_the_simulator_uses_none_of_them() {
+    for (package, expected) in [
+        ("rollcall-core", ["rollcall-core"].as_slice()),
+        ("rollcall-adapters", &["rollcall-adapters", "rollcall-core"]),
+        ("rollcall-simulator", &["rollcall-simulator"]),
+        ("rollcall", &["rollcall", "rollcall-adapters", "rollcall-core", "rollcall-simulator"]),
+    ] {
+        let packages = tree(package);
+        let ours: Vec<&str> = packages.iter().map(String::as_str).filter(|name| name.starts_with("rollcall")).collect();
+        assert_eq!(ours, expected, "{package}");
+    }
+}
+
+#[test]
+fn there_is_one_arrow_one_parquet_and_one_datafusion() {
+    let lock = toml("Cargo.lock");
+    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in lock["package"].as_array().expect("the lock lists packages") {
+        let name = package["name"].as_str().expect("a package has a name");
+        if name == "arrow" || name == "parquet" || name.starts_with("arrow-") || name.starts_with("datafusion") {
+            versions.entry(name).or_default().push(package["version"].as_str().expect("a package has a version"));
+        }
+    }
+    for name in ["arrow-array", "arrow-schema", "parquet", "datafusion"] {
+        assert!(versions.contains_key(name), "{name}");
+    }
+    versions.retain(|_, found| found.len() > 1);
+    assert_eq!(versions, BTreeMap::new());
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    let root = toml("Cargo.toml");
+    assert_eq!(root["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    let members: Vec<&str> = root["workspace"]["members"]
+        .as_array()
+        .expect("the workspace has members")
+        .iter()
+        .filter_map(toml::Value::as_str)
+        .collect();
+    assert!(CRATES.iter().all(|name| members.contains(name)), "{members:?}");
+    // The tests' package is never shipped, and its lints would be in the way of `expect`.
+    for member in members.iter().filter(|member| **member != "tests") {
+        let manifest = toml(Path::new(member).join("Cargo.toml"));
+        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(inherits, Some(true), "{member}");
+    }
+    // Put together here, so that this file does not hold them itself.
+    let traces = [["allow(", "unsafe_code"], ["unsafe", " {"], ["unsafe", " fn "], ["unsafe", " impl "]];
+    for file in with_extension("rs") {
+        let source = read(&file);
+        let found: Vec<String> =
+            traces.iter().map(|halves| halves.concat()).filter(|trace| source.contains(trace)).collect();
+        assert_eq!(found, Vec::<String>::new(), "{}", file.display());
+    }
+}
+
+#[test]
+fn one_file_writes_the_keys_of_objects() {
+    let mut writers = BTreeSet::new();
+    for file in with_extension("rs") {
+        if file.starts_with("tests") || file.starts_with("simulator") {
+            continue;
+        }
+        let code = product_code(&file);
+        if ["\"data/", "\"ledger/", "\"catalog/"].iter().any(|start| code.contains(start)) {
+            writers.insert(file);
+        }
+    }
+    assert_eq!(writers, BTreeSet::from([PathBuf::from("core/src/keys.rs")]));
+}
+
+/// SQL without comments and without text in quotes.
+fn bare_sql(sql: &str) -> String {
+    let lines: Vec<&str> = sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    lines.join("\n").split('\'').step_by(2).collect()
+}
+
+/// Words directly followed by `(`.
+fn functions(sql: &str) -> BTreeSet<String> {
+    let bare = bare_sql(sql);
+    let before_brackets = bare.split('(').collect::<Vec<_>>();
+    let (_, before_brackets) = before_brackets.split_last().expect("a split has a last part");
+    let words = before_brackets.iter().filter_map(|text| {
+        let start = text.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |before| before + 1);
+        text.get(start..).filter(|word| !word.is_empty())
+    });
+    words.map(str::to_lowercase).collect()
+}
+
+#[test]
+fn functions_are_words_directly_followed_by_a_bracket() {
+    let sql =
+        "select sum(case when a in (1, 2) then round(b, 1) end), rank() over (order by c) -- f(x)\nfrom t('g(y)')";
+    assert_eq!(functions(sql), BTreeSet::from(["rank", "round", "sum", "t"].map(str::to_owned)));
+}
+
+#[test]
+fn the_queries_use_exactly_the_functions_listed_and_no_semicolon() {
+    let mut used = BTreeSet::new();
+    for name in stems("queries", "sql") {
+        let sql = read(format!("queries/{name}.sql"));
+        assert!(!sql.contains(';'), "{name}: Athena and a pasted query end where the file ends");
+        used.extend(functions(&sql));
+    }
+    let listed = read("queries/functions.txt");
+    let listed: Vec<&str> = listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(listed.is_sorted() && !listed.is_empty(), "{listed:?}");
+    assert_eq!(used, listed.into_iter().map(str::to_owned).collect());
+}
+
+/// Names in backquotes that open a row of a Markdown table.
+fn rows_of_table(markdown: &str) -> BTreeSet<String> {
+    let names = markdown.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn every_query_is_built_in_and_in_the_table_of_queries() {
+    let files = stems("queries", "sql");
+    assert_eq!(rows_of_table(&read("queries/README.md")), files);
+
+    let output = rollcall(&["query"]).output().expect("the binary starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).expect("stdout is UTF-8");
+    let mut lines = listed.lines();
+    assert_eq!(lines.next().map(|header| header.split_whitespace().collect()), Some(vec!["query", "question"]));
+    let mut found = BTreeSet::new();
+    for line in lines {
+        let (name, question) = line.split_once(' ').expect("a row has two columns");
+        let asked = read(format!("queries/{name}.sql"));
+        let asked =
+            asked.lines().next().and_then(|line| line.strip_prefix("-- ")).expect("a query opens with a comment");
+        assert!(asked.ends_with(question.trim()), "{name}: listed with `{}`, opens with `{asked}`", question.trim());
+        found.insert(name.to_owned());
+    }
+    assert_eq!(found, files);
+}
+
+#[test]
+fn every_descriptor_is_built_in_under_the_name_of_its_file() {
+    let output = rollcall(&["datasets", "list", "--format", "json"]).output().expect("the binary starts");
+    let listed: Value = serde_json::from_slice(&output.stdout).expect("the list is JSON");
+    let listed = listed.as_array().expect("the list is an array");
+    let names = listed.iter().filter_map(|dataset| dataset["name"].as_str()).map(str::to_owned);
+    assert_eq!(names.collect::<BTreeSet<_>>(), stems("datasets", "toml"));
+    for dataset in listed {
+        let attribution = dataset["attribution"].as_str().expect("a dataset says whom to credit");
+        assert!(attribution.ends_with("Education Data Portal, Urban Institute, under ODC-By 1.0"), "{attribution}");
+    }
+}
+
+#[test]
+fn every_look_up_names_its_source_and_lists_each_code_once() {
+    let names = stems("datasets/lookups", "csv");
+    assert_eq!(names, BTreeSet::from(["grades", "races", "sexes", "states"].map(str::to_owned)));
+    for name in names {
+        let text = read(format!("datasets/lookups/{name}.csv"));
+        let (head, rows): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+        assert!(head.iter().any(|line| line.starts_with("# Source: Education Data Portal")), "{name}");
+        assert!(rows[0].starts_with("code,label"), "{name}");
+        let codes: Vec<i32> = rows[1..]
+            .iter()
+            .map(|row| row.split(',').next().and_then(|code| code.parse().ok()).expect("a code is a number"))
+            .collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{name}: {codes:?}");
+    }
+}
+
+#[test]
+fn the_names_of_errors_are_the_variants_of_the_enum_in_its_order() {
+    let source = read("core/src/error.rs");
+    let (_, body) = source.split_once("pub enum Error {\n").expect("there is the enum");
+    let (body, _) = body.split_once("\n}\n").expect("the enum ends");
+    // Variants stand at the first level; their fields and their comments do not look like this.
+    let variants: Vec<&str> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+        .filter_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric()).next())
+        .collect();
+    assert_eq!(variants, Error::NAMES);
+}
+
+/// Whether `text` holds `path`, and not as the end of a longer one.
+fn holds_path(text: &str, path: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || "._-/}>)~".contains(c);
+    text.match_indices(path).any(|(at, _)| !text[..at].ends_with(is_inside))
+}
+
+#[test]
+fn no_file_names_the_machine_it_was_written_on_or_what_it_was_written_with() {
+    let folder = workspace();
+    let outside = folder.parent().expect("the project is in a folder").to_str().expect("its path is UTF-8");
+    // In the root of the file system there is nothing that a path could give away.
+    let outside = (outside != "/").then(|| format!("{outside}/"));
+    // In halves, so that this file does not hold them.
+    let tools = [["clau", "de"], ["chat", "gpt"], ["open", "ai"], ["copi", "lot"]].map(|halves| halves.concat());
+    for file in project_files() {
+        // Names of packages and their checksums are not ours.
+        if file == Path::new("Cargo.lock") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&fs::read(folder.join(&file)).expect("a file can be read")).into_owned();
+        if let Some(outside) = &outside {
+            assert!(!holds_path(&text, outside), "{} names {outside}", file.display());
+        }
+        let text = text.to_lowercase();
+        let found: Vec<&String> = tools.iter().filter(|tool| text.contains(tool.as_str())).collect();
+        assert_eq!(found, Vec::<&String>::new(), "{}", file.display());
+    }
+}
+
+/// Targets of the links of a Markdown text, those in code left out.
+fn links(markdown: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    let mut is_code = false;
+    for line in markdown.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
+        if is_code {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect();
+        links.extend(prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+        links.extend(prose.strip_prefix('[').and_then(|rest| Some(rest.split_once("]: ")?.1.trim().to_owned())));
+    }
+    links
+}
+
+#[test]
+fn links_are_found_in_prose_and_not_in_code() {
+    let markdown = "See [a](a.md#x) and [`b`](b/).\n`[c](c.md)`\n```\n[d](d.md)\n```\n[e]: e.md\n";
+    assert_eq!(links(markdown), ["a.md#x", "b/", "e.md"]);
+}
+
+#[test]
+fn every_link_from_a_document_to_a_file_leads_there() {
+    let mut broken = Vec::new();
+    for file in with_extension("md") {
+        for link in links(&read(&file)) {
+            let is_elsewhere = ["http://", "https://", "mailto:", "#"].iter().any(|start| link.starts_with(start));
+            let target = link.split('#').next().unwrap_or_default();
+            let folder = workspace().join(&file).parent().expect("a file is in a folder").to_owned();
+            if !is_elsewhere && !folder.join(target).exists() {
+                broken.push(format!("{}: {link}", file.display()));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn every_file_of_behaviour_tests_is_built() {
+    // A file that the package does not list would look like tests and never run.
+    let manifest = toml("tests/Cargo.toml");
+    let built: BTreeSet<String> = manifest["test"]
+        .as_array()
+        .expect("the package lists its tests")
+        .iter()
+        .filter_map(|test| Some(test["path"].as_str()?.trim_end_matches(".rs").to_owned()))
+        .collect();
+    let mut written = stems("tests", "rs");
+    written.remove("lib");
+    assert_eq!(built, written);
+}

@@ -121,10 +121,12 @@ impl<S: Store> Catalog for FileCatalog<S> {
         Ok(table
             .into_iter()
             .flat_map(|table| table.partitions)
-            .map(|registered| CatalogPartition {
-                partition: registered.partition,
-                location: registered.location,
-                n_rows: registered.n_rows,
+            .filter_map(|registered| {
+                Some(CatalogPartition {
+                    partition: dataset.arrange(&registered.partition)?,
+                    location: registered.location,
+                    n_rows: registered.n_rows,
+                })
             })
             .collect())
     }
@@ -142,7 +144,14 @@ impl<S: Store> Catalog for FileCatalog<S> {
         let is_changed = |partition: &PartitionKey| {
             remove.contains(partition) || put.iter().any(|changed| changed.partition == *partition)
         };
-        table.partitions.retain(|registered| !is_changed(&registered.partition));
+        // Entries of other axes, which a changed descriptor leaves behind, go too.
+        table.partitions.retain_mut(|registered| match dataset.arrange(&registered.partition) {
+            Some(partition) => {
+                registered.partition = partition;
+                !is_changed(&registered.partition)
+            }
+            None => false,
+        });
         table.partitions.extend(put.iter().map(|partition| RegisteredPartition {
             partition: partition.partition.clone(),
             location: partition.location.clone(),

@@ -38,12 +38,16 @@ impl LakeTable {
             files.push(file(root, &keys::lookup_object(&table.table))?);
         }
         for registered in &table.partitions {
-            let values = registered.partition.axes().iter().map(|(_, value)| match value {
-                AxisValue::Int(value) => ScalarValue::from(*value),
-                AxisValue::Text(value) => ScalarValue::from(value.as_str()),
+            let values = table.partition_keys.iter().map(|key| match registered.partition.value(&key.name) {
+                Some(AxisValue::Int(value)) => Ok(ScalarValue::from(*value)),
+                Some(AxisValue::Text(value)) => Ok(ScalarValue::from(value.as_str())),
+                None => Err(DataFusionError::Execution(format!(
+                    "read catalog of `{}.{}`: expected a value of `{}` in every partition, found none in `{}`",
+                    table.database, table.table, key.name, registered.partition
+                ))),
             });
             let object = format!("{}{}", registered.location, keys::OBJECT);
-            files.push(file(root, &object)?.with_partition_values(values.collect()));
+            files.push(file(root, &object)?.with_partition_values(values.collect::<Result<_>>()?));
         }
         Ok(Self {
             schema: TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build(),

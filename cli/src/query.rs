@@ -7,8 +7,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::json::WriterBuilder;
+use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
+use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::FolderStore;
@@ -36,6 +39,7 @@ const SHIPPED: &[(&str, &str)] = &[
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// A shipped query's name, or SQL; the shipped queries are listed when it is left out
+    #[arg(allow_hyphen_values = true)]
     query: Option<String>,
     #[command(flatten)]
     lake: LakeArgs,
@@ -115,7 +119,9 @@ pub(crate) async fn print_result(
         } else {
             format!("hint: tables of this lake: {}", names.join(", "))
         };
-        BadInput(format!("run query: {}\n{hint}", error.strip_backtrace()))
+        // The engine joins causes by lines; here they stay in one.
+        let words = error.strip_backtrace().replace("\ncaused by\n", ": ");
+        BadInput(format!("run query: {words}\n{hint}"))
     };
     // Names are as they are written in the catalog: lower case.
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
@@ -131,7 +137,9 @@ pub(crate) async fn print_result(
         };
         database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, root)?))?;
     }
-    let frame = context.sql(sql).await.map_err(&refused)?;
+    // A query reads. Statements that would write files or change tables are refused.
+    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let mut batches = frame.collect().await.map_err(&refused)?;
     if batches.is_empty() {
@@ -152,7 +160,8 @@ fn render(batches: &[RecordBatch], format: QueryFormat) -> anyhow::Result<String
             drop(writer);
         }
         QueryFormat::Json => {
-            let mut writer = datafusion::arrow::json::ArrayWriter::new(&mut bytes);
+            // A null is written as one, so that every row has the same keys.
+            let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
             writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
             writer.finish()?;
         }

@@ -43,7 +43,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     portal: PortalArgs,
     /// Afterwards, run this query: a shipped query's name, or SQL
-    #[arg(long, value_name = "NAME|SQL")]
+    #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true)]
     query: Option<String>,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]

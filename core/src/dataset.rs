@@ -333,6 +333,15 @@ impl Dataset {
         PartitionKey::parse_hive_path(path, &axes)
     }
 
+    /// The same partition with its axes in this dataset's order: JSON objects that pass through other programs may come
+    /// back in another. `None` when it has other axes.
+    #[must_use]
+    pub fn arrange(&self, partition: &PartitionKey) -> Option<PartitionKey> {
+        let axes: Option<Vec<_>> =
+            self.axes.iter().map(|axis| Some((axis.name.clone(), partition.value(&axis.name)?.clone()))).collect();
+        axes.filter(|axes| axes.len() == partition.axes().len()).map(PartitionKey::new)
+    }
+
     /// The code that rows of `partition` carry for each axis, in axis order.
     #[must_use]
     pub fn codes(&self, partition: &PartitionKey) -> Vec<(String, i64)> {
@@ -582,6 +591,17 @@ width = 4
             let error = Dataset::parse("x.toml", &text).unwrap_err();
             assert_eq!(error.chain(), expected);
         }
+    }
+
+    #[test]
+    fn a_partition_in_another_key_order_is_the_same_partition() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let parse = |json: &str| dataset.arrange(&serde_json::from_str(json).unwrap());
+        let expected = parse(r#"{"year": 2021, "grade": "grade-pk"}"#).unwrap();
+        assert_eq!(expected.to_string(), "year=2021/grade=grade-pk");
+        assert_eq!(parse(r#"{"grade": "grade-pk", "year": 2021}"#), Some(expected));
+        assert_eq!(parse(r#"{"year": 2021}"#), None);
+        assert_eq!(parse(r#"{"grade": "grade-pk", "year": 2021, "sex": 1}"#), None);
     }
 
     #[test]

@@ -238,7 +238,9 @@ async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<B
         });
     };
     let mut failed = BTreeSet::new();
-    for item in plan {
+    for mut item in plan {
+        let Some(partition) = dataset.arrange(&item.partition) else { continue };
+        item.partition = partition;
         let receipt: Option<Receipt> = ledger::read_json(store, &keys::receipt(dataset, run, &item.partition)).await?;
         if receipt.is_none_or(|receipt| receipt.outcome == Outcome::Failed) {
             failed.insert(item.partition);
