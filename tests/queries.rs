@@ -276,3 +276,52 @@ fn the_tables_of_the_lake_can_be_listed_in_sql() {
                     ccd_school,us_education_ccd_enrollment_race_sex_data\n";
     assert_eq!(query(&lake(), tables, "csv"), expected);
 }
+
+#[test]
+fn a_query_only_reads() {
+    let lake = own_lake();
+    let before = lake.files("");
+    for sql in [
+        "copy (select 1 as one) to 'out.csv'",
+        "drop table ccd_school.us_education_ccd_enrollment_data",
+        "create external table x stored as csv location '/etc/hostname'",
+        "insert into ccd_school.lookup_sexes values (1, 'x')",
+        "set datafusion.execution.batch_size = 1",
+    ] {
+        let refused = lake.rollcall_with("query", &[sql], |command| {
+            command.current_dir(lake.path());
+        });
+        let refused = refused.expect(2);
+        assert!(refused.stderr.starts_with("error: run query: "), "{sql}: {}", refused.stderr);
+    }
+    assert_eq!(lake.files(""), before);
+}
+
+#[test]
+fn a_query_may_open_with_a_comment() {
+    let text = source("top_ten_pk_states");
+    assert!(text.starts_with("-- "));
+    assert_eq!(rows(&lake(), &text), published("state"));
+}
+
+#[test]
+fn every_row_as_json_has_every_column() {
+    let rows = rows(&lake(), "state_change_by_year");
+    let first = rows[0].as_object().expect("a row is an object");
+    assert_eq!((first.len(), first["previous_year"].is_null()), (8, true));
+}
+
+#[test]
+fn a_catalog_whose_keys_are_in_another_order_means_the_same() {
+    let lake = own_lake();
+    let expected = every_answer(&lake);
+    let path = lake.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
+    let text = fs::read_to_string(&path).expect("the table has a file");
+    let swapped = text.replace(
+        "\"partition\": {\n        \"year\": 2021,\n        \"grade\": \"grade-pk\"",
+        "\"partition\": {\n        \"grade\": \"grade-pk\",\n        \"year\": 2021",
+    );
+    assert_ne!(swapped, text);
+    fs::write(&path, swapped).expect("the file can be written");
+    assert_eq!(every_answer(&lake), expected);
+}
