@@ -541,7 +541,7 @@ mod tests {
         let one = row(1, "5");
         let reordered = "{ \"leaid\" : \"100002\", \"fips\":1,\n\"enrollment\":5,\"sex\":99,\"race\":99,\"grade\":-1, \
                          \"ncessch_num\":1,\"ncessch\":\"000000000001\" ,\"year\":2021 }";
-        let compact = decode(page(1, None, &[one.clone()]).as_bytes()).unwrap();
+        let compact = decode(page(1, None, std::slice::from_ref(&one)).as_bytes()).unwrap();
         let spaced = decode(page(1, None, &[reordered.to_owned()]).as_bytes()).unwrap();
         assert_eq!(compact.batch, spaced.batch);
         let mixed =
