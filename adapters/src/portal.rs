@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{Backoff, BackoffBuilder, Retryable};
+use backon::{BackoffBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::header::{
@@ -381,11 +381,6 @@ impl Iterator for FullJitter {
         Some(bound.mul_f64(fastrand::f64()))
     }
 }
-
-const _: fn() = || {
-    fn is_backoff<B: Backoff>() {}
-    is_backoff::<FullJitter>();
-};
 
 #[cfg(test)]
 mod tests {
