@@ -91,10 +91,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let ended = fetch_all(open.portal, &store, &dataset, &plan.items, &facts).await;
     let catalog = args.lake.catalog();
     let summary = publish_partitions(&store, &catalog, &SystemClock, &dataset, &plan.items, &run, started_at).await?;
-    let mut receipts = Vec::new();
-    for item in &plan.items {
-        receipts.extend(ledger::read_json(&store, &keys::receipt(&dataset, &run, &item.partition)).await?);
-    }
+    let planned: Vec<PartitionKey> = plan.items.iter().map(|item| item.partition.clone()).collect();
+    let mut found = ledger::read_receipts(&store, &dataset, &run, &planned).await?;
+    // In the plan's order.
+    let receipts: Vec<Receipt> = planned.iter().filter_map(|partition| found.remove(partition)).collect();
     match args.format {
         Format::Json => {
             output::print_json(&Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings })?
@@ -159,7 +159,7 @@ async fn fetch_all(
     ended
 }
 
-/// One partition, tried again from page 1 where that may help. Each try leaves its receipt.
+/// One partition, tried again from page 1 where that may help. The last try's receipt stays.
 async fn fetch_with_retries(
     portal: &impl Portal,
     store: &FolderStore,
@@ -240,16 +240,12 @@ fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> Strin
         output::align_right(&mut table, &[2, 3, 4]);
         text.push_str(&output::render(&table));
     }
-    let outcomes: Vec<String> = Outcome::ALL
-        .iter()
-        .filter(|outcome| summary.count(**outcome) > 0)
-        .map(|outcome| format!("{} {}", summary.count(*outcome), outcome.as_str()))
-        .collect();
+    let outcomes = summary.outcomes_in_words();
     let took_ms = summary.finished_at.duration_since(summary.started_at).as_millis();
     text.push_str(&format!(
         "{}: {}; {}, {}, {}.{} s\n",
         counted(summary.n_planned as u64, "partition"),
-        if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes.join(", ") },
+        if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes },
         counted(summary.n_rows, "row"),
         counted(summary.n_pages, "page"),
         took_ms / 1000,

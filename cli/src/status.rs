@@ -218,11 +218,10 @@ async fn show_run(store: &FolderStore, dataset: &Dataset, run: &str, format: For
         .into());
     };
     let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
-    let mut rows = Vec::new();
-    for item in plan {
-        let receipt = ledger::read_json(store, &keys::receipt(dataset, run, &item.partition)).await?;
-        rows.push(RunRow { item, receipt });
-    }
+    let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
+    let mut receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
+    let rows: Vec<RunRow> =
+        plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
         return output::print_json(&RunReport {
             run,
@@ -246,12 +245,7 @@ async fn show_run(store: &FolderStore, dataset: &Dataset, run: &str, format: For
     let mut text = output::render(&table);
     text.push_str(&match &summary {
         Some(summary) => {
-            let outcomes: Vec<String> = Outcome::ALL
-                .iter()
-                .filter(|outcome| summary.count(**outcome) > 0)
-                .map(|outcome| format!("{} {}", summary.count(*outcome), outcome.as_str()))
-                .collect();
-            format!("{}: {}\n", counted(summary.n_planned as u64, "partition"), outcomes.join(", "))
+            format!("{}: {}\n", counted(summary.n_planned as u64, "partition"), summary.outcomes_in_words())
         }
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
 use crate::ports::{ObjectFacts, Store};
+
+/// Objects read at once by a step that looks at a whole plan.
+pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// What fetching one partition came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -201,6 +205,17 @@ impl Summary {
     pub fn count(&self, outcome: Outcome) -> usize {
         self.outcomes.get(&outcome).copied().unwrap_or(0)
     }
+
+    /// The outcomes that occurred, with their counts: `2 written, 1 failed`; empty when nothing was planned.
+    #[must_use]
+    pub fn outcomes_in_words(&self) -> String {
+        let words: Vec<String> = Outcome::ALL
+            .iter()
+            .filter(|outcome| self.count(**outcome) > 0)
+            .map(|outcome| format!("{} {}", self.count(*outcome), outcome.as_str()))
+            .collect();
+        words.join(", ")
+    }
 }
 
 /// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, with a warning: the ledger is
@@ -257,6 +272,27 @@ pub async fn read_records(
         }
     }
     Ok(records)
+}
+
+/// The receipts that a run left for `partitions`; those without one are not in the map.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn read_receipts(
+    store: &impl Store,
+    dataset: &Dataset,
+    run: &str,
+    partitions: &[PartitionKey],
+) -> Result<BTreeMap<PartitionKey, Receipt>, Error> {
+    stream::iter(partitions.iter().cloned())
+        .map(|partition| async move {
+            let receipt: Option<Receipt> = read_json(store, &keys::receipt(dataset, run, &partition)).await?;
+            Ok::<_, Error>(receipt.map(|receipt| (partition, receipt)))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|receipt| async move { Ok(receipt) })
+        .try_collect()
+        .await
 }
 
 /// Every partition of a dataset that has an object.

@@ -8,7 +8,7 @@ use crate::availability::{self, ENDPOINTS_PATH, Unreadable};
 use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::error::{Error, chain};
 use crate::keys;
-use crate::ledger::{self, Outcome, PartitionRecord, Receipt};
+use crate::ledger::{self, Outcome, PartitionRecord};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{Portal, Store};
 use crate::request::{AxisSelection, Mode, Request, Selection, plural};
@@ -237,16 +237,11 @@ async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<B
             mistakes: vec![format!("`failed_of`: expected a run of `{}`, found none named `{run}`", dataset.name)],
         });
     };
-    let mut failed = BTreeSet::new();
-    for mut item in plan {
-        let Some(partition) = dataset.arrange(&item.partition) else { continue };
-        item.partition = partition;
-        let receipt: Option<Receipt> = ledger::read_json(store, &keys::receipt(dataset, run, &item.partition)).await?;
-        if receipt.is_none_or(|receipt| receipt.outcome == Outcome::Failed) {
-            failed.insert(item.partition);
-        }
-    }
-    Ok(failed)
+    let planned: Vec<PartitionKey> = plan.iter().filter_map(|item| dataset.arrange(&item.partition)).collect();
+    let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
+    let is_failed =
+        |partition: &PartitionKey| receipts.get(partition).is_none_or(|receipt| receipt.outcome == Outcome::Failed);
+    Ok(planned.into_iter().filter(is_failed).collect())
 }
 
 fn last_outcome(records: &BTreeMap<PartitionKey, PartitionRecord>, partition: &PartitionKey) -> Option<Outcome> {

@@ -18,9 +18,6 @@ use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
 use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Store};
 
-/// Objects looked at at once.
-const HEADS_AT_ONCE: usize = 16;
-
 /// Publishes a run's partitions and writes its summary.
 ///
 /// # Errors
@@ -34,8 +31,8 @@ pub async fn publish_partitions(
     run: &str,
     started_at: Timestamp,
 ) -> Result<Summary, Error> {
-    let receipts = read_receipts(store, dataset, plan, run).await?;
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
+    let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
     let published = converge(store, catalog, dataset, &planned).await?;
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
@@ -121,7 +118,7 @@ async fn due_partitions(
                 (partition, due)
             }))
         })
-        .buffer_unordered(HEADS_AT_ONCE)
+        .buffer_unordered(ledger::READS_AT_ONCE)
         .try_filter_map(|due| async move { Ok(due) })
         .try_collect()
         .await
@@ -151,23 +148,6 @@ pub async fn publish_lookups(
             .map_err(|source| Error::CatalogFailed { table: format!("{}.{}", spec.database, spec.table), source })?;
     }
     Ok(())
-}
-
-async fn read_receipts(
-    store: &impl Store,
-    dataset: &Dataset,
-    plan: &[PlanItem],
-    run: &str,
-) -> Result<BTreeMap<PartitionKey, Receipt>, Error> {
-    stream::iter(plan.iter().map(|item| item.partition.clone()))
-        .map(|partition| async move {
-            let receipt: Option<Receipt> = ledger::read_json(store, &keys::receipt(dataset, run, &partition)).await?;
-            Ok::<_, Error>(receipt.map(|receipt| (partition, receipt)))
-        })
-        .buffer_unordered(HEADS_AT_ONCE)
-        .try_filter_map(|receipt| async move { Ok(receipt) })
-        .try_collect()
-        .await
 }
 
 /// Adds the receipts up. A planned partition without a receipt counts as failed.
