@@ -92,7 +92,9 @@ impl ColumnBuilder {
         false
     }
 
-    fn append_text(&mut self, text: &str) -> bool {
+    /// Appends text. `false` when it does not fit; a null stands for it.
+    #[inline]
+    pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
             Values::String(builder, width) => {
                 append_padded(builder, *width, text);
@@ -135,7 +137,9 @@ impl ColumnBuilder {
         self.misfit()
     }
 
-    fn append_i64(&mut self, value: i64) -> bool {
+    /// Appends an integer. `false` when it does not fit; a null stands for it.
+    #[inline]
+    pub(crate) fn append_i64(&mut self, value: i64) -> bool {
         match &mut self.values {
             Values::Int(builder) => match i32::try_from(value) {
                 Ok(value) => builder.append_value(value),
@@ -343,6 +347,20 @@ mod tests {
             assert_eq!(fits, expected.is_some(), "{json}");
             let values = array.as_primitive::<Float64Type>();
             assert_eq!(values.is_valid(0).then(|| values.value(0)), expected, "{json}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_double_is_the_nearest_one_whichever_way_it_is_read(value in proptest::num::f64::NORMAL, digits in 1..20_usize) {
+            // Both calls compare with the standard library's parser, which rounds to the nearest.
+            let texts = [format!("{value:e}"), format!("{:.digits$}", value % 1000.0)];
+            for json in texts {
+                let (fits, array) = fit(ColumnKind::Double, None, &json);
+                let nearest: f64 = json.parse().unwrap();
+                proptest::prop_assert!(fits);
+                proptest::prop_assert_eq!(array.as_primitive::<Float64Type>().value(0).to_bits(), nearest.to_bits());
+            }
         }
     }
 

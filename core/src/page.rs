@@ -1,9 +1,11 @@
 //! One page of the portal, from body bytes to columns. The hot path.
 //!
 //! Values go from the JSON text straight into Arrow builders: no row structs, no JSON tree, nothing copied but what is
-//! kept. The key order of the first row is remembered, so that a row in the same order costs one comparison a key.
+//! kept. A page whose rows all look alike is scanned (`scan`); any other is read by serde. There the key order of the first row is remembered, so that a row in the same order costs one comparison a key.
 //! A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
 //! decides and keeps what it cannot fit.
+
+mod scan;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -79,6 +81,16 @@ impl<'d> PageDecoder<'d> {
             return Err(bad(found, None));
         }
         let mut sink = Sink::new(self, text.len(), false);
+        match sink.scan(text) {
+            Some(envelope) => self.assemble(page, text, envelope, sink),
+            None => self.decode_by_serde(page, text),
+        }
+    }
+
+    /// Decodes any page: what the scanner does not take, and what is wrong.
+    fn decode_by_serde(&self, page: u32, text: &str) -> Result<Page, Error> {
+        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
+        let mut sink = Sink::new(self, text.len(), false);
         let mut read = sink.read(text);
         if read.is_err() || sink.is_inexact {
             sink = Sink::new(self, text.len(), true);
@@ -99,6 +111,12 @@ impl<'d> PageDecoder<'d> {
                 });
             }
         };
+        self.assemble(page, text, envelope, sink)
+    }
+
+    /// A page from what was read of it.
+    fn assemble(&self, page: u32, text: &str, envelope: Envelope, mut sink: Sink) -> Result<Page, Error> {
+        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
         let (Some(count), true) = (envelope.count, envelope.has_results) else {
             return Err(bad(format!("`{}`", excerpt(text)), None));
         };
@@ -126,6 +144,7 @@ fn near<'t>(text: &'t str, error: &serde_json::Error) -> &'t str {
 struct Envelope {
     count: Option<u64>,
     next: Option<String>,
+    has_next: bool,
     has_results: bool,
 }
 
@@ -152,7 +171,7 @@ struct Field {
 /// The columns of a page while it is read.
 struct Sink {
     fields: Vec<Field>,
-    /// Position in `fields` of the first row's k-th field.
+    /// Position in `fields` of the first row's k-th field; past the end for a field that is none of them.
     order: Vec<usize>,
     columns: Vec<ColumnBuilder>,
     codes: Vec<i64>,
@@ -217,11 +236,11 @@ impl Sink {
         {
             return Some(expected);
         }
-        let found = self.fields.iter().position(|field| field.name == key)?;
+        let found = self.fields.iter().position(|field| field.name == key);
         if self.order.len() == position {
-            self.order.push(found);
+            self.order.push(found.unwrap_or(usize::MAX));
         }
-        Some(found)
+        found
     }
 
     fn note_misfit(&mut self, column: usize, raw: Option<String>) {
@@ -291,8 +310,13 @@ impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
         let mut envelope = Envelope::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match key.as_ref() {
+                "count" if envelope.count.is_some() => return Err(A::Error::custom("`count` twice")),
                 "count" => envelope.count = Some(map.next_value()?),
-                "next" => envelope.next = map.next_value::<Option<Cow<'de, str>>>()?.map(Cow::into_owned),
+                "next" if envelope.has_next => return Err(A::Error::custom("`next` twice")),
+                "next" => {
+                    envelope.next = map.next_value::<Option<Cow<'de, str>>>()?.map(Cow::into_owned);
+                    envelope.has_next = true;
+                }
                 "results" if envelope.has_results => return Err(A::Error::custom("`results` twice")),
                 "results" => {
                     map.next_value_seed(RowsSeed(self.0))?;
@@ -612,6 +636,8 @@ mod tests {
             (&good.replace("\"fips\":1", "\"fips\":NaN"), "expected value at line 1 column"),
             (&good.replace("[{", "[5,{"), "invalid type: integer `5`, expected an object of fields"),
             (&format!("{good} true"), "trailing characters"),
+            (&good.replace("\"count\":1", "\"count\":1,\"count\":2"), "`count` twice"),
+            (&good.replace("\"next\":null", "\"next\":null,\"next\":null"), "`next` twice"),
         ] {
             let error = decode(body.as_bytes()).unwrap_err();
             assert_eq!(error.name(), "BadBody");
