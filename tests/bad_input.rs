@@ -20,6 +20,9 @@ fn portal_of(folder: &Path) -> TestPortal {
     TestPortal::start(Config { recorded: Some(folder.to_owned()), n_schools: 60, ..Config::default() })
 }
 
+/// Pages that may be asked for ahead of the one that is refused: one in each of three tries.
+const MOST_AHEAD: usize = 3;
+
 /// Three pages of 3, 3 and 2 rows, to be spoilt.
 struct Pages(Vec<Vec<u8>>);
 
@@ -166,7 +169,7 @@ impl Committed {
         let is_as_expected = found.code == Some(3)
             && found.stderr == format!("failed: {error}\n")
             && found.stdout.contains("1 partition: 1 failed; 0 rows, 0 pages")
-            && n_found == n_requests
+            && (n_requests..=n_requests + MOST_AHEAD).contains(&n_found)
             && is_as_it_was;
         (!is_as_expected).then(|| {
             format!(
@@ -197,10 +200,10 @@ fn check_bodies(cases: &[BodyCase]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }
 
-/// Bodies that are asked for again: 3 times as a page, 3 times as a partition.
+/// Bodies that are asked for again: 4 times as a page, 3 times as a partition.
 #[test]
 fn a_body_that_is_no_page_is_refused_with_what_was_found() {
-    // Page 1 is asked for 3 × 3 times; a later page n after n - 1 good ones, 3 × (n - 1 + 3) in all.
+    // Page 1 is asked for 3 × 4 times; a later page n after n - 1 good ones, 3 × (n - 1 + 4) in all.
     check_bodies(&[
         (
             "truncated JSON",
@@ -213,39 +216,39 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": 8, \"next\": null, \"previous\": null, \"results\": [{\"year\": 2021`: EOF while \
                  parsing an object at line 1 column 70",
             ),
-            15,
+            18,
         ),
         (
             "HTML with status 200",
             |pages| pages.set(1, "<!doctype html>\n<title>Enable JavaScript and cookies to continue</title>"),
             bad_body(1, r#"`<!doctype html>\n<title>Enable JavaScript and cookies to continue</title>`"#),
-            9,
+            12,
         ),
-        ("empty body", |pages| pages.set(2, ""), bad_body(2, "an empty body"), 12),
-        ("blank body", |pages| pages.set(1, " \r\n\t"), bad_body(1, "an empty body"), 9),
+        ("empty body", |pages| pages.set(2, ""), bad_body(2, "an empty body"), 15),
+        ("blank body", |pages| pages.set(1, " \r\n\t"), bad_body(1, "an empty body"), 12),
         (
             "error object with status 200",
             |pages| pages.set(1, r#"{"detail": "Request was throttled."}"#),
             bad_body(1, r#"`{"detail": "Request was throttled."}`"#),
-            9,
+            12,
         ),
         (
             "array instead of object",
             |pages| pages.set(1, r#"[{"API ERROR": "'race' is not a valid 'var' argument"}]"#),
             bad_body(1, r#"`[{"API ERROR": "'race' is not a valid 'var' argument"}]`"#),
-            9,
+            12,
         ),
         (
             "no count",
             |pages| pages.set(1, r#"{"next": null, "results": []}"#),
             bad_body(1, r#"`{"next": null, "results": []}`"#),
-            9,
+            12,
         ),
         (
             "no results",
             |pages| pages.set(1, r#"{"count": 0, "next": null}"#),
             bad_body(1, r#"`{"count": 0, "next": null}`"#),
-            9,
+            12,
         ),
         (
             "results are null",
@@ -255,7 +258,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": 8, \"next\": null, \"results\": null}`: invalid type: null, expected an array of rows \
                  at line 1 column 42",
             ),
-            9,
+            12,
         ),
         (
             "results twice",
@@ -264,7 +267,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 1,
                 r#"`{"count": 0, "next": null, "results": [], "results": []}`: `results` twice at line 1 column 51"#,
             ),
-            9,
+            12,
         ),
         (
             "a row that is a number",
@@ -274,7 +277,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": 1, \"next\": null, \"results\": [5]}`: invalid type: integer `5`, expected an object of \
                  fields at line 1 column 40",
             ),
-            9,
+            12,
         ),
         (
             "negative count",
@@ -284,7 +287,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": -8, \"next\": null, \"results\": []}`: invalid value: integer `-8`, expected u64 at \
                  line 1 column 12",
             ),
-            9,
+            12,
         ),
         (
             "count past 64 bits",
@@ -294,7 +297,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": 18446744073709551616, \"next\": null, \"results\": []}`: invalid type: floating point \
                  `1.8446744073709552e+19`, expected u64 at line 1 column 30",
             ),
-            9,
+            12,
         ),
         (
             "next that is a number",
@@ -304,13 +307,13 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 "`{\"count\": 8, \"next\": 2, \"results\": []}`: invalid type: integer `2`, expected a string at line \
                  1 column 22",
             ),
-            9,
+            12,
         ),
         (
             "text after the object",
             |pages| pages.set(1, r#"{"count": 0, "next": null, "results": []} {}"#),
             bad_body(1, r#"`{"count": 0, "next": null, "results": []} {}`: trailing characters at line 1 column 43"#),
-            9,
+            12,
         ),
         (
             "NaN, which JSON does not have",
@@ -319,7 +322,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 1,
                 r#"`{"count": 1, "next": null, "results": [{"enrollment": NaN}]}`: expected value at line 1 column 55"#,
             ),
-            9,
+            12,
         ),
         (
             "invalid UTF-8",
@@ -329,19 +332,19 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
                 pages.set(3, [before.as_bytes(), b"\xff", after.as_bytes()].concat());
             },
             bad_body(3, "a byte that is not UTF-8 at offset 80"),
-            15,
+            18,
         ),
         (
             "a field twice in a row",
             |pages| pages.replace(2, r#""enrollment": 25"#, r#""enrollment": 25, "enrollment": 26"#),
             bad_body(2, "field `enrollment` twice in row 2"),
-            12,
+            15,
         ),
         (
             "an unknown field twice in a row",
             |pages| pages.replace(2, r#""enrollment": 25"#, r#""enrollment": 25, "virtual": 1, "virtual": 0"#),
             bad_body(2, "field `virtual` twice in row 2"),
-            12,
+            15,
         ),
     ]);
 }
@@ -712,19 +715,19 @@ fn a_column_that_drifts_is_refused_with_row_and_value() {
             // A key is refused on its page: more pages could not mend it.
             "no key column",
             |pages| pages.replace_all("\"ncessch\"", "\"school\""),
-            drift("ncessch", "string, never null, found no such field in row 1 (3 of 3 rows do not fit)"),
+            drift("ncessch", "string, never null or empty, found no such field in row 1 (3 of 3 rows do not fit)"),
             1,
         ),
         (
             "a null key",
             |pages| pages.replace(2, "\"010000500875\"", "null"),
-            drift("ncessch", "string, never null, found `null` in row 5 (1 of 6 rows do not fit)"),
+            drift("ncessch", "string, never null or empty, found `null` in row 5 (1 of 6 rows do not fit)"),
             2,
         ),
         (
             "a key that is no text",
             |pages| pages.replace(2, "\"010000500876\"", "{}"),
-            drift("ncessch", "string, never null, found `{}` in row 6 (1 of 6 rows do not fit)"),
+            drift("ncessch", "string, never null or empty, found `{}` in row 6 (1 of 6 rows do not fit)"),
             2,
         ),
     ]);
@@ -1118,13 +1121,26 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "malformed JSON",
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"]"#),
-            "error: read input `-`: expected JSON, found none: EOF while parsing an object at line 1 column 40",
+            "error: read input `-`: expected JSON, each field once: EOF while parsing an object at line 1 column 40",
+        ),
+        (
+            "a field twice",
+            input,
+            Some(r#"{"years": [2020], "grades": ["grade-pk"], "years": [2021]}"#),
+            "error: read input `-`: expected JSON, each field once: field `years` twice at line 1 column 58",
+        ),
+        (
+            "a dataset beside another one",
+            &["--input", "-", "--dataset", "ccd_directory"],
+            Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
+            "error: read input `-`: expected no other `dataset` than `ccd_directory` of --dataset, found \
+             `ccd_enrollment`",
         ),
         (
             "nothing",
             input,
             Some(""),
-            "error: read input `-`: expected JSON, found none: EOF while parsing a value at line 1 column 0",
+            "error: read input `-`: expected JSON, each field once: EOF while parsing a value at line 1 column 0",
         ),
         (
             "four mistakes, reported together",
@@ -1305,8 +1321,33 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         ),
         (
             "a table outside the lake",
-            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"../../etc\""),
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"../../etc\"")
+                .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
             "`table`: expected a name of lower-case letters, digits and `_`, found `../../etc`",
+        ),
+        (
+            "a name built in with another table",
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"mine\""),
+            "`name`: expected one of its own, found `ccd_enrollment` of datasets/ccd_enrollment.toml, whose name is \
+             `ccd_enrollment` and whose table is `us_education_ccd_enrollment_data`",
+        ),
+        (
+            "another dataset's table",
+            descriptor("name = \"ccd_enrollment\"", "name = \"mine\""),
+            "`table`: expected one of its own, found `us_education_ccd_enrollment_data` of \
+             datasets/ccd_enrollment.toml, whose name is `ccd_enrollment` and whose table is \
+             `us_education_ccd_enrollment_data`",
+        ),
+        (
+            "a look-up's table",
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"lookup_states\"")
+                .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
+            "`table`: expected a table of its own, found the look-up table `lookup_states`",
+        ),
+        (
+            "a width past the padding",
+            descriptor("width = 12", "width = 33"),
+            "`column.width` of `ncessch`: expected 1 to 32, found 33",
         ),
         (
             "a header that is none",

@@ -41,7 +41,8 @@ struct Started(Option<Child>);
 impl Started {
     fn run(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Self {
         let origin = portal.origin();
-        let mut all = vec!["run", "--lake", lake.path().to_str().unwrap(), "--portal", &origin];
+        let lake = lake.path().to_str().unwrap();
+        let mut all = vec!["run", "--lake", lake, "--portal", &origin, "--retry-wait", "0"];
         all.extend(args);
         let child = rollcall(&all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self(Some(child.unwrap()))
@@ -419,7 +420,7 @@ fn a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
     let expected = bytes(&reference, "data/us_education_ccd_enrollment_data");
     assert_eq!(expected.len(), 34);
     // At the first request, in the middle, near the end: 34 partitions are 48 pages.
-    for n_requests in [1, 10, 20, 30, 40] {
+    for (n_requests, mode) in [(1, "missing"), (10, "failed_of"), (20, "missing"), (30, "failed_of"), (40, "missing")] {
         let lake = TestLake::new();
         let portal = TestPortal::small();
         // The last page of the last year never comes, so that the run cannot end before it is killed.
@@ -442,14 +443,177 @@ fn a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
         let shown = lake.rollcall("status", &["--run", run]).expect(0);
         assert!(shown.stdout.ends_with("unfinished: no summary; 34 partitions planned\n"), "{}", shown.stdout);
         let n_receipts = 34 - shown.stdout.matches("no receipt").count() as u64;
-        let rest = run_json(&lake, &portal, &["--failed-of", run], 0);
-        assert_eq!(rest["n_planned"].as_u64(), Some(34 - n_receipts));
+        // Either way only the rest is fetched, and what the killed run committed is there for queries too.
+        if mode == "missing" {
+            let n_left = bytes(&lake, "data/us_education_ccd_enrollment_data").len() as u64;
+            let rest = run_json(&lake, &portal, &[&args[..], &["--mode", "missing"]].concat(), 0);
+            assert_eq!(rest["n_planned"].as_u64(), Some(34 - n_left));
+        } else {
+            let rest = run_json(&lake, &portal, &["--failed-of", run], 0);
+            assert_eq!(rest["n_planned"].as_u64(), Some(34 - n_receipts));
+        }
+        let by_grade = "enrollment_by_year_and_grade";
+        assert_eq!(query(&lake, by_grade), query(&reference, by_grade));
+        let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+        assert_eq!(status["partitions"].as_array().unwrap().len(), 34);
         let next = run_json(&lake, &portal, &args, 0);
         assert_eq!(outcomes(&next), counts(&[("unchanged", 34)]));
         assert!(bytes(&lake, "data/us_education_ccd_enrollment_data") == expected);
         assert_eq!(lake.files(".tmp").len(), 0);
-        let by_grade = "enrollment_by_year_and_grade";
-        assert_eq!(query(&lake, by_grade), query(&reference, by_grade));
+    }
+}
+
+#[test]
+fn a_failed_total_is_fetched_again_by_the_name_of_its_run_alone() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-99/")]);
+    let report = run_json(&lake, &portal, &["--years", "2021", "--grades", "grade-pk,grade-99"], 3);
+    assert_eq!(outcomes(&report), counts(&[("written", 1), ("failed", 1)]));
+    portal.server.set_faults(vec![]);
+    let input = lake.path().join("input.json");
+    fs::write(&input, format!("{{\"failed_of\": {}}}", report["run"])).unwrap();
+    let again = run_json(&lake, &portal, &["--input", input.to_str().unwrap()], 0);
+    assert_eq!(again["partitions"][0]["partition"]["grade"], "grade-99");
+    assert_eq!(outcomes(&again), counts(&[("written", 1)]));
+}
+
+#[test]
+fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
+    let html = || Action::Html;
+    let busy = || Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
+    // Never there; never a page; now this, now that.
+    let alternating = (1..40)
+        .map(|i| Fault::new(if i % 2 == 0 { busy() } else { html() }).on_path("grade-pk/").starting_at(i).times(1));
+    for faults in [
+        vec![Fault::new(busy()).on_path("grade-pk/")],
+        vec![Fault::new(html()).on_path("grade-pk/")],
+        alternating.collect(),
+    ] {
+        let (lake, portal) = (TestLake::new(), TestPortal::small());
+        portal.server.set_faults(faults);
+        let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(3);
+        assert_eq!(portal.n_data_requests(), 12);
+    }
+}
+
+#[test]
+fn too_many_failures_end_a_run_and_the_hint_names_every_flag_it_needs() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal
+        .server
+        .set_faults(vec![Fault::new(Action::Status { code: 404, retry_after: None, body: None }).on_path("ccd/")]);
+    let args =
+        ["--years", "2021", "--grades", "grade-1,grade-2,grade-3,grade-4", "--dataset", "ccd_enrollment_race_sex"];
+    let found = lake.run(&portal, &[&args[..], &["--in-flight", "1", "--tolerated-failures", "1"]].concat()).expect(3);
+    assert_eq!(portal.n_data_requests(), 2);
+    let stopped = "stopped: more than 1 partition failed; the rest was not tried and counts as failed\n";
+    assert!(found.stderr.ends_with(stopped), "{}", found.stderr);
+    assert!(found.stdout.contains("\n4 partitions: 4 failed;"), "{}", found.stdout);
+    let flags =
+        format!(" --dataset ccd_enrollment_race_sex --lake {} --portal {}\n", lake.path().display(), portal.origin());
+    assert!(found.stdout.ends_with(&flags), "{}", found.stdout);
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("api-endpoints/")]);
+    let started = Started::run(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
+    wait_until("the list of years is asked for", || !portal.server.requests().is_empty());
+    started.signal("INT");
+    assert_eq!(started.wait().expect(130).stderr, "interrupted: nothing was fetched\n");
+    assert_eq!(lake.files("ledger").len(), 0);
+}
+
+#[test]
+fn a_torn_object_hides_no_other_and_mode_missing_writes_it_again() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let args = ["--years", "2021", "--grades", "grade-pk,grade-k"];
+    let _ = lake.run(&portal, &args).expect(0);
+    let before = bytes(&lake, "data");
+    let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+    fs::write(lake.path().join(object), b"PAR1 torn").unwrap();
+    let repaired = lake.rollcall("repair", &[]).expect(0);
+    assert_eq!(
+        repaired.stderr,
+        "warning: 1 object cannot be read and left out of the catalog: `year=2021/grade=grade-pk`\n\
+         hint: fetch again with --mode missing\n"
+    );
+    let grades = format!("select distinct grade from {TABLE} order by grade");
+    assert_eq!(query(&lake, &grades), "grade\ngrade-k\n");
+    let healed = run_json(&lake, &portal, &[&args[..], &["--mode", "missing"]].concat(), 0);
+    assert_eq!(outcomes(&healed), counts(&[("written", 1)]));
+    assert!(bytes(&lake, "data") == before);
+    assert_eq!(query(&lake, &grades), "grade\ngrade-k\ngrade-pk\n");
+}
+
+#[test]
+fn a_table_file_that_was_spoilt_is_written_anew_with_every_partition() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk,grade-k"]).expect(0);
+    let before = bytes(&lake, "catalog");
+    fs::write(lake.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json"), b"{").unwrap();
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-1"]).expect(0);
+    assert_eq!(query(&lake, &format!("select count(distinct grade) as n from {TABLE}")), "n\n3\n");
+    assert_eq!(bytes(&lake, "catalog").len(), before.len());
+}
+
+#[test]
+fn a_missing_object_fails_the_queries_that_read_its_table_and_no_others() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+    fs::remove_file(lake.path().join(object)).unwrap();
+    assert_eq!(query(&lake, "select count(*) as n from ccd_school.lookup_grades"), "n\n19\n");
+    let refused = lake.rollcall("query", &[&format!("select count(*) from {TABLE}")]).expect(1);
+    assert!(refused.stderr.contains(&format!("read `{object}`: expected the object")), "{}", refused.stderr);
+}
+
+#[test]
+fn a_lake_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("écoles #1 100%25 [a] b?");
+    let lake = lake.to_str().unwrap();
+    let args = ["run", "--sample", "--years", "2021", "--grades", "grade-pk", "--lake", lake];
+    let query = ["--query", "select count(*) as n from ccd_school.lookup_sexes", "--format", "json"];
+    let found = Outcome::of(rollcall(&[&args[..], &query].concat()).output().unwrap()).expect(0).json();
+    assert_eq!(found["query"], serde_json::json!([{"n": 8}]));
+    assert_eq!(found["n_planned"], 1);
+}
+
+#[test]
+fn sample_and_portal_never_share_a_lake() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let args = ["--years", "2021", "--grades", "grade-pk"];
+    let _ = lake.run(&portal, &args).expect(0);
+    let before = bytes(&lake, "");
+    let refused = lake.rollcall("run", &[&["--sample"], &args[..]].concat()).expect(2);
+    assert_eq!(
+        refused.stderr,
+        format!(
+            "error: open lake `{}`: expected one of sample data, found data of the portal\n\
+             hint: name another folder with --lake, or remove this one\n",
+            lake.path().display()
+        )
+    );
+    let after = bytes(&lake, "");
+    assert!(before.iter().all(|(path, found)| path == ".lock" || after.get(path) == Some(found)));
+    let sample = TestLake::new();
+    let _ = sample.rollcall("run", &[&["--sample"], &args[..]].concat()).expect(0);
+    let shown = sample.rollcall("query", &["select count(*) as n from ccd_school.lookup_sexes"]).expect(0);
+    assert!(shown.stderr.starts_with("note: sample data."), "{}", shown.stderr);
+    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
+}
+
+#[test]
+fn a_mistyped_lake_or_portal_makes_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("typo");
+    let lake_name = lake.to_str().unwrap();
+    let run = ["run", "--years", "2021", "--grades", "grade-pk", "--portal", "bogus", "--lake", lake_name];
+    for args in [&run[..], &["repair", "--lake", lake_name]] {
+        let _ = Outcome::of(rollcall(args).output().unwrap()).expect(2);
+        assert!(!lake.exists(), "{args:?}");
     }
 }
 

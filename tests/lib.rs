@@ -186,11 +186,11 @@ impl TestLake {
         Outcome::of(process.output().expect("the binary starts"))
     }
 
-    /// Runs `rollcall run` against a portal.
+    /// Runs `rollcall run` against a portal, without waits before what is asked again.
     #[must_use]
     pub fn run(&self, portal: &TestPortal, args: &[&str]) -> Outcome {
         let origin = portal.origin();
-        let mut all = vec!["--portal", origin.as_str()];
+        let mut all = vec!["--portal", origin.as_str(), "--retry-wait", "0"];
         all.extend(args);
         self.rollcall("run", &all)
     }

@@ -31,7 +31,7 @@ fn status(code: u16, retry_after: Option<&str>) -> Action {
 }
 
 async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
-    portal.get(PATH, 1).await.map(|body| body.bytes.len())
+    portal.get(PATH, 1, 0).await.map(|body| body.bytes.len())
 }
 
 #[tokio::test]
@@ -139,6 +139,63 @@ async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
     });
     assert_eq!(get(&portal).await.unwrap_err().to_string(), "no answer after 2 tries");
     assert_eq!(server.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn tries_made_before_count_and_the_last_one_says_so() {
+    let server = serve(vec![Fault::new(status(503, None))]).await;
+    let portal = client(&server.origin(), |_| {});
+    let error = portal.get(PATH, 1, 3).await.map(|body| body.tries).unwrap_err();
+    assert_eq!((error.to_string(), server.requests().len()), ("HTTP 503 after 4 tries: `busy`".into(), 1));
+    let server = serve(Vec::new()).await;
+    let portal = client(&server.origin(), |_| {});
+    for (tries, expected) in [(0, (1, true)), (2, (3, true)), (3, (4, false))] {
+        let body = portal.get(PATH, 1, tries).await.unwrap();
+        assert_eq!((body.tries, body.may_ask_again), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back() {
+    let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 }).times(1)]).await;
+    let portal = client(&server.origin(), |settings| settings.in_flight = 1);
+    let mut stalled = Box::pin(portal.get(PATH, 1, 0));
+    while server.requests().is_empty() {
+        // Polled once a turn, as a caller does that is not only waiting for this.
+        let _ = futures::poll!(&mut stalled);
+        tokio::task::yield_now().await;
+    }
+    drop(stalled);
+    get(&portal).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wait_for_a_place_ends_with_the_deadline_too() {
+    let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
+    let portal = client(&server.origin(), |settings| settings.in_flight = 1);
+    let stalled = portal.get(PATH, 1, 0);
+    let soon = portal.until(Instant::now() + Duration::from_millis(100));
+    let late = async {
+        while server.requests().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        get(&soon).await
+    };
+    tokio::select! {
+        _ = stalled => panic!("the first request ended"),
+        late = late => assert_eq!(late.unwrap_err().to_string(), "no time left after 0 tries"),
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_not_sent_in_the_clear() {
+    let secret = ("x-api-key".parse().unwrap(), "canary".parse().unwrap());
+    let settings = PortalSettings::new(parse_origin("http://portal.test").unwrap());
+    let error = HttpPortal::new(settings, Some(secret)).map(|_| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "send secret to `http://portal.test/`: expected https, found http\nhint: only an address of this machine may be asked in the clear"
+    );
 }
 
 #[tokio::test]

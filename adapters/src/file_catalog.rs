@@ -81,6 +81,27 @@ impl<S: Store> FileCatalog<S> {
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| failed("read", key, error))).transpose()
     }
 
+    /// The table, taken as absent when its file is no table: the objects say which partitions there are, so it is
+    /// written anew. A store that does not answer is another matter.
+    async fn read_or_anew(&self, key: &str) -> Result<Option<CatalogTable>, CatalogError> {
+        match self.read(key).await {
+            Err(error) if error.source.is::<serde_json::Error>() => {
+                tracing::warn!(key, "table file unreadable, written anew from the objects");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    /// Whether there is a file for the table of `dataset`, readable as one or not.
+    ///
+    /// # Errors
+    /// A store that does not answer.
+    pub async fn has_table(&self, dataset: &Dataset) -> Result<bool, CatalogError> {
+        let key = keys::catalog_table(&dataset.database, &dataset.table);
+        Ok(self.store.read(&key).await.map_err(|error| failed("read", &key, error))?.is_some())
+    }
+
     async fn write(&self, key: &str, table: &CatalogTable) -> Result<(), CatalogError> {
         let mut text = serde_json::to_vec_pretty(table).map_err(|error| failed("write", key, error))?;
         text.push(b'\n');
@@ -91,8 +112,7 @@ impl<S: Store> FileCatalog<S> {
 impl<S: Store> Catalog for FileCatalog<S> {
     async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
         let key = keys::catalog_table(&spec.database, &spec.table);
-        // A file that cannot be read is written anew: the objects say which partitions there are.
-        let before = self.read(&key).await.unwrap_or_default();
+        let before = self.read_or_anew(&key).await?;
         let columns = |columns: &[(String, String, String)]| {
             columns
                 .iter()

@@ -12,12 +12,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use parquet::file::metadata::ParquetMetaDataReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use rollcall_core::Error;
 use rollcall_core::edition::Stamp;
 use rollcall_core::error::LockHolder;
 use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
 use rollcall_core::table::footer_facts;
+use tokio::sync::RwLock;
 
 /// Folder of files that are being written; readers of `data/` never see them.
 const TEMPORARY: &str = ".tmp";
@@ -29,6 +31,8 @@ pub struct FolderStore {
     root: PathBuf,
     /// Held from comparing an object to replacing it.
     commit: Arc<Mutex<()>>,
+    /// Shared by work under way, which goes on when nobody waits for it any more.
+    under_way: Arc<RwLock<()>>,
 }
 
 /// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
@@ -41,7 +45,7 @@ impl FolderStore {
     /// The lake in `root`, which need not be there yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), commit: Arc::default() }
+        Self { root: root.into(), commit: Arc::default(), under_way: Arc::default() }
     }
 
     /// The folder.
@@ -90,6 +94,11 @@ impl FolderStore {
         Ok(LakeLock { _file: file })
     }
 
+    /// Waits until no work is under way, such as a write whose caller was stopped.
+    pub async fn settle(&self) {
+        let _ = self.under_way.write().await;
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
@@ -99,7 +108,13 @@ impl FolderStore {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || work(&store))
+        let under_way = self.under_way.clone().read_owned().await;
+        let work = move || {
+            let result = work(&store);
+            drop(under_way);
+            result
+        };
+        tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| StoreError { message: "work on folder".to_owned(), source: error.into() })?
     }
@@ -127,9 +142,7 @@ impl FolderStore {
     /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
     fn rename(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), StoreError> {
         let failed = |error| refused("write", path, error);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
-        }
+        make_parents(path).map_err(failed)?;
         temporary.persist(path).map_err(|error| failed(error.error))?;
         sync_folder(path).map_err(failed)
     }
@@ -145,9 +158,8 @@ impl FolderStore {
         let metadata = file.metadata().map_err(failed)?;
         let modified = metadata.modified().map_err(failed)?;
         let fetched_at = Timestamp::try_from(modified).map_err(|error| failed(io::Error::other(error)))?;
-        let stamp = ParquetMetaDataReader::new()
-            .parse_and_finish(&file)
-            .ok()
+        let stamp = read_footer(&file)
+            .map_err(failed)?
             .and_then(|metadata| footer_facts(&metadata))
             .map(|(edition, n_rows)| Stamp { edition, n_rows, fetched_at, run: None });
         Ok(Some(ObjectFacts {
@@ -240,6 +252,27 @@ impl Store for FolderStore {
         })
         .await
     }
+}
+
+/// The footer of a file; `None` when the file is torn or no Parquet. A disk that does not answer is an error: what the
+/// file holds is not known then.
+fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
+    match ParquetMetaDataReader::new().parse_and_finish(file) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(ParquetError::External(source)) => match source.downcast::<io::Error>() {
+            Ok(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(*error),
+            _ => Ok(None),
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+/// Makes the folders above `path` that are not there, each flushed into the one above it.
+fn make_parents(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    fs::create_dir_all(folder)?;
+    missing.into_iter().rev().try_for_each(sync_folder)
 }
 
 /// Adds the keys of all files below `folder`, whose own key is `prefix`.

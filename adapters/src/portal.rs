@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, Retryable};
+use backon::Retryable;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::header::{
@@ -16,6 +16,7 @@ use rollcall_core::error::excerpt;
 use rollcall_core::ports::{Body, BoxError, Portal, PortalError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 /// The live portal.
@@ -26,6 +27,9 @@ const API_PATH: &str = "/api/v1/";
 
 /// Bytes of an error's body that are read for its excerpt.
 const EXCERPT_BYTES: usize = 1024;
+
+/// Bodies in memory for each request in flight: one on its way, one being decoded.
+const BODIES_PER_REQUEST: usize = 2;
 
 /// How the portal is asked.
 #[derive(Debug, Clone)]
@@ -78,6 +82,11 @@ pub enum BadOrigin {
         "expected an origin such as `{LIVE_ORIGIN}`, found `{0}`\nhint: give scheme, host and port only; `{API_PATH}` is added"
     )]
     Shape(String),
+    /// A secret would be readable on the way.
+    #[error(
+        "send secret to `{0}`: expected https, found http\nhint: only an address of this machine may be asked in the clear"
+    )]
+    SecretInClear(Url),
     /// The client could not be set up.
     #[error("set up HTTP client")]
     Client(#[source] reqwest::Error),
@@ -105,7 +114,10 @@ pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
 pub struct HttpPortal {
     client: Client,
     root: Url,
+    /// A request in flight each.
     permits: Arc<Semaphore>,
+    /// A body in memory each, from before its request until it is decoded.
+    bodies: Arc<Semaphore>,
     settings: Arc<PortalSettings>,
     secret: Option<(HeaderName, HeaderValue)>,
     deadline: Option<Instant>,
@@ -117,6 +129,7 @@ impl HttpPortal {
     /// - `secret`: a header sent with every request, see [`crate::secret::header`].
     ///
     /// # Errors
+    /// [`BadOrigin::SecretInClear`] when there is a secret and the origin is neither `https` nor this machine;
     /// [`BadOrigin::Client`] when TLS cannot be set up.
     pub fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
         // The first caller's choice stands; there is one provider in the program.
@@ -139,6 +152,9 @@ impl HttpPortal {
             Some(url::Host::Domain(name)) => name == "localhost",
             None => false,
         };
+        if secret.is_some() && settings.origin.scheme() == "http" && !is_loopback {
+            return Err(BadOrigin::SecretInClear(settings.origin));
+        }
         if is_loopback {
             builder = builder.no_proxy();
         }
@@ -148,6 +164,7 @@ impl HttpPortal {
             client: builder.build().map_err(BadOrigin::Client)?,
             root,
             permits: Arc::new(Semaphore::new(settings.in_flight.max(1))),
+            bodies: Arc::new(Semaphore::new(BODIES_PER_REQUEST * settings.in_flight.max(1))),
             settings: Arc::new(settings),
             secret,
             deadline: None,
@@ -160,14 +177,55 @@ impl HttpPortal {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
+    /// Waits as before a request that is made again, before a partition is fetched again.
+    ///
+    /// - `tries`: times it was fetched, at least 1.
+    pub async fn pause(&self, tries: u32) {
+        let wait = FullJitter::new(&self.settings, tries + 1).draw();
+        tokio::time::sleep(self.time_left().map_or(wait, |left| wait.min(left))).await;
+    }
+
     /// Time left before the deadline; `None` when there is no deadline.
     fn time_left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    async fn fetch(&self, url: Url) -> Result<Bytes, PortalError> {
-        let mut n_tries = 0;
-        let backoff = FullJitterBuilder { settings: self.settings.clone() };
+    /// One page: waits for its turn, asks, asks again where that may help.
+    ///
+    /// A page keeps its place among the requests in flight through its retries, and gives it up with the last byte.
+    async fn transfer(self, url: Url, page: u32, tries_before: u32) -> Result<Body, PortalError> {
+        let turn = async {
+            let body = self.bodies.clone().acquire_owned().await;
+            let request = self.permits.clone().acquire_owned().await;
+            body.and_then(|body| Ok((body, request?)))
+        };
+        let turn = match self.time_left() {
+            Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| PortalError::Deadline { tries: 0 })?,
+            None => turn.await,
+        };
+        let (body_permit, request_permit) = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
+        tracing::debug!(path = url.path(), page, "page requested");
+        let (bytes, tries) = self.fetch(&url, tries_before).await?;
+        drop(request_permit);
+        tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
+        Ok(Body {
+            bytes,
+            received_at: Timestamp::now(),
+            tries,
+            may_ask_again: tries < self.settings.tries,
+            permit: Some(Box::new(body_permit)),
+        })
+    }
+
+    /// The body of an answer, and the requests made for it so far.
+    async fn fetch(&self, url: &Url, tries_before: u32) -> Result<(Bytes, u32), PortalError> {
+        let mut n_tries = tries_before;
+        let mut waits = FullJitter::new(&self.settings, tries_before);
+        if tries_before > 0 {
+            let wait = waits.draw();
+            let left = self.time_left().unwrap_or(wait);
+            tokio::time::sleep(wait.min(left)).await;
+        }
         let result = (|| {
             n_tries += 1;
             let url = url.clone();
@@ -178,7 +236,7 @@ impl HttpPortal {
                 }
             }
         })
-        .retry(backoff)
+        .retry(waits)
         .sleep(tokio::time::sleep)
         .when(Failure::is_retryable)
         .adjust(|failure, wait| {
@@ -191,7 +249,10 @@ impl HttpPortal {
             tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "portal asked again");
         })
         .await;
-        result.map_err(|failure| failure.after(n_tries))
+        match result {
+            Ok(bytes) => Ok((bytes, n_tries)),
+            Err(failure) => Err(failure.after(n_tries)),
+        }
     }
 
     /// One request, read to its end.
@@ -251,19 +312,16 @@ impl Portal for HttpPortal {
         &self.root
     }
 
-    async fn get(&self, path: &str, page: u32) -> Result<Body, PortalError> {
+    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
         let unusable = |source: BoxError| PortalError::Unusable { source };
         let mut url = self.root.join(path).map_err(|error| unusable(error.into()))?;
         if page > 1 {
             url.query_pairs_mut().append_pair("page", &page.to_string());
         }
-        // Held through the retries and by the body: what waits is in page order, so the page due next always has its
-        // permit before the later ones of its partition.
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| unusable(error.into()))?;
-        tracing::debug!(path, page, "page requested");
-        let bytes = self.fetch(url).await?;
-        tracing::debug!(path, page, size_bytes = bytes.len(), "page received");
-        Ok(Body { bytes, received_at: Timestamp::now(), permit: Some(Box::new(permit)) })
+        // A task of its own, so that bytes arrive and the next request leaves while the caller decodes other pages. It
+        // ends with this future.
+        let task = AbortOnDropHandle::new(tokio::spawn(self.clone().transfer(url, page, tries)));
+        task.await.map_err(|error| unusable(error.into()))?
     }
 }
 
@@ -355,19 +413,21 @@ struct FullJitter {
     n_left: u32,
 }
 
-struct FullJitterBuilder {
-    settings: Arc<PortalSettings>,
-}
-
-impl BackoffBuilder for FullJitterBuilder {
-    type Backoff = FullJitter;
-
-    fn build(self) -> FullJitter {
-        FullJitter {
-            bound: self.settings.backoff,
-            most: self.settings.most_backoff,
-            n_left: self.settings.tries.saturating_sub(1),
+impl FullJitter {
+    /// The waits that are left after `tries_before` requests.
+    fn new(settings: &PortalSettings, tries_before: u32) -> Self {
+        let n_doubled = tries_before.saturating_sub(1).min(16);
+        Self {
+            bound: settings.backoff.saturating_mul(1 << n_doubled),
+            most: settings.most_backoff,
+            n_left: settings.tries.saturating_sub(1).saturating_sub(tries_before),
         }
+    }
+
+    fn draw(&mut self) -> Duration {
+        let bound = self.bound.min(self.most);
+        self.bound = self.bound.saturating_mul(2);
+        bound.mul_f64(fastrand::f64())
     }
 }
 
@@ -376,9 +436,7 @@ impl Iterator for FullJitter {
 
     fn next(&mut self) -> Option<Duration> {
         self.n_left = self.n_left.checked_sub(1)?;
-        let bound = self.bound.min(self.most);
-        self.bound = self.bound.saturating_mul(2);
-        Some(bound.mul_f64(fastrand::f64()))
+        Some(self.draw())
     }
 }
 
@@ -410,7 +468,7 @@ mod tests {
         let mut settings = PortalSettings::new(parse_origin(LIVE_ORIGIN).unwrap());
         settings.backoff = Duration::from_secs(1);
         settings.most_backoff = Duration::from_secs(2);
-        let waits: Vec<Duration> = FullJitterBuilder { settings: Arc::new(settings) }.build().collect();
+        let waits: Vec<Duration> = FullJitter::new(&settings, 0).collect();
         assert_eq!(waits.len(), 3);
         for (wait, bound) in waits.iter().zip([1, 2, 2]) {
             assert!(*wait <= Duration::from_secs(bound), "{wait:?}");

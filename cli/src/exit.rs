@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use rollcall_core::Error;
 use rollcall_core::error::chain;
+use rollcall_simulator::ServeError;
 
 use crate::output;
 
@@ -54,6 +55,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Error::YearsUnknown { .. } | Error::PortalUnavailable { .. } | Error::PortalRefused { .. }) => PORTAL,
         Some(Error::LakeLocked(_)) => LOCKED,
         Some(_) => FAILED,
+        None if error.downcast_ref::<ServeError>().is_some_and(ServeError::is_bad_input) => BAD_INPUT,
         None if error.is::<BadInput>() || error.is::<rollcall_adapters::portal::BadOrigin>() => BAD_INPUT,
         None => FAILED,
     }

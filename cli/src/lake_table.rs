@@ -1,6 +1,5 @@
 //! A table of the lake for the SQL engine: exactly the partitions that the catalog registers, and no others.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -18,42 +17,52 @@ use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
+use crate::pinned::PinnedFolder;
+
 /// A table with its files and their partition values.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
     schema: TableSchema,
-    files: Vec<PartitionedFile>,
+    /// What is wrong with the table's files fails the queries that read it, and no others.
+    files: std::result::Result<Vec<PartitionedFile>, String>,
 }
 
 impl LakeTable {
-    /// The table of a catalog entry in the lake at `root`.
-    ///
-    /// # Errors
-    /// An object that the catalog names and the lake lacks.
-    pub(crate) fn new(table: &CatalogTable, root: &Path) -> Result<Self> {
+    /// The table of a catalog entry, its files as they are now in `lake`.
+    pub(crate) async fn new(table: &CatalogTable, lake: &PinnedFolder) -> Self {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
         let partition_fields: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
-        let mut files = Vec::new();
-        if table.partition_keys.is_empty() {
-            files.push(file(root, &keys::lookup_object(&table.table))?);
-        }
-        for registered in &table.partitions {
-            let values = table.partition_keys.iter().map(|key| match registered.partition.value(&key.name) {
-                Some(AxisValue::Int(value)) => Ok(ScalarValue::from(*value)),
-                Some(AxisValue::Text(value)) => Ok(ScalarValue::from(value.as_str())),
-                None => Err(DataFusionError::Execution(format!(
-                    "read catalog of `{}.{}`: expected a value of `{}` in every partition, found none in `{}`",
-                    table.database, table.table, key.name, registered.partition
-                ))),
-            });
-            let object = format!("{}{}", registered.location, keys::OBJECT);
-            files.push(file(root, &object)?.with_partition_values(values.collect::<Result<_>>()?));
-        }
-        Ok(Self {
+        Self {
             schema: TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build(),
-            files,
-        })
+            files: files(table, lake).await,
+        }
     }
+}
+
+/// The files of a table with their partition values.
+async fn files(table: &CatalogTable, lake: &PinnedFolder) -> std::result::Result<Vec<PartitionedFile>, String> {
+    if table.partition_keys.is_empty() {
+        return Ok(vec![file(lake, &keys::lookup_object(&table.table)).await?]);
+    }
+    let mut files = Vec::with_capacity(table.partitions.len());
+    for registered in &table.partitions {
+        let mut values = Vec::with_capacity(table.partition_keys.len());
+        for key in &table.partition_keys {
+            values.push(match registered.partition.value(&key.name) {
+                Some(AxisValue::Int(value)) => ScalarValue::from(*value),
+                Some(AxisValue::Text(value)) => ScalarValue::from(value.as_str()),
+                None => {
+                    return Err(format!(
+                        "read catalog of `{}.{}`: expected a value of `{}` in every partition, found none in `{}`",
+                        table.database, table.table, key.name, registered.partition
+                    ));
+                }
+            });
+        }
+        let object = format!("{}{}", registered.location, keys::OBJECT);
+        files.push(file(lake, &object).await?.with_partition_values(values));
+    }
+    Ok(files)
 }
 
 fn field(column: &CatalogColumn) -> Field {
@@ -66,19 +75,16 @@ fn field(column: &CatalogColumn) -> Field {
     Field::new(&column.name, kind, true)
 }
 
-fn file(root: &Path, object: &str) -> Result<PartitionedFile> {
-    let path = root.join(object);
-    let find = || -> std::io::Result<(String, u64)> {
-        let path = path.canonicalize()?;
-        let size_bytes = path.metadata()?.len();
-        Ok((path.to_string_lossy().into_owned(), size_bytes))
-    };
-    let (path, size_bytes) = find().map_err(|error| {
-        DataFusionError::Execution(format!(
-            "read `{object}`: expected the object that the catalog names, found none: {error}\nhint: run it again, or `rollcall repair`"
-        ))
+async fn file(lake: &PinnedFolder, object: &str) -> std::result::Result<PartitionedFile, String> {
+    let meta = lake.pin(object).await.map_err(|error| {
+        format!("read `{object}`: expected the object that the catalog names, found none that can be read; `rollcall repair` brings them together: {error}")
     })?;
-    Ok(PartitionedFile::new(path, size_bytes))
+    Ok(PartitionedFile::from(meta))
+}
+
+/// Where the engine finds the lake's files.
+pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse("lake://folder")
 }
 
 #[async_trait::async_trait]
@@ -100,14 +106,15 @@ impl TableProvider for LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // Filters are pushed down by the optimizer, which skips files by their partition values and statistics.
         let source = Arc::new(ParquetSource::new(self.schema.clone()));
-        let n_groups = state.config().target_partitions().min(self.files.len()).max(1);
+        let files = self.files.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
+        let n_groups = state.config().target_partitions().min(files.len()).max(1);
         let mut groups = vec![Vec::new(); n_groups];
-        for (i, file) in self.files.iter().enumerate() {
+        for (i, file) in files.iter().enumerate() {
             if let Some(group) = groups.get_mut(i % n_groups) {
                 group.push(file.clone());
             }
         }
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+        let config = FileScanConfigBuilder::new(lake_url()?, source)
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -4,8 +4,10 @@
 mod datasets;
 mod exit;
 mod lake;
+mod lake_source;
 mod lake_table;
 mod output;
+mod pinned;
 mod plan;
 mod portal;
 mod progress;
@@ -13,6 +15,7 @@ mod query;
 mod repair;
 mod request;
 mod run;
+mod signals;
 mod simulator;
 mod status;
 

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
+use rollcall_core::partition::PartitionKey;
 use serde::Serialize;
 
 use crate::progress;
@@ -42,6 +43,40 @@ pub(crate) fn complain(text: &str) {
         // There is nowhere left to report a stderr that is closed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     });
+}
+
+/// Tells people which partitions have an object that cannot be read, and how to mend them.
+pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
+    const MOST_NAMED: usize = 5;
+    if partitions.is_empty() {
+        return;
+    }
+    let named: Vec<String> = partitions.iter().take(MOST_NAMED).map(|partition| format!("`{partition}`")).collect();
+    let more = if partitions.len() > MOST_NAMED { ", ..." } else { "" };
+    complain(&format!(
+        "warning: {} cannot be read and left out of the catalog: {}{more}\nhint: fetch again with --mode missing",
+        counted(partitions.len() as u64, "object"),
+        named.join(", ")
+    ));
+}
+
+/// A word as a shell reads it back.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Says of sample data that it is.
+pub(crate) fn note_sample(is_sample: bool) {
+    if is_sample {
+        complain(
+            "note: sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.",
+        );
+    }
 }
 
 /// An empty table that fits the terminal; 80 columns where there is none.

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let (dataset, request) = args.request.resolve()?;
     let store = args.lake.store();
     let open = args.portal.open(&dataset).await?;
-    let plan = plan_partitions(&open.portal, &store, &dataset, &request).await?;
+    let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
         output::complain(&format!("warning: {warning}"));
     }

@@ -80,8 +80,8 @@ impl<P: Portal> Portal for CountedPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get(&self, path: &str, page: u32) -> Result<Body, PortalError> {
-        let body = self.portal.get(path, page).await?;
+    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+        let body = self.portal.get(path, page, tries).await?;
         self.bar.page_received(body.bytes.len());
         Ok(body)
     }

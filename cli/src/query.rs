@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
 use datafusion::arrow::array::RecordBatch;
@@ -13,13 +14,15 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use rollcall_adapters::file_catalog::FileCatalog;
+use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
 
 use crate::exit::BadInput;
 use crate::lake::LakeArgs;
-use crate::lake_table::LakeTable;
+use crate::lake_source;
+use crate::lake_table::{LakeTable, lake_url};
 use crate::output::{self, Format};
+use crate::pinned::PinnedFolder;
 
 /// Queries shipped, by name.
 const SHIPPED: &[(&str, &str)] = &[
@@ -77,7 +80,9 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let sql = find(query)?;
-    print_result(&args.lake.catalog(), args.lake.store().root(), &sql, args.format).await?;
+    let store = args.lake.store();
+    output::print(&result(&args.lake.catalog(), store.root(), &sql, args.format).await?)?;
+    output::note_sample(lake_source::holds_sample(&store).await?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -101,17 +106,40 @@ pub(crate) fn find(query: &str) -> Result<String, BadInput> {
     Err(BadInput(format!("find query: expected SQL or one of {}, found `{query}`", names.join(", "))))
 }
 
-/// Runs SQL and prints its rows.
+/// Times that a query is begun again when a run replaces a file that it was reading.
+const QUERY_TRIES: u32 = 5;
+
+/// Runs SQL and gives its rows, printed.
 ///
 /// # Errors
-/// [`BadInput`] when the SQL cannot be run over the tables there are.
-pub(crate) async fn print_result(
+/// [`BadInput`] when the SQL cannot be planned over the tables there are; whatever fails while it runs.
+pub(crate) async fn result(
     catalog: &FileCatalog<FolderStore>,
     root: &Path,
     sql: &str,
     format: QueryFormat,
-) -> anyhow::Result<()> {
-    let tables = catalog.tables().await?;
+) -> anyhow::Result<String> {
+    let mut n_tries = 0;
+    loop {
+        n_tries += 1;
+        let tables = catalog.tables().await?;
+        let (context, lake) = session(&tables, root).await?;
+        match collect(&context, &tables, root, sql).await {
+            Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < QUERY_TRIES => {
+                tracing::info!("a file was replaced while it was read; the query begins again");
+            }
+            batches => return render(&batches?, format),
+        }
+    }
+}
+
+/// The rows of SQL over the tables there are.
+async fn collect(
+    context: &SessionContext,
+    tables: &[CatalogTable],
+    root: &Path,
+    sql: &str,
+) -> anyhow::Result<Vec<RecordBatch>> {
     let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.database, table.table)).collect();
     let refused = |error: datafusion::error::DataFusionError| {
         let hint = if names.is_empty() {
@@ -123,9 +151,27 @@ pub(crate) async fn print_result(
         let words = error.strip_backtrace().replace("\ncaused by\n", ": ");
         BadInput(format!("run query: {words}\n{hint}"))
     };
+    // A query reads. Statements that would write files or change tables are refused.
+    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let mut batches = frame.collect().await.context("run query")?;
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    Ok(batches)
+}
+
+/// The SQL engine with the lake's tables, each file pinned as it is now.
+async fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
     // Names are as they are written in the catalog: lower case.
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
-    for table in &tables {
+    if tables.is_empty() {
+        return Ok((context, None));
+    }
+    let lake = Arc::new(PinnedFolder::new(root)?);
+    context.register_object_store(lake_url()?.as_ref(), lake.clone());
+    for table in tables {
         let databases = context.catalog("datafusion").ok_or_else(|| BadInput("no default catalog".to_owned()))?;
         let database = match databases.schema(&table.database) {
             Some(database) => database,
@@ -135,18 +181,9 @@ pub(crate) async fn print_result(
                 database
             }
         };
-        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, root)?))?;
+        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, &lake).await))?;
     }
-    // A query reads. Statements that would write files or change tables are refused.
-    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.map_err(&refused)?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
-    }
-    output::print(&render(&batches, format)?)?;
-    Ok(())
+    Ok((context, Some(lake)))
 }
 
 fn render(batches: &[RecordBatch], format: QueryFormat) -> anyhow::Result<String> {
@@ -193,4 +230,30 @@ fn render_table(batches: &[RecordBatch]) -> anyhow::Result<String> {
         }
     }
     Ok(output::render(&table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_adapters::SystemClock;
+    use rollcall_core::ports::Clock;
+    use rollcall_core::publish::publish_lookups;
+
+    #[tokio::test]
+    async fn a_file_replaced_while_a_query_reads_is_noticed_and_the_query_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        let catalog = FileCatalog::new(store.clone());
+        publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
+        let sql = "select count(*) as n from ccd_school.lookup_sexes";
+        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path()).await.unwrap();
+        let frame = context.sql("select label from ccd_school.lookup_sexes order by label").await.unwrap();
+        let path = folder.path().join("data/lookup_sexes/part-00000.parquet");
+        let beside = folder.path().join("beside");
+        std::fs::copy(&path, &beside).unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        frame.collect().await.unwrap_err();
+        assert!(lake.unwrap().is_stale());
+        assert!(result(&catalog, folder.path(), sql, QueryFormat::Csv).await.unwrap().starts_with("n\n"));
+    }
 }

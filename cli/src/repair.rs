@@ -1,12 +1,11 @@
 //! `rollcall repair`: the ledger and the catalog, from the objects.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_adapters::SystemClock;
 use rollcall_core::ledger;
-use rollcall_core::ports::{Catalog, Clock};
+use rollcall_core::ports::Clock;
 use rollcall_core::publish::{converge, publish_lookups};
 
 use crate::lake::LakeArgs;
@@ -27,22 +26,17 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.store();
+    let store = args.lake.existing_store()?;
     let catalog = args.lake.catalog();
     let _lock = store.lock()?;
     for name in names {
         let dataset = load_dataset(name)?;
         let n_rebuilt = ledger::rebuild(&store, &dataset).await?;
-        let mut partitions: BTreeSet<_> = ledger::committed_partitions(&store, &dataset).await?.into_iter().collect();
-        // A table file that cannot be read is rebuilt whole.
-        if let Ok(registered) = catalog.partitions(&dataset).await {
-            partitions.extend(registered.into_iter().map(|partition| partition.partition));
-        }
-        if partitions.is_empty() {
+        if n_rebuilt == 0 && !catalog.has_table(&dataset).await? {
             continue;
         }
-        let partitions: Vec<_> = partitions.into_iter().collect();
-        let published = converge(&store, &catalog, &dataset, &partitions).await?;
+        let published = converge(&store, &catalog, &dataset).await?;
+        output::warn_unreadable(&published.unreadable);
         output::print(&format!(
             "{}: {} recorded from objects; catalog: {} put, {} taken out\n",
             dataset.name, n_rebuilt, published.n_put, published.n_removed

@@ -1,14 +1,19 @@
 //! What a command is asked for: flags or a JSON input, turned into the one request schema.
 
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::{AxisKind, Dataset};
-use rollcall_core::request::{self, DEFAULT_DATASET, Request, plural};
+use rollcall_core::error::excerpt;
+use rollcall_core::request::{self, DEFAULT_DATASET, Request};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
+use crate::output::shell_word;
 
 /// Which partitions.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +42,9 @@ pub(crate) struct RequestArgs {
     /// Read the request as JSON from a file, or `-` for stdin, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
     input: Option<String>,
+    /// What the input named.
+    #[arg(skip)]
+    input_dataset: OnceLock<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,10 +63,20 @@ impl RequestArgs {
         match &self.input {
             Some(input) => {
                 let value = read_input(input)?;
+                let named = request::dataset_name(&value)?;
                 let dataset = match &self.dataset {
                     Some(dataset) => load_dataset(dataset)?,
-                    None => Dataset::built_in(&request::dataset_name(&value)?)?,
+                    None => Dataset::built_in(&named)?,
                 };
+                if value.get("dataset").is_some() && named != dataset.name {
+                    return Err(BadInput(format!(
+                        "read input `{input}`: expected no other `dataset` than `{}` of --dataset, found `{}`",
+                        dataset.name,
+                        excerpt(&named)
+                    ))
+                    .into());
+                }
+                let _ = self.input_dataset.set(named);
                 let request = Request::parse(&value, &dataset)?;
                 Ok((dataset, request))
             }
@@ -68,6 +86,17 @@ impl RequestArgs {
                 Ok((dataset, request))
             }
         }
+    }
+
+    /// The flag that names the dataset again; none for the default.
+    pub(crate) fn dataset_flag(&self) -> Option<String> {
+        let named = match (&self.dataset, &self.input) {
+            (Some(dataset), _) => Some(dataset.clone()),
+            // The input was read once and named a dataset built in.
+            (None, Some(_)) => self.input_dataset.get().cloned(),
+            (None, None) => None,
+        };
+        named.filter(|name| name != DEFAULT_DATASET).map(|name| format!("--dataset {}", shell_word(&name)))
     }
 
     /// The flags as the request's JSON.
@@ -81,11 +110,6 @@ impl RequestArgs {
         if !self.partitions.is_empty() {
             let partitions: Vec<Value> = self.partitions.iter().map(|text| partition_json(dataset, text)).collect();
             fields.insert("partitions".to_owned(), json!(partitions));
-        } else if self.failed_of.is_some() {
-            // The run says which; its axes need not be named again.
-            for axis in &dataset.axes {
-                fields.entry(plural(axis)).or_insert_with(|| json!("all"));
-            }
         }
         if self.mode != ModeArg::All {
             let mode = if self.mode == ModeArg::Missing { "missing" } else { "failed" };
@@ -137,6 +161,58 @@ fn read_input(input: &str) -> anyhow::Result<Value> {
         std::fs::read_to_string(input).map(|found| text = found)
     };
     read.map_err(|error| BadInput(format!("read input `{input}`: {error}")))?;
-    serde_json::from_str(&text)
-        .map_err(|error| BadInput(format!("read input `{input}`: expected JSON, found none: {error}")).into())
+    let value: UniqueKeys = serde_json::from_str(&text)
+        .map_err(|error| BadInput(format!("read input `{input}`: expected JSON, each field once: {error}")))?;
+    Ok(value.0)
+}
+
+/// JSON in which no object names a field twice: of two `years`, neither can be meant.
+struct UniqueKeys(Value);
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(json!(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(json!(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(json!(value))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(json!(value))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(json!(value))
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(UniqueKeys(value)) = seq.next_element()? {
+                    values.push(value);
+                }
+                Ok(Value::Array(values))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut fields = Map::new();
+                while let Some((name, UniqueKeys(value))) = map.next_entry::<String, _>()? {
+                    if fields.contains_key(&name) {
+                        return Err(A::Error::custom(format!("field `{}` twice", excerpt(&name))));
+                    }
+                    fields.insert(name, value);
+                }
+                Ok(Value::Object(fields))
+            }
+        }
+        deserializer.deserialize_any(AnyValue).map(UniqueKeys)
+    }
 }

@@ -2,35 +2,41 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::folder::FolderStore;
-use rollcall_adapters::portal::HttpPortal;
+use rollcall_adapters::file_catalog::FileCatalog;
+use rollcall_adapters::folder::{FolderStore, LakeLock};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::{PlanItem, plan_partitions};
-use rollcall_core::ports::{Clock, Portal};
+use rollcall_core::plan::{Plan, plan_partitions};
+use rollcall_core::ports::Clock;
 use rollcall_core::publish::publish_partitions;
 use rollcall_core::request::CatalogMode;
 use serde::Serialize;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit;
 use crate::lake::LakeArgs;
+use crate::lake_source;
 use crate::output::{self, Format, counted, size, thousands};
-use crate::portal::PortalArgs;
+use crate::portal::{OpenPortal, PortalArgs};
 use crate::progress::{CountedPortal, RunBar};
 use crate::query;
 use crate::request::RequestArgs;
+use crate::signals::Signals;
 
 /// Times a partition is fetched before it counts as failed; the state machine retries as often.
 const PARTITION_TRIES: u32 = 3;
+/// Pages of a partition asked for ahead, for each request in flight: one on its way, one being decoded.
+const PAGES_AHEAD: usize = 2;
 /// Partitions shown one by one; beyond, only those that failed.
 const MOST_SHOWN: usize = 60;
 
@@ -45,6 +51,9 @@ pub(crate) struct RunArgs {
     /// Afterwards, run this query: a shipped query's name, or SQL
     #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true)]
     query: Option<String>,
+    /// Partitions that may fail before the rest is not tried any more
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    tolerated_failures: usize,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -57,67 +66,79 @@ struct Report<'r> {
     summary: &'r Summary,
     partitions: &'r [Receipt],
     warnings: &'r [String],
+    /// Rows of the query, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<serde_json::Value>,
 }
 
 /// How fetching ended.
+#[derive(Clone, Copy)]
 enum Ended {
     AllTried,
+    TooManyFailed,
     Interrupted,
 }
 
+/// Everything that a run works with, once its plan is made.
+struct Prepared {
+    dataset: Arc<Dataset>,
+    store: FolderStore,
+    catalog: FileCatalog<FolderStore>,
+    open: OpenPortal,
+    plan: Plan,
+    facts: RunFacts,
+    started_at: Timestamp,
+    /// SQL to run afterwards.
+    query: Option<String>,
+    _lock: LakeLock,
+}
+
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen();
+    let prepared = tokio::select! {
+        prepared = prepare(&args) => prepared?,
+        () = signals.asked() => return Ok(interrupted("nothing was fetched")),
+    };
+    let ended = fetch_all(&prepared, &args, &mut signals).await;
+    // A write that was under way when its task was stopped is in the lake before the catalog looks.
+    prepared.store.settle().await;
+    tokio::select! {
+        code = finish(&prepared, &args, ended) => code,
+        () = signals.asked() => Ok(interrupted("what is committed stays; the next run registers it for queries")),
+    }
+}
+
+fn interrupted(what: &str) -> ExitCode {
+    output::complain(&format!("interrupted: {what}"));
+    ExitCode::from(exit::INTERRUPTED)
+}
+
+/// From flags to a plan that the ledger holds.
+async fn prepare(args: &RunArgs) -> anyhow::Result<Prepared> {
     let (dataset, request) = args.request.resolve()?;
     let query = args.query.as_deref().map(query::find).transpose()?;
-    let store = args.lake.store();
-    let _lock = store.lock()?;
     let open = args.portal.open(&dataset).await?;
+    let store = args.lake.store();
+    let lock = store.lock()?;
+    lake_source::check(&store, args.portal.is_sample()).await?;
     let started_at = SystemClock.now();
-    let run = run_name(started_at);
-    let plan = plan_partitions(&open.portal, &store, &dataset, &request).await?;
+    let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
         output::complain(&format!("warning: {warning}"));
     }
     if request.catalog == CatalogMode::Crawler {
         output::complain("warning: `catalog` crawler has no effect on a folder; partitions are added directly");
     }
-    ledger::write_json(&store, &keys::plan(&dataset, &run), &plan.items).await?;
     let facts = RunFacts {
-        run: run.clone(),
-        portal_release: plan.portal_release,
+        run: run_name(started_at),
+        portal_release: plan.portal_release.clone(),
         force: request.force,
-        pages_at_once: args.portal.in_flight(),
+        pages_at_once: PAGES_AHEAD * args.portal.in_flight(),
     };
-    let dataset = Arc::new(dataset);
-    let ended = fetch_all(open.portal, &store, &dataset, &plan.items, &facts).await;
-    let catalog = args.lake.catalog();
-    let summary = publish_partitions(&store, &catalog, &SystemClock, &dataset, &plan.items, &run, started_at).await?;
-    let planned: Vec<PartitionKey> = plan.items.iter().map(|item| item.partition.clone()).collect();
-    let mut found = ledger::read_receipts(&store, &dataset, &run, &planned).await?;
-    // In the plan's order.
-    let receipts: Vec<Receipt> = planned.iter().filter_map(|partition| found.remove(partition)).collect();
-    match args.format {
-        Format::Json => {
-            output::print_json(&Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings })?
-        }
-        Format::Table => output::print(&describe(&summary, &receipts, &dataset))?,
-    }
-    if args.portal.is_sample() {
-        output::complain(
-            "note: sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.",
-        );
-    }
-    if let Some(query) = query {
-        if args.format == Format::Table {
-            output::print("\n")?;
-        }
-        query::print_result(&catalog, store.root(), &query, args.format.into()).await?;
-    }
-    let code = match ended {
-        Ended::Interrupted => exit::INTERRUPTED,
-        Ended::AllTried if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
-        Ended::AllTried => exit::OK,
-    };
-    Ok(ExitCode::from(code))
+    lake_source::claim(&store, args.portal.is_sample()).await?;
+    ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
+    let (dataset, catalog) = (Arc::new(dataset), args.lake.catalog());
+    Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
 }
 
 /// Names a run by its start, so that names sort by time.
@@ -127,94 +148,133 @@ fn run_name(started_at: Timestamp) -> String {
 
 /// Fetches every partition, as many open at once as there are requests in flight: the next partitions' first pages then
 /// fill the places that a partition's last pages leave.
-async fn fetch_all(
-    portal: HttpPortal,
-    store: &FolderStore,
-    dataset: &Arc<Dataset>,
-    items: &[PlanItem],
-    facts: &RunFacts,
-) -> Ended {
+async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -> Ended {
+    let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
+    let n_failed = Arc::new(AtomicUsize::new(0));
+    let is_tolerable = || n_failed.load(Ordering::Relaxed) <= args.tolerated_failures;
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
+        .take_while(|_| future::ready(is_tolerable()))
         .map(|partition| {
-            let (portal, store, bar) = (portal.clone(), store.clone(), bar.clone());
-            let (dataset, facts) = (dataset.clone(), facts.clone());
-            let task = tokio::spawn(async move {
-                let portal = CountedPortal { portal, bar: &bar };
-                fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+            let (open, store, bar) = (prepared.open.clone(), prepared.store.clone(), bar.clone());
+            let (dataset, facts, n_failed) = (prepared.dataset.clone(), prepared.facts.clone(), n_failed.clone());
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                if !fetch_with_retries(&open, &bar, &store, &dataset, &partition, &facts).await {
+                    n_failed.fetch_add(1, Ordering::Relaxed);
+                }
                 bar.partition_done();
-            });
-            AbortOnDrop(task)
+            }))
         })
-        .buffer_unordered(facts.pages_at_once)
-        .for_each(|_| async {});
+        .buffer_unordered(args.portal.in_flight())
+        .count();
     let ended = tokio::select! {
-        () = fetches => Ended::AllTried,
-        () = interrupted() => Ended::Interrupted,
+        n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
+        () = signals.asked() => Ended::Interrupted,
     };
     bar.finish();
-    if matches!(ended, Ended::Interrupted) {
-        output::complain("interrupted: what is committed stays; the rest counts as failed");
+    match ended {
+        Ended::AllTried => {}
+        Ended::TooManyFailed => output::complain(&format!(
+            "stopped: more than {} failed; the rest was not tried and counts as failed",
+            counted(args.tolerated_failures as u64, "partition")
+        )),
+        Ended::Interrupted => output::complain("interrupted: what is committed stays; the rest counts as failed"),
     }
     ended
 }
 
-/// One partition, tried again from page 1 where that may help. The last try's receipt stays.
+/// One partition, tried again from page 1 where that may help. The last try's receipt stays. Gives whether it came to
+/// anything but a failure.
 async fn fetch_with_retries(
-    portal: &impl Portal,
+    open: &OpenPortal,
+    bar: &RunBar,
     store: &FolderStore,
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
-) {
+) -> bool {
+    let portal = CountedPortal { portal: open.for_partition(), bar };
     for tries in 1..=PARTITION_TRIES {
-        match fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await {
-            Ok(_) => return,
+        match fetch_partition(&portal, store, &SystemClock, dataset, partition, facts).await {
+            Ok(_) => return true,
+            // There is one deadline for all tries.
+            Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
             Err(error) if error.is_retryable() && tries < PARTITION_TRIES => {
                 tracing::warn!(%partition, tries, error = error.chain(), "partition fetched again");
+                portal.portal.pause(tries).await;
             }
             Err(error) => return report_failure(partition, &error),
         }
     }
+    false
 }
 
-fn report_failure(partition: &PartitionKey, error: &Error) {
+fn report_failure(partition: &PartitionKey, error: &Error) -> bool {
     tracing::debug!(%partition, "partition given up");
     output::complain(&format!("failed: {}: {}", error.name(), error.chain()));
+    false
 }
 
-/// A task that ends with its handle, so that an interrupted run leaves none behind.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Future for AbortOnDrop {
-    type Output = ();
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        // A task that panicked left no receipt; the summary counts it as failed.
-        std::pin::Pin::new(&mut self.0).poll(context).map(|_| ())
-    }
-}
-
-/// Resolves at Ctrl-C or SIGTERM.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+/// Publishes, tells what the run came to, and answers the query.
+async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Result<ExitCode> {
+    let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
+    let summary =
+        publish_partitions(store, catalog, &SystemClock, dataset, &plan.items, &facts.run, prepared.started_at).await?;
+    let planned: Vec<PartitionKey> = plan.items.iter().map(|item| item.partition.clone()).collect();
+    let mut found = ledger::read_receipts(store, dataset, &facts.run, &planned).await?;
+    // In the plan's order.
+    let receipts: Vec<Receipt> = planned.iter().filter_map(|partition| found.remove(partition)).collect();
+    output::warn_unreadable(&summary.unreadable);
+    let code = match ended {
+        Ended::Interrupted => exit::INTERRUPTED,
+        Ended::AllTried | Ended::TooManyFailed if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
+        Ended::AllTried | Ended::TooManyFailed => exit::OK,
+    };
+    let result = match &prepared.query {
+        Some(sql) => Some(query::result(catalog, store.root(), sql, args.format.into()).await),
+        None => None,
+    };
+    let (result, failure) = match result.transpose() {
+        Ok(result) => (result, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    match args.format {
+        Format::Json => {
+            let query = result.as_deref().map(serde_json::from_str).transpose()?;
+            output::print_json(&Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query })?;
+        }
+        Format::Table => {
+            let mut text = describe(&summary, &receipts, dataset);
+            if summary.count(Outcome::Failed) > 0 {
+                text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run)));
             }
-            return;
+            output::print(&text)?;
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+    output::note_sample(args.portal.is_sample());
+    if let (Format::Table, Some(result)) = (args.format, result) {
+        output::print(&format!("\n{result}"))?;
+    }
+    match failure {
+        // What the fetching came to weighs more than the query after it.
+        Some(failure) if code == exit::OK => Ok(exit::report(&failure)),
+        Some(failure) => {
+            exit::report(&failure);
+            Ok(ExitCode::from(code))
+        }
+        None => Ok(ExitCode::from(code)),
+    }
+}
+
+impl RunArgs {
+    /// The command that fetches what failed in a run of these flags.
+    fn again(&self, run: &str) -> String {
+        let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];
+        words.extend(self.request.dataset_flag());
+        words.extend(self.lake.flag());
+        words.extend(self.portal.flag());
+        words.join(" ")
+    }
 }
 
 /// The summary for people.
@@ -251,8 +311,5 @@ fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> Strin
         took_ms / 1000,
         took_ms % 1000 / 100,
     ));
-    if summary.count(Outcome::Failed) > 0 {
-        text.push_str(&format!("run the failed ones again: rollcall run --failed-of {}\n", summary.run));
-    }
     text
 }

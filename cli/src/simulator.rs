@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use clap::Args;
 use rollcall_simulator::ServeArgs;
 
-use crate::exit::BadInput;
-
 #[derive(Debug, Args)]
 pub(crate) struct SimulatorArgs {
     #[command(flatten)]
@@ -14,6 +12,6 @@ pub(crate) struct SimulatorArgs {
 }
 
 pub(crate) async fn run(args: SimulatorArgs) -> anyhow::Result<ExitCode> {
-    rollcall_simulator::serve(args.serve).await.map_err(|error| BadInput(error.to_string()))?;
+    rollcall_simulator::serve(args.serve).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -53,7 +53,7 @@ struct Endpoint {
 pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, Unreadable> {
     let mut n_seen = 0;
     for page in 1..=MOST_PAGES {
-        let body = portal.get(ENDPOINTS_PATH, page).await?;
+        let body = portal.get(ENDPOINTS_PATH, page, 0).await?;
         let envelope: Envelope = serde_json::from_slice(&body.bytes)?;
         n_seen += envelope.results.len();
         let is_last = envelope.results.is_empty() || n_seen >= envelope.count;
@@ -90,7 +90,7 @@ struct Change {
 ///
 /// `None` where the list cannot be read; nothing depends on it.
 pub async fn newest_release(portal: &impl Portal) -> Option<String> {
-    let body = portal.get(CHANGES_PATH, 1).await.ok()?;
+    let body = portal.get(CHANGES_PATH, 1, 0).await.ok()?;
     let changes: Changes = serde_json::from_slice(&body.bytes).ok()?;
     // The list is not sorted, and its dates are month/day/year.
     let dated = changes.results.into_iter().filter_map(|change| {

@@ -7,10 +7,14 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::lookup;
 use crate::partition::{AxisValue, PartitionKey};
 
 /// Column that keeps, as JSON text, what the descriptor does not know or what does not fit it; null where all is well.
 pub const RESCUED: &str = "_rescued";
+
+/// Most characters that a text of digits is padded to.
+pub(crate) const MOST_WIDTH: u8 = 32;
 
 /// Descriptors built into the program, by file name.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -239,6 +243,12 @@ impl Dataset {
                 mistakes
                     .push(format!("`column.name`: expected names that are not taken, found `{}` again", column.name));
             }
+            if let Some(width) = column.width
+                && !(1..=MOST_WIDTH).contains(&width)
+            {
+                mistakes
+                    .push(format!("`column.width` of `{}`: expected 1 to {MOST_WIDTH}, found {width}", column.name));
+            }
             if column.width.is_some() && column.kind != ColumnKind::String {
                 mistakes.push(format!(
                     "`column.width` of `{}`: expected only on columns of type string, found it on {}",
@@ -266,6 +276,7 @@ impl Dataset {
             }
         }
         self.check_path(&mut mistakes);
+        self.check_taken(&mut mistakes);
         if let Some(secret) = &self.secret {
             let is_token = |text: &str| {
                 !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -280,6 +291,25 @@ impl Dataset {
             }
         }
         mistakes
+    }
+
+    /// A table holds one dataset: another's rows in the same folder would be taken for its own.
+    fn check_taken(&self, mistakes: &mut Vec<String>) {
+        if lookup::is_lookup_table(&self.table) {
+            mistakes.push(format!("`table`: expected a table of its own, found the look-up table `{}`", self.table));
+        }
+        for (file, text) in BUILT_IN {
+            let Ok(other) = toml::from_str::<Self>(text) else { continue };
+            // A changed copy keeps both, and takes the place of the one built in.
+            if (other.name == self.name) != (other.table == self.table) {
+                let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
+                mistakes.push(format!(
+                    "`{key}`: expected one of its own, found `{found}` of datasets/{file}, whose name is `{}` and \
+                     whose table is `{}`",
+                    other.name, other.table
+                ));
+            }
+        }
     }
 
     fn check_path(&self, mistakes: &mut Vec<String>) {
@@ -445,7 +475,11 @@ impl Axis {
             _ => {}
         }
         let mut seen = BTreeSet::new();
-        for CodedValue { value, .. } in &self.values {
+        let mut codes = BTreeSet::new();
+        for CodedValue { value, code } in &self.values {
+            if !codes.insert(code) {
+                mistakes.push(format!("`axis.values` of `{name}`: expected every code once, found {code} again"));
+            }
             if value.is_empty()
                 || !value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
             {
@@ -484,6 +518,10 @@ fn locate(text: &str, error: &toml::de::Error) -> String {
     let Some(span) = error.span() else {
         return message;
     };
+    // What is missing from the whole file is on none of its lines.
+    if span.start == 0 && span.end >= text.trim_end().len() && message.starts_with("missing field") {
+        return message;
+    }
     let before = text.get(..span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let source = text.lines().nth(line - 1).unwrap_or_default();

@@ -16,8 +16,6 @@ use crate::ports::{Clock, Condition, ObjectFacts, Portal, Put, Store};
 use crate::table::{Encoded, TableWriter};
 use crate::unique::KeySet;
 
-/// A body that is no page is asked for again this often before the partition fails.
-const BODY_TRIES: u32 = 3;
 /// Conditional writes of one commit.
 const WRITE_TRIES: u32 = 4;
 /// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
@@ -32,7 +30,8 @@ pub struct RunFacts {
     pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
-    /// Pages of one partition asked for at once.
+    /// Pages of one partition asked for ahead of the one due next. More than there are requests in flight keeps these
+    /// busy while pages that came are decoded.
     pub pages_at_once: usize,
 }
 
@@ -241,7 +240,7 @@ async fn fetch_rows(
     let page_length = first.batch.num_rows() as u64;
     let links = Links { root: portal.root(), path: &path, partition };
     if expected == 0 && page_length == 0 {
-        links.check(1, first.next.as_deref(), true, 0)?;
+        links.check(1, first.next.as_deref(), true, 1)?;
         return Ok((FetchFacts { n_pages: 1, ..FetchFacts::default() }, None));
     }
     let mismatch = |found| Error::CountMismatch { partition: partition.clone(), expected, found };
@@ -305,11 +304,12 @@ impl<P: Portal> PageFetcher<'_, P> {
     async fn page(self, page: u32) -> Result<(Page, Timestamp), Error> {
         let mut tries = 0;
         loop {
-            tries += 1;
-            let body = self.portal.get(self.path, page).await.map_err(|error| error.of_page(self.partition, page))?;
+            let body =
+                self.portal.get(self.path, page, tries).await.map_err(|error| error.of_page(self.partition, page))?;
+            tries = body.tries;
             match self.decoder.decode(page, &body.bytes) {
                 Ok(decoded) => return Ok((decoded, body.received_at)),
-                Err(error @ Error::BadBody { .. }) if tries < BODY_TRIES => {
+                Err(error @ Error::BadBody { .. }) if body.may_ask_again => {
                     tracing::warn!(partition = %self.partition, page, tries, error = error.chain(), "page asked for again");
                 }
                 Err(error) => return Err(error),
@@ -332,7 +332,8 @@ impl Links<'_> {
             Err(Error::UntrustedNext { partition: self.partition.clone(), page, expected, found: excerpt(next) })
         };
         if is_last {
-            return refuse(format!("none after the last of {n_pages} pages"));
+            let pages = if n_pages == 1 { "page" } else { "pages" };
+            return refuse(format!("none after the last of {n_pages} {pages}"));
         }
         let Ok(mut due) = self.root.join(self.path) else {
             return refuse(format!("a link below `{}`", self.root));
@@ -382,12 +383,12 @@ impl<'g> Gate<'g> {
                 return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
             }
         }
-        if let Err(null) = self.keys.add(&decoded.batch) {
-            if let Some(sum) = self.misfits.get_mut(null.column) {
-                *sum =
-                    Misfits { n_values: 1, first: Some((self.n_rows + null.row as u64 + 1, Some("null".to_owned()))) };
+        if let Err(none) = self.keys.add(&decoded.batch) {
+            if let Some(sum) = self.misfits.get_mut(none.column) {
+                let row = self.n_rows + none.row as u64 + 1;
+                *sum = Misfits { n_values: 1, first: Some((row, Some(none.found.to_owned()))) };
             }
-            return Err(self.drift(null.column, self.n_rows + decoded.batch.num_rows() as u64));
+            return Err(self.drift(none.column, self.n_rows + decoded.batch.num_rows() as u64));
         }
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
@@ -430,7 +431,7 @@ impl<'g> Gate<'g> {
         Error::SchemaDrift {
             partition: self.partition.clone(),
             column: name.to_owned(),
-            expected: if is_key { format!("{kind}, never null") } else { kind.to_owned() },
+            expected: if is_key { format!("{kind}, never null or empty") } else { kind.to_owned() },
             found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
@@ -697,12 +698,13 @@ mod tests {
             ("\"ncessch\":\"000000000002\",", "\"ncessch\":null,", "`null`"),
             ("\"ncessch\":\"000000000002\",", "", "no such field"),
             ("\"ncessch\":\"000000000002\",", "\"ncessch\":[],", "`[]`"),
+            ("\"ncessch\":\"000000000002\",", "\"ncessch\":\"\",", "`\"\"`"),
         ] {
             let mut all = rows(2000);
             all[1] = all[1].replace(from, to);
             let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
             assert_eq!(error.name(), "SchemaDrift");
-            let expected = format!("expected string, never null, found {found} in row 2");
+            let expected = format!("expected string, never null or empty, found {found} in row 2");
             assert!(error.chain().contains(&expected), "{}", error.chain());
         }
     }
@@ -778,10 +780,10 @@ mod tests {
     }
 
     #[test]
-    fn a10_a_body_that_is_no_page_is_asked_for_three_times() {
+    fn a10_a_body_that_is_no_page_is_asked_for_as_often_as_the_portal_allows() {
         let portal = CannedPages::new(vec!["{\"count\": 3, \"results\": [".into()]);
         let error = fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap_err();
         assert_eq!(error.name(), "BadBody");
-        assert_eq!(*portal.asked.lock().unwrap(), [1, 1, 1]);
+        assert_eq!(*portal.asked.lock().unwrap(), [1, 1, 1, 1]);
     }
 }

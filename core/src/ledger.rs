@@ -2,7 +2,7 @@
 //!
 //! The ledger is derived. A commit never asks it; it can be rebuilt from the objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -186,6 +186,9 @@ pub struct Summary {
     pub n_published: usize,
     /// Partitions taken out of the catalog.
     pub n_withdrawn: usize,
+    /// Partitions whose object cannot be read as one of ours; they are not in the catalog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<PartitionKey>,
     /// The failed partitions with their errors.
     pub failed: Vec<FailedPartition>,
 }
@@ -303,6 +306,40 @@ pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Resu
     let prefix = keys::table_prefix(&dataset.table);
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
     Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
+}
+
+/// Writes the record of every partition that has an object and no record: a run was killed between the two.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn add_missing_records(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
+    let prefix = keys::records_prefix(dataset);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    let recorded: BTreeSet<PartitionKey> =
+        listed.iter().filter_map(|key| keys::partition_of_record(dataset, key)).collect();
+    for partition in committed_partitions(store, dataset).await? {
+        if !recorded.contains(&partition) {
+            update_record(store, dataset, &partition, None, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Every partition that has an object, with the rows in it; `None` for an object that cannot be read as one of ours.
+pub(crate) async fn committed_rows(
+    store: &impl Store,
+    dataset: &Dataset,
+) -> Result<BTreeMap<PartitionKey, Option<u64>>, Error> {
+    stream::iter(committed_partitions(store, dataset).await?)
+        .map(|partition| async move {
+            let key = keys::partition_object(dataset, &partition);
+            let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            Ok::<_, Error>(facts.map(|facts| (partition, facts.stamp.map(|stamp| stamp.n_rows))))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|due| async move { Ok(due) })
+        .try_collect()
+        .await
 }
 
 /// Rebuilds every partition's record from its object, keeping what is known of the last attempt. Gives their number.

@@ -24,6 +24,12 @@ const BUILT_IN: [(&str, &str, &str); 4] = [
     ("lookup_sexes", "Names of sex codes.", include_str!("../../datasets/lookups/sexes.csv")),
 ];
 
+/// Whether a table of this name is a look-up table.
+#[must_use]
+pub(crate) fn is_lookup_table(table: &str) -> bool {
+    BUILT_IN.iter().any(|(name, _, _)| *name == table)
+}
+
 /// One look-up table.
 #[derive(Debug, Clone)]
 pub struct Lookup {

@@ -68,6 +68,13 @@ pub async fn plan_partitions(
     dataset: &Dataset,
     request: &Request,
 ) -> Result<Plan, Error> {
+    if let Some(run) = &request.failed_of {
+        // Its years were checked when that run was planned.
+        let failed = failed_of(store, dataset, run).await?.into_iter();
+        let named = failed.filter(|partition| request.selection.covers(dataset, partition)).collect();
+        let portal_release = availability::newest_release(portal).await;
+        return Ok(Plan { items: with_reason(named, Reason::Failed), warnings: Vec::new(), portal_release });
+    }
     let mut warnings = Vec::new();
     let listed = match availability::listed_years(portal, dataset).await {
         Ok(years) => Some(years),
@@ -95,7 +102,7 @@ pub async fn plan_partitions(
     let items = match request.mode {
         Mode::All => with_reason(named, Reason::Requested),
         Mode::Missing => with_reason(missing(store, dataset, named).await?, Reason::Missing),
-        Mode::Failed => with_reason(failed(store, dataset, request, named).await?, Reason::Failed),
+        Mode::Failed => with_reason(failed(store, dataset, named).await?, Reason::Failed),
     };
     // A portal that could not list its endpoints is not asked for more than the data.
     let portal_release = match listed {
@@ -172,6 +179,8 @@ fn expand(dataset: &Dataset, request: &Request, listed: Option<&BTreeSet<i32>>) 
 fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
     let mut values: Vec<AxisValue> = match (selection, axis.kind) {
         (AxisSelection::Values(values), _) => values.clone(),
+        // A request of a run's failures is planned from that run.
+        (AxisSelection::Any, _) => Vec::new(),
         (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
         (AxisSelection::All, AxisKind::String) => axis
             .values
@@ -203,34 +212,26 @@ fn describe_years(years: impl Iterator<Item = i32>) -> String {
     words.join(", ")
 }
 
-/// Those without an object, unless the portal had no rows for them last time.
+/// Those without an object that can be read, unless the portal had no rows for them last time.
 async fn missing(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
-    let committed: BTreeSet<PartitionKey> = ledger::committed_partitions(store, dataset).await?.into_iter().collect();
+    let committed = ledger::committed_rows(store, dataset).await?;
     let records = ledger::read_records(store, dataset).await?;
-    let was_empty = |partition: &PartitionKey| last_outcome(&records, partition) == Some(Outcome::Empty);
-    Ok(named.into_iter().filter(|partition| !committed.contains(partition) && !was_empty(partition)).collect())
-}
-
-/// Those that failed in the run named, or in their last attempt.
-async fn failed(
-    store: &impl Store,
-    dataset: &Dataset,
-    request: &Request,
-    named: Vec<PartitionKey>,
-) -> Result<Vec<PartitionKey>, Error> {
-    let failed: BTreeSet<PartitionKey> = match &request.failed_of {
-        Some(run) => failed_of(store, dataset, run).await?,
-        None => {
-            let records = ledger::read_records(store, dataset).await?;
-            let is_failed = |partition: &&PartitionKey| last_outcome(&records, partition) == Some(Outcome::Failed);
-            named.iter().filter(is_failed).cloned().collect()
-        }
+    let is_missing = |partition: &PartitionKey| match committed.get(partition) {
+        Some(n_rows) => n_rows.is_none(),
+        None => last_outcome(&records, partition) != Some(Outcome::Empty),
     };
-    Ok(named.into_iter().filter(|partition| failed.contains(partition)).collect())
+    Ok(named.into_iter().filter(is_missing).collect())
 }
 
-/// Partitions of a run's plan without a receipt or with that of a failure.
-async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<BTreeSet<PartitionKey>, Error> {
+/// Those whose last attempt failed.
+async fn failed(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
+    let records = ledger::read_records(store, dataset).await?;
+    let is_failed = |partition: &PartitionKey| last_outcome(&records, partition) == Some(Outcome::Failed);
+    Ok(named.into_iter().filter(is_failed).collect())
+}
+
+/// Partitions of a run's plan without a receipt or with that of a failure, in that plan's order.
+async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Vec<PartitionKey>, Error> {
     let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, run)).await?;
     let Some(plan) = plan else {
         return Err(Error::InvalidRequest {
@@ -251,6 +252,8 @@ fn last_outcome(records: &BTreeMap<PartitionKey, PartitionRecord>, partition: &P
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{CannedPages, MemoryStore};
+    use futures::executor::block_on;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -268,6 +271,33 @@ mod tests {
         assert_eq!(partitions[0].to_string(), "year=2024/grade=grade-pk");
         let named = expand_json(&json!({"years": [2020], "grades": ["grade-99"]}), Some(&listed)).unwrap();
         assert_eq!(named[0].to_string(), "year=2020/grade=grade-99");
+    }
+
+    #[test]
+    fn a_failed_total_is_fetched_again_and_axes_only_narrow_a_runs_failures() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let store = MemoryStore::default();
+        let planned = expand_json(&json!({"years": [2019, 2020], "grades": ["grade-pk", "grade-99"]}), None).unwrap();
+        let items = with_reason(planned, Reason::Requested);
+        block_on(ledger::write_json(&store, &keys::plan(&dataset, "r1"), &items)).unwrap();
+        for (input, expected) in [
+            (
+                json!({"failed_of": "r1"}),
+                "year=2020/grade=grade-pk year=2020/grade=grade-99 year=2019/grade=grade-pk year=2019/grade=grade-99",
+            ),
+            (json!({"failed_of": "r1", "years": [2019]}), "year=2019/grade=grade-pk year=2019/grade=grade-99"),
+            (json!({"failed_of": "r1", "grades": "all"}), "year=2020/grade=grade-pk year=2019/grade=grade-pk"),
+            (
+                json!({"failed_of": "r1", "partitions": [{"year": 2020, "grade": "grade-99"}]}),
+                "year=2020/grade=grade-99",
+            ),
+        ] {
+            let request = Request::parse(&input, &dataset).unwrap();
+            let portal = CannedPages::new(Vec::new());
+            let plan = block_on(plan_partitions(&portal, &store, &dataset, &request)).unwrap();
+            let found: Vec<String> = plan.items.iter().map(|item| item.partition.to_string()).collect();
+            assert_eq!(found.join(" "), expected, "{input}");
+        }
     }
 
     #[test]

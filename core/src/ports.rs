@@ -23,9 +23,12 @@ pub trait Portal: Send + Sync {
 
     /// GETs page `page` (from 1) of `path` below the root.
     ///
+    /// - `tries`: requests already made for this page whose answers were of no use ([`Body::tries`]). They count
+    ///   against the adapter's limit, and a wait comes first when there were any.
+    ///
     /// # Errors
     /// What the portal did, after the adapter's own retries.
-    fn get(&self, path: &str, page: u32) -> impl Future<Output = Result<Body, PortalError>> + Send;
+    fn get(&self, path: &str, page: u32, tries: u32) -> impl Future<Output = Result<Body, PortalError>> + Send;
 }
 
 /// One answer of the portal, whole.
@@ -34,7 +37,11 @@ pub struct Body {
     pub bytes: Bytes,
     /// When the last byte arrived.
     pub received_at: Timestamp,
-    /// Held until the body is dropped, so that bodies in memory stay within the requests in flight.
+    /// Requests made for this page so far.
+    pub tries: u32,
+    /// Whether the adapter would ask for this page once more.
+    pub may_ask_again: bool,
+    /// Held until the body is dropped, so that bodies in memory stay within a limit over all partitions.
     pub permit: Option<Box<dyn Any + Send>>,
 }
 

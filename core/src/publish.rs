@@ -1,18 +1,17 @@
 //! The catalog step: plan + receipts + objects → catalog partitions, read back → summary.
 //!
-//! It converges from the objects: every planned partition that has one gets its catalog partition, whatever its outcome
-//! was this time, so a run that died between commit and publish is completed by the next.
+//! It converges from the objects: every partition of the dataset that has a readable one gets its catalog partition,
+//! whether this run planned it or not, so a run that died between commit and publish is completed by the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::commit_plain;
 use crate::keys;
-use crate::ledger::{self, ErrorFacts, FailedPartition, Outcome, Receipt, Summary, store_failed};
+use crate::ledger::{self, ErrorFacts, FailedPartition, Outcome, Receipt, Summary};
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
@@ -33,49 +32,53 @@ pub async fn publish_partitions(
 ) -> Result<Summary, Error> {
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
     let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
-    let published = converge(store, catalog, dataset, &planned).await?;
+    ledger::add_missing_records(store, dataset).await?;
+    let published = converge(store, catalog, dataset).await?;
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
     summary.n_published = published.n_put;
     summary.n_withdrawn = published.n_removed;
+    summary.unreadable = published.unreadable;
     ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
     Ok(summary)
 }
 
 /// What [`converge`] changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
     /// Partitions added or changed.
     pub n_put: usize,
-    /// Partitions taken out, since their object is gone.
+    /// Partitions taken out, since their object is gone or cannot be read.
     pub n_removed: usize,
+    /// Partitions whose object cannot be read as one of ours: a run that fetches them writes it again.
+    pub unreadable: Vec<PartitionKey>,
 }
 
-/// Makes the catalog say of `partitions` what their objects say, and reads it back.
+/// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].
-pub async fn converge(
-    store: &impl Store,
-    catalog: &impl Catalog,
-    dataset: &Dataset,
-    partitions: &[PartitionKey],
-) -> Result<Published, Error> {
+pub async fn converge(store: &impl Store, catalog: &impl Catalog, dataset: &Dataset) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
-    let due = due_partitions(store, dataset, partitions).await?;
+    let mut unreadable = Vec::new();
+    let mut due = BTreeMap::new();
+    for (partition, n_rows) in ledger::committed_rows(store, dataset).await? {
+        match n_rows {
+            Some(n_rows) => {
+                let location = keys::partition_prefix(dataset, &partition);
+                due.insert(partition.clone(), CatalogPartition { partition, location, n_rows });
+            }
+            None => unreadable.push(partition),
+        }
+    }
     catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
     let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
     let put: Vec<CatalogPartition> =
         due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
-    let remove: Vec<PartitionKey> = partitions
-        .iter()
-        .filter(|partition| !due.contains_key(*partition) && registered.contains_key(*partition))
-        .cloned()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    let published = Published { n_put: put.len(), n_removed: remove.len() };
-    if published == Published::default() {
+    let remove: Vec<PartitionKey> =
+        registered.keys().filter(|partition| !due.contains_key(*partition)).cloned().collect();
+    let published = Published { n_put: put.len(), n_removed: remove.len(), unreadable };
+    if put.is_empty() && remove.is_empty() {
         return Ok(published);
     }
     catalog.change_partitions(dataset, &put, &remove).await.map_err(failed)?;
@@ -97,31 +100,6 @@ pub async fn converge(
 
 fn by_key(partitions: Vec<CatalogPartition>) -> BTreeMap<PartitionKey, CatalogPartition> {
     partitions.into_iter().map(|partition| (partition.partition.clone(), partition)).collect()
-}
-
-/// The catalog partition of every one that has an object.
-async fn due_partitions(
-    store: &impl Store,
-    dataset: &Dataset,
-    partitions: &[PartitionKey],
-) -> Result<BTreeMap<PartitionKey, CatalogPartition>, Error> {
-    stream::iter(partitions.iter().cloned())
-        .map(|partition| async move {
-            let key = keys::partition_object(dataset, &partition);
-            let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
-            Ok::<_, Error>(facts.map(|facts| {
-                let due = CatalogPartition {
-                    partition: partition.clone(),
-                    location: keys::partition_prefix(dataset, &partition),
-                    n_rows: facts.stamp.map_or(0, |stamp| stamp.n_rows),
-                };
-                (partition, due)
-            }))
-        })
-        .buffer_unordered(ledger::READS_AT_ONCE)
-        .try_filter_map(|due| async move { Ok(due) })
-        .try_collect()
-        .await
 }
 
 /// Writes the look-up tables whose content differs, and their tables.
@@ -170,6 +148,7 @@ fn summarize(
         n_pages: 0,
         n_published: 0,
         n_withdrawn: 0,
+        unreadable: Vec::new(),
         failed: Vec::new(),
     };
     for item in plan {
@@ -257,6 +236,29 @@ mod tests {
         store.delete("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet");
         let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
         assert_eq!(summary.n_withdrawn, 1);
+        assert!(catalog.partitions.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_run_publishes_what_a_killed_run_committed_whatever_it_planned_itself() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "killed");
+        store.delete("ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json");
+        let summary = publish(&store, &catalog, &[], "r2").unwrap();
+        assert_eq!((summary.n_planned, summary.n_published), (0, 1));
+        assert_eq!(catalog.partitions.lock().unwrap()[0].partition, partition());
+        let records = block_on(ledger::read_records(&store, &enrollment())).unwrap();
+        assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_leaves_the_catalog_and_is_named() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        store.set("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet", b"torn", None);
+        let summary = publish(&store, &catalog, &[], "r2").unwrap();
+        assert_eq!((summary.n_withdrawn, summary.unreadable), (1, vec![partition()]));
         assert!(catalog.partitions.lock().unwrap().is_empty());
     }
 

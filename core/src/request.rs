@@ -39,10 +39,30 @@ pub enum Selection {
 /// Values of one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AxisSelection {
+    /// Whatever the run of `failed_of` planned, totals included.
+    Any,
     /// Every value there is, but totals.
     All,
     /// These, each once.
     Values(Vec<AxisValue>),
+}
+
+impl Selection {
+    /// Whether a partition that some run planned is one of these.
+    #[must_use]
+    pub fn covers(&self, dataset: &Dataset, partition: &PartitionKey) -> bool {
+        match self {
+            Self::Partitions(partitions) => partitions.contains(partition),
+            Self::Axes(axes) => dataset.axes.iter().zip(axes).all(|(axis, selection)| {
+                let Some(value) = partition.value(&axis.name) else { return false };
+                match selection {
+                    AxisSelection::Any => true,
+                    AxisSelection::All => axis.total.as_ref().is_none_or(|total| value.to_string() != *total),
+                    AxisSelection::Values(values) => values.contains(value),
+                }
+            }),
+        }
+    }
 }
 
 /// Which of the named partitions to fetch.
@@ -126,6 +146,7 @@ impl Check<'_> {
                 ));
             }
         }
+        let is_of_a_run = fields.get("failed_of").is_some_and(|value| !value.is_null());
         let selection = match fields.get("partitions") {
             Some(value) => {
                 for name in axis_fields.iter().filter(|name| fields.contains_key(*name)) {
@@ -135,7 +156,12 @@ impl Check<'_> {
             }
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
-                Selection::Axes(axes.into_iter().map(|axis| self.axis(axis, fields.get(&plural(axis)))).collect())
+                let select = |axis: &Axis| match fields.get(&plural(axis)) {
+                    // The run says which; naming axes only narrows it.
+                    None | Some(Value::Null) if is_of_a_run => AxisSelection::Any,
+                    value => self.axis(axis, value),
+                };
+                Selection::Axes(axes.into_iter().map(select).collect())
             }
         };
         let mode = match self.word(fields, "mode", &["all", "missing", "failed"]) {

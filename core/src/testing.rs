@@ -82,10 +82,16 @@ impl Portal for CannedPages {
         &self.root
     }
 
-    async fn get(&self, _path: &str, page: u32) -> Result<Body, PortalError> {
+    async fn get(&self, _path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
         self.asked.lock().unwrap().push(page);
         match self.pages.get(page as usize - 1) {
-            Some(body) => Ok(Body { bytes: Bytes::from(body.clone()), received_at: self.received_at, permit: None }),
+            Some(body) => Ok(Body {
+                bytes: Bytes::from(body.clone()),
+                received_at: self.received_at,
+                tries: tries + 1,
+                may_ask_again: tries + 1 < 4,
+                permit: None,
+            }),
             None => Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() }),
         }
     }

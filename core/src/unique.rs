@@ -49,11 +49,12 @@ pub(crate) struct Repeated {
     pub(crate) n_rows: u64,
 }
 
-/// A null in a key column: its name and the row (from 0) of the batch.
+/// A null or an empty text in a key column: the column, the row (from 0) of the batch, and the value as JSON.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NullKey {
+pub(crate) struct NoKey {
     pub(crate) column: usize,
     pub(crate) row: usize,
+    pub(crate) found: &'static str,
 }
 
 impl KeySet {
@@ -89,14 +90,21 @@ impl KeySet {
     /// Adds the key of every row.
     ///
     /// # Errors
-    /// The first null in a key column; the set is of no use afterwards.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), NullKey> {
+    /// The first null or empty text in a key column; the set is of no use afterwards.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), NoKey> {
         for part in &self.parts {
             let array = batch.column(part.column);
             if array.null_count() > 0
                 && let Some(row) = (0..array.len()).find(|row| array.is_null(*row))
             {
-                return Err(NullKey { column: part.column, row });
+                return Err(NoKey { column: part.column, row, found: "null" });
+            }
+            if part.kind == ColumnKind::String {
+                // Two equal offsets in a row are an empty text.
+                let offsets = array.as_string::<i32>().value_offsets();
+                if let Some(row) = offsets.iter().zip(offsets.iter().skip(1)).position(|(start, end)| start == end) {
+                    return Err(NoKey { column: part.column, row, found: "\"\"" });
+                }
             }
         }
         let views: Vec<(View<'_>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();

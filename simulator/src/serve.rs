@@ -57,6 +57,14 @@ pub enum ServeError {
     Run(io::Error),
 }
 
+impl ServeError {
+    /// Whether the mistake is in what was asked for, and not in the machine.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::ReadFaults(..) | Self::ParseFaults(..) | Self::NoRecording(_))
+    }
+}
+
 /// Serves until Ctrl-C or SIGTERM; the first line on stdout is `listening on http://<host>:<port>`.
 ///
 /// # Errors
