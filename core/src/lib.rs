@@ -10,6 +10,7 @@ pub mod edition;
 pub mod error;
 pub mod fetch;
 mod fit;
+mod gate;
 pub mod keys;
 pub mod ledger;
 pub mod lookup;

@@ -1,0 +1,119 @@
+//! What every row of a partition passes before anything is written: columns as declared, no key twice; and the file
+//! that is encoded of them meanwhile.
+
+use crate::dataset::Dataset;
+use crate::error::{Error, excerpt};
+use crate::page::{Misfits, Page};
+use crate::partition::PartitionKey;
+use crate::table::{Encoded, TableWriter};
+use crate::unique::KeySet;
+
+/// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
+const MOST_ROWS_AHEAD: u64 = 4_000_000;
+
+/// What was received of a partition.
+#[derive(Debug, Default)]
+pub(crate) struct FetchFacts {
+    pub(crate) n_rows: u64,
+    pub(crate) n_pages: u32,
+    pub(crate) n_unknown: u64,
+    pub(crate) n_misfits: u64,
+}
+
+/// What every row of a partition passes before anything is written.
+pub(crate) struct Gate<'g> {
+    dataset: &'g Dataset,
+    partition: &'g PartitionKey,
+    keys: KeySet,
+    table: TableWriter,
+    misfits: Vec<Misfits>,
+    /// Rows admitted.
+    pub(crate) n_rows: u64,
+    n_unknown: u64,
+}
+
+impl<'g> Gate<'g> {
+    pub(crate) fn new(dataset: &'g Dataset, partition: &'g PartitionKey, expected: u64) -> Result<Self, Error> {
+        let n_ahead = usize::try_from(expected.min(MOST_ROWS_AHEAD)).unwrap_or(0);
+        Ok(Self {
+            dataset,
+            partition,
+            keys: KeySet::new(dataset, n_ahead),
+            table: TableWriter::new(dataset).map_err(|source| encode_failed(partition, source))?,
+            misfits: vec![Misfits::default(); dataset.columns.len()],
+            n_rows: 0,
+            n_unknown: 0,
+        })
+    }
+
+    pub(crate) fn admit(&mut self, page: u32, decoded: Page) -> Result<(), Error> {
+        for (i, (column, found)) in self.dataset.columns.iter().zip(&decoded.misfits).enumerate() {
+            let Some((row, raw)) = &found.first else { continue };
+            let Some(sum) = self.misfits.get_mut(i) else { continue };
+            sum.n_values += found.n_values;
+            let row = self.n_rows + row;
+            sum.first.get_or_insert((row, raw.clone()));
+            if self.dataset.key.contains(&column.name) {
+                return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
+            }
+        }
+        if let Err(none) = self.keys.add(&decoded.batch) {
+            if let Some(sum) = self.misfits.get_mut(none.column) {
+                let row = self.n_rows + none.row as u64 + 1;
+                *sum = Misfits { n_values: 1, first: Some((row, Some(none.found.to_owned()))) };
+            }
+            return Err(self.drift(none.column, self.n_rows + decoded.batch.num_rows() as u64));
+        }
+        self.n_rows += decoded.batch.num_rows() as u64;
+        self.n_unknown += decoded.n_unknown;
+        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
+        self.table.append(decoded.batch).map_err(|source| encode_failed(self.partition, source))
+    }
+
+    pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
+        for (i, found) in self.misfits.iter().enumerate() {
+            // More than one value in a thousand is not an accident any more.
+            if found.n_values * 1000 > self.n_rows {
+                return Err(self.drift(i, self.n_rows));
+            }
+        }
+        if let Some(repeated) = self.keys.find_repeated() {
+            return Err(Error::DuplicateKey {
+                partition: self.partition.clone(),
+                key: repeated.key,
+                n_repeated: repeated.n_rows,
+                n_rows: self.n_rows,
+            });
+        }
+        let facts = FetchFacts {
+            n_rows: self.n_rows,
+            n_pages,
+            n_unknown: self.n_unknown,
+            n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
+        };
+        let partition = self.partition;
+        let encoded = self.table.finish().map_err(|source| encode_failed(partition, source))?;
+        Ok((facts, encoded))
+    }
+
+    fn drift(&self, column: usize, n_rows: u64) -> Error {
+        let (name, kind) =
+            self.dataset.columns.get(column).map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
+        let found = self.misfits.get(column).cloned().unwrap_or_default();
+        let (row, raw) = found.first.unwrap_or_default();
+        let is_key = self.dataset.key.iter().any(|key| key == name);
+        Error::SchemaDrift {
+            partition: self.partition.clone(),
+            column: name.to_owned(),
+            expected: if is_key { format!("{kind}, never null or empty") } else { kind.to_owned() },
+            found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
+            row,
+            n_misfits: found.n_values,
+            n_rows,
+        }
+    }
+}
+
+fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError) -> Error {
+    Error::EncodeFailed { partition: partition.to_string(), source }
+}
