@@ -1345,6 +1345,11 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
             "`table`: expected a table of its own, found the look-up table `lookup_states`",
         ),
         (
+            "a code of two values",
+            descriptor("code = 0", "code = -1"),
+            "`axis.values` of `grade`: expected every code once, found -1 again",
+        ),
+        (
             "a width past the padding",
             descriptor("width = 12", "width = 33"),
             "`column.width` of `ncessch`: expected 1 to 32, found 33",

@@ -255,6 +255,7 @@ mod tests {
                 "\"grade\":-1,\"race\":99,\"sex\":99,\"enrollment\":6",
                 "\"grade\":0,\"race\":99,\"sex\":99,\"enrollment\":6",
             ),
+            ("6,\"fips\":1,\"leaid\":\"100002\"}", "6,\"fips\":1,\"leaid\":\"100002\"]"),
             ("\"count\":2", "\"count\":2,\"count\":2"),
             ("]}", "],\"count\":2}"),
             ("]}", "]} x"),
