@@ -339,7 +339,7 @@ def pages_time(log, request):
             raise CannotMeasure(f"rollcall had to ask again: {line}")
         event = PAGE_EVENT.search(line)
         # Metadata is asked for before the first page.
-        if event is None or event["path"].startswith("api-"):
+        if event is None or "/api-" in event["path"]:
             continue
         moments[event["what"]].append(datetime.datetime.fromisoformat(event["at"]))
         n_open += 1 if event["what"] == "requested" else -1
