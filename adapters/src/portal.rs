@@ -206,8 +206,8 @@ impl HttpPortal {
         let (body_permit, request_permit) = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
         let (bytes, tries) = self.fetch(&url, tries_before).await?;
-        drop(request_permit);
         tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
+        drop(request_permit);
         Ok(Body {
             bytes,
             received_at: Timestamp::now(),
