@@ -77,7 +77,7 @@ impl<S: Store> FileCatalog<S> {
     }
 
     async fn read(&self, key: &str) -> Result<Option<CatalogTable>, CatalogError> {
-        let bytes = self.store.read(key).await.map_err(|error| failed("read", key, error))?;
+        let bytes = self.bytes(key).await?;
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| failed("read", key, error))).transpose()
     }
 
@@ -99,7 +99,11 @@ impl<S: Store> FileCatalog<S> {
     /// A store that does not answer.
     pub async fn has_table(&self, dataset: &Dataset) -> Result<bool, CatalogError> {
         let key = keys::catalog_table(&dataset.database, &dataset.table);
-        Ok(self.store.read(&key).await.map_err(|error| failed("read", &key, error))?.is_some())
+        Ok(self.bytes(&key).await?.is_some())
+    }
+
+    async fn bytes(&self, key: &str) -> Result<Option<Bytes>, CatalogError> {
+        self.store.read(key).await.map_err(|error| failed("read", key, error))
     }
 
     async fn write(&self, key: &str, table: &CatalogTable) -> Result<(), CatalogError> {

@@ -29,7 +29,7 @@ const API_PATH: &str = "/api/v1/";
 const EXCERPT_BYTES: usize = 1024;
 
 /// Bodies in memory for each request in flight: one on its way, one being decoded.
-const BODIES_PER_REQUEST: usize = 2;
+pub const BODIES_PER_REQUEST: usize = 2;
 
 /// How the portal is asked.
 #[derive(Debug, Clone)]
@@ -177,12 +177,21 @@ impl HttpPortal {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    /// Waits as before a request that is made again, before a partition is fetched again.
+    /// Waits before something is tried again: a request, or a whole partition.
     ///
-    /// - `tries`: times it was fetched, at least 1.
+    /// - `tries`: times it was tried, at least 1.
     pub async fn pause(&self, tries: u32) {
-        let wait = FullJitter::new(&self.settings, tries + 1).draw();
-        tokio::time::sleep(self.time_left().map_or(wait, |left| wait.min(left))).await;
+        let wait = FullJitter::new(&self.settings, tries).draw();
+        // A deadline that comes first ends the next request too, which says so.
+        let _ = self.in_time(tokio::time::sleep(wait)).await;
+    }
+
+    /// Runs `work` to its end; `None` when the deadline comes first.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.time_left() {
+            Some(left) => tokio::time::timeout(left, work).await.ok(),
+            None => Some(work.await),
+        }
     }
 
     /// Time left before the deadline; `None` when there is no deadline.
@@ -199,10 +208,7 @@ impl HttpPortal {
             let request = self.permits.clone().acquire_owned().await;
             body.and_then(|body| Ok((body, request?)))
         };
-        let turn = match self.time_left() {
-            Some(left) => tokio::time::timeout(left, turn).await.map_err(|_| PortalError::Deadline { tries: 0 })?,
-            None => turn.await,
-        };
+        let turn = self.in_time(turn).await.ok_or(PortalError::Deadline { tries: tries_before })?;
         let (body_permit, request_permit) = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
         let (bytes, tries) = self.fetch(&url, tries_before).await?;
@@ -220,21 +226,14 @@ impl HttpPortal {
     /// The body of an answer, and the requests made for it so far.
     async fn fetch(&self, url: &Url, tries_before: u32) -> Result<(Bytes, u32), PortalError> {
         let mut n_tries = tries_before;
-        let mut waits = FullJitter::new(&self.settings, tries_before);
         if tries_before > 0 {
-            let wait = waits.draw();
-            let left = self.time_left().unwrap_or(wait);
-            tokio::time::sleep(wait.min(left)).await;
+            self.pause(tries_before).await;
         }
+        let waits = FullJitter::new(&self.settings, tries_before + 1);
         let result = (|| {
             n_tries += 1;
             let url = url.clone();
-            async move {
-                match self.time_left() {
-                    Some(left) => tokio::time::timeout(left, self.attempt(url)).await.unwrap_or(Err(Failure::Deadline)),
-                    None => self.attempt(url).await,
-                }
-            }
+            async move { self.in_time(self.attempt(url)).await.unwrap_or(Err(Failure::Deadline)) }
         })
         .retry(waits)
         .sleep(tokio::time::sleep)
@@ -414,13 +413,13 @@ struct FullJitter {
 }
 
 impl FullJitter {
-    /// The waits that are left after `tries_before` requests.
-    fn new(settings: &PortalSettings, tries_before: u32) -> Self {
-        let n_doubled = tries_before.saturating_sub(1).min(16);
+    /// The waits that are left after `tries` requests, at least 1.
+    fn new(settings: &PortalSettings, tries: u32) -> Self {
+        let n_doubled = tries.saturating_sub(1).min(16);
         Self {
             bound: settings.backoff.saturating_mul(1 << n_doubled),
             most: settings.most_backoff,
-            n_left: settings.tries.saturating_sub(1).saturating_sub(tries_before),
+            n_left: settings.tries.saturating_sub(tries),
         }
     }
 
@@ -468,7 +467,7 @@ mod tests {
         let mut settings = PortalSettings::new(parse_origin(LIVE_ORIGIN).unwrap());
         settings.backoff = Duration::from_secs(1);
         settings.most_backoff = Duration::from_secs(2);
-        let waits: Vec<Duration> = FullJitter::new(&settings, 0).collect();
+        let waits: Vec<Duration> = FullJitter::new(&settings, 1).collect();
         assert_eq!(waits.len(), 3);
         for (wait, bound) in waits.iter().zip([1, 2, 2]) {
             assert!(*wait <= Duration::from_secs(bound), "{wait:?}");

@@ -77,7 +77,10 @@ fn field(column: &CatalogColumn) -> Field {
 
 async fn file(lake: &PinnedFolder, object: &str) -> std::result::Result<PartitionedFile, String> {
     let meta = lake.pin(object).await.map_err(|error| {
-        format!("read `{object}`: expected the object that the catalog names, found none that can be read; `rollcall repair` brings them together: {error}")
+        format!(
+            "read `{object}`: expected the object that the catalog names, found none that can be read; `rollcall repair` \
+             brings them together: {error}"
+        )
     })?;
     Ok(PartitionedFile::from(meta))
 }

@@ -106,7 +106,7 @@ pub(crate) fn find(query: &str) -> Result<String, BadInput> {
     Err(BadInput(format!("find query: expected SQL or one of {}, found `{query}`", names.join(", "))))
 }
 
-/// Times that a query is begun again when a run replaces a file that it was reading.
+/// Times that a query is begun: again when a run replaces a file that it was reading.
 const QUERY_TRIES: u32 = 5;
 
 /// Runs SQL and gives its rows, printed.

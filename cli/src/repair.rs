@@ -35,7 +35,8 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         if n_rebuilt == 0 && !catalog.has_table(&dataset).await? {
             continue;
         }
-        let published = converge(&store, &catalog, &dataset).await?;
+        let committed = ledger::committed_rows(&store, &dataset).await?;
+        let published = converge(&catalog, &dataset, committed).await?;
         output::warn_unreadable(&published.unreadable);
         output::print(&format!(
             "{}: {} recorded from objects; catalog: {} put, {} taken out\n",

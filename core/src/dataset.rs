@@ -1,7 +1,7 @@
 //! A dataset: one endpoint template of the portal, described by one TOML file of `datasets/`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,10 @@ const BUILT_IN: [(&str, &str); 3] = [
     ("ccd_enrollment_race_sex.toml", include_str!("../../datasets/ccd_enrollment_race_sex.toml")),
     ("ccd_directory.toml", include_str!("../../datasets/ccd_directory.toml")),
 ];
+
+/// The same, read once, for the names that they take.
+static TAKEN: LazyLock<Vec<(&str, Dataset)>> =
+    LazyLock::new(|| BUILT_IN.iter().filter_map(|(file, text)| Some((*file, toml::from_str(text).ok()?))).collect());
 
 /// One endpoint template of the portal: where it is, what its rows hold, where they go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,8 +302,7 @@ impl Dataset {
         if lookup::is_lookup_table(&self.table) {
             mistakes.push(format!("`table`: expected a table of its own, found the look-up table `{}`", self.table));
         }
-        for (file, text) in BUILT_IN {
-            let Ok(other) = toml::from_str::<Self>(text) else { continue };
+        for (file, other) in TAKEN.iter() {
             // A changed copy keeps both, and takes the place of the one built in.
             if (other.name == self.name) != (other.table == self.table) {
                 let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };

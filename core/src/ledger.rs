@@ -308,25 +308,30 @@ pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Resu
     Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
 }
 
-/// Writes the record of every partition that has an object and no record: a run was killed between the two.
+/// Writes the record of those of `committed` that have none: a run was killed between the object and the record.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn add_missing_records(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
+pub(crate) async fn add_missing_records(
+    store: &impl Store,
+    dataset: &Dataset,
+    committed: &BTreeMap<PartitionKey, Option<u64>>,
+) -> Result<(), Error> {
     let prefix = keys::records_prefix(dataset);
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
     let recorded: BTreeSet<PartitionKey> =
         listed.iter().filter_map(|key| keys::partition_of_record(dataset, key)).collect();
-    for partition in committed_partitions(store, dataset).await? {
-        if !recorded.contains(&partition) {
-            update_record(store, dataset, &partition, None, None).await?;
-        }
+    for partition in committed.keys().filter(|partition| !recorded.contains(*partition)) {
+        update_record(store, dataset, partition, None, None).await?;
     }
     Ok(())
 }
 
 /// Every partition that has an object, with the rows in it; `None` for an object that cannot be read as one of ours.
-pub(crate) async fn committed_rows(
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn committed_rows(
     store: &impl Store,
     dataset: &Dataset,
 ) -> Result<BTreeMap<PartitionKey, Option<u64>>, Error> {

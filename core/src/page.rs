@@ -1,8 +1,8 @@
 //! One page of the portal, from body bytes to columns. The hot path.
 //!
 //! Values go from the JSON text straight into Arrow builders: no row structs, no JSON tree, nothing copied but what is
-//! kept. A page whose rows all look alike is scanned (`scan`); any other is read by serde. There the key order of the first row is remembered, so that a row in the same order costs one comparison a key.
-//! A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
+//! kept. A page whose rows all look alike is scanned (`scan`); any other is read by serde. There the key order of the
+//! first row is remembered, so that a row in the same order costs one comparison a key. A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
 //! decides and keeps what it cannot fit.
 
 mod scan;
@@ -72,13 +72,13 @@ impl<'d> PageDecoder<'d> {
     ///
     /// Source of the envelope: recorded answers of the Education Data Portal.
     pub fn decode(&self, page: u32, body: &[u8]) -> Result<Page, Error> {
-        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
-        let text = std::str::from_utf8(body)
-            .map_err(|error| bad(format!("a byte that is not UTF-8 at offset {}", error.valid_up_to()), None))?;
+        let text = std::str::from_utf8(body).map_err(|error| {
+            self.bad_body(page, format!("a byte that is not UTF-8 at offset {}", error.valid_up_to()), None)
+        })?;
         if !text.trim_start().starts_with('{') {
             let found =
                 if text.trim().is_empty() { "an empty body".to_owned() } else { format!("`{}`", excerpt(text)) };
-            return Err(bad(found, None));
+            return Err(self.bad_body(page, found, None));
         }
         let mut sink = Sink::new(self, text.len(), false);
         match sink.scan(text) {
@@ -89,7 +89,6 @@ impl<'d> PageDecoder<'d> {
 
     /// Decodes any page: what the scanner does not take, and what is wrong.
     fn decode_by_serde(&self, page: u32, text: &str) -> Result<Page, Error> {
-        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
         let mut sink = Sink::new(self, text.len(), false);
         let mut read = sink.read(text);
         if read.is_err() || sink.is_inexact {
@@ -101,13 +100,13 @@ impl<'d> PageDecoder<'d> {
             Err(error) => {
                 return Err(match sink.failure.take() {
                     Some(Failure::RepeatedField { row, field }) => {
-                        bad(format!("field `{}` twice in row {row}", excerpt(&field)), None)
+                        self.bad_body(page, format!("field `{}` twice in row {row}", excerpt(&field)), None)
                     }
                     Some(Failure::WrongAxis { row, axis, found }) => {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
-                    None => bad(format!("`{}`", excerpt(near(text, &error))), Some(error)),
+                    None => self.bad_body(page, format!("`{}`", excerpt(near(text, &error))), Some(error)),
                 });
             }
         };
@@ -116,15 +115,18 @@ impl<'d> PageDecoder<'d> {
 
     /// A page from what was read of it.
     fn assemble(&self, page: u32, text: &str, envelope: Envelope, mut sink: Sink) -> Result<Page, Error> {
-        let bad = |found: String, source| Error::BadBody { partition: self.partition.clone(), page, found, source };
         let (Some(count), true) = (envelope.count, envelope.has_results) else {
-            return Err(bad(format!("`{}`", excerpt(text)), None));
+            return Err(self.bad_body(page, format!("`{}`", excerpt(text)), None));
         };
         let n_unknown = sink.n_unknown;
         let misfits = std::mem::take(&mut sink.misfits);
         let batch = RecordBatch::try_new(self.schema.clone(), sink.finish())
-            .map_err(|error| bad(format!("columns that do not line up ({error})"), None))?;
+            .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
+    }
+
+    fn bad_body(&self, page: u32, found: String, source: Option<serde_json::Error>) -> Error {
+        Error::BadBody { partition: self.partition.clone(), page, found, source }
     }
 }
 

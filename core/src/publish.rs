@@ -32,8 +32,9 @@ pub async fn publish_partitions(
 ) -> Result<Summary, Error> {
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
     let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
-    ledger::add_missing_records(store, dataset).await?;
-    let published = converge(store, catalog, dataset).await?;
+    let committed = ledger::committed_rows(store, dataset).await?;
+    ledger::add_missing_records(store, dataset, &committed).await?;
+    let published = converge(catalog, dataset, committed).await?;
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
     summary.n_published = published.n_put;
@@ -56,13 +57,19 @@ pub struct Published {
 
 /// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back.
 ///
+/// - `committed`: every object, from [`ledger::committed_rows`].
+///
 /// # Errors
-/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
-pub async fn converge(store: &impl Store, catalog: &impl Catalog, dataset: &Dataset) -> Result<Published, Error> {
+/// [`Error::CatalogFailed`].
+pub async fn converge(
+    catalog: &impl Catalog,
+    dataset: &Dataset,
+    committed: BTreeMap<PartitionKey, Option<u64>>,
+) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     let mut unreadable = Vec::new();
     let mut due = BTreeMap::new();
-    for (partition, n_rows) in ledger::committed_rows(store, dataset).await? {
+    for (partition, n_rows) in committed {
         match n_rows {
             Some(n_rows) => {
                 let location = keys::partition_prefix(dataset, &partition);
