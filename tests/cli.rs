@@ -526,6 +526,20 @@ fn a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
 }
 
 #[test]
+fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
+    let lake = TestLake::new();
+    let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Started(Some(child));
+    // It waits for its input when the thread that reads it sleeps in a read of a pipe.
+    wait_until("the input is read", || {
+        fs::read_to_string(format!("/proc/{}/syscall", started.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
+    });
+    started.signal("INT");
+    assert_eq!(started.wait().code, None);
+}
+
+#[test]
 fn a_torn_object_hides_no_other_and_mode_missing_writes_it_again() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let args = ["--years", "2021", "--grades", "grade-pk,grade-k"];

@@ -1,4 +1,5 @@
-//! Whether a lake holds sample data. Invented and real schools never share a lake: nothing in a row would tell them apart.
+//! Whether a lake was filled by `--sample`. Its invented schools share a lake with no others: nothing in a row would tell
+//! them apart.
 
 use rollcall_adapters::folder::FolderStore;
 use rollcall_core::{keys, ledger};
@@ -12,18 +13,21 @@ struct Source {
     is_sample: bool,
 }
 
-/// Whether the lake was filled from the sample.
-pub(crate) async fn holds_sample(store: &FolderStore) -> anyhow::Result<bool> {
-    let source: Option<Source> = ledger::read_json(store, keys::SOURCE).await?;
-    Ok(source.is_some_and(|source| source.is_sample))
+async fn read(store: &FolderStore) -> Result<Option<Source>, rollcall_core::Error> {
+    ledger::read_json(store, keys::SOURCE).await
 }
 
-/// Refuses to add data of the one kind to a lake that holds the other.
+/// Whether the lake was filled from the sample.
+pub(crate) async fn holds_sample(store: &FolderStore) -> anyhow::Result<bool> {
+    Ok(read(store).await?.is_some_and(|source| source.is_sample))
+}
+
+/// Refuses to add data of the one kind to a lake that holds the other. Gives whether the lake says what it holds.
 ///
 /// # Errors
 /// [`BadInput`] with a hint.
-pub(crate) async fn check(store: &FolderStore, is_sample: bool) -> anyhow::Result<()> {
-    let source: Option<Source> = ledger::read_json(store, keys::SOURCE).await?;
+pub(crate) async fn check(store: &FolderStore, is_sample: bool) -> anyhow::Result<bool> {
+    let source = read(store).await?;
     let words = |is_sample| if is_sample { "sample data" } else { "data of the portal" };
     match source {
         Some(source) if source.is_sample != is_sample => Err(BadInput(format!(
@@ -33,18 +37,14 @@ pub(crate) async fn check(store: &FolderStore, is_sample: bool) -> anyhow::Resul
             words(source.is_sample)
         ))
         .into()),
-        _ => Ok(()),
+        source => Ok(source.is_some()),
     }
 }
 
 /// Marks a lake that says nothing yet.
 ///
 /// # Errors
-/// A lake that cannot be read or written to.
+/// A lake that cannot be written to.
 pub(crate) async fn claim(store: &FolderStore, is_sample: bool) -> anyhow::Result<()> {
-    let source: Option<Source> = ledger::read_json(store, keys::SOURCE).await?;
-    if source.is_none() {
-        ledger::write_json(store, keys::SOURCE, &Source { is_sample }).await?;
-    }
-    Ok(())
+    Ok(ledger::write_json(store, keys::SOURCE, &Source { is_sample }).await?)
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::{AxisKind, Dataset};
@@ -42,9 +41,6 @@ pub(crate) struct RequestArgs {
     /// Read the request as JSON from a file, or `-` for stdin, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
     input: Option<String>,
-    /// What the input named.
-    #[arg(skip)]
-    input_dataset: OnceLock<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,7 +72,6 @@ impl RequestArgs {
                     ))
                     .into());
                 }
-                let _ = self.input_dataset.set(named);
                 let request = Request::parse(&value, &dataset)?;
                 Ok((dataset, request))
             }
@@ -88,15 +83,10 @@ impl RequestArgs {
         }
     }
 
-    /// The flag that names the dataset again; none for the default.
-    pub(crate) fn dataset_flag(&self) -> Option<String> {
-        let named = match (&self.dataset, &self.input) {
-            (Some(dataset), _) => Some(dataset.clone()),
-            // The input was read once and named a dataset built in.
-            (None, Some(_)) => self.input_dataset.get().cloned(),
-            (None, None) => None,
-        };
-        named.filter(|name| name != DEFAULT_DATASET).map(|name| format!("--dataset {}", shell_word(&name)))
+    /// The flag that names `dataset`, which these flags resolved to, again; none for the default.
+    pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
+        let named = self.dataset.as_ref().unwrap_or(&dataset.name);
+        (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
     }
 
     /// The flags as the request's JSON.

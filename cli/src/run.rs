@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
+use rollcall_adapters::portal::BODIES_PER_REQUEST;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
@@ -19,9 +20,9 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::publish_partitions;
-use rollcall_core::request::CatalogMode;
+use rollcall_core::request::{CatalogMode, Request};
 use serde::Serialize;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::exit;
 use crate::lake::LakeArgs;
@@ -35,8 +36,6 @@ use crate::signals::Signals;
 
 /// Times a partition is fetched before it counts as failed; the state machine retries as often.
 const PARTITION_TRIES: u32 = 3;
-/// Pages of a partition asked for ahead, for each request in flight: one on its way, one being decoded.
-const PAGES_AHEAD: usize = 2;
 /// Partitions shown one by one; beyond, only those that failed.
 const MOST_SHOWN: usize = 60;
 
@@ -94,14 +93,14 @@ struct Prepared {
 }
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::listen();
+    // The input may come from a terminal, where Ctrl-C ends the process as it does anywhere.
+    let (dataset, request) = args.request.resolve()?;
+    let mut signals = Signals::listen()?;
     let prepared = tokio::select! {
-        prepared = prepare(&args) => prepared?,
+        prepared = prepare(&args, dataset, request) => prepared?,
         () = signals.asked() => return Ok(interrupted("nothing was fetched")),
     };
     let ended = fetch_all(&prepared, &args, &mut signals).await;
-    // A write that was under way when its task was stopped is in the lake before the catalog looks.
-    prepared.store.settle().await;
     tokio::select! {
         code = finish(&prepared, &args, ended) => code,
         () = signals.asked() => Ok(interrupted("what is committed stays; the next run registers it for queries")),
@@ -113,14 +112,13 @@ fn interrupted(what: &str) -> ExitCode {
     ExitCode::from(exit::INTERRUPTED)
 }
 
-/// From flags to a plan that the ledger holds.
-async fn prepare(args: &RunArgs) -> anyhow::Result<Prepared> {
-    let (dataset, request) = args.request.resolve()?;
+/// From a request to a plan that the ledger holds.
+async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<Prepared> {
     let query = args.query.as_deref().map(query::find).transpose()?;
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.store();
     let lock = store.lock()?;
-    lake_source::check(&store, args.portal.is_sample()).await?;
+    let is_claimed = lake_source::check(&store, args.portal.is_sample()).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
@@ -133,9 +131,12 @@ async fn prepare(args: &RunArgs) -> anyhow::Result<Prepared> {
         run: run_name(started_at),
         portal_release: plan.portal_release.clone(),
         force: request.force,
-        pages_at_once: PAGES_AHEAD * args.portal.in_flight(),
+        // As many as there may be bodies in memory.
+        pages_at_once: BODIES_PER_REQUEST * args.portal.in_flight(),
     };
-    lake_source::claim(&store, args.portal.is_sample()).await?;
+    if !is_claimed {
+        lake_source::claim(&store, args.portal.is_sample()).await?;
+    }
     ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
     let (dataset, catalog) = (Arc::new(dataset), args.lake.catalog());
     Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
@@ -153,12 +154,13 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let bar = Arc::new(RunBar::new(items.len()));
     let n_failed = Arc::new(AtomicUsize::new(0));
     let is_tolerable = || n_failed.load(Ordering::Relaxed) <= args.tolerated_failures;
+    let tasks = TaskTracker::new();
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
         .take_while(|_| future::ready(is_tolerable()))
         .map(|partition| {
             let (open, store, bar) = (prepared.open.clone(), prepared.store.clone(), bar.clone());
             let (dataset, facts, n_failed) = (prepared.dataset.clone(), prepared.facts.clone(), n_failed.clone());
-            AbortOnDropHandle::new(tokio::spawn(async move {
+            AbortOnDropHandle::new(tasks.spawn(async move {
                 if !fetch_with_retries(&open, &bar, &store, &dataset, &partition, &facts).await {
                     n_failed.fetch_add(1, Ordering::Relaxed);
                 }
@@ -171,6 +173,10 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
         n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
     };
+    // Tasks that were stopped end at their next wait, and their writes go on: both before the catalog looks.
+    tasks.close();
+    tasks.wait().await;
+    prepared.store.settle().await;
     bar.finish();
     match ended {
         Ended::AllTried => {}
@@ -230,11 +236,11 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
         Ended::AllTried | Ended::TooManyFailed if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
         Ended::AllTried | Ended::TooManyFailed => exit::OK,
     };
-    let result = match &prepared.query {
-        Some(sql) => Some(query::result(catalog, store.root(), sql, args.format.into()).await),
-        None => None,
+    let queried = match &prepared.query {
+        Some(sql) => query::result(catalog, store.root(), sql, args.format.into()).await.map(Some),
+        None => Ok(None),
     };
-    let (result, failure) = match result.transpose() {
+    let (result, failure) = match queried {
         Ok(result) => (result, None),
         Err(failure) => (None, Some(failure)),
     };
@@ -246,7 +252,7 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
         Format::Table => {
             let mut text = describe(&summary, &receipts, dataset);
             if summary.count(Outcome::Failed) > 0 {
-                text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run)));
+                text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run, dataset)));
             }
             output::print(&text)?;
         }
@@ -255,22 +261,16 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
     if let (Format::Table, Some(result)) = (args.format, result) {
         output::print(&format!("\n{result}"))?;
     }
-    match failure {
-        // What the fetching came to weighs more than the query after it.
-        Some(failure) if code == exit::OK => Ok(exit::report(&failure)),
-        Some(failure) => {
-            exit::report(&failure);
-            Ok(ExitCode::from(code))
-        }
-        None => Ok(ExitCode::from(code)),
-    }
+    let query_code = failure.map(|failure| exit::report(&failure));
+    // What the fetching came to weighs more than the query after it.
+    Ok(query_code.filter(|_| code == exit::OK).unwrap_or(ExitCode::from(code)))
 }
 
 impl RunArgs {
     /// The command that fetches what failed in a run of these flags.
-    fn again(&self, run: &str) -> String {
+    fn again(&self, run: &str, dataset: &Dataset) -> String {
         let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];
-        words.extend(self.request.dataset_flag());
+        words.extend(self.request.dataset_flag(dataset));
         words.extend(self.lake.flag());
         words.extend(self.portal.flag());
         words.join(" ")
