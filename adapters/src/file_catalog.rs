@@ -189,3 +189,20 @@ impl<S: Store> Catalog for FileCatalog<S> {
 fn failed(action: &str, key: &str, error: impl Into<BoxError>) -> CatalogError {
     CatalogError { message: format!("{action} `{key}`"), source: error.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::FolderStore;
+
+    #[tokio::test]
+    async fn a_table_that_the_store_does_not_give_is_an_error_and_not_an_absent_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = Dataset::built_in("ccd_enrollment").unwrap().table_spec();
+        let key = keys::catalog_table(&spec.database, &spec.table);
+        // A folder in the file's place cannot be read, and is not absent.
+        std::fs::create_dir_all(folder.path().join(&key)).unwrap();
+        let error = FileCatalog::new(FolderStore::new(folder.path())).ensure_table(&spec).await.unwrap_err();
+        assert_eq!(error.message, format!("read `{key}`"));
+    }
+}
