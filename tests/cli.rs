@@ -321,7 +321,7 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
     fs::remove_dir_all(lake.path().join("catalog")).unwrap();
 
     let found = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(found.stdout, "ccd_enrollment: 4 recorded from objects; catalog: 4 put, 0 taken out\n");
+    assert_eq!(found.stdout, "ccd_enrollment: 4 objects; ledger: 4 records written; catalog: 4 put, 0 taken out\n");
     assert_eq!(queries.each_ref().map(|sql| query(&lake, sql)), answers);
     assert_eq!(bytes(&lake, "catalog"), catalog);
     assert_eq!(lake.committed().len(), 4);
@@ -332,7 +332,7 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
     assert_eq!(status.stdout.matches("- 192").count(), 2, "{}", status.stdout);
 
     let again = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(again.stdout, "ccd_enrollment: 4 recorded from objects; catalog: 0 put, 0 taken out\n");
+    assert_eq!(again.stdout, "ccd_enrollment: 4 objects; ledger: 0 records written; catalog: 0 put, 0 taken out\n");
     let next = run_json(&lake, &portal, &TWO_GRADES, 0);
     assert_eq!(outcomes(&next), counts(&[("unchanged", 2)]));
 }
@@ -343,7 +343,7 @@ fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     fs::remove_file(lake.path().join(OBJECT)).unwrap();
     let found = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(found.stdout, "ccd_enrollment: 1 recorded from objects; catalog: 0 put, 1 taken out\n");
+    assert_eq!(found.stdout, "ccd_enrollment: 1 object; ledger: 1 record written; catalog: 0 put, 1 taken out\n");
     assert_eq!(query(&lake, &format!("select distinct grade from {TABLE}")), "grade\ngrade-pk\n");
     assert_eq!(lake.committed().len(), 1);
     let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -617,6 +617,15 @@ fn sample_and_portal_never_share_a_lake() {
     let shown = sample.rollcall("query", &["select count(*) as n from ccd_school.lookup_sexes"]).expect(0);
     assert!(shown.stderr.starts_with("note: sample data."), "{}", shown.stderr);
     assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
+    // The mark is no part of the ledger, and a damaged one is not taken for none.
+    fs::remove_dir_all(sample.path().join("ledger")).unwrap();
+    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
+    fs::write(sample.path().join("source.json"), "{\"is_sample\": tr").unwrap();
+    let damaged = sample.run(&portal, &args).expect(2).stderr;
+    assert!(
+        damaged.contains("source.json`: expected {\"is_sample\": true} or false, found otherwise: EOF"),
+        "{damaged}"
+    );
 }
 
 #[test]

@@ -31,16 +31,20 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let _lock = store.lock()?;
     for name in names {
         let dataset = load_dataset(name)?;
-        let n_rebuilt = ledger::rebuild(&store, &dataset).await?;
-        if n_rebuilt == 0 && !catalog.has_table(&dataset).await? {
+        let objects = ledger::committed_objects(&store, &dataset).await?;
+        let n_written = ledger::reconcile(&store, &dataset, &objects).await?;
+        if objects.is_empty() && n_written == 0 && !catalog.has_table(&dataset).await? {
             continue;
         }
-        let committed = ledger::committed_rows(&store, &dataset).await?;
-        let published = converge(&catalog, &dataset, committed).await?;
+        let published = converge(&catalog, &dataset, &objects).await?;
         output::warn_unreadable(&published.unreadable);
         output::print(&format!(
-            "{}: {} recorded from objects; catalog: {} put, {} taken out\n",
-            dataset.name, n_rebuilt, published.n_put, published.n_removed
+            "{}: {}; ledger: {} written; catalog: {} put, {} taken out\n",
+            dataset.name,
+            output::counted(objects.len() as u64, "object"),
+            output::counted(n_written as u64, "record"),
+            published.n_put,
+            published.n_removed
         ))?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;

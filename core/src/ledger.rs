@@ -159,7 +159,7 @@ pub struct PartitionRecord {
     pub partition: PartitionKey,
     /// What is committed; `None` when nothing is.
     pub committed: Option<Committed>,
-    /// The last attempt; `None` after a rebuild.
+    /// The last attempt; `None` when the record was made from the object alone.
     pub last_attempt: Option<LastAttempt>,
 }
 
@@ -266,15 +266,16 @@ pub async fn read_records(
 ) -> Result<BTreeMap<PartitionKey, PartitionRecord>, Error> {
     let prefix = keys::records_prefix(dataset);
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    let mut records = BTreeMap::new();
-    for key in listed {
-        if let Some(partition) = keys::partition_of_record(dataset, &key)
-            && let Some(record) = read_json(store, &key).await?
-        {
-            records.insert(partition, record);
-        }
-    }
-    Ok(records)
+    stream::iter(listed)
+        .map(|key| async move {
+            let Some(partition) = keys::partition_of_record(dataset, &key) else { return Ok(None) };
+            let record: Option<PartitionRecord> = read_json(store, &key).await?;
+            Ok::<_, Error>(record.map(|record| (partition, record)))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|record| async move { Ok(record) })
+        .try_collect()
+        .await
 }
 
 /// The receipts that a run left for `partitions`; those without one are not in the map.
@@ -308,62 +309,54 @@ pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Resu
     Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
 }
 
-/// Writes the record of those of `committed` that have none: a run was killed between the object and the record.
+/// Every partition that has an object, with what the object says of itself.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
-pub(crate) async fn add_missing_records(
+pub async fn committed_objects(
     store: &impl Store,
     dataset: &Dataset,
-    committed: &BTreeMap<PartitionKey, Option<u64>>,
-) -> Result<(), Error> {
-    let prefix = keys::records_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    let recorded: BTreeSet<PartitionKey> =
-        listed.iter().filter_map(|key| keys::partition_of_record(dataset, key)).collect();
-    for partition in committed.keys().filter(|partition| !recorded.contains(*partition)) {
-        update_record(store, dataset, partition, None, None).await?;
-    }
-    Ok(())
-}
-
-/// Every partition that has an object, with the rows in it; `None` for an object that cannot be read as one of ours.
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn committed_rows(
-    store: &impl Store,
-    dataset: &Dataset,
-) -> Result<BTreeMap<PartitionKey, Option<u64>>, Error> {
+) -> Result<BTreeMap<PartitionKey, ObjectFacts>, Error> {
     stream::iter(committed_partitions(store, dataset).await?)
         .map(|partition| async move {
             let key = keys::partition_object(dataset, &partition);
             let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
-            Ok::<_, Error>(facts.map(|facts| (partition, facts.stamp.map(|stamp| stamp.n_rows))))
+            Ok::<_, Error>(facts.map(|facts| (partition, facts)))
         })
         .buffer_unordered(READS_AT_ONCE)
-        .try_filter_map(|due| async move { Ok(due) })
+        .try_filter_map(|object| async move { Ok(object) })
         .try_collect()
         .await
 }
 
-/// Rebuilds every partition's record from its object, keeping what is known of the last attempt. Gives their number.
+/// Writes anew the record of every partition that says other than its object, or has an object and no record: a run was
+/// killed between the two. What is known of the last attempt is kept. Gives the number of records written.
+///
+/// - `objects`: every object, from [`committed_objects`].
 ///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn rebuild(store: &impl Store, dataset: &Dataset) -> Result<usize, Error> {
+pub async fn reconcile(
+    store: &impl Store,
+    dataset: &Dataset,
+    objects: &BTreeMap<PartitionKey, ObjectFacts>,
+) -> Result<usize, Error> {
     let mut records = read_records(store, dataset).await?;
-    let partitions = committed_partitions(store, dataset).await?;
-    let n_rebuilt = partitions.len();
+    let partitions: BTreeSet<PartitionKey> = objects.keys().chain(records.keys()).cloned().collect();
+    let mut n_written = 0;
     for partition in partitions {
         let before = records.remove(&partition);
-        update_record(store, dataset, &partition, before, None).await?;
+        let found = objects.get(&partition).and_then(Committed::of_object);
+        let is_current = before.as_ref().is_some_and(|record| match (&record.committed, &found) {
+            (Some(recorded), Some(found)) => (&recorded.etag, &recorded.edition) == (&found.etag, &found.edition),
+            (recorded, found) => recorded.is_none() && found.is_none(),
+        });
+        if !is_current {
+            update_record(store, dataset, &partition, before, None).await?;
+            n_written += 1;
+        }
     }
-    // What is left has a record and no object.
-    for (partition, before) in records {
-        update_record(store, dataset, &partition, Some(before), None).await?;
-    }
-    Ok(n_rebuilt)
+    Ok(n_written)
 }
 
 /// What a run adds to a partition's record.

@@ -214,10 +214,10 @@ fn describe_years(years: impl Iterator<Item = i32>) -> String {
 
 /// Those without an object that can be read, unless the portal had no rows for them last time.
 async fn missing(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
-    let committed = ledger::committed_rows(store, dataset).await?;
+    let objects = ledger::committed_objects(store, dataset).await?;
     let records = ledger::read_records(store, dataset).await?;
-    let is_missing = |partition: &PartitionKey| match committed.get(partition) {
-        Some(n_rows) => n_rows.is_none(),
+    let is_missing = |partition: &PartitionKey| match objects.get(partition) {
+        Some(facts) => facts.stamp.is_none(),
         None => last_outcome(&records, partition) != Some(Outcome::Empty),
     };
     Ok(named.into_iter().filter(is_missing).collect())

@@ -15,7 +15,7 @@ use crate::ledger::{self, ErrorFacts, FailedPartition, Outcome, Receipt, Summary
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
-use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Store};
+use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, ObjectFacts, Store};
 
 /// Publishes a run's partitions and writes its summary.
 ///
@@ -32,9 +32,9 @@ pub async fn publish_partitions(
 ) -> Result<Summary, Error> {
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
     let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
-    let committed = ledger::committed_rows(store, dataset).await?;
-    ledger::add_missing_records(store, dataset, &committed).await?;
-    let published = converge(catalog, dataset, committed).await?;
+    let objects = ledger::committed_objects(store, dataset).await?;
+    ledger::reconcile(store, dataset, &objects).await?;
+    let published = converge(catalog, dataset, &objects).await?;
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
     summary.n_published = published.n_put;
@@ -57,25 +57,26 @@ pub struct Published {
 
 /// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back.
 ///
-/// - `committed`: every object, from [`ledger::committed_rows`].
+/// - `objects`: every object, from [`ledger::committed_objects`].
 ///
 /// # Errors
 /// [`Error::CatalogFailed`].
 pub async fn converge(
     catalog: &impl Catalog,
     dataset: &Dataset,
-    committed: BTreeMap<PartitionKey, Option<u64>>,
+    objects: &BTreeMap<PartitionKey, ObjectFacts>,
 ) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     let mut unreadable = Vec::new();
     let mut due = BTreeMap::new();
-    for (partition, n_rows) in committed {
-        match n_rows {
-            Some(n_rows) => {
-                let location = keys::partition_prefix(dataset, &partition);
-                due.insert(partition.clone(), CatalogPartition { partition, location, n_rows });
+    for (partition, facts) in objects {
+        match &facts.stamp {
+            Some(stamp) => {
+                let location = keys::partition_prefix(dataset, partition);
+                let partition = partition.clone();
+                due.insert(partition.clone(), CatalogPartition { partition, location, n_rows: stamp.n_rows });
             }
-            None => unreadable.push(partition),
+            None => unreadable.push(partition.clone()),
         }
     }
     catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
@@ -200,8 +201,12 @@ mod tests {
     }
 
     fn fetch(store: &MemoryStore, run: &str) {
-        let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
-        let facts = RunFacts { run: run.into(), portal_release: None, force: false, pages_at_once: 1 };
+        fetch_rows(store, run, &[row(1, "5"), row(2, "6")], false);
+    }
+
+    fn fetch_rows(store: &MemoryStore, run: &str, rows: &[String], force: bool) {
+        let portal = CannedPages::new(pages(rows, 2));
+        let facts = RunFacts { run: run.into(), portal_release: None, force, pages_at_once: 1 };
         block_on(fetch_partition(&portal, store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
     }
 
@@ -256,6 +261,28 @@ mod tests {
         assert_eq!(catalog.partitions.lock().unwrap()[0].partition, partition());
         let records = block_on(ledger::read_records(&store, &enrollment())).unwrap();
         assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+    }
+
+    #[test]
+    fn a_record_that_says_other_than_its_object_is_written_anew() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let record = "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json";
+        let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+        let recorded = || block_on(ledger::read_records(&store, &enrollment())).unwrap().remove(&partition()).unwrap();
+        fetch(&store, "r1");
+        let older = store.bytes(record).unwrap();
+        fetch_rows(&store, "killed", &[row(1, "5")], true);
+        store.set(record, &older, None);
+        let _ = publish(&store, &catalog, &[], "r2").unwrap();
+        let found = recorded();
+        assert_eq!(found.committed.unwrap().n_rows, 1);
+        assert_eq!(found.last_attempt.unwrap().run, "r1");
+        store.delete(object);
+        let _ = publish(&store, &catalog, &[], "r3").unwrap();
+        assert_eq!(recorded().committed, None);
+        let before = block_on(store.head(record)).unwrap().unwrap().etag;
+        let _ = publish(&store, &catalog, &[], "r4").unwrap();
+        assert_eq!(block_on(store.head(record)).unwrap().unwrap().etag, before);
     }
 
     #[test]
