@@ -16,6 +16,9 @@ use crate::dataset::{Column, ColumnKind};
 /// Integers up to here are exact in a 64-bit float.
 const EXACT_IN_F64: u64 = 1 << 53;
 
+/// 2^127: a double from here on, cast to a 128-bit integer, becomes another number.
+const MOST_COMPARED: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
+
 /// One column while its page is decoded.
 pub(crate) struct ColumnBuilder {
     values: Values,
@@ -184,7 +187,8 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     is_plain.then(|| whole.parse().ok()).flatten()
 }
 
-/// The finite double that a text spells as JSON spells numbers. Integers past 2^53 must survive the way there and back.
+/// The finite double that a text spells as JSON spells numbers. An integer, `5` or `5.0`, must survive the way there and
+/// back; one of 2^127 or more counts as one that does not.
 fn parse_double(text: &str) -> Option<f64> {
     // The grammar is serde_json's; its value is not taken, since it may differ from the nearest double.
     serde_json::from_str::<&RawValue>(text).ok()?;
@@ -192,11 +196,10 @@ fn parse_double(text: &str) -> Option<f64> {
         return None;
     }
     let value: f64 = text.parse().ok()?;
-    let is_exact = match text.parse::<i128>() {
-        #[expect(clippy::cast_possible_truncation, reason = "compared with the text's own integer right away")]
-        Ok(integer) => value as i128 == integer,
-        Err(_) => true,
-    };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_integer = whole.bytes().all(|b| matches!(b, b'-' | b'0'..=b'9')) && fraction.bytes().all(|b| b == b'0');
+    #[expect(clippy::cast_possible_truncation, reason = "compared with the text's own integer right away")]
+    let is_exact = !is_integer || (value.abs() < MOST_COMPARED && whole.parse() == Ok(value as i128));
     (value.is_finite() && is_exact).then_some(value)
 }
 
@@ -338,7 +341,13 @@ mod tests {
             ("\"1e400\"", None),
             ("1e400", None),
             ("9007199254740993", None),
+            ("9007199254740993.0", None),
+            ("\"-9007199254740993.00\"", None),
             ("9007199254740992", Some(9_007_199_254_740_992.0)),
+            ("9007199254740992.0", Some(9_007_199_254_740_992.0)),
+            ("170141183460469231731687303715884105727", None),
+            ("1234567890123456789012345678901234567890", None),
+            ("-0.0", Some(0.0)),
             ("\"NaN\"", None),
             ("\"inf\"", None),
             ("\" 1\"", None),
