@@ -65,7 +65,7 @@ impl FolderStore {
             key: LOCK.to_owned(),
             source: refused(message, &path, error),
         };
-        fs::create_dir_all(&self.root).map_err(|error| failed("make folder of", error))?;
+        make_parents(&path).map_err(|error| failed("make folder of", error))?;
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -270,7 +270,9 @@ fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
 /// Makes the folders above `path` that are not there, each flushed into the one above it.
 fn make_parents(path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
-    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.is_dir()).collect();
+    // The empty path, above a relative one of a single name, stands for a folder that is there.
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     fs::create_dir_all(folder)?;
     missing.into_iter().rev().try_for_each(sync_folder)
 }
@@ -305,6 +307,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix)
         && let Some(folder) = path.parent()
     {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         File::open(folder)?.sync_all()?;
     }
     Ok(())

@@ -2,7 +2,8 @@
 //! them apart.
 
 use rollcall_adapters::folder::FolderStore;
-use rollcall_core::{keys, ledger};
+use rollcall_core::ports::Store;
+use rollcall_core::{Error, keys, ledger};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
@@ -13,8 +14,17 @@ struct Source {
     is_sample: bool,
 }
 
-async fn read(store: &FolderStore) -> Result<Option<Source>, rollcall_core::Error> {
-    ledger::read_json(store, keys::SOURCE).await
+/// Unlike the ledger it cannot be derived from the objects: one that cannot be read is an error.
+async fn read(store: &FolderStore) -> anyhow::Result<Option<Source>> {
+    let failed = |source| Error::StoreFailed { action: "read", key: keys::SOURCE.to_owned(), source };
+    let Some(bytes) = store.read(keys::SOURCE).await.map_err(failed)? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&bytes).map_err(|error| {
+        BadInput(format!(
+            "read `{}`: expected {{\"is_sample\": true}} or false, found otherwise: {error}\nhint: it says whether the \
+             lake's schools are the sample's invented ones; write it anew, or name another folder with --lake",
+            store.root().join(keys::SOURCE).display(),
+        ))
+    })?))
 }
 
 /// Whether the lake was filled from the sample.
