@@ -938,7 +938,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "a partition without a grade",
             &["--partition", "2021"],
             None,
-            "error: InvalidRequest: check request: `partitions[0]`: expected an object, found `2021`",
+            "error: `--partition`: expected YEAR/GRADE, found `2021`",
         ),
         (
             "a run that never was",

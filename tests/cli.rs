@@ -573,14 +573,86 @@ fn a_table_file_that_was_spoilt_is_written_anew_with_every_partition() {
 }
 
 #[test]
-fn a_missing_object_fails_the_queries_that_read_its_table_and_no_others() {
+fn a_query_goes_without_an_object_that_is_gone_and_says_so() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
     fs::remove_file(lake.path().join(object)).unwrap();
     assert_eq!(query(&lake, "select count(*) as n from ccd_school.lookup_grades"), "n\n19\n");
-    let refused = lake.rollcall("query", &[&format!("select count(*) from {TABLE}")]).expect(1);
-    assert!(refused.stderr.contains(&format!("read `{object}`: expected the object")), "{}", refused.stderr);
+    let found = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]).expect(0);
+    assert_eq!(found.stdout, "n\n0\n");
+    let warning =
+        format!("warning: 1 object of the catalog not in the lake, such as `{object}`: the query goes without");
+    assert!(found.stderr.starts_with(&warning), "{}", found.stderr);
+}
+
+#[test]
+fn sql_that_cannot_be_computed_is_bad_input_told_once() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    for sql in ["select 1/0".to_owned(), format!("select * from {TABLE} where year = 'x'")] {
+        let refused = lake.rollcall("query", &[&sql]).expect(2);
+        assert_eq!(refused.stderr.lines().count(), 2, "{}", refused.stderr);
+        assert!(refused.stderr.starts_with("error: run query: "), "{}", refused.stderr);
+    }
+    assert!(refused_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
+    assert!(refused_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
+}
+
+fn refused_by_clap(lake: &TestLake, args: &[&str]) -> String {
+    lake.rollcall("run", args).expect(2).stderr
+}
+
+#[test]
+fn a_table_holds_one_dataset_and_repair_keeps_to_the_descriptor_that_filled_it() {
+    let (lake, portal, folder) = (TestLake::new(), TestPortal::small(), tempfile::tempdir().unwrap());
+    let built_in = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+    let table = "us_education_ccd_enrollment_data";
+    let descriptor = |name: &str, text: &str| {
+        let file = folder.path().join(format!("{name}.toml"));
+        fs::write(&file, text.replace("\"ccd_enrollment\"", &format!("\"{name}\""))).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let shared = built_in.replace(table, "shared_table");
+    let (first, second) = (descriptor("first", &shared), descriptor("second", &shared));
+    let axes = ["--years", "2021", "--grades", "grade-pk", "--dataset"];
+    let _ = lake.run(&portal, &[&axes[..], &[&first]].concat()).expect(0);
+    let data = lake.files("data");
+    for command in
+        [lake.run(&portal, &[&axes[..], &[&second]].concat()), lake.rollcall("repair", &["--dataset", &second])]
+    {
+        assert_eq!(
+            command.expect(2).stderr,
+            "error: open table `shared_table` for dataset `second`: expected one of its own, found that of dataset \
+             `first` in this lake\nhint: give the descriptor another `table`\n"
+        );
+    }
+    assert_eq!(lake.files("data"), data);
+    // A changed copy of a built-in descriptor takes its place, and a repair that names none leaves its table alone.
+    let wider =
+        built_in.replacen("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"bigint\"", 1);
+    assert_ne!(wider, built_in);
+    let wider = descriptor("ccd_enrollment", &wider);
+    let _ = lake.run(&portal, &[&axes[..], &[&wider]].concat()).expect(0);
+    let catalog = bytes(&lake, "catalog");
+    let left = lake.rollcall("repair", &[]).expect(0);
+    assert!(
+        left.stderr.starts_with("warning: ccd_enrollment: left alone, since another descriptor"),
+        "{}",
+        left.stderr
+    );
+    let _ = lake.rollcall("repair", &["--dataset", &wider]).expect(0);
+    assert_eq!(bytes(&lake, "catalog"), catalog);
+    // A table file that is none is named by whoever reads it, and mended by a repair that names its dataset.
+    fs::write(lake.path().join("catalog/ccd_school/shared_table.json"), "{").unwrap();
+    let refused = lake.rollcall("query", &["select 1"]).expect(1).stderr;
+    assert!(
+        refused.starts_with("error: CatalogFailed: ") && refused.contains("`rollcall repair --dataset"),
+        "{refused}"
+    );
+    assert!(lake.rollcall("repair", &[]).expect(0).stderr.contains("hint: repair its dataset too"));
+    let _ = lake.rollcall("repair", &["--dataset", &first]).expect(0);
+    let _ = lake.rollcall("query", &["select 1"]).expect(0);
 }
 
 #[test]
@@ -620,12 +692,9 @@ fn sample_and_portal_never_share_a_lake() {
     // The mark is no part of the ledger, and a damaged one is not taken for none.
     fs::remove_dir_all(sample.path().join("ledger")).unwrap();
     assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
-    fs::write(sample.path().join("source.json"), "{\"is_sample\": tr").unwrap();
+    fs::write(sample.path().join("lake.json"), "{\"is_sample\": tr").unwrap();
     let damaged = sample.run(&portal, &args).expect(2).stderr;
-    assert!(
-        damaged.contains("source.json`: expected {\"is_sample\": true} or false, found otherwise: EOF"),
-        "{damaged}"
-    );
+    assert!(damaged.contains("lake.json`: expected {\"is_sample\": true} or false, found otherwise: EOF"), "{damaged}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A table of the lake for the SQL engine: exactly the partitions that the catalog registers, and no others.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -12,11 +12,13 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
+use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
 use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
+use crate::output;
 use crate::pinned::PinnedFolder;
 
 /// A table with its files and their partition values.
@@ -24,7 +26,15 @@ use crate::pinned::PinnedFolder;
 pub(crate) struct LakeTable {
     schema: TableSchema,
     /// What is wrong with the table's files fails the queries that read it, and no others.
-    files: std::result::Result<Vec<PartitionedFile>, String>,
+    files: std::result::Result<Files, String>,
+}
+
+/// The files of a table.
+#[derive(Debug, Default)]
+struct Files {
+    found: Vec<PartitionedFile>,
+    /// Objects that the catalog names and the lake does not have, until they are told of.
+    absent: Mutex<Vec<String>>,
 }
 
 impl LakeTable {
@@ -39,12 +49,19 @@ impl LakeTable {
     }
 }
 
-/// The files of a table with their partition values.
-async fn files(table: &CatalogTable, lake: &PinnedFolder) -> std::result::Result<Vec<PartitionedFile>, String> {
+/// The files of a table with their partition values. A partition whose object is gone has no rows, as on Athena.
+async fn files(table: &CatalogTable, lake: &PinnedFolder) -> std::result::Result<Files, String> {
     if table.partition_keys.is_empty() {
-        return Ok(vec![file(lake, &keys::lookup_object(&table.table)).await?]);
+        let object = keys::lookup_object(&table.table);
+        return match file(lake, &object).await? {
+            Some(found) => Ok(Files { found: vec![found], absent: Mutex::default() }),
+            None => Err(format!(
+                "read `{object}`: expected the object that the catalog names, found none; `rollcall repair` writes it"
+            )),
+        };
     }
-    let mut files = Vec::with_capacity(table.partitions.len());
+    let mut found = Vec::with_capacity(table.partitions.len());
+    let mut absent = Vec::new();
     for registered in &table.partitions {
         let mut values = Vec::with_capacity(table.partition_keys.len());
         for key in &table.partition_keys {
@@ -60,9 +77,12 @@ async fn files(table: &CatalogTable, lake: &PinnedFolder) -> std::result::Result
             });
         }
         let object = format!("{}{}", registered.location, keys::OBJECT);
-        files.push(file(lake, &object).await?.with_partition_values(values));
+        match file(lake, &object).await? {
+            Some(file) => found.push(file.with_partition_values(values)),
+            None => absent.push(object),
+        }
     }
-    Ok(files)
+    Ok(Files { found, absent: Mutex::new(absent) })
 }
 
 fn field(column: &CatalogColumn) -> Field {
@@ -75,14 +95,26 @@ fn field(column: &CatalogColumn) -> Field {
     Field::new(&column.name, kind, true)
 }
 
-async fn file(lake: &PinnedFolder, object: &str) -> std::result::Result<PartitionedFile, String> {
-    let meta = lake.pin(object).await.map_err(|error| {
-        format!(
-            "read `{object}`: expected the object that the catalog names, found none that can be read; `rollcall repair` \
-             brings them together: {error}"
-        )
-    })?;
-    Ok(PartitionedFile::from(meta))
+async fn file(lake: &PinnedFolder, object: &str) -> std::result::Result<Option<PartitionedFile>, String> {
+    match lake.pin(object).await {
+        Ok(meta) => Ok(Some(PartitionedFile::from(meta))),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => {
+            Err(format!("read `{object}`: expected the object that the catalog names, found otherwise: {error}"))
+        }
+    }
+}
+
+/// Tells once of objects that the catalog names and the lake does not have.
+fn warn_absent(absent: &mut Vec<String>) {
+    if let [first, ..] = absent.as_slice() {
+        output::complain(&format!(
+            "warning: {} of the catalog not in the lake, such as `{first}`: the query goes without\n\
+             hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
+            output::counted(absent.len() as u64, "object")
+        ));
+        absent.clear();
+    }
 }
 
 /// Where the engine finds the lake's files.
@@ -110,6 +142,8 @@ impl TableProvider for LakeTable {
         // Filters are pushed down by the optimizer, which skips files by their partition values and statistics.
         let source = Arc::new(ParquetSource::new(self.schema.clone()));
         let files = self.files.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
+        warn_absent(&mut files.absent.lock().unwrap_or_else(PoisonError::into_inner));
+        let files = &files.found;
         let n_groups = state.config().target_partitions().min(files.len()).max(1);
         let mut groups = vec![Vec::new(); n_groups];
         for (i, file) in files.iter().enumerate() {

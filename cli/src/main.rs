@@ -4,7 +4,7 @@
 mod datasets;
 mod exit;
 mod lake;
-mod lake_source;
+mod lake_mark;
 mod lake_table;
 mod output;
 mod pinned;
@@ -64,7 +64,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    let directives = std::env::var("ROLLCALL_LOG").unwrap_or_else(|_| "error".to_owned());
+    let filter = match EnvFilter::try_new(&directives) {
+        Ok(filter) => filter,
+        Err(error) => return exit::report(&exit::BadInput(format!("read `ROLLCALL_LOG`: {error}")).into()),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
 use rollcall_core::partition::PartitionKey;
 use serde::Serialize;
@@ -79,14 +79,24 @@ pub(crate) fn note_sample(is_sample: bool) {
     }
 }
 
-/// An empty table that fits the terminal; 80 columns where there is none.
+/// An empty table. On a terminal its last column is wrapped to fit; the others, and piped text, stay whole, so that
+/// names can be copied and a line stays a row.
 pub(crate) fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    if !io::stdout().is_terminal() {
-        // Piped text is not wrapped, so that a line stays a row.
-        table.set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = whole_table(header);
+    if io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        let n_whole = header.len().saturating_sub(1);
+        for column in table.column_iter_mut().take(n_whole) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
+    table
+}
+
+/// An empty table of which nothing is wrapped.
+pub(crate) fn whole_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

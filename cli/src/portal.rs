@@ -1,7 +1,7 @@
 //! The portal that a command asks: the live one, another origin, or the sample in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub(crate) struct PortalArgs {
     #[arg(long, conflicts_with = "portal")]
     sample: bool,
     /// Requests in flight at once, over all partitions
-    #[arg(long, value_name = "N", default_value = "8")]
-    in_flight: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
+    in_flight: u16,
     /// Most seconds to wait before a request is made again; doubles with each further one, up to 60
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_wait)]
     retry_wait: Duration,
@@ -81,7 +81,7 @@ impl PortalArgs {
 
     /// Requests in flight at once.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.get()
+        usize::from(self.in_flight)
     }
 
     /// Gets the portal ready for a dataset, with its secret.
@@ -98,7 +98,7 @@ impl PortalArgs {
             None => parse_origin(&self.portal)?,
         };
         let mut settings = PortalSettings::new(origin);
-        settings.in_flight = self.in_flight.get();
+        settings.in_flight = self.in_flight();
         settings.backoff = self.retry_wait;
         let partition_timeout = Duration::from_secs(60 * u64::from(self.partition_timeout.get()));
         Ok(OpenPortal { portal: HttpPortal::new(settings, secret)?, partition_timeout, _sample: sample.map(Arc::new) })

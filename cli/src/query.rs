@@ -4,22 +4,25 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 use comfy_table::CellAlignment;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
+use rollcall_core::Error;
+use rollcall_core::ports::CatalogError;
 
 use crate::exit::BadInput;
 use crate::lake::LakeArgs;
-use crate::lake_source;
+use crate::lake_mark::LakeMark;
 use crate::lake_table::{LakeTable, lake_url};
 use crate::output::{self, Format};
 use crate::pinned::PinnedFolder;
@@ -80,9 +83,9 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let sql = find(query)?;
-    let store = args.lake.store();
+    let store = args.lake.existing_store()?;
     output::print(&result(&args.lake.catalog(), store.root(), &sql, args.format).await?)?;
-    output::note_sample(lake_source::holds_sample(&store).await?);
+    output::note_sample(LakeMark::read(&store).await?.is_some_and(|mark| mark.is_sample));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,7 +125,7 @@ pub(crate) async fn result(
     let mut n_tries = 0;
     loop {
         n_tries += 1;
-        let tables = catalog.tables().await?;
+        let tables = catalog.tables().await.map_err(unreadable)?;
         let (context, lake) = session(&tables, root).await?;
         match collect(&context, &tables, root, sql).await {
             Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < QUERY_TRIES => {
@@ -141,25 +144,70 @@ async fn collect(
     sql: &str,
 ) -> anyhow::Result<Vec<RecordBatch>> {
     let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.database, table.table)).collect();
-    let refused = |error: datafusion::error::DataFusionError| {
+    let refused = |error: DataFusionError| {
         let hint = if names.is_empty() {
             format!("hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`", root.display())
         } else {
             format!("hint: tables of this lake: {}", names.join(", "))
         };
-        // The engine joins causes by lines; here they stay in one.
-        let words = error.strip_backtrace().replace("\ncaused by\n", ": ");
-        BadInput(format!("run query: {words}\n{hint}"))
+        BadInput(format!("run query: {}\n{hint}", in_one_line(&error)))
     };
     // A query reads. Statements that would write files or change tables are refused.
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.context("run query")?;
+    let mut batches = frame.collect().await.map_err(|error| match is_of_the_query(&error) {
+        true => anyhow::Error::from(refused(error)),
+        false => anyhow::anyhow!(
+            "run query: {}\nhint: a file that is damaged is fetched again with `rollcall run --mode missing`",
+            in_one_line(&error)
+        ),
+    })?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
     Ok(batches)
+}
+
+/// A table's file that is none fails every query, since nobody knows which table it was.
+fn unreadable(error: CatalogError) -> Error {
+    let source = CatalogError {
+        message: format!(
+            "{}; `rollcall repair --dataset NAME|FILE.toml` writes it anew from the objects",
+            error.message
+        ),
+        source: error.source,
+    };
+    Error::CatalogFailed { table: "of this lake".to_owned(), source }
+}
+
+/// Whether an error met while a query runs is the query's: a text that is no number, a division by zero.
+fn is_of_the_query(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => true,
+        DataFusionError::ArrowError(error, _) => matches!(
+            **error,
+            ArrowError::CastError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::DivideByZero
+                | ArrowError::ArithmeticOverflow(_)
+                | ArrowError::InvalidArgumentError(_)
+                | ArrowError::ComputeError(_)
+        ),
+        _ => false,
+    }
+}
+
+/// The engine's words, which it joins by lines and says again at every step, once each and in one line.
+fn in_one_line(error: &DataFusionError) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for words in error.strip_backtrace().split("\ncaused by\n") {
+        if !said.iter().any(|earlier| earlier.ends_with(words)) {
+            said.retain(|earlier| !words.ends_with(earlier.as_str()));
+            said.push(words.replace('\n', " "));
+        }
+    }
+    said.join(": ")
 }
 
 /// The SQL engine with the lake's tables, each file pinned as it is now.
@@ -212,7 +260,7 @@ fn render_table(batches: &[RecordBatch]) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let schema = first.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let mut table = output::table(&names);
+    let mut table = output::whole_table(&names);
     let options = FormatOptions::default();
     for batch in batches {
         let columns = batch

@@ -9,6 +9,7 @@ use rollcall_core::ports::Clock;
 use rollcall_core::publish::{converge, publish_lookups};
 
 use crate::lake::LakeArgs;
+use crate::lake_mark::{self, LakeMark};
 use crate::output;
 use crate::request::load_dataset;
 
@@ -29,8 +30,23 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let store = args.lake.existing_store()?;
     let catalog = args.lake.catalog();
     let _lock = store.lock()?;
+    let mark = LakeMark::read(&store).await?;
     for name in names {
         let dataset = load_dataset(name)?;
+        if let Some(mark) = &mark {
+            mark.check_table(&dataset)?;
+            if mark.is_of_another_schema(&dataset) {
+                if args.dataset.is_none() {
+                    output::complain(&format!(
+                        "warning: {}: left alone, since another descriptor of that name filled its table\n\
+                         hint: name the file with --dataset",
+                        dataset.name
+                    ));
+                    continue;
+                }
+                lake_mark::claim(&store, Some(mark.clone()), mark.is_sample, &dataset).await?;
+            }
+        }
         let objects = ledger::committed_objects(&store, &dataset).await?;
         let n_written = ledger::reconcile(&store, &dataset, &objects).await?;
         if objects.is_empty() && n_written == 0 && !catalog.has_table(&dataset).await? {
@@ -48,5 +64,12 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         ))?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
+    // Tables of descriptors that were not named here.
+    if let Err(error) = catalog.tables().await {
+        output::complain(&format!(
+            "warning: {}\nhint: repair its dataset too: --dataset FILE.toml",
+            rollcall_core::error::chain(&error)
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -47,7 +47,7 @@ pub(crate) struct RequestArgs {
 enum ModeArg {
     /// All of them
     All,
-    /// Those without a committed object
+    /// Those without a committed object, unless the portal had no rows for them last time
     Missing,
     /// Those whose last attempt failed
     Failed,
@@ -77,7 +77,7 @@ impl RequestArgs {
             }
             None => {
                 let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
-                let request = Request::parse(&self.to_json(&dataset), &dataset)?;
+                let request = Request::parse(&self.to_json(&dataset)?, &dataset)?;
                 Ok((dataset, request))
             }
         }
@@ -90,7 +90,7 @@ impl RequestArgs {
     }
 
     /// The flags as the request's JSON.
-    fn to_json(&self, dataset: &Dataset) -> Value {
+    fn to_json(&self, dataset: &Dataset) -> Result<Value, BadInput> {
         let mut fields = Map::new();
         for (name, value) in [("years", &self.years), ("grades", &self.grades)] {
             if let Some(value) = value {
@@ -98,7 +98,8 @@ impl RequestArgs {
             }
         }
         if !self.partitions.is_empty() {
-            let partitions: Vec<Value> = self.partitions.iter().map(|text| partition_json(dataset, text)).collect();
+            let partitions = self.partitions.iter().map(|text| partition_json(dataset, text));
+            let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
             fields.insert("partitions".to_owned(), json!(partitions));
         }
         if self.mode != ModeArg::All {
@@ -111,16 +112,17 @@ impl RequestArgs {
         if self.force {
             fields.insert("force".to_owned(), json!(true));
         }
-        Value::Object(fields)
+        Ok(Value::Object(fields))
     }
 }
 
-/// `2019/grade-3` as an object of axis values. What does not fit is left for the request's check to name.
-fn partition_json(dataset: &Dataset, text: &str) -> Value {
+/// `2019/grade-3` as an object of axis values. A value that is none is left for the request's check to name.
+fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
     let mut fields = Map::new();
     let values: Vec<&str> = text.split('/').collect();
     if values.len() != dataset.axes.len() {
-        return json!(text);
+        let axes: Vec<String> = dataset.axes.iter().map(|axis| axis.name.to_uppercase()).collect();
+        return Err(BadInput(format!("`--partition`: expected {}, found `{}`", axes.join("/"), excerpt(text))));
     }
     for (axis, value) in dataset.axes.iter().zip(values) {
         let value = match (axis.kind, value.parse::<i64>()) {
@@ -129,7 +131,7 @@ fn partition_json(dataset: &Dataset, text: &str) -> Value {
         };
         fields.insert(axis.name.clone(), value);
     }
-    Value::Object(fields)
+    Ok(Value::Object(fields))
 }
 
 /// A dataset by name, or from a descriptor file when the name ends in `.toml`.

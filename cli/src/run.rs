@@ -26,7 +26,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::exit;
 use crate::lake::LakeArgs;
-use crate::lake_source;
+use crate::lake_mark;
 use crate::output::{self, Format, counted, size, thousands};
 use crate::portal::{OpenPortal, PortalArgs};
 use crate::progress::{CountedPortal, RunBar};
@@ -118,7 +118,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.store();
     let lock = store.lock()?;
-    let is_claimed = lake_source::check(&store, args.portal.is_sample()).await?;
+    let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
@@ -134,9 +134,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
         // As many as there may be bodies in memory.
         pages_at_once: BODIES_PER_REQUEST * args.portal.in_flight(),
     };
-    if !is_claimed {
-        lake_source::claim(&store, args.portal.is_sample()).await?;
-    }
+    lake_mark::claim(&store, mark, args.portal.is_sample(), &dataset).await?;
     ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
     let (dataset, catalog) = (Arc::new(dataset), args.lake.catalog());
     Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
@@ -168,6 +166,13 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
             }))
         })
         .buffer_unordered(args.portal.in_flight())
+        .inspect(|joined| {
+            // Its partition has no receipt, and so counts as failed.
+            if let Err(error) = joined {
+                output::complain(&format!("failed: a partition's task ended early: {error}"));
+                n_failed.fetch_add(1, Ordering::Relaxed);
+            }
+        })
         .count();
     let ended = tokio::select! {
         n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },

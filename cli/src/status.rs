@@ -40,7 +40,7 @@ pub(crate) struct StatusArgs {
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let dataset = load_dataset(&args.dataset)?;
-    let store = args.lake.store();
+    let store = args.lake.existing_store()?;
     match &args.run {
         Some(run) => show_run(&store, &dataset, run, args.format).await?,
         None => show_lake(&store, &dataset, args.format).await?,
@@ -75,11 +75,19 @@ async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> an
             is_last_run_finished: summary.is_some(),
         });
     }
+    let now = SystemClock.now();
+    let last_run_line = last_run.map_or_else(String::new, |run| {
+        let state = match &summary {
+            Some(summary) => format!("finished {} ago", age(summary.finished_at, now)),
+            None => "unfinished: no summary".to_owned(),
+        };
+        format!("last run {run}: {state}\n")
+    });
     if records.is_empty() {
-        output::print(&format!("{}: nothing fetched yet into `{}`\n", dataset.name, store.root().display()))?;
+        let nothing = format!("{}: nothing fetched yet into `{}`\n", dataset.name, store.root().display());
+        output::print(&(nothing + &last_run_line))?;
         return Ok(());
     }
-    let now = SystemClock.now();
     let mut text = grids(dataset, &records, now);
     let committed = records.values().filter_map(|record| record.committed.as_ref());
     let (n_committed, n_rows, size_bytes) =
@@ -92,13 +100,7 @@ async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> an
     ));
     text.push_str("cell: last outcome, rows committed, age of the commit\n");
     text.push_str("W written  U unchanged  E empty  S superseded  F failed  - not known\n");
-    if let Some(run) = last_run {
-        let state = match &summary {
-            Some(summary) => format!("finished {} ago", age(summary.finished_at, now)),
-            None => "unfinished: no summary".to_owned(),
-        };
-        text.push_str(&format!("last run {run}: {state}\n"));
-    }
+    text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
 }

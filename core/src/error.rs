@@ -179,13 +179,15 @@ pub enum Error {
     },
     /// Stop: the partition lost more than half of its rows, so it does not replace the fuller one.
     #[error(
-        "replace `{partition}`: expected at least half of the {before} rows committed before, found {after}\nhint: if the portal is right, run this partition again with force"
+        "replace `{partition}`: expected {}, found {after}\nhint: if the portal is right, run this partition again with \
+         force",
+        rows_due(*before)
     )]
     ShrankTooMuch {
         /// Partition that was fetched.
         partition: PartitionKey,
-        /// Rows committed.
-        before: u64,
+        /// Rows committed; `None` for an object that cannot be read.
+        before: Option<u64>,
         /// Rows fetched.
         after: u64,
     },
@@ -229,6 +231,13 @@ pub enum Error {
         #[source]
         source: parquet::errors::ParquetError,
     },
+}
+
+fn rows_due(before: Option<u64>) -> String {
+    match before {
+        Some(before) => format!("at least half of the {before} rows committed before"),
+        None => "rows in place of an object that cannot be read".to_owned(),
+    }
 }
 
 /// Who holds the lock of a lake, in words.

@@ -96,7 +96,12 @@ pub async fn fetch_partition(
     let recorded = record(store, dataset, run, &receipt).await;
     match (error, recorded) {
         // The first failure is the one to mend.
-        (Some(error), _) => Err(error),
+        (Some(error), recorded) => {
+            if let Err(unrecorded) = recorded {
+                tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");
+            }
+            Err(error)
+        }
         (None, Err(error)) => Err(error),
         (None, Ok(())) => Ok(receipt),
     }
@@ -192,8 +197,11 @@ async fn commit_empty(
 ) -> Result<Done, Error> {
     if let Some(before) = before {
         // An object that cannot be read holds who knows what: at least not nothing.
-        let n_rows = before.stamp.as_ref().map_or(1, |stamp| stamp.n_rows);
-        check_shrink(partition, n_rows, 0, run.force)?;
+        match &before.stamp {
+            Some(stamp) => check_shrink(partition, stamp.n_rows, 0, run.force)?,
+            None if run.force => {}
+            None => return Err(Error::ShrankTooMuch { partition: partition.clone(), before: None, after: 0 }),
+        }
         let removed = store.remove(key, &before.etag).await.map_err(|source| store_failed("remove", key, source))?;
         if removed == Put::Lost {
             return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
@@ -205,7 +213,7 @@ async fn commit_empty(
 /// A partition that shrank by more than half, or to nothing, does not replace the fuller one without `force`.
 fn check_shrink(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
     if !force && before > 0 && (after == 0 || after < before.div_ceil(2)) {
-        return Err(Error::ShrankTooMuch { partition: partition.clone(), before, after });
+        return Err(Error::ShrankTooMuch { partition: partition.clone(), before: Some(before), after });
     }
     Ok(())
 }

@@ -93,9 +93,8 @@ pub fn catalog_table(database: &str, table: &str) -> String {
     format!("{}{database}/{table}.json", CATALOG_PREFIX)
 }
 
-/// Where a lake's data comes from: the portal or the sample, which never share a lake. Not in the ledger, which may be
-/// deleted and derived anew.
-pub const SOURCE: &str = "source.json";
+/// What a folder's lake says of its data beside the objects. Not in the ledger, which may be deleted and derived anew.
+pub const MARK: &str = "lake.json";
 
 /// Prefix of the file catalog.
 pub const CATALOG_PREFIX: &str = "catalog/";

@@ -221,8 +221,8 @@ impl Summary {
     }
 }
 
-/// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, with a warning: the ledger is
-/// derived, so the next run writes it anew.
+/// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, and is logged as an error: the
+/// ledger is derived, so the next run writes it anew.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
@@ -231,7 +231,7 @@ pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &s
     Ok(bytes.and_then(|bytes| match serde_json::from_slice(&bytes) {
         Ok(value) => Some(value),
         Err(error) => {
-            tracing::warn!(key, %error, "ledger object unreadable, taken as absent");
+            tracing::error!(key, %error, "ledger object unreadable, taken as absent");
             None
         }
     }))
