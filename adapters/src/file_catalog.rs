@@ -150,6 +150,8 @@ impl<S: Store> Catalog for FileCatalog<S> {
                     partition: dataset.arrange(&registered.partition)?,
                     location: registered.location,
                     n_rows: registered.n_rows,
+                    // A table's file holds its columns once.
+                    has_columns_of_table: true,
                 })
             })
             .collect())

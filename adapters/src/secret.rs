@@ -2,7 +2,7 @@
 
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_core::Error;
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::{Dataset, Secret};
 
 /// The request header that a dataset's secret is sent in; `None` when it names none.
 ///
@@ -17,13 +17,21 @@ pub fn header(
     let Some(secret) = &dataset.secret else {
         return Ok(None);
     };
-    let missing = || Error::SecretMissing {
-        secret: secret.name.clone(),
-        place: format!("the environment variable `{}`", secret.variable()),
-    };
-    let value = lookup(&secret.variable()).filter(|value| !value.is_empty()).ok_or_else(missing)?;
+    let place = format!("the environment variable `{}`", secret.variable());
+    header_of(secret, &place, lookup(&secret.variable())).map(Some)
+}
+
+/// A secret's value as a header that no log shows.
+///
+/// - `place`: where the value was looked for, in words.
+///
+/// # Errors
+/// [`Error::SecretMissing`] when the value is unset, empty or no header value.
+pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<(HeaderName, HeaderValue), Error> {
+    let missing = || Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned() };
+    let value = value.filter(|value| !value.is_empty()).ok_or_else(missing)?;
     let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| missing())?;
     let mut value = HeaderValue::from_str(&value).map_err(|_| missing())?;
     value.set_sensitive(true);
-    Ok(Some((name, value)))
+    Ok((name, value))
 }

@@ -19,7 +19,7 @@ use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
-use rollcall_core::publish::publish_partitions;
+use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use rollcall_core::request::{CatalogMode, Request};
 use serde::Serialize;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -229,8 +229,8 @@ fn report_failure(partition: &PartitionKey, error: &Error) -> bool {
 /// Publishes, tells what the run came to, and answers the query.
 async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Result<ExitCode> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
-    let summary =
-        publish_partitions(store, catalog, &SystemClock, dataset, &plan.items, &facts.run, prepared.started_at).await?;
+    let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items };
+    let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
     let planned: Vec<PartitionKey> = plan.items.iter().map(|item| item.partition.clone()).collect();
     let mut found = ledger::read_receipts(store, dataset, &facts.run, &planned).await?;
     // In the plan's order.

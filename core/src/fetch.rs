@@ -49,8 +49,7 @@ pub async fn fetch_partition(
 ) -> Result<Receipt, Error> {
     let started_at = clock.now();
     let fetched = commit_partition(portal, store, dataset, partition, run).await;
-    let finished_at = clock.now();
-    let (receipt, error) = match fetched {
+    let receipt = match fetched {
         Ok(done) => {
             tracing::info!(
                 dataset = dataset.name,
@@ -62,7 +61,7 @@ pub async fn fetch_partition(
                 n_misfits = done.facts.n_misfits,
                 "partition fetched"
             );
-            let receipt = Receipt {
+            Receipt {
                 partition: partition.clone(),
                 outcome: done.outcome,
                 error: None,
@@ -72,39 +71,43 @@ pub async fn fetch_partition(
                 n_unknown: done.facts.n_unknown,
                 n_misfits: done.facts.n_misfits,
                 started_at,
-                finished_at,
-            };
-            (receipt, None)
-        }
-        Err(error) => {
-            tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
-            let receipt = Receipt {
-                partition: partition.clone(),
-                outcome: Outcome::Failed,
-                error: Some(ErrorFacts::from(&error)),
-                n_rows: 0,
-                n_pages: 0,
-                size_bytes: None,
-                n_unknown: 0,
-                n_misfits: 0,
-                started_at,
-                finished_at,
-            };
-            (receipt, Some(error))
-        }
-    };
-    let recorded = record(store, dataset, run, &receipt).await;
-    match (error, recorded) {
-        // The first failure is the one to mend.
-        (Some(error), recorded) => {
-            if let Err(unrecorded) = recorded {
-                tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");
+                finished_at: clock.now(),
             }
-            Err(error)
         }
-        (None, Err(error)) => Err(error),
-        (None, Ok(())) => Ok(receipt),
+        Err(error) => return Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
+    };
+    record(store, dataset, run, &receipt).await?;
+    Ok(receipt)
+}
+
+/// Writes the record and the receipt of a partition that failed, and gives `error` back, the one to mend: that it could
+/// not be recorded is logged.
+pub async fn record_failure(
+    store: &impl Store,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    partition: &PartitionKey,
+    run: &RunFacts,
+    started_at: Timestamp,
+    error: Error,
+) -> Error {
+    tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
+    let receipt = Receipt {
+        partition: partition.clone(),
+        outcome: Outcome::Failed,
+        error: Some(ErrorFacts::from(&error)),
+        n_rows: 0,
+        n_pages: 0,
+        size_bytes: None,
+        n_unknown: 0,
+        n_misfits: 0,
+        started_at,
+        finished_at: clock.now(),
+    };
+    if let Err(unrecorded) = record(store, dataset, run, &receipt).await {
+        tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");
     }
+    error
 }
 
 /// Writes the ledger record, then the receipt.

@@ -225,6 +225,8 @@ pub struct CatalogPartition {
     pub location: String,
     /// Rows of its object.
     pub n_rows: u64,
+    /// Whether it has the columns that its table has now: a catalog may keep them for each partition.
+    pub has_columns_of_table: bool,
 }
 
 /// Why a catalog refused.

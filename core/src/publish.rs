@@ -17,6 +17,26 @@ use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
 use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, ObjectFacts, Store};
 
+/// Who adds partitions to the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registrar {
+    /// This step.
+    Publisher,
+    /// A crawler did, before this step: what it left out is an error.
+    Crawler,
+}
+
+/// A run as it was planned.
+#[derive(Debug, Clone, Copy)]
+pub struct PlannedRun<'r> {
+    /// Its name.
+    pub name: &'r str,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Its plan.
+    pub items: &'r [PlanItem],
+}
+
 /// Publishes a run's partitions and writes its summary.
 ///
 /// # Errors
@@ -26,15 +46,18 @@ pub async fn publish_partitions(
     catalog: &impl Catalog,
     clock: &impl Clock,
     dataset: &Dataset,
-    plan: &[PlanItem],
-    run: &str,
-    started_at: Timestamp,
+    planned: &PlannedRun<'_>,
+    registrar: Registrar,
 ) -> Result<Summary, Error> {
+    let PlannedRun { name: run, started_at, items: plan } = *planned;
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
     let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
     let objects = ledger::committed_objects(store, dataset).await?;
     ledger::reconcile(store, dataset, &objects).await?;
-    let published = converge(catalog, dataset, &objects).await?;
+    let published = match registrar {
+        Registrar::Publisher => converge(catalog, dataset, &objects).await?,
+        Registrar::Crawler => read_back(catalog, dataset, &objects).await?,
+    };
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
     summary.n_published = published.n_put;
@@ -74,7 +97,9 @@ pub async fn converge(
             Some(stamp) => {
                 let location = keys::partition_prefix(dataset, partition);
                 let partition = partition.clone();
-                due.insert(partition.clone(), CatalogPartition { partition, location, n_rows: stamp.n_rows });
+                let n_rows = stamp.n_rows;
+                let registered = CatalogPartition { partition, location, n_rows, has_columns_of_table: true };
+                due.insert(registered.partition.clone(), registered);
             }
             None => unreadable.push(partition.clone()),
         }
@@ -104,6 +129,39 @@ pub async fn converge(
             source: "the catalog did not keep a change".into(),
         })),
     }
+}
+
+/// Checks that the catalog has every partition of `dataset` that has a readable object, where that object is. Rows are
+/// not compared: a crawler does not say them.
+///
+/// # Errors
+/// [`Error::CatalogFailed`] naming a partition that is not there.
+async fn read_back(
+    catalog: &impl Catalog,
+    dataset: &Dataset,
+    objects: &BTreeMap<PartitionKey, ObjectFacts>,
+) -> Result<Published, Error> {
+    let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
+    let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    let is_registered = |partition: &PartitionKey| {
+        let location = registered.get(partition).map(|registered| registered.location.trim_end_matches('/'));
+        location == Some(keys::partition_prefix(dataset, partition).trim_end_matches('/'))
+    };
+    let (readable, unreadable): (Vec<_>, Vec<_>) = objects.iter().partition(|(_, facts)| facts.stamp.is_some());
+    let missing: Vec<&PartitionKey> =
+        readable.into_iter().map(|(partition, _)| partition).filter(|partition| !is_registered(partition)).collect();
+    if let Some(first) = missing.first() {
+        return Err(failed(CatalogError {
+            message: format!(
+                "read back after the crawler: expected every partition, found {} of {} missing, such as `{first}`",
+                missing.len(),
+                objects.len()
+            ),
+            source: "the crawler left it out".into(),
+        }));
+    }
+    let unreadable = unreadable.into_iter().map(|(partition, _)| partition.clone()).collect();
+    Ok(Published { n_put: 0, n_removed: 0, unreadable })
 }
 
 fn by_key(partitions: Vec<CatalogPartition>) -> BTreeMap<PartitionKey, CatalogPartition> {
@@ -211,7 +269,18 @@ mod tests {
     }
 
     fn publish(store: &MemoryStore, catalog: &MemoryCatalog, plan: &[PlanItem], run: &str) -> Result<Summary, Error> {
-        block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), plan, run, time(NOW)))
+        publish_by(Registrar::Publisher, store, catalog, plan, run)
+    }
+
+    fn publish_by(
+        registrar: Registrar,
+        store: &MemoryStore,
+        catalog: &MemoryCatalog,
+        plan: &[PlanItem],
+        run: &str,
+    ) -> Result<Summary, Error> {
+        let planned = PlannedRun { name: run, started_at: time(NOW), items: plan };
+        block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), &planned, registrar))
     }
 
     #[test]
@@ -294,6 +363,17 @@ mod tests {
         let summary = publish(&store, &catalog, &[], "r2").unwrap();
         assert_eq!((summary.n_withdrawn, summary.unreadable), (1, vec![partition()]));
         assert!(catalog.partitions.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn g8_what_a_crawler_left_out_is_named() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let read_back = || publish_by(Registrar::Crawler, &store, &catalog, &[item(partition())], "r1");
+        let error = read_back().unwrap_err().chain();
+        assert!(error.contains("found 1 of 1 missing, such as `year=2021/grade=grade-pk`"), "{error}");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        assert_eq!(read_back().unwrap().n_published, 0);
     }
 
     #[test]
