@@ -1,0 +1,22 @@
+//! What every AWS client is built from: region, credentials, endpoint, retries and one HTTPS client.
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+/// Tries of one call, by the SDK's standard rules.
+const TRIES: u32 = 3;
+
+/// Region, credentials and endpoint from the environment or the user's profile, as every AWS tool reads them.
+pub async fn config() -> SdkConfig {
+    loader().load().await
+}
+
+/// The same, to be told more before it is loaded.
+pub fn loader() -> ConfigLoader {
+    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(https)
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+}

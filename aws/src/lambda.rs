@@ -1,0 +1,80 @@
+//! The entry of a Lambda function: the event is decoded here, the deadline is passed on, an error keeps its name.
+
+use std::time::{Duration, SystemTime};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use rollcall_core::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+/// Time kept from the function's limit to record a failure and to answer.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// An [`Error`] as Lambda reports it: its name is the `errorType` that the state machine retries and catches by.
+#[derive(Debug)]
+struct Failure(Error);
+
+impl From<Failure> for Diagnostic {
+    fn from(failure: Failure) -> Self {
+        Self { error_type: failure.0.name().to_owned(), error_message: failure.0.chain() }
+    }
+}
+
+/// Logs as JSON lines, `info` and above unless `ROLLCALL_LOG` says otherwise.
+pub fn log() {
+    let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stdout).init();
+}
+
+/// Answers events by `step` until the environment is taken down.
+///
+/// - `step`: given the event and the time by which it must have ended.
+///
+/// # Errors
+/// Whatever ends the runtime; an event that fails does not.
+pub async fn serve<E: DeserializeOwned, O: Serialize>(
+    step: impl AsyncFn(E, Instant) -> Result<O, Error>,
+) -> Result<(), lambda_runtime::Error> {
+    let step = &step;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
+        let deadline = Instant::now() + time_left(event.context.deadline(), SystemTime::now());
+        let result = match serde_json::from_value(event.payload) {
+            // Boxed, since the futures of a step and of its clients nest deep.
+            Ok(event) => Box::pin(step(event, deadline)).await,
+            Err(error) => Err(Error::InvalidRequest { mistakes: vec![format!("read event: {error}")] }),
+        };
+        result.map_err(|error| {
+            tracing::error!(error = error.name(), cause = error.chain(), "step failed");
+            Failure(error)
+        })
+    }))
+    .await
+}
+
+/// Time until the function's limit, less the margin.
+fn time_left(limit: SystemTime, now: SystemTime) -> Duration {
+    limit.duration_since(now).unwrap_or_default().saturating_sub(MARGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_name_and_its_words() {
+        let error = Error::InvalidRequest { mistakes: vec!["`years`: expected".to_owned()] };
+        let diagnostic = Diagnostic::from(Failure(error));
+        assert_eq!(diagnostic.error_type, "InvalidRequest");
+        assert_eq!(diagnostic.error_message, "check request: `years`: expected");
+    }
+
+    #[test]
+    fn l1_a_step_must_end_before_the_function_is_killed() {
+        let now = SystemTime::now();
+        assert_eq!(time_left(now + Duration::from_secs(60), now), Duration::from_secs(50));
+        assert_eq!(time_left(now, now + Duration::from_secs(1)), Duration::ZERO);
+    }
+}

@@ -1,0 +1,16 @@
+//! What runs on AWS alone: the lake in a bucket, Glue as the catalog, secrets, and the three steps as Lambda functions.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod cause;
+pub mod client;
+#[cfg(feature = "glue")]
+pub mod glue;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+pub mod metrics;
+pub mod payload;
+pub mod s3;
+#[cfg(feature = "portal")]
+pub mod secret;
+pub mod settings;
+pub mod step;

@@ -1,0 +1,55 @@
+//! Metrics, written to the log in CloudWatch's embedded metric format, so that no call and no permission is needed.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use rollcall_core::ledger::{Outcome, Summary};
+use serde_json::{Map, Value, json};
+
+/// Namespace of every metric.
+pub const NAMESPACE: &str = "rollcall";
+
+/// Pages received in a run.
+pub const PAGES: &str = "Pages";
+/// Rows received in a run.
+pub const ROWS: &str = "Rows";
+
+/// The metric of partitions with an outcome in a run.
+#[must_use]
+pub fn partitions(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Written => "PartitionsWritten",
+        Outcome::Unchanged => "PartitionsUnchanged",
+        Outcome::Empty => "PartitionsEmpty",
+        Outcome::Superseded => "PartitionsSuperseded",
+        Outcome::Failed => "PartitionsFailed",
+    }
+}
+
+/// A run's metrics as one line, by dataset.
+#[must_use]
+pub fn of_summary(summary: &Summary) -> Value {
+    let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
+    values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
+    let declared: Vec<Value> = values.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": summary.finished_at.as_millisecond(),
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["dataset"]], "Metrics": declared}],
+        }),
+    );
+    line.insert("dataset".to_owned(), json!(summary.dataset));
+    line.insert("run".to_owned(), json!(summary.run));
+    line.extend(values.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
+    Value::Object(line)
+}
+
+/// Writes a line of metrics to the log. One that cannot be written is lost; the summary says the same.
+pub fn emit(line: &Value) {
+    let at: Timestamp = Timestamp::now();
+    if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
+        tracing::warn!(%at, %error, "metrics not written");
+    }
+}

@@ -1,0 +1,192 @@
+//! A lake in a bucket: the same keys as in a folder.
+//!
+//! A data object is replaced by one conditional `PutObject`, so that a reader sees the old object or the new one, and a
+//! writer that was overtaken changes nothing. What its writer says of it is in the object's metadata.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use bytes::Bytes;
+use rollcall_core::edition::Stamp;
+use rollcall_core::ports::{BoxError, Condition, ObjectFacts, Put, Store, StoreError};
+
+use crate::cause::{cause, status};
+
+// Metadata of a data object, below `x-amz-meta-`.
+const EDITION: &str = "rollcall-edition";
+const N_ROWS: &str = "rollcall-rows";
+const FETCHED_AT: &str = "rollcall-fetched-at";
+const RUN: &str = "rollcall-run";
+
+/// Another write to the same key was under way.
+const CONFLICT: u16 = 409;
+const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 412;
+
+/// A lake in a bucket. Clones share the client.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+}
+
+impl S3Store {
+    /// The lake in `bucket`.
+    #[must_use]
+    pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
+        // An endpoint of one's own, such as an emulator's, has no name for each bucket.
+        let is_elsewhere = config.endpoint_url().is_some();
+        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(is_elsewhere).build();
+        Self { client: Client::from_conf(s3), bucket: bucket.into() }
+    }
+
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    fn failed(&self, action: &str, key: &str, source: impl Into<BoxError>) -> StoreError {
+        StoreError { message: format!("{action} `s3://{}/{key}`", self.bucket), source: source.into() }
+    }
+}
+
+impl Store for S3Store {
+    async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        let found = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(found) => found,
+            Err(error) if status(&error) == Some(NOT_FOUND) => return Ok(None),
+            Err(error) => return Err(self.failed("read", key, cause(error))),
+        };
+        Ok(Some(ObjectFacts {
+            etag: found.e_tag.unwrap_or_default(),
+            size_bytes: found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
+            stamp: found.metadata.as_ref().and_then(stamp_of),
+        }))
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_metadata(Some(metadata_of(stamp)))
+            .content_type("application/vnd.apache.parquet")
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(bytes));
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Matches(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
+            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
+            Err(error) => Err(self.failed("write", key, cause(error))),
+        }
+    }
+
+    async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
+        match self.client.delete_object().bucket(&self.bucket).key(key).if_match(etag).send().await {
+            Ok(_) => Ok(Put::Done(String::new())),
+            Err(error) if is_lost(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
+            Err(error) => Err(self.failed("remove", key, cause(error))),
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let found = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(found) => found,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
+            Err(error) => return Err(self.failed("read", key, cause(error))),
+        };
+        let bytes = found.body.collect().await.map_err(|error| self.failed("read", key, error))?;
+        Ok(Some(bytes.into_bytes()))
+    }
+
+    async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("application/json")
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(bytes));
+        put.send().await.map_err(|error| self.failed("write", key, cause(error)))?;
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed("list", prefix, cause(error)))?;
+            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+/// Whether an answer says that the condition does not hold. Another write under way (409) and an object that was removed
+/// (404 where one should match) are looked at again by the caller, like one that was replaced (412).
+fn is_lost(status: Option<u16>, condition: &Condition) -> bool {
+    match status {
+        Some(PRECONDITION_FAILED | CONFLICT) => true,
+        Some(NOT_FOUND) => matches!(condition, Condition::Matches(_)),
+        _ => false,
+    }
+}
+
+fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
+    let mut metadata = HashMap::from([
+        (EDITION.to_owned(), stamp.edition.to_string()),
+        (N_ROWS.to_owned(), stamp.n_rows.to_string()),
+        (FETCHED_AT.to_owned(), stamp.fetched_at.to_string()),
+    ]);
+    if let Some(run) = &stamp.run {
+        metadata.insert(RUN.to_owned(), run.clone());
+    }
+    metadata
+}
+
+/// What the metadata says; `None` when the object is not one of ours.
+fn stamp_of(metadata: &HashMap<String, String>) -> Option<Stamp> {
+    Some(Stamp {
+        edition: metadata.get(EDITION)?.parse().ok()?,
+        n_rows: metadata.get(N_ROWS)?.parse().ok()?,
+        fetched_at: metadata.get(FETCHED_AT)?.parse().ok()?,
+        run: metadata.get(RUN).cloned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_says_what_the_writer_said_and_anything_else_is_not_ours() {
+        let stamp = Stamp {
+            edition: "0123456789abcdef0123456789abcdef-0123456789abcdef-1".parse().unwrap(),
+            n_rows: 7,
+            fetched_at: "2026-11-23T12:00:00.123456789Z".parse().unwrap(),
+            run: Some("r1".to_owned()),
+        };
+        let mut metadata = metadata_of(&stamp);
+        assert_eq!(stamp_of(&metadata), Some(stamp));
+        metadata.remove(FETCHED_AT);
+        assert_eq!(stamp_of(&metadata), None);
+    }
+
+    #[test]
+    fn s4_what_a_refused_write_means_depends_on_its_condition() {
+        let matches = Condition::Matches("e".to_owned());
+        assert!(is_lost(Some(412), &Condition::Absent) && is_lost(Some(409), &matches) && is_lost(Some(404), &matches));
+        // Without an object to match, 404 is about the bucket.
+        assert!(!is_lost(Some(404), &Condition::Absent) && !is_lost(Some(403), &matches) && !is_lost(None, &matches));
+    }
+}

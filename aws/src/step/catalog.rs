@@ -1,0 +1,84 @@
+//! Catalog: plan, receipts and objects → Glue partitions, read back → the run's summary.
+
+use rollcall_adapters::SystemClock;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::ledger;
+use rollcall_core::plan::PlanItem;
+use rollcall_core::ports::{CatalogError, StoreError};
+use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::{Error, keys};
+use tokio::time::Instant;
+
+use crate::glue::GlueCatalog;
+use crate::metrics;
+use crate::payload::{Crawl, ObjectReference, PublishEvent, Published};
+use crate::s3::S3Store;
+use crate::settings;
+use crate::step::StartError;
+
+/// What the catalog function works with.
+pub struct CatalogStep {
+    store: S3Store,
+    catalog: GlueCatalog,
+}
+
+impl CatalogStep {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// [`StartError`] naming the variable that is wrong.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
+        let config = crate::client::config().await;
+        Ok(Self { catalog: GlueCatalog::new(&config, &bucket), store: S3Store::new(&config, bucket) })
+    }
+
+    /// Publishes a run's partitions, or checks those that a crawler found, and writes the summary.
+    ///
+    /// # Errors
+    /// Those of [`publish_partitions`]; [`Error::CatalogFailed`] also for a crawler that failed.
+    pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
+        let PublishEvent { planned, fetch_error, crawl } = event;
+        let dataset = Dataset::built_in(&planned.dataset)?;
+        if let Some(error) = &fetch_error {
+            tracing::error!(run = planned.run, error = error.error, cause = error.cause, "fetching was stopped");
+        }
+        let registrar = match crawl {
+            None => Registrar::Publisher,
+            Some(Crawl { status, .. }) if status == "SUCCEEDED" => Registrar::Crawler,
+            Some(Crawl { status, message }) => {
+                return Err(Error::CatalogFailed {
+                    table: dataset.qualified_table(),
+                    source: CatalogError {
+                        message: format!("expected the crawler to end as SUCCEEDED, found {status}"),
+                        source: message.into(),
+                    },
+                });
+            }
+        };
+        let plan: Option<Vec<PlanItem>> = ledger::read_json(&self.store, &planned.plan.key).await?;
+        let plan = plan.ok_or_else(|| Error::StoreFailed {
+            action: "read",
+            key: planned.plan.key.clone(),
+            source: StoreError {
+                message: "expected the run's plan".to_owned(),
+                source: "found none that can be read".into(),
+            },
+        })?;
+        let summary = publish_partitions(
+            &self.store,
+            &self.catalog,
+            &SystemClock,
+            &dataset,
+            &PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan },
+            registrar,
+        )
+        .await?;
+        metrics::emit(&metrics::of_summary(&summary));
+        let reference =
+            ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
+        let published = Published::of(&summary, reference, fetch_error.as_ref());
+        tracing::info!(run = published.run, message = published.message, "published");
+        Ok(published)
+    }
+}

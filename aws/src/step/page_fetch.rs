@@ -1,0 +1,99 @@
+//! Page-fetch: one partition of a run → pages, checks, one conditional write, ledger record, receipt.
+
+use aws_config::SdkConfig;
+use rollcall_adapters::SystemClock;
+use rollcall_adapters::portal::{BODIES_PER_REQUEST, HttpPortal, PortalSettings};
+use rollcall_core::Error;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::{RunFacts, fetch_partition, record_failure};
+use rollcall_core::ports::Clock;
+use tokio::time::Instant;
+
+use crate::payload::{FetchEvent, Fetched};
+use crate::s3::S3Store;
+use crate::secret;
+use crate::settings::{self, BadSetting};
+use crate::step::{StartError, portal_settings};
+
+/// Requests in flight where the environment does not say.
+const IN_FLIGHT: usize = 2;
+/// What stands before a secret's name where the environment does not say.
+const SECRET_PREFIX: &str = "rollcall/";
+
+/// What page-fetch works with.
+pub struct PageFetch {
+    store: S3Store,
+    config: SdkConfig,
+    settings: PortalSettings,
+    /// For datasets without a secret.
+    portal: HttpPortal,
+    secret_prefix: String,
+}
+
+impl PageFetch {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// [`StartError`] naming the variable that is wrong.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
+        let in_flight = match settings::optional(settings::IN_FLIGHT) {
+            None => IN_FLIGHT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|in_flight| (1..=256).contains(in_flight))
+                .ok_or_else(|| BadSetting::new(settings::IN_FLIGHT, "a number from 1 to 256", Some(&text)))?,
+        };
+        let portal_settings = portal_settings(in_flight)?;
+        let portal = HttpPortal::new(portal_settings.clone(), None)?;
+        let config = crate::client::config().await;
+        Ok(Self {
+            store: S3Store::new(&config, bucket),
+            config,
+            settings: portal_settings,
+            portal,
+            secret_prefix: settings::optional(settings::SECRET_PREFIX).unwrap_or_else(|| SECRET_PREFIX.to_owned()),
+        })
+    }
+
+    /// Fetches a partition and records what it came to, a failure too.
+    ///
+    /// # Errors
+    /// Those of [`fetch_partition`]; [`Error::SecretMissing`]; [`Error::InvalidRequest`] for an event of no partition.
+    pub async fn fetch(&self, event: FetchEvent, deadline: Instant) -> Result<Fetched, Error> {
+        let started_at = SystemClock.now();
+        let dataset = Dataset::built_in(&event.dataset)?;
+        let partition = dataset.arrange(&event.partition).ok_or_else(|| Error::InvalidRequest {
+            mistakes: vec![format!(
+                "`partition`: expected a value for each axis of `{}`, found `{}`",
+                dataset.name, event.partition
+            )],
+        })?;
+        let run = RunFacts {
+            run: event.run,
+            portal_release: event.portal_release,
+            force: event.force,
+            pages_at_once: BODIES_PER_REQUEST * self.settings.in_flight,
+        };
+        match self.portal_of(&dataset).await {
+            Ok(portal) => {
+                let portal = portal.until(deadline);
+                fetch_partition(&portal, &self.store, &SystemClock, &dataset, &partition, &run).await?;
+                Ok(Fetched {})
+            }
+            Err(error) => {
+                Err(record_failure(&self.store, &SystemClock, &dataset, &partition, &run, started_at, error).await)
+            }
+        }
+    }
+
+    /// The portal with the dataset's secret, which is read anew each time, so that a rotated one is found.
+    async fn portal_of(&self, dataset: &Dataset) -> Result<HttpPortal, Error> {
+        match secret::header(&self.config, &self.secret_prefix, dataset).await? {
+            None => Ok(self.portal.clone()),
+            secret => HttpPortal::new(self.settings.clone(), secret)
+                .map_err(|error| Error::InvalidRequest { mistakes: vec![error.to_string()] }),
+        }
+    }
+}

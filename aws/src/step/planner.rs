@@ -1,0 +1,69 @@
+//! Planner: an execution's input → checks, availability, mode → a plan in the lake.
+
+use rollcall_adapters::portal::HttpPortal;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::error::excerpt;
+use rollcall_core::plan::plan_partitions;
+use rollcall_core::request::{self, Request, is_run_name};
+use rollcall_core::{Error, keys, ledger};
+use tokio::time::Instant;
+
+use crate::payload::{ObjectReference, PlanEvent, Planned};
+use crate::s3::S3Store;
+use crate::settings;
+use crate::step::{StartError, portal_settings};
+
+/// What the planner works with.
+pub struct Planner {
+    store: S3Store,
+    portal: HttpPortal,
+}
+
+impl Planner {
+    /// Builds the clients.
+    ///
+    /// # Errors
+    /// [`StartError`] naming the variable that is wrong.
+    pub async fn from_env() -> Result<Self, StartError> {
+        let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
+        let portal = HttpPortal::new(portal_settings(1)?, None)?;
+        let config = crate::client::config().await;
+        Ok(Self { store: S3Store::new(&config, bucket), portal })
+    }
+
+    /// Plans a run and writes its plan.
+    ///
+    /// # Errors
+    /// Those of [`plan_partitions`]; [`Error::InvalidRequest`] also for a name that no run can have.
+    pub async fn plan(&self, event: PlanEvent, deadline: Instant) -> Result<Planned, Error> {
+        let PlanEvent { run, started_at, request } = event;
+        if !is_run_name(&run) {
+            return Err(Error::InvalidRequest {
+                mistakes: vec![format!(
+                    "name of the execution: expected at most 80 letters, digits, `-` and `_`, found `{}`",
+                    excerpt(&run)
+                )],
+            });
+        }
+        let dataset = Dataset::built_in(&request::dataset_name(&request)?)?;
+        let request = Request::parse(&request, &dataset)?;
+        let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
+        for warning in &plan.warnings {
+            tracing::warn!(run, warning, "plan");
+        }
+        let key = keys::plan(&dataset, &run);
+        ledger::write_json(&self.store, &key, &plan.items).await?;
+        tracing::info!(run, dataset = dataset.name, n_planned = plan.items.len(), "planned");
+        Ok(Planned {
+            run,
+            started_at,
+            dataset: dataset.name,
+            plan: ObjectReference { bucket: self.store.bucket().to_owned(), key },
+            n_planned: plan.items.len(),
+            portal_release: plan.portal_release,
+            force: request.force,
+            catalog: request.catalog,
+            warnings: plan.warnings,
+        })
+    }
+}

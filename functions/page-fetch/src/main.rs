@@ -1,0 +1,11 @@
+//! Page-fetch: one partition from the portal into the lake. `README.md` beside this folder says what it is given and gives.
+
+use rollcall_aws::lambda;
+use rollcall_aws::step::page_fetch::PageFetch;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    lambda::log();
+    let step = PageFetch::from_env().await?;
+    lambda::serve(async |event, deadline| step.fetch(event, deadline).await).await
+}
