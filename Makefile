@@ -6,6 +6,12 @@ SHELL := /bin/bash
 VENV := .venv
 CARGO ?= cargo
 
+# Two selections of packages, so that the SQL engine is built once. Cargo builds a dependency for all features that the
+# packages of one command ask of it: beside the AWS SDK the engine's dependencies would get others than for the program
+# alone, and all of it would be built a second time.
+LOCAL := --package rollcall --package rollcall-core --package rollcall-adapters --package rollcall-simulator
+AWS := --workspace --exclude rollcall --exclude rollcall-core --exclude rollcall-adapters --exclude rollcall-simulator
+
 .PHONY: help
 help: ## List what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -19,15 +25,18 @@ fmt: ## Check formatting
 
 .PHONY: lint
 lint: ## Clippy with warnings denied
-	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(CARGO) clippy --locked $(LOCAL) --all-targets -- --deny warnings
+	$(CARGO) clippy --locked $(AWS) --all-targets -- --deny warnings
 
 .PHONY: docs
 docs: ## API documentation without warnings
-	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(LOCAL) --no-deps --document-private-items
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(AWS) --no-deps --document-private-items
 
 .PHONY: test
 test: $(VENV)/ready ## All tests
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked $(LOCAL)
+	$(CARGO) test --locked $(AWS)
 
 .PHONY: bench
 bench: $(VENV)/ready ## Measure CPU, memory and latency hiding (release build)

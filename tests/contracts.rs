@@ -8,12 +8,15 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::FolderStore;
+use rollcall_aws::glue::GlueCatalog;
+use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::edition::Stamp;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::{AxisValue, PartitionKey};
-use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Put, Store};
+use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Put, Store, TableSpec};
 use rollcall_core::table::Encoded;
+use rollcall_tests::emulator::{Emulator, Kind};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -323,7 +326,7 @@ fn partition(year: i32, grade: &str) -> PartitionKey {
 fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     let partition = partition(year, grade);
     let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
-    CatalogPartition { partition, location, n_rows }
+    CatalogPartition { partition, location, n_rows, has_columns_of_table: true }
 }
 
 /// The partitions that a catalog holds. A catalog may give them in any order.
@@ -337,12 +340,18 @@ async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPar
 ///
 /// - `empty` gives one that holds no table.
 /// - `columns` reads the names of a table's columns, as a query engine would.
-async fn catalog_contract<C: Catalog>(empty: impl AsyncFn() -> C, columns: impl AsyncFn(&C, &str) -> Vec<String>) {
-    a_table_is_ensured_as_often_as_one_likes(&empty().await, &columns).await;
-    partitions_are_added_replaced_and_taken_out(&empty().await).await;
-    two_hundred_and_fifty_partitions_are_changed_at_once(&empty().await).await;
+///
+/// - `declare`: makes the table, or changes it to be as declared, by whoever owns tables.
+async fn catalog_contract<C: Catalog>(
+    empty: impl AsyncFn() -> C,
+    declare: impl AsyncFn(&C, &TableSpec),
+    columns: impl AsyncFn(&C, &str) -> Vec<String>,
+) {
+    a_table_is_ensured_as_often_as_one_likes(&empty().await, &declare, &columns).await;
+    partitions_are_added_replaced_and_taken_out(&empty().await, &declare).await;
+    two_hundred_and_fifty_partitions_are_changed_at_once(&empty().await, &declare).await;
     partitions_of_a_table_that_is_not_there_cannot_be_changed(&empty().await).await;
-    partitions_stay_when_the_columns_of_their_table_change(&empty().await, &columns).await;
+    partitions_stay_when_the_columns_of_their_table_change(&empty().await, &declare, &columns).await;
 }
 
 fn enrollment() -> Dataset {
@@ -351,9 +360,11 @@ fn enrollment() -> Dataset {
 
 async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
     catalog: &C,
+    declare: &impl AsyncFn(&C, &TableSpec),
     columns: &impl AsyncFn(&C, &str) -> Vec<String>,
 ) {
     let dataset = enrollment();
+    declare(catalog, &dataset.table_spec()).await;
     for _ in 0..2 {
         catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
         assert_eq!(partitions(catalog, &dataset).await, []);
@@ -362,6 +373,7 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
         assert_eq!(found, expected);
     }
     for lookup in Lookup::built_in().expect("the look-ups are built in") {
+        declare(catalog, &lookup.table_spec()).await;
         for _ in 0..2 {
             catalog.ensure_table(&lookup.table_spec()).await.expect("a table without partitions is a table");
         }
@@ -369,9 +381,9 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
     assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
 }
 
-async fn partitions_are_added_replaced_and_taken_out(catalog: &impl Catalog) {
+async fn partitions_are_added_replaced_and_taken_out<C: Catalog>(catalog: &C, declare: &impl AsyncFn(&C, &TableSpec)) {
     let dataset = enrollment();
-    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    declare(catalog, &dataset.table_spec()).await;
     let change = async |put: &[&CatalogPartition], remove: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
         let remove: Vec<PartitionKey> = remove.iter().map(|registered| registered.partition.clone()).collect();
@@ -397,9 +409,12 @@ async fn partitions_are_added_replaced_and_taken_out(catalog: &impl Catalog) {
     assert_eq!(change(&[], &[]).await, left);
 }
 
-async fn two_hundred_and_fifty_partitions_are_changed_at_once(catalog: &impl Catalog) {
+async fn two_hundred_and_fifty_partitions_are_changed_at_once<C: Catalog>(
+    catalog: &C,
+    declare: &impl AsyncFn(&C, &TableSpec),
+) {
     let dataset = enrollment();
-    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    declare(catalog, &dataset.table_spec()).await;
     // More than Glue takes in one call, which is 100 to add and 25 to take out.
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
@@ -421,19 +436,27 @@ async fn partitions_of_a_table_that_is_not_there_cannot_be_changed(catalog: &imp
 
 async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     catalog: &C,
+    declare: &impl AsyncFn(&C, &TableSpec),
     columns: &impl AsyncFn(&C, &str) -> Vec<String>,
 ) {
     let dataset = enrollment();
     let mut spec = dataset.table_spec();
-    catalog.ensure_table(&spec).await.expect("the catalog answers");
+    declare(catalog, &spec).await;
     let put = [registered(2020, "grade-pk", 7), registered(2021, "grade-pk", 9)];
     catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
     spec.columns.insert(7, ("teachers".to_owned(), "double".to_owned(), "Full-time equivalent".to_owned()));
 
-    catalog.ensure_table(&spec).await.expect("the catalog answers");
+    declare(catalog, &spec).await;
 
     let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "teachers", "_rescued"];
     assert_eq!(columns(catalog, &dataset.table).await, expected);
+    let found = partitions(catalog, &dataset).await;
+    let keys = |partitions: &[CatalogPartition]| -> Vec<PartitionKey> {
+        partitions.iter().map(|registered| registered.partition.clone()).collect()
+    };
+    assert_eq!(keys(&found), keys(&put));
+    // Where each partition keeps columns of its own it is found to lack the new one, until it is put again.
+    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
     assert_eq!(partitions(catalog, &dataset).await, put);
 }
 
@@ -449,7 +472,108 @@ fn a_file_catalog_keeps_the_contract_of_a_catalog() {
         let found = tables.into_iter().find(|found| found.table == table).expect("the table is there");
         found.columns.into_iter().map(|column| column.name).collect()
     };
-    runtime().block_on(catalog_contract(empty, columns));
+    let declare = async |catalog: &FileCatalog<FolderStore>, spec: &TableSpec| {
+        catalog.ensure_table(spec).await.expect("the catalog answers");
+    };
+    runtime().block_on(catalog_contract(empty, declare, columns));
+}
+
+#[test]
+fn s3_on_ministack_keeps_the_contract_of_a_store() {
+    bucket_keeps_the_contract_of_a_store(Kind::MiniStack);
+}
+
+#[test]
+fn s3_on_moto_keeps_the_contract_of_a_store() {
+    bucket_keeps_the_contract_of_a_store(Kind::Moto);
+}
+
+fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
+    let emulator = Emulator::start(kind);
+    let n_buckets = Cell::new(0);
+    runtime().block_on(async {
+        let config = emulator.config().await;
+        let client =
+            aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build());
+        store_contract(async || {
+            n_buckets.set(n_buckets.get() + 1);
+            let bucket = format!("lake-{}", n_buckets.get());
+            client.create_bucket().bucket(&bucket).send().await.expect("a bucket can be made");
+            S3Store::new(&config, bucket)
+        })
+        .await;
+    });
+}
+
+#[test]
+fn glue_on_ministack_keeps_the_contract_of_a_catalog() {
+    glue_keeps_the_contract_of_a_catalog(Kind::MiniStack);
+}
+
+#[test]
+fn glue_on_moto_keeps_the_contract_of_a_catalog() {
+    glue_keeps_the_contract_of_a_catalog(Kind::Moto);
+}
+
+fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
+    let emulator = Emulator::start(kind);
+    runtime().block_on(async {
+        let config = emulator.config().await;
+        let glue = aws_sdk_glue::Client::new(&config);
+        let database = enrollment().database;
+        let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("it has a name");
+        glue.create_database().database_input(input).send().await.expect("a database can be made");
+        let empty = async || {
+            let tables = glue.get_tables().database_name(&database).send().await.expect("tables can be listed");
+            for table in tables.table_list() {
+                let gone = glue.delete_table().database_name(&database).name(table.name()).send().await;
+                gone.expect("a table can be deleted");
+            }
+            GlueCatalog::new(&config, "lake")
+        };
+        let declare = async |catalog: &GlueCatalog, spec: &TableSpec| {
+            let input = table_input(spec);
+            let there = glue.get_table().database_name(&spec.database).name(&spec.table).send().await;
+            if there.is_ok() {
+                // A table that is not as declared is refused before it is changed.
+                catalog.ensure_table(spec).await.expect_err("the table has other columns");
+                let call = glue.update_table().database_name(&spec.database).table_input(input);
+                call.send().await.expect("a table can be changed");
+            } else {
+                catalog.ensure_table(spec).await.expect_err("there is no table");
+                let call = glue.create_table().database_name(&spec.database).table_input(input);
+                call.send().await.expect("a table can be made");
+            }
+            catalog.ensure_table(spec).await.expect("the table is as declared");
+        };
+        let columns = async |_: &GlueCatalog, table: &str| {
+            let found = glue.get_table().database_name(&database).name(table).send().await.expect("there is the table");
+            let storage = found.table.and_then(|table| table.storage_descriptor).expect("it has a storage descriptor");
+            storage.columns().iter().map(|column| column.name().to_owned()).collect()
+        };
+        catalog_contract(empty, declare, columns).await;
+    });
+}
+
+/// A table as the template would declare it.
+fn table_input(spec: &TableSpec) -> aws_sdk_glue::types::TableInput {
+    use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
+    let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
+        let column = |(name, kind, comment): &(String, String, String)| {
+            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
+        };
+        columns.iter().map(column).collect()
+    };
+    let storage = StorageDescriptor::builder()
+        .location(format!("s3://lake/{}", spec.location))
+        .set_columns(Some(columns(&spec.columns)))
+        .build();
+    TableInput::builder()
+        .name(&spec.table)
+        .storage_descriptor(storage)
+        .set_partition_keys(Some(columns(&spec.partition_keys)))
+        .build()
+        .expect("it has a name")
 }
 
 /// A file catalog with one table of three partitions.

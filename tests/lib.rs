@@ -1,5 +1,7 @@
 //! What the behaviour tests share: the real binary, a portal on loopback, a lake in a temporary folder.
 
+pub mod emulator;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

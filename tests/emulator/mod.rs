@@ -1,0 +1,116 @@
+//! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_s3::config::Credentials;
+use tempfile::TempDir;
+
+use crate::workspace;
+
+/// Region of everything that is emulated.
+pub const REGION: &str = "us-east-1";
+
+/// Which emulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Runs functions, state machines and templates too.
+    MiniStack,
+    /// Closer to S3 and Glue in what it refuses.
+    Moto,
+}
+
+/// A running emulator; stopped when dropped.
+pub struct Emulator {
+    process: Child,
+    endpoint: String,
+    _folder: TempDir,
+}
+
+impl Emulator {
+    /// Starts an emulator and waits until it answers.
+    ///
+    /// # Panics
+    /// When the tests' Python environment lacks it: `make .venv/ready` installs it.
+    #[must_use]
+    pub fn start(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let port = free_port();
+        let bin = |name: &str| workspace().join(".venv/bin").join(name);
+        let (program, ready) = match kind {
+            Kind::MiniStack => (bin("ministack"), "Ready"),
+            Kind::Moto => (bin("moto_server"), "Running on"),
+        };
+        let mut command = Command::new(&program);
+        match kind {
+            Kind::MiniStack => command
+                .env("BIND_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string())
+                .env("IOT_MTLS_ENABLED", "0")
+                .env("SFTP_ENABLED", "0")
+                // Waits of the state machine take no time.
+                .env("SFN_WAIT_SCALE", "0")
+                // Functions ask the emulator, too.
+                .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
+                .env("TMPDIR", folder.path()),
+            Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port.to_string()]),
+        };
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let process = command
+            .env("PYTHONUNBUFFERED", "1")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().expect("a pipe can be shared"))
+            .stderr(writer)
+            .spawn()
+            .unwrap_or_else(|error| panic!("start {}: {error}; `make .venv/ready` installs it", program.display()));
+        drop(command);
+        let mut lines = BufReader::new(reader);
+        let mut said = String::new();
+        while !said.contains(ready) {
+            assert!(lines.read_line(&mut said).expect("it can be read") > 0, "it ended early:\n{said}");
+        }
+        // What it goes on to say is dropped, so that it never waits for a reader.
+        thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        Self { process, endpoint: format!("http://127.0.0.1:{port}"), _folder: folder }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What clients of it are built from.
+    pub async fn config(&self) -> SdkConfig {
+        rollcall_aws::client::loader()
+            .endpoint_url(&self.endpoint)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// Where cargo leaves the functions built with the tests' profile.
+#[must_use]
+pub fn function_binary(name: &str) -> PathBuf {
+    workspace().join("target/debug").join(name)
+}
