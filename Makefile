@@ -17,7 +17,7 @@ help: ## List what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 .PHONY: check
-check: fmt lint docs test ## Everything that must hold before a commit
+check: fmt lint docs template test ## Everything that must hold before a commit
 
 .PHONY: fmt
 fmt: ## Check formatting
@@ -38,6 +38,11 @@ test: $(VENV)/ready ## All tests
 	$(CARGO) test --locked $(LOCAL)
 	$(CARGO) test --locked $(AWS)
 
+.PHONY: template
+template: $(VENV)-lint/ready $(VENV)-checkov/ready ## Check the AWS template and the state machine; no account is needed
+	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
+		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
+
 .PHONY: bench
 bench: $(VENV)/ready ## Measure CPU, memory and latency hiding (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
@@ -47,4 +52,10 @@ bench: $(VENV)/ready ## Measure CPU, memory and latency hiding (release build)
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+
+# The template's checkers disagree on what they need, so each kind has an environment of its own.
+$(VENV)-lint/ready $(VENV)-checkov/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
+	python3 -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@

@@ -84,7 +84,7 @@ pub struct PublishEvent {
     /// Why fetching as a whole failed, where it did.
     #[serde(default)]
     pub fetch_error: Option<StepError>,
-    /// How the crawler ended, when this is the call after it.
+    /// The crawler, when it was to find the partitions.
     #[serde(default)]
     pub crawl: Option<Crawl>,
 }
@@ -100,14 +100,31 @@ pub struct StepError {
     pub cause: String,
 }
 
-/// A crawler's last crawl, as the state machine read it.
+/// A crawler as Glue describes it, once it is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crawl {
+    /// The crawler.
+    #[serde(rename = "Crawler")]
+    pub crawler: Crawler,
+}
+
+/// What is read of a crawler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crawler {
+    /// How its last crawl ended; none where it never ran.
+    #[serde(rename = "LastCrawl", default)]
+    pub last_crawl: Option<LastCrawl>,
+}
+
+/// How a crawl ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LastCrawl {
     /// `SUCCEEDED`, `FAILED` or `CANCELLED`.
     pub status: String,
     /// Why it failed, where it says.
     #[serde(default)]
-    pub message: String,
+    pub error_message: String,
 }
 
 /// From the catalog function.
@@ -173,4 +190,27 @@ fn message(summary: &Summary, n_failed: usize, fetch_error: Option<&StepError>) 
     }
     message.push_str(&format!("; run them again with {{\"failed_of\": \"{}\"}}", summary.run));
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_state_after_fetching_is_read_with_and_without_an_error_and_a_crawler() {
+        let mut state = json!({
+            "run": "r1", "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
+            "plan": {"bucket": "lake", "key": "ledger/ccd_enrollment/runs/r1/plan.json"}, "n_planned": 2,
+            "portal_release": null, "force": false, "catalog": "crawler", "warnings": []
+        });
+        let event: PublishEvent = serde_json::from_value(state.clone()).unwrap();
+        assert_eq!((event.fetch_error, event.crawl), (None, None));
+        assert_eq!(serde_json::to_value(&event.planned).unwrap(), state);
+        state["fetch_error"] = json!({"Error": "States.ExceedToleratedFailureThreshold", "Cause": "too many"});
+        state["crawl"] = json!({"Crawler": {"Name": "c", "State": "READY", "LastCrawl": {"Status": "SUCCEEDED"}}});
+        let event: PublishEvent = serde_json::from_value(state).unwrap();
+        assert_eq!(event.fetch_error.unwrap().error, "States.ExceedToleratedFailureThreshold");
+        assert_eq!(event.crawl.unwrap().crawler.last_crawl.unwrap().status, "SUCCEEDED");
+    }
 }

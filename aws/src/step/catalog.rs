@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::glue::GlueCatalog;
 use crate::metrics;
-use crate::payload::{Crawl, ObjectReference, PublishEvent, Published};
+use crate::payload::{ObjectReference, PublishEvent, Published};
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::StartError;
@@ -43,14 +43,17 @@ impl CatalogStep {
         if let Some(error) = &fetch_error {
             tracing::error!(run = planned.run, error = error.error, cause = error.cause, "fetching was stopped");
         }
-        let registrar = match crawl {
+        let last_crawl = crawl.map(|crawl| crawl.crawler.last_crawl);
+        let registrar = match last_crawl {
             None => Registrar::Publisher,
-            Some(Crawl { status, .. }) if status == "SUCCEEDED" => Registrar::Crawler,
-            Some(Crawl { status, message }) => {
+            Some(Some(last)) if last.status == "SUCCEEDED" => Registrar::Crawler,
+            Some(last) => {
+                let (found, message) =
+                    last.map_or(("none".to_owned(), String::new()), |last| (last.status, last.error_message));
                 return Err(Error::CatalogFailed {
                     table: dataset.qualified_table(),
                     source: CatalogError {
-                        message: format!("expected the crawler to end as SUCCEEDED, found {status}"),
+                        message: format!("expected a crawl that ended as SUCCEEDED, found {found}"),
                         source: message.into(),
                     },
                 });

@@ -1,0 +1,610 @@
+"""Checks infra/template.yaml: the linters, and what this project asks of the template and no linter knows.
+
+Run it with the Python of an environment made from requirements-lint.txt; checkov has one of its own:
+
+    python tests/infra/check_template.py --checkov-python PATH/bin/python
+
+Each check is also run on naive.yaml, where it must find its fault: a check that finds none there has stopped working.
+Prints a line for each check and exits 1 when one does not hold. Nothing is sent anywhere.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "infra" / "template.yaml"
+NAIVE = Path(__file__).resolve().parent / "naive.yaml"
+RUNBOOK = ROOT / "infra" / "README.md"
+STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
+
+# Namespace and dimension of our own metrics, and each metric that the functions emit.
+NAMESPACE = "rollcall"
+DIMENSION = "dataset"
+METRICS = [
+    "Pages",
+    "PartitionsEmpty",
+    "PartitionsFailed",
+    "PartitionsSuperseded",
+    "PartitionsUnchanged",
+    "PartitionsWritten",
+    "Rows",
+]
+
+# Rules that must find fault with naive.yaml.
+NAIVE_LINT = {"E3002", "I3011", "I3013"}
+NAIVE_SAM = {"E3002"}
+NAIVE_CHECKOV = {
+    "CKV_AWS_7", "CKV_AWS_18", "CKV_AWS_21", "CKV_AWS_26", "CKV_AWS_27", "CKV_AWS_33", "CKV_AWS_53", "CKV_AWS_54",
+    "CKV_AWS_55", "CKV_AWS_56", "CKV_AWS_62", "CKV_AWS_63", "CKV_AWS_66", "CKV_AWS_82", "CKV_AWS_107", "CKV_AWS_108",
+    "CKV_AWS_109", "CKV_AWS_110", "CKV_AWS_111", "CKV_AWS_115", "CKV_AWS_116", "CKV_AWS_117", "CKV_AWS_158",
+    "CKV_AWS_173",
+}  # fmt: skip
+
+MOST_SUPPRESSIONS = 15
+LEAST_REASON = 30
+MOST_COLUMNS = 120
+
+# Types that CloudFormation gives no tags.
+UNTAGGABLE = {
+    "AWS::Athena::NamedQuery",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Glue::Database",
+    "AWS::Glue::Table",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+    "AWS::Scheduler::Schedule",
+}
+
+# What happens to these with the stack must be written down; what holds data outlives it.
+RETAINED = {"AWS::S3::Bucket"}
+STATEFUL = RETAINED | {"AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
+
+# Actions that AWS lets be allowed on no resource in particular.
+WITHOUT_RESOURCE = {
+    "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+    "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+}  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with the short forms of CloudFormation's functions."""
+
+
+def _function(loader, suffix, node):
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", _function)
+
+
+class Template:
+    """A template as text and as data."""
+
+    def __init__(self, path):
+        self.path = path
+        self.text = path.read_text(encoding="utf-8")
+        self.data = yaml.load(self.text, Loader)  # noqa: S506, a safe loader
+        self.resources = self.data["Resources"]
+
+    def of_type(self, *types):
+        return {name: found for name, found in self.resources.items() if found["Type"] in types}
+
+    def properties(self, name):
+        return self.resources[name].get("Properties", {})
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def walk(value):
+    """Every mapping in a value, at any depth."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
+def differ(what, expected, found):
+    """A problem for what is missing and for what is too much."""
+    problems = [f"{what}: expected `{name}`, found none" for name in sorted(set(expected) - set(found))]
+    return problems + [f"{what}: found `{name}`, which is not expected" for name in sorted(set(found) - set(expected))]
+
+
+def stems(folder, extension):
+    return {file.stem for file in (ROOT / folder).glob(f"*.{extension}")}
+
+
+def read(path):
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+# --- checks of a template by itself ---
+
+
+def parameters_and_outputs_are_described(template):
+    problems = []
+    for section in ("Parameters", "Outputs"):
+        for name, found in template.data.get(section, {}).items():
+            if not found.get("Description"):
+                problems.append(f"{section}.{name}: expected a description, found none")
+    interface = template.data.get("Metadata", {}).get("AWS::CloudFormation::Interface", {})
+    grouped = [name for group in interface.get("ParameterGroups", []) for name in group["Parameters"]]
+    return problems + differ("ParameterGroups", template.data.get("Parameters", {}), grouped)
+
+
+def resources_are_tagged(template):
+    shared = template.data.get("Globals", {}).get("Function", {}).get("Tags")
+    problems = []
+    for name, found in template.resources.items():
+        has_shared = found["Type"] == "AWS::Serverless::Function" and shared
+        if found["Type"] not in UNTAGGABLE and not has_shared and not template.properties(name).get("Tags"):
+            problems.append(f"{name}: expected tags, found none")
+    return problems
+
+
+def stateful_resources_say_what_becomes_of_them(template):
+    problems = []
+    for name, found in template.of_type(*STATEFUL).items():
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            expected = ["Retain"] if found["Type"] in RETAINED else ["Retain", "Delete"]
+            if found.get(policy) not in expected:
+                problems.append(f"{name}: expected {policy} {' or '.join(expected)}, found {found.get(policy)}")
+    return problems
+
+
+def no_account_and_no_region_is_named(template):
+    found = re.findall(r"\b\d{12}\b|\b(?:us|eu|ap|ca|sa|me|af|il|mx|cn)(?:-gov)?-[a-z]+-\d\b", template.text)
+    return [f"expected AWS::AccountId and AWS::Region, found `{name}`" for name in sorted(set(found))]
+
+
+def statements(template):
+    """Each policy statement with the resource that it is part of."""
+    for name in template.resources:
+        for mapping in walk(template.properties(name)):
+            if "Effect" in mapping and ("Action" in mapping or "NotAction" in mapping):
+                yield name, mapping
+
+
+def policies_allow_named_actions_on_named_resources(template):
+    problems = []
+    for name, statement in statements(template):
+        is_key = template.resources[name]["Type"] == "AWS::KMS::Key"
+        where = f"{name}, statement {statement.get('Sid', 'without Sid')}"
+        if statement["Effect"] != "Allow":
+            continue
+        # A key's policy speaks of the key itself, as `*`; only the account as a whole is given everything.
+        root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
+        if is_key and statement.get("Principal") == root:
+            continue
+        if "NotAction" in statement or "NotResource" in statement or "NotPrincipal" in statement:
+            problems.append(f"{where}: expected no negation, found one")
+        actions = as_list(statement.get("Action", []))
+        problems += [f"{where}: expected named actions, found `{action}`" for action in actions if "*" in action]
+        if statement.get("Principal") == "*":
+            problems.append(f"{where}: expected a named principal, found `*`")
+        if "*" in as_list(statement.get("Resource", [])) and not is_key:
+            named = sorted(set(actions) - WITHOUT_RESOURCE)
+            problems += [f"{where}: expected a resource for `{action}`, found `*`" for action in named]
+    for name in template.of_type("AWS::IAM::Role"):
+        if template.properties(name).get("ManagedPolicyArns"):
+            problems.append(f"{name}: expected a policy of its own, found managed ones")
+    return problems
+
+
+def each_role_has_one_user_and_a_boundary(template):
+    users = {}
+    for name, found in template.resources.items():
+        for mapping in walk(found.get("Properties", {})):
+            target = mapping.get("Fn::GetAtt", [None])[0]
+            if target in template.of_type("AWS::IAM::Role"):
+                users.setdefault(target, set()).add(name)
+    problems = []
+    for name in template.of_type("AWS::IAM::Role"):
+        if len(users.get(name, ())) != 1:
+            problems.append(f"{name}: expected one user, found {sorted(users.get(name, ()))}")
+        if "PermissionsBoundary" not in template.properties(name):
+            problems.append(f"{name}: expected the boundary of the parameter, found none")
+    return problems
+
+
+def services_are_trusted_for_this_account_only(template):
+    problems = []
+    for name in template.of_type("AWS::IAM::Role"):
+        for statement in template.properties(name)["AssumeRolePolicyDocument"]["Statement"]:
+            # Lambda takes on a role for a function that the account itself has made, and sends no source.
+            if statement["Principal"] == {"Service": "lambda.amazonaws.com"}:
+                continue
+            if "aws:SourceAccount" not in statement.get("Condition", {}).get("StringEquals", {}):
+                problems.append(f"{name}: expected a condition on aws:SourceAccount, found none")
+    return problems
+
+
+def functions_have_logs_tracing_and_limits(template):
+    shared = template.data.get("Globals", {}).get("Function", {})
+    problems = []
+    for name in template.of_type("AWS::Serverless::Function"):
+        found = {**shared, **template.properties(name)}
+        for key in ("Timeout", "MemorySize", "Tracing", "LoggingConfig", "Role"):
+            if key not in found:
+                problems.append(f"{name}: expected {key}, found none")
+        group = found.get("LoggingConfig", {}).get("LogGroup", {}).get("Ref")
+        if group not in template.of_type("AWS::Logs::LogGroup"):
+            problems.append(f"{name}: expected a log group of its own, found {group}")
+    for name in template.of_type("AWS::Logs::LogGroup"):
+        if "RetentionInDays" not in template.properties(name):
+            problems.append(f"{name}: expected RetentionInDays, found none")
+    return problems
+
+
+def buckets_queues_and_topics_take_tls_only(template):
+    guarded = {"AWS::S3::Bucket": "Bucket", "AWS::SQS::Queue": "Queues", "AWS::SNS::Topic": "Topics"}
+    problems = []
+    for kind, key in guarded.items():
+        for name in template.of_type(kind):
+            policies = [
+                found["Properties"]
+                for found in template.of_type("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+                .values()
+                if {"Ref": name} in as_list(found["Properties"].get(key))
+            ]
+            denied = [s for s in (m for p in policies for m in walk(p)) if s.get("Effect") == "Deny"]
+            if not any(s.get("Condition") == {"Bool": {"aws:SecureTransport": False}} for s in denied):
+                problems.append(f"{name}: expected a policy that denies other than TLS, found none")
+            is_bucket = kind == "AWS::S3::Bucket"
+            if is_bucket and not any("s3:TlsVersion" in s["Condition"].get("NumericLessThan", {}) for s in denied):
+                problems.append(f"{name}: expected a policy that denies TLS below 1.2, found none")
+    return problems
+
+
+def alarms_act_and_name_their_runbook(template):
+    headings = set(re.findall(r"^#+ (\S+)$", read(RUNBOOK) or "", re.MULTILINE))
+    problems = []
+    for name in template.of_type("AWS::CloudWatch::Alarm"):
+        found = template.properties(name)
+        for key in ("AlarmActions", "OKActions", "TreatMissingData", "AlarmDescription"):
+            if not found.get(key):
+                problems.append(f"{name}: expected {key}, found none")
+        short = str(found.get("AlarmName", {}).get("Fn::Sub", "")).removeprefix("${AWS::StackName}-")
+        anchor = re.search(r" What to do: infra/README\.md#(\S+)$", found.get("AlarmDescription", ""))
+        if not anchor or not short.startswith(anchor[1]):
+            problems.append(f"{name}: expected a description that ends in infra/README.md# and the start of `{short}`")
+        elif anchor[1] not in headings:
+            problems.append(f"{name}: expected the heading `{anchor[1]}` in infra/README.md, found none")
+    return problems
+
+
+def own_metrics(template):
+    """Names of our own metrics, with the dimensions they are asked by, of alarms and of the dashboard."""
+    for name in template.of_type("AWS::CloudWatch::Alarm"):
+        for mapping in walk(template.properties(name)):
+            if mapping.get("Namespace") == NAMESPACE:
+                yield name, mapping["MetricName"], [found["Name"] for found in mapping.get("Dimensions", [])]
+    for name in template.of_type("AWS::CloudWatch::Dashboard"):
+        for dimensions, metric in re.findall(r"SEARCH\('\{" + NAMESPACE + r",([^}]*)\} MetricName=\"(\w+)\"'",
+                                             json.dumps(dashboard(template, name)).replace('\\"', '"')):
+            yield name, metric, dimensions.split(",")
+
+
+def dashboard(template, name):
+    """The dashboard as CloudWatch would read it, with names in place of what is filled in."""
+    body = template.properties(name)["DashboardBody"]["Fn::Sub"]
+    body = body[0] if isinstance(body, list) else body
+    return json.loads(re.sub(r"\$\{([\w:]+)\}", r"\1", body))
+
+
+def metrics_are_those_that_the_functions_emit(template):
+    problems = []
+    seen = set()
+    for name, metric, dimensions in own_metrics(template):
+        seen.add(metric)
+        if metric not in METRICS:
+            problems.append(f"{name}: expected a metric of METRICS, found `{metric}`")
+        if dimensions != [DIMENSION]:
+            problems.append(f"{name}: expected `{metric}` by {DIMENSION}, found {dimensions}")
+    return problems + [f"METRICS: expected `{metric}` in an alarm or the dashboard" for metric in METRICS
+                       if metric not in seen]
+
+
+SELF = [
+    parameters_and_outputs_are_described,
+    resources_are_tagged,
+    stateful_resources_say_what_becomes_of_them,
+    no_account_and_no_region_is_named,
+    policies_allow_named_actions_on_named_resources,
+    each_role_has_one_user_and_a_boundary,
+    services_are_trusted_for_this_account_only,
+    functions_have_logs_tracing_and_limits,
+    buckets_queues_and_topics_take_tls_only,
+    alarms_act_and_name_their_runbook,
+    metrics_are_those_that_the_functions_emit,
+]
+
+
+# --- checks of the template against the rest of the project ---
+
+
+def pascal(name):
+    return "".join(part.capitalize() for part in re.split("[-_]", name))
+
+
+def functions_are_the_folders_of_functions(template):
+    folders = {found.parent.name for found in (ROOT / "functions").glob("*/Cargo.toml")}
+    declared = template.of_type("AWS::Serverless::Function")
+    problems = differ("functions", {f"{pascal(folder)}Function" for folder in folders}, declared)
+    for folder in folders:
+        found = template.resources.get(f"{pascal(folder)}Function", {}).get("Properties", {}).get("CodeUri")
+        if found != f"../target/lambda/{folder}":
+            problems.append(f"{pascal(folder)}Function: expected CodeUri ../target/lambda/{folder}, found {found}")
+    return problems
+
+
+class Unreadable(Exception):
+    """A file of the project that a check cannot do without."""
+
+
+def state_machine():
+    """The text of the state machine, and its data with 0 for each number that is filled in."""
+    text = read(STATE_MACHINE)
+    if text is None:
+        raise Unreadable(f"{STATE_MACHINE.relative_to(ROOT)}: expected the state machine, found no file")
+    try:
+        return text, json.loads(re.sub(r"(?<=[:,\[])(\s*)\$\{\w+\}(?=\s*[,}\]])", r"\g<1>0", text))
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"{STATE_MACHINE.relative_to(ROOT)}: expected JSON, found {error}") from error
+
+
+def substitutions_are_the_placeholders_of_the_state_machine(template):
+    text, _ = state_machine()
+    placeholders = set(re.findall(r"\$\{(\w+)\}", text))
+    substitutions = template.properties("StateMachine")["DefinitionSubstitutions"]
+    return differ("DefinitionSubstitutions", placeholders, substitutions)
+
+
+def tasks(machine):
+    """Every task of the state machine, at any depth, by the name of its state."""
+    for mapping in walk(machine):
+        for name, state in mapping.get("States", {}).items() if isinstance(mapping.get("States"), dict) else ():
+            if state.get("Type") == "Task":
+                yield name, state
+
+
+def functions_end_before_their_tasks(template):
+    _, machine = state_machine()
+    problems = []
+    for function in template.of_type("AWS::Serverless::Function"):
+        called = [(name, state) for name, state in tasks(machine) if f"${{{function}}}" in json.dumps(state)]
+        if not called:
+            problems.append(f"{function}: expected a task that calls it, found none")
+        timeout = template.properties(function)["Timeout"]
+        for name, state in called:
+            allowed = state.get("TimeoutSeconds")
+            if not isinstance(allowed, int) or allowed <= timeout:
+                problems.append(f"{name}: expected TimeoutSeconds above {timeout} of {function}, found {allowed}")
+    return problems
+
+
+def fetch_duration_alarm_is_at_four_fifths(template):
+    expected = template.properties("PageFetchFunction")["Timeout"] * 1000 * 8 // 10
+    found = template.properties("FetchDurationAlarm")["Threshold"]
+    return [] if found == expected else [f"FetchDurationAlarm: expected threshold {expected}, found {found}"]
+
+
+def tables_are_those_of_datasets_and_look_ups(template):
+    datasets = stems("datasets", "toml")
+    expected = {f"{pascal(name)}Table" for name in datasets}
+    tables = set(template.of_type("AWS::Glue::Table"))
+    look_ups = {f"Lookup{pascal(name)}Table" for name in stems("datasets/lookups", "csv")}
+    problems = differ("tables", expected | look_ups, tables)
+    crawled = template.properties("Crawler")["Targets"]["CatalogTargets"][0]["Tables"]
+    problems += differ("tables of the crawler", expected, {found["Ref"] for found in crawled})
+    alarms = [found["Properties"] for found in template.of_type("AWS::CloudWatch::Alarm").values()]
+    watched = [found["Dimensions"][0]["Value"] for found in alarms if found["MetricName"] == "PartitionsFailed"]
+    problems += differ("datasets with an alarm on PartitionsFailed", datasets, watched)
+    for name in sorted(tables):
+        table = template.properties(name)["TableInput"]
+        columns = table.get("PartitionKeys", []) + table["StorageDescriptor"]["Columns"]
+        for column in columns:
+            # Glue refuses longer ones.
+            if len(column.get("Comment", "")) > 255:
+                problems.append(f"{name}.{column['Name']}: expected a comment of at most 255 characters")
+    return problems
+
+
+def named_queries_are_the_files_of_queries(template):
+    declared = {found["Properties"]["Name"]: found["Properties"] for found in
+                template.of_type("AWS::Athena::NamedQuery").values()}
+    problems = differ("named queries", stems("queries", "sql"), declared)
+    for name in sorted(set(declared) & stems("queries", "sql")):
+        text = read(ROOT / "queries" / f"{name}.sql")
+        if declared[name]["QueryString"] != text:
+            problems.append(f"named query {name}: expected the text of queries/{name}.sql, found another")
+        question = re.match(r"-- Question: (.*(?:\n-- {2,}.*)*)", text)
+        question = re.sub(r"\n-- +", " ", question[1]) if question else None
+        if declared[name]["Description"] != question:
+            problems.append(f"named query {name}: expected the question of queries/{name}.sql as its description")
+    return problems
+
+
+def dashboard_shows_every_alarm(template):
+    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
+    named = {found["Properties"]["AlarmName"]["Fn::Sub"] for found in alarms}
+    shown = [widget for widget in dashboard(template, "Dashboard")["widgets"] if widget["type"] == "alarm"]
+    found = {name.replace("Alarm-", "${AWS::StackName}-", 1) for widget in shown
+             for name in widget["properties"]["alarms"]}
+    return differ("alarms of the dashboard", named, found)
+
+
+def readme_lists_every_parameter_and_suppression(template):
+    text = read(RUNBOOK)
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.MULTILINE))
+    suppressed = {skip["id"] for found in template.resources.values()
+                  for skip in found.get("Metadata", {}).get("checkov", {}).get("skip", [])}
+    problems = differ("infra/README.md", set(template.data["Parameters"]) | suppressed, rows)
+    for name, found in template.data["Parameters"].items():
+        default = str(found["Default"]) or "empty"
+        if rows.get(name, "").strip("`") != default:
+            problems.append(f"infra/README.md: expected the default `{default}` of `{name}`, found {rows.get(name)}")
+    return problems
+
+
+def lines_are_short_but_for_what_is_copied_in(template):
+    copied = False
+    problems = []
+    for number, line in enumerate(template.text.splitlines(), 1):
+        if re.match(r"  # --- (tables|named queries):", line):
+            copied = True
+        elif re.match(r"  # --- end of (tables|named queries) ---", line):
+            copied = False
+        if not copied and len(line) > MOST_COLUMNS:
+            problems.append(f"line {number}: expected at most {MOST_COLUMNS} columns, found {len(line)}")
+    return problems
+
+
+TOGETHER = [
+    functions_are_the_folders_of_functions,
+    substitutions_are_the_placeholders_of_the_state_machine,
+    functions_end_before_their_tasks,
+    fetch_duration_alarm_is_at_four_fifths,
+    tables_are_those_of_datasets_and_look_ups,
+    named_queries_are_the_files_of_queries,
+    dashboard_shows_every_alarm,
+    readme_lists_every_parameter_and_suppression,
+    lines_are_short_but_for_what_is_copied_in,
+]
+
+
+# --- tools ---
+
+
+def run(*command):
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
+    environment.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+    command = [str(part) for part in command]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def said(result):
+    return (result.stdout + result.stderr).strip()[-2000:]
+
+
+def sam_validate(tools, path):
+    result = run(tools / "sam", "validate", "--lint", "--template", path)
+    return result, set(re.findall(r"\b[EWI]\d{4}\b", result.stdout + result.stderr))
+
+
+def sam_finds_nothing(tools, _checkov):
+    result, _ = sam_validate(tools, TEMPLATE)
+    problems = [] if result.returncode == 0 else [said(result)]
+    result, found = sam_validate(tools, NAIVE)
+    if result.returncode == 0:
+        problems.append("naive.yaml: expected a refusal, found none")
+    return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(NAIVE_SAM - found)]
+
+
+def cfn_lint_finds_nothing(tools, _checkov):
+    def lint(path):
+        result = run(tools / "cfn-lint", "--include-checks", "I", "--format", "json", "--", path)
+        try:
+            return [(found["Rule"]["Id"], found["Message"], found["Location"]["Start"]["LineNumber"])
+                    for found in json.loads(result.stdout or "[]")], result
+        except json.JSONDecodeError:
+            return None, result
+
+    found, result = lint(TEMPLATE)
+    if found is None or result.returncode not in (0, 2, 4, 6, 8, 10, 12, 14):
+        return [f"expected findings as JSON, found {said(result)}"]
+    problems = [f"line {line}: {rule} {message}" for rule, message, line in found]
+    naive, result = lint(NAIVE)
+    if naive is None:
+        return problems + [f"naive.yaml: expected findings as JSON, found {said(result)}"]
+    missing = NAIVE_LINT - {rule for rule, _, _ in naive}
+    return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(missing)]
+
+
+def checkov_finds_nothing(_tools, checkov):
+    def scan(path):
+        result = run(checkov, "-m", "checkov.main", "--skip-download", "--framework", "cloudformation", "--compact",
+                     "--output", "json", "--file", path)
+        try:
+            return json.loads(result.stdout)["results"], result
+        except (json.JSONDecodeError, KeyError, TypeError):
+            return None, result
+
+    found, result = scan(TEMPLATE)
+    if found is None:
+        return [f"expected findings as JSON, found {said(result)}"]
+    problems = [f"{check['resource']}: {check['check_id']} {check['check_name']}" for check in found["failed_checks"]]
+    problems += [f"{error}: expected to be read, found a parsing error" for error in found["parsing_errors"]]
+    if not found["passed_checks"]:
+        problems.append("expected checks that pass, found none: was the template read?")
+    skipped = found["skipped_checks"]
+    if len(skipped) > MOST_SUPPRESSIONS:
+        problems.append(f"expected at most {MOST_SUPPRESSIONS} suppressions, found {len(skipped)}")
+    for check in skipped:
+        reason = check["check_result"].get("suppress_comment") or ""
+        if len(reason) < LEAST_REASON:
+            problems.append(f"{check['resource']}: expected a reason to suppress {check['check_id']}, found `{reason}`")
+    naive, result = scan(NAIVE)
+    if naive is None:
+        return problems + [f"naive.yaml: expected findings as JSON, found {said(result)}"]
+    missing = NAIVE_CHECKOV - {check["check_id"] for check in naive["failed_checks"]}
+    return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(missing)]
+
+
+TOOLS = [sam_finds_nothing, cfn_lint_finds_nothing, checkov_finds_nothing]
+
+
+def problems_of(check, *arguments):
+    try:
+        return check(*arguments)
+    except Unreadable as error:
+        return [str(error)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkov-python", required=True, help="Python of the environment that has checkov")
+    checkov = parser.parse_args().checkov_python
+    tools = Path(sys.executable).parent
+    template, naive = Template(TEMPLATE), Template(NAIVE)
+    outcomes = []
+    for check in SELF:
+        problems = check(template)
+        if not check(naive):
+            problems.append("naive.yaml: expected a fault, found none")
+        outcomes.append((check, problems))
+    outcomes += [(check, problems_of(check, template)) for check in TOGETHER]
+    outcomes += [(check, problems_of(check, tools, checkov)) for check in TOOLS]
+    for check, problems in outcomes:
+        print(f"{'ok    ' if not problems else 'FAILED'} {check.__name__.replace('_', ' ')}")
+        for problem in problems:
+            print(f"       {problem}")
+    n_failed = sum(1 for _, problems in outcomes if problems)
+    print(f"{len(outcomes)} checks, {n_failed} failed")
+    return 1 if n_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
