@@ -34,9 +34,13 @@ docs: ## API documentation without warnings
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(AWS) --no-deps --document-private-items
 
 .PHONY: test
-test: $(VENV)/ready ## All tests
+test: $(VENV)/ready $(VENV)-lint/ready ## All tests
 	$(CARGO) test --locked $(LOCAL)
 	$(CARGO) test --locked $(AWS)
+
+.PHONY: e2e
+e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
+	$(CARGO) test --locked $(AWS) --test e2e
 
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-checkov/ready ## Check the AWS template and the state machine; no account is needed

@@ -172,6 +172,9 @@ impl Published {
 }
 
 fn message(summary: &Summary, n_failed: usize, fetch_error: Option<&StepError>) -> String {
+    if summary.n_planned == 0 {
+        return "nothing to fetch".to_owned();
+    }
     if n_failed == 0 {
         return format!("{} planned: {}", summary.n_planned, summary.outcomes_in_words());
     }

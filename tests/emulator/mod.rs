@@ -108,9 +108,3 @@ fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
     listener.local_addr().expect("it has an address").port()
 }
-
-/// Where cargo leaves the functions built with the tests' profile.
-#[must_use]
-pub fn function_binary(name: &str) -> PathBuf {
-    workspace().join("target/debug").join(name)
-}
