@@ -77,8 +77,8 @@ impl Stack {
         let state_machine = machines.state_machines().first().expect("one is deployed").state_machine_arn().to_owned();
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
-        let names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.filter(|name| name.starts_with("rollcall-dev-bucket-")).next().expect("there is the lake");
+        let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
+        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
         Self {
             state_machine,
             bucket: bucket.to_owned(),
