@@ -351,3 +351,53 @@ fn every_file_of_behaviour_tests_is_built() {
     written.remove("lib");
     assert_eq!(built, written);
 }
+
+/// Every value under `key` in a JSON document, however deep.
+fn values_of<'v>(key: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(key));
+            fields.values().for_each(|value| values_of(key, value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| values_of(key, value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
+    // Numbers are filled in by the template, so they stand without quotes.
+    let text = read("statemachine/ingest.asl.json")
+        .replace("${MapConcurrency}", "4")
+        .replace("${ToleratedFailureCount}", "20");
+    let machine: Value = serde_json::from_str(&text).expect("it is JSON once it is filled in");
+    let mut lists = Vec::new();
+    values_of("ErrorEquals", &machine, &mut lists);
+    let retried: BTreeSet<&str> =
+        lists.iter().filter_map(|list| list.as_array()).flatten().filter_map(Value::as_str).collect();
+    // Names with a dot are the services'.
+    let ours: BTreeSet<&str> = retried.into_iter().filter(|name| !name.contains('.')).collect();
+    assert!(ours.iter().all(|name| Error::NAMES.contains(name)), "{ours:?}");
+    let readme = read("statemachine/README.md");
+    assert!(ours.iter().all(|name| readme.contains(&format!("`{name}`"))), "{ours:?}");
+    let mut states = Vec::new();
+    values_of("States", &machine, &mut states);
+    for (name, state) in states.iter().filter_map(|states| states.as_object()).flatten() {
+        assert!(state["Comment"].is_string(), "{name} has no comment");
+        assert!(state["Type"] != "Task" || state["TimeoutSeconds"].is_u64(), "{name} has no time limit");
+        assert!(readme.contains(&format!("`{name}`")), "{name} is not in the table");
+    }
+}
+
+#[test]
+fn the_template_watches_metrics_that_the_functions_write() {
+    use rollcall_aws::metrics;
+    use rollcall_core::ledger::Outcome;
+    let script = read("tests/infra/check_template.py");
+    let (_, list) = script.split_once("\nMETRICS = ").expect("the checks name the metrics");
+    let (list, _) = list.split_once(['}', ']', ')']).expect("the list ends");
+    let named: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
+    let mut written: BTreeSet<&str> = Outcome::ALL.iter().map(|outcome| metrics::partitions(*outcome)).collect();
+    written.extend([metrics::PAGES, metrics::ROWS]);
+    assert_eq!(named, written);
+}
