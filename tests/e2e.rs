@@ -225,6 +225,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
     twenty_partitions_go_through_one_map_and_state_stays_small(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
     an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(&stack);
+    a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(&stack);
     a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
     a_request_that_cannot_be_run_fails_by_name(&stack);
 }
@@ -301,6 +302,20 @@ fn an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(st
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert!(stack.read(&key) == bytes);
     assert_eq!(stack.partitions(), partitions);
+}
+
+/// The emulator's crawler ends well and finds nothing, so what is registered must be there from before.
+fn a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(stack: &Stack) {
+    let request = json!({"years": [2020, 2021], "grades": ["grade-pk"], "catalog": "crawler"});
+    let output = stack.run_well("crawled", &request);
+    assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 2)]), &json!(0)));
+    let request = json!({"partitions": [{"year": 2015, "grade": "grade-12"}], "catalog": "crawler"});
+    let ended = stack.run("left-out", &request);
+    assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
+    assert!(ended.cause.contains("1 of 22 missing, such as `year=2015/grade=grade-12`"), "{}", ended.cause);
+    // The next run that adds partitions itself completes it.
+    let output = stack.run_well("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
+    assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
 fn a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {

@@ -87,6 +87,10 @@ fn dependencies_between_the_crates_point_one_way_and_the_simulator_uses_none_of_
     for (package, expected) in [
         ("rollcall-core", ["rollcall-core"].as_slice()),
         ("rollcall-adapters", &["rollcall-adapters", "rollcall-core"]),
+        ("rollcall-aws", &["rollcall-adapters", "rollcall-aws", "rollcall-core"]),
+        ("rollcall-planner", &["rollcall-adapters", "rollcall-aws", "rollcall-core", "rollcall-planner"]),
+        ("rollcall-page-fetch", &["rollcall-adapters", "rollcall-aws", "rollcall-core", "rollcall-page-fetch"]),
+        ("rollcall-catalog", &["rollcall-adapters", "rollcall-aws", "rollcall-catalog", "rollcall-core"]),
         ("rollcall-simulator", &["rollcall-simulator"]),
         ("rollcall", &["rollcall", "rollcall-adapters", "rollcall-core", "rollcall-simulator"]),
     ] {
