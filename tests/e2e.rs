@@ -227,6 +227,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
     an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(&stack);
     a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(&stack);
     a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
+    when_everything_fails_nothing_is_published_and_the_execution_says_why(&stack);
     a_request_that_cannot_be_run_fails_by_name(&stack);
 }
 
@@ -337,6 +338,22 @@ fn a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 3)]), &json!(3)));
     let nothing = stack.run_well("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
+}
+
+fn when_everything_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {
+    let refused = Action::Status { code: 404, retry_after: None, body: None };
+    stack.portal.server.set_faults(vec![Fault::new(refused).on_path("/grade-")]);
+    let (data, partitions) = (stack.objects("data/"), stack.partitions());
+    let grades = ["grade-4", "grade-5", "grade-6", "grade-7", "grade-8"];
+    // More than the template tolerates.
+    let ended = stack.run("all-failed", &json!({"years": "2010-2014", "grades": grades}));
+    stack.portal.server.set_faults(Vec::new());
+    assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "PartialFailure"));
+    assert!(ended.cause.starts_with("25 of 25 failed: "), "{}", ended.cause);
+    assert!(ended.cause.contains("stopped by States.ExceedToleratedFailureThreshold"), "{}", ended.cause);
+    assert_eq!((stack.objects("data/"), stack.partitions()), (data, partitions));
+    let summary = stack.read_json("ledger/ccd_enrollment/runs/all-failed/summary.json");
+    assert_eq!(outcomes(&summary), counts(&[("failed", 25)]));
 }
 
 fn a_request_that_cannot_be_run_fails_by_name(stack: &Stack) {
