@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use rollcall_simulator::{Action, Config, Fault};
+use rollcall_simulator::{Action, Fault};
 use rollcall_tests::emulator::{Emulator, Kind, REGION};
-use rollcall_tests::{TestLake, TestPortal, workspace};
+use rollcall_tests::{TestLake, TestPortal, executables, workspace};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -44,10 +44,7 @@ struct Ended {
 
 impl Stack {
     fn deploy() -> Self {
-        let (emulator, portal) = (
-            Emulator::start(Kind::MiniStack),
-            TestPortal::start(Config { n_schools: 300, page_size: 100, ..Config::default() }),
-        );
+        let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
         let folder = package();
         let overrides = format!("PortalOrigin={}", portal.origin());
         let sam = workspace().join(".venv-lint/bin/sam");
@@ -166,23 +163,12 @@ impl Stack {
 fn package() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let root = workspace();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--locked", "--package", "rollcall-planner", "--package", "rollcall-page-fetch"]);
-    build.args(["--package", "rollcall-catalog"]).current_dir(&root);
-    for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
-    }
-    let built = build.output().expect("cargo starts");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    for function in FUNCTIONS {
+    let built = executables(&FUNCTIONS.map(|function| format!("rollcall-{function}")).each_ref().map(String::as_str));
+    for (function, program) in FUNCTIONS.iter().zip(built) {
         let to = folder.path().join("target/lambda").join(function);
         fs::create_dir_all(&to).expect("a folder can be made");
         let stripped = Command::new("strip")
-            .arg(target.join("debug").join(function))
+            .arg(program)
             .arg("-o")
             .arg(to.join("bootstrap"))
             .status()

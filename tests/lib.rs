@@ -25,26 +25,40 @@ pub fn workspace() -> PathBuf {
 #[must_use]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--locked", "--package", "rollcall", "--message-format", "json"]).current_dir(workspace());
-        // What cargo tells this test about its own package would look like a change to build scripts that ask for it,
-        // and every crate above them would be built again at every change between a test and a build.
-        for (name, _) in std::env::vars_os() {
-            let told = name.to_string_lossy();
-            if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(&name);
-            }
+    BINARY.get_or_init(|| executables(&["rollcall"]).remove(0))
+}
+
+/// The programs of packages, in their order, built by cargo if they are not up to date.
+#[must_use]
+pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--locked", "--message-format", "json"]).current_dir(workspace());
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    // What cargo tells this test about its own package would look like a change to build scripts that ask for it,
+    // and every crate above them would be built again at every change between a test and a build.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
         }
-        let output = cargo.output().expect("cargo starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
-        let executable = messages
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
-        executable.expect("cargo names the binary")
-    })
+    }
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    let built: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let executable = |package: &&str| {
+        // Such as `path+file:///…/cli#rollcall@0.1.0` and `path+file:///…/functions/catalog#rollcall-catalog@0.1.0`.
+        let is_of_package = |message: &&Value| {
+            let id = message["package_id"].as_str().unwrap_or_default();
+            id.contains(&format!("#{package}@")) && message["executable"].is_string()
+        };
+        let message =
+            built.iter().find(is_of_package).unwrap_or_else(|| panic!("cargo names the program of {package}"));
+        PathBuf::from(message["executable"].as_str().expect("it is text"))
+    };
+    packages.iter().map(executable).collect()
 }
 
 /// What a command printed and how it ended.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use jiff::Timestamp;
 use rollcall_core::ledger::{Outcome, Summary};
 use serde_json::{Map, Value, json};
 
@@ -48,8 +47,7 @@ pub fn of_summary(summary: &Summary) -> Value {
 
 /// Writes a line of metrics to the log. One that cannot be written is lost; the summary says the same.
 pub fn emit(line: &Value) {
-    let at: Timestamp = Timestamp::now();
     if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
-        tracing::warn!(%at, %error, "metrics not written");
+        tracing::warn!(%error, "metrics not written");
     }
 }

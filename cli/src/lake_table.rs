@@ -30,7 +30,7 @@ pub(crate) struct LakeTable {
 }
 
 /// The files of a table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Files {
     found: Vec<PartitionedFile>,
     /// Objects that the catalog names and the lake does not have, until they are told of.
