@@ -6,11 +6,9 @@ SHELL := /bin/bash
 VENV := .venv
 CARGO ?= cargo
 
-# Two selections of packages, so that the SQL engine is built once. Cargo builds a dependency for all features that the
-# packages of one command ask of it: beside the AWS SDK the engine's dependencies would get others than for the program
-# alone, and all of it would be built a second time.
-LOCAL := --package rollcall --package rollcall-core --package rollcall-adapters --package rollcall-simulator
-AWS := --workspace --exclude rollcall --exclude rollcall-core --exclude rollcall-adapters --exclude rollcall-simulator
+# Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so another
+# selection would build other ones. tests/lib.rs builds the programs by the same.
+ALL := --workspace --features rollcall/aws
 
 .PHONY: help
 help: ## List what there is
@@ -25,22 +23,20 @@ fmt: ## Check formatting
 
 .PHONY: lint
 lint: ## Clippy with warnings denied
-	$(CARGO) clippy --locked $(LOCAL) --all-targets -- --deny warnings
-	$(CARGO) clippy --locked $(AWS) --all-targets -- --deny warnings
+	$(CARGO) clippy --locked $(ALL) --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --package rollcall -- --deny warnings
 
 .PHONY: docs
 docs: ## API documentation without warnings
-	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(LOCAL) --no-deps --document-private-items
-	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(AWS) --no-deps --document-private-items
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(ALL) --no-deps --document-private-items
 
 .PHONY: test
 test: $(VENV)/ready $(VENV)-lint/ready ## All tests
-	$(CARGO) test --locked $(LOCAL)
-	$(CARGO) test --locked $(AWS)
+	$(CARGO) test --locked $(ALL)
 
 .PHONY: e2e
 e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
-	$(CARGO) test --locked $(AWS) --test e2e
+	$(CARGO) test --locked $(ALL) --test e2e
 
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-checkov/ready ## Check the AWS template and the state machine; no account is needed

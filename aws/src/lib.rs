@@ -1,8 +1,11 @@
-//! What runs on AWS alone: the lake in a bucket, Glue as the catalog, secrets, and the three steps as Lambda functions.
+//! What is for AWS alone: the lake in a bucket, Glue as the catalog, secrets, the three steps as Lambda functions, and the
+//! executions of the state machine that calls them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod cause;
 pub mod client;
+#[cfg(feature = "execution")]
+pub mod execution;
 #[cfg(feature = "glue")]
 pub mod glue;
 #[cfg(feature = "lambda")]
@@ -14,3 +17,5 @@ pub mod s3;
 pub mod secret;
 pub mod settings;
 pub mod step;
+
+pub use aws_config::SdkConfig;

@@ -49,12 +49,19 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// The exit code of an error by its name, here or in an execution.
+pub(crate) fn code_of_name(name: &str) -> u8 {
+    match name {
+        "InvalidRequest" | "InvalidDescriptor" | "SecretMissing" => BAD_INPUT,
+        "YearsUnknown" | "PortalUnavailable" | "PortalRefused" => PORTAL,
+        "LakeLocked" => LOCKED,
+        _ => FAILED,
+    }
+}
+
 fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
-        Some(Error::InvalidRequest { .. } | Error::InvalidDescriptor { .. } | Error::SecretMissing { .. }) => BAD_INPUT,
-        Some(Error::YearsUnknown { .. } | Error::PortalUnavailable { .. } | Error::PortalRefused { .. }) => PORTAL,
-        Some(Error::LakeLocked(_)) => LOCKED,
-        Some(_) => FAILED,
+        Some(error) => code_of_name(error.name()),
         None if error.downcast_ref::<ServeError>().is_some_and(ServeError::is_bad_input) => BAD_INPUT,
         None if error.is::<BadInput>() || error.is::<rollcall_adapters::portal::BadOrigin>() => BAD_INPUT,
         None => FAILED,

@@ -1,41 +1,94 @@
-//! The lake that a command works on.
+//! The lake that a command works on: a folder of this machine, or a bucket.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::FolderStore;
+#[cfg(feature = "aws")]
+use rollcall_aws::s3::S3Store;
 
 use crate::exit::BadInput;
 use crate::output::shell_word;
 
 /// The lake that a command works on when none is named.
 const DEFAULT: &str = "lake";
+/// How a bucket is named.
+const BUCKET_SCHEME: &str = "s3://";
 
 /// Which lake.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LakeArgs {
-    /// Folder of the lake
+    /// Folder of the lake; `status` and `plan` also take s3://BUCKET
     #[arg(long, value_name = "DIR", default_value = DEFAULT, env = "ROLLCALL_LAKE")]
     lake: PathBuf,
 }
 
+/// A lake to read.
+pub(crate) enum Lake {
+    Folder(FolderStore),
+    #[cfg(feature = "aws")]
+    Bucket(S3Store),
+}
+
 impl LakeArgs {
-    /// The lake's store.
-    pub(crate) fn store(&self) -> FolderStore {
-        FolderStore::new(&self.lake)
+    /// The name of the bucket; `None` for a folder.
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        let bucket = self.lake.to_str()?.strip_prefix(BUCKET_SCHEME)?;
+        Some(bucket.trim_end_matches('/'))
     }
 
-    /// The lake's store, of a lake that is there.
+    /// Whether none was named.
+    #[cfg(feature = "aws")]
+    pub(crate) fn is_default(&self) -> bool {
+        self.lake.as_os_str() == DEFAULT
+    }
+
+    /// The store of a lake in a folder.
+    ///
+    /// - `hint`: what to do instead with one in a bucket.
     ///
     /// # Errors
-    /// [`BadInput`] when there is no such folder.
-    pub(crate) fn existing_store(&self) -> Result<FolderStore, BadInput> {
-        if self.lake.is_dir() {
-            return Ok(self.store());
+    /// [`BadInput`] when a bucket is named.
+    pub(crate) fn folder(&self, hint: &str) -> Result<FolderStore, BadInput> {
+        match self.bucket() {
+            None => Ok(FolderStore::new(&self.lake)),
+            Some(_) => Err(BadInput(format!(
+                "open lake `{}`: expected a folder, found a bucket\nhint: {hint}",
+                self.lake.display()
+            ))),
         }
-        let found = self.lake.display();
-        Err(BadInput(format!("open lake `{found}`: expected a folder, found none\nhint: name it with --lake")))
+    }
+
+    /// The store of a lake in a folder that is there.
+    ///
+    /// # Errors
+    /// [`BadInput`] when there is no such folder, or a bucket is named.
+    pub(crate) fn existing_folder(&self, hint: &str) -> Result<FolderStore, BadInput> {
+        let store = self.folder(hint)?;
+        if store.root().is_dir() {
+            return Ok(store);
+        }
+        Err(BadInput(format!(
+            "open lake `{}`: expected a folder, found none\nhint: name it with --lake",
+            self.lake.display()
+        )))
+    }
+
+    /// The lake to be read; a folder need not be there.
+    pub(crate) async fn open(&self) -> anyhow::Result<Lake> {
+        match self.bucket() {
+            None => Ok(Lake::Folder(FolderStore::new(&self.lake))),
+            Some(bucket) => Ok(open_bucket(bucket).await?),
+        }
+    }
+
+    /// The lake to be read, a folder that is there or a bucket.
+    pub(crate) async fn open_existing(&self) -> anyhow::Result<Lake> {
+        if self.bucket().is_none() {
+            self.existing_folder("")?;
+        }
+        self.open().await
     }
 
     /// The flag that names this lake again; none for the default.
@@ -43,9 +96,22 @@ impl LakeArgs {
         let lake = self.lake.to_string_lossy();
         (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
     }
+}
 
-    /// The lake's catalog.
-    pub(crate) fn catalog(&self) -> FileCatalog<FolderStore> {
-        FileCatalog::new(self.store())
+/// The catalog of a lake in a folder.
+pub(crate) fn catalog(store: &FolderStore) -> FileCatalog<FolderStore> {
+    FileCatalog::new(store.clone())
+}
+
+#[cfg(feature = "aws")]
+async fn open_bucket(bucket: &str) -> Result<Lake, BadInput> {
+    if bucket.is_empty() || bucket.contains('/') {
+        return Err(BadInput(format!("open lake: expected s3://BUCKET, found `{BUCKET_SCHEME}{bucket}`")));
     }
+    Ok(Lake::Bucket(S3Store::new(&crate::aws::config().await?, bucket)))
+}
+
+#[cfg(not(feature = "aws"))]
+async fn open_bucket(bucket: &str) -> Result<Lake, BadInput> {
+    Err(crate::aws::missing(&format!("open lake `{BUCKET_SCHEME}{bucket}`")))
 }

@@ -1,6 +1,8 @@
-//! The command line of rollcall: the three steps of a run on a folder, and a SQL engine over the result.
+//! The command line of rollcall: the three steps of a run on a folder, and a SQL engine over the result; or a run of the
+//! same request on AWS.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod aws;
 mod datasets;
 mod exit;
 mod lake;
@@ -13,8 +15,11 @@ mod portal;
 mod progress;
 mod query;
 mod repair;
+mod report;
 mod request;
 mod run;
+#[cfg(feature = "aws")]
+mod run_on_aws;
 mod signals;
 mod simulator;
 mod status;

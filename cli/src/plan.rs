@@ -3,15 +3,18 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Reason, plan_partitions};
+use rollcall_core::ports::Store;
+use rollcall_core::request::Request;
 use serde::Serialize;
 
-use crate::lake::LakeArgs;
+use crate::lake::{Lake, LakeArgs};
 use crate::output::{self, Format, counted, thousands};
 use crate::portal::PortalArgs;
-use crate::request::RequestArgs;
+use crate::request::{RequestArgs, Resolved};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -43,14 +46,21 @@ struct Report<'r> {
 }
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let (dataset, request) = args.request.resolve()?;
-    let store = args.lake.store();
-    let open = args.portal.open(&dataset).await?;
-    let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
+    let Resolved { dataset, request, .. } = args.request.resolve()?;
+    match args.lake.open().await? {
+        Lake::Folder(store) => show(&args, &store, &dataset, &request).await,
+        #[cfg(feature = "aws")]
+        Lake::Bucket(store) => show(&args, &store, &dataset, &request).await,
+    }
+}
+
+async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &Request) -> anyhow::Result<ExitCode> {
+    let open = args.portal.open(dataset).await?;
+    let plan = plan_partitions(&open.for_metadata(), store, dataset, request).await?;
     for warning in &plan.warnings {
         output::complain(&format!("warning: {warning}"));
     }
-    let records = ledger::read_records(&store, &dataset).await?;
+    let records = ledger::read_records(store, dataset).await?;
     let rows: Vec<Row> = plan
         .items
         .into_iter()

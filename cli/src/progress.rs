@@ -43,9 +43,7 @@ impl RunBar {
     /// A bar over `n_partitions`.
     pub(crate) fn new(n_partitions: usize) -> Self {
         let bar = BARS.add(ProgressBar::new(n_partitions as u64));
-        let style =
-            ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(style());
         bar.set_message("0 pages");
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, n_pages: AtomicU64::new(0), size_bytes: AtomicU64::new(0) }
@@ -67,6 +65,46 @@ impl RunBar {
         let size_bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
         self.bar.set_message(format!("{n_pages} pages, {}", crate::output::size(size_bytes)));
     }
+}
+
+/// The bar of a run on AWS: partitions done, failed, time left.
+#[cfg(feature = "aws")]
+pub(crate) struct ExecutionBar {
+    bar: ProgressBar,
+}
+
+#[cfg(feature = "aws")]
+impl ExecutionBar {
+    /// A bar of an execution that plans.
+    pub(crate) fn new() -> Self {
+        let bar = BARS.add(ProgressBar::new_spinner());
+        bar.set_message("planning");
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// Shows how far it is.
+    pub(crate) fn show(&self, counts: rollcall_aws::execution::Counts) {
+        if self.bar.length().is_none() {
+            self.bar.set_style(style());
+        }
+        self.bar.set_length(counts.n_planned);
+        self.bar.set_position(counts.n_done);
+        self.bar.set_message(match counts {
+            _ if counts.n_done == counts.n_planned => "publishing".to_owned(),
+            _ => format!("{} failed", counts.n_failed),
+        });
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style() -> ProgressStyle {
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
+    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// A portal that counts its pages on a bar.

@@ -21,7 +21,7 @@ use rollcall_core::Error;
 use rollcall_core::ports::CatalogError;
 
 use crate::exit::BadInput;
-use crate::lake::LakeArgs;
+use crate::lake::{self, LakeArgs};
 use crate::lake_mark::LakeMark;
 use crate::lake_table::{LakeTable, lake_url};
 use crate::output::{self, Format};
@@ -83,8 +83,9 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let sql = find(query)?;
-    let store = args.lake.existing_store()?;
-    output::print(&result(&args.lake.catalog(), store.root(), &sql, args.format).await?)?;
+    let store =
+        args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them")?;
+    output::print(&result(&lake::catalog(&store), store.root(), &sql, args.format).await?)?;
     output::note_sample(LakeMark::read(&store).await?.is_some_and(|mark| mark.is_sample));
     Ok(ExitCode::SUCCESS)
 }

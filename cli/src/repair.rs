@@ -8,7 +8,7 @@ use rollcall_core::ledger;
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{converge, publish_lookups};
 
-use crate::lake::LakeArgs;
+use crate::lake::{self, LakeArgs};
 use crate::lake_mark::{self, LakeMark};
 use crate::output;
 use crate::request::load_dataset;
@@ -27,8 +27,8 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.existing_store()?;
-    let catalog = args.lake.catalog();
+    let store = args.lake.existing_folder("on AWS every run does the same before it ends")?;
+    let catalog = lake::catalog(&store);
     let _lock = store.lock()?;
     let mark = LakeMark::read(&store).await?;
     for name in names {

@@ -53,12 +53,22 @@ enum ModeArg {
     Failed,
 }
 
+/// What the flags or the input came to.
+pub(crate) struct Resolved {
+    pub(crate) dataset: Dataset,
+    /// The checked request.
+    pub(crate) request: Request,
+    /// The same as JSON, as an execution is given it.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
+    pub(crate) input: Value,
+}
+
 impl RequestArgs {
     /// The dataset and the checked request.
-    pub(crate) fn resolve(&self) -> anyhow::Result<(Dataset, Request)> {
+    pub(crate) fn resolve(&self) -> anyhow::Result<Resolved> {
         match &self.input {
             Some(input) => {
-                let value = read_input(input)?;
+                let mut value = read_input(input)?;
                 let named = request::dataset_name(&value)?;
                 let dataset = match &self.dataset {
                     Some(dataset) => load_dataset(dataset)?,
@@ -73,14 +83,24 @@ impl RequestArgs {
                     .into());
                 }
                 let request = Request::parse(&value, &dataset)?;
-                Ok((dataset, request))
+                if let (Some(_), Some(fields)) = (&self.dataset, value.as_object_mut()) {
+                    fields.insert("dataset".to_owned(), json!(dataset.name));
+                }
+                Ok(Resolved { dataset, request, input: value })
             }
             None => {
                 let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
-                let request = Request::parse(&self.to_json(&dataset)?, &dataset)?;
-                Ok((dataset, request))
+                let input = self.to_json(&dataset)?;
+                let request = Request::parse(&input, &dataset)?;
+                Ok(Resolved { dataset, request, input })
             }
         }
+    }
+
+    /// Whether the dataset is a descriptor file's.
+    #[cfg(feature = "aws")]
+    pub(crate) fn is_dataset_from_file(&self) -> bool {
+        self.dataset.as_deref().is_some_and(is_file)
     }
 
     /// The flag that names `dataset`, which these flags resolved to, again; none for the default.
@@ -92,6 +112,9 @@ impl RequestArgs {
     /// The flags as the request's JSON.
     fn to_json(&self, dataset: &Dataset) -> Result<Value, BadInput> {
         let mut fields = Map::new();
+        if dataset.name != DEFAULT_DATASET {
+            fields.insert("dataset".to_owned(), json!(dataset.name));
+        }
         for (name, value) in [("years", &self.years), ("grades", &self.grades)] {
             if let Some(value) = value {
                 fields.insert(name.to_owned(), json!(value));
@@ -136,13 +159,18 @@ fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
 
 /// A dataset by name, or from a descriptor file when the name ends in `.toml`.
 pub(crate) fn load_dataset(name: &str) -> anyhow::Result<Dataset> {
-    if Path::new(name).extension().is_none_or(|extension| extension != "toml") {
+    if !is_file(name) {
         return Ok(Dataset::built_in(name)?);
     }
     let text = std::fs::read_to_string(name).map_err(|error| {
         BadInput(format!("read descriptor `{name}`: expected a file, found none that can be read: {error}"))
     })?;
     Ok(Dataset::parse(name, &text)?)
+}
+
+/// Whether a dataset's name is that of a descriptor file.
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "toml")
 }
 
 fn read_input(input: &str) -> anyhow::Result<Value> {

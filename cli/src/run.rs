@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
@@ -15,36 +15,43 @@ use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::keys;
-use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
+use rollcall_core::ledger::{self, Outcome};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use rollcall_core::request::{CatalogMode, Request};
-use serde::Serialize;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::exit;
-use crate::lake::LakeArgs;
+use crate::lake::{self, LakeArgs};
 use crate::lake_mark;
-use crate::output::{self, Format, counted, size, thousands};
+use crate::output::{self, Format, counted, shell_word};
 use crate::portal::{OpenPortal, PortalArgs};
 use crate::progress::{CountedPortal, RunBar};
 use crate::query;
-use crate::request::RequestArgs;
+use crate::report::{self, Report};
+use crate::request::{RequestArgs, Resolved};
 use crate::signals::Signals;
 
 /// Times a partition is fetched before it counts as failed; the state machine retries as often.
 const PARTITION_TRIES: u32 = 3;
-/// Partitions shown one by one; beyond, only those that failed.
-const MOST_SHOWN: usize = 60;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    request: RequestArgs,
+    pub(crate) request: RequestArgs,
     #[command(flatten)]
-    lake: LakeArgs,
+    pub(crate) lake: LakeArgs,
+    /// Run it there instead of on this machine; needs a program built with `--features aws`
+    #[arg(long, value_enum, value_name = "WHERE", conflicts_with_all = LOCAL_FLAGS)]
+    on: Option<Elsewhere>,
+    /// On AWS: the state machine, by name or ARN; else the only one whose name ends in `-ingest`
+    #[arg(long, value_name = "NAME|ARN", env = "ROLLCALL_STATE_MACHINE")]
+    pub(crate) state_machine: Option<String>,
+    /// On AWS: start it, and do not wait for its end
+    #[arg(long, requires = "on")]
+    pub(crate) detach: bool,
     #[command(flatten)]
     portal: PortalArgs,
     /// Afterwards, run this query: a shipped query's name, or SQL
@@ -55,20 +62,12 @@ pub(crate) struct RunArgs {
     tolerated_failures: usize,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
-/// What `--format json` prints.
-#[derive(Serialize)]
-struct Report<'r> {
-    #[serde(flatten)]
-    summary: &'r Summary,
-    partitions: &'r [Receipt],
-    warnings: &'r [String],
-    /// Rows of the query, where one was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<serde_json::Value>,
-}
+/// What the template's parameters decide on AWS.
+const LOCAL_FLAGS: [&str; 7] =
+    ["portal", "sample", "in_flight", "retry_wait", "partition_timeout", "tolerated_failures", "query"];
 
 /// How fetching ended.
 #[derive(Clone, Copy)]
@@ -92,9 +91,26 @@ struct Prepared {
     _lock: LakeLock,
 }
 
+/// Where a run may take place beside this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Elsewhere {
+    /// The deployed state machine
+    Aws,
+}
+
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    match args.on {
+        None => run_here(args).await,
+        #[cfg(feature = "aws")]
+        Some(Elsewhere::Aws) => crate::run_on_aws::run(&args).await,
+        #[cfg(not(feature = "aws"))]
+        Some(Elsewhere::Aws) => Err(crate::aws::missing("run on aws").into()),
+    }
+}
+
+async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
     // The input may come from a terminal, where Ctrl-C ends the process as it does anywhere.
-    let (dataset, request) = args.request.resolve()?;
+    let Resolved { dataset, request, .. } = args.request.resolve()?;
     let mut signals = Signals::listen()?;
     let prepared = tokio::select! {
         prepared = prepare(&args, dataset, request) => prepared?,
@@ -116,7 +132,7 @@ fn interrupted(what: &str) -> ExitCode {
 async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<Prepared> {
     let query = args.query.as_deref().map(query::find).transpose()?;
     let open = args.portal.open(&dataset).await?;
-    let store = args.lake.store();
+    let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
     let lock = store.lock()?;
     let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
@@ -136,7 +152,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     };
     lake_mark::claim(&store, mark, args.portal.is_sample(), &dataset).await?;
     ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
-    let (dataset, catalog) = (Arc::new(dataset), args.lake.catalog());
+    let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));
     Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
 }
 
@@ -231,10 +247,7 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items };
     let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
-    let planned: Vec<PartitionKey> = plan.items.iter().map(|item| item.partition.clone()).collect();
-    let mut found = ledger::read_receipts(store, dataset, &facts.run, &planned).await?;
-    // In the plan's order.
-    let receipts: Vec<Receipt> = planned.iter().filter_map(|partition| found.remove(partition)).collect();
+    let receipts = report::receipts(store, dataset, &facts.run, &plan.items).await?;
     output::warn_unreadable(&summary.unreadable);
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
@@ -252,10 +265,11 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
     match args.format {
         Format::Json => {
             let query = result.as_deref().map(serde_json::from_str).transpose()?;
-            output::print_json(&Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query })?;
+            let report = Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query };
+            output::print_json(&report)?;
         }
         Format::Table => {
-            let mut text = describe(&summary, &receipts, dataset);
+            let mut text = report::describe(&summary, &receipts, dataset);
             if summary.count(Outcome::Failed) > 0 {
                 text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run, dataset)));
             }
@@ -273,48 +287,16 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
 
 impl RunArgs {
     /// The command that fetches what failed in a run of these flags.
-    fn again(&self, run: &str, dataset: &Dataset) -> String {
+    pub(crate) fn again(&self, run: &str, dataset: &Dataset) -> String {
         let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];
         words.extend(self.request.dataset_flag(dataset));
-        words.extend(self.lake.flag());
-        words.extend(self.portal.flag());
+        match self.on {
+            None => words.extend(self.lake.flag().into_iter().chain(self.portal.flag())),
+            Some(Elsewhere::Aws) => {
+                words.push("--on aws".to_owned());
+                words.extend(self.state_machine.as_ref().map(|it| format!("--state-machine {}", shell_word(it))));
+            }
+        }
         words.join(" ")
     }
-}
-
-/// The summary for people.
-fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> String {
-    let mut text = format!("run {} of {}\n", summary.run, dataset.name);
-    let is_long = receipts.len() > MOST_SHOWN;
-    let shown: Vec<&Receipt> =
-        receipts.iter().filter(|receipt| !is_long || receipt.outcome == Outcome::Failed).collect();
-    if !shown.is_empty() {
-        let mut table = output::table(&["partition", "outcome", "rows", "pages", "size"]);
-        for receipt in shown {
-            table.add_row([
-                receipt.partition.to_string(),
-                match &receipt.error {
-                    Some(error) => format!("failed: {}", error.name),
-                    None => receipt.outcome.as_str().to_owned(),
-                },
-                thousands(receipt.n_rows),
-                thousands(receipt.n_pages.into()),
-                receipt.size_bytes.map_or_else(|| "-".to_owned(), size),
-            ]);
-        }
-        output::align_right(&mut table, &[2, 3, 4]);
-        text.push_str(&output::render(&table));
-    }
-    let outcomes = summary.outcomes_in_words();
-    let took_ms = summary.finished_at.duration_since(summary.started_at).as_millis();
-    text.push_str(&format!(
-        "{}: {}; {}, {}, {}.{} s\n",
-        counted(summary.n_planned as u64, "partition"),
-        if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes },
-        counted(summary.n_rows, "row"),
-        counted(summary.n_pages, "page"),
-        took_ms / 1000,
-        took_ms % 1000 / 100,
-    ));
-    text
 }

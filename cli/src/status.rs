@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, Outcome, PartitionRecord, Receipt, Summary};
@@ -16,7 +16,7 @@ use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::exit::BadInput;
-use crate::lake::LakeArgs;
+use crate::lake::{Lake, LakeArgs};
 use crate::output::{self, Format, age, counted, rounded};
 use crate::request::load_dataset;
 
@@ -40,12 +40,20 @@ pub(crate) struct StatusArgs {
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let dataset = load_dataset(&args.dataset)?;
-    let store = args.lake.existing_store()?;
-    match &args.run {
-        Some(run) => show_run(&store, &dataset, run, args.format).await?,
-        None => show_lake(&store, &dataset, args.format).await?,
+    match args.lake.open_existing().await? {
+        Lake::Folder(store) => show(&args, &store, &store.root().display().to_string(), &dataset).await?,
+        #[cfg(feature = "aws")]
+        Lake::Bucket(store) => show(&args, &store, &format!("s3://{}", store.bucket()), &dataset).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// - `lake`: what the store's lake is called.
+async fn show(args: &StatusArgs, store: &impl Store, lake: &str, dataset: &Dataset) -> anyhow::Result<()> {
+    match &args.run {
+        Some(run) => show_run(store, lake, dataset, run, args.format).await,
+        None => show_lake(store, lake, dataset, args.format).await,
+    }
 }
 
 #[derive(Serialize)]
@@ -58,11 +66,12 @@ struct LakeReport<'r> {
     is_last_run_finished: bool,
 }
 
-async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> anyhow::Result<()> {
+async fn show_lake(store: &impl Store, lake: &str, dataset: &Dataset, format: Format) -> anyhow::Result<()> {
     let records = ledger::read_records(store, dataset).await?;
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
     let runs: BTreeSet<String> = listed.iter().filter_map(|key| keys::run_of(dataset, key)).collect();
-    let last_run = runs.last();
+    let last_run = last_run(runs, &records);
+    let last_run = last_run.as_ref();
     let summary: Option<Summary> = match last_run {
         Some(run) => ledger::read_json(store, &keys::summary(dataset, run)).await?,
         None => None,
@@ -84,7 +93,7 @@ async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> an
         format!("last run {run}: {state}\n")
     });
     if records.is_empty() {
-        let nothing = format!("{}: nothing fetched yet into `{}`\n", dataset.name, store.root().display());
+        let nothing = format!("{}: nothing fetched yet into `{lake}`\n", dataset.name);
         output::print(&(nothing + &last_run_line))?;
         return Ok(());
     }
@@ -103,6 +112,21 @@ async fn show_lake(store: &FolderStore, dataset: &Dataset, format: Format) -> an
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
+}
+
+/// The run that began last or tried a partition last. Names that this program gives begin with their time; those of
+/// scheduled executions do not, and are known by what they tried.
+fn last_run(runs: BTreeSet<String>, records: &BTreeMap<PartitionKey, PartitionRecord>) -> Option<String> {
+    let begun = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
+    let attempts = records.values().filter_map(|record| record.last_attempt.as_ref());
+    let tried = attempts.map(|attempt| (attempt.at, attempt.run.clone()));
+    begun.chain(tried).max().map(|(_, run)| run)
+}
+
+/// When a run began, by a name such as `20261123T120000-381`.
+fn time_of(run: &str) -> Option<Timestamp> {
+    let time = civil::DateTime::strptime("%Y%m%dT%H%M%S", run.split_once('-')?.0).ok()?;
+    TimeZone::UTC.to_timestamp(time).ok()
 }
 
 /// The first axis down, the second across; as many grids as it takes to keep to the width.
@@ -204,7 +228,7 @@ struct RunRow {
     receipt: Option<Receipt>,
 }
 
-async fn show_run(store: &FolderStore, dataset: &Dataset, run: &str, format: Format) -> anyhow::Result<()> {
+async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, format: Format) -> anyhow::Result<()> {
     let plan: Option<Vec<PlanItem>> = if rollcall_core::request::is_run_name(run) {
         ledger::read_json(store, &keys::plan(dataset, run)).await?
     } else {
@@ -212,9 +236,8 @@ async fn show_run(store: &FolderStore, dataset: &Dataset, run: &str, format: For
     };
     let Some(plan) = plan else {
         return Err(BadInput(format!(
-            "show run: expected a run of `{}` in `{}`, found none named `{}`",
+            "show run: expected a run of `{}` in `{lake}`, found none named `{}`",
             dataset.name,
-            store.root().display(),
             rollcall_core::error::excerpt(run)
         ))
         .into());

@@ -1,0 +1,242 @@
+//! Executions of the deployed state machine: found, started, and followed to their end.
+
+use aws_config::SdkConfig;
+use aws_sdk_sfn::Client;
+use aws_sdk_sfn::types::{ExecutionStatus, MapRunItemCounts};
+use jiff::{SignedDuration, Timestamp};
+use rollcall_core::ports::BoxError;
+use serde_json::Value;
+use twox_hash::XxHash3_64;
+
+use crate::cause::cause;
+use crate::payload::Planned;
+
+/// How the template ends the state machine's name, after the stack's.
+const NAME_END: &str = "-ingest";
+/// State whose output is [`Planned`].
+const PLAN_STATE: &str = "PlanPartitions";
+/// Length of the time slot in an execution's name.
+const SLOT: SignedDuration = SignedDuration::from_mins(1);
+
+/// The deployed state machine.
+#[derive(Debug, Clone)]
+pub struct StateMachine {
+    client: Client,
+    arn: String,
+}
+
+/// One execution of it.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    client: Client,
+    /// Its ARN.
+    pub arn: String,
+    /// Its name, which is the run's.
+    pub name: String,
+}
+
+/// How far an execution is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// No partition is being fetched yet: the plan is being made.
+    Planning,
+    /// Partitions are being fetched, or all have been.
+    Fetching(Counts),
+    /// It has ended.
+    Ended(End),
+}
+
+/// Partitions of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Planned.
+    pub n_planned: u64,
+    /// Ended, in whatever way.
+    pub n_done: u64,
+    /// Of those, failed.
+    pub n_failed: u64,
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.
+    pub status: String,
+    /// Name of its error; empty when there is none.
+    pub error: String,
+    /// What the error says.
+    pub cause: String,
+}
+
+/// Why the state machine could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// There is none, or there are several.
+    #[error("find state machine: expected {expected}, found {found}")]
+    NotFound {
+        /// What was looked for.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// The request was run in this time slot already.
+    #[error(
+        "start `{name}`: expected a new execution, found one of the same request that began in this minute and ended"
+    )]
+    Ended {
+        /// The name.
+        name: String,
+    },
+    /// A call failed.
+    #[error("{action}")]
+    Call {
+        /// What was done to what.
+        action: String,
+        /// The cause.
+        #[source]
+        source: BoxError,
+    },
+}
+
+fn call(action: impl Into<String>, source: BoxError) -> ExecutionError {
+    ExecutionError::Call { action: action.into(), source }
+}
+
+impl StateMachine {
+    /// The state machine `named`, by name or ARN; else the only one whose name ends as the template's does.
+    ///
+    /// # Errors
+    /// [`ExecutionError::NotFound`] naming those there are.
+    pub async fn find(config: &SdkConfig, named: Option<&str>) -> Result<Self, ExecutionError> {
+        let client = Client::new(config);
+        if let Some(arn) = named.filter(|named| named.starts_with("arn:")) {
+            return Ok(Self { client, arn: arn.to_owned() });
+        }
+        let mut pages = client.list_state_machines().into_paginator().items().send();
+        let mut all = Vec::new();
+        while let Some(machine) = pages.next().await {
+            all.push(machine.map_err(|error| call("list state machines", cause(error)))?);
+        }
+        let is_meant = |name: &str| named.map_or(name.ends_with(NAME_END), |named| name == named);
+        let mut meant = all.iter().filter(|machine| is_meant(machine.name()));
+        match (meant.next(), meant.next()) {
+            (Some(machine), None) => Ok(Self { arn: machine.state_machine_arn().to_owned(), client }),
+            _ => {
+                let names: Vec<String> = all.iter().map(|machine| format!("`{}`", machine.name())).collect();
+                Err(ExecutionError::NotFound {
+                    expected: named
+                        .map_or_else(|| format!("one whose name ends in `{NAME_END}`"), |named| format!("`{named}`")),
+                    found: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+                })
+            }
+        }
+    }
+
+    /// Starts a run of `request`, or finds the one that was started with it in the same minute and still runs: a command
+    /// given twice in a hurry starts one run.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Ended`] when that one has ended.
+    pub async fn start(&self, request: &Value, now: Timestamp) -> Result<Execution, ExecutionError> {
+        let (name, input) = (execution_name(request, now), request.to_string());
+        let started = self.client.start_execution().state_machine_arn(&self.arn).name(&name).input(input).send().await;
+        match started {
+            Ok(started) => Ok(Execution { client: self.client.clone(), arn: started.execution_arn, name }),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_execution_already_exists()) => {
+                Err(ExecutionError::Ended { name })
+            }
+            Err(error) => Err(call(format!("start execution of `{}`", self.arn), cause(error))),
+        }
+    }
+}
+
+/// Names an execution by its minute and its request, so that names sort by time.
+fn execution_name(request: &Value, now: Timestamp) -> String {
+    let slot = now.as_second() - now.as_second().rem_euclid(SLOT.as_secs());
+    let slot = Timestamp::from_second(slot).unwrap_or(now);
+    // Fields of an object print in the order of their names.
+    let digest = XxHash3_64::oneshot(request.to_string().as_bytes());
+    format!("{}-{:08x}", slot.strftime("%Y%m%dT%H%M%S"), digest >> 32)
+}
+
+impl Execution {
+    /// How far it is.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Call`].
+    pub async fn progress(&self) -> Result<Progress, ExecutionError> {
+        let found = self.client.describe_execution().execution_arn(&self.arn).send().await;
+        let found = found.map_err(|error| call(format!("read execution `{}`", self.name), cause(error)))?;
+        if found.status != ExecutionStatus::Running {
+            return Ok(Progress::Ended(End {
+                status: found.status.as_str().to_owned(),
+                error: found.error.unwrap_or_default(),
+                cause: found.cause.map(|cause| words_of(&cause)).unwrap_or_default(),
+            }));
+        }
+        let maps = self.client.list_map_runs().execution_arn(&self.arn).send().await;
+        let maps = maps.map_err(|error| call(format!("list map runs of `{}`", self.name), cause(error)))?;
+        let Some(map) = maps.map_runs.first() else { return Ok(Progress::Planning) };
+        let map = self.client.describe_map_run().map_run_arn(map.map_run_arn()).send().await;
+        let map = map.map_err(|error| call(format!("read map run of `{}`", self.name), cause(error)))?;
+        Ok(Progress::Fetching(map.item_counts.as_ref().map(counts_of).unwrap_or_default()))
+    }
+
+    /// What its planner gave; `None` when it has not, or never will.
+    ///
+    /// # Errors
+    /// [`ExecutionError::Call`].
+    pub async fn planned(&self) -> Result<Option<Planned>, ExecutionError> {
+        let history = self.client.get_execution_history().execution_arn(&self.arn).into_paginator();
+        let mut events = history.items().send();
+        while let Some(event) = events.next().await {
+            let event = event.map_err(|error| call(format!("read history of `{}`", self.name), cause(error)))?;
+            if let Some(exited) = event.state_exited_event_details.filter(|exited| exited.name == PLAN_STATE) {
+                return Ok(exited.output.and_then(|output| serde_json::from_str(&output).ok()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn counts_of(counts: &MapRunItemCounts) -> Counts {
+    let count = |n: i64| u64::try_from(n).unwrap_or_default();
+    let n_failed = count(counts.failed) + count(counts.timed_out) + count(counts.aborted);
+    Counts { n_planned: count(counts.total), n_done: count(counts.succeeded) + n_failed, n_failed }
+}
+
+/// What a cause says: a function's is JSON around its message.
+fn words_of(cause: &str) -> String {
+    let json: Option<Value> = serde_json::from_str(cause).ok();
+    let message = json.as_ref().and_then(|cause| cause.get("errorMessage")).and_then(Value::as_str);
+    message.unwrap_or(cause).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_request_has_one_name_a_minute() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
+        let name = execution_name(&request, at("2026-11-23T12:00:01Z"));
+        assert_eq!(name, "20261123T120000-4fb6dc8f");
+        assert!(rollcall_core::request::is_run_name(&name));
+        let same = json!({"grades": ["grade-pk"], "years": [2020, 2021]});
+        assert_eq!(execution_name(&same, at("2026-11-23T12:00:59.9Z")), name);
+        assert_ne!(execution_name(&request, at("2026-11-23T12:01:00Z")), name);
+        assert_ne!(execution_name(&json!({"years": [2020], "grades": ["grade-pk"]}), at("2026-11-23T12:00:01Z")), name);
+    }
+
+    #[test]
+    fn the_words_of_a_function_are_taken_out_of_their_json() {
+        assert_eq!(
+            words_of(r#"{"errorType": "InvalidRequest", "errorMessage": "check request: x"}"#),
+            "check request: x"
+        );
+        assert_eq!(words_of("3 of 8 failed"), "3 of 8 failed");
+        assert_eq!(words_of("{}"), "{}");
+    }
+}
