@@ -1,196 +1,35 @@
 //! The AWS half as a whole: the real template deployed on an emulator, the real state machine, the real functions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
-use aws_sdk_sfn::types::ExecutionStatus;
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::emulator::{Emulator, Kind, REGION};
-use rollcall_tests::{TestLake, TestPortal, executables, workspace};
+use rollcall_tests::TestLake;
+use rollcall_tests::emulator::stack::{DATABASE, Stack, TABLE};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
-const DATABASE: &str = "ccd_school";
-const TABLE: &str = "us_education_ccd_enrollment_data";
-const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
-/// Time that an execution may take before the test gives it up.
-const LIMIT: Duration = Duration::from_secs(120);
+/// The ranking as it was first asked for: right only while pre-kindergarten is the one grade loaded.
+const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");
 
-/// The deployed stack.
-struct Stack {
-    runtime: Runtime,
-    portal: TestPortal,
-    s3: aws_sdk_s3::Client,
-    glue: aws_sdk_glue::Client,
-    sfn: aws_sdk_sfn::Client,
-    state_machine: String,
-    bucket: String,
-    _emulator: Emulator,
-}
-
-/// How an execution ended.
-struct Ended {
-    status: ExecutionStatus,
-    /// Its output; null when it failed.
-    output: Value,
-    /// Its error and cause; empty when it succeeded.
-    error: String,
-    cause: String,
-}
-
-impl Stack {
-    fn deploy() -> Self {
-        let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
-        let folder = package();
-        let overrides = format!("PortalOrigin={}", portal.origin());
-        let sam = workspace().join(".venv-lint/bin/sam");
-        let deployed = Command::new(&sam)
-            .args(["deploy", "--config-env", "dev", "--resolve-s3", "--no-confirm-changeset", "--parameter-overrides"])
-            .arg(overrides)
-            .current_dir(folder.path().join("infra"))
-            .envs([
-                ("AWS_ENDPOINT_URL", emulator.endpoint()),
-                ("AWS_DEFAULT_REGION", REGION),
-                ("SAM_CLI_TELEMETRY", "0"),
-            ])
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
-            .output()
-            .expect("`make .venv-lint/ready` installs sam");
-        assert!(
-            deployed.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&deployed.stdout),
-            String::from_utf8_lossy(&deployed.stderr)
-        );
-        let runtime = Runtime::new().expect("a runtime starts");
-        let config = runtime.block_on(emulator.config());
-        let sfn = aws_sdk_sfn::Client::new(&config);
-        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
-        let machines = runtime.block_on(sfn.list_state_machines().send()).expect("machines can be listed");
-        let state_machine = machines.state_machines().first().expect("one is deployed").state_machine_arn().to_owned();
-        let s3 = aws_sdk_s3::Client::from_conf(s3);
-        let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
-        let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
-        Self {
-            state_machine,
-            bucket: bucket.to_owned(),
-            s3,
-            glue: aws_sdk_glue::Client::new(&config),
-            sfn,
-            runtime,
-            portal,
-            _emulator: emulator,
-        }
-    }
-
-    /// Starts an execution and waits for its end.
-    fn run(&self, name: &str, input: &Value) -> Ended {
-        self.runtime.block_on(async {
-            let call = self.sfn.start_execution().state_machine_arn(&self.state_machine).name(name);
-            let started = call.input(input.to_string()).send().await.expect("it starts");
-            let begin = Instant::now();
-            loop {
-                let call = self.sfn.describe_execution().execution_arn(&started.execution_arn);
-                let found = call.send().await.expect("it can be described");
-                if found.status != ExecutionStatus::Running {
-                    return Ended {
-                        output: found.output.map_or(Value::Null, |output| serde_json::from_str(&output).expect("JSON")),
-                        error: found.error.unwrap_or_default(),
-                        cause: found.cause.unwrap_or_default(),
-                        status: found.status,
-                    };
-                }
-                assert!(begin.elapsed() < LIMIT, "{name} is still running");
-            }
-        })
-    }
-
-    /// The same, of an execution that must succeed; its output.
-    fn run_well(&self, name: &str, input: &Value) -> Value {
-        let ended = self.run(name, input);
-        assert_eq!(ended.status, ExecutionStatus::Succeeded, "{name}: {} {}", ended.error, ended.cause);
-        ended.output
-    }
-
-    /// Keys below `prefix`, with etag and time of the last write.
-    fn objects(&self, prefix: &str) -> BTreeMap<String, String> {
-        let call = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let listed = self.runtime.block_on(call.send()).expect("the lake can be listed");
-        let facts = |object: &aws_sdk_s3::types::Object| {
-            let key = object.key().expect("it has a key").to_owned();
-            (key, format!("{:?} {:?}", object.e_tag(), object.last_modified()))
-        };
-        listed.contents().iter().map(facts).collect()
-    }
-
-    fn read(&self, key: &str) -> Vec<u8> {
-        self.runtime.block_on(async {
-            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("there is the object");
-            found.body.collect().await.expect("it can be read").to_vec()
-        })
-    }
-
-    fn read_json(&self, key: &str) -> Value {
-        serde_json::from_slice(&self.read(key)).expect("it is JSON")
-    }
-
-    /// Partitions that Glue has: path in the lake → rows.
-    fn partitions(&self) -> BTreeMap<String, u64> {
-        let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
-        let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>()).expect("partitions");
-        let lake = format!("s3://{}/data/{TABLE}/", self.bucket);
-        pages
-            .into_iter()
-            .flat_map(|page| page.partitions.unwrap_or_default())
-            .map(|partition| {
-                let location =
-                    partition.storage_descriptor().and_then(|storage| storage.location()).expect("a location");
-                let path = location.strip_prefix(&lake).expect("it is in the lake").trim_end_matches('/').to_owned();
-                let rows = partition.parameters().and_then(|parameters| parameters.get("numRows")).expect("rows");
-                assert_eq!(path, format!("year={}/grade={}", partition.values()[0], partition.values()[1]));
-                (path, rows.parse().expect("a number"))
-            })
-            .collect()
-    }
-}
-
-/// The template without what the emulator does not know, and the functions as they are deployed.
-fn package() -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let root = workspace();
-    let built = executables(&FUNCTIONS.map(|function| format!("rollcall-{function}")).each_ref().map(String::as_str));
-    for (function, program) in FUNCTIONS.iter().zip(built) {
-        let to = folder.path().join("target/lambda").join(function);
-        fs::create_dir_all(&to).expect("a folder can be made");
-        let stripped = Command::new("strip")
-            .arg(program)
-            .arg("-o")
-            .arg(to.join("bootstrap"))
-            .status()
-            .expect("strip comes with the C compiler");
-        assert!(stripped.success());
-    }
-    for name in ["infra/samconfig.toml", "statemachine/ingest.asl.json"] {
-        copy(&root.join(name), &folder.path().join(name), |text| text);
-    }
-    copy(&root.join("infra/template.yaml"), &folder.path().join("infra/template.yaml"), |text| {
-        let (before, rest) = text.split_once("# --- named queries:").expect("there are named queries");
-        let (_, after) = rest.split_once("# --- end of named queries").expect("they end");
-        let (_, after) = after.split_once('\n').expect("the line ends");
-        format!("{}\n{after}", before.trim_end())
-    });
-    folder
-}
-
-fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
-    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
-    let text = fs::read_to_string(from).expect("the project has it");
-    fs::write(to, change(text)).expect("it can be written");
+/// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal, as rows whose
+/// state is in column `state`.
+fn published(state: &str) -> Value {
+    let ten = [
+        ("Texas", 245_135),
+        ("Illinois", 71_078),
+        ("Florida", 58_900),
+        ("New York", 56_452),
+        ("Wisconsin", 51_159),
+        ("Georgia", 46_841),
+        ("New Jersey", 43_884),
+        ("Ohio", 39_632),
+        ("Oklahoma", 37_733),
+        ("Virginia", 30_979),
+    ];
+    ten.iter()
+        .zip(1..)
+        .map(|((name, total), rnk)| json!({"rnk": rnk, state: name, "total_enrollments": total}))
+        .collect()
 }
 
 fn outcomes(output: &Value) -> BTreeMap<String, u64> {
@@ -202,24 +41,43 @@ fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
 }
 
-/// One stack, since deploying takes longer than all that is done with it.
+/// One stack, since deploying takes longer than most of what is done with it.
 #[test]
 fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
     let stack = Stack::deploy();
-    the_seed_input_leaves_the_same_tree_as_a_local_run(&stack);
+    the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(&stack);
     an_unchanged_rerun_writes_no_data_and_changes_no_partition(&stack);
-    twenty_partitions_go_through_one_map_and_state_stays_small(&stack);
+    the_rankings_are_the_published_ones_over_the_registered_locations(&stack);
+    the_command_line_starts_follows_and_tells_a_run(&stack);
+    twenty_partitions_go_through_one_map(&stack);
+    the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
     an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(&stack);
     a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(&stack);
+    a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(&stack);
+    a_writer_that_was_overtaken_is_superseded(&stack);
     a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
     when_everything_fails_nothing_is_published_and_the_execution_says_why(&stack);
     a_request_that_cannot_be_run_fails_by_name(&stack);
+    forty_years_of_every_grade_keep_the_state_small(&stack);
 }
 
-fn the_seed_input_leaves_the_same_tree_as_a_local_run(stack: &Stack) {
-    let output = stack.run_well("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
+fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack: &Stack) {
+    // The template's schedule, switched on and due at once.
+    let listed = stack.call("scheduler", "list_schedules", &json!({}));
+    let schedule = &listed["Schedules"][0];
+    let schedule = json!({"Name": schedule["Name"], "GroupName": schedule["GroupName"]});
+    let mut schedule_now = stack.call("scheduler", "get_schedule", &schedule);
+    for field in ["Arn", "CreationDate", "LastModificationDate", "ScheduleExpressionTimezone"] {
+        schedule_now.as_object_mut().expect("an object").remove(field);
+    }
+    schedule_now["State"] = json!("ENABLED");
+    schedule_now["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
+    let _ = stack.call("scheduler", "update_schedule", &schedule_now);
+    let started = stack.started(|_| true);
+    let output = stack.end_well(&started);
     assert_eq!(outcomes(&output), counts(&[("written", 2)]));
+
     let lake = TestLake::new();
     let _ = lake.run(&stack.portal, &["--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
     let local = lake.files("data");
@@ -237,21 +95,61 @@ fn the_seed_input_leaves_the_same_tree_as_a_local_run(stack: &Stack) {
         }
     }
     let summary = stack.read_json(output["summary"]["key"].as_str().expect("a key"));
-    assert_eq!(
-        (&summary["run"], &summary["n_planned"], &summary["n_published"]),
-        (&json!("seed"), &json!(2), &json!(2))
-    );
+    let facts = (&summary["run"], &summary["n_planned"], &summary["n_published"]);
+    assert_eq!(facts, (&json!(started.name), &json!(2), &json!(2)));
 }
 
 fn an_unchanged_rerun_writes_no_data_and_changes_no_partition(stack: &Stack) {
     let (data, partitions) = (stack.objects("data/"), stack.partitions());
-    let output = stack.run_well("again", &json!({"years": "2020-2021", "grades": ["grade-pk"]}));
+    let output = stack.run_well("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     assert_eq!((&output["n_published"], &output["n_withdrawn"]), (&json!(0), &json!(0)));
     assert_eq!((stack.objects("data/"), stack.partitions()), (data, partitions));
 }
 
-fn twenty_partitions_go_through_one_map_and_state_stays_small(stack: &Stack) {
+fn the_rankings_are_the_published_ones_over_the_registered_locations(stack: &Stack) {
+    let shipped = stack.query(include_str!("../queries/top_ten_pk_states.sql"));
+    assert_eq!(shipped, published("state"));
+    assert_eq!(stack.query(SEED_RANKING), published("state_name"));
+}
+
+/// The same request by hand, by the schedule, and here: the third finds everything as it should be.
+fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
+    let told = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", told.stdout) };
+    assert!(first.starts_with("year=2021/grade=grade-pk  unchanged"), "{first}");
+    assert!(second.starts_with("year=2020/grade=grade-pk  unchanged"), "{second}");
+    assert!(totals.starts_with("2 partitions: 2 unchanged; "), "{totals}");
+    let name = run.strip_prefix("run ").and_then(|run| run.strip_suffix(" of ccd_enrollment")).expect("it is named");
+    let lake = format!("s3://{}", stack.bucket);
+    let shown = stack.rollcall(&["status", "--lake", &lake, "--run", name]).expect(0).stdout;
+    assert!(shown.ends_with("2 partitions: 2 unchanged\n"), "{shown}");
+    let grid = stack.rollcall(&["status", "--lake", &lake]).expect(0).stdout;
+    assert!(grid.contains("\n2 partitions committed, "), "{grid}");
+    assert!(grid.contains(&format!("last run {name}: finished ")), "{grid}");
+    let origin = stack.portal.origin();
+    let plan = ["plan", "--lake", &lake, "--portal", &origin, "--years", "2021", "--grades", "grade-pk,grade-k"];
+    let plan = stack.rollcall(&[plan.as_slice(), &["--mode", "missing"]].concat()).expect(0).stdout;
+    assert!(plan.contains("year=2021/grade=grade-k") && !plan.contains("grade-pk"), "{plan}");
+    let wrong = stack.rollcall(&["run", "--on", "aws", "--years", "1850", "--grades", "grade-pk"]).expect(2);
+    assert!(wrong.stderr.starts_with("error: InvalidRequest: "), "{}", wrong.stderr);
+    let other = ["run", "--on", "aws", "--state-machine", "other", "--years", "2021", "--grades", "grade-pk"];
+    let other = stack.rollcall(&other).expect(2).stderr;
+    let expected = "error: find state machine: expected `other`, found `rollcall-dev-ingest`\nhint: ";
+    assert!(other.starts_with(expected), "{other}");
+    let detached = ["run", "--on", "aws", "--detach", "--partition", "2021/grade-pk", "--format", "json"];
+    let detached = stack.rollcall(&detached).expect(0).json();
+    let run = detached["run"].as_str().expect("it is named").to_owned();
+    assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
+}
+
+fn the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(stack: &Stack) {
+    assert_eq!(stack.query(include_str!("../queries/top_ten_pk_states.sql")), published("state"));
+    assert_ne!(stack.query(SEED_RANKING), published("state_name"));
+}
+
+fn twenty_partitions_go_through_one_map(stack: &Stack) {
     let grades = ["grade-pk", "grade-k", "grade-1", "grade-2", "grade-99"];
     let output = stack.run_well("twenty", &json!({"years": "2018-2021", "grades": grades}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2), ("written", 18)]));
@@ -281,10 +179,9 @@ fn a_backfill_touches_exactly_its_partition(stack: &Stack) {
 fn an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(stack: &Stack) {
     let key = format!("data/{TABLE}/year=2021/grade=grade-pk/part-00000.parquet");
     let (bytes, partitions) = (stack.read(&key), stack.partitions());
-    stack.runtime.block_on(stack.s3.delete_object().bucket(&stack.bucket).key(&key).send()).expect("it is deleted");
-    let call = stack.glue.delete_partition().database_name(DATABASE).table_name(TABLE);
-    let call = call.partition_values("2020").partition_values("grade-pk").send();
-    stack.runtime.block_on(call).expect("it is taken out");
+    stack.delete(&key);
+    let partition = json!({"DatabaseName": DATABASE, "TableName": TABLE, "PartitionValues": ["2020", "grade-pk"]});
+    let _ = stack.call("glue", "delete_partition", &partition);
     let output = stack.run_well("repair", &json!({"years": [2020, 2021], "grades": ["grade-pk"], "mode": "missing"}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert!(stack.read(&key) == bytes);
@@ -305,23 +202,110 @@ fn a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(stack: &Stack) {
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
+fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: &Stack) {
+    let before = stack.partitions();
+    let name = json!({"DatabaseName": DATABASE, "Name": TABLE});
+    let table = stack.call("glue", "get_table", &name)["Table"].clone();
+    let _ = stack.call("glue", "delete_table", &name);
+    let request = json!({"years": [2014], "grades": ["grade-pk", "grade-k"]});
+    let ended = stack.run("no-table", &request);
+    assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
+    assert!(ended.cause.contains("expected the template's table, found none"), "{}", ended.cause);
+    // As often as the state machine says, which is what it takes to be sure.
+    let tried = stack.history("no-table").iter().filter(|event| event.r#type == HistoryEventType::TaskFailed).count();
+    assert_eq!(tried, 3);
+    let mut input = json!({});
+    for field in ["Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor"] {
+        input[field] = table[field].clone();
+    }
+    let _ = stack.call("glue", "create_table", &json!({"DatabaseName": DATABASE, "TableInput": input}));
+    let output = stack.run_well("table", &request);
+    assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
+    let mut expected: BTreeSet<String> = before.into_keys().collect();
+    expected.extend(["year=2014/grade=grade-pk", "year=2014/grade=grade-k"].map(str::to_owned));
+    assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), expected);
+}
+
+fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
+    let partition = "year=2012/grade=grade-3";
+    let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
+    let gate = stack.gate_before_page_fetch("/data/");
+    // The stale writer has other rows, or it would find its own.
+    let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
+    stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(1)]);
+    let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
+    let stale = stack.start("stale", &request);
+    gate.wait_until_held();
+    assert_eq!(outcomes(&stack.run_well("newer", &request)), counts(&[("written", 1)]));
+    let newer = stack.read(&key);
+    gate.open();
+    assert_eq!(outcomes(&stack.end_well(&stale)), counts(&[("superseded", 1)]));
+    assert!(stack.read(&key) == newer);
+    stack.portal.server.set_faults(Vec::new());
+    stack.no_gate_before_page_fetch();
+}
+
+/// Three partitions fail in three ways, and the process of a fourth is killed as often as it is started.
 fn a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
-    let refused = || Action::Status { code: 404, retry_after: None, body: None };
-    let failing = ["2017/grade-1", "2017/grade-2", "2016/grade-k"];
-    stack.portal.server.set_faults(failing.iter().map(|path| Fault::new(refused()).on_path(path)).collect());
-    let request = json!({"years": [2016, 2017], "grades": ["grade-pk", "grade-k", "grade-1", "grade-2"]});
-    let ended = stack.run("partial", &request);
+    let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
+    // The last of the plan is killed, when the others are done.
+    let killed = "2016/grade-1";
+    let stalls = Fault::new(Action::Delay { ms: 600_000 }).on_path(&format!("{killed}/"));
+    stack.portal.server.set_faults(vec![
+        Fault::new(status(404)).on_path("2017/grade-2/"),
+        Fault::new(status(503)).on_path("2017/grade-3/"),
+        Fault::new(Action::DropRow { index: 0 }).on_path("2016/grade-k/").on_page(1),
+        stalls,
+    ]);
+    let before = stack.portal.server.requests().len();
+    let asked = |path: &str| {
+        let all = stack.portal.server.requests();
+        let of_path = |request: &&rollcall_simulator::SeenRequest| {
+            request.path.contains(path) && !request.query.contains("page=") | request.query.contains("page=1")
+        };
+        all.iter().skip(before).filter(of_path).count()
+    };
+    let grades: Vec<String> =
+        ["pk", "k"].into_iter().map(str::to_owned).chain((1..=8).map(|n| n.to_string())).collect();
+    let grades: Vec<String> = grades.iter().map(|grade| format!("grade-{grade}")).collect();
+    let started = stack.start("partial", &json!({"years": [2016, 2017], "grades": grades}));
+    for tries in 1..=2 {
+        stack.poll(&"the partition that stalls", || {
+            let n_done = stack.objects("ledger/ccd_enrollment/runs/partial/receipts/").len();
+            (n_done == 19 && asked(killed) == tries).then_some(())
+        });
+        stack.kill("page-fetch");
+    }
+    let ended = stack.end(&started);
+    // A refusal ends it at once; an ill portal is asked 4 times by each of 3 calls; a lost row is looked for 3 times.
+    assert_eq!((asked("2017/grade-2/"), asked("2017/grade-3/"), asked("2016/grade-k/")), (1, 12, 3));
+    assert_eq!(asked(killed), 2);
     stack.portal.server.set_faults(Vec::new());
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "PartialFailure"));
-    assert!(ended.cause.starts_with("3 of 8 failed: year=2017/grade=grade-"), "{}", ended.cause);
-    assert!(ended.cause.contains("year=2016/grade=grade-k (PortalRefused)"), "{}", ended.cause);
+    assert!(ended.cause.starts_with("4 of 20 failed: "), "{}", ended.cause);
+    let failed = [
+        "year=2017/grade=grade-2 (PortalRefused)",
+        "year=2017/grade=grade-3 (PortalUnavailable)",
+        "year=2016/grade=grade-k (CountMismatch)",
+        "year=2016/grade=grade-1 (NoReceipt)",
+    ];
+    assert!(failed.iter().all(|failed| ended.cause.contains(failed)), "{}", ended.cause);
     let summary = stack.read_json("ledger/ccd_enrollment/runs/partial/summary.json");
-    assert_eq!(outcomes(&summary), counts(&[("failed", 3), ("written", 5)]));
+    assert_eq!(outcomes(&summary), counts(&[("failed", 4), ("written", 16)]));
     let partitions = stack.partitions();
-    assert!(partitions.contains_key("year=2016/grade=grade-1") && !partitions.contains_key("year=2017/grade=grade-1"));
-    // Exactly those that failed are run again, and then all are there.
-    let output = stack.run_well("after", &json!({"failed_of": "partial"}));
-    assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 3)]), &json!(3)));
+    let of_run = |path: &&String| path.starts_with("year=2016/") || path.starts_with("year=2017/");
+    assert_eq!(partitions.keys().filter(of_run).count(), 16);
+    assert!(failed.iter().all(|failed| !partitions.contains_key(failed.split(' ').next().expect("a path"))));
+    let lake = format!("s3://{}", stack.bucket);
+    let origin = stack.portal.origin();
+    let plan = ["plan", "--lake", &lake, "--portal", &origin, "--failed-of", "partial", "--format", "json"];
+    let plan = stack.rollcall(&plan).expect(0).json();
+    assert_eq!(plan["partitions"].as_array().map(Vec::len), Some(4));
+    // Exactly those whose last attempt failed are run again, and then all are there.
+    let again =
+        ["run", "--on", "aws", "--mode", "failed", "--years", "2016-2017", "--grades", "all", "--format", "json"];
+    let again = stack.rollcall(&again).expect(0).json();
+    assert_eq!((outcomes(&again), &again["n_published"]), (counts(&[("written", 4)]), &json!(4)));
     let nothing = stack.run_well("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
 }
@@ -346,4 +330,32 @@ fn a_request_that_cannot_be_run_fails_by_name(stack: &Stack) {
     let ended = stack.run("wrong", &json!({"years": [1850], "grade": ["grade-pk"]}));
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "InvalidRequest"));
     assert!(ended.cause.contains("`grade`: expected one of years, grades"), "{}", ended.cause);
+}
+
+/// A run of the whole matrix, and everything that it hands from state to state and to and from its 720 partitions.
+fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
+    // One year more than the sample has, of which the portal has no rows.
+    let years =
+        Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
+    let nothing = Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() };
+    let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(nothing).on_path("/1985/")];
+    stack.portal.server.set_faults(faults);
+    let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
+    grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
+    let output = stack.run_well("everything", &json!({"years": "all", "grades": grades}));
+    stack.portal.server.set_faults(Vec::new());
+    assert_eq!((&output["n_planned"], &output["n_failed"]), (&json!(720), &json!(0)));
+    let found = outcomes(&output);
+    assert!(found.values().sum::<u64>() == 720 && found["empty"] >= 18 && found["written"] > 600, "{found:?}");
+    let data = stack.objects(&format!("data/{TABLE}/"));
+    let expected: BTreeSet<&str> = data.keys().filter_map(|key| Some(key.rsplit_once('/')?.0)).collect();
+    let partitions = stack.partitions();
+    let registered: BTreeSet<String> = partitions.keys().map(|path| format!("data/{TABLE}/{path}")).collect();
+    assert_eq!(registered.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+
+    let sizes = stack.sizes_of_states("everything");
+    assert_eq!(sizes.iter().filter(|(state, size)| state == "child" && *size > 0).count(), 2 * 720);
+    assert!(sizes.iter().any(|(state, size)| state == "FetchPartitions" && *size > 0));
+    let largest = sizes.iter().max_by_key(|(_, size)| *size).expect("there are states");
+    assert!(largest.1 < 32 * 1024, "{largest:?}");
 }

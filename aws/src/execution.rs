@@ -222,7 +222,7 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
         let name = execution_name(&request, at("2026-11-23T12:00:01Z"));
-        assert_eq!(name, "20261123T120000-4fb6dc8f");
+        assert_eq!(name, "20261123T120000-acbd0389");
         assert!(rollcall_core::request::is_run_name(&name));
         let same = json!({"grades": ["grade-pk"], "years": [2020, 2021]});
         assert_eq!(execution_name(&same, at("2026-11-23T12:00:59.9Z")), name);

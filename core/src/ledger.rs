@@ -359,6 +359,35 @@ pub async fn reconcile(
     Ok(n_written)
 }
 
+/// Records as failed the partitions of which a run left nothing: they were killed, timed out or never started, so nobody
+/// else will. One that some run has tried since keeps what that run wrote.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub(crate) async fn record_lost(
+    store: &impl Store,
+    dataset: &Dataset,
+    lost: &[FailedPartition],
+    run: &str,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+) -> Result<(), Error> {
+    stream::iter(lost.iter().map(Ok))
+        .try_for_each_concurrent(READS_AT_ONCE, |failed| async move {
+            let key = keys::record(dataset, &failed.partition);
+            let before: Option<PartitionRecord> = read_json(store, &key).await?;
+            let tried = before.as_ref().and_then(|record| record.last_attempt.as_ref());
+            if tried.is_some_and(|attempt| attempt.at >= started_at) {
+                return Ok(());
+            }
+            let error = Some(failed.error.clone());
+            let attempt = LastAttempt { run: run.to_owned(), outcome: Outcome::Failed, error, at: finished_at };
+            let fetched = Fetched { attempt, n_pages: 0, portal_release: None };
+            update_record(store, dataset, &failed.partition, before, Some(fetched)).await
+        })
+        .await
+}
+
 /// What a run adds to a partition's record.
 pub(crate) struct Fetched {
     pub(crate) attempt: LastAttempt,

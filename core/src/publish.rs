@@ -63,6 +63,9 @@ pub async fn publish_partitions(
     summary.n_published = published.n_put;
     summary.n_withdrawn = published.n_removed;
     summary.unreadable = published.unreadable;
+    let is_lost = |failed: &&FailedPartition| !receipts.contains_key(&failed.partition);
+    let lost: Vec<FailedPartition> = summary.failed.iter().filter(is_lost).cloned().collect();
+    ledger::record_lost(store, dataset, &lost, run, started_at, summary.finished_at).await?;
     ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
     Ok(summary)
 }
@@ -240,6 +243,7 @@ fn summarize(
 mod tests {
     use super::*;
     use crate::fetch::{RunFacts, fetch_partition};
+    use crate::ledger::PartitionRecord;
     use crate::partition::AxisValue;
     use crate::plan::Reason;
     use crate::testing::{
@@ -293,6 +297,23 @@ mod tests {
         assert_eq!((summary.count(Outcome::Written), summary.count(Outcome::Failed)), (1, 1));
         assert_eq!(summary.failed[0].error.name, "NoReceipt");
         assert_eq!(summary.n_published, 1);
+    }
+
+    #[test]
+    fn a_partition_without_a_receipt_is_recorded_as_failed_unless_it_was_tried_since() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let attempt = |store: &MemoryStore| {
+            let key = keys::record(&enrollment(), &partition());
+            let record: PartitionRecord = block_on(ledger::read_json(store, &key)).unwrap().unwrap();
+            record.last_attempt.unwrap()
+        };
+        publish(&store, &catalog, &[item(partition())], "killed").unwrap();
+        let lost = attempt(&store);
+        assert_eq!((lost.run.as_str(), lost.outcome), ("killed", Outcome::Failed));
+        assert_eq!(lost.error.unwrap().name, "NoReceipt");
+        fetch(&store, "other");
+        publish(&store, &catalog, &[item(partition())], "slow").unwrap();
+        assert_eq!((attempt(&store).run.as_str(), attempt(&store).outcome), ("other", Outcome::Written));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
 
+pub mod gate;
+pub mod stack;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};

@@ -1,0 +1,57 @@
+"""Answers SQL as Athena would: over the objects below the locations that Glue registers, and no others.
+
+    athena.py DATABASE < QUERY.sql > ROWS.json
+
+Each table of the database is a view over its partitions' locations, with the values that Glue has for them, or over its
+own location where it has no partition keys. The engine is DuckDB; it sees no path that would tell it a partition.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import boto3
+import duckdb
+
+TYPES = {"int": "integer", "string": "varchar"}
+
+database = sys.argv[1]
+glue, s3 = boto3.client("glue"), boto3.client("s3")
+engine = duckdb.connect()
+engine.execute(f"create schema {database}")
+n_files = 0
+
+
+def files(location, folder):
+    """The objects below a location, downloaded."""
+    global n_files
+    bucket, _, prefix = location.removeprefix("s3://").partition("/")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for found in page.get("Contents", []):
+            n_files += 1
+            file = folder / f"{n_files}.parquet"
+            s3.download_file(bucket, found["Key"], str(file))
+            yield file
+
+
+with tempfile.TemporaryDirectory() as folder:
+    for table in glue.get_paginator("get_tables").paginate(DatabaseName=database).search("TableList[]"):
+        keys = table.get("PartitionKeys", [])
+        places = [(table["StorageDescriptor"]["Location"], [])]
+        if keys:
+            pages = glue.get_paginator("get_partitions").paginate(DatabaseName=database, TableName=table["Name"])
+            found = pages.search("Partitions[]")
+            places = [(partition["StorageDescriptor"]["Location"], partition["Values"]) for partition in found]
+        selects = []
+        for location, values in places:
+            columns = ["*"]
+            for key, value in zip(keys, values, strict=True):
+                columns.append(f"cast('{value}' as {TYPES[key['Type']]}) as {key['Name']}")
+            for file in files(location, Path(folder)):
+                selects.append(f"select {', '.join(columns)} from read_parquet('{file}')")
+        if selects:
+            engine.execute(f"create view {database}.{table['Name']} as {' union all by name '.join(selects)}")
+    answer = engine.execute(sys.stdin.read())
+    names = [column[0] for column in answer.description]
+    json.dump([dict(zip(names, row, strict=True)) for row in answer.fetchall()], sys.stdout, default=int)

@@ -1,0 +1,395 @@
+//! The whole AWS half, deployed by the real template on an emulator.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::emulator::gate::Gate;
+use crate::emulator::{Emulator, Kind, REGION};
+use crate::{Outcome, TestPortal, executables, python, rollcall, workspace};
+
+/// Glue database of every table.
+pub const DATABASE: &str = "ccd_school";
+/// Table of the default dataset.
+pub const TABLE: &str = "us_education_ccd_enrollment_data";
+/// Functions, each the name of its folder.
+pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
+/// Name of the stack, as `samconfig.toml` has it for `dev`.
+const STACK: &str = "rollcall-dev";
+/// Time that an execution may take before the test gives it up.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The deployed stack, and the portal that it asks.
+pub struct Stack {
+    runtime: Runtime,
+    /// The portal.
+    pub portal: TestPortal,
+    s3: aws_sdk_s3::Client,
+    glue: aws_sdk_glue::Client,
+    sfn: aws_sdk_sfn::Client,
+    state_machine: String,
+    /// Bucket of the lake.
+    pub bucket: String,
+    emulator: Emulator,
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its status.
+    pub status: ExecutionStatus,
+    /// Its output; null when it failed.
+    pub output: Value,
+    /// Name of its error; empty when it succeeded.
+    pub error: String,
+    /// What the error says.
+    pub cause: String,
+}
+
+/// An execution that was started.
+#[derive(Debug)]
+pub struct Started {
+    /// Name.
+    pub name: String,
+    arn: String,
+}
+
+impl Stack {
+    /// Deploys `infra/template.yaml` by `sam`, without its named queries, which the emulator does not know.
+    #[must_use]
+    pub fn deploy() -> Self {
+        let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
+        let folder = package();
+        let overrides = format!("PortalOrigin={}", portal.origin());
+        let sam = workspace().join(".venv-lint/bin/sam");
+        let deployed = Command::new(&sam)
+            .args(["deploy", "--config-env", "dev", "--resolve-s3", "--no-confirm-changeset", "--parameter-overrides"])
+            .arg(overrides)
+            .current_dir(folder.path().join("infra"))
+            .envs(environment(&emulator))
+            .env("SAM_CLI_TELEMETRY", "0")
+            .output()
+            .expect("`make .venv-lint/ready` installs sam");
+        assert!(
+            deployed.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&deployed.stdout),
+            String::from_utf8_lossy(&deployed.stderr)
+        );
+        let runtime = Runtime::new().expect("a runtime starts");
+        let config = runtime.block_on(emulator.config());
+        let sfn = aws_sdk_sfn::Client::new(&config);
+        let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        let machines = runtime.block_on(sfn.list_state_machines().send()).expect("machines can be listed");
+        let state_machine = machines.state_machines().first().expect("one is deployed").state_machine_arn().to_owned();
+        let s3 = aws_sdk_s3::Client::from_conf(s3);
+        let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
+        let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
+        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
+        Self {
+            state_machine,
+            bucket: bucket.to_owned(),
+            s3,
+            glue: aws_sdk_glue::Client::new(&config),
+            sfn,
+            runtime,
+            portal,
+            emulator,
+        }
+    }
+
+    /// Starts an execution.
+    #[must_use]
+    pub fn start(&self, name: &str, input: &Value) -> Started {
+        let call = self.sfn.start_execution().state_machine_arn(&self.state_machine).name(name);
+        let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("it starts");
+        Started { name: name.to_owned(), arn: started.execution_arn }
+    }
+
+    /// The execution of the state machine whose name `is_meant`, once there is one.
+    #[must_use]
+    pub fn started(&self, is_meant: impl Fn(&str) -> bool) -> Started {
+        self.poll(&"an execution", || {
+            let call = self.sfn.list_executions().state_machine_arn(&self.state_machine);
+            let listed = self.runtime.block_on(call.send()).expect("executions can be listed");
+            let found = listed.executions.into_iter().find(|execution| is_meant(&execution.name));
+            found.map(|execution| Started { name: execution.name, arn: execution.execution_arn })
+        })
+    }
+
+    /// Waits for the end of an execution.
+    #[must_use]
+    pub fn end(&self, started: &Started) -> Ended {
+        self.poll(&started.name, || {
+            let call = self.sfn.describe_execution().execution_arn(&started.arn);
+            let found = self.runtime.block_on(call.send()).expect("it can be described");
+            (found.status != ExecutionStatus::Running).then(|| Ended {
+                output: found.output.map_or(Value::Null, |output| serde_json::from_str(&output).expect("JSON")),
+                error: found.error.unwrap_or_default(),
+                cause: found.cause.unwrap_or_default(),
+                status: found.status,
+            })
+        })
+    }
+
+    /// Asks until there is an answer.
+    ///
+    /// # Panics
+    /// When there is none for a long time.
+    pub fn poll<T>(&self, what: &dyn std::fmt::Display, mut ask: impl FnMut() -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(begin.elapsed() < LIMIT, "{what}: waited for too long");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Starts an execution and waits for its end.
+    #[must_use]
+    pub fn run(&self, name: &str, input: &Value) -> Ended {
+        self.end(&self.start(name, input))
+    }
+
+    /// The same, of an execution that must succeed; its output.
+    #[must_use]
+    pub fn run_well(&self, name: &str, input: &Value) -> Value {
+        self.end_well(&self.start(name, input))
+    }
+
+    /// Waits for the end of an execution that must succeed; its output.
+    #[must_use]
+    pub fn end_well(&self, started: &Started) -> Value {
+        let ended = self.end(started);
+        assert_eq!(ended.status, ExecutionStatus::Succeeded, "{}: {} {}", started.name, ended.error, ended.cause);
+        ended.output
+    }
+
+    /// The history of an execution.
+    #[must_use]
+    pub fn history(&self, name: &str) -> Vec<HistoryEvent> {
+        self.history_of(&self.started(|found| found == name).arn)
+    }
+
+    fn history_of(&self, arn: &str) -> Vec<HistoryEvent> {
+        let pages = self.sfn.get_execution_history().execution_arn(arn).into_paginator().items().send();
+        self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the history can be read")
+    }
+
+    /// Every state that an execution went through, and every execution of its map, each with the size of its input or
+    /// output, in bytes. An execution of the map has one state, so that its input and output are that state's.
+    #[must_use]
+    pub fn sizes_of_states(&self, name: &str) -> Vec<(String, usize)> {
+        let execution = self.started(|found| found == name);
+        let size = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let mut sizes = Vec::new();
+        for event in self.history_of(&execution.arn) {
+            let entered = event.state_entered_event_details.map(|state| (state.name, size(&state.input)));
+            let exited = event.state_exited_event_details.map(|state| (state.name, size(&state.output)));
+            sizes.extend(entered.into_iter().chain(exited));
+        }
+        let maps = self.sfn.list_map_runs().execution_arn(&execution.arn).send();
+        let maps = self.runtime.block_on(maps).expect("map runs can be listed").map_runs;
+        let map = maps.first().expect("there is one").map_run_arn();
+        let children = self.sfn.list_executions().map_run_arn(map).into_paginator().items().send();
+        let children = self.runtime.block_on(children.collect::<Result<Vec<_>, _>>()).expect("children can be listed");
+        for child in children {
+            let child = self.sfn.describe_execution().execution_arn(child.execution_arn).send();
+            let child = self.runtime.block_on(child).expect("it can be described");
+            sizes.extend([("child".to_owned(), size(&child.input)), ("child".to_owned(), size(&child.output))]);
+        }
+        sizes
+    }
+
+    /// Calls an operation of a service that no client here is for, by the AWS SDK for Python.
+    #[must_use]
+    pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
+        self.python("call.py", &[service, operation], &input.to_string())
+    }
+
+    /// Rows of SQL over exactly the locations that Glue registers, by an engine that is not ours.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> Value {
+        self.python("athena.py", &[DATABASE], sql)
+    }
+
+    /// What a script of `tests/emulator` prints for this input.
+    fn python(&self, script: &str, args: &[&str], input: &str) -> Value {
+        let mut child = Command::new(python())
+            .arg(workspace().join("tests/emulator").join(script))
+            .args(args)
+            .envs(self.environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{script} {args:?}");
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    }
+
+    /// Runs `rollcall` on the stack's account.
+    #[must_use]
+    pub fn rollcall(&self, args: &[&str]) -> Outcome {
+        let mut command = rollcall(args);
+        Outcome::of(command.envs(self.environment()).output().expect("the binary starts"))
+    }
+
+    /// What every AWS tool reads to find the emulator.
+    fn environment(&self) -> [(&str, &str); 4] {
+        environment(&self.emulator)
+    }
+
+    /// Puts a gate between page-fetch and the lake that holds the first write to a path that holds `path`.
+    #[must_use]
+    pub fn gate_before_page_fetch(&self, path: &'static str) -> Gate {
+        let gate = Gate::before(self.emulator.endpoint(), path);
+        self.ask_at("page-fetch", Some(gate.endpoint()));
+        gate
+    }
+
+    /// Takes the gate away.
+    pub fn no_gate_before_page_fetch(&self) {
+        self.ask_at("page-fetch", None);
+    }
+
+    /// Has a function find S3 at `endpoint`, or where everything else is.
+    fn ask_at(&self, function: &str, endpoint: Option<&str>) {
+        let name = json!({"FunctionName": format!("{STACK}-{function}")});
+        let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
+        let variables = environment["Variables"].as_object_mut().expect("it has variables");
+        let _ = match endpoint {
+            Some(endpoint) => variables.insert("AWS_ENDPOINT_URL_S3".to_owned(), json!(endpoint)),
+            None => variables.remove("AWS_ENDPOINT_URL_S3"),
+        };
+        let change = json!({"FunctionName": name["FunctionName"], "Environment": environment});
+        let _ = self.call("lambda", "update_function_configuration", &change);
+    }
+
+    /// Kills the running processes of a function.
+    ///
+    /// # Panics
+    /// When there are none.
+    pub fn kill(&self, function: &str) {
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
+        let mut n_killed = 0;
+        for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
+            let Ok(environment) = fs::read(process.path().join("environ")) else { continue };
+            let environment: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
+            let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
+            if environment.contains(&name.as_bytes()) && environment.contains(&endpoint.as_bytes()) {
+                let id = process.file_name();
+                n_killed += usize::from(Command::new("kill").arg("-9").arg(id).status().expect("kill runs").success());
+            }
+        }
+        assert!(n_killed > 0, "no process of {function}");
+    }
+
+    /// Keys below `prefix`, with etag and time of the last write.
+    #[must_use]
+    pub fn objects(&self, prefix: &str) -> BTreeMap<String, String> {
+        let pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let pages = self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the lake can be listed");
+        let facts = |object: &aws_sdk_s3::types::Object| {
+            let key = object.key().expect("it has a key").to_owned();
+            (key, format!("{:?} {:?}", object.e_tag(), object.last_modified()))
+        };
+        pages.iter().flat_map(|page| page.contents()).map(facts).collect()
+    }
+
+    /// An object.
+    #[must_use]
+    pub fn read(&self, key: &str) -> Vec<u8> {
+        self.runtime.block_on(async {
+            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("there is the object");
+            found.body.collect().await.expect("it can be read").to_vec()
+        })
+    }
+
+    /// An object that is JSON.
+    #[must_use]
+    pub fn read_json(&self, key: &str) -> Value {
+        serde_json::from_slice(&self.read(key)).expect("it is JSON")
+    }
+
+    /// Removes an object.
+    pub fn delete(&self, key: &str) {
+        self.runtime.block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send()).expect("it is deleted");
+    }
+
+    /// Partitions that Glue has: path in the lake → rows.
+    #[must_use]
+    pub fn partitions(&self) -> BTreeMap<String, u64> {
+        let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
+        let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>()).expect("partitions");
+        let lake = format!("s3://{}/data/{TABLE}/", self.bucket);
+        pages
+            .into_iter()
+            .flat_map(|page| page.partitions.unwrap_or_default())
+            .map(|partition| {
+                let location =
+                    partition.storage_descriptor().and_then(|storage| storage.location()).expect("a location");
+                let path = location.strip_prefix(&lake).expect("it is in the lake").trim_end_matches('/').to_owned();
+                let rows = partition.parameters().and_then(|parameters| parameters.get("numRows")).expect("rows");
+                assert_eq!(path, format!("year={}/grade={}", partition.values()[0], partition.values()[1]));
+                (path, rows.parse().expect("a number"))
+            })
+            .collect()
+    }
+}
+
+fn environment(emulator: &Emulator) -> [(&str, &str); 4] {
+    [
+        ("AWS_ENDPOINT_URL", emulator.endpoint()),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]
+}
+
+/// The template without what the emulator does not know, and the functions as they are deployed.
+fn package() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let root = workspace();
+    let built = executables(&FUNCTIONS.map(|function| format!("rollcall-{function}")).each_ref().map(String::as_str));
+    for (function, program) in FUNCTIONS.iter().zip(built) {
+        let to = folder.path().join("target/lambda").join(function);
+        fs::create_dir_all(&to).expect("a folder can be made");
+        let stripped = Command::new("strip")
+            .arg(program)
+            .arg("-o")
+            .arg(to.join("bootstrap"))
+            .status()
+            .expect("strip comes with the C compiler");
+        assert!(stripped.success());
+    }
+    for name in ["infra/samconfig.toml", "statemachine/ingest.asl.json"] {
+        copy(&root.join(name), &folder.path().join(name), |text| text);
+    }
+    copy(&root.join("infra/template.yaml"), &folder.path().join("infra/template.yaml"), |text| {
+        let (before, rest) = text.split_once("# --- named queries:").expect("there are named queries");
+        let (_, after) = rest.split_once("# --- end of named queries").expect("they end");
+        let (_, after) = after.split_once('\n').expect("the line ends");
+        format!("{}\n{after}", before.trim_end())
+    });
+    folder
+}
+
+fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
+    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
+    let text = fs::read_to_string(from).expect("the project has it");
+    fs::write(to, change(text)).expect("it can be written");
+}
