@@ -368,13 +368,39 @@ fn values_of<'v>(key: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
     }
 }
 
-#[test]
-fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
-    // Numbers are filled in by the template, so they stand without quotes.
+/// The state machine, its placeholders filled in. Those of numbers stand without quotes.
+fn state_machine() -> Value {
     let text = read("statemachine/ingest.asl.json")
         .replace("${MapConcurrency}", "4")
         .replace("${ToleratedFailureCount}", "20");
-    let machine: Value = serde_json::from_str(&text).expect("it is JSON once it is filled in");
+    serde_json::from_str(&text).expect("it is JSON once it is filled in")
+}
+
+#[test]
+fn the_state_machine_hands_each_function_the_fields_of_its_example() {
+    let fields = |value: &Value| -> BTreeSet<String> {
+        let fields = value.as_object().expect("an object").keys();
+        fields.map(|name| name.trim_end_matches(".$").to_owned()).collect()
+    };
+    let example = |path: &str| -> Value { serde_json::from_str(&read(path)).expect("an example is JSON") };
+    let states = &state_machine()["States"];
+    let planner = &states["PlanPartitions"]["Parameters"]["Payload"];
+    assert_eq!(fields(planner), fields(&example("functions/planner/event.json")));
+    let item = &states["FetchPartitions"]["ItemSelector"];
+    assert_eq!(fields(item), fields(&example("functions/page-fetch/event.json")));
+    // The catalog function is given the planner's answer and what the states between add to it.
+    let added = ["FetchPartitions", "ReadCrawler"].map(|state| match &states[state]["Catch"][0]["ResultPath"] {
+        Value::String(path) => path.clone(),
+        _ => states[state]["ResultPath"].as_str().expect("it adds something").to_owned(),
+    });
+    let mut expected = fields(&example("functions/planner/answer.json"));
+    expected.extend(added.map(|path| path.trim_start_matches("$.").to_owned()));
+    assert_eq!(fields(&example("functions/catalog/event.json")), expected);
+}
+
+#[test]
+fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
+    let machine = state_machine();
     let mut lists = Vec::new();
     values_of("ErrorEquals", &machine, &mut lists);
     let retried: BTreeSet<&str> =
@@ -391,6 +417,20 @@ fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
         assert!(state["Type"] != "Task" || state["TimeoutSeconds"].is_u64(), "{name} has no time limit");
         assert!(readme.contains(&format!("`{name}`")), "{name} is not in the table");
     }
+}
+
+#[test]
+fn the_tables_of_the_template_are_those_that_the_descriptors_declare() {
+    let template = read("infra/template.yaml");
+    let (_, tables) = template.split_once("# --- tables: printed by rollcall datasets template").expect("they begin");
+    let (_, tables) = tables.split_once('\n').expect("the line ends");
+    let (tables, _) = tables.split_once("  # --- end of tables ---").expect("they end");
+    let printed = rollcall(&["datasets", "template"]).output().expect("the binary starts");
+    assert_eq!(String::from_utf8(printed.stdout).expect("stdout is UTF-8"), tables);
+    // One alone is a part of all.
+    let printed = rollcall(&["datasets", "template", "ccd_directory"]).output().expect("the binary starts");
+    let one = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
+    assert!(one.starts_with("  CcdDirectoryTable:\n") && tables.contains(&one), "{one}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `rollcall datasets`: list, show and check descriptors.
+//! `rollcall datasets`: list, show and check descriptors, and print their tables for the template.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use rollcall_core::dataset::Dataset;
 
 use crate::output::{self, Format};
 use crate::request::load_dataset;
+use crate::template;
 
 #[derive(Debug, Args)]
 pub(crate) struct DatasetsArgs {
@@ -30,6 +31,11 @@ enum DatasetsCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Print the Glue table of a dataset, or all tables, for infra/template.yaml
+    Template {
+        /// Dataset by name, or a descriptor file; every table there is when it is left out
+        dataset: Option<String>,
+    },
     /// Check a descriptor file
     Check {
         /// The file
@@ -41,6 +47,10 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         DatasetsCommand::List { format } => list(*format)?,
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
+        DatasetsCommand::Template { dataset } => {
+            let dataset = dataset.as_deref().map(load_dataset).transpose()?;
+            output::print(&template::tables(dataset.as_ref())?)?;
+        }
         DatasetsCommand::Check { file } => {
             // A name without `.toml` would look for a dataset built in.
             let text = std::fs::read_to_string(file).map_err(|error| {

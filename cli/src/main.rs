@@ -23,6 +23,7 @@ mod run_on_aws;
 mod signals;
 mod simulator;
 mod status;
+mod template;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -54,7 +55,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Run a shipped query by name, or any SQL, over the lake's catalog
     Query(query::QueryArgs),
-    /// List, show or check dataset descriptors
+    /// List, show or check dataset descriptors, or print their tables for the template
     Datasets(datasets::DatasetsArgs),
     /// Rebuild the ledger and the catalog from the objects in the lake
     Repair(repair::RepairArgs),

@@ -3,16 +3,17 @@
 pub mod gate;
 pub mod stack;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::Credentials;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::workspace;
+use crate::{python, workspace};
 
 /// Region of everything that is emulated.
 pub const REGION: &str = "us-east-1";
@@ -54,6 +55,8 @@ impl Emulator {
                 .env("GATEWAY_PORT", port.to_string())
                 .env("IOT_MTLS_ENABLED", "0")
                 .env("SFTP_ENABLED", "0")
+                // What a role does not allow is refused; the key `test` may do anything.
+                .env("AUTH", "true")
                 // Waits of the state machine take no time.
                 .env("SFN_WAIT_SCALE", "0")
                 // Functions ask the emulator, too.
@@ -85,6 +88,45 @@ impl Emulator {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// What every AWS tool reads to find it.
+    #[must_use]
+    pub fn environment(&self) -> [(&str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]
+    }
+
+    /// Calls an operation of a service by the AWS SDK for Python, where no client here is for it.
+    #[must_use]
+    pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
+        self.python("call.py", &[service, operation], &input.to_string())
+    }
+
+    /// What a script of `tests/emulator` prints for this input.
+    ///
+    /// # Panics
+    /// When the script fails.
+    #[must_use]
+    pub fn python(&self, script: &str, args: &[&str], input: &str) -> Value {
+        let mut child = Command::new(python())
+            .arg(workspace().join("tests/emulator").join(script))
+            .args(args)
+            .envs(self.environment())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{script} {args:?}");
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 
     /// What clients of it are built from.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
@@ -13,8 +12,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::emulator::gate::Gate;
-use crate::emulator::{Emulator, Kind, REGION};
-use crate::{Outcome, TestPortal, executables, python, rollcall, workspace};
+use crate::emulator::{Emulator, Kind};
+use crate::{Outcome, TestPortal, executables, rollcall, workspace};
 
 /// Glue database of every table.
 pub const DATABASE: &str = "ccd_school";
@@ -74,7 +73,7 @@ impl Stack {
             .args(["deploy", "--config-env", "dev", "--resolve-s3", "--no-confirm-changeset", "--parameter-overrides"])
             .arg(overrides)
             .current_dir(folder.path().join("infra"))
-            .envs(environment(&emulator))
+            .envs(emulator.environment())
             .env("SAM_CLI_TELEMETRY", "0")
             .output()
             .expect("`make .venv-lint/ready` installs sam");
@@ -94,7 +93,7 @@ impl Stack {
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
         let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
         let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
-        Self {
+        let stack = Self {
             state_machine,
             bucket: bucket.to_owned(),
             s3,
@@ -103,7 +102,10 @@ impl Stack {
             runtime,
             portal,
             emulator,
-        }
+        };
+        // Roles are held to what they allow, and so would be everyone to TLS, which the emulator does not speak.
+        let _ = stack.call("s3", "delete_bucket_policy", &json!({"Bucket": stack.bucket}));
+        stack
     }
 
     /// Starts an execution.
@@ -211,46 +213,23 @@ impl Stack {
         sizes
     }
 
-    /// Calls an operation of a service that no client here is for, by the AWS SDK for Python.
+    /// Calls an operation of a service that no client here is for.
     #[must_use]
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
-        self.python("call.py", &[service, operation], &input.to_string())
+        self.emulator.call(service, operation, input)
     }
 
     /// Rows of SQL over exactly the locations that Glue registers, by an engine that is not ours.
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
-        self.python("athena.py", &[DATABASE], sql)
-    }
-
-    /// What a script of `tests/emulator` prints for this input.
-    fn python(&self, script: &str, args: &[&str], input: &str) -> Value {
-        let mut child = Command::new(python())
-            .arg(workspace().join("tests/emulator").join(script))
-            .args(args)
-            .envs(self.environment())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(input.as_bytes()).expect("it reads");
-        drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{script} {args:?}");
-        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+        self.emulator.python("athena.py", &[DATABASE], sql)
     }
 
     /// Runs `rollcall` on the stack's account.
     #[must_use]
     pub fn rollcall(&self, args: &[&str]) -> Outcome {
         let mut command = rollcall(args);
-        Outcome::of(command.envs(self.environment()).output().expect("the binary starts"))
-    }
-
-    /// What every AWS tool reads to find the emulator.
-    fn environment(&self) -> [(&str, &str); 4] {
-        environment(&self.emulator)
+        Outcome::of(command.envs(self.emulator.environment()).output().expect("the binary starts"))
     }
 
     /// Puts a gate between page-fetch and the lake that holds the first write to a path that holds `path`.
@@ -349,15 +328,6 @@ impl Stack {
             })
             .collect()
     }
-}
-
-fn environment(emulator: &Emulator) -> [(&str, &str); 4] {
-    [
-        ("AWS_ENDPOINT_URL", emulator.endpoint()),
-        ("AWS_DEFAULT_REGION", REGION),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-    ]
 }
 
 /// The template without what the emulator does not know, and the functions as they are deployed.
