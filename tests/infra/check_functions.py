@@ -1,0 +1,127 @@
+"""Checks the functions that `make build` has built: Lambda can run them, and their packages are small.
+
+Run it with the Python of an environment made from requirements-build.txt:
+
+    python tests/infra/check_functions.py --arch x86_64 --glibc 2.34
+
+Each check is also given what no program fulfils, where it must find fault: one that finds none has stopped working.
+Prints a line for each function and exits 1 when a check does not hold.
+"""
+
+import argparse
+import io
+import os
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "target" / "lambda"
+FUNCTIONS = ["planner", "page-fetch", "catalog"]
+
+MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}
+
+# A cold start downloads the package, and sam uploads it.
+MOST_ZIP_BYTES = 8 * 1024 * 1024
+
+# Libraries that provided.al2023 has, by the start of their names.
+LIBRARIES = ("ld-linux", "libc.so.", "libdl.so.", "libgcc_s.so.", "libm.so.", "libpthread.so.", "librt.so.")
+
+
+class Program:
+    """What a check looks at of a program."""
+
+    def __init__(self, path):
+        self.size_bytes = path.stat().st_size
+        self.is_executable = os.access(path, os.X_OK)
+        self.zip_bytes = zip_bytes(path)
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            self.machine = elf["e_machine"]
+            sections = list(elf.iter_sections())
+            self.libraries = [tag.needed for section in sections if isinstance(section, DynamicSection)
+                              for tag in section.iter_tags("DT_NEEDED")]
+            self.glibc = sorted({version.name for section in sections if isinstance(section, GNUVerNeedSection)
+                                 for _, versions in section.iter_versions() for version in versions
+                                 if version.name.startswith("GLIBC_")}, key=version_of)
+
+
+def version_of(name):
+    """`GLIBC_2.34` as numbers that compare; a name without a number, such as that of a new ABI, is above all."""
+    found = re.fullmatch(r"GLIBC_(\d+(?:\.\d+)+)", name)
+    return tuple(int(part) for part in found[1].split(".")) if found else (sys.maxsize,)
+
+
+def zip_bytes(path):
+    """Size of the package as sam makes it: the program alone, deflated."""
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path, path.name)
+    return len(package.getvalue())
+
+
+def problems_of(program, machine, glibc, most_zip_bytes, libraries):
+    """What Lambda, or the limit of size, would refuse."""
+    problems = {}
+    if not program.is_executable:
+        problems["mode"] = "expected an executable file, found one that is not"
+    if program.machine != machine:
+        problems["machine"] = f"expected {machine}, found {program.machine}"
+    newer = [name for name in program.glibc if version_of(name) > glibc]
+    if newer:
+        problems["glibc"] = f"expected GLIBC_{'.'.join(map(str, glibc))} at most, found {', '.join(newer)}"
+    if not program.glibc:
+        problems["glibc"] = "expected versions of glibc that are needed, found none"
+    foreign = [name for name in program.libraries if not name.startswith(libraries)]
+    if foreign:
+        problems["libraries"] = f"expected libraries of provided.al2023, found {', '.join(foreign)}"
+    if program.zip_bytes > most_zip_bytes:
+        problems["zip"] = f"expected {mib(most_zip_bytes)} zipped at most, found {mib(program.zip_bytes)}"
+    return problems
+
+
+def mib(size_bytes):
+    return f"{size_bytes / 1024 / 1024:.2f} MiB"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", required=True, choices=MACHINES, help="processor of the functions")
+    parser.add_argument("--glibc", required=True, help="newest glibc that they may need, such as 2.34")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder with a folder for each (target/lambda)")
+    args = parser.parse_args()
+    glibc = version_of(f"GLIBC_{args.glibc}")
+    n_failed = 0
+    for name in FUNCTIONS:
+        path = args.folder / name / "bootstrap"
+        try:
+            program = Program(path)
+        except FileNotFoundError:
+            print(f"FAILED {name}: expected {path}, found no file; `make build` makes it")
+            n_failed += 1
+            continue
+        except ELFError as error:
+            print(f"FAILED {name}: expected a program for Linux, found {error}")
+            n_failed += 1
+            continue
+        problems = problems_of(program, MACHINES[args.arch], glibc, MOST_ZIP_BYTES, LIBRARIES)
+        # No program is for no machine, needs no glibc, has no library and fits into nothing.
+        blind = {"machine", "glibc", "libraries", "zip"} - set(problems_of(program, "EM_NONE", (0,), 0, ("none",)))
+        problems |= {what: "expected a fault where nothing is allowed, found none" for what in sorted(blind)}
+        newest = program.glibc[-1] if program.glibc else "no glibc"
+        print(f"{'FAILED' if problems else 'ok    '} {name:<10}  {program.machine}  {newest}  "
+              f"{mib(program.size_bytes)}, zipped {mib(program.zip_bytes)}")
+        for what, problem in problems.items():
+            print(f"       {what}: {problem}")
+        n_failed += bool(problems)
+    return 1 if n_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
