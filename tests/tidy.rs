@@ -100,6 +100,34 @@ fn dependencies_between_the_crates_point_one_way_and_the_simulator_uses_none_of_
     }
 }
 
+/// Packages below `package` with their features, as `cargo` builds them for a selection.
+fn features(selection: &[&str]) -> BTreeMap<String, String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--prefix", "none", "--format", "{p}|{f}"])
+        .args(selection)
+        .current_dir(workspace())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).expect("names of packages are UTF-8");
+    let of_line = |line: &str| {
+        let (package, features) = line.trim_end_matches(" (*)").split_once('|')?;
+        Some((package.to_owned(), features.to_owned()))
+    };
+    lines.lines().filter_map(of_line).collect()
+}
+
+#[test]
+fn what_the_sql_engine_is_built_from_is_the_same_with_aws() {
+    let engine = features(&["--package", "datafusion", "--edges", "normal,build"]);
+    let alone = features(&["--package", "rollcall", "--edges", "normal,build"]);
+    let with_aws = features(&["--workspace", "--features", "rollcall/aws", "--edges", "all"]);
+    assert!(engine.len() > 100 && with_aws.len() > alone.len());
+    for package in engine.keys().filter(|package| alone.contains_key(*package)) {
+        assert_eq!(alone[package], with_aws[package], "features of {package}; see cli/Cargo.toml");
+    }
+}
+
 #[test]
 fn there_is_one_arrow_one_parquet_and_one_datafusion() {
     let lock = toml("Cargo.lock");

@@ -3,9 +3,10 @@
 pub mod gate;
 pub mod stack;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use aws_config::{Region, SdkConfig};
@@ -31,6 +32,8 @@ pub enum Kind {
 pub struct Emulator {
     process: Child,
     endpoint: String,
+    /// Lines that it printed.
+    said: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
 
@@ -57,6 +60,9 @@ impl Emulator {
                 .env("SFTP_ENABLED", "0")
                 // What a role does not allow is refused; the key `test` may do anything.
                 .env("AUTH", "true")
+                // Every call is kept, for a test that compares them with what the roles allow.
+                .env("CLOUDTRAIL_RECORDING", "1")
+                .env("CLOUDTRAIL_MAX_EVENTS", "1000000")
                 // Waits of the state machine take no time.
                 .env("SFN_WAIT_SCALE", "0")
                 // Functions ask the emulator, too.
@@ -79,9 +85,15 @@ impl Emulator {
         while !said.contains(ready) {
             assert!(lines.read_line(&mut said).expect("it can be read") > 0, "it ended early:\n{said}");
         }
-        // What it goes on to say is dropped, so that it never waits for a reader.
-        thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Self { process, endpoint: format!("http://127.0.0.1:{port}"), _folder: folder }
+        // What it goes on to say is read all the time, so that it never waits for a reader.
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = said.clone();
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Self { process, endpoint: format!("http://127.0.0.1:{port}"), said, _folder: folder }
     }
 
     /// Its address.
@@ -144,6 +156,10 @@ impl Drop for Emulator {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if thread::panicking() {
+            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the emulator's last words:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The whole AWS half, deployed by the real template on an emulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,7 @@ pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
 /// Name of the stack, as `samconfig.toml` has it for `dev`.
 const STACK: &str = "rollcall-dev";
 /// Time that an execution may take before the test gives it up.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// The deployed stack, and the portal that it asks.
 pub struct Stack {
@@ -223,6 +223,22 @@ impl Stack {
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
         self.emulator.python("athena.py", &[DATABASE], sql)
+    }
+
+    /// By function: the IAM actions that its role allows, and those of them that it used.
+    #[must_use]
+    pub fn actions(&self) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+        let names = FUNCTIONS.map(|function| format!("{STACK}-{function}"));
+        let found = self.emulator.python("actions.py", &[], &json!(names).to_string());
+        let set = |actions: &Value| -> BTreeSet<String> {
+            let actions = actions.as_array().expect("a list").iter().filter_map(Value::as_str);
+            actions.map(str::to_owned).collect()
+        };
+        let of = |function: &str| {
+            let actions = &found[format!("{STACK}-{function}")];
+            (function.to_owned(), (set(&actions["allowed"]), set(&actions["used"])))
+        };
+        FUNCTIONS.map(of).into()
     }
 
     /// Runs `rollcall` on the stack's account.

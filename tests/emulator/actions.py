@@ -1,0 +1,49 @@
+"""Tells which IAM actions each function's role allows, and which of them the function used: actions.py < [NAME, ..]
+
+Prints {NAME: {"allowed": [..], "used": [..]}}. What was called comes from the emulator's CloudTrail. It names a caller by
+its access key, which the emulator makes for a function from the ARNs of the function and its role.
+"""
+
+import hashlib
+import json
+import sys
+
+import boto3
+
+# CloudTrail names operations, IAM names permissions.
+PERMISSION = {"HeadObject": "GetObject", "ListObjects": "ListBucket", "ListObjectsV2": "ListBucket"}
+
+cloudtrail, functions, iam = boto3.client("cloudtrail"), boto3.client("lambda"), boto3.client("iam")
+
+
+def allowed(role):
+    """The actions that the role's own policies allow."""
+    for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+        for statement in document["Statement"]:
+            actions = statement["Action"]
+            yield from [actions] if isinstance(actions, str) else actions
+
+
+def operations(action):
+    """The operations that an action permits, as CloudTrail names them."""
+    name = action.partition(":")[2]
+    return {name} | {operation for operation, permission in PERMISSION.items() if permission == name}
+
+
+def is_called(key, source, operation):
+    attributes = {"AccessKeyId": key, "EventSource": f"{source}.amazonaws.com", "EventName": operation}
+    attributes = [{"AttributeKey": name, "AttributeValue": value} for name, value in attributes.items()]
+    return bool(cloudtrail.lookup_events(LookupAttributes=attributes, MaxResults=1)["Events"])
+
+
+answer = {}
+for name in json.load(sys.stdin):
+    function = functions.get_function_configuration(FunctionName=name)
+    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+    key = f"ASIA{digest[:16].upper()}"
+    actions = sorted(set(allowed(function["Role"].rsplit("/", 1)[-1])))
+    used = [action for action in actions
+            if any(is_called(key, action.partition(":")[0], operation) for operation in operations(action))]
+    answer[name] = {"allowed": actions, "used": used}
+json.dump(answer, sys.stdout)
