@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
+use rollcall_aws::execution::ExecutionError;
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::TestLake;
 use rollcall_tests::emulator::stack::{DATABASE, Stack, TABLE};
@@ -49,6 +50,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
     an_unchanged_rerun_writes_no_data_and_changes_no_partition(&stack);
     the_rankings_are_the_published_ones_over_the_registered_locations(&stack);
     the_command_line_starts_follows_and_tells_a_run(&stack);
+    a_request_given_again_in_its_minute_is_refused(&stack);
     twenty_partitions_go_through_one_map(&stack);
     the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
@@ -146,6 +148,16 @@ fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
     let detached = stack.rollcall(&detached).expect(0).json();
     let run = detached["run"].as_str().expect("it is named").to_owned();
     assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
+}
+
+/// While the first still runs, Step Functions answers with it; the emulator does not.
+fn a_request_given_again_in_its_minute_is_refused(stack: &Stack) {
+    let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
+    let at = |text: &str| text.parse().expect("a time");
+    let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("it starts");
+    assert_eq!(outcomes(&stack.end_well(&first)), counts(&[("unchanged", 1)]));
+    let second = stack.start_at(&request, at("2026-11-23T12:00:59Z")).map(|started| started.name);
+    assert!(matches!(second, Err(ExecutionError::Ended { name }) if name == first.name));
 }
 
 fn the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(stack: &Stack) {

@@ -95,9 +95,12 @@ impl ExecutionBar {
             _ => format!("{} failed", counts.n_failed),
         });
     }
+}
 
+#[cfg(feature = "aws")]
+impl Drop for ExecutionBar {
     /// Takes the bar away.
-    pub(crate) fn finish(&self) {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

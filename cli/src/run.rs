@@ -47,7 +47,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "WHERE", conflicts_with_all = LOCAL_FLAGS)]
     on: Option<Elsewhere>,
     /// On AWS: the state machine, by name or ARN; else the only one whose name ends in `-ingest`
-    #[arg(long, value_name = "NAME|ARN", env = "ROLLCALL_STATE_MACHINE")]
+    #[arg(long, value_name = "NAME|ARN", requires = "on")]
     pub(crate) state_machine: Option<String>,
     /// On AWS: start it, and do not wait for its end
     #[arg(long, requires = "on")]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use rollcall_adapters::SystemClock;
 use rollcall_aws::execution::{End, Execution, ExecutionError, Progress, StateMachine};
 use rollcall_aws::payload::Planned;
@@ -55,7 +56,6 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         ))
         .into());
     }
-    let mut signals = Signals::listen()?;
     let config = aws::config().await?;
     let machine = StateMachine::find(&config, args.state_machine.as_deref()).await.map_err(explained)?;
     let execution = machine.start(&resolved.input, SystemClock.now()).await.map_err(explained)?;
@@ -64,8 +64,12 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     tracing::info!(run = execution.name, arn = execution.arn, "execution started");
+    // Until here Ctrl-C ends the process as it does anywhere; from here on there is something to say first.
+    let mut signals = Signals::listen()?;
     let ended = tokio::select! {
-        ended = follow(&execution) => ended?,
+        ended = follow(&execution) => {
+            ended.with_context(|| format!("follow run {}, which goes on as {}", execution.name, execution.arn))?
+        }
         () = signals.asked() => {
             output::complain(&format!(
                 "interrupted: run {} goes on\nhint: aws stepfunctions stop-execution --execution-arn {}",
@@ -88,10 +92,7 @@ async fn follow(execution: &Execution) -> Result<End, ExecutionError> {
     let mut wait = FIRST_LOOK;
     loop {
         match execution.progress().await? {
-            Progress::Ended(end) => {
-                bar.finish();
-                return Ok(end);
-            }
+            Progress::Ended(end) => return Ok(end),
             Progress::Planning => {}
             Progress::Fetching(counts) => bar.show(counts),
         }

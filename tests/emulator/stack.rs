@@ -7,6 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use jiff::Timestamp;
+use rollcall_aws::execution::{Execution, ExecutionError, StateMachine};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -114,6 +116,18 @@ impl Stack {
         let call = self.sfn.start_execution().state_machine_arn(&self.state_machine).name(name);
         let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("it starts");
         Started { name: name.to_owned(), arn: started.execution_arn }
+    }
+
+    /// Starts an execution as the command line does, as if it were `now`.
+    ///
+    /// # Errors
+    /// Those of [`StateMachine::start`].
+    pub fn start_at(&self, request: &Value, now: Timestamp) -> Result<Started, ExecutionError> {
+        self.runtime.block_on(async {
+            let machine = StateMachine::find(&self.emulator.config().await, None).await?;
+            let Execution { name, arn, .. } = machine.start(request, now).await?;
+            Ok(Started { name, arn })
+        })
     }
 
     /// The execution of the state machine whose name `is_meant`, once there is one.
