@@ -5,33 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEventType};
 use rollcall_aws::execution::ExecutionError;
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::TestLake;
 use rollcall_tests::emulator::stack::{DATABASE, Stack, TABLE};
+use rollcall_tests::{SEED_RANKING, TestLake, published_top_ten};
 use serde_json::{Value, json};
-
-/// The ranking as it was first asked for: right only while pre-kindergarten is the one grade loaded.
-const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");
-
-/// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal, as rows whose
-/// state is in column `state`.
-fn published(state: &str) -> Value {
-    let ten = [
-        ("Texas", 245_135),
-        ("Illinois", 71_078),
-        ("Florida", 58_900),
-        ("New York", 56_452),
-        ("Wisconsin", 51_159),
-        ("Georgia", 46_841),
-        ("New Jersey", 43_884),
-        ("Ohio", 39_632),
-        ("Oklahoma", 37_733),
-        ("Virginia", 30_979),
-    ];
-    ten.iter()
-        .zip(1..)
-        .map(|((name, total), rnk)| json!({"rnk": rnk, state: name, "total_enrollments": total}))
-        .collect()
-}
 
 fn outcomes(output: &Value) -> BTreeMap<String, u64> {
     let counts = output["outcomes"].as_object().expect("outcomes").iter();
@@ -115,8 +91,8 @@ fn an_unchanged_rerun_writes_no_data_and_changes_no_partition(stack: &Stack) {
 
 fn the_rankings_are_the_published_ones_over_the_registered_locations(stack: &Stack) {
     let shipped = stack.query(include_str!("../queries/top_ten_pk_states.sql"));
-    assert_eq!(shipped, published("state"));
-    assert_eq!(stack.query(SEED_RANKING), published("state_name"));
+    assert_eq!(shipped, published_top_ten("state"));
+    assert_eq!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
 
 /// The same request by hand, by the schedule, and here: the third finds everything as it should be.
@@ -161,8 +137,8 @@ fn a_request_given_again_in_its_minute_is_refused(stack: &Stack) {
 }
 
 fn the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(stack: &Stack) {
-    assert_eq!(stack.query(include_str!("../queries/top_ten_pk_states.sql")), published("state"));
-    assert_ne!(stack.query(SEED_RANKING), published("state_name"));
+    assert_eq!(stack.query(include_str!("../queries/top_ten_pk_states.sql")), published_top_ten("state"));
+    assert_ne!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
 
 fn twenty_partitions_go_through_one_map(stack: &Stack) {

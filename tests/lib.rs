@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use rollcall_simulator::{Config, Running, Simulator};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -266,4 +266,28 @@ pub fn python() -> PathBuf {
     let python = workspace().join(".venv/bin/python");
     assert!(python.exists(), "expected the Python environment that `make test` sets up at .venv");
     python
+}
+
+/// The ranking as it was first asked for, with neither a filter on the grade nor a look-up table: right only while
+/// pre-kindergarten is the one grade loaded.
+pub const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");
+
+/// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal.
+const PUBLISHED: [(u64, &str, u64); 10] = [
+    (1, "Texas", 245_135),
+    (2, "Illinois", 71_078),
+    (3, "Florida", 58_900),
+    (4, "New York", 56_452),
+    (5, "Wisconsin", 51_159),
+    (6, "Georgia", 46_841),
+    (7, "New Jersey", 43_884),
+    (8, "Ohio", 39_632),
+    (9, "Oklahoma", 37_733),
+    (10, "Virginia", 30_979),
+];
+
+/// The published ranking as rows whose state is in column `state`.
+#[must_use]
+pub fn published_top_ten(state: &str) -> Value {
+    PUBLISHED.iter().map(|(rnk, name, total)| json!({"rnk": rnk, state: name, "total_enrollments": total})).collect()
 }

@@ -9,12 +9,9 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Catalog;
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{TestLake, TestPortal, workspace};
+use rollcall_tests::{SEED_RANKING, TestLake, TestPortal, published_top_ten, workspace};
 use serde_json::{Value, json};
 
-/// The ranking as it was first asked for, with neither a filter on the grade nor a look-up table: right only while
-/// pre-kindergarten is the one grade loaded.
-const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
 
 /// The columns of every shipped query, in order, as its first lines document them.
@@ -37,25 +34,6 @@ const COLUMNS: [(&str, &str); 11] = [
     ("state_change_by_year", "state,grade,year,students,previous_year,previous_students,change,change_pct"),
     ("top_ten_pk_states", "rnk,state,total_enrollments"),
 ];
-
-/// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal.
-const PUBLISHED: [(u64, &str, u64); 10] = [
-    (1, "Texas", 245_135),
-    (2, "Illinois", 71_078),
-    (3, "Florida", 58_900),
-    (4, "New York", 56_452),
-    (5, "Wisconsin", 51_159),
-    (6, "Georgia", 46_841),
-    (7, "New Jersey", 43_884),
-    (8, "Ohio", 39_632),
-    (9, "Oklahoma", 37_733),
-    (10, "Virginia", 30_979),
-];
-
-/// The published ranking as rows whose state is in column `state`.
-fn published(state: &str) -> Value {
-    PUBLISHED.iter().map(|(rnk, name, total)| json!({"rnk": rnk, state: name, "total_enrollments": total})).collect()
-}
 
 /// A portal with few schools. Its published totals do not depend on how many there are.
 fn portal(faults: Vec<Fault>) -> TestPortal {
@@ -155,7 +133,7 @@ fn every_shipped_query_opens_with_its_question_and_names_its_columns_in_order() 
 
 #[test]
 fn the_top_ten_of_pre_kindergarten_are_the_published_ones_whatever_else_is_loaded() {
-    assert_eq!(rows(&lake(), "top_ten_pk_states"), published("state"));
+    assert_eq!(rows(&lake(), "top_ten_pk_states"), published_top_ten("state"));
 }
 
 #[test]
@@ -163,7 +141,7 @@ fn the_ranking_first_asked_for_gives_the_published_ten_where_only_pre_kindergart
     let lake = TestLake::new();
     let _ = lake.run(&portal(Vec::new()), &["--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
 
-    assert_eq!(rows(&lake, SEED_RANKING), published("state_name"));
+    assert_eq!(rows(&lake, SEED_RANKING), published_top_ten("state_name"));
 }
 
 #[test]
@@ -174,10 +152,10 @@ fn the_ranking_first_asked_for_counts_other_grades_in_and_a_filter_on_the_grade_
 
     let wrong = rows(&lake, SEED_RANKING);
 
-    assert_ne!(wrong, published("state_name"));
+    assert_ne!(wrong, published_top_ten("state_name"));
     let most = wrong[0]["total_enrollments"].as_u64().expect("a total is a number");
     assert!(most > 2 * 245_135, "grade-99 holds every student a second time, found {most}");
-    assert_eq!(rows(&lake, &filtered), published("state_name"));
+    assert_eq!(rows(&lake, &filtered), published_top_ten("state_name"));
 }
 
 #[test]
@@ -301,7 +279,7 @@ fn a_query_only_reads() {
 fn a_query_may_open_with_a_comment() {
     let text = source("top_ten_pk_states");
     assert!(text.starts_with("-- "));
-    assert_eq!(rows(&lake(), &text), published("state"));
+    assert_eq!(rows(&lake(), &text), published_top_ten("state"));
 }
 
 #[test]
