@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use insta::assert_snapshot;
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::{Outcome, TestLake, TestPortal, binary, rollcall, workspace};
 use serde_json::Value;
@@ -974,4 +975,50 @@ fn a_dataset_described_by_a_file_is_fetched_into_its_own_table() {
     assert_eq!(outcomes(&run_json(&lake, &portal, &args, 0)), counts(&[("unchanged", 1)]));
     // The descriptor that is built in has its own ledger, and finds nothing in it.
     assert!(lake.rollcall("status", &[]).expect(0).stdout.starts_with("ccd_enrollment: nothing fetched yet"));
+}
+
+/// Without an account: what is wrong is said before anything is asked of AWS.
+#[test]
+fn what_a_run_on_aws_lacks_is_named_with_what_to_do() {
+    let refused = |args: &[&str], settings: &[(&str, &str)]| {
+        let mut command = rollcall(args);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+        command.env("AWS_EC2_METADATA_DISABLED", "true").envs(settings.iter().copied());
+        Outcome::of(command.output().expect("the binary starts")).expect(2).stderr
+    };
+    let run = ["run", "--on", "aws", "--years", "2021", "--grades", "grade-pk"];
+    let with = |more: &[&'static str]| -> Vec<&str> { run.iter().chain(more).copied().collect() };
+    assert_snapshot!(refused(&run, &[]), @r"
+    error: connect to AWS: expected a Region, found none
+    hint: set AWS_REGION, or AWS_PROFILE to a profile that names one
+    ");
+    let region = [("AWS_REGION", "us-east-1")];
+    let told = refused(&run, &region);
+    assert!(told.starts_with("error: connect to AWS: expected credentials, found none: "), "{told}");
+    assert!(told.ends_with("\nhint: log in as for any AWS tool, or set AWS_PROFILE\n"), "{told}");
+    assert_snapshot!(refused(&with(&["--lake", "folder"]), &[]), @r"
+    error: run on aws: expected no folder as the lake, found --lake folder
+    hint: leave out --lake and ROLLCALL_LAKE; the state machine has its bucket
+    ");
+    assert_snapshot!(refused(&["status", "--lake", "s3://bucket/folder"], &[]), @"error: open lake: expected s3://BUCKET, found `s3://bucket/folder`");
+    assert_snapshot!(refused(&["query", "--lake", "s3://bucket", "top_ten_pk_states"], &[]), @r"
+    error: open lake `s3://bucket`: expected a folder, found a bucket
+    hint: Athena answers queries over a bucket; the stack has a work group for them
+    ");
+    let lake = ["run", "--lake", "s3://bucket", "--years", "2021", "--grades", "grade-pk"];
+    assert_snapshot!(refused(&lake, &[]), @r"
+    error: open lake `s3://bucket`: expected a folder, found a bucket
+    hint: `--on aws` runs on the lake of the state machine
+    ");
+    let file = workspace().join("datasets/ccd_directory.toml");
+    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("it is UTF-8")];
+    let told = refused(&dataset, &region);
+    assert!(told.starts_with("error: run dataset `ccd_directory` on aws: expected a dataset built in"), "{told}");
+    for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {
+        let told = refused(&with(&[flag]), &region);
+        assert!(told.contains("cannot be used with"), "{told}");
+    }
 }

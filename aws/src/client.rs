@@ -2,8 +2,10 @@
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_sdk_s3::config::ProvideCredentials;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use rollcall_core::ports::BoxError;
 
 /// Tries of one call, by the SDK's standard rules.
 const TRIES: u32 = 3;
@@ -19,4 +21,15 @@ pub fn loader() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+}
+
+/// Finds the credentials that calls will be signed with, before the first one is made.
+///
+/// # Errors
+/// Why there are none.
+pub async fn find_credentials(config: &SdkConfig) -> Result<(), BoxError> {
+    match config.credentials_provider() {
+        Some(provider) => Ok(provider.provide_credentials().await.map(drop)?),
+        None => Err("no provider of credentials".into()),
+    }
 }

@@ -5,17 +5,23 @@ use crate::exit::BadInput;
 /// Region, credentials and endpoint, as every AWS tool finds them.
 ///
 /// # Errors
-/// [`BadInput`] when no Region is set.
+/// [`BadInput`] when no Region is set, or no credentials are found.
 #[cfg(feature = "aws")]
 pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
     let config = rollcall_aws::client::config().await;
-    match config.region() {
-        Some(_) => Ok(config),
-        None => Err(BadInput(
+    if config.region().is_none() {
+        return Err(BadInput(
             "connect to AWS: expected a Region, found none\nhint: set AWS_REGION, or AWS_PROFILE to a profile that names one"
                 .to_owned(),
-        )),
+        ));
     }
+    rollcall_aws::client::find_credentials(&config).await.map_err(|error| {
+        BadInput(format!(
+            "connect to AWS: expected credentials, found none: {}\nhint: log in as for any AWS tool, or set AWS_PROFILE",
+            rollcall_core::error::chain(error.as_ref())
+        ))
+    })?;
+    Ok(config)
 }
 
 /// What a program that was built without the AWS SDK says of `action`.
