@@ -17,7 +17,7 @@ pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
     }
     rollcall_aws::client::find_credentials(&config).await.map_err(|error| {
         BadInput(format!(
-            "connect to AWS: expected credentials, found none: {}\nhint: log in as for any AWS tool, or set AWS_PROFILE",
+            "connect to AWS: expected credentials, found none: {}\nhint: set AWS_PROFILE, or after a login by SSO: eval \"$(aws configure export-credentials --format env)\"",
             rollcall_core::error::chain(error.as_ref())
         ))
     })?;

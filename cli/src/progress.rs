@@ -91,6 +91,7 @@ impl ExecutionBar {
         self.bar.set_length(counts.n_planned);
         self.bar.set_position(counts.n_done);
         self.bar.set_message(match counts {
+            _ if counts.n_planned == 0 => "planning".to_owned(),
             _ if counts.n_done == counts.n_planned => "publishing".to_owned(),
             _ => format!("{} failed", counts.n_failed),
         });

@@ -48,9 +48,9 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         ))
         .into());
     }
-    if args.lake.bucket().is_none() && !args.lake.is_default() {
+    if !args.lake.is_default() {
         return Err(BadInput(format!(
-            "run on aws: expected no folder as the lake, found {}\nhint: leave out --lake and ROLLCALL_LAKE; the state \
+            "run on aws: expected no lake of its own, found {}\nhint: leave out --lake and ROLLCALL_LAKE; the state \
              machine has its bucket",
             args.lake.flag().unwrap_or_default()
         ))
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let machine = StateMachine::find(&config, args.state_machine.as_deref()).await.map_err(explained)?;
     let execution = machine.start(&resolved.input, SystemClock.now()).await.map_err(explained)?;
     if args.detach {
-        tell_started(&execution, args)?;
+        tell_started(&execution, args, &resolved.dataset)?;
         return Ok(ExitCode::SUCCESS);
     }
     tracing::info!(run = execution.name, arn = execution.arn, "execution started");
@@ -101,14 +101,14 @@ async fn follow(execution: &Execution) -> Result<End, ExecutionError> {
     }
 }
 
-fn tell_started(execution: &Execution, args: &RunArgs) -> anyhow::Result<()> {
+fn tell_started(execution: &Execution, args: &RunArgs, dataset: &Dataset) -> anyhow::Result<()> {
     if args.format == Format::Json {
         return output::print_json(&Started { run: &execution.name, execution: &execution.arn });
     }
-    let lake = args.lake.flag().unwrap_or_else(|| "--lake s3://BUCKET".to_owned());
+    let dataset = args.request.dataset_flag(dataset).map(|flag| format!(" {flag}")).unwrap_or_default();
     output::print(&format!(
-        "run {} started\nfollow it: rollcall status {lake} --run {}\n           aws stepfunctions describe-execution \
-         --execution-arn {}\n",
+        "run {} started\nfollow it: rollcall status --lake s3://BUCKET{dataset} --run {}\n           aws stepfunctions \
+         describe-execution --execution-arn {}\n",
         execution.name, execution.name, execution.arn
     ))?;
     Ok(())
@@ -122,9 +122,6 @@ async fn tell_published(
     planned: &Planned,
 ) -> anyhow::Result<ExitCode> {
     let bucket = &planned.plan.bucket;
-    if args.lake.bucket().is_some_and(|named| named != bucket) {
-        output::complain(&format!("warning: the state machine's lake is s3://{bucket}, another than --lake names"));
-    }
     for warning in &planned.warnings {
         output::complain(&format!("warning: {warning}"));
     }
@@ -138,6 +135,10 @@ async fn tell_published(
     let receipts = report::receipts(&store, dataset, &planned.run, &items).await?;
     output::warn_unreadable(&summary.unreadable);
     let n_failed = summary.count(Outcome::Failed);
+    for failed in &summary.failed {
+        let (name, message) = (&failed.error.name, &failed.error.message);
+        output::complain(&format!("failed: {name}: `{}`: {message}", failed.partition));
+    }
     match args.format {
         Format::Json => {
             let warnings = &planned.warnings;
