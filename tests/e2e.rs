@@ -18,6 +18,11 @@ fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
 }
 
+/// The portal's answer where it has no rows.
+fn no_rows() -> Action {
+    Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() }
+}
+
 /// One stack, since deploying takes longer than most of what is done with it.
 #[test]
 fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
@@ -248,8 +253,7 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Sta
     let output = stack.run_well("changed", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert_eq!(stack.partitions()[path], n_rows - 1);
-    let nothing = Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() };
-    stack.portal.server.set_faults(vec![Fault::new(nothing).on_path("2013/grade-3")]);
+    stack.portal.server.set_faults(vec![Fault::new(no_rows()).on_path("2013/grade-3")]);
     let ended = stack.run("vanished", &request);
     assert!(ended.cause.contains("(ShrankTooMuch)"), "{}", ended.cause);
     assert_eq!(stack.partitions()[path], n_rows - 1);
@@ -355,8 +359,7 @@ fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
     // One year more than the sample has, of which the portal has no rows.
     let years =
         Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
-    let nothing = Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() };
-    let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(nothing).on_path("/1985/")];
+    let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(no_rows()).on_path("/1985/")];
     stack.portal.server.set_faults(faults);
     let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
     grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));

@@ -268,6 +268,13 @@ pub fn python() -> PathBuf {
     python
 }
 
+/// The descriptor of the default dataset, with a secret `portal-key` in header `x-api-key`.
+#[must_use]
+pub fn descriptor_with_secret() -> String {
+    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("the project has it");
+    text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1)
+}
+
 /// The ranking as it was first asked for, with neither a filter on the grade nor a look-up table: right only while
 /// pre-kindergarten is the one grade loaded.
 pub const SEED_RANKING: &str = include_str!("fixtures/seed_ranking.sql");

@@ -217,9 +217,7 @@ async fn requests_in_flight_stay_within_the_limit_over_all_clones() {
 
 #[tokio::test]
 async fn l9_a_secret_is_sent_in_its_header_and_refused_by_name_when_unset() {
-    let text = std::fs::read_to_string(rollcall_tests::workspace().join("datasets/ccd_enrollment.toml")).unwrap();
-    let text = text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1);
-    let dataset = Dataset::parse("secret.toml", &text).unwrap();
+    let dataset = Dataset::parse("secret.toml", &rollcall_tests::descriptor_with_secret()).unwrap();
     let error = rollcall_adapters::secret::header(&dataset, |_| None).unwrap_err();
     assert_eq!(
         error.chain(),

@@ -14,7 +14,7 @@ use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ports::Store;
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::emulator::{Emulator, Kind};
-use rollcall_tests::{TestLake, TestPortal, workspace};
+use rollcall_tests::{TestLake, TestPortal, descriptor_with_secret};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
@@ -30,12 +30,6 @@ const ENCODED: [&str; 5] = [
     "can%2Bary%2F4f%201b%3D7d",
     "can%2Bary%2F4f+1b%3D7d",
 ];
-
-/// The default dataset, with a secret.
-fn descriptor() -> String {
-    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("the project has it");
-    text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1)
-}
 
 fn assert_absent(place: &str, text: &[u8]) {
     let text = String::from_utf8_lossy(text);
@@ -68,7 +62,7 @@ fn a_canary_is_in_no_output_log_or_file_of_a_local_run() {
     portal.server.set_faults(faults());
     let lake = TestLake::new();
     let dataset = lake.path().with_extension("toml");
-    fs::write(&dataset, descriptor()).expect("it can be written");
+    fs::write(&dataset, descriptor_with_secret()).expect("it can be written");
     let origin = portal.origin();
     let dataset_name = dataset.to_str().expect("it is UTF-8");
     let args = ["--portal", &origin, "--retry-wait", "0", "--years", "2018-2021", "--grades", "grade-pk"];
@@ -131,7 +125,7 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal) {
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE).json();
     let _guard = tracing::subscriber::set_default(subscriber.finish());
 
-    let dataset = Dataset::parse("secret.toml", &descriptor()).expect("it is valid");
+    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
     let header = secret::header(&config, "rollcall/", &dataset).await.expect("it is there");
     assert_absent("debug text", format!("{header:?}").as_bytes());
     let mut settings = PortalSettings::new(parse_origin(&portal.origin()).expect("an origin"));

@@ -53,14 +53,20 @@ fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
 
 /// Packages that a package is built with, itself among them, without what only its tests and build scripts use.
 fn tree(package: &str) -> BTreeSet<String> {
+    let packages = cargo_tree("{p}", &["--package", package, "--edges", "normal"]);
+    packages.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// A line for each package of a selection, as often as it is depended on.
+fn cargo_tree(format: &str, selection: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args(["tree", "--locked", "--prefix", "none", "--format", format])
+        .args(selection)
         .current_dir(workspace())
         .output()
         .expect("cargo starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let packages = String::from_utf8(output.stdout).expect("names of packages are UTF-8");
-    packages.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    String::from_utf8(output.stdout).expect("names of packages are UTF-8")
 }
 
 /// A Rust file down to its tests, which come last, without its comments.
@@ -100,16 +106,9 @@ fn dependencies_between_the_crates_point_one_way_and_the_simulator_uses_none_of_
     }
 }
 
-/// Packages below `package` with their features, as `cargo` builds them for a selection.
+/// Packages of a selection with their features, as cargo builds them.
 fn features(selection: &[&str]) -> BTreeMap<String, String> {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--prefix", "none", "--format", "{p}|{f}"])
-        .args(selection)
-        .current_dir(workspace())
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).expect("names of packages are UTF-8");
+    let lines = cargo_tree("{p}|{f}", selection);
     let of_line = |line: &str| {
         let (package, features) = line.trim_end_matches(" (*)").split_once('|')?;
         Some((package.to_owned(), features.to_owned()))

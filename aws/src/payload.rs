@@ -201,21 +201,20 @@ mod tests {
     use serde_json::json;
 
     /// Reads a payload as its type, and finds the same JSON when that is written.
-    fn is_read_and_written_whole<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) -> T {
+    fn assert_read_and_written_whole<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
         let payload: T = serde_json::from_str(golden).unwrap();
         let golden: Value = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_value(&payload).unwrap(), golden);
-        payload
     }
 
     #[test]
     fn every_payload_is_read_and_written_as_its_example() {
-        is_read_and_written_whole::<PlanEvent>(include_str!("../../functions/planner/event.json"));
-        is_read_and_written_whole::<Planned>(include_str!("../../functions/planner/answer.json"));
-        is_read_and_written_whole::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
-        is_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/answer.json"));
-        is_read_and_written_whole::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
-        is_read_and_written_whole::<Published>(include_str!("../../functions/catalog/answer.json"));
+        assert_read_and_written_whole::<PlanEvent>(include_str!("../../functions/planner/event.json"));
+        assert_read_and_written_whole::<Planned>(include_str!("../../functions/planner/answer.json"));
+        assert_read_and_written_whole::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
+        assert_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/answer.json"));
+        assert_read_and_written_whole::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
+        assert_read_and_written_whole::<Published>(include_str!("../../functions/catalog/answer.json"));
     }
 
     #[test]

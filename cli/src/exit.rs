@@ -67,3 +67,24 @@ fn code(error: &anyhow::Error) -> u8 {
         None => FAILED,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_by_names_that_errors_have() {
+        let coded: Vec<(&str, u8)> = Error::NAMES.iter().map(|name| (*name, code_of_name(name))).collect();
+        let coded: Vec<(&str, u8)> = coded.into_iter().filter(|(_, code)| *code != FAILED).collect();
+        let expected = [
+            ("InvalidRequest", 2),
+            ("InvalidDescriptor", 2),
+            ("YearsUnknown", 4),
+            ("PortalUnavailable", 4),
+            ("PortalRefused", 4),
+            ("SecretMissing", 2),
+            ("LakeLocked", 75),
+        ];
+        assert_eq!(coded, expected);
+    }
+}

@@ -65,14 +65,7 @@ impl LakeArgs {
     /// # Errors
     /// [`BadInput`] when there is no such folder, or a bucket is named.
     pub(crate) fn existing_folder(&self, hint: &str) -> Result<FolderStore, BadInput> {
-        let store = self.folder(hint)?;
-        if store.root().is_dir() {
-            return Ok(store);
-        }
-        Err(BadInput(format!(
-            "open lake `{}`: expected a folder, found none\nhint: name it with --lake",
-            self.lake.display()
-        )))
+        existing(self.folder(hint)?)
     }
 
     /// The lake to be read; a folder need not be there.
@@ -85,10 +78,16 @@ impl LakeArgs {
 
     /// The lake to be read, a folder that is there or a bucket.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<Lake> {
-        if self.bucket().is_none() {
-            self.existing_folder("")?;
+        match self.open().await? {
+            Lake::Folder(store) => Ok(Lake::Folder(existing(store)?)),
+            #[cfg(feature = "aws")]
+            bucket @ Lake::Bucket(_) => Ok(bucket),
         }
-        self.open().await
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> String {
+        self.lake.display().to_string()
     }
 
     /// The flag that names this lake again; none for the default.
@@ -96,6 +95,15 @@ impl LakeArgs {
         let lake = self.lake.to_string_lossy();
         (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
     }
+}
+
+/// A folder that is there.
+fn existing(store: FolderStore) -> Result<FolderStore, BadInput> {
+    if store.root().is_dir() {
+        return Ok(store);
+    }
+    let found = store.root().display();
+    Err(BadInput(format!("open lake `{found}`: expected a folder, found none\nhint: name it with --lake")))
 }
 
 /// The catalog of a lake in a folder.

@@ -8,7 +8,7 @@ use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::Store;
 use serde::Serialize;
 
-use crate::output::{self, counted, size, thousands};
+use crate::output::{self, Format, counted, size, thousands};
 
 /// Partitions shown one by one; beyond, only those that failed.
 const MOST_SHOWN: usize = 60;
@@ -25,6 +25,23 @@ pub(crate) struct Report<'r> {
     pub(crate) query: Option<serde_json::Value>,
 }
 
+impl Report<'_> {
+    /// Prints it.
+    ///
+    /// - `again`: the command that fetches what failed.
+    pub(crate) fn print(&self, dataset: &Dataset, format: Format, again: &str) -> anyhow::Result<()> {
+        if format == Format::Json {
+            return output::print_json(self);
+        }
+        let mut text = describe(self.summary, self.partitions, dataset);
+        if self.summary.count(Outcome::Failed) > 0 {
+            text.push_str(&format!("run the failed ones again: {again}\n"));
+        }
+        output::print(&text)?;
+        Ok(())
+    }
+}
+
 /// The receipts that a run left, in the plan's order.
 pub(crate) async fn receipts(
     store: &impl Store,
@@ -38,7 +55,7 @@ pub(crate) async fn receipts(
 }
 
 /// The summary for people.
-pub(crate) fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> String {
+fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> String {
     let mut text = format!("run {} of {}\n", summary.run, dataset.name);
     let is_long = receipts.len() > MOST_SHOWN;
     let shown: Vec<&Receipt> =

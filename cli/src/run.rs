@@ -262,20 +262,12 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
         Ok(result) => (result, None),
         Err(failure) => (None, Some(failure)),
     };
-    match args.format {
-        Format::Json => {
-            let query = result.as_deref().map(serde_json::from_str).transpose()?;
-            let report = Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query };
-            output::print_json(&report)?;
-        }
-        Format::Table => {
-            let mut text = report::describe(&summary, &receipts, dataset);
-            if summary.count(Outcome::Failed) > 0 {
-                text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run, dataset)));
-            }
-            output::print(&text)?;
-        }
-    }
+    let query = match args.format {
+        Format::Json => result.as_deref().map(serde_json::from_str).transpose()?,
+        Format::Table => None,
+    };
+    let report = Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query };
+    report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
     output::note_sample(args.portal.is_sample());
     if let (Format::Table, Some(result)) = (args.format, result) {
         output::print(&format!("\n{result}"))?;

@@ -134,25 +134,13 @@ async fn tell_published(
     };
     let receipts = report::receipts(&store, dataset, &planned.run, &items).await?;
     output::warn_unreadable(&summary.unreadable);
-    let n_failed = summary.count(Outcome::Failed);
     for failed in &summary.failed {
         let (name, message) = (&failed.error.name, &failed.error.message);
         output::complain(&format!("failed: {name}: `{}`: {message}", failed.partition));
     }
-    match args.format {
-        Format::Json => {
-            let warnings = &planned.warnings;
-            output::print_json(&Report { summary: &summary, partitions: &receipts, warnings, query: None })?;
-        }
-        Format::Table => {
-            let mut text = report::describe(&summary, &receipts, dataset);
-            if n_failed > 0 {
-                text.push_str(&format!("run the failed ones again: {}\n", args.again(&summary.run, dataset)));
-            }
-            output::print(&text)?;
-        }
-    }
-    Ok(ExitCode::from(if n_failed > 0 { exit::PARTIAL } else { exit::OK }))
+    let report = Report { summary: &summary, partitions: &receipts, warnings: &planned.warnings, query: None };
+    report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
+    Ok(ExitCode::from(if summary.count(Outcome::Failed) > 0 { exit::PARTIAL } else { exit::OK }))
 }
 
 /// Tells why a run ended without a summary.

@@ -41,18 +41,18 @@ pub(crate) struct StatusArgs {
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let dataset = load_dataset(&args.dataset)?;
     match args.lake.open_existing().await? {
-        Lake::Folder(store) => show(&args, &store, &store.root().display().to_string(), &dataset).await?,
+        Lake::Folder(store) => show(&args, &store, &dataset).await?,
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => show(&args, &store, &format!("s3://{}", store.bucket()), &dataset).await?,
+        Lake::Bucket(store) => show(&args, &store, &dataset).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// - `lake`: what the store's lake is called.
-async fn show(args: &StatusArgs, store: &impl Store, lake: &str, dataset: &Dataset) -> anyhow::Result<()> {
+async fn show(args: &StatusArgs, store: &impl Store, dataset: &Dataset) -> anyhow::Result<()> {
+    let lake = args.lake.name();
     match &args.run {
-        Some(run) => show_run(store, lake, dataset, run, args.format).await,
-        None => show_lake(store, lake, dataset, args.format).await,
+        Some(run) => show_run(store, &lake, dataset, run, args.format).await,
+        None => show_lake(store, &lake, dataset, args.format).await,
     }
 }
 

@@ -294,11 +294,11 @@ impl Stack {
     /// When there are none.
     pub fn kill(&self, function: &str) {
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
+        let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
         let mut n_killed = 0;
         for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
             let Ok(environment) = fs::read(process.path().join("environ")) else { continue };
             let environment: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
-            let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
             if environment.contains(&name.as_bytes()) && environment.contains(&endpoint.as_bytes()) {
                 let id = process.file_name();
                 n_killed += usize::from(Command::new("kill").arg("-9").arg(id).status().expect("kill runs").success());
