@@ -1,6 +1,7 @@
 //! What the behaviour tests share: the real binary, a portal on loopback, a lake in a temporary folder.
 
 pub mod emulator;
+pub mod https;
 
 use std::collections::BTreeMap;
 use std::fs;

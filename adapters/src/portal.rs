@@ -1,6 +1,7 @@
 //! The portal over HTTP: one client, one limit of requests in flight, retries inside a deadline.
 
 use std::error::Error as StdError;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use reqwest::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Certificate, Client, Response, StatusCode};
 use rollcall_core::error::excerpt;
 use rollcall_core::ports::{Body, BoxError, Portal, PortalError};
 use tokio::sync::Semaphore;
@@ -36,6 +37,8 @@ pub const BODIES_PER_REQUEST: usize = 2;
 pub struct PortalSettings {
     /// Scheme, host and port.
     pub origin: Url,
+    /// Certificates that are trusted; `None`: those of the system.
+    pub roots: Option<Vec<Certificate>>,
     /// Requests in flight at once, over all partitions.
     pub in_flight: usize,
     /// Time to connect.
@@ -62,6 +65,7 @@ impl PortalSettings {
     pub fn new(origin: Url) -> Self {
         Self {
             origin,
+            roots: None,
             in_flight: 8,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
@@ -157,6 +161,9 @@ impl HttpPortal {
         }
         if is_loopback {
             builder = builder.no_proxy();
+        }
+        if let Some(roots) = &settings.roots {
+            builder = builder.tls_certs_only(roots.iter().cloned());
         }
         let mut root = settings.origin.clone();
         root.set_path(API_PATH);
@@ -345,14 +352,8 @@ impl Failure {
     fn of(error: reqwest::Error) -> Self {
         // The URL is in the message that wraps this; its query stays out of logs.
         let error = error.without_url();
-        let is_certificate = causes(&error).any(|cause| {
-            cause
-                .downcast_ref::<std::io::Error>()
-                .and_then(std::io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                .or_else(|| cause.downcast_ref::<rustls::Error>())
-                .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
-        });
+        let is_certificate = causes(&error)
+            .any(|cause| matches!(cause.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))));
         if is_certificate || error.is_builder() { Self::Unusable(error.into()) } else { Self::NoAnswer(error.into()) }
     }
 
@@ -379,8 +380,12 @@ impl Failure {
     }
 }
 
+/// An error, its source, and so on, with those that an [`io::Error`] wraps and passes over as its source.
 fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    })
 }
 
 async fn read_excerpt(mut response: Response) -> String {

@@ -7,19 +7,26 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use rollcall_core::ports::BoxError;
 
+use crate::roots::Roots;
+
 /// Tries of one call, by the SDK's standard rules.
 const TRIES: u32 = 3;
 
 /// Region, credentials and endpoint from the environment or the user's profile, as every AWS tool reads them.
-pub async fn config() -> SdkConfig {
-    loader().load().await
+///
+/// - `roots`: certificates that are trusted; where there are none, those of the system.
+pub async fn config(roots: Option<&Roots>) -> SdkConfig {
+    loader(roots).load().await
 }
 
 /// The same, to be told more before it is loaded.
-pub fn loader() -> ConfigLoader {
-    let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+pub fn loader(roots: Option<&Roots>) -> ConfigLoader {
+    let mut https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    if let Some(roots) = roots {
+        https = https.tls_context(roots.tls_context());
+    }
     aws_config::defaults(BehaviorVersion::latest())
-        .http_client(https)
+        .http_client(https.build_https())
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
 }
 

@@ -12,6 +12,7 @@ pub mod glue;
 pub mod lambda;
 pub mod metrics;
 pub mod payload;
+pub mod roots;
 pub mod s3;
 #[cfg(feature = "portal")]
 pub mod secret;

@@ -8,7 +8,7 @@ use crate::exit::BadInput;
 /// [`BadInput`] when no Region is set, or no credentials are found.
 #[cfg(feature = "aws")]
 pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
-    let config = rollcall_aws::client::config().await;
+    let config = rollcall_aws::client::config(None).await;
     if config.region().is_none() {
         return Err(BadInput(
             "connect to AWS: expected a Region, found none\nhint: set AWS_REGION, or AWS_PROFILE to a profile that names one"

@@ -143,7 +143,7 @@ impl Emulator {
 
     /// What clients of it are built from.
     pub async fn config(&self) -> SdkConfig {
-        rollcall_aws::client::loader()
+        rollcall_aws::client::loader(None)
             .endpoint_url(&self.endpoint)
             .region(Region::new(REGION))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))

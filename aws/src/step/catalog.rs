@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::glue::GlueCatalog;
 use crate::metrics;
 use crate::payload::{ObjectReference, PublishEvent, Published};
+use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::StartError;
@@ -29,7 +30,7 @@ impl CatalogStep {
     /// [`StartError`] naming the variable that is wrong.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
-        let config = crate::client::config().await;
+        let config = crate::client::config(Roots::of_system().as_ref()).await;
         Ok(Self { catalog: GlueCatalog::new(&config, &bucket), store: S3Store::new(&config, bucket) })
     }
 

@@ -23,10 +23,14 @@ pub enum StartError {
 
 /// The portal as the environment names it, for `in_flight` requests at once.
 #[cfg(feature = "portal")]
-fn portal_settings(in_flight: usize) -> Result<rollcall_adapters::portal::PortalSettings, StartError> {
+fn portal_settings(
+    in_flight: usize,
+    roots: Option<&crate::roots::Roots>,
+) -> Result<rollcall_adapters::portal::PortalSettings, StartError> {
     use rollcall_adapters::portal::{LIVE_ORIGIN, PortalSettings, parse_origin};
     let origin = crate::settings::optional(crate::settings::PORTAL);
     let mut settings = PortalSettings::new(parse_origin(origin.as_deref().unwrap_or(LIVE_ORIGIN))?);
     settings.in_flight = in_flight;
+    settings.roots = roots.map(|roots| roots.certificates().collect());
     Ok(settings)
 }

@@ -10,6 +10,7 @@ use rollcall_core::ports::Clock;
 use tokio::time::Instant;
 
 use crate::payload::{FetchEvent, Fetched};
+use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::secret;
 use crate::settings::{self, BadSetting};
@@ -45,9 +46,10 @@ impl PageFetch {
                 .filter(|in_flight| (1..=256).contains(in_flight))
                 .ok_or_else(|| BadSetting::new(settings::IN_FLIGHT, "a number from 1 to 256", Some(&text)))?,
         };
-        let portal_settings = portal_settings(in_flight)?;
+        let roots = Roots::of_system();
+        let portal_settings = portal_settings(in_flight, roots.as_ref())?;
         let portal = HttpPortal::new(portal_settings.clone(), None)?;
-        let config = crate::client::config().await;
+        let config = crate::client::config(roots.as_ref()).await;
         Ok(Self {
             store: S3Store::new(&config, bucket),
             config,

@@ -9,6 +9,7 @@ use rollcall_core::{Error, keys, ledger};
 use tokio::time::Instant;
 
 use crate::payload::{ObjectReference, PlanEvent, Planned};
+use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::{StartError, portal_settings};
@@ -26,8 +27,9 @@ impl Planner {
     /// [`StartError`] naming the variable that is wrong.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
-        let portal = HttpPortal::new(portal_settings(1)?, None)?;
-        let config = crate::client::config().await;
+        let roots = Roots::of_system();
+        let portal = HttpPortal::new(portal_settings(1, roots.as_ref())?, None)?;
+        let config = crate::client::config(roots.as_ref()).await;
         Ok(Self { store: S3Store::new(&config, bucket), portal })
     }
 

@@ -1,0 +1,78 @@
+//! Whom the clients trust: the certificates they were given, or the system's, and nobody else.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use aws_sdk_s3::config::{Credentials, Region};
+use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_aws::client;
+use rollcall_aws::roots::{BadRoots, Roots};
+use rollcall_core::ports::{Portal, PortalError};
+use rollcall_simulator::{Config, Running, Simulator};
+use rollcall_tests::https::HttpsFront;
+
+async fn serve() -> (Running, HttpsFront) {
+    let config = Config { n_schools: 100, page_size: 100, ..Config::default() };
+    let server = Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
+    let front = HttpsFront::before(server.address()).await;
+    (server, front)
+}
+
+fn roots(front: &HttpsFront) -> Roots {
+    Roots::from_pem(front.certificate_pem.clone().into_bytes()).unwrap()
+}
+
+/// A page by a client that trusts `roots`.
+async fn page(front: &HttpsFront, roots: Option<&Roots>) -> Result<usize, PortalError> {
+    let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
+    settings.roots = roots.map(|roots| roots.certificates().collect());
+    let portal = HttpPortal::new(settings, None).unwrap();
+    portal.get("schools/ccd/enrollment/2021/grade-pk/", 1, 0).await.map(|body| body.bytes.len())
+}
+
+#[tokio::test]
+async fn a8_a_portal_with_a_certificate_that_nobody_trusts_is_refused_and_asked_nothing() {
+    let (server, front) = serve().await;
+    let other = HttpsFront::before(server.address()).await;
+    for roots in [None, Some(roots(&other))] {
+        let error = page(&front, roots.as_ref()).await.unwrap_err();
+        assert!(matches!(error, PortalError::Unusable { .. }), "{error:?}");
+    }
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_portal_is_asked_when_its_certificate_is_among_the_roots() {
+    let (server, front) = serve().await;
+    assert!(page(&front, Some(&roots(&front))).await.unwrap() > 0);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn aws_is_asked_when_its_certificate_is_among_the_roots_and_else_not() {
+    let (server, front) = serve().await;
+    let other = HttpsFront::before(server.address()).await;
+    for (roots, is_trusted) in [(None, false), (Some(roots(&other)), false), (Some(roots(&front)), true)] {
+        let config = client::loader(roots.as_ref())
+            .endpoint_url(front.origin())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .load()
+            .await;
+        let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        let error = aws_sdk_s3::Client::from_conf(config).head_bucket().bucket("lake").send().await.unwrap_err();
+        // No bucket is there, which only a server that was asked can say.
+        assert_eq!(error.as_service_error().is_some(), is_trusted, "{error:?}");
+        assert_eq!(server.requests().is_empty(), !is_trusted);
+    }
+}
+
+#[tokio::test]
+async fn roots_of_which_one_is_none_are_not_taken() {
+    let (_server, front) = serve().await;
+    let with = |text: &str| Roots::from_pem(format!("{}{text}", front.certificate_pem).into_bytes()).err();
+    assert!(with("# a comment\n").is_none());
+    let no_certificate = "-----BEGIN CERTIFICATE-----\nbm8gY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n";
+    assert!(matches!(with(no_certificate), Some(BadRoots::Certificate { number: 2, .. })));
+    assert!(matches!(with("-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n"), Some(BadRoots::Pem(_))));
+    assert!(matches!(Roots::from_pem(b"# nothing\n".to_vec()), Err(BadRoots::Empty)));
+}
