@@ -121,10 +121,13 @@ fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
     assert!(plan.contains("year=2021/grade=grade-k") && !plan.contains("grade-pk"), "{plan}");
     let wrong = stack.rollcall(&["run", "--on", "aws", "--years", "1850", "--grades", "grade-pk"]).expect(2);
     assert!(wrong.stderr.starts_with("error: InvalidRequest: "), "{}", wrong.stderr);
-    let other = ["run", "--on", "aws", "--state-machine", "other", "--years", "2021", "--grades", "grade-pk"];
-    let other = stack.rollcall(&other).expect(2).stderr;
-    let expected = "error: find state machine: expected `other`, found `rollcall-dev-ingest`\nhint: ";
-    assert!(other.starts_with(expected), "{other}");
+    let arn = "arn:aws:states:us-east-1:000000000000:stateMachine:other";
+    for (named, found) in [("other", "`rollcall-dev-ingest`"), (arn, "none")] {
+        let other = ["run", "--on", "aws", "--state-machine", named, "--years", "2021", "--grades", "grade-pk"];
+        let other = stack.rollcall(&other).expect(2).stderr;
+        let expected = format!("error: find state machine: expected `{named}`, found {found}\nhint: ");
+        assert!(other.starts_with(&expected), "{other}");
+    }
     let detached = ["run", "--on", "aws", "--detach", "--partition", "2021/grade-pk", "--format", "json"];
     let detached = stack.rollcall(&detached).expect(0).json();
     let run = detached["run"].as_str().expect("it is named").to_owned();

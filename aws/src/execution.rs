@@ -2,6 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
+use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use aws_sdk_sfn::types::{ExecutionStatus, MapRunItemCounts};
 use jiff::{SignedDuration, Timestamp};
 use rollcall_core::ports::BoxError;
@@ -136,7 +137,7 @@ impl StateMachine {
     /// given twice in a hurry starts one run.
     ///
     /// # Errors
-    /// [`ExecutionError::Ended`] when that one has ended.
+    /// [`ExecutionError::Ended`] when that one has ended; [`ExecutionError::NotFound`] for an ARN of none.
     pub async fn start(&self, request: &Value, now: Timestamp) -> Result<Execution, ExecutionError> {
         let (name, input) = (execution_name(request, now), request.to_string());
         let started = self.client.start_execution().state_machine_arn(&self.arn).name(&name).input(input).send().await;
@@ -145,9 +146,16 @@ impl StateMachine {
             Err(error) if error.as_service_error().is_some_and(|error| error.is_execution_already_exists()) => {
                 Err(ExecutionError::Ended { name })
             }
+            Err(error) if error.as_service_error().is_some_and(names_no_state_machine) => {
+                Err(ExecutionError::NotFound { expected: format!("`{}`", self.arn), found: "none".to_owned() })
+            }
             Err(error) => Err(call(format!("start execution of `{}`", self.arn), cause(error))),
         }
     }
+}
+
+fn names_no_state_machine(error: &StartExecutionError) -> bool {
+    error.is_state_machine_does_not_exist() || error.is_invalid_arn()
 }
 
 /// Names an execution by its minute and its request, so that names sort by time.

@@ -9,6 +9,7 @@ use rollcall_aws::execution::{End, Execution, ExecutionError, Progress, StateMac
 use rollcall_aws::payload::Planned;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::error::chain;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, Outcome, Summary};
 use rollcall_core::plan::PlanItem;
@@ -26,6 +27,8 @@ use crate::signals::Signals;
 /// Wait between two looks at an execution, at first and at most: a run takes from seconds to hours.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
 const LAST_LOOK: Duration = Duration::from_secs(5);
+/// Looks that may fail in a row before the run is left to itself.
+const LOOKS_LOST: u32 = 5;
 /// The error of an execution of which some partitions failed; the others are published.
 const PARTIAL_FAILURE: &str = "PartialFailure";
 const SUCCEEDED: &str = "SUCCEEDED";
@@ -68,7 +71,12 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let ended = tokio::select! {
         ended = follow(&execution) => {
-            ended.with_context(|| format!("follow run {}, which goes on as {}", execution.name, execution.arn))?
+            ended.with_context(|| {
+                format!(
+                    "follow run {}, which goes on\nhint: aws stepfunctions describe-execution --execution-arn {}",
+                    execution.name, execution.arn
+                )
+            })?
         }
         () = signals.asked() => {
             output::complain(&format!(
@@ -90,11 +98,20 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 async fn follow(execution: &Execution) -> Result<End, ExecutionError> {
     let bar = ExecutionBar::new();
     let mut wait = FIRST_LOOK;
+    let mut n_lost = 0;
     loop {
-        match execution.progress().await? {
-            Progress::Ended(end) => return Ok(end),
-            Progress::Planning => {}
-            Progress::Fetching(counts) => bar.show(counts),
+        match execution.progress().await {
+            Ok(Progress::Ended(end)) => return Ok(end),
+            Ok(Progress::Planning) => n_lost = 0,
+            Ok(Progress::Fetching(counts)) => {
+                n_lost = 0;
+                bar.show(counts);
+            }
+            Err(error) if n_lost == LOOKS_LOST => return Err(error),
+            Err(error) => {
+                n_lost += 1;
+                tracing::warn!(run = execution.name, error = chain(&error), "look at execution failed");
+            }
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LAST_LOOK);
@@ -136,7 +153,10 @@ async fn tell_published(
     output::warn_unreadable(&summary.unreadable);
     for failed in &summary.failed {
         let (name, message) = (&failed.error.name, &failed.error.message);
-        output::complain(&format!("failed: {name}: `{}`: {message}", failed.partition));
+        let partition = format!("`{}`", failed.partition);
+        // Most messages name it; a killed one's is the state machine's.
+        let named = if message.contains(&partition) { String::new() } else { format!("{partition}: ") };
+        output::complain(&format!("failed: {name}: {named}{message}"));
     }
     let report = Report { summary: &summary, partitions: &receipts, warnings: &planned.warnings, query: None };
     report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
