@@ -5,16 +5,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::ArrayRef;
-use arrow_array::builder::{Float64Builder, Int32Builder, Int64Builder, StringBuilder};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_schema::ArrowError;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::column::{Numbers, Texts};
 use crate::dataset::{Column, ColumnKind};
 
 /// Integers up to here are exact in a 64-bit float.
 const EXACT_IN_F64: u64 = 1 << 53;
+
+/// Room for a text of no declared width, in bytes.
+const TEXT_BYTES: usize = 16;
 
 /// 2^127: a double from here on, cast to a 128-bit integer, becomes another number.
 const MOST_COMPARED: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
@@ -25,44 +31,54 @@ pub(crate) struct ColumnBuilder {
 }
 
 enum Values {
-    String(StringBuilder, Option<usize>),
-    Int(Int32Builder),
-    Bigint(Int64Builder),
-    Double(Float64Builder),
+    String(Texts, Option<usize>),
+    Int(Numbers<Int32Type>),
+    Bigint(Numbers<Int64Type>),
+    Double(Numbers<Float64Type>),
 }
 
 impl ColumnBuilder {
-    /// An empty column with room for `n_rows`.
-    pub(crate) fn new(column: &Column, n_rows: usize) -> Self {
+    /// An empty column.
+    pub(crate) fn new(column: &Column) -> Self {
         let values = match column.kind {
-            ColumnKind::String => {
-                let width = column.width.map(usize::from);
-                let builder = StringBuilder::with_capacity(n_rows, n_rows * width.unwrap_or(16));
-                Values::String(builder, width)
-            }
-            ColumnKind::Int => Values::Int(Int32Builder::with_capacity(n_rows)),
-            ColumnKind::Bigint => Values::Bigint(Int64Builder::with_capacity(n_rows)),
-            ColumnKind::Double => Values::Double(Float64Builder::with_capacity(n_rows)),
+            ColumnKind::String => Values::String(Texts::default(), column.width.map(usize::from)),
+            ColumnKind::Int => Values::Int(Numbers::default()),
+            ColumnKind::Bigint => Values::Bigint(Numbers::default()),
+            ColumnKind::Double => Values::Double(Numbers::default()),
         };
         Self { values }
     }
 
-    pub(crate) fn append_null(&mut self) {
+    /// Makes room for `n_rows` more.
+    pub(crate) fn reserve(&mut self, n_rows: usize) {
         match &mut self.values {
-            Values::String(builder, _) => builder.append_null(),
-            Values::Int(builder) => builder.append_null(),
-            Values::Bigint(builder) => builder.append_null(),
-            Values::Double(builder) => builder.append_null(),
+            Values::String(texts, width) => texts.reserve(n_rows, width.unwrap_or(TEXT_BYTES)),
+            Values::Int(numbers) => numbers.reserve(n_rows),
+            Values::Bigint(numbers) => numbers.reserve(n_rows),
+            Values::Double(numbers) => numbers.reserve(n_rows),
         }
     }
 
-    pub(crate) fn finish(&mut self) -> ArrayRef {
+    pub(crate) fn append_null(&mut self) {
         match &mut self.values {
-            Values::String(builder, _) => std::sync::Arc::new(builder.finish()),
-            Values::Int(builder) => std::sync::Arc::new(builder.finish()),
-            Values::Bigint(builder) => std::sync::Arc::new(builder.finish()),
-            Values::Double(builder) => std::sync::Arc::new(builder.finish()),
+            Values::String(texts, _) => texts.append_nulls(1),
+            Values::Int(numbers) => numbers.append_null(),
+            Values::Bigint(numbers) => numbers.append_null(),
+            Values::Double(numbers) => numbers.append_null(),
         }
+    }
+
+    /// The column, which is empty then.
+    ///
+    /// # Errors
+    /// More text than Arrow has offsets for.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match &mut self.values {
+            Values::String(texts, _) => Arc::new(texts.finish()?),
+            Values::Int(numbers) => Arc::new(numbers.finish()?),
+            Values::Bigint(numbers) => Arc::new(numbers.finish()?),
+            Values::Double(numbers) => Arc::new(numbers.finish()?),
+        })
     }
 
     /// Appends the next JSON value straight from the deserializer. `false` when it does not fit; a null stands for it.
@@ -90,6 +106,7 @@ impl ColumnBuilder {
         }
     }
 
+    #[cold]
     fn misfit(&mut self) -> bool {
         self.append_null();
         false
@@ -99,8 +116,12 @@ impl ColumnBuilder {
     #[inline]
     pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
-            Values::String(builder, width) => {
-                append_padded(builder, *width, text);
+            Values::String(texts, width) if width.is_none_or(|width| width <= text.len()) => {
+                texts.append(text);
+                true
+            }
+            Values::String(texts, width) => {
+                append_padded(texts, *width, text);
                 true
             }
             _ => self.append_number(text),
@@ -110,29 +131,29 @@ impl ColumnBuilder {
     /// Appends a number spelled as JSON spells numbers, whether it stood in quotes or not.
     fn append_number(&mut self, text: &str) -> bool {
         match &mut self.values {
-            Values::Int(builder) => {
+            Values::Int(numbers) => {
                 if let Some(value) = parse_integer(text).and_then(|value| i32::try_from(value).ok()) {
-                    builder.append_value(value);
+                    numbers.append(value);
                     return true;
                 }
             }
-            Values::Bigint(builder) => {
+            Values::Bigint(numbers) => {
                 if let Some(value) = parse_integer(text) {
-                    builder.append_value(value);
+                    numbers.append(value);
                     return true;
                 }
             }
-            Values::Double(builder) => {
+            Values::Double(numbers) => {
                 if let Some(value) = parse_double(text) {
-                    builder.append_value(value);
+                    numbers.append(value);
                     return true;
                 }
             }
-            Values::String(builder, width) => {
+            Values::String(texts, width) => {
                 if text.bytes().all(|b| b.is_ascii_digit())
                     || parse_integer(text).is_some_and(|n| n.to_string() == text)
                 {
-                    append_padded(builder, *width, text);
+                    append_padded(texts, *width, text);
                     return true;
                 }
             }
@@ -144,22 +165,41 @@ impl ColumnBuilder {
     #[inline]
     pub(crate) fn append_i64(&mut self, value: i64) -> bool {
         match &mut self.values {
-            Values::Int(builder) => match i32::try_from(value) {
-                Ok(value) => builder.append_value(value),
-                Err(_) => return self.misfit(),
+            Values::Int(numbers) => match i32::try_from(value) {
+                Ok(value) => {
+                    numbers.append(value);
+                    true
+                }
+                Err(_) => self.misfit(),
             },
-            Values::Bigint(builder) => builder.append_value(value),
-            #[expect(clippy::cast_precision_loss, reason = "exact below 2^53, and refused above")]
-            Values::Double(builder) if value.unsigned_abs() <= EXACT_IN_F64 => builder.append_value(value as f64),
-            Values::Double(_) => return self.misfit(),
-            Values::String(builder, width) => append_padded(builder, *width, &value.to_string()),
+            Values::Bigint(numbers) => {
+                numbers.append(value);
+                true
+            }
+            _ => self.append_integer_elsewhere(value),
         }
-        true
+    }
+
+    /// Appends an integer to a column of another kind, or one that does not fit. Apart, so that the usual case is short.
+    #[cold]
+    fn append_integer_elsewhere(&mut self, value: i64) -> bool {
+        match &mut self.values {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and refused above")]
+            Values::Double(numbers) if value.unsigned_abs() <= EXACT_IN_F64 => {
+                numbers.append(value as f64);
+                true
+            }
+            Values::String(texts, width) => {
+                append_padded(texts, *width, &value.to_string());
+                true
+            }
+            _ => self.misfit(),
+        }
     }
 }
 
 /// Text of digits alone is padded with leading zeros; all other text stays as it is.
-fn append_padded(builder: &mut StringBuilder, width: Option<usize>, text: &str) {
+fn append_padded(texts: &mut Texts, width: Option<usize>, text: &str) {
     const ZEROS: &str = "00000000000000000000000000000000";
     if let Some(n_missing) = width.and_then(|width| width.checked_sub(text.len()))
         && n_missing > 0
@@ -167,10 +207,10 @@ fn append_padded(builder: &mut StringBuilder, width: Option<usize>, text: &str) 
         && text.bytes().all(|b| b.is_ascii_digit())
         && let Some(zeros) = ZEROS.get(..n_missing)
     {
-        // Writing to the builder starts the value that the next append ends; it cannot fail.
-        let _ = fmt::Write::write_str(builder, zeros);
+        texts.append_joined(zeros, text);
+    } else {
+        texts.append(text);
     }
-    builder.append_value(text);
 }
 
 /// The integer that a text spells as JSON spells numbers, if it is one and fits 64 bits.
@@ -227,8 +267,8 @@ impl<'de> Visitor<'de> for ValueVisitor<'_> {
         match &mut self.0.values {
             // Beyond 2^53 the number may have been an integer that this double only approximates.
             #[expect(clippy::cast_precision_loss, reason = "the bound itself is exact")]
-            Values::Double(builder) if value.abs() < EXACT_IN_F64 as f64 => {
-                builder.append_value(value);
+            Values::Double(numbers) if value.abs() < EXACT_IN_F64 as f64 => {
+                numbers.append(value);
                 Ok(true)
             }
             _ => Ok(self.0.misfit()),
@@ -264,7 +304,6 @@ mod tests {
     use super::*;
     use arrow_array::Array;
     use arrow_array::cast::AsArray;
-    use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 
     fn column(kind: ColumnKind, width: Option<u8>) -> Column {
         Column { name: "c".into(), kind, width, dictionary: true, comment: String::new() }
@@ -272,13 +311,13 @@ mod tests {
 
     /// Appends `json` by both ways; they must agree wherever the direct one accepts. Gives the exact one's verdict.
     fn fit(kind: ColumnKind, width: Option<u8>, json: &str) -> (bool, ArrayRef) {
-        let mut direct = ColumnBuilder::new(&column(kind, width), 1);
-        let mut exact = ColumnBuilder::new(&column(kind, width), 1);
+        let mut direct = ColumnBuilder::new(&column(kind, width));
+        let mut exact = ColumnBuilder::new(&column(kind, width));
         let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap());
-        let array = exact.finish();
+        let array = exact.finish().unwrap();
         if let Ok(true) = direct.append_from(&mut serde_json::Deserializer::from_str(json)) {
             assert!(fits, "{json}");
-            assert_eq!(&direct.finish(), &array, "{json}");
+            assert_eq!(&direct.finish().unwrap(), &array, "{json}");
         }
         (fits, array)
     }

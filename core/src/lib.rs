@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod availability;
+mod column;
 pub mod dataset;
 pub mod edition;
 pub mod error;

@@ -1,22 +1,23 @@
 //! One page of the portal, from body bytes to columns. The hot path.
 //!
-//! Values go from the JSON text straight into Arrow builders: no row structs, no JSON tree, nothing copied but what is
-//! kept. A page whose rows all look alike is scanned (`scan`); any other is read by serde. There the key order of the
-//! first row is remembered, so that a row in the same order costs one comparison a key. A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
-//! decides and keeps what it cannot fit.
+//! Values go from the JSON text straight into columns: no row structs, no JSON tree, nothing copied but what is kept. A
+//! page whose rows all look alike is scanned (`scan`); any other is read by serde. There the key order of the first row
+//! is remembered, so that a row in the same order costs one comparison a key. A page on which something does not fit is
+//! decoded a second time with every value's own text at hand; that pass decides and keeps what it cannot fit.
 
 mod scan;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use arrow_array::builder::StringBuilder;
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::column::Texts;
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
 use crate::fit::{ColumnBuilder, parse_integer};
@@ -80,7 +81,7 @@ impl<'d> PageDecoder<'d> {
                 if text.trim().is_empty() { "an empty body".to_owned() } else { format!("`{}`", excerpt(text)) };
             return Err(self.bad_body(page, found, None));
         }
-        let mut sink = Sink::new(self, text.len(), false);
+        let mut sink = Sink::new(self, false);
         match sink.scan(text) {
             Some(envelope) => self.assemble(page, text, envelope, sink),
             None => self.decode_by_serde(page, text),
@@ -89,10 +90,10 @@ impl<'d> PageDecoder<'d> {
 
     /// Decodes any page: what the scanner does not take, and what is wrong.
     fn decode_by_serde(&self, page: u32, text: &str) -> Result<Page, Error> {
-        let mut sink = Sink::new(self, text.len(), false);
+        let mut sink = Sink::new(self, false);
         let mut read = sink.read(text);
         if read.is_err() || sink.is_inexact {
-            sink = Sink::new(self, text.len(), true);
+            sink = Sink::new(self, true);
             read = sink.read(text);
         }
         let envelope = match read {
@@ -120,7 +121,9 @@ impl<'d> PageDecoder<'d> {
         };
         let n_unknown = sink.n_unknown;
         let misfits = std::mem::take(&mut sink.misfits);
-        let batch = RecordBatch::try_new(self.schema.clone(), sink.finish())
+        let batch = sink
+            .finish()
+            .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
     }
@@ -178,7 +181,7 @@ struct Sink {
     columns: Vec<ColumnBuilder>,
     codes: Vec<i64>,
     misfits: Vec<Misfits>,
-    rescued: StringBuilder,
+    rescued: Texts,
     /// What this row could not place: field and JSON text.
     leftover: BTreeMap<String, String>,
     n_rows: u64,
@@ -191,7 +194,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(decoder: &PageDecoder<'_>, size_bytes: usize, is_exact_pass: bool) -> Self {
+    fn new(decoder: &PageDecoder<'_>, is_exact_pass: bool) -> Self {
         let dataset = decoder.dataset;
         let columns = dataset.columns.iter().enumerate();
         let axes = decoder.codes.iter().enumerate();
@@ -200,15 +203,13 @@ impl Sink {
             .chain(axes.map(|(i, (name, _))| (name, Slot::Axis(i))))
             .map(|(name, slot)| Field { name: name.clone(), slot, seen_in: 0 })
             .collect();
-        // A field takes some 15 bytes of JSON with its name, so this seldom grows and never by much.
-        let n_rows = size_bytes / (15 * fields.len().max(1)) + 1;
         Self {
             order: Vec::with_capacity(fields.len()),
             fields,
-            columns: dataset.columns.iter().map(|column| ColumnBuilder::new(column, n_rows)).collect(),
+            columns: dataset.columns.iter().map(ColumnBuilder::new).collect(),
             codes: decoder.codes.iter().map(|(_, code)| *code).collect(),
             misfits: vec![Misfits::default(); dataset.columns.len()],
-            rescued: StringBuilder::with_capacity(n_rows, 0),
+            rescued: Texts::default(),
             leftover: BTreeMap::new(),
             n_rows: 0,
             n_unknown: 0,
@@ -225,10 +226,10 @@ impl Sink {
         Ok(envelope)
     }
 
-    fn finish(mut self) -> Vec<ArrayRef> {
-        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
-        arrays.push(std::sync::Arc::new(self.rescued.finish()));
-        arrays
+    fn finish(mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<_, _>>()?;
+        arrays.push(Arc::new(self.rescued.finish()?));
+        Ok(arrays)
     }
 
     /// The field that a row's `position`-th key names, remembering the order of the first row.
@@ -275,9 +276,9 @@ impl Sink {
             }
         }
         if self.leftover.is_empty() {
-            self.rescued.append_null();
+            self.rescued.append_nulls(1);
         } else {
-            self.rescued.append_value(render_leftover(&self.leftover));
+            self.rescued.append(&render_leftover(&self.leftover));
             self.leftover.clear();
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Digits become a number and integers their 32 or 64 bits, so that a key of `ncessch` fits 64 bits and one of
 //! `ncessch`, `race` and `sex` fits 128. Keys that ascend, as the portal serves them, are proved different by one
-//! comparison each; otherwise they are sorted once at the end. A key that cannot be packed is taken by its hash.
+//! comparison each, and kept as their differences, a few bytes each; otherwise they are sorted once at the end. A key
+//! that cannot be packed is taken by its hash.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -14,6 +15,9 @@ use crate::dataset::{ColumnKind, Dataset};
 const HASHED: u128 = 1 << 127;
 /// Digits of the widest text that is packed.
 const MOST_DIGITS: usize = 18;
+
+/// Room made for the difference of two keys, in bytes: schools of a district are near each other.
+const BYTES_AHEAD: usize = 2;
 
 /// How one key column is packed.
 #[derive(Debug, Clone)]
@@ -30,14 +34,62 @@ struct Part {
 #[derive(Debug)]
 pub(crate) struct KeySet {
     parts: Vec<Part>,
+    /// Whether a packed key fits 64 bits.
+    is_narrow: bool,
     keys: Keys,
-    is_ascending: bool,
 }
 
+/// Keys as they came.
 #[derive(Debug)]
 enum Keys {
+    /// Each above the one before.
+    Ascending(Ascending),
+    /// Of at most 64 bits.
     Narrow(Vec<u64>),
     Wide(Vec<u128>),
+}
+
+/// Keys of which each is above the one before, as differences: seven bits in a byte, the lowest first, and the byte's
+/// highest bit where more follow (LEB128).
+#[derive(Debug)]
+struct Ascending {
+    bytes: Vec<u8>,
+    n_keys: usize,
+    last: u128,
+}
+
+impl Ascending {
+    /// Adds a key, if it is above the last one.
+    #[inline]
+    fn push(&mut self, key: u128) -> bool {
+        if key <= self.last && self.n_keys > 0 {
+            return false;
+        }
+        let mut difference = key - self.last;
+        while difference >= 0x80 {
+            self.bytes.push(difference as u8 | 0x80);
+            difference >>= 7;
+        }
+        self.bytes.push(difference as u8);
+        self.n_keys += 1;
+        self.last = key;
+        true
+    }
+
+    /// Every key, in its order.
+    fn keys(&self) -> impl Iterator<Item = u128> {
+        let (mut key, mut difference, mut n_bits) = (0_u128, 0_u128, 0);
+        self.bytes.iter().filter_map(move |byte| {
+            difference |= u128::from(byte & 0x7f) << n_bits;
+            n_bits += 7;
+            if byte & 0x80 != 0 {
+                return None;
+            }
+            key += difference;
+            (difference, n_bits) = (0, 0);
+            Some(key)
+        })
+    }
 }
 
 /// A key found more than once.
@@ -79,12 +131,8 @@ impl KeySet {
             })
             .collect();
         let n_bits: u32 = parts.iter().map(|part| part.n_bits).sum();
-        let keys = if n_bits <= 64 {
-            Keys::Narrow(Vec::with_capacity(n_rows))
-        } else {
-            Keys::Wide(Vec::with_capacity(n_rows))
-        };
-        Self { parts, keys, is_ascending: true }
+        let ascending = Ascending { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), n_keys: 0, last: 0 };
+        Self { parts, is_narrow: n_bits <= 64, keys: Keys::Ascending(ascending) }
     }
 
     /// Adds the key of every row.
@@ -109,42 +157,51 @@ impl KeySet {
         }
         let views: Vec<(View<'_>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
         for row in 0..batch.num_rows() {
-            let packed = match &self.keys {
-                Keys::Narrow(_) => pack_narrow(&views, row).map(u128::from),
-                Keys::Wide(_) => pack_wide(&views, row),
-            };
-            match packed {
-                Some(key) => self.push(key),
-                None => {
-                    let key = self.hash(batch, row);
-                    self.widen();
-                    self.push(key);
-                }
-            }
+            let packed = if self.is_narrow { pack_narrow(&views, row).map(u128::from) } else { pack_wide(&views, row) };
+            let key = packed.unwrap_or_else(|| self.hash(batch, row));
+            self.push(key);
         }
         Ok(())
     }
 
+    #[inline]
     fn push(&mut self, key: u128) {
-        match &mut self.keys {
-            Keys::Narrow(keys) => {
-                let key = key as u64;
-                self.is_ascending &= keys.last().is_none_or(|last| *last < key);
-                keys.push(key);
-            }
+        let is_placed = match &mut self.keys {
+            Keys::Ascending(keys) => keys.push(key),
+            Keys::Narrow(keys) => u64::try_from(key).map(|key| keys.push(key)).is_ok(),
             Keys::Wide(keys) => {
-                self.is_ascending &= keys.last().is_none_or(|last| *last < key);
                 keys.push(key);
+                true
             }
+        };
+        if !is_placed {
+            self.push_out_of_order(key);
         }
     }
 
-    fn widen(&mut self) {
-        if let Keys::Narrow(keys) = &self.keys {
-            let mut wide = Vec::with_capacity(keys.capacity());
-            wide.extend(keys.iter().map(|key| u128::from(*key)));
-            self.keys = Keys::Wide(wide);
+    /// Adds a key that those before leave no place for.
+    #[cold]
+    fn push_out_of_order(&mut self, key: u128) {
+        let mut wide: Vec<u128> = Vec::new();
+        match &self.keys {
+            Keys::Ascending(keys) if key.max(keys.last) <= u128::from(u64::MAX) => {
+                let mut narrow = Vec::with_capacity(2 * keys.n_keys);
+                narrow.extend(keys.keys().chain([key]).map(|key| key as u64));
+                self.keys = Keys::Narrow(narrow);
+                return;
+            }
+            Keys::Ascending(keys) => {
+                wide.reserve(2 * keys.n_keys);
+                wide.extend(keys.keys());
+            }
+            Keys::Narrow(keys) => {
+                wide.reserve(keys.capacity());
+                wide.extend(keys.iter().map(|key| u128::from(*key)));
+            }
+            Keys::Wide(_) => {}
         }
+        wide.push(key);
+        self.keys = Keys::Wide(wide);
     }
 
     fn hash(&self, batch: &RecordBatch, row: usize) -> u128 {
@@ -159,10 +216,8 @@ impl KeySet {
 
     /// Looks for a key that came more than once.
     pub(crate) fn find_repeated(&mut self) -> Option<Repeated> {
-        if self.is_ascending {
-            return None;
-        }
         let (key, n_rows) = match &mut self.keys {
+            Keys::Ascending(_) => return None,
             Keys::Narrow(keys) => repeated_of(keys).map(|(key, n)| (u128::from(key), n))?,
             Keys::Wide(keys) => repeated_of(keys)?,
         };
@@ -273,6 +328,8 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     fn dataset(key: &str) -> Dataset {
@@ -284,9 +341,8 @@ mod tests {
         Dataset::parse("d.toml", &text).unwrap()
     }
 
-    fn repeated(key: &str, rows: &[(&str, i32, i32)]) -> Option<Repeated> {
-        let dataset = dataset(key);
-        let batch = RecordBatch::try_new(
+    fn batch(dataset: &Dataset, rows: &[(&str, i32, i32)]) -> RecordBatch {
+        RecordBatch::try_new(
             dataset.file_schema(),
             vec![
                 Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))),
@@ -295,9 +351,13 @@ mod tests {
                 Arc::new(StringArray::new_null(rows.len())),
             ],
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    fn repeated(key: &str, rows: &[(&str, i32, i32)]) -> Option<Repeated> {
+        let dataset = dataset(key);
         let mut keys = KeySet::new(&dataset, 0);
-        keys.add(&batch).unwrap();
+        keys.add(&batch(&dataset, rows)).unwrap();
         keys.find_repeated()
     }
 
@@ -323,9 +383,48 @@ mod tests {
         }
     }
 
+    fn keys_after(key: &str, rows: &[(&str, i32, i32)]) -> Keys {
+        let dataset = dataset(key);
+        let mut keys = KeySet::new(&dataset, 0);
+        keys.add(&batch(&dataset, rows)).unwrap();
+        keys.keys
+    }
+
     #[test]
-    fn keys_of_twelve_digits_take_eight_bytes() {
-        assert!(matches!(KeySet::new(&dataset("'id'"), 0).keys, Keys::Narrow(_)));
-        assert!(matches!(KeySet::new(&dataset("'id','race','sex'"), 0).keys, Keys::Wide(_)));
+    fn keys_that_ascend_take_a_byte_or_two_and_others_eight_or_sixteen() {
+        let (one, two, other) = ("010000200277", "010000200300", "2500003163X");
+        let ascending = keys_after("'id'", &[(one, 1, 1), (two, 1, 1)]);
+        assert!(matches!(&ascending, Keys::Ascending(keys) if keys.bytes.len() == 5 + 1), "{ascending:?}");
+        assert!(matches!(keys_after("'id'", &[(two, 1, 1), (one, 1, 1)]), Keys::Narrow(keys) if keys.len() == 2));
+        let with_hash = [(two, 1, 1), (one, 1, 1), (other, 1, 1)];
+        assert!(matches!(keys_after("'id'", &with_hash), Keys::Wide(keys) if keys.len() == 3));
+        let three = [(two, 1, 1), (one, 1, 1), (one, 1, 2)];
+        assert!(matches!(keys_after("'id','race','sex'", &three), Keys::Wide(keys) if keys.len() == 3));
+    }
+
+    proptest! {
+        #[test]
+        fn a17_a_repeated_key_is_found_in_any_order_and_no_other(
+            key in prop::sample::select(vec!["'id'", "'id','race'", "'id','race','sex'"]),
+            // Text that ends in a letter is taken by its hash.
+            rows in prop::collection::vec((0..40_u32, any::<bool>(), -1..2_i32, 1..3_i32), 0..60),
+            is_sorted in any::<bool>(),
+        ) {
+            let mut rows: Vec<(String, i32, i32)> = rows
+                .into_iter()
+                .map(|(id, is_digits, race, sex)| {
+                    (format!("{:011}{}", u64::from(id) * 12_345_678, if is_digits { "7" } else { "X" }), race, sex)
+                })
+                .collect();
+            if is_sorted {
+                rows.sort();
+            }
+            let rows: Vec<(&str, i32, i32)> = rows.iter().map(|(id, race, sex)| (id.as_str(), *race, *sex)).collect();
+            let n_parts = key.split(',').count();
+            let part = |value: i32, place: usize| if place < n_parts { value } else { 0 };
+            let different: BTreeSet<_> = rows.iter().map(|row| (row.0, part(row.1, 1), part(row.2, 2))).collect();
+            let n_repeated = repeated(key, &rows).map_or(0, |found| found.n_rows);
+            prop_assert_eq!(n_repeated, (rows.len() - different.len()) as u64);
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! The fast way through a page whose rows all look alike.
 //!
 //! The portal writes every row of a page with the same fields in the same order and the same white space. What stands
-//! between the values is learned from the first row; every row must then hold exactly that, with a null, an integer or a
-//! plain string in each place, each of which fits its column. Anything else, and the page is left to the serde way,
-//! which alone decides what is right: whatever is taken here is taken there, with the same columns.
+//! between the values is learned from the first row, the partition's own axis values with it; every row must then hold
+//! exactly that, with a null, an integer or a plain string in each place, each of which fits its column. Anything else,
+//! and the page is left to the serde way, which alone decides what is right: whatever is taken here is taken there, with
+//! the same columns.
 
 use super::{Envelope, Sink, Slot};
 
-/// What stands before the value of one field, and where the value goes.
+/// What stands before the value of one column, and which column it is.
 struct Place<'t> {
-    /// From the end of the value before: white space, comma, key, colon.
+    /// From the end of the value before: white space, comma, key, colon; whole fields where they are axes.
     before: &'t [u8],
-    slot: Slot,
+    column: usize,
 }
 
 /// What a row looks like.
@@ -19,6 +20,8 @@ struct Template<'t> {
     places: Vec<Place<'t>>,
     /// From the end of the last value to the row's closing brace.
     end: &'t [u8],
+    /// Bytes of the row that it was learned from.
+    length: usize,
 }
 
 /// A value that needs no second look.
@@ -36,6 +39,7 @@ struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
+    #[inline]
     fn peek(self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -49,18 +53,41 @@ impl<'t> Cursor<'t> {
     /// Steps over these bytes, if they come next.
     #[inline]
     fn take(&mut self, expected: &[u8]) -> Option<()> {
-        self.text.as_bytes().get(self.at..)?.starts_with(expected).then(|| self.at += expected.len())
+        let end = self.at + expected.len();
+        are_equal(self.text.as_bytes().get(self.at..end)?, expected).then(|| self.at = end)
+    }
+
+    /// Steps over this byte, if it comes next.
+    #[inline]
+    fn take_byte(&mut self, expected: u8) -> Option<()> {
+        (self.peek()? == expected).then(|| self.at += 1)
     }
 
     /// The text of a string without escapes. A control character is left to serde, which refuses it.
     #[inline]
     fn string(&mut self) -> Option<&'t str> {
-        self.take(b"\"")?;
-        let bytes = self.text.as_bytes().get(self.at..)?;
-        let length = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        self.take_byte(b'"')?;
+        let mut rest = self.text.as_bytes().get(self.at..)?;
+        let mut length = 0;
+        while let Some((word, others)) = rest.split_first_chunk() {
+            let special = special_bytes(u64::from_le_bytes(*word));
+            if special != 0 {
+                length += special.trailing_zeros() as usize / 8;
+                return self.string_of(length);
+            }
+            length += word.len();
+            rest = others;
+        }
+        length += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        self.string_of(length)
+    }
+
+    /// The next bytes, if a quote comes after them.
+    #[inline]
+    fn string_of(&mut self, length: usize) -> Option<&'t str> {
         let found = self.text.get(self.at..self.at + length)?;
         self.at += length;
-        self.take(b"\"")?;
+        self.take_byte(b'"')?;
         Some(found)
     }
 
@@ -68,20 +95,24 @@ impl<'t> Cursor<'t> {
     #[inline]
     fn integer(&mut self) -> Option<i64> {
         const MOST_DIGITS: usize = 18;
-        let is_negative = self.take(b"-").is_some();
-        let start = self.at;
-        let mut value = 0_i64;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
+        let is_negative = self.take_byte(b'-').is_some();
+        let digits = self.text.as_bytes().get(self.at..)?;
+        let (mut value, mut n_digits) = (0_i64, 0);
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
             // Overflow comes after the limit below, which is checked once.
-            value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
-            self.at += 1;
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+            n_digits += 1;
         }
-        let n_digits = self.at - start;
-        let has_leading_zero = self.text.as_bytes().get(start) == Some(&b'0') && (n_digits > 1 || is_negative);
+        let has_leading_zero = digits.first() == Some(&b'0') && (n_digits > 1 || is_negative);
         // A negative zero is a float to serde.
         if n_digits == 0 || n_digits > MOST_DIGITS || has_leading_zero {
             return None;
         }
+        self.at += n_digits;
         Some(if is_negative { -value } else { value })
     }
 
@@ -95,6 +126,37 @@ impl<'t> Cursor<'t> {
     }
 }
 
+/// Whether two slices of one length are equal. They are a key and some signs long, which a call to the system's own
+/// comparison would cost more than the comparison itself.
+#[inline]
+fn are_equal(found: &[u8], expected: &[u8]) -> bool {
+    /// Compares by the first `N` bytes and the last, which overlap or meet.
+    #[inline]
+    fn by_ends<const N: usize>(found: &[u8], expected: &[u8]) -> bool {
+        found.first_chunk::<N>() == expected.first_chunk::<N>() && found.last_chunk::<N>() == expected.last_chunk::<N>()
+    }
+    match expected.len() {
+        8..=16 => by_ends::<8>(found, expected),
+        17..=32 => by_ends::<16>(found, expected),
+        4..=7 => by_ends::<4>(found, expected),
+        _ => found == expected,
+    }
+}
+
+/// Marks the bytes of a word (its first byte lowest) that end a plain string: the highest bit of each quote, backslash
+/// and control character. Marks above the lowest one may be wrong.
+///
+/// Source: "Determine if a word has a byte less than n", S. E. Anderson, Bit Twiddling Hacks.
+#[inline]
+const fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES * 0x80;
+    const fn below(word: u64, n: u64) -> u64 {
+        word.wrapping_sub(ONES * n) & !word & HIGHS
+    }
+    below(word, 0x20) | below(word ^ (ONES * b'"' as u64), 1) | below(word ^ (ONES * b'\\' as u64), 1)
+}
+
 impl Sink {
     /// Reads a whole page, if all of it is as expected. Otherwise `None`; this sink is of no use then.
     pub(super) fn scan(&mut self, text: &str) -> Option<Envelope> {
@@ -104,37 +166,47 @@ impl Sink {
         let envelope = self.read(&format!("{head}{RESULTS}[]}}")).ok()?;
         let mut cursor = Cursor { text, at: head.len() + RESULTS.len() };
         cursor.skip_white_space();
-        cursor.take(b"[")?;
+        cursor.take_byte(b'[')?;
         cursor.skip_white_space();
         let template = self.learn(cursor)?;
+        self.reserve(envelope.count?, (text.len() - cursor.at) / template.length);
         loop {
             self.scan_row(&template, &mut cursor)?;
             cursor.skip_white_space();
-            if cursor.take(b",").is_none() {
+            if cursor.take_byte(b',').is_none() {
                 break;
             }
             cursor.skip_white_space();
         }
-        cursor.take(b"]")?;
+        cursor.take_byte(b']')?;
         cursor.skip_white_space();
-        cursor.take(b"}")?;
+        cursor.take_byte(b'}')?;
         cursor.skip_white_space();
         if cursor.at < text.len() {
             return None;
         }
-        for _ in 0..self.n_rows {
-            self.rescued.append_null();
-        }
+        self.rescued.append_nulls(usize::try_from(self.n_rows).ok()?);
         Some(envelope)
     }
 
-    /// What the row at `cursor` looks like, if it holds every field once and no other.
+    /// Makes room for the rows of a page: as many as fit its size, and no more than the partition has.
+    fn reserve(&mut self, count: u64, n_by_size: usize) {
+        // Rows that are shorter than the first one.
+        let n_rows = n_by_size + n_by_size / 16;
+        let n_rows = usize::try_from(count).map_or(n_rows, |count| n_rows.min(count));
+        for column in &mut self.columns {
+            column.reserve(n_rows);
+        }
+    }
+
+    /// What the row at `cursor` looks like, if it holds every field once and no other, and is of this partition.
     fn learn<'t>(&self, mut cursor: Cursor<'t>) -> Option<Template<'t>> {
         let bytes = cursor.text.as_bytes();
-        let mut places: Vec<Place<'t>> = Vec::with_capacity(self.fields.len());
+        let mut places: Vec<Place<'t>> = Vec::with_capacity(self.columns.len());
         let mut is_seen = vec![false; self.fields.len()];
-        let mut start = cursor.at;
-        cursor.take(b"{")?;
+        let row_start = cursor.at;
+        let mut start = row_start;
+        cursor.take_byte(b'{')?;
         loop {
             cursor.skip_white_space();
             let key = cursor.string()?;
@@ -143,38 +215,42 @@ impl Sink {
                 return None;
             }
             cursor.skip_white_space();
-            cursor.take(b":")?;
+            cursor.take_byte(b':')?;
             cursor.skip_white_space();
-            places.push(Place { before: bytes.get(start..cursor.at)?, slot: self.fields.get(found)?.slot });
-            cursor.value()?;
-            start = cursor.at;
+            let value_start = cursor.at;
+            match (self.fields.get(found)?.slot, cursor.value()?) {
+                (Slot::Column(column), _) => {
+                    places.push(Place { before: bytes.get(start..value_start)?, column });
+                    start = cursor.at;
+                }
+                // What follows it stands in the same bytes, so no row can have a longer number here.
+                (Slot::Axis(axis), Scanned::Integer(code)) if self.codes.get(axis) == Some(&code) => {}
+                (Slot::Axis(_), _) => return None,
+            }
             cursor.skip_white_space();
-            if cursor.take(b",").is_none() {
+            if cursor.take_byte(b',').is_none() {
                 break;
             }
         }
-        cursor.take(b"}")?;
-        is_seen.iter().all(|seen| *seen).then_some(Template { places, end: bytes.get(start..cursor.at)? })
+        cursor.take_byte(b'}')?;
+        let end = bytes.get(start..cursor.at)?;
+        is_seen.iter().all(|seen| *seen).then_some(Template { places, end, length: cursor.at - row_start })
     }
 
+    #[inline]
     fn scan_row(&mut self, template: &Template<'_>, cursor: &mut Cursor<'_>) -> Option<()> {
         self.n_rows += 1;
         for place in &template.places {
             cursor.take(place.before)?;
             let value = cursor.value()?;
-            let fits = match place.slot {
-                Slot::Axis(axis) => matches!(value, Scanned::Integer(code) if self.codes.get(axis) == Some(&code)),
-                Slot::Column(column) => {
-                    let builder = self.columns.get_mut(column)?;
-                    match value {
-                        Scanned::Null => {
-                            builder.append_null();
-                            true
-                        }
-                        Scanned::Integer(integer) => builder.append_i64(integer),
-                        Scanned::Text(text) => builder.append_text(text),
-                    }
+            let column = self.columns.get_mut(place.column)?;
+            let fits = match value {
+                Scanned::Null => {
+                    column.append_null();
+                    true
                 }
+                Scanned::Integer(integer) => column.append_i64(integer),
+                Scanned::Text(text) => column.append_text(text),
             };
             if !fits {
                 return None;
@@ -194,7 +270,7 @@ mod tests {
     fn both(body: &str) -> (Option<Result<Page, crate::Error>>, Result<Page, crate::Error>) {
         let (dataset, partition) = (enrollment(), partition());
         let decoder = PageDecoder::new(&dataset, &partition);
-        let mut sink = Sink::new(&decoder, body.len(), false);
+        let mut sink = Sink::new(&decoder, false);
         let scanned = sink.scan(body).map(|envelope| decoder.assemble(1, body, envelope, sink));
         (scanned, decoder.decode_by_serde(1, body))
     }

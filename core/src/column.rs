@@ -1,0 +1,167 @@
+//! Columns while they grow: values, and where the nulls are once there is one.
+//!
+//! Arrow's own builders note of each value that it is none. Here only a null costs something.
+
+use arrow_array::types::ArrowPrimitiveType;
+use arrow_array::{PrimitiveArray, StringArray};
+use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::ArrowError;
+
+/// Where the nulls of a column are.
+#[derive(Default)]
+struct Nulls(Option<NullBufferBuilder>);
+
+impl Nulls {
+    /// Values `index` up to `index + n` are null.
+    #[cold]
+    fn add(&mut self, index: usize, n: usize) {
+        let nulls = self.0.get_or_insert_with(|| NullBufferBuilder::new(index + n));
+        nulls.append_n_non_nulls(index - nulls.len());
+        nulls.append_n_nulls(n);
+    }
+
+    fn finish(&mut self, n_values: usize) -> Option<NullBuffer> {
+        let mut nulls = self.0.take()?;
+        nulls.append_n_non_nulls(n_values - nulls.len());
+        nulls.finish()
+    }
+}
+
+/// A column of numbers.
+pub(crate) struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: Nulls,
+}
+
+impl<T: ArrowPrimitiveType> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), nulls: Nulls::default() }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    /// Makes room for `n_values` more.
+    pub(crate) fn reserve(&mut self, n_values: usize) {
+        self.values.reserve_exact(n_values);
+    }
+
+    #[inline]
+    pub(crate) fn append(&mut self, value: T::Native) {
+        self.values.push(value);
+    }
+
+    pub(crate) fn append_null(&mut self) {
+        self.nulls.add(self.values.len(), 1);
+        self.values.push(T::Native::default());
+    }
+
+    /// The column, which is empty then.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
+        let nulls = self.nulls.finish(self.values.len());
+        PrimitiveArray::try_new(ScalarBuffer::from(std::mem::take(&mut self.values)), nulls)
+    }
+}
+
+/// A column of text.
+#[derive(Default)]
+pub(crate) struct Texts {
+    text: String,
+    /// Where each value ends in the text.
+    ends: Vec<i32>,
+    nulls: Nulls,
+}
+
+impl Texts {
+    /// Makes room for `n_values` more, of `width` bytes each.
+    pub(crate) fn reserve(&mut self, n_values: usize, width: usize) {
+        self.ends.reserve_exact(n_values);
+        self.text.reserve_exact(n_values * width);
+    }
+
+    #[inline]
+    pub(crate) fn append(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.end();
+    }
+
+    /// Appends one value, given in two parts.
+    pub(crate) fn append_joined(&mut self, first: &str, second: &str) {
+        self.text.push_str(first);
+        self.append(second);
+    }
+
+    pub(crate) fn append_nulls(&mut self, n: usize) {
+        self.nulls.add(self.ends.len(), n);
+        self.ends.resize(self.ends.len() + n, self.at());
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        self.ends.push(self.at());
+    }
+
+    /// Where the text ends. One of 2 GiB or more has no offsets; `finish` refuses it.
+    #[inline]
+    fn at(&self) -> i32 {
+        i32::try_from(self.text.len()).unwrap_or(i32::MAX)
+    }
+
+    /// The column, which is empty then.
+    ///
+    /// # Errors
+    /// More than 2 GiB of text.
+    pub(crate) fn finish(&mut self) -> Result<StringArray, ArrowError> {
+        let nulls = self.nulls.finish(self.ends.len());
+        let text = std::mem::take(&mut self.text);
+        if i32::try_from(text.len()).is_err() {
+            return Err(ArrowError::OffsetOverflowError(text.len()));
+        }
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.append(&mut self.ends);
+        StringArray::try_new(OffsetBuffer::new(offsets.into()), Buffer::from(text.into_bytes()), nulls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::types::Int32Type;
+    use arrow_array::{Array, Int32Array};
+
+    #[test]
+    fn values_and_nulls_come_back_in_their_order() {
+        let mut numbers = Numbers::<Int32Type>::default();
+        let mut texts = Texts::default();
+        for value in [Some(5), None, Some(-7), None, None, Some(0)] {
+            match value {
+                Some(value) => {
+                    numbers.append(value);
+                    texts.append(&value.to_string());
+                }
+                None => {
+                    numbers.append_null();
+                    texts.append_nulls(1);
+                }
+            }
+        }
+        texts.append_nulls(2);
+        texts.append_joined("00", "7");
+        assert_eq!(numbers.finish().unwrap(), Int32Array::from(vec![Some(5), None, Some(-7), None, None, Some(0)]));
+        let expected = [Some("5"), None, Some("-7"), None, None, Some("0"), None, None, Some("007")];
+        assert_eq!(texts.finish().unwrap(), StringArray::from_iter(expected));
+    }
+
+    #[test]
+    fn a_column_without_nulls_has_no_map_of_them() {
+        let mut numbers = Numbers::<Int32Type>::default();
+        numbers.reserve(2);
+        numbers.append(1);
+        numbers.append(2);
+        assert!(numbers.finish().unwrap().nulls().is_none());
+        assert_eq!(numbers.finish().unwrap().len(), 0);
+    }
+}
