@@ -20,8 +20,8 @@ import tempfile
 WORKSPACE = pathlib.Path(__file__).resolve().parent.parent
 
 STAGES = ("decode-scanner", "decode-serde", "digest", "key-check", "encode")
-# Whole partitions of bench/micro.
-FEW_ROWS, MORE_ROWS = 100_000, 300_000
+# Few rows and more, in whole partitions of bench/micro.
+ROWS = {"enrollment": (100_000, 300_000), "directory": (10_000, 30_000)}
 
 
 class CannotMeasure(Exception):
@@ -60,7 +60,7 @@ def count_instructions(program, stage, source, rows, out):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"one of {', '.join(STAGES)}")
-    parser.add_argument("--of", choices=("enrollment", "directory"), default="enrollment", help="whose pages")
+    parser.add_argument("--of", choices=ROWS, default="enrollment", help="whose pages")
     parser.add_argument(
         "--keep", type=pathlib.Path, metavar="DIR", help="keep what callgrind writes, for callgrind_annotate"
     )
@@ -68,7 +68,7 @@ def main():
     if not shutil.which("valgrind"):
         raise CannotMeasure("no valgrind; Debian and Ubuntu have it as package `valgrind`")
     program = build()
-    print(f"{args.of}, by rows {FEW_ROWS} and {MORE_ROWS}\n\n{'stage':<14}  instructions/row\n{'-' * 14}  {'-' * 16}")
+    print(f"{'stage':<14}  instructions/row of {args.of}\n{'-' * 14}  {'-' * 16}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = args.keep or pathlib.Path(name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def main():
                 continue
             (few, few_rows), (more, more_rows) = (
                 count_instructions(program, stage, args.of, rows, folder / f"callgrind.{args.of}.{stage}.{rows}")
-                for rows in (FEW_ROWS, MORE_ROWS)
+                for rows in ROWS[args.of]
             )
             print(f"{stage:<14}  {(more - few) / (more_rows - few_rows):>16.1f}", flush=True)
     return 0
