@@ -17,6 +17,8 @@ ENV ?=
 DEPLOY_FLAGS ?=
 # Such as --without-crawler.
 SMOKE_FLAGS ?=
+# Such as --quick, or --only latency.
+BENCH_FLAGS ?= --write
 
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
 # another selection would build other ones. tests/lib.rs builds the programs by the same.
@@ -35,7 +37,7 @@ fmt: ## Check formatting
 
 .PHONY: lint
 lint: ## Clippy with warnings denied
-	$(CARGO) clippy --locked $(ALL) --all-targets -- --deny warnings
+	$(CARGO) clippy --locked $(ALL) --features rollcall-bench/micro --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --package rollcall -- --deny warnings
 
 .PHONY: docs
@@ -76,9 +78,14 @@ smoke-aws: $(VENV)-lint/ready ## Prove a deployed stack on a real account, for s
 	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
 
 .PHONY: bench
-bench: $(VENV)/ready ## Measure CPU, memory and latency hiding (release build)
+bench: $(VENV)-bench/ready ## Measure against two scripts and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
-	$(VENV)/bin/python bench/run.py
+	$(CARGO) bench --locked --no-run --package rollcall-bench --features micro
+	$(VENV)-bench/bin/python bench/run.py $(BENCH_FLAGS)
+
+.PHONY: bench-instructions
+bench-instructions: ## Count instructions a row of each stage, with valgrind
+	python3 bench/instructions.py
 
 .PHONY: bench-cold
 bench-cold: $(VENV)-lint/ready ## Measure the cold start of what `make build` built
@@ -88,6 +95,12 @@ bench-cold: $(VENV)-lint/ready ## Measure the cold start of what `make build` bu
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch $@
+
+# What the benchmark measures against.
+$(VENV)-bench/ready: bench/requirements.txt
+	python3 -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 # These disagree on what they need, so each kind has an environment of its own.

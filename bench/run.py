@@ -23,11 +23,20 @@ import time
 
 BENCH = pathlib.Path(__file__).resolve().parent
 WORKSPACE = BENCH.parent
-RESULTS = BENCH / "results.md"
+# The part of it between the two lines is this program's.
+RESULTS = WORKSPACE / "docs" / "performance.md"
+RESULTS_BEGIN = "<!-- begin: written by bench/run.py --write -->\n"
+RESULTS_END = "<!-- end -->\n"
 
-CPU_RATIO_AT_LEAST = 8.0
-PEAK_MIB_AT_MOST = 120.0
+CPU_RATIO_AT_LEAST = {"sequential": 12.0, "pyarrow": 3.0}
+DECODE_RATIO_AT_LEAST = {"enrollment": 2.5, "directory": 1.0}
+PEAK_MIB_AT_MOST = 96.0
+PEAK_RATIO_AT_MOST = 2.0
 TIMES_FLOOR_AT_MOST = 1.15
+BYTES_A_ROW_AT_MOST = 6.5
+
+# Stages that criterion measures beside decoding, as `bench/micro` names them.
+STAGES = ("digest", "key_check", "encode")
 
 # A contestant that takes longer hangs.
 MOST_RUN_S = 1800
@@ -165,7 +174,7 @@ class Verdict:
         return [self.lane, self.what, self.measured, self.bar, {None: "-", True: "yes", False: "NO"}[self.holds]]
 
 
-VERDICT_TABLE = (("lane", -7), ("what", -41), ("measured", 9), ("bar", 10), ("holds", 5))
+VERDICT_TABLE = (("lane", -7), ("what", -43), ("measured", 9), ("bar", 10), ("holds", 5))
 
 
 def text_line(table, cells):
@@ -239,9 +248,11 @@ class Bench:
     def __init__(self, args, scale):
         self.binary = args.binary
         self.simulator = args.simulator
+        self.python = args.python
         self.scratch = args.scratch
-        self.n_pairs = args.pairs
+        self.n_rounds = args.rounds
         self.n_runs = args.runs
+        self.is_quick = args.quick
         self.scale = scale
         self.env = clean_environment()
         self.runs = []
@@ -302,16 +313,54 @@ class Bench:
     def sequential(self, lane, number, origin, request):
         """Runs the sequential script into an empty folder."""
         with self.folder() as name:
-            folder = pathlib.Path(name)
-            command = [sys.executable, BENCH / "sequential.py", "--portal", origin, "--years", request.years]
-            command += ["--grades", request.grades, "--out", folder / "out"]
-            usage, _, _ = measure(command, folder, self.env)
-            paths = sorted((folder / "out").glob("year=*/grade=*.jsonl"))
+            out = pathlib.Path(name) / "out"
+            run, paths = self.script("sequential", "sequential.py", [], lane, number, origin, request, out)
             n_rows = sum(map(count_lines, paths))
-            size_bytes = sum(path.stat().st_size for path in paths)
-        if (n_rows, len(paths)) != (request.n_rows, request.n_partitions):
-            raise CannotMeasure(f"sequential: expected {request.n_rows} rows, found {n_rows} in {len(paths)} files")
-        return Run(lane, number, "sequential", usage, request.n_rows, size_bytes)
+        return checked(run, n_rows, len(paths), request)
+
+    def pyarrow(self, lane, number, origin, request):
+        """Runs the pyarrow script into an empty folder."""
+        with self.folder() as name:
+            out = pathlib.Path(name) / "out"
+            in_flight = ["--in-flight", str(request.in_flight)]
+            run, paths = self.script("pyarrow", "pyarrow_peer.py", in_flight, lane, number, origin, request, out)
+            n_rows = int(self.ask_python(COUNT_PARQUET_ROWS, out))
+        return checked(run, n_rows, len(paths), request)
+
+    def script(self, contestant, file, flags, lane, number, origin, request, out):
+        """Runs a script of this folder; returns the run and the files that it left."""
+        command = [self.python, BENCH / file, "--portal", origin, "--years", request.years]
+        command += ["--grades", request.grades, "--out", out, *flags]
+        usage, _, _ = measure(command, out.parent, self.env)
+        paths = sorted(out.glob("year=*/grade=*.*"))
+        size_bytes = sum(path.stat().st_size for path in paths)
+        return Run(lane, number, contestant, usage, request.n_rows, size_bytes), paths
+
+    def ask_python(self, program, *args):
+        """What a short program prints, in a process of its own: this one must stay smaller than the contestants."""
+        command = [self.python, "-c", program, *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CannotMeasure(f"{self.python} ended with {done.returncode}\n{done.stderr[-2000:]}")
+        return done.stdout.strip()
+
+
+COUNT_PARQUET_ROWS = """
+import pathlib, sys
+from pyarrow.parquet import read_metadata
+print(sum(read_metadata(path).num_rows for path in pathlib.Path(sys.argv[1]).rglob("*.parquet")))
+"""
+VERSIONS = """
+import platform, aiohttp, pyarrow
+print(f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, pyarrow {pyarrow.__version__}")
+"""
+
+
+def checked(run, n_rows, n_files, request):
+    """The run of a script, if it left what it was asked for."""
+    if (n_rows, n_files) != (request.n_rows, request.n_partitions):
+        raise CannotMeasure(f"{run.contestant}: expected {request.n_rows} rows, found {n_rows} in {n_files} files")
+    return run
 
 
 def count_lines(path):
@@ -357,29 +406,72 @@ def short(n):
     return f"{n / 1e6:g}M" if n >= 1_000_000 else f"{n / 1e3:g}k"
 
 
+def micro_lane(bench):
+    """Time of each stage by itself, as criterion finds it."""
+    command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--package", "rollcall-bench"]
+    command += ["--features", "micro", "--bench", "micro", "--", *(["--quick"] if bench.is_quick else [])]
+    with bench.folder() as name:
+        # An empty folder, so that no estimate of an earlier run is taken for one of this.
+        env = bench.env | {"CRITERION_HOME": name}
+        pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run(command, cwd=WORKSPACE, env=env, check=False, timeout=MOST_RUN_S, **pipes)
+        if done.returncode != 0:
+            raise CannotMeasure(f"`cargo bench` ended with {done.returncode}\n{done.stderr[-2000:]}")
+        decoded = {
+            source: (ns_a_row(name, f"decode/scanner/{source}"), ns_a_row(name, f"decode/serde/{source}"))
+            for source in DECODE_RATIO_AT_LEAST
+        }
+        stages = {stage: ns_a_row(name, f"{stage}/enrollment") for stage in STAGES}
+    for line in done.stderr.splitlines():
+        if line.startswith("note: the scanner"):
+            print(line, flush=True)
+    for source, (scanner_ns, serde_ns) in decoded.items():
+        ratio = serde_ns / scanner_ns
+        at_least = DECODE_RATIO_AT_LEAST[source]
+        what = f"{source} page: time by serde / by scanner"
+        bench.verdicts += [
+            Verdict("micro", what, f"{ratio:.2f}", f">= {at_least:.2f}", ratio >= at_least),
+            Verdict("micro", f"{source} page: by scanner, ns/row", f"{scanner_ns:.1f}"),
+            Verdict("micro", f"{source} page: by serde, ns/row", f"{serde_ns:.1f}"),
+        ]
+    for stage, ns in stages.items():
+        bench.verdicts.append(Verdict("micro", f"enrollment: {stage.replace('_', ' ')}, ns/row", f"{ns:.1f}"))
+
+
+def ns_a_row(home, name):
+    """Criterion's median for one benchmark, by the rows it says one iteration takes."""
+    folder = pathlib.Path(home) / name / "new"
+    median_ns = json.loads((folder / "estimates.json").read_text())["median"]["point_estimate"]
+    return median_ns / json.loads((folder / "benchmark.json").read_text())["throughput"]["Elements"]
+
+
 def cpu_lane(bench):
-    """CPU time of many partitions, in pairs."""
+    """CPU time of many partitions, the contestants in turn."""
     request = bench.scale.many(bench.scale.rows, in_flight=8)
-    ours, theirs = [], []
+    runs = {"rollcall": [], "sequential": [], "pyarrow": []}
     with bench.portal(request.rows) as origin:
-        for number in range(1, bench.n_pairs + 1):
-            ours.append(bench.rollcall("cpu", number, origin, request))
-            bench.record(ours[-1])
-            theirs.append(bench.sequential("cpu", number, origin, request))
-            theirs[-1].ratio = theirs[-1].usage.cpu_s / ours[-1].usage.cpu_s
-            bench.record(theirs[-1])
+        for number in range(1, bench.n_rounds + 1):
+            ours = bench.rollcall("cpu", number, origin, request)
+            runs["rollcall"].append(ours)
+            bench.record(ours)
+            for contestant in (bench.sequential, bench.pyarrow):
+                theirs = contestant("cpu", number, origin, request)
+                theirs.ratio = theirs.usage.cpu_s / ours.usage.cpu_s
+                runs[theirs.contestant].append(theirs)
+                bench.record(theirs)
     what = f"{request.n_partitions} x {short(request.rows)}"
-    ratio = statistics.median(run.ratio for run in theirs)
-    bar = f">= {CPU_RATIO_AT_LEAST:.2f}"
-    holds = ratio >= CPU_RATIO_AT_LEAST
-    bench.verdicts.append(Verdict("cpu", f"{what}: sequential / rollcall, median", f"{ratio:.2f}", bar, holds))
-    for name, runs in (("rollcall", ours), ("sequential", theirs)):
-        us_a_row = statistics.median(run.usage.cpu_s / run.n_rows * 1e6 for run in runs)
+    for name, at_least in CPU_RATIO_AT_LEAST.items():
+        ratio = statistics.median(run.ratio for run in runs[name])
+        bar, holds = f">= {at_least:.2f}", ratio >= at_least
+        bench.verdicts.append(Verdict("cpu", f"{what}: {name} / rollcall, median", f"{ratio:.2f}", bar, holds))
+    for name, same in runs.items():
+        us_a_row = statistics.median(run.usage.cpu_s / run.n_rows * 1e6 for run in same)
         bench.verdicts.append(Verdict("cpu", f"{what}: {name}, median us/row", f"{us_a_row:.2f}"))
 
 
 def memory_lane(bench):
     """Peak memory of a usual and of a very large partition."""
+    peaks_mib = {}
     for rows in (bench.scale.rows, bench.scale.large_rows):
         request = bench.scale.one(rows, in_flight=8)
         lane = f"memory {short(rows)}"
@@ -388,17 +480,24 @@ def memory_lane(bench):
             for number in range(1, bench.n_runs + 1):
                 ours.append(bench.rollcall(lane, number, origin, request))
                 bench.record(ours[-1])
-            theirs = bench.sequential(lane, 1, origin, request)
-        peak_mib = max(run.usage.peak_mib for run in ours)
-        theirs.ratio = theirs.usage.peak_mib / peak_mib
-        bench.record(theirs)
+            others = [bench.sequential(lane, 1, origin, request), bench.pyarrow(lane, 1, origin, request)]
+        peak_mib = peaks_mib[rows] = max(run.usage.peak_mib for run in ours)
         what = f"1 x {short(rows)}"
         verdict = Verdict("memory", f"{what}: rollcall, highest peak, MiB", f"{peak_mib:.1f}")
         if rows == bench.scale.large_rows:
             verdict.bar = f"<= {PEAK_MIB_AT_MOST:.1f}"
             verdict.holds = peak_mib <= PEAK_MIB_AT_MOST
         bench.verdicts.append(verdict)
-        bench.verdicts.append(Verdict("memory", f"{what}: sequential, peak, MiB", f"{theirs.usage.peak_mib:.1f}"))
+        for theirs in others:
+            theirs.ratio = theirs.usage.peak_mib / peak_mib
+            bench.record(theirs)
+            what_theirs = f"{what}: {theirs.contestant}, peak, MiB"
+            bench.verdicts.append(Verdict("memory", what_theirs, f"{theirs.usage.peak_mib:.1f}"))
+    usual, large = bench.scale.rows, bench.scale.large_rows
+    ratio = peaks_mib[large] / peaks_mib[usual]
+    what = f"rollcall's peak of {short(large)} / of {short(usual)}"
+    bar, holds = f"<= {PEAK_RATIO_AT_MOST:.2f}", ratio <= PEAK_RATIO_AT_MOST
+    bench.verdicts.append(Verdict("memory", what, f"{ratio:.2f}", bar, holds))
 
 
 def latency_lane(bench):
@@ -425,9 +524,7 @@ def latency_lane(bench):
         best_s = min(run.pages_s for run in runs)
         most_s = TIMES_FLOOR_AT_MOST * floor_s
         bench.verdicts += [
-            Verdict(
-                "latency", f"{what} pages: median, s", f"{median_s:.3f}", f"<= {most_s:.3f}", median_s <= most_s
-            ),
+            Verdict("latency", f"{what} pages: median, s", f"{median_s:.3f}", f"<= {most_s:.3f}", median_s <= most_s),
             Verdict("latency", f"{what} pages: best, s (floor {floor_s:.3f})", f"{best_s:.3f}"),
         ]
 
@@ -436,17 +533,21 @@ def size_lane(bench):
     """Bytes a row of the file that is written."""
     request = bench.scale.one(bench.scale.rows, in_flight=8)
     with bench.portal(request.rows) as origin:
-        runs = [bench.rollcall("size", 1, origin, request), bench.sequential("size", 1, origin, request)]
-    for run in runs:
-        bench.record(run)
-        what = f"1 x {short(request.rows)}: {run.contestant}, B/row"
-        bench.verdicts.append(Verdict("size", what, f"{run.size_bytes / run.n_rows:.2f}"))
+        for contestant in (bench.rollcall, bench.sequential, bench.pyarrow):
+            run = contestant("size", 1, origin, request)
+            bench.record(run)
+            size = run.size_bytes / run.n_rows
+            verdict = Verdict("size", f"1 x {short(request.rows)}: {run.contestant}, B/row", f"{size:.2f}")
+            if run.contestant == "rollcall":
+                verdict.bar = f"<= {BYTES_A_ROW_AT_MOST:.2f}"
+                verdict.holds = size <= BYTES_A_ROW_AT_MOST
+            bench.verdicts.append(verdict)
 
 
-LANES = {"cpu": cpu_lane, "memory": memory_lane, "latency": latency_lane, "size": size_lane}
+LANES = {"micro": micro_lane, "cpu": cpu_lane, "memory": memory_lane, "latency": latency_lane, "size": size_lane}
 
 
-def machine_lines(args, load):
+def machine_lines(args, bench, load):
     """What the figures belong to, as short lines."""
     model = "unknown CPU"
     with contextlib.suppress(OSError):
@@ -456,19 +557,22 @@ def machine_lines(args, load):
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return [
         f"machine: {len(os.sched_getaffinity(0))} cores, {model}, {memory_gib:.0f} GiB",
-        f"Linux {platform.release().split('-')[0]} {platform.machine()}, Python {platform.python_version()}, {version}",
+        f"Linux {platform.release().split('-')[0]} {platform.machine()}, {version}, {bench.ask_python(VERSIONS)}",
         f"start: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC, "
         f"load average {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}",
     ]
 
 
 def write_results(machine, bench):
-    """Writes the same facts as Markdown."""
-    text = "# Results\n\nWritten by `bench/run.py --write`; [README.md](README.md) says how to read it.\n\n"
-    text += "".join(f"- {line}\n" for line in machine)
-    text += "\n## Bars\n\n" + markdown_table(VERDICT_TABLE, [verdict.cells() for verdict in bench.verdicts])
-    text += "\n## Runs\n\n" + markdown_table(RUN_TABLE, [run.cells() for run in bench.runs])
-    RESULTS.write_text(text, encoding="utf-8")
+    """Writes the same facts into the page of results, in place of the earlier ones."""
+    text = "".join(f"- {line}\n" for line in machine)
+    text += "\n### Bars\n\n" + markdown_table(VERDICT_TABLE, [verdict.cells() for verdict in bench.verdicts])
+    text += "\n### Runs\n\n" + markdown_table(RUN_TABLE, [run.cells() for run in bench.runs])
+    before, _, rest = RESULTS.read_text(encoding="utf-8").partition(RESULTS_BEGIN)
+    _, found, after = rest.partition(RESULTS_END)
+    if not found:
+        raise CannotMeasure(f"no place for results in {RESULTS.name}: expected its lines {RESULTS_BEGIN + RESULTS_END}")
+    RESULTS.write_text(f"{before}{RESULTS_BEGIN}\n{text}\n{RESULTS_END}{after}", encoding="utf-8")
 
 
 def count(text):
@@ -483,22 +587,30 @@ def parse_args():
     parser = argparse.ArgumentParser(description="Measure rollcall against its simulator.")
     parser.add_argument("--binary", type=pathlib.Path, default=target / "release" / "rollcall")
     parser.add_argument("--simulator", type=pathlib.Path, default=target / "release" / "rollcall-simulator")
+    parser.add_argument(
+        "--python",
+        type=pathlib.Path,
+        default=WORKSPACE / ".venv-bench" / "bin" / "python",
+        help="Python of the scripts, with bench/requirements.txt (.venv-bench)",
+    )
     parser.add_argument("--only", choices=LANES, metavar="LANE", help=f"one of {', '.join(LANES)}")
-    parser.add_argument("--pairs", type=count, help="pairs of the cpu lane (2)")
+    parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (2)")
     parser.add_argument("--runs", type=count, help="runs of the memory and latency lanes (3)")
     parser.add_argument("--quick", action="store_true", help="little of everything; bars are shown and do not count")
-    parser.add_argument("--write", action="store_true", help=f"write bench/{RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help=f"write the figures into docs/{RESULTS.name}")
     parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (target)")
     args = parser.parse_args()
-    args.pairs = args.pairs or (1 if args.quick else 2)
+    args.rounds = args.rounds or (1 if args.quick else 2)
     args.runs = args.runs or (1 if args.quick else 3)
-    for path in (args.binary, args.simulator):
+    for path in (args.binary, args.simulator, args.python):
         if not path.is_file():
             parser.error(f"no program at {path}; `make bench` builds it")
     if not args.scratch.is_dir():
         parser.error(f"no folder at {args.scratch}")
     # A name without a slash would be looked up on PATH.
     args.binary, args.simulator = args.binary.resolve(), args.simulator.resolve()
+    # The link itself is what makes it the environment's.
+    args.python = args.python.absolute()
     if args.write and (args.quick or args.only):
         parser.error("--write is for a whole run, without --quick and --only")
     return args
@@ -509,12 +621,12 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     args = parse_args()
     load = os.getloadavg()
-    machine = machine_lines(args, load)
+    bench = Bench(args, QUICK if args.quick else FULL)
+    machine = machine_lines(args, bench, load)
     print("\n".join(machine))
     if load[0] > 0.5:
         print("note: the machine is not idle; walls and the latency lane suffer first")
     print("\n" + text_header(RUN_TABLE), flush=True)
-    bench = Bench(args, QUICK if args.quick else FULL)
     for name, lane in LANES.items():
         if args.only in (None, name):
             lane(bench)
@@ -532,7 +644,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except CannotMeasure as error:
+    except (CannotMeasure, subprocess.TimeoutExpired) as error:
         print(f"cannot measure: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

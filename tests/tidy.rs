@@ -128,6 +128,18 @@ fn what_the_sql_engine_is_built_from_is_the_same_with_aws() {
 }
 
 #[test]
+fn what_the_tests_are_built_from_has_nothing_of_the_benchmarks_and_the_lints_check_those_without_a_second_build() {
+    let tested = features(&["--workspace", "--features", "rollcall/aws", "--edges", "all"]);
+    let linted = features(&["--workspace", "--features", "rollcall/aws,rollcall-bench/micro", "--edges", "all"]);
+    let has_criterion =
+        |packages: &BTreeMap<_, _>| packages.keys().any(|package: &String| package.starts_with("criterion"));
+    assert!(has_criterion(&linted) && !has_criterion(&tested));
+    for (package, features) in tested.iter().filter(|(package, _)| !package.starts_with("rollcall")) {
+        assert_eq!(&linted[package], features, "features of {package}; see Cargo.toml");
+    }
+}
+
+#[test]
 fn there_is_one_arrow_one_parquet_and_one_datafusion() {
     let lock = toml("Cargo.lock");
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

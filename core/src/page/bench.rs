@@ -1,0 +1,43 @@
+//! What benchmarks measure of this crate by itself, behind feature `bench`: each way through a page, and what rows pass
+//! between decoding and encoding. Nothing else may use it.
+
+use super::{Page, PageDecoder, Sink};
+use crate::dataset::Dataset;
+use crate::edition::Digest;
+use crate::error::Error;
+use crate::table::digest_rows;
+use crate::unique::KeySet;
+
+/// Whether [`PageDecoder::decode`] scans this body, and does not leave it to serde.
+#[must_use]
+pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| Sink::new(decoder, text.len(), false).scan(text).is_some())
+}
+
+/// Does what [`PageDecoder::decode`] does, without the scanner.
+///
+/// # Errors
+/// The same.
+pub fn decode_by_serde(decoder: &PageDecoder<'_>, body: &[u8]) -> Result<Page, Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => decoder.decode_by_serde(1, text),
+        Err(_) => decoder.decode(1, body),
+    }
+}
+
+/// Digests the rows of `pages`.
+#[must_use]
+pub fn digest(pages: &[Page]) -> Digest {
+    let (mut digest, mut row) = (Digest::default(), Vec::new());
+    for page in pages {
+        digest_rows(&page.batch, &mut digest, &mut row);
+    }
+    digest
+}
+
+/// Whether every row of `pages` has a key, and no other row has the same.
+#[must_use]
+pub fn has_each_key_once(dataset: &Dataset, pages: &[Page]) -> bool {
+    let mut keys = KeySet::new(dataset, pages.iter().map(|page| page.batch.num_rows()).sum());
+    pages.iter().all(|page| keys.add(&page.batch).is_ok()) && keys.find_repeated().is_none()
+}
