@@ -20,6 +20,13 @@ impl Nulls {
         nulls.append_n_nulls(n);
     }
 
+    /// Forgets those of values from `index` on.
+    fn truncate(&mut self, index: usize) {
+        if let Some(nulls) = &mut self.0 {
+            nulls.truncate(index.min(nulls.len()));
+        }
+    }
+
     fn finish(&mut self, n_values: usize) -> Option<NullBuffer> {
         let mut nulls = self.0.take()?;
         nulls.append_n_non_nulls(n_values - nulls.len());
@@ -53,6 +60,12 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     pub(crate) fn append_null(&mut self) {
         self.nulls.add(self.values.len(), 1);
         self.values.push(T::Native::default());
+    }
+
+    /// Keeps the first `n_values`.
+    pub(crate) fn truncate(&mut self, n_values: usize) {
+        self.values.truncate(n_values);
+        self.nulls.truncate(n_values);
     }
 
     /// The column, which is empty then.
@@ -96,6 +109,19 @@ impl Texts {
     pub(crate) fn append_nulls(&mut self, n: usize) {
         self.nulls.add(self.ends.len(), n);
         self.ends.resize(self.ends.len() + n, self.at());
+    }
+
+    /// Values so far.
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Keeps the first `n_values`.
+    pub(crate) fn truncate(&mut self, n_values: usize) {
+        self.ends.truncate(n_values);
+        self.nulls.truncate(n_values);
+        let end = self.ends.last().map_or(0, |end| usize::try_from(*end).unwrap_or_default());
+        self.text.truncate(end);
     }
 
     #[inline]
@@ -153,6 +179,26 @@ mod tests {
         assert_eq!(numbers.finish().unwrap(), Int32Array::from(vec![Some(5), None, Some(-7), None, None, Some(0)]));
         let expected = [Some("5"), None, Some("-7"), None, None, Some("0"), None, None, Some("007")];
         assert_eq!(texts.finish().unwrap(), StringArray::from_iter(expected));
+    }
+
+    #[test]
+    fn a_column_cut_short_goes_on_as_if_the_rest_had_never_been() {
+        let mut numbers = Numbers::<Int32Type>::default();
+        let mut texts = Texts::default();
+        for n_kept in [0, 1, 3] {
+            for value in [1, 2, 3] {
+                numbers.append(value);
+                texts.append("é");
+            }
+            numbers.append_null();
+            texts.append_nulls(1);
+            numbers.truncate(n_kept);
+            texts.truncate(n_kept);
+        }
+        numbers.append(7);
+        texts.append("g");
+        assert_eq!(numbers.finish().unwrap(), Int32Array::from(vec![Some(1), None, Some(1), Some(7)]));
+        assert_eq!(texts.finish().unwrap(), StringArray::from_iter([Some("é"), None, Some("é"), Some("g")]));
     }
 
     #[test]

@@ -68,6 +68,16 @@ impl ColumnBuilder {
         }
     }
 
+    /// Keeps the first `n_rows`.
+    pub(crate) fn truncate(&mut self, n_rows: usize) {
+        match &mut self.values {
+            Values::String(texts, _) => texts.truncate(n_rows),
+            Values::Int(numbers) => numbers.truncate(n_rows),
+            Values::Bigint(numbers) => numbers.truncate(n_rows),
+            Values::Double(numbers) => numbers.truncate(n_rows),
+        }
+    }
+
     /// The column, which is empty then.
     ///
     /// # Errors
@@ -177,6 +187,18 @@ impl ColumnBuilder {
                 true
             }
             _ => self.append_integer_elsewhere(value),
+        }
+    }
+
+    /// Appends a number of at most 15 digits before its point and a fraction. `false` when it does not fit; a null stands
+    /// for it then, whatever its own text may say: the exact way decides.
+    pub(crate) fn append_decimal(&mut self, text: &str) -> bool {
+        match (&mut self.values, text.parse()) {
+            (Values::Double(numbers), Ok(value)) => {
+                numbers.append(value);
+                true
+            }
+            _ => self.misfit(),
         }
     }
 

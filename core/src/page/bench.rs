@@ -11,7 +11,7 @@ use crate::unique::KeySet;
 /// Whether [`PageDecoder::decode`] scans this body, and does not leave it to serde.
 #[must_use]
 pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
-    std::str::from_utf8(body).is_ok_and(|text| Sink::new(decoder, text.len(), false).scan(text).is_some())
+    std::str::from_utf8(body).is_ok_and(|text| Sink::new(decoder, false).scan(text).is_some())
 }
 
 /// Does what [`PageDecoder::decode`] does, without the scanner.

@@ -2,11 +2,19 @@
 //!
 //! The portal writes every row of a page with the same fields in the same order and the same white space. What stands
 //! between the values is learned from the first row, the partition's own axis values with it; every row must then hold
-//! exactly that, with a null, an integer or a plain string in each place, each of which fits its column. Anything else,
-//! and the page is left to the serde way, which alone decides what is right: whatever is taken here is taken there, with
-//! the same columns.
+//! exactly that, with a null, a number or a string in each place, each of which fits its column. A row that does not is
+//! left to the serde way, and so is the page when that refuses it or when there are many such rows. The serde way alone
+//! decides what is right: whatever is taken here is taken there, with the same columns.
 
-use super::{Envelope, Sink, Slot};
+use std::borrow::Cow;
+
+use serde::de::DeserializeSeed;
+
+use super::{Envelope, RowSeed, Sink, Slot};
+
+/// Rows that do not look like the first one before the page is left to serde: so many, and this part of those so far.
+const ODD_ROWS: u64 = 16;
+const ODD_PART: u64 = 8;
 
 /// What stands before the value of one column, and which column it is.
 struct Place<'t> {
@@ -28,7 +36,11 @@ struct Template<'t> {
 enum Scanned<'t> {
     Null,
     Integer(i64),
+    /// A number with a fraction, as it is spelled.
+    Decimal(&'t str),
     Text(&'t str),
+    /// Text that had escapes.
+    Unescaped(Cow<'t, str>),
 }
 
 /// A place in the text, moving forward.
@@ -91,7 +103,73 @@ impl<'t> Cursor<'t> {
         Some(found)
     }
 
-    /// An integer of at most 18 digits. What follows it is for the caller to check: a fraction makes it another number.
+    /// The text of a string with escapes, read by serde.
+    #[cold]
+    fn escaped(&mut self) -> Option<Cow<'t, str>> {
+        let start = self.at;
+        self.take_byte(b'"')?;
+        self.skip_string()?;
+        serde_json::from_str(self.text.get(start..self.at)?).ok()
+    }
+
+    /// Steps behind the quote that ends a string.
+    fn skip_string(&mut self) -> Option<()> {
+        loop {
+            let byte = self.peek()?;
+            self.at += if byte == b'\\' { 2 } else { 1 };
+            if byte == b'"' {
+                return Some(());
+            }
+        }
+    }
+
+    /// The text of the object that comes next, to the brace that closes it.
+    fn object(&self) -> Option<&'t str> {
+        let mut ahead = *self;
+        let mut depth = 0_u32;
+        loop {
+            let byte = ahead.peek()?;
+            ahead.at += 1;
+            match byte {
+                b'"' => ahead.skip_string()?,
+                b'{' => depth += 1,
+                b'}' => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            if depth == 0 {
+                return self.text.get(self.at..ahead.at);
+            }
+        }
+    }
+
+    /// A fraction of at most 15 digits before and after the point, an integer part `0` or without leading zeros, no
+    /// exponent: what every parser reads as the nearest double.
+    #[inline]
+    fn decimal(&mut self) -> Option<&'t str> {
+        const MOST_DIGITS: usize = 15;
+        let start = self.at;
+        self.take_byte(b'-');
+        let n_whole = self.skip_digits();
+        let has_leading_zero = n_whole > 1 && self.text.as_bytes().get(self.at - n_whole) == Some(&b'0');
+        self.take_byte(b'.')?;
+        let n_fraction = self.skip_digits();
+        let is_plain = (1..=MOST_DIGITS).contains(&n_whole) && (1..=MOST_DIGITS).contains(&n_fraction);
+        if !is_plain || has_leading_zero || matches!(self.peek(), Some(b'e' | b'E')) {
+            return None;
+        }
+        self.text.get(start..self.at)
+    }
+
+    #[inline]
+    fn skip_digits(&mut self) -> usize {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        self.at - start
+    }
+
+    /// An integer of at most 18 digits. What follows it is for the caller to check: an exponent makes it another number.
     #[inline]
     fn integer(&mut self) -> Option<i64> {
         const MOST_DIGITS: usize = 18;
@@ -118,10 +196,24 @@ impl<'t> Cursor<'t> {
 
     #[inline]
     fn value(&mut self) -> Option<Scanned<'t>> {
+        let start = self.at;
         match self.peek()? {
-            b'"' => self.string().map(Scanned::Text),
+            b'"' => match self.string() {
+                Some(text) => Some(Scanned::Text(text)),
+                None => {
+                    self.at = start;
+                    self.escaped().map(Scanned::Unescaped)
+                }
+            },
             b'n' => self.take(b"null").map(|()| Scanned::Null),
-            _ => self.integer().map(Scanned::Integer),
+            _ => {
+                let integer = self.integer();
+                if self.peek() == Some(b'.') {
+                    self.at = start;
+                    return self.decimal().map(Scanned::Decimal);
+                }
+                integer.map(Scanned::Integer)
+            }
         }
     }
 }
@@ -170,8 +262,17 @@ impl Sink {
         cursor.skip_white_space();
         let template = self.learn(cursor)?;
         self.reserve(envelope.count?, (text.len() - cursor.at) / template.length);
+        let mut n_odd = 0;
         loop {
-            self.scan_row(&template, &mut cursor)?;
+            let start = cursor;
+            if self.scan_row(&template, &mut cursor).is_none() {
+                n_odd += 1;
+                if n_odd > ODD_ROWS && n_odd * ODD_PART > self.n_rows {
+                    return None;
+                }
+                cursor = start;
+                self.read_row(&mut cursor)?;
+            }
             cursor.skip_white_space();
             if cursor.take_byte(b',').is_none() {
                 break;
@@ -185,7 +286,7 @@ impl Sink {
         if cursor.at < text.len() {
             return None;
         }
-        self.rescued.append_nulls(usize::try_from(self.n_rows).ok()?);
+        self.fill_rescued()?;
         Some(envelope)
     }
 
@@ -237,9 +338,32 @@ impl Sink {
         is_seen.iter().all(|seen| *seen).then_some(Template { places, end, length: cursor.at - row_start })
     }
 
+    /// Reads one row by serde, each value from its own text, since one may not fit.
+    #[cold]
+    fn read_row(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let row = cursor.object()?;
+        let n_rows = usize::try_from(self.n_rows).ok()?;
+        self.columns.iter_mut().for_each(|column| column.truncate(n_rows));
+        self.fill_rescued()?;
+        self.is_exact_pass = true;
+        let mut deserializer = serde_json::Deserializer::from_str(row);
+        let read = RowSeed(self).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+        self.is_exact_pass = false;
+        cursor.at += row.len();
+        read.ok()
+    }
+
+    /// Rows that were scanned have nothing left over.
+    fn fill_rescued(&mut self) -> Option<()> {
+        let n_missing = usize::try_from(self.n_rows).ok()?.checked_sub(self.rescued.len())?;
+        if n_missing > 0 {
+            self.rescued.append_nulls(n_missing);
+        }
+        Some(())
+    }
+
     #[inline]
     fn scan_row(&mut self, template: &Template<'_>, cursor: &mut Cursor<'_>) -> Option<()> {
-        self.n_rows += 1;
         for place in &template.places {
             cursor.take(place.before)?;
             let value = cursor.value()?;
@@ -250,13 +374,17 @@ impl Sink {
                     true
                 }
                 Scanned::Integer(integer) => column.append_i64(integer),
+                Scanned::Decimal(text) => column.append_decimal(text),
                 Scanned::Text(text) => column.append_text(text),
+                Scanned::Unescaped(text) => column.append_text(&text),
             };
             if !fits {
                 return None;
             }
         }
-        cursor.take(template.end)
+        cursor.take(template.end)?;
+        self.n_rows += 1;
+        Some(())
     }
 }
 
