@@ -5,6 +5,8 @@
 //! first row is remembered, so that a row in the same order costs one comparison a key. A page on which something does not fit is decoded a second time with every value's own text at hand; that pass
 //! decides and keeps what it cannot fit.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod laws;
 mod scan;
 
 use std::borrow::Cow;
