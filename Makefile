@@ -18,8 +18,7 @@ DEPLOY_FLAGS ?=
 # Such as --without-crawler.
 SMOKE_FLAGS ?=
 
-# How long each target is fuzzed, and what watches memory meanwhile: `address` sees into what dependencies do unsafely, and
-# is slower by half.
+# How long each target is fuzzed, and with which sanitizer. Without one the memory counted is the target's own.
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZER ?= none
 FUZZ_TARGETS := page scanner next retry_after record request descriptor
@@ -100,8 +99,8 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(CARGO_FUZZ)
 fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
 	rm -rf target/planted
 	mkdir -p target/planted
-	git ls-files -z core adapters datasets fuzz Cargo.toml Cargo.lock | xargs -0 cp --parents --target-directory target/planted
-	patch --directory target/planted --strip 1 < fuzz/planted/narrow-with-as.patch
+	git ls-files -z core adapters datasets fuzz Cargo.toml Cargo.lock | xargs -0 tar cf - | tar xf - -C target/planted
+	patch -d target/planted -p 1 < fuzz/planted/narrow-with-as.patch
 	mkdir target/planted/found
 	cd target/planted && { RUSTUP_TOOLCHAIN=nightly ../../$(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir ../fuzz \
 		--sanitizer $(FUZZ_SANITIZER) scanner found -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
