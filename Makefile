@@ -20,6 +20,14 @@ SMOKE_FLAGS ?=
 # Such as --quick, or --only latency.
 BENCH_FLAGS ?= --write
 
+# How long each target is fuzzed, and with which sanitizer. Without one the memory counted is the target's own.
+FUZZ_SECONDS ?= 60
+FUZZ_SANITIZER ?= none
+FUZZ_TARGETS := page scanner next retry_after record request descriptor
+FUZZ_LENGTH_next := 512
+FUZZ_LENGTH_retry_after := 128
+CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
+
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
 # another selection would build other ones. tests/lib.rs builds the programs by the same.
 ALL := --workspace --features rollcall/aws
@@ -34,6 +42,7 @@ check: fmt lint docs template test ## Everything that must hold before a commit
 .PHONY: fmt
 fmt: ## Check formatting
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 
 .PHONY: lint
 lint: ## Clippy with warnings denied
@@ -76,6 +85,33 @@ deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy what `make build` built
 smoke-aws: $(VENV)-lint/ready ## Prove a deployed stack on a real account, for some cents: make smoke-aws ENV=dev
 	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
+
+# What is found is kept below target/; fuzz/corpus has what every run and the tests begin with.
+.PHONY: fuzz $(FUZZ_TARGETS:%=fuzz-%)
+fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each target for a minute; needs the toolchain `nightly` and a C++ compiler
+$(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(CARGO_FUZZ)
+	mkdir -p target/fuzz/corpus/$*
+	RUSTUP_TOOLCHAIN=nightly $(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir target/fuzz --sanitizer $(FUZZ_SANITIZER) \
+		$* target/fuzz/corpus/$* fuzz/corpus/$* -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=512 -timeout=10 \
+		-max_len=$(or $(FUZZ_LENGTH_$*),4096) -dict=fuzz/dictionaries/$(patsubst scanner,page,$*).dict \
+		-print_final_stats=1
+
+# A copy with the mistake in it, which fuzzing must find from nothing.
+.PHONY: fuzz-planted
+fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
+	rm -rf target/planted
+	mkdir -p target/planted
+	git ls-files -z core adapters datasets fuzz Cargo.toml Cargo.lock | xargs -0 tar cf - | tar xf - -C target/planted
+	patch -d target/planted -p 1 < fuzz/planted/narrow-with-as.patch
+	mkdir target/planted/found
+	cd target/planted && { RUSTUP_TOOLCHAIN=nightly ../../$(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir ../fuzz \
+		--sanitizer $(FUZZ_SANITIZER) scanner found -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+		-dict=fuzz/dictionaries/page.dict || true; }
+	ls target/planted/fuzz/artifacts/scanner/crash-*
+
+# The fuzzer's driver, inside the project.
+$(CARGO_FUZZ):
+	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build cargo-fuzz --version =0.13.2
 
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Measure against two scripts and write docs/performance.md (release build)

@@ -3,6 +3,9 @@
 
 pub mod file_catalog;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod portal;
 pub mod secret;
 

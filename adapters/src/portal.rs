@@ -400,7 +400,7 @@ async fn read_excerpt(mut response: Response) -> String {
 }
 
 /// Seconds, or an HTTP date; `None` for anything else, and for dates past.
-fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
+pub(crate) fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
         // Digits that overflow are a very long time, which the caller cuts.

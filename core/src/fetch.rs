@@ -319,14 +319,14 @@ impl<P: Portal> PageFetcher<'_, P> {
 }
 
 /// Checks every page's `next`. Pages are asked for by number; the link must say the same, and is never followed.
-struct Links<'l> {
-    root: &'l Url,
-    path: &'l str,
-    partition: &'l PartitionKey,
+pub(crate) struct Links<'l> {
+    pub(crate) root: &'l Url,
+    pub(crate) path: &'l str,
+    pub(crate) partition: &'l PartitionKey,
 }
 
 impl Links<'_> {
-    fn check(&self, page: u32, next: Option<&str>, is_last: bool, n_pages: u32) -> Result<(), Error> {
+    pub(crate) fn check(&self, page: u32, next: Option<&str>, is_last: bool, n_pages: u32) -> Result<(), Error> {
         let Some(next) = next else { return Ok(()) };
         let refuse = |expected: String| {
             Err(Error::UntrustedNext { partition: self.partition.clone(), page, expected, found: excerpt(next) })

@@ -104,6 +104,42 @@ mod tests {
     use super::*;
     use crate::dataset::Dataset;
     use crate::partition::AxisValue;
+    use proptest::prelude::*;
+
+    /// Any partition of any dataset that is built in.
+    fn any_partition() -> impl Strategy<Value = (Dataset, PartitionKey)> {
+        let dataset = prop::sample::select(Dataset::built_in_names()).prop_map(|name| Dataset::built_in(name).unwrap());
+        (dataset, any::<i32>(), any::<prop::sample::Index>()).prop_map(|(dataset, year, chosen)| {
+            let axes = dataset.axes.iter().map(|axis| {
+                let is_int = axis.values.is_empty();
+                let value =
+                    if is_int { AxisValue::Int(year) } else { AxisValue::Text(chosen.get(&axis.values).value.clone()) };
+                (axis.name.clone(), value)
+            });
+            let partition = PartitionKey::new(axes.collect());
+            (dataset, partition)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn keys_lead_back_to_their_partition_and_to_no_other(
+            (dataset, partition) in any_partition(),
+            at in any::<prop::sample::Index>(),
+            found in prop::sample::select(vec!['0', '1', '+', '-', '/', '=', '.', 'a', ' ']),
+        ) {
+            let (object, record) = (partition_object(&dataset, &partition), record(&dataset, &partition));
+            prop_assert_eq!(partition_of_object(&dataset, &object), Some(partition.clone()));
+            prop_assert_eq!(partition_of_record(&dataset, &record), Some(partition));
+            // Another key is another partition's, and then exactly its key.
+            let mut other: Vec<char> = object.chars().collect();
+            other.insert(at.index(other.len()), found);
+            let other: String = other.into_iter().collect();
+            if let Some(partition) = partition_of_object(&dataset, &other) {
+                prop_assert_eq!(partition_object(&dataset, &partition), other);
+            }
+        }
+    }
 
     #[test]
     fn keys_are_those_of_the_layout_and_lead_back_to_their_partition() {

@@ -11,6 +11,9 @@ pub mod edition;
 pub mod error;
 pub mod fetch;
 mod fit;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod keys;
 pub mod ledger;

@@ -8,6 +8,8 @@
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod laws;
 mod scan;
 
 use std::borrow::Cow;

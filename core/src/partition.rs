@@ -52,7 +52,7 @@ impl PartitionKey {
 
     /// Reads a Hive path such as `year=2021/grade=grade-pk`, given the names and kinds of the axes in order.
     ///
-    /// `None` when the path has other axes or a number is not one.
+    /// `None` when the path has other axes, or a number is not one or not spelled as it prints.
     #[must_use]
     pub fn parse_hive_path(path: &str, axes: &[(&str, bool)]) -> Option<Self> {
         let mut segments = path.split('/');
@@ -62,7 +62,12 @@ impl PartitionKey {
             if found != *name || value.is_empty() {
                 return None;
             }
-            let value = if *is_int { AxisValue::Int(value.parse().ok()?) } else { AxisValue::Text(value.to_owned()) };
+            let value = if *is_int {
+                // A number spelled otherwise than it prints, `+2021` or `02021`, would be a second path of one partition.
+                AxisValue::Int(value.parse().ok().filter(|number: &i32| number.to_string() == value)?)
+            } else {
+                AxisValue::Text(value.to_owned())
+            };
             values.push(((*name).to_owned(), value));
         }
         segments.next().is_none().then_some(Self { axes: values })
@@ -128,6 +133,14 @@ mod tests {
             let json = serde_json::to_string(&key).unwrap();
             prop_assert_eq!(serde_json::from_str::<PartitionKey>(&json).unwrap(), key);
         }
+
+        #[test]
+        fn a_path_that_parses_is_the_one_its_values_print(path in "year=[+-]?[0-9]{1,11}/grade=[a-z0-9=+-]{0,4}") {
+            let axes = [("year", true), ("grade", false)];
+            if let Some(key) = PartitionKey::parse_hive_path(&path, &axes) {
+                prop_assert_eq!(key.to_string(), path);
+            }
+        }
     }
 
     #[test]
@@ -139,6 +152,9 @@ mod tests {
             "year=x/grade=grade-pk",
             "year=2021/grade=grade-pk/extra=1",
             "year=2021/grade=",
+            "year=+2021/grade=grade-pk",
+            "year=02021/grade=grade-pk",
+            "year=-0/grade=grade-pk",
         ] {
             assert_eq!(PartitionKey::parse_hive_path(path, &axes), None, "{path}");
         }

@@ -310,17 +310,57 @@ mod tests {
         );
     }
 
+    /// Years as a request may spell them, with the years that they are; some of them twice.
+    fn years() -> impl Strategy<Value = (serde_json::Value, BTreeSet<i32>)> {
+        let item = (1986..2025i32, 0..4i32, 0..3u8).prop_map(|(first, more, how)| match how {
+            0 => (json!(first), first..=first),
+            1 => (json!(first.to_string()), first..=first),
+            _ => (json!(format!("{first}-{}", first + more)), first..=first + more),
+        });
+        (prop::collection::vec(item, 1..8), any::<bool>()).prop_map(|(items, is_text)| {
+            let named = items.iter().flat_map(|(_, years)| years.clone()).collect();
+            let items: Vec<_> = items.into_iter().map(|(item, _)| item).collect();
+            let texts = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+            (if is_text { json!(texts.collect::<Vec<_>>().join(", ")) } else { json!(items) }, named)
+        })
+    }
+
     proptest! {
         #[test]
         fn a_plan_covers_each_named_partition_once(
-            years in prop::collection::vec(1986..2025i32, 1..12),
-            grades in prop::sample::subsequence(vec!["grade-pk", "grade-k", "grade-1", "grade-99"], 1..4),
+            (years, named) in years(),
+            grades in prop::collection::vec(prop::sample::select(vec!["grade-pk", "grade-k", "grade-1", "grade-99"]), 1..6),
+            order in any::<prop::sample::Index>(),
         ) {
-            let partitions = expand_json(&json!({"years": years, "grades": grades}), None).unwrap();
-            let unique: BTreeSet<_> = partitions.iter().collect();
-            let n_years = years.iter().collect::<BTreeSet<_>>().len();
-            prop_assert_eq!(partitions.len(), unique.len());
-            prop_assert_eq!(partitions.len(), n_years * grades.len());
+            let expected: BTreeSet<String> = named
+                .iter()
+                .flat_map(|year| grades.iter().map(move |grade| format!("year={year}/grade={grade}")))
+                .collect();
+            // Named by their axes, and each by itself in some order, the first twice.
+            let mut one_by_one: Vec<_> =
+                named.iter().flat_map(|year| grades.iter().map(move |grade| json!({"grade": grade, "year": year}))).collect();
+            let n_turned = order.index(one_by_one.len());
+            one_by_one.rotate_left(n_turned);
+            one_by_one.push(one_by_one[0].clone());
+            for input in [json!({"years": years, "grades": grades}), json!({"partitions": one_by_one})] {
+                let partitions = expand_json(&input, None).unwrap();
+                let found: BTreeSet<String> = partitions.iter().map(ToString::to_string).collect();
+                prop_assert_eq!(partitions.len(), found.len());
+                prop_assert_eq!(&found, &expected);
+            }
+        }
+
+        #[test]
+        fn a_plan_of_all_covers_every_listed_year_and_every_grade_but_the_total_once(
+            listed in prop::collection::btree_set(1900..2100i32, 1..40),
+        ) {
+            let grades = Dataset::built_in("ccd_enrollment").unwrap().axes[1].values.clone();
+            let partitions = expand_json(&json!({"years": "all", "grades": "all"}), Some(&listed)).unwrap();
+            let found: BTreeSet<String> = partitions.iter().map(ToString::to_string).collect();
+            prop_assert_eq!(partitions.len(), found.len());
+            let grades = grades.iter().map(|coded| &coded.value).filter(|value| *value != "grade-99");
+            let expected = grades.flat_map(|grade| listed.iter().map(move |year| format!("year={year}/grade={grade}")));
+            prop_assert_eq!(found, expected.collect::<BTreeSet<_>>());
         }
     }
 }

@@ -123,6 +123,22 @@ impl Request {
     }
 }
 
+/// Values in the order of the request, each once as soon as it is read: a range repeated a thousand times takes no more room
+/// than one.
+#[derive(Default)]
+struct Distinct {
+    in_order: Vec<AxisValue>,
+    seen: BTreeSet<AxisValue>,
+}
+
+impl Distinct {
+    fn add(&mut self, value: AxisValue) {
+        if self.seen.insert(value.clone()) {
+            self.in_order.push(value);
+        }
+    }
+}
+
 /// Collects mistakes while a request is read.
 struct Check<'d> {
     dataset: &'d Dataset,
@@ -212,7 +228,7 @@ impl Check<'_> {
     fn axis(&mut self, axis: &Axis, value: Option<&Value>) -> AxisSelection {
         let field = plural(axis);
         let n_before = self.mistakes.len();
-        let mut values = Vec::new();
+        let mut values = Distinct::default();
         match value {
             None | Some(Value::Null) => {
                 self.mistake(format!("`{field}`: expected {}, found none", expected(axis)));
@@ -243,21 +259,19 @@ impl Check<'_> {
                 self.mistake(format!("`{field}`: expected {}, found {}", expected(axis), describe(other)));
             }
         }
-        if values.is_empty() && self.mistakes.len() == n_before {
+        if values.in_order.is_empty() && self.mistakes.len() == n_before {
             self.mistake(format!("`{field}`: expected at least one value, found none"));
         }
-        let mut seen = BTreeSet::new();
-        values.retain(|value| seen.insert(value.clone()));
-        AxisSelection::Values(values)
+        AxisSelection::Values(values.in_order)
     }
 
     /// One year, one range of years, or one word of the axis.
-    fn item(&mut self, axis: &Axis, field: &str, text: &str, values: &mut Vec<AxisValue>) {
+    fn item(&mut self, axis: &Axis, field: &str, text: &str, values: &mut Distinct) {
         match axis.kind {
             AxisKind::Int => {
                 let (first, last) = text.split_once('-').unwrap_or((text, text));
                 match (parse_year(first), parse_year(last)) {
-                    (Some(first), Some(last)) if first <= last => values.extend((first..=last).map(AxisValue::Int)),
+                    (Some(first), Some(last)) if first <= last => (first..=last).map(AxisValue::Int).for_each(|year| values.add(year)),
                     (Some(first), Some(last)) => self.mistake(format!(
                         "`{field}`: expected a range from the earlier to the later year, found `{first}-{last}`\n    hint: write `{last}-{first}`"
                     )),
@@ -266,7 +280,7 @@ impl Check<'_> {
             }
             AxisKind::String => {
                 if axis.values.iter().any(|coded| coded.value == text) {
-                    values.push(AxisValue::Text(text.to_owned()));
+                    values.add(AxisValue::Text(text.to_owned()));
                 } else {
                     self.mistake(unknown_value(axis, field, text));
                 }
@@ -459,6 +473,15 @@ mod tests {
         assert_eq!(partitions[0].to_string(), "year=2019/grade=grade-3");
         let request = parse(json!({"years": [2020], "grades": "all", "failed_of": "run-1"})).unwrap();
         assert_eq!((request.mode, request.failed_of.as_deref()), (Mode::Failed, Some("run-1")));
+    }
+
+    #[test]
+    fn a_range_named_a_thousand_times_takes_the_room_of_one() {
+        let request = parse(json!({"years": vec!["1000-9999"; 1_000], "grades": "all"})).unwrap();
+        let Selection::Axes(axes) = request.selection else { panic!("{request:?}") };
+        let AxisSelection::Values(years) = &axes[0] else { panic!("{axes:?}") };
+        assert_eq!(years.len(), 9_000);
+        assert!(years.capacity() < 20_000, "room for {} years", years.capacity());
     }
 
     #[test]

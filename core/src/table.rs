@@ -193,6 +193,7 @@ mod tests {
     use crate::page::PageDecoder;
     use crate::testing::{enrollment, page, partition, row};
     use parquet::file::reader::{FileReader, SerializedFileReader};
+    use proptest::prelude::*;
 
     /// Encodes schools 1 to `n_rows`, decoded from pages of `length` rows.
     fn encode(n_rows: u64, length: usize) -> Encoded {
@@ -214,6 +215,40 @@ mod tests {
             let encoded = encode(40_000, length);
             assert_eq!(encoded.bytes, expected.bytes, "{length} rows a page");
             assert_eq!(encoded.edition, expected.edition);
+        }
+    }
+
+    /// Rows in one order and in another.
+    fn in_two_orders() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
+        let values = prop::sample::select(vec!["5", "null", "-2", "\"many\"", "2147483648", "[1, 2]"]);
+        prop::collection::vec((1..20_u64, values), 1..40)
+            .prop_map(|rows| rows.into_iter().map(|(school, value)| row(school, value)).collect())
+            .prop_flat_map(|rows: Vec<String>| (Just(rows.clone()), Just(rows).prop_shuffle()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_digest_is_of_the_rows_whatever_their_order_and_pages(
+            (rows, shuffled) in in_two_orders(),
+            (length, other_length) in (1..12_usize, 1..12_usize),
+        ) {
+            let (dataset, partition) = (enrollment(), partition());
+            let decoder = PageDecoder::new(&dataset, &partition);
+            let digest = |rows: &[String], length: usize| {
+                let mut digest = Digest::default();
+                for rows in rows.chunks(length) {
+                    let body = page(rows.len() as u64, None, rows);
+                    digest_rows(&decoder.decode(1, body.as_bytes()).unwrap().batch, &mut digest, &mut Vec::new());
+                }
+                digest
+            };
+            let expected = digest(&rows, length);
+            prop_assert_eq!(digest(&shuffled, other_length), expected);
+            // One row twice, one row less, one value changed: other rows, another digest.
+            prop_assert_ne!(digest(&[&rows[..], &rows[..1]].concat(), length), expected);
+            prop_assert_ne!(digest(&rows[1..], length), expected);
+            let changed = rows[0].replace("\"fips\":1", "\"fips\":2");
+            prop_assert_ne!(digest(&[&[changed][..], &rows[1..]].concat(), length), expected);
         }
     }
 

@@ -391,6 +391,8 @@ impl Sink {
 #[cfg(test)]
 mod tests {
     use super::super::{Page, PageDecoder, Sink};
+    use crate::dataset::Dataset;
+    use crate::partition::{AxisValue, PartitionKey};
     use crate::testing::{enrollment, page, partition, row};
     use proptest::prelude::*;
 
@@ -436,23 +438,47 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_is_left_to_serde() {
-        let plain = page(2, None, &[row(1, "5"), row(2, "6")]);
+    fn a_row_that_is_odd_is_read_by_serde_and_the_others_are_scanned() {
+        let plain = page(3, None, &[row(1, "5"), row(2, "6"), row(3, "null")]);
         for (from, to) in [
             ("\"enrollment\":6", "\"enrollment\":6.0"),
             ("\"enrollment\":6", "\"enrollment\":6e1"),
             ("\"enrollment\":6", "\"enrollment\":-0"),
-            ("\"enrollment\":6", "\"enrollment\":06"),
             ("\"enrollment\":6", "\"enrollment\":2147483648"),
             ("\"enrollment\":6", "\"enrollment\":4294967302"),
             ("\"enrollment\":6", "\"enrollment\":1234567890123456789"),
             ("\"enrollment\":6", "\"enrollment\":true"),
             ("\"enrollment\":6", "\"enrollment\":\"many\""),
             ("\"enrollment\":6", "\"enrollment\":\"\\u0036\""),
-            ("\"enrollment\":6", "\"enrollment\":"),
+            ("\"enrollment\":6", "\"enrollment\":[{\"a\":\"}\\\"\"}]"),
             ("\"enrollment\":6", "\"enrollment\": 6"),
             ("\"enrollment\":6", "\"enrollment\":6,\"new\":1"),
             ("\"enrollment\":6,", ""),
+            ("000000000002", "00000\\ud800000002"),
+        ] {
+            assert!(plain.contains(from), "{from}");
+            assert!(agree(&plain.replace(from, to)), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_which_many_rows_are_odd_is_left_to_serde() {
+        let of = |n_odd: u64| {
+            // The first row is what the others are compared with.
+            let is_odd = |i: u64| (1..=n_odd).contains(&i);
+            let rows: Vec<String> = (0..200).map(|i| row(i, if is_odd(i) { "6.0" } else { "6" })).collect();
+            page(200, None, &rows)
+        };
+        assert!(agree(&of(16)));
+        assert!(!agree(&of(17)));
+    }
+
+    #[test]
+    fn what_serde_refuses_is_not_scanned_and_an_odd_envelope_neither() {
+        let plain = page(2, None, &[row(1, "5"), row(2, "6")]);
+        for (from, to) in [
+            ("\"enrollment\":6", "\"enrollment\":06"),
+            ("\"enrollment\":6", "\"enrollment\":"),
             ("\"enrollment\":6", "\"fips\":6"),
             ("000000000002", "00000\n000002"),
             (
@@ -471,6 +497,39 @@ mod tests {
             assert!(!agree(&plain.replace(from, to)), "{to}");
         }
         assert!(!agree(&page(0, None, &[])));
+    }
+
+    #[test]
+    fn fractions_and_escapes_are_scanned() {
+        let dataset = Dataset::parse(
+            "d.toml",
+            "name='d'\ntitle='D'\nattribution='A'\npath='d/{year}/'\ndatabase='d'\ntable='d'\nkey=['id']\n\
+             [[axis]]\nname='year'\ntype='int'\n[[column]]\nname='id'\ntype='bigint'\n\
+             [[column]]\nname='share'\ntype='double'\n[[column]]\nname='name'\ntype='string'\n",
+        )
+        .unwrap();
+        let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
+        let decoder = PageDecoder::new(&dataset, &partition);
+        let mut is_taken = Vec::new();
+        for share in
+            ["0.5", "-0.0", "123456789012345.123456789012345", "1.5e3", "1.", ".5", "01.5", "1.1234567890123456"]
+        {
+            for name in ["A \\\"B\\\" \\u00e9", "Caf\u{e9}", "\\x", "\\ud800"] {
+                let row = |id: u32, share: &str| {
+                    format!("{{\"year\":2021,\"id\":{id},\"share\":{share},\"name\":\"{name}\"}}")
+                };
+                let body = page(2, None, &[row(1, "1.5"), row(2, share)]);
+                let mut sink = Sink::new(&decoder, false);
+                let scanned = sink.scan(&body).map(|envelope| decoder.assemble(1, &body, envelope, sink).unwrap());
+                let decoded = decoder.decode_by_serde(1, &body);
+                is_taken.push(scanned.is_some());
+                if let Some(scanned) = scanned {
+                    assert_eq!(scanned.batch, decoded.unwrap().batch, "{body}");
+                }
+            }
+        }
+        // Both names that are well-formed, with each number that is.
+        assert_eq!(is_taken.iter().filter(|taken| **taken).count(), 2 * 5);
     }
 
     proptest! {

@@ -1,0 +1,39 @@
+//! The law of the header `Retry-After`; `fuzz/` calls it with what it makes up, the test below with the corpus.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::HeaderValue;
+
+use crate::portal::parse_retry_after;
+
+/// Digits alone are always a wait, a wait is either those digits or ends where a date can be, and anything else is none.
+/// Gives the wait.
+pub fn retry_after(bytes: &[u8]) -> Option<Duration> {
+    let value = HeaderValue::from_bytes(bytes).ok()?;
+    let now = Timestamp::UNIX_EPOCH;
+    let found = parse_retry_after(&value, now);
+    let text = value.to_str().unwrap_or_default().trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let expected = text.parse().unwrap_or(u64::from(u32::MAX));
+        assert_eq!(found, Some(Duration::from_secs(expected)), "{text}");
+    } else if let Some(wait) = found {
+        let date = Timestamp::try_from(std::time::UNIX_EPOCH + wait);
+        assert!(date.is_ok_and(|date| date >= now), "{text}: {wait:?}");
+        assert!(text.is_ascii() && text.contains(' '), "no date: {text}");
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_holds_for_the_corpus_of_the_fuzz_target() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/retry_after");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        let (taken, refused): (Vec<_>, Vec<_>) = files.partition(|bytes| retry_after(bytes).is_some());
+        assert!(taken.len() >= 5 && refused.len() >= 5, "{} taken, {} refused", taken.len(), refused.len());
+    }
+}

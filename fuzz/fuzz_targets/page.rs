@@ -1,0 +1,12 @@
+//! The page decoder on any bytes, and on pages that are nearly right.
+#![no_main]
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+
+fuzz_target!(|body: &[u8]| {
+    rollcall_core::fuzzing::page(body);
+});
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    rollcall_fuzz::mutate_page(data, size, max_size, seed)
+});
