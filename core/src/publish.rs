@@ -16,6 +16,7 @@ use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
 use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, ObjectFacts, Store};
+use crate::table::Encoded;
 
 /// Who adds partitions to the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,12 +182,10 @@ pub async fn publish_lookups(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    for lookup in Lookup::built_in()? {
-        let encoded = lookup.encode()?;
-        let wrote =
-            commit_plain(store, &lookup.object(), encoded.bytes, encoded.edition, encoded.n_rows, now, run).await?;
+    for (lookup, Encoded { bytes, edition, n_rows }) in Lookup::built_in_encoded()? {
+        let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
         if wrote {
-            tracing::info!(table = lookup.table(), n_rows = encoded.n_rows, "look-up table written");
+            tracing::info!(table = lookup.table(), n_rows, "look-up table written");
         }
         let spec = lookup.table_spec();
         catalog
