@@ -16,6 +16,8 @@ use crate::world::{Shared, World};
 
 /// Requests for a page that the adapter makes at most.
 const MOST_TRIES: u32 = 4;
+const BAD_BODY: u32 = 4;
+const NO_FAULT: u32 = u32::MAX;
 
 /// The portal as one task sees it.
 pub(crate) struct SimPortal {
@@ -38,7 +40,7 @@ impl Portal for SimPortal {
     async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
         let (task, path) = (self.task, path.to_owned());
         call(&self.shared, task, false, move |world| {
-            let served = serve(world, task, &path, page);
+            let served = serve(world, task, &path, page, tries);
             let result = match &served {
                 Ok((said, text)) => format!("{said}, {} bytes", text.len()),
                 Err(error) => error.to_string(),
@@ -54,11 +56,22 @@ impl Portal for SimPortal {
 }
 
 /// What a body says, in a word, and the body.
-fn serve(world: &mut World, task: TaskId, path: &str, page: u32) -> Result<(&'static str, String), PortalError> {
+fn serve(
+    world: &mut World,
+    task: TaskId,
+    path: &str,
+    page: u32,
+    tries: u32,
+) -> Result<(&'static str, String), PortalError> {
     let partition =
         (0..world.source.n_partitions()).find(|index| world.dataset.portal_path(&source::key_of(*index)) == path);
     let is_faulty = world.chance(world.rates.portal);
-    let fault = if is_faulty { world.rng.u32(0..10) } else { u32::MAX };
+    let fault = match tries {
+        // What was asked for again is seldom well at once.
+        1.. if world.rng.u32(0..4) > 0 => BAD_BODY,
+        _ if is_faulty => world.rng.u32(0..10),
+        _ => NO_FAULT,
+    };
     match fault {
         0 => {
             world.count("portal: unavailable");
@@ -124,7 +137,7 @@ fn serve_page(
     let (year, mut grade) = source::codes_of(partition);
     let mut said = "page";
     match fault {
-        4 => said = "bad body",
+        BAD_BODY => said = "bad body",
         5 if first > 0 => {
             rows[0] = content[0];
             said = "repeated row";

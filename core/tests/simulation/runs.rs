@@ -167,7 +167,7 @@ impl Simulation {
         let mut starts: Vec<u32> = self.with(|world| {
             let n_runs = world.rng.usize(2..=4);
             let mut start = 0;
-            let gap = *world.rng.choice(&[20, 60, 150]).unwrap();
+            let gap = *world.rng.choice(&[8, 20, 60]).unwrap();
             let mut next = || {
                 start += world.rng.u32(0..gap);
                 start
@@ -530,7 +530,7 @@ impl Simulation {
         }
         if self.with(|world| world.chance(world.rates.hold)) {
             if let Some(task) = self.any_task() {
-                self.hold(task, 60);
+                self.hold(task, 80);
                 self.with(|world| world.count("task held"));
             }
         }

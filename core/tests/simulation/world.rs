@@ -47,7 +47,7 @@ impl Rates {
             catalog: one_of(&[0, 100, 300]),
             crash: one_of(&[0, 4, 12]),
             timeout: one_of(&[0, 5, 20]),
-            hold: one_of(&[0, 10, 40]),
+            hold: one_of(&[0, 20, 60]),
             change: one_of(&[4, 15, 50]),
             delete: one_of(&[0, 0, 4]),
         }
@@ -114,7 +114,8 @@ impl World {
     pub(crate) fn new(seed: u64, pool: Arc<Pool>, decoder: Arc<Mutex<Decoder>>, dataset: Arc<Dataset>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let rates = Rates::draw(&mut rng);
-        let n_partitions = rng.usize(1..=3);
+        // Few, so that runs meet.
+        let n_partitions = *rng.choice(&[1, 1, 1, 2, 2, 3]).unwrap();
         Self {
             rates,
             step: 0,
