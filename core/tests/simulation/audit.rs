@@ -129,8 +129,8 @@ pub(crate) struct Auditor {
     n_partitions: usize,
     pub(crate) violation: Option<Violation>,
     versions: Vec<Version>,
-    /// Since when there has been an object, by partition.
-    present_since: Vec<Option<u32>>,
+    /// Whether each partition has an object, and since which step it has been so.
+    presence: Vec<(bool, u32)>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
     /// What a task's last look at a partition's object found.
@@ -151,7 +151,7 @@ impl Auditor {
             n_partitions,
             violation: None,
             versions: Vec::new(),
-            present_since: vec![None; n_partitions],
+            presence: vec![(false, 0); n_partitions],
             fetches: BTreeMap::new(),
             publishes: BTreeMap::new(),
             last_heads: BTreeMap::new(),
@@ -238,7 +238,7 @@ impl Auditor {
                 format!("`{name}`: t{task} replaced {n_old} rows by {} without force", rows.len())
             });
         } else {
-            self.present_since[partition] = Some(step);
+            self.presence[partition] = (true, step);
         }
         let is_after_removal =
             replaced.is_none() && self.emptied.get(&partition).is_some_and(|at| *at > stamp.fetched_at);
@@ -248,8 +248,8 @@ impl Auditor {
     }
 
     /// A task removed a partition's object.
-    pub(crate) fn removed(&mut self, task: TaskId, partition: usize, version: usize) {
-        self.present_since[partition] = None;
+    pub(crate) fn removed(&mut self, task: TaskId, partition: usize, version: usize, step: u32) {
+        self.presence[partition] = (false, step);
         let name = source::key_of(partition);
         let (mut was_empty, mut received, mut force) = (false, None, false);
         if let Some(Fetching { session: Some(session), force: may, has_removed, .. }) = self.fetches.get_mut(&task) {
@@ -270,8 +270,8 @@ impl Auditor {
     }
 
     /// Somebody deleted a partition's object by hand.
-    pub(crate) fn deleted(&mut self, partition: usize) {
-        self.present_since[partition] = None;
+    pub(crate) fn deleted(&mut self, partition: usize, step: u32) {
+        self.presence[partition] = (false, step);
         self.emptied.remove(&partition);
     }
 
@@ -379,7 +379,7 @@ impl Auditor {
         }
     }
 
-    /// A run was published. Gives how many partitions a slower publisher took out again.
+    /// A run was published. Gives how many partitions a slower publisher changed back.
     pub(crate) fn published(
         &mut self,
         dataset: &Dataset,
@@ -389,22 +389,25 @@ impl Auditor {
     ) -> usize {
         let Publishing { run, started_at, planned, from, .. } = &self.publishes[&task];
         let (run, started_at, planned, from) = (run.clone(), *started_at, planned.clone(), *from);
-        let mut n_taken_out = 0;
+        let mut n_overtaken = 0;
         for partition in 0..self.n_partitions {
-            let Some(since) = self.present_since[partition].filter(|since| *since < from) else { continue };
+            let (is_present, since) = self.presence[partition];
             let name = source::key_of(partition);
-            if catalog.is_registered(&name) {
+            let is_registered = catalog.n_rows(&name).is_some();
+            if since >= from || is_registered == is_present {
                 continue;
             }
-            // One that looked for objects before this one was there may have taken it out since: until the next run.
+            // One that looked for objects before this change may have acted on what it saw since: until the next run.
             let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
                 *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
             };
             if self.publishes.iter().any(is_slower) {
-                n_taken_out += 1;
+                n_overtaken += 1;
                 continue;
             }
-            self.demand(REGISTERED, false, || format!("`{name}` has an object and is not registered after {run}"));
+            self.demand(REGISTERED, false, || {
+                format!("after {run} `{name}` has an object: {is_present}, and is registered: {is_registered}")
+            });
         }
         let summary: Value = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
         let is_alone = !self.receipt_writes.iter().any(|(step, of)| *of == run && *step >= from);
@@ -434,7 +437,7 @@ impl Auditor {
         self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
         let is_same = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n);
         self.demand(ACCOUNTED, is_same || !is_alone, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
-        n_taken_out
+        n_overtaken
     }
 
     /// After a clean run, objects, records and catalog are what the source holds.

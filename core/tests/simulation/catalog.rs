@@ -17,10 +17,6 @@ pub(crate) struct CatalogState {
 }
 
 impl CatalogState {
-    pub(crate) fn is_registered(&self, partition: &PartitionKey) -> bool {
-        self.partitions.contains_key(partition)
-    }
-
     pub(crate) fn n_rows(&self, partition: &PartitionKey) -> Option<u64> {
         Some(self.partitions.get(partition)?.n_rows)
     }

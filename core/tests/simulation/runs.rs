@@ -1,7 +1,9 @@
 //! Runs as the state machine makes them: plan, fetch with retries, publish; and what kills or overtakes them.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -90,10 +92,18 @@ struct Job {
 /// What a seed came to.
 pub(crate) struct Simulated {
     pub(crate) seed: u64,
-    pub(crate) hash: u64,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) violation: Option<Violation>,
     pub(crate) trace: Vec<Entry>,
+}
+
+impl Simulated {
+    /// Hash of all that happened.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.trace.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 impl fmt::Display for Simulated {
@@ -136,10 +146,9 @@ impl Common {
         let mut world = simulation.world.lock().unwrap();
         Simulated {
             seed,
-            hash: world.trace.hash(),
             counts: std::mem::take(&mut world.counts),
             violation: world.audit.violation.take(),
-            trace: std::mem::take(&mut world.trace.entries),
+            trace: std::mem::take(&mut world.trace),
         }
     }
 }
@@ -388,7 +397,7 @@ impl Simulation {
                 if published.is_ok() {
                     world.count("run published");
                     let n = world.audit.published(&self.dataset, task, &world.bucket, &world.catalog);
-                    (0..n).for_each(|_| world.count("partition taken out by a slower publisher"));
+                    (0..n).for_each(|_| world.count("partition changed back by a slower publisher"));
                 }
                 world.audit.end_publish(task, world.step);
             }

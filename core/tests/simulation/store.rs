@@ -61,7 +61,7 @@ impl Bucket {
 pub(crate) fn delete_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_some() {
-        world.audit.deleted(partition);
+        world.audit.deleted(partition, world.step);
         world.count("object deleted by hand");
         world.note(None, "deleted by hand", key, String::new());
     }
@@ -206,7 +206,7 @@ impl Store for SimStore {
             }
             world.audit.n_data_writes += 1;
             if let (Some(partition), Some(version)) = (partition_of(world, key), world.bucket.version(key)) {
-                world.audit.removed(task, partition, version);
+                world.audit.removed(task, partition, version, world.step);
             }
             world.bucket.objects.remove(key);
             world.count("object removed");

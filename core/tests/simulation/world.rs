@@ -1,8 +1,6 @@
 //! The simulated world that every task shares: source, bucket, catalog, clock, and the generator all is drawn from.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
@@ -59,13 +57,6 @@ impl Rates {
     }
 }
 
-/// What happened, in order.
-#[derive(Default)]
-pub(crate) struct Trace {
-    hasher: DefaultHasher,
-    pub(crate) entries: Vec<Entry>,
-}
-
 /// One line of the trace.
 #[derive(Hash)]
 pub(crate) struct Entry {
@@ -86,12 +77,6 @@ impl std::fmt::Display for Entry {
     }
 }
 
-impl Trace {
-    pub(crate) fn hash(&self) -> u64 {
-        self.hasher.finish()
-    }
-}
-
 /// Everything outside core.
 pub(crate) struct World {
     pub(crate) rng: Rng,
@@ -105,7 +90,8 @@ pub(crate) struct World {
     pub(crate) catalog: CatalogState,
     pub(crate) calls: Calls,
     pub(crate) audit: Auditor,
-    pub(crate) trace: Trace,
+    /// What happened, in order.
+    pub(crate) trace: Vec<Entry>,
     /// How often each thing happened.
     pub(crate) counts: BTreeMap<String, u64>,
 }
@@ -125,7 +111,7 @@ impl World {
             catalog: CatalogState::default(),
             calls: Calls::default(),
             audit: Auditor::new(decoder, n_partitions),
-            trace: Trace::default(),
+            trace: Vec::new(),
             counts: BTreeMap::new(),
             dataset,
             rng,
@@ -157,9 +143,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, task: Option<TaskId>, verb: &'static str, subject: String, result: String) {
-        let entry = Entry { step: self.step, now_ms: self.now_ms, task, verb, subject, result };
-        entry.hash(&mut self.trace.hasher);
-        self.trace.entries.push(entry);
+        self.trace.push(Entry { step: self.step, now_ms: self.now_ms, task, verb, subject, result });
     }
 
     /// The number of a partition of this seed.
