@@ -382,7 +382,7 @@ pub(crate) async fn record_lost(
             }
             let error = Some(failed.error.clone());
             let attempt = LastAttempt { run: run.to_owned(), outcome: Outcome::Failed, error, at: finished_at };
-            let fetched = Fetched { attempt, n_pages: 0, portal_release: None };
+            let fetched = Fetched { attempt, edition: None, n_pages: 0, portal_release: None };
             update_record(store, dataset, &failed.partition, before, Some(fetched)).await
         })
         .await
@@ -391,6 +391,8 @@ pub(crate) async fn record_lost(
 /// What a run adds to a partition's record.
 pub(crate) struct Fetched {
     pub(crate) attempt: LastAttempt,
+    /// Edition of the rows fetched: another writer's object may be there by now, which came in pages of its own.
+    pub(crate) edition: Option<Edition>,
     pub(crate) n_pages: u32,
     pub(crate) portal_release: Option<String>,
 }
@@ -413,7 +415,7 @@ pub(crate) async fn update_record(
     if let Some(committed) = &mut committed {
         // Pages and release are what an object does not know of itself.
         match &fetched {
-            Some(fetched) if matches!(fetched.attempt.outcome, Outcome::Written | Outcome::Unchanged) => {
+            Some(fetched) if fetched.edition == Some(committed.edition) => {
                 committed.n_pages = Some(fetched.n_pages);
                 committed.portal_release.clone_from(&fetched.portal_release);
             }
