@@ -129,7 +129,7 @@ pub(crate) struct Auditor {
     n_partitions: usize,
     pub(crate) violation: Option<Violation>,
     versions: Vec<Version>,
-    /// Whether each partition has an object, and since which step it has been so.
+    /// Whether each partition has an object that can be read, and since which step it has been so.
     presence: Vec<(bool, u32)>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
@@ -269,8 +269,8 @@ impl Auditor {
         }
     }
 
-    /// Somebody deleted a partition's object by hand.
-    pub(crate) fn deleted(&mut self, partition: usize, step: u32) {
+    /// Somebody deleted a partition's object by hand, or tore it.
+    pub(crate) fn spoiled(&mut self, partition: usize, step: u32) {
         self.presence[partition] = (false, step);
         self.emptied.remove(&partition);
     }
@@ -309,7 +309,16 @@ impl Auditor {
                     && committed["run"].as_str() == version.stamp.run.as_deref()
             }
         };
+        // Pages are what the fetch says that had these very rows, written or found unchanged.
+        let has_pages = |fetching: &Fetching| {
+            let session = fetching.session.as_ref().filter(|_| fetching.partition == partition);
+            session.zip(seen).is_some_and(|(session, version)| {
+                committed["n_pages"] == session.n_pages() && sorted(&session.content) == version.rows
+            })
+        };
+        let is_known = committed["n_pages"].is_null() || self.fetches.values().any(has_pages);
         self.demand(RECORDS, is_true, || format!("`{name}`: t{task} recorded {committed}"));
+        self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
     fn receipt(&mut self, task: TaskId, receipt: &Value) {

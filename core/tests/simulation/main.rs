@@ -33,7 +33,7 @@ const SEEDS: u64 = 2_000;
 const LAST_LINES: usize = 60;
 
 /// What has to happen now and then, so that the simulation cannot go blind.
-const MUST_HAPPEN: [&str; 46] = [
+const MUST_HAPPEN: [&str; 47] = [
     "a fetch that was taken for dead ended",
     "answer of a step lost",
     "catalog: error after the effect",
@@ -58,6 +58,7 @@ const MUST_HAPPEN: [&str; 46] = [
     "lost answer found to be the own write",
     "object deleted by hand",
     "object removed",
+    "object torn by hand",
     "portal: bad body",
     "portal: count changed",
     "portal: count off",

@@ -142,14 +142,15 @@ impl Common {
         };
         simulation.live_through_faults();
         simulation.converge();
-        drop(simulation.jobs);
-        let mut world = simulation.world.lock().unwrap();
-        Simulated {
+        let simulated = simulation.with(|world| Simulated {
             seed,
             counts: std::mem::take(&mut world.counts),
             violation: world.audit.violation.take(),
             trace: std::mem::take(&mut world.trace),
-        }
+        });
+        // Its tasks still wait for the world.
+        drop(simulation);
+        simulated
     }
 }
 
@@ -528,10 +529,10 @@ impl Simulation {
                 world.note(None, "source changed", source::key_of(partition).to_string(), format!("{content:?}"));
             });
         }
-        if self.with(|world| world.chance(world.rates.delete)) {
+        if self.with(|world| world.chance(world.rates.spoil)) {
             self.with(|world| {
                 let partition = world.rng.usize(0..world.source.n_partitions());
-                store::delete_by_hand(world, partition);
+                store::spoil_by_hand(world, partition);
             });
         }
         if self.with(|world| !world.calls.orphans.is_empty() && world.chance(50)) {

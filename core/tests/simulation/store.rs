@@ -57,13 +57,21 @@ impl Bucket {
     }
 }
 
-/// Deletes a partition's object behind everyone's back.
-pub(crate) fn delete_by_hand(world: &mut World, partition: usize) {
+/// Deletes a partition's object behind everyone's back, or leaves something in its place that is not one of ours.
+pub(crate) fn spoil_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
-    if world.bucket.objects.remove(&key).is_some() {
-        world.audit.deleted(partition, world.step);
+    if world.bucket.objects.remove(&key).is_none() {
+        return;
+    }
+    world.audit.spoiled(partition, world.step);
+    if world.rng.bool() {
         world.count("object deleted by hand");
         world.note(None, "deleted by hand", key, String::new());
+    } else {
+        world.count("object torn by hand");
+        world.note(None, "torn by hand", key.clone(), String::new());
+        let etag = world.bucket.next_etag();
+        world.bucket.insert(&key, Bytes::from_static(b"PAR1"), None, None, etag);
     }
 }
 

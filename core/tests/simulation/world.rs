@@ -32,7 +32,7 @@ pub(crate) struct Rates {
     pub(crate) timeout: u32,
     pub(crate) hold: u32,
     pub(crate) change: u32,
-    pub(crate) delete: u32,
+    pub(crate) spoil: u32,
 }
 
 impl Rates {
@@ -47,13 +47,13 @@ impl Rates {
             timeout: one_of(&[0, 5, 20]),
             hold: one_of(&[0, 20, 60]),
             change: one_of(&[4, 15, 50]),
-            delete: one_of(&[0, 0, 4]),
+            spoil: one_of(&[0, 0, 6]),
         }
     }
 
     /// Nothing goes wrong and nothing changes.
     fn calm() -> Self {
-        Self { portal: 0, store: 0, conflict: 0, catalog: 0, crash: 0, timeout: 0, hold: 0, change: 0, delete: 0 }
+        Self { portal: 0, store: 0, conflict: 0, catalog: 0, crash: 0, timeout: 0, hold: 0, change: 0, spoil: 0 }
     }
 }
 
