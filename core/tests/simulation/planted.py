@@ -33,7 +33,9 @@ def plant(patch: Path, folder: Path, target: Path, seeds: int) -> tuple[str, str
     copy_core(folder)
     # Not the repository that the copy lies in.
     environment = dict(os.environ, GIT_CEILING_DIRECTORIES=str(folder.parent))
-    subprocess.run(["git", "apply", str(patch)], cwd=folder, env=environment, check=True)
+    apply = subprocess.run(["git", "apply", str(patch)], cwd=folder, env=environment, capture_output=True, text=True)
+    if apply.returncode != 0:
+        sys.exit(f"{patch.stem}: core has changed where the bug is planted; make the patch anew\n{apply.stderr}")
     environment |= {"CARGO_TARGET_DIR": str(target), "ROLLCALL_SEEDS": str(seeds)}
     environment.pop("ROLLCALL_SEED", None)
     command = [os.environ.get("CARGO", "cargo"), "test", "--package", "rollcall-core", "--test", "simulation"]
