@@ -309,6 +309,16 @@ pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Resu
     Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
 }
 
+/// What a partition's object says of itself; `None` when there is none.
+pub(crate) async fn object_facts(
+    store: &impl Store,
+    dataset: &Dataset,
+    partition: &PartitionKey,
+) -> Result<Option<ObjectFacts>, Error> {
+    let key = keys::partition_object(dataset, partition);
+    store.head(&key).await.map_err(|source| store_failed("read", &key, source))
+}
+
 /// Every partition that has an object, with what the object says of itself.
 ///
 /// # Errors
@@ -319,8 +329,7 @@ pub async fn committed_objects(
 ) -> Result<BTreeMap<PartitionKey, ObjectFacts>, Error> {
     stream::iter(committed_partitions(store, dataset).await?)
         .map(|partition| async move {
-            let key = keys::partition_object(dataset, &partition);
-            let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            let facts = object_facts(store, dataset, &partition).await?;
             Ok::<_, Error>(facts.map(|facts| (partition, facts)))
         })
         .buffer_unordered(READS_AT_ONCE)
@@ -405,8 +414,7 @@ pub(crate) async fn update_record(
     before: Option<PartitionRecord>,
     fetched: Option<Fetched>,
 ) -> Result<(), Error> {
-    let key = keys::partition_object(dataset, partition);
-    let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+    let facts = object_facts(store, dataset, partition).await?;
     let mut committed = facts.as_ref().and_then(Committed::of_object);
     let (before_committed, before_attempt) = match before {
         Some(record) => (record.committed, record.last_attempt),
