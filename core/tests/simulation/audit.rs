@@ -3,7 +3,7 @@
 //! It decodes every object with a Parquet reader and compares rows; it knows nothing of editions, and asks none of
 //! core's decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arrow_array::Array;
@@ -78,6 +78,13 @@ pub(crate) struct Version {
     step: u32,
 }
 
+/// An object as it is written.
+pub(crate) struct NewObject<'o> {
+    pub(crate) bytes: &'o Bytes,
+    pub(crate) stamp: &'o Stamp,
+    pub(crate) etag: &'o str,
+}
+
 /// What the portal served to one fetch.
 pub(crate) struct Session {
     /// What page 1 was of.
@@ -131,6 +138,8 @@ pub(crate) struct Auditor {
     versions: Vec<Version>,
     /// Whether each partition has an object that can be read, and since which step it has been so.
     presence: Vec<(bool, u32)>,
+    /// Partitions whose object was gone or torn once.
+    vanished: BTreeSet<usize>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
     /// What a task's last look at a partition's object found.
@@ -152,6 +161,7 @@ impl Auditor {
             violation: None,
             versions: Vec::new(),
             presence: vec![(false, 0); n_partitions],
+            vanished: BTreeSet::new(),
             fetches: BTreeMap::new(),
             publishes: BTreeMap::new(),
             last_heads: BTreeMap::new(),
@@ -164,7 +174,7 @@ impl Auditor {
     }
 
     /// Keeps the first violation.
-    fn demand(&mut self, promise: &'static str, holds: bool, found: impl FnOnce() -> String) {
+    pub(crate) fn demand(&mut self, promise: &'static str, holds: bool, found: impl FnOnce() -> String) {
         if !holds && self.violation.is_none() {
             self.violation = Some(Violation { promise, found: found() });
         }
@@ -198,9 +208,7 @@ impl Auditor {
         &mut self,
         task: TaskId,
         partition: usize,
-        bytes: &Bytes,
-        stamp: &Stamp,
-        etag: &str,
+        NewObject { bytes, stamp, etag }: NewObject<'_>,
         replaced: Option<usize>,
         step: u32,
     ) -> (usize, bool) {
@@ -250,6 +258,7 @@ impl Auditor {
     /// A task removed a partition's object.
     pub(crate) fn removed(&mut self, task: TaskId, partition: usize, version: usize, step: u32) {
         self.presence[partition] = (false, step);
+        self.vanished.insert(partition);
         let name = source::key_of(partition);
         let (mut was_empty, mut received, mut force) = (false, None, false);
         if let Some(Fetching { session: Some(session), force: may, has_removed, .. }) = self.fetches.get_mut(&task) {
@@ -272,6 +281,7 @@ impl Auditor {
     /// Somebody deleted a partition's object by hand, or tore it.
     pub(crate) fn spoiled(&mut self, partition: usize, step: u32) {
         self.presence[partition] = (false, step);
+        self.vanished.insert(partition);
         self.emptied.remove(&partition);
     }
 
@@ -406,11 +416,12 @@ impl Auditor {
             if since >= from || is_registered == is_present {
                 continue;
             }
-            // One that looked for objects before this change may have acted on what it saw since: until the next run.
+            // A publisher that looked before an object vanished or came back may have acted on that since: until the
+            // next run. A partition that never lost its object is not taken out, however slow the others are.
             let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
                 *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
             };
-            if self.publishes.iter().any(is_slower) {
+            if self.vanished.contains(&partition) && self.publishes.iter().any(is_slower) {
                 n_overtaken += 1;
                 continue;
             }
@@ -477,10 +488,5 @@ impl Auditor {
         let n_registered = catalog.n_registered();
         let n_full = contents.iter().filter(|content| !content.is_empty()).count();
         self.demand(CONVERGES, n_registered == n_full, || format!("{n_registered} registered, {n_full} have rows"));
-    }
-
-    /// What must hold of a run on the whole.
-    pub(crate) fn demand_of_run(&mut self, promise: &'static str, holds: bool, found: impl FnOnce() -> String) {
-        self.demand(promise, holds, found);
     }
 }

@@ -212,14 +212,14 @@ impl Simulation {
     /// Faults end: one run with force mends everything, and one after it has nothing to do.
     fn converge(&mut self) {
         self.with(World::calm_down);
-        for n_before in [None, Some(())] {
+        for is_first in [true, false] {
             if self.is_violated() {
                 return;
             }
             let n_writes = self.with(|world| (world.audit.n_data_writes, world.audit.n_catalog_changes));
             let n_partitions = self.with(|world| world.source.n_partitions());
             let partitions: Vec<PartitionKey> = (0..n_partitions).map(source::key_of).collect();
-            let run = self.start(&json!({"partitions": partitions, "force": n_before.is_none()}));
+            let run = self.start(&json!({"partitions": partitions, "force": is_first}));
             while !self.jobs.is_empty() && !self.is_violated() {
                 self.step();
             }
@@ -230,13 +230,13 @@ impl Simulation {
             let world = &mut *world;
             let contents: Vec<_> = (0..n_partitions).map(|index| world.source.current(index).clone()).collect();
             // One run with force is enough; the next must find nothing to do.
-            let promise = if n_before.is_none() { CONVERGES } else { RESTS };
-            let is_done = n_idle == n_partitions || (n_before.is_none() && n_idle + n_written == n_partitions);
-            world.audit.demand_of_run(promise, is_done, || format!("{name} ended as {summary:?}"));
+            let promise = if is_first { CONVERGES } else { RESTS };
+            let is_done = n_idle == n_partitions || (is_first && n_idle + n_written == n_partitions);
+            world.audit.demand(promise, is_done, || format!("{name} ended as {summary:?}"));
             world.audit.converged(&self.dataset, name, &contents, &world.bucket, &world.catalog);
-            if n_before.is_some() {
+            if !is_first {
                 let n_now = (world.audit.n_data_writes, world.audit.n_catalog_changes);
-                world.audit.demand_of_run(RESTS, n_now == n_writes, || {
+                world.audit.demand(RESTS, n_now == n_writes, || {
                     format!("{name} went from {n_writes:?} writes and changes to {n_now:?}")
                 });
             }
@@ -248,9 +248,9 @@ impl Simulation {
         let earlier: Vec<String> = self.runs.iter().map(|run| run.name.clone()).collect();
         self.with(|world| {
             let n_partitions = world.source.n_partitions();
-            let most = world.rng.usize(0..n_partitions);
+            let always = world.rng.usize(0..n_partitions);
             let partitions: Vec<PartitionKey> = (0..n_partitions)
-                .filter(|index| *index == most || world.rng.u32(0..4) > 0)
+                .filter(|index| *index == always || world.rng.u32(0..4) > 0)
                 .map(source::key_of)
                 .collect();
             let force = world.rng.u32(0..4) == 0;

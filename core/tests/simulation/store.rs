@@ -8,6 +8,7 @@ use rollcall_core::keys;
 use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
 use serde_json::Value;
 
+use crate::audit::NewObject;
 use crate::schedule::{TaskId, call};
 use crate::world::{Shared, World};
 
@@ -193,8 +194,8 @@ impl Store for SimStore {
             let etag = world.bucket.next_etag();
             let version = partition_of(world, key).map(|partition| {
                 let replaced = world.bucket.version(key);
-                let (version, is_after_removal) =
-                    world.audit.put(task, partition, &bytes, &stamp, &etag, replaced, world.step);
+                let new = NewObject { bytes: &bytes, stamp: &stamp, etag: &etag };
+                let (version, is_after_removal) = world.audit.put(task, partition, new, replaced, world.step);
                 if is_after_removal {
                     world.count("removal undone by a stale writer");
                 }
