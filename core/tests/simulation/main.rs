@@ -15,9 +15,11 @@
 
 mod audit;
 mod catalog;
+mod mishaps;
 mod portal;
 mod runs;
 mod schedule;
+mod seed;
 mod source;
 mod store;
 mod world;
@@ -25,7 +27,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::runs::{Common, Simulated};
+use crate::seed::{Common, Simulated};
 
 /// Seeds of a plain `cargo test`.
 const SEEDS: u64 = 2_000;
