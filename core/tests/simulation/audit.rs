@@ -1,27 +1,22 @@
 //! The auditor: what must hold after every step, judged from what the portal served and what the objects hold.
 //!
 //! It decodes every object with a Parquet reader and compares rows; it knows nothing of editions, and asks none of
-//! core's decisions.
+//! core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the catalog.
+
+mod decode;
+mod ledger;
+mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use arrow_array::Array;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
 use bytes::Bytes;
 use jiff::Timestamp;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use rollcall_core::dataset::Dataset;
 use rollcall_core::edition::Stamp;
-use rollcall_core::keys;
-use rollcall_core::ports::CatalogPartition;
-use serde_json::Value;
 
-use crate::catalog::CatalogState;
+pub(crate) use self::decode::Decoder;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
-use crate::store::Bucket;
 
 pub(crate) const ONE_VERSION: &str = "an object holds one version of one partition";
 pub(crate) const NEWEST_WINS: &str = "the newest write wins";
@@ -39,32 +34,6 @@ pub(crate) const RESTS: &str = "a run that changes nothing writes nothing";
 pub(crate) struct Violation {
     pub(crate) promise: &'static str,
     pub(crate) found: String,
-}
-
-/// Rows of objects by their bytes: contents recur, and decoding is the dearest thing the auditor does.
-#[derive(Default)]
-pub(crate) struct Decoder(BTreeMap<Bytes, Option<Content>>);
-
-impl Decoder {
-    /// The rows in file order; `None` when the bytes are no such file.
-    fn rows(&mut self, bytes: &Bytes) -> Option<Content> {
-        self.0.entry(bytes.clone()).or_insert_with(|| decode(bytes.clone()).map(Arc::new)).clone()
-    }
-}
-
-fn decode(bytes: Bytes) -> Option<Vec<Row>> {
-    let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?.build().ok()? {
-        let batch = batch.ok()?;
-        let schools = batch.column_by_name("school")?.as_primitive_opt::<Int64Type>()?;
-        let enrollments = batch.column_by_name("enrollment")?.as_primitive_opt::<Int32Type>()?;
-        let rescued = batch.column_by_name("_rescued")?;
-        if schools.null_count() + enrollments.null_count() > 0 || rescued.null_count() != rescued.len() {
-            return None;
-        }
-        rows.extend(schools.values().iter().copied().zip(enrollments.values().iter().copied()));
-    }
-    Some(rows)
 }
 
 /// An object that was at a partition's location once.
@@ -283,210 +252,5 @@ impl Auditor {
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
         self.emptied.remove(&partition);
-    }
-
-    /// An object of the ledger was written.
-    pub(crate) fn wrote(&mut self, dataset: &Dataset, task: TaskId, key: &str, bytes: &Bytes, step: u32) {
-        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        if let Some(partition) =
-            (0..self.n_partitions).find(|partition| key == keys::record(dataset, &source::key_of(*partition)))
-        {
-            self.record_writes.push((step, task, partition));
-            self.record(task, partition, &value);
-        } else if let Some(fetching) = self.fetches.get(&task) {
-            let (run, partition) = (fetching.run.clone(), fetching.partition);
-            let expected = keys::receipt(dataset, &run, &source::key_of(partition));
-            self.demand(RECEIPTS, key == expected, || format!("t{task} wrote `{key}` and not `{expected}`"));
-            self.receipt_writes.push((step, run));
-            self.receipt(task, &value);
-        }
-    }
-
-    /// A record says of the object what the task's last look at it found.
-    fn record(&mut self, task: TaskId, partition: usize, record: &Value) {
-        let name = source::key_of(partition);
-        let seen = self.last_heads.get(&(task, partition)).copied();
-        self.demand(RECORDS, seen.is_some(), || format!("`{name}`: t{task} wrote a record without a look"));
-        let seen = seen.flatten().and_then(|id| self.versions.get(id));
-        let committed = &record["committed"];
-        let is_true = match seen {
-            None => committed.is_null(),
-            Some(version) => {
-                committed["etag"] == *version.etag
-                    && committed["n_rows"] == version.rows.len()
-                    && committed["size_bytes"] == version.size_bytes
-                    && committed["fetched_at"] == *version.stamp.fetched_at.to_string()
-                    && committed["run"].as_str() == version.stamp.run.as_deref()
-            }
-        };
-        // Pages are what the fetch says that had these very rows, written or found unchanged.
-        let has_pages = |fetching: &Fetching| {
-            let session = fetching.session.as_ref().filter(|_| fetching.partition == partition);
-            session.zip(seen).is_some_and(|(session, version)| {
-                committed["n_pages"] == session.n_pages() && sorted(&session.content) == version.rows
-            })
-        };
-        let is_known = committed["n_pages"].is_null() || self.fetches.values().any(has_pages);
-        self.demand(RECORDS, is_true, || format!("`{name}`: t{task} recorded {committed}"));
-        self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
-    }
-
-    fn receipt(&mut self, task: TaskId, receipt: &Value) {
-        let fetching = &self.fetches[&task];
-        let name = source::key_of(fetching.partition);
-        let outcome = receipt["outcome"].as_str().unwrap_or_default();
-        let content = fetching.session.as_ref().map(|session| session.content.clone()).unwrap_or_default();
-        let received = fetching.session.as_ref().and_then(Session::last_received);
-        let n_pages = fetching.session.as_ref().map_or(0, Session::n_pages);
-        let rows = sorted(&content);
-        let first = fetching.heads.first().copied().flatten().map(|id| &self.versions[id]);
-        let is_sized = |version: &Version| receipt["size_bytes"] == version.size_bytes;
-        let is_true = match outcome {
-            "written" => self
-                .versions
-                .iter()
-                .rev()
-                .take_while(|version| version.step >= fetching.started_step)
-                .any(|version| version.partition == fetching.partition && version.rows == rows && is_sized(version)),
-            "unchanged" => first.is_some_and(|version| version.rows == rows && is_sized(version)),
-            "superseded" => fetching
-                .heads
-                .iter()
-                .flatten()
-                .map(|id| &self.versions[*id])
-                .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
-            "empty" => content.is_empty() && (first.is_none() || fetching.has_removed),
-            "failed" => receipt["error"]["name"].is_string(),
-            _ => false,
-        };
-        self.demand(RECEIPTS, is_true, || format!("`{name}`: t{task} ended as {receipt}"));
-        let is_counted = outcome == "failed" || (receipt["n_rows"] == rows.len() && receipt["n_pages"] == n_pages);
-        self.demand(RECEIPTS, is_counted, || format!("`{name}`: t{task} received {} rows: {receipt}", rows.len()));
-    }
-
-    /// The catalog was changed, or a part of the change was carried out.
-    pub(crate) fn catalog_changed(&mut self, dataset: &Dataset, task: TaskId, put: &[CatalogPartition]) {
-        self.n_catalog_changes += 1;
-        for registered in put {
-            let name = &registered.partition;
-            let is_there = registered.location == keys::partition_prefix(dataset, name);
-            self.demand(REGISTERED, is_there, || format!("t{task} registered `{}`", registered.location));
-            let held = self.versions.iter().filter(|version| source::key_of(version.partition) == *name);
-            let is_held = held.map(|version| version.rows.len() as u64).any(|n_rows| n_rows == registered.n_rows);
-            self.demand(REGISTERED, is_held, || {
-                format!("t{task} registered `{name}` with {} rows, which no object there held", registered.n_rows)
-            });
-        }
-    }
-
-    pub(crate) fn begin_publish(
-        &mut self,
-        task: TaskId,
-        run: &str,
-        started_at: Timestamp,
-        planned: Vec<usize>,
-        step: u32,
-    ) {
-        let publishing = Publishing { run: run.to_owned(), started_at, planned, from: step, to: None };
-        self.publishes.insert(task, publishing);
-    }
-
-    /// A task that published can act no more.
-    pub(crate) fn end_publish(&mut self, task: TaskId, step: u32) {
-        if let Some(publishing) = self.publishes.get_mut(&task) {
-            publishing.to = Some(step);
-        }
-    }
-
-    /// A run was published. Gives how many partitions a slower publisher changed back.
-    pub(crate) fn published(
-        &mut self,
-        dataset: &Dataset,
-        task: TaskId,
-        bucket: &Bucket,
-        catalog: &CatalogState,
-    ) -> usize {
-        let Publishing { run, started_at, planned, from, .. } = &self.publishes[&task];
-        let (run, started_at, planned, from) = (run.clone(), *started_at, planned.clone(), *from);
-        let mut n_overtaken = 0;
-        for partition in 0..self.n_partitions {
-            let (is_present, since) = self.presence[partition];
-            let name = source::key_of(partition);
-            let is_registered = catalog.n_rows(&name).is_some();
-            if since >= from || is_registered == is_present {
-                continue;
-            }
-            // A publisher that looked before an object vanished or came back may have acted on that since: until the
-            // next run. A partition that never lost its object is not taken out, however slow the others are.
-            let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
-                *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
-            };
-            if self.vanished.contains(&partition) && self.publishes.iter().any(is_slower) {
-                n_overtaken += 1;
-                continue;
-            }
-            self.demand(REGISTERED, false, || {
-                format!("after {run} `{name}` has an object: {is_present}, and is registered: {is_registered}")
-            });
-        }
-        let summary: Value = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
-        let is_alone = !self.receipt_writes.iter().any(|(step, of)| *of == run && *step >= from);
-        let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-        for partition in &planned {
-            let name = source::key_of(*partition);
-            let receipt: Option<Value> = bucket.json(&keys::receipt(dataset, &run, &name));
-            let outcome = receipt.as_ref().and_then(|receipt| receipt["outcome"].as_str()).unwrap_or("failed");
-            *outcomes.entry(outcome.to_owned()).or_default() += 1;
-            if receipt.is_some()
-                || self.record_writes.iter().any(|(at, by, of)| at >= &from && *by != task && of == partition)
-            {
-                continue;
-            }
-            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
-            let attempt = &record["last_attempt"];
-            let at: Option<Timestamp> = attempt["at"].as_str().and_then(|at| at.parse().ok());
-            self.demand(ACCOUNTED, at.is_some_and(|at| at >= started_at), || {
-                format!("`{name}` was planned by {run} and has neither receipt nor record: {attempt}")
-            });
-        }
-        let said: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
-        let is_sum = said.values().sum::<u64>() == planned.len() as u64 && summary["n_planned"] == planned.len();
-        self.demand(ACCOUNTED, is_sum, || format!("{run} planned {}: {summary}", planned.len()));
-        let n_failed = summary["failed"].as_array().map_or(0, Vec::len) as u64;
-        let is_named = said.get("failed").copied() == Some(n_failed);
-        self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
-        let is_same = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n);
-        self.demand(ACCOUNTED, is_same || !is_alone, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
-        n_overtaken
-    }
-
-    /// After a clean run, objects, records and catalog are what the source holds.
-    pub(crate) fn converged(
-        &mut self,
-        dataset: &Dataset,
-        run: &str,
-        contents: &[Content],
-        bucket: &Bucket,
-        catalog: &CatalogState,
-    ) {
-        for (partition, content) in contents.iter().enumerate() {
-            let name = source::key_of(partition);
-            let object = bucket.version(&keys::partition_object(dataset, &name)).map(|id| &self.versions[id]);
-            let rows = sorted(content);
-            let is_latest = object.map_or(&[][..], |version| &version.rows) == rows;
-            let etag = object.map(|version| version.etag.clone());
-            self.demand(CONVERGES, is_latest, || format!("`{name}`: the object is not what the source holds"));
-            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
-            let is_recorded = record["committed"]["etag"].as_str() == etag.as_deref()
-                && record["last_attempt"]["run"] == *run
-                && record["last_attempt"]["outcome"] != "failed";
-            self.demand(CONVERGES, is_recorded, || format!("`{name}`: recorded as {record}"));
-            let registered = catalog.n_rows(&name);
-            let is_registered = registered == (!rows.is_empty()).then_some(rows.len() as u64);
-            self.demand(CONVERGES, is_registered, || format!("`{name}`: registered with {registered:?} rows"));
-        }
-        let n_registered = catalog.n_registered();
-        let n_full = contents.iter().filter(|content| !content.is_empty()).count();
-        self.demand(CONVERGES, n_registered == n_full, || format!("{n_registered} registered, {n_full} have rows"));
     }
 }
