@@ -8,7 +8,7 @@ use rollcall_core::keys;
 use rollcall_core::ports::CatalogPartition;
 use serde_json::Value;
 
-use super::{ACCOUNTED, Auditor, CONVERGES, Publishing, REGISTERED};
+use super::{ACCOUNTED, Auditor, CONVERGES, Publishing, RECORDS, REGISTERED};
 use crate::catalog::CatalogState;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, sorted};
@@ -59,6 +59,7 @@ impl Auditor {
     ) -> usize {
         let (run, from) = (self.publishes[&task].run.clone(), self.publishes[&task].from);
         self.accounted(dataset, task, bucket);
+        self.recorded(dataset, task, bucket);
         let mut n_overtaken = 0;
         for partition in 0..self.n_partitions {
             let (is_present, since) = self.presence[partition];
@@ -81,6 +82,28 @@ impl Auditor {
             });
         }
         n_overtaken
+    }
+
+    /// Every record follows its object, where neither was written by others meanwhile.
+    fn recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
+        let from = self.publishes[&task].from;
+        for partition in 0..self.n_partitions {
+            let is_touched = |(at, by, of): &(u32, TaskId, usize)| *of == partition && *by != task && *at >= from;
+            if self.presence[partition].1 >= from
+                || self.versions.iter().any(|version| version.partition == partition && version.step >= from)
+                || self.record_writes.iter().any(is_touched)
+            {
+                continue;
+            }
+            let name = source::key_of(partition);
+            let version = bucket.version(&keys::partition_object(dataset, &name)).map(|id| &self.versions[id]);
+            let etag = version.map(|version| version.etag.clone());
+            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
+            let recorded = record["committed"]["etag"].as_str();
+            self.demand(RECORDS, recorded == etag.as_deref(), || {
+                format!("`{name}`: after publishing, {recorded:?} is recorded of {etag:?}")
+            });
+        }
     }
 
     /// Every planned partition left a receipt or a record, and the summary adds up.
