@@ -61,6 +61,15 @@ test: $(VENV)/ready $(VENV)-lint/ready ## All tests
 e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
 	$(CARGO) test --locked $(ALL) --test e2e
 
+.PHONY: simulate
+simulate: ## Simulate 100,000 seeds of overlapping runs with faults (release build)
+	ROLLCALL_SEEDS=$${ROLLCALL_SEEDS:-100000} $(CARGO) test --locked --release --package rollcall-core \
+		--test simulation -- --nocapture every_promise
+
+.PHONY: planted
+planted: ## Plant four bugs; the simulation must find each
+	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
+
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
         if objects.is_empty() && n_written == 0 && !catalog.has_table(&dataset).await? {
             continue;
         }
-        let published = converge(&catalog, &dataset, &objects).await?;
+        let published = converge(&store, &catalog, &dataset, &objects).await?;
         output::warn_unreadable(&published.unreadable);
         output::print(&format!(
             "{}: {}; ledger: {} written; catalog: {} put, {} taken out\n",

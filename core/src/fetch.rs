@@ -49,7 +49,7 @@ pub async fn fetch_partition(
 ) -> Result<Receipt, Error> {
     let started_at = clock.now();
     let fetched = commit_partition(portal, store, dataset, partition, run).await;
-    let receipt = match fetched {
+    let (receipt, edition) = match fetched {
         Ok(done) => {
             tracing::info!(
                 dataset = dataset.name,
@@ -61,7 +61,7 @@ pub async fn fetch_partition(
                 n_misfits = done.facts.n_misfits,
                 "partition fetched"
             );
-            Receipt {
+            let receipt = Receipt {
                 partition: partition.clone(),
                 outcome: done.outcome,
                 error: None,
@@ -72,11 +72,12 @@ pub async fn fetch_partition(
                 n_misfits: done.facts.n_misfits,
                 started_at,
                 finished_at: clock.now(),
-            }
+            };
+            (receipt, done.edition)
         }
         Err(error) => return Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
     };
-    record(store, dataset, run, &receipt).await?;
+    record(store, dataset, run, &receipt, edition).await?;
     Ok(receipt)
 }
 
@@ -104,14 +105,22 @@ pub async fn record_failure(
         started_at,
         finished_at: clock.now(),
     };
-    if let Err(unrecorded) = record(store, dataset, run, &receipt).await {
+    if let Err(unrecorded) = record(store, dataset, run, &receipt, None).await {
         tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");
     }
     error
 }
 
 /// Writes the ledger record, then the receipt.
-async fn record(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: &Receipt) -> Result<(), Error> {
+///
+/// - `edition`: that of the rows fetched, where there are some.
+async fn record(
+    store: &impl Store,
+    dataset: &Dataset,
+    run: &RunFacts,
+    receipt: &Receipt,
+    edition: Option<Edition>,
+) -> Result<(), Error> {
     let partition = &receipt.partition;
     let before: Option<PartitionRecord> = ledger::read_json(store, &keys::record(dataset, partition)).await?;
     let attempt = LastAttempt {
@@ -120,7 +129,7 @@ async fn record(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: 
         error: receipt.error.clone(),
         at: receipt.finished_at,
     };
-    let fetched = Fetched { attempt, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
+    let fetched = Fetched { attempt, edition, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
     ledger::update_record(store, dataset, partition, before, Some(fetched)).await?;
     ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await
 }
@@ -128,6 +137,7 @@ async fn record(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: 
 struct Done {
     outcome: Outcome,
     facts: FetchFacts,
+    edition: Option<Edition>,
     size_bytes: Option<u64>,
 }
 
@@ -146,7 +156,7 @@ async fn commit_partition(
     };
     let stamp = Stamp { edition: encoded.edition, n_rows: encoded.n_rows, fetched_at, run: Some(run.run.clone()) };
     let (outcome, size_bytes) = commit(store, partition, &key, before, &encoded, &stamp, run.force).await?;
-    Ok(Done { outcome, facts, size_bytes: Some(size_bytes) })
+    Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes) })
 }
 
 /// Puts the object in place of the one last seen, or finds that there is no need to.
@@ -210,7 +220,7 @@ async fn commit_empty(
             return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
         }
     }
-    Ok(Done { outcome: Outcome::Empty, facts, size_bytes: None })
+    Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None })
 }
 
 /// A partition that shrank by more than half, or to nothing, does not replace the fuller one without `force`.
@@ -657,6 +667,23 @@ mod tests {
         *store.loses_answer.lock().unwrap() = true;
         assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
         assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn pages_are_recorded_of_the_rows_that_came_in_them_and_not_of_another_writers() {
+        let store = MemoryStore::default();
+        let receipt = fetch(&store, pages(&rows(5), 2)).unwrap();
+        let edition = store.stamp(KEY).map(|stamp| stamp.edition);
+        let recorded = |store: &MemoryStore| {
+            block_on(record(store, &enrollment(), &run_facts(false), &receipt, edition)).unwrap();
+            let key = keys::record(&enrollment(), &partition());
+            let record: PartitionRecord = block_on(ledger::read_json(store, &key)).unwrap().unwrap();
+            let committed = record.committed.unwrap();
+            (committed.run.unwrap(), committed.n_pages)
+        };
+        assert_eq!(recorded(&store), ("r1".to_owned(), Some(3)));
+        store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T12:00:01Z")));
+        assert_eq!(recorded(&store), ("rival".to_owned(), None));
     }
 
     #[test]

@@ -309,6 +309,16 @@ pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Resu
     Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
 }
 
+/// What a partition's object says of itself; `None` when there is none.
+pub(crate) async fn object_facts(
+    store: &impl Store,
+    dataset: &Dataset,
+    partition: &PartitionKey,
+) -> Result<Option<ObjectFacts>, Error> {
+    let key = keys::partition_object(dataset, partition);
+    store.head(&key).await.map_err(|source| store_failed("read", &key, source))
+}
+
 /// Every partition that has an object, with what the object says of itself.
 ///
 /// # Errors
@@ -319,8 +329,7 @@ pub async fn committed_objects(
 ) -> Result<BTreeMap<PartitionKey, ObjectFacts>, Error> {
     stream::iter(committed_partitions(store, dataset).await?)
         .map(|partition| async move {
-            let key = keys::partition_object(dataset, &partition);
-            let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            let facts = object_facts(store, dataset, &partition).await?;
             Ok::<_, Error>(facts.map(|facts| (partition, facts)))
         })
         .buffer_unordered(READS_AT_ONCE)
@@ -382,7 +391,7 @@ pub(crate) async fn record_lost(
             }
             let error = Some(failed.error.clone());
             let attempt = LastAttempt { run: run.to_owned(), outcome: Outcome::Failed, error, at: finished_at };
-            let fetched = Fetched { attempt, n_pages: 0, portal_release: None };
+            let fetched = Fetched { attempt, edition: None, n_pages: 0, portal_release: None };
             update_record(store, dataset, &failed.partition, before, Some(fetched)).await
         })
         .await
@@ -391,6 +400,8 @@ pub(crate) async fn record_lost(
 /// What a run adds to a partition's record.
 pub(crate) struct Fetched {
     pub(crate) attempt: LastAttempt,
+    /// Edition of the rows fetched: another writer's object may be there by now, which came in pages of its own.
+    pub(crate) edition: Option<Edition>,
     pub(crate) n_pages: u32,
     pub(crate) portal_release: Option<String>,
 }
@@ -403,8 +414,7 @@ pub(crate) async fn update_record(
     before: Option<PartitionRecord>,
     fetched: Option<Fetched>,
 ) -> Result<(), Error> {
-    let key = keys::partition_object(dataset, partition);
-    let facts = store.head(&key).await.map_err(|source| store_failed("read", &key, source))?;
+    let facts = object_facts(store, dataset, partition).await?;
     let mut committed = facts.as_ref().and_then(Committed::of_object);
     let (before_committed, before_attempt) = match before {
         Some(record) => (record.committed, record.last_attempt),
@@ -413,7 +423,7 @@ pub(crate) async fn update_record(
     if let Some(committed) = &mut committed {
         // Pages and release are what an object does not know of itself.
         match &fetched {
-            Some(fetched) if matches!(fetched.attempt.outcome, Outcome::Written | Outcome::Unchanged) => {
+            Some(fetched) if fetched.edition == Some(committed.edition) => {
                 committed.n_pages = Some(fetched.n_pages);
                 committed.portal_release.clone_from(&fetched.portal_release);
             }

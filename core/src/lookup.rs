@@ -1,6 +1,6 @@
 //! Look-up tables of the portal's codes: states, grades, races, sexes. Small, without partitions, built in.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 
@@ -44,6 +44,20 @@ impl Lookup {
     /// [`Error::InvalidDescriptor`] when a file is no table of codes; a test reads them all.
     pub fn built_in() -> Result<Vec<Self>, Error> {
         BUILT_IN.iter().map(|(table, comment, text)| Self::parse(table, comment, text)).collect()
+    }
+
+    /// Every look-up table built in with its file, made once a process: publishing asks each time and seldom writes.
+    ///
+    /// # Errors
+    /// Those of [`Lookup::built_in`] and [`Lookup::encode`].
+    pub(crate) fn built_in_encoded() -> Result<&'static [(Self, Encoded)], Error> {
+        static MADE: OnceLock<Vec<(Lookup, Encoded)>> = OnceLock::new();
+        if let Some(made) = MADE.get() {
+            return Ok(made);
+        }
+        let encoded = Self::built_in()?.into_iter().map(|lookup| lookup.encode().map(|encoded| (lookup, encoded)));
+        let made = encoded.collect::<Result<Vec<_>, Error>>()?;
+        Ok(MADE.get_or_init(|| made))
     }
 
     /// Reads a table from CSV: `#` comments, a header `code,label,…`, then rows; empty is null.

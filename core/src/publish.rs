@@ -16,6 +16,7 @@ use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
 use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, ObjectFacts, Store};
+use crate::table::Encoded;
 
 /// Who adds partitions to the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub async fn publish_partitions(
     let objects = ledger::committed_objects(store, dataset).await?;
     ledger::reconcile(store, dataset, &objects).await?;
     let published = match registrar {
-        Registrar::Publisher => converge(catalog, dataset, &objects).await?,
+        Registrar::Publisher => converge(store, catalog, dataset, &objects).await?,
         Registrar::Crawler => read_back(catalog, dataset, &objects).await?,
     };
     publish_lookups(store, catalog, clock.now(), run).await?;
@@ -86,8 +87,9 @@ pub struct Published {
 /// - `objects`: every object, from [`ledger::committed_objects`].
 ///
 /// # Errors
-/// [`Error::CatalogFailed`].
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
 pub async fn converge(
+    store: &impl Store,
     catalog: &impl Catalog,
     dataset: &Dataset,
     objects: &BTreeMap<PartitionKey, ObjectFacts>,
@@ -111,8 +113,14 @@ pub async fn converge(
     let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
     let put: Vec<CatalogPartition> =
         due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
-    let remove: Vec<PartitionKey> =
-        registered.keys().filter(|partition| !due.contains_key(*partition)).cloned().collect();
+    let mut remove = Vec::new();
+    for partition in registered.keys().filter(|partition| !due.contains_key(*partition)) {
+        // Another run may have written and registered it since the objects were listed.
+        let facts = ledger::object_facts(store, dataset, partition).await?;
+        if facts.is_none_or(|facts| facts.stamp.is_none()) {
+            remove.push(partition.clone());
+        }
+    }
     let published = Published { n_put: put.len(), n_removed: remove.len(), unreadable };
     if put.is_empty() && remove.is_empty() {
         return Ok(published);
@@ -181,12 +189,10 @@ pub async fn publish_lookups(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    for lookup in Lookup::built_in()? {
-        let encoded = lookup.encode()?;
-        let wrote =
-            commit_plain(store, &lookup.object(), encoded.bytes, encoded.edition, encoded.n_rows, now, run).await?;
+    for (lookup, Encoded { bytes, edition, n_rows }) in Lookup::built_in_encoded()? {
+        let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
         if wrote {
-            tracing::info!(table = lookup.table(), n_rows = encoded.n_rows, "look-up table written");
+            tracing::info!(table = lookup.table(), n_rows, "look-up table written");
         }
         let spec = lookup.table_spec();
         catalog
@@ -339,6 +345,17 @@ mod tests {
         let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
         assert_eq!(summary.n_withdrawn, 1);
         assert!(catalog.partitions.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_faster_run_registered_since_the_objects_were_listed_stays() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let listed = block_on(ledger::committed_objects(&store, &enrollment())).unwrap();
+        fetch(&store, "faster");
+        publish(&store, &catalog, &[item(partition())], "faster").unwrap();
+        let published = block_on(converge(&store, &catalog, &enrollment(), &listed)).unwrap();
+        assert_eq!(published, Published::default());
+        assert_eq!(catalog.partitions.lock().unwrap()[0].partition, partition());
     }
 
     #[test]

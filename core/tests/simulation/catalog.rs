@@ -1,0 +1,132 @@
+//! The simulated catalog: changes by partition, and errors before, amid and after them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_core::dataset::Dataset;
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
+
+use crate::schedule::{TaskId, call};
+use crate::world::{Shared, World};
+
+/// Tables, and the partitions of the simulated dataset.
+#[derive(Default)]
+pub(crate) struct CatalogState {
+    tables: BTreeSet<String>,
+    partitions: BTreeMap<PartitionKey, CatalogPartition>,
+}
+
+impl CatalogState {
+    pub(crate) fn n_rows(&self, partition: &PartitionKey) -> Option<u64> {
+        Some(self.partitions.get(partition)?.n_rows)
+    }
+
+    pub(crate) fn n_registered(&self) -> usize {
+        self.partitions.len()
+    }
+}
+
+/// The catalog as one task sees it.
+pub(crate) struct SimCatalog {
+    shared: Shared,
+    task: TaskId,
+}
+
+impl SimCatalog {
+    pub(crate) fn new(shared: &Shared, task: TaskId) -> Self {
+        Self { shared: shared.clone(), task }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        verb: &'static str,
+        table: String,
+        is_write: bool,
+        act: impl FnOnce(&mut World) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let task = self.task;
+        call(&self.shared, task, is_write, move |world| {
+            // A tenth of it, since publishing calls it a dozen times.
+            let is_refused = world.chance(world.rates.catalog / 10);
+            let done = if is_refused {
+                world.count("catalog: error before the effect");
+                Err(failed(verb, "refused before its effect"))
+            } else {
+                act(world)
+            };
+            let result = done.as_ref().map_or_else(|error| error.source.to_string(), |_| "done".to_owned());
+            world.note(Some(task), verb, table, result);
+            done
+        })
+        .await
+    }
+}
+
+fn failed(verb: &str, cause: &str) -> CatalogError {
+    CatalogError { message: verb.to_owned(), source: cause.into() }
+}
+
+/// What is done of a change.
+enum Change {
+    Put(CatalogPartition),
+    Remove(PartitionKey),
+}
+
+impl Catalog for SimCatalog {
+    async fn ensure_table(&self, table: &TableSpec) -> Result<(), CatalogError> {
+        let name = table.table.clone();
+        self.ask("ensure table", table.table.clone(), true, move |world| {
+            world.catalog.tables.insert(name);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let table = dataset.table.clone();
+        self.ask("list partitions", table.clone(), false, move |world| {
+            if !world.catalog.tables.contains(&table) {
+                return Err(failed("list partitions", "no such table"));
+            }
+            Ok(world.catalog.partitions.values().cloned().collect())
+        })
+        .await
+    }
+
+    async fn change_partitions(
+        &self,
+        dataset: &Dataset,
+        put: &[CatalogPartition],
+        remove: &[PartitionKey],
+    ) -> Result<(), CatalogError> {
+        let (put, remove, task) = (put.to_vec(), remove.to_vec(), self.task);
+        let subject = format!("{} put, {} removed in {}", put.len(), remove.len(), dataset.table);
+        self.ask("change partitions", subject, true, move |world| {
+            let mut changes: Vec<Change> =
+                put.into_iter().map(Change::Put).chain(remove.into_iter().map(Change::Remove)).collect();
+            let is_faulty = world.chance(world.rates.catalog);
+            let n_done = if is_faulty { world.rng.usize(0..=changes.len()) } else { changes.len() };
+            let is_whole = n_done == changes.len();
+            changes.truncate(n_done);
+            for change in changes {
+                match change {
+                    Change::Put(partition) => {
+                        let dataset = world.dataset.clone();
+                        world.audit.catalog_changed(&dataset, task, std::slice::from_ref(&partition));
+                        world.catalog.partitions.insert(partition.partition.clone(), partition);
+                    }
+                    Change::Remove(partition) => {
+                        world.audit.n_catalog_changes += 1;
+                        world.catalog.partitions.remove(&partition);
+                    }
+                }
+            }
+            if is_faulty {
+                world.count(if is_whole { "catalog: error after the effect" } else { "catalog: partial change" });
+                return Err(failed("change partitions", if is_whole { "done, answer lost" } else { "done in part" }));
+            }
+            Ok(())
+        })
+        .await
+    }
+}

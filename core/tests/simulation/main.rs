@@ -1,0 +1,141 @@
+//! A seeded simulation: overlapping runs against a source that changes, while everything outside core goes wrong.
+//!
+//! A seed decides everything: what the source holds and when it changes, which runs there are and when they begin,
+//! which request fails before or after its effect, who dies, who is taken for dead and goes on late, and in which order
+//! all effects take place. There are no threads and no clock but the simulated one, so a seed always does the same.
+//! After every step an auditor compares objects, receipts, records and catalog with what the portal served
+//! (`audit.rs`); at the end of each seed faults stop, one run with force mends everything, and one more finds nothing
+//! to do.
+//!
+//! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
+//! - `ROLLCALL_SEEDS=100000` simulates as many; `make simulate` does, as a release build.
+//! - `ROLLCALL_SEED=17` simulates that one and prints all that happened (with `-- --nocapture`).
+//! - `make planted` plants four bugs in a copy of core; the simulation must find each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+
+mod audit;
+mod catalog;
+mod mishaps;
+mod portal;
+mod runs;
+mod schedule;
+mod seed;
+mod source;
+mod store;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::seed::{Common, Simulated};
+
+/// Seeds of a plain `cargo test`.
+const SEEDS: u64 = 2_000;
+/// Lines of the trace that a failure prints.
+const LAST_LINES: usize = 60;
+
+/// What has to happen now and then, so that the simulation cannot go blind.
+const MUST_HAPPEN: [&str; 47] = [
+    "a fetch that was taken for dead ended",
+    "answer of a step lost",
+    "catalog: error after the effect",
+    "catalog: error before the effect",
+    "catalog: partial change",
+    "fetch: BadBody",
+    "fetch: CountMismatch",
+    "fetch: DeadlineExceeded",
+    "fetch: DuplicateKey",
+    "fetch: PortalRefused",
+    "fetch: PortalUnavailable",
+    "fetch: ShrankTooMuch",
+    "fetch: StoreFailed",
+    "fetch: UntrustedNext",
+    "fetch: WriteConflict",
+    "fetch: WrongPartition",
+    "fetch: empty",
+    "fetch: superseded",
+    "fetch: unchanged",
+    "fetch: written",
+    "fetching stopped early",
+    "lost answer found to be the own write",
+    "object deleted by hand",
+    "object removed",
+    "object torn by hand",
+    "portal: bad body",
+    "portal: count changed",
+    "portal: count off",
+    "portal: deadline",
+    "portal: lost row",
+    "portal: next elsewhere",
+    "portal: no answer",
+    "portal: refused",
+    "portal: repeated row",
+    "portal: unavailable",
+    "portal: wrong axis",
+    "run killed",
+    "run published",
+    "stale writer",
+    "store: condition lost",
+    "store: condition lost to the own write",
+    "store: conflict",
+    "store: error after the effect",
+    "store: ledger write answered by an error",
+    "store: read fails",
+    "store: write fails before its effect",
+    "write landed after its sender died",
+];
+
+/// A number from the environment.
+fn from_env(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found `{text}`")))
+}
+
+/// Simulates a seed; a violation or a panic fails the test with the end of its trace.
+fn check(common: &Common, seed: u64) -> Simulated {
+    let again = format!(
+        "rerun with: ROLLCALL_SEED={seed} cargo test -p rollcall-core --test simulation -- --nocapture every_promise"
+    );
+    let simulated = catch_unwind(AssertUnwindSafe(|| common.simulate(seed)))
+        .unwrap_or_else(|_| panic!("seed {seed} panicked\n{again}"));
+    if simulated.violation.is_some() {
+        let told = simulated.to_string();
+        let lines: Vec<&str> = told.lines().collect();
+        panic!("\n{}\n{again}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+    }
+    simulated
+}
+
+#[test]
+fn every_promise_holds_whatever_goes_wrong_and_everything_does_go_wrong() {
+    let common = Common::new();
+    if let Some(seed) = from_env("ROLLCALL_SEED") {
+        let simulated = common.simulate(seed);
+        println!("{simulated}");
+        assert!(simulated.violation.is_none(), "seed {seed} violates a promise");
+        return;
+    }
+    let n_seeds = from_env("ROLLCALL_SEEDS").unwrap_or(SEEDS);
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 0..n_seeds {
+        for (what, n) in check(&common, seed).counts {
+            *counts.entry(what).or_default() += n;
+        }
+    }
+    println!("{n_seeds} seeds");
+    counts.iter().for_each(|(what, n)| println!("{n:>9} {what}"));
+    let never: Vec<&str> = MUST_HAPPEN.into_iter().filter(|what| !counts.contains_key(*what)).collect();
+    assert!(never.is_empty() || n_seeds < SEEDS, "never happened: {never:?}");
+}
+
+#[test]
+fn a_seed_always_does_the_same() {
+    for seed in [1, 17, 171] {
+        // The second time everything is decoded already: that must not show.
+        let common = Common::new();
+        let (first, second) = (check(&common, seed), check(&common, seed));
+        assert_eq!(first.hash(), second.hash());
+        assert_eq!(first.to_string(), second.to_string());
+    }
+    assert_ne!(check(&Common::new(), 1).hash(), check(&Common::new(), 2).hash());
+}

@@ -1,0 +1,127 @@
+//! What befalls tasks and the world between two calls: deaths, delays, changes at the source, hands on the bucket.
+
+use crate::runs::{Job, Phase, Simulation, Step};
+use crate::schedule::TaskId;
+use crate::source;
+use crate::store;
+
+impl Simulation {
+    /// Lets happen what is nobody's call: the source changes, tasks die, are held, are taken for dead.
+    pub(crate) fn meddle(&mut self) {
+        if self.with(|world| world.chance(world.rates.change)) {
+            self.with(|world| {
+                let (partition, content) = world.source.change(&mut world.rng);
+                world.count("source changed");
+                world.note(None, "source changed", source::key_of(partition).to_string(), format!("{content:?}"));
+            });
+        }
+        if self.with(|world| world.chance(world.rates.spoil)) {
+            self.with(|world| {
+                let partition = world.rng.usize(0..world.source.n_partitions());
+                store::spoil_by_hand(world, partition);
+            });
+        }
+        if self.with(|world| !world.calls.orphans.is_empty() && world.chance(50)) {
+            self.land_orphan();
+        }
+        if self.with(|world| world.chance(world.rates.hold))
+            && let Some(task) = self.any_task()
+        {
+            self.hold(task, 80);
+            self.with(|world| world.count("task held"));
+        }
+        if self.with(|world| world.chance(world.rates.timeout))
+            && let Some(task) = self.any_task()
+        {
+            self.time_out(task);
+        }
+        if self.with(|world| world.chance(world.rates.crash))
+            && let Some(task) = self.any_task()
+        {
+            self.crash(task);
+        }
+    }
+
+    fn any_task(&self) -> Option<TaskId> {
+        let tasks: Vec<TaskId> = self.jobs.keys().copied().collect();
+        self.with(|world| world.rng.choice(&tasks).copied())
+    }
+
+    fn hold(&mut self, task: TaskId, most: u32) {
+        let until = self.with(|world| {
+            let until = world.step + world.rng.u32(1..=most);
+            world.note(Some(task), "held", format!("until step {until}"), String::new());
+            until
+        });
+        if let Some(job) = self.jobs.get_mut(&task) {
+            job.task.held_until = until;
+        }
+    }
+
+    /// A task is taken for dead: it is tried again while it goes on, late.
+    fn time_out(&mut self, task: TaskId) {
+        let Some(job) = self.jobs.get_mut(&task).filter(|job| !job.is_given_up && job.step != Step::Plan) else {
+            return;
+        };
+        job.is_given_up = true;
+        let (run, step) = (job.run, job.step);
+        self.with(|world| {
+            world.count("task taken for dead");
+            world.note(Some(task), "taken for dead", String::new(), String::new());
+        });
+        self.hold(task, 150);
+        self.died(run, step);
+    }
+
+    /// A task dies, or its whole run with it.
+    fn crash(&mut self, task: TaskId) {
+        if self.with(|world| world.rng.u32(0..4) > 0) {
+            self.with(|world| world.count("task killed"));
+            if let Some((run, step)) = self.kill_task(task) {
+                self.died(run, step);
+            }
+        } else if let Some(run) = self.jobs.get(&task).map(|job| job.run) {
+            self.with(|world| world.count("run killed"));
+            self.kill(run);
+            self.runs[run].phase = Phase::Over;
+        }
+    }
+
+    /// A write whose sender is gone arrives.
+    pub(crate) fn land_orphan(&mut self) {
+        self.with(|world| {
+            let at = world.rng.usize(0..world.calls.orphans.len());
+            let call = world.calls.orphans.remove(at);
+            let task = call.task;
+            world.count("write landed after its sender died");
+            world.note(Some(task), "lands", String::new(), String::new());
+            call.land(world);
+            if !self.jobs.contains_key(&task) && !world.calls.orphans.iter().any(|call| call.task == task) {
+                world.audit.end_publish(task, world.step);
+            }
+        });
+    }
+
+    /// Ends all tasks of a run where they are.
+    pub(crate) fn kill(&mut self, run: usize) {
+        let tasks: Vec<TaskId> = self.jobs.iter().filter(|(_, job)| job.run == run).map(|(task, _)| *task).collect();
+        for task in tasks {
+            self.kill_task(task);
+        }
+    }
+
+    /// Ends a task where it is. Gives the step it was, if somebody waits for that.
+    fn kill_task(&mut self, task: TaskId) -> Option<(usize, Step)> {
+        let job = self.jobs.remove(&task)?;
+        self.with(|world| world.note(Some(task), "killed", String::new(), String::new()));
+        let Job { task: work, run, step, is_given_up } = job;
+        // Its calls lock the world as they are dropped.
+        drop(work);
+        self.with(|world| {
+            if !world.calls.orphans.iter().any(|call| call.task == task) {
+                world.audit.end_publish(task, world.step);
+            }
+        });
+        (!is_given_up).then_some((run, step))
+    }
+}

@@ -1,0 +1,185 @@
+//! The simulated portal: pages of what the source holds, and everything that may be wrong with them.
+//!
+//! A fetch is served one version of its partition, or sees by another `count` that the source has changed: a change
+//! that shows in nothing is beyond any reader of pages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rollcall_core::ports::{Body, Portal, PortalError};
+use url::Url;
+
+use crate::audit::Session;
+use crate::schedule::{TaskId, call};
+use crate::source::{self, Row};
+use crate::world::{Shared, World};
+
+/// Requests for a page that the adapter makes at most.
+const MOST_TRIES: u32 = 4;
+const BAD_BODY: u32 = 4;
+const NO_FAULT: u32 = u32::MAX;
+
+/// The portal as one task sees it.
+pub(crate) struct SimPortal {
+    shared: Shared,
+    task: TaskId,
+    root: Url,
+}
+
+impl SimPortal {
+    pub(crate) fn new(shared: &Shared, task: TaskId) -> Self {
+        Self { shared: shared.clone(), task, root: Url::parse("https://portal.test/api/v1/").unwrap() }
+    }
+}
+
+impl Portal for SimPortal {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+        let (task, path) = (self.task, path.to_owned());
+        call(&self.shared, task, false, move |world| {
+            let served = serve(world, task, &path, page, tries);
+            let result = match &served {
+                Ok((said, text)) => format!("{said}, {} bytes", text.len()),
+                Err(error) => error.to_string(),
+            };
+            world.note(Some(task), "GET", format!("{path}?page={page}"), result);
+            let text = served?.1;
+            let (received_at, tries) = (world.now(), tries + 1);
+            let may_ask_again = tries < MOST_TRIES;
+            Ok(Body { bytes: Bytes::from(text), received_at, tries, may_ask_again, permit: None })
+        })
+        .await
+    }
+}
+
+/// What a body says, in a word, and the body.
+fn serve(
+    world: &mut World,
+    task: TaskId,
+    path: &str,
+    page: u32,
+    tries: u32,
+) -> Result<(&'static str, String), PortalError> {
+    let partition =
+        (0..world.source.n_partitions()).find(|index| world.dataset.portal_path(&source::key_of(*index)) == path);
+    let is_faulty = world.chance(world.rates.portal);
+    let fault = match tries {
+        // What was asked for again is seldom well at once.
+        1.. if world.rng.u32(0..4) > 0 => BAD_BODY,
+        _ if is_faulty => world.rng.u32(0..10),
+        _ => NO_FAULT,
+    };
+    match fault {
+        0 => {
+            world.count("portal: unavailable");
+            return Err(PortalError::Status { status: 503, tries: MOST_TRIES, excerpt: "busy".into() });
+        }
+        1 => {
+            world.count("portal: no answer");
+            return Err(PortalError::NoAnswer { tries: MOST_TRIES, source: "connection cut".into() });
+        }
+        2 => {
+            world.count("portal: refused");
+            return Err(PortalError::Refused { status: 404, excerpt: "Not found.".into() });
+        }
+        3 => {
+            world.count("portal: deadline");
+            return Err(PortalError::Deadline { tries: 1 });
+        }
+        _ => {}
+    }
+    match partition {
+        Some(partition) => serve_page(world, task, partition, path, page, fault),
+        None if path == rollcall_core::availability::ENDPOINTS_PATH => {
+            let url = format!("/api/v1/{}", world.dataset.path);
+            let text = format!(
+                "{{\"count\":1,\"results\":[{{\"endpoint_url\":\"{url}\",\"years_available\":\"2019&ndash;2021\"}}]}}"
+            );
+            Ok(("endpoints", text))
+        }
+        None => Ok(("releases", "{\"results\":[{\"version\":\"0.26.1\",\"release_date\":\"7/14/2026\"}]}".to_owned())),
+    }
+}
+
+fn serve_page(
+    world: &mut World,
+    task: TaskId,
+    partition: usize,
+    path: &str,
+    page: u32,
+    fault: u32,
+) -> Result<(&'static str, String), PortalError> {
+    let current = world.source.current(partition).clone();
+    let (now, page_length) = (world.now(), world.rng.usize(2..=4));
+    let shows_change = world.rng.bool();
+    let Some(fetching) = world.audit.fetches.get_mut(&task) else {
+        return Err(PortalError::Refused { status: 404, excerpt: "not a fetch".into() });
+    };
+    if page == 1 {
+        let (content, received) = (current.clone(), BTreeMap::new());
+        fetching.session = Some(Session { content, page_length, received, is_sound: true });
+    }
+    let Some(session) = &mut fetching.session else {
+        return Err(PortalError::Refused { status: 404, excerpt: "page 1 comes first".into() });
+    };
+    let (content, page_length) = (session.content.clone(), session.page_length);
+    let first = (page as usize - 1) * page_length;
+    if first >= content.len() && page > 1 {
+        return Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() });
+    }
+    let mut rows: Vec<Row> = content.iter().skip(first).take(page_length).copied().collect();
+    let mut count = content.len();
+    let is_last = first + page_length >= content.len();
+    let mut next = (!is_last).then(|| format!("https://portal.test/api/v1/{path}?page={}", page + 1));
+    let (year, mut grade) = source::codes_of(partition);
+    let mut said = "page";
+    match fault {
+        BAD_BODY => said = "bad body",
+        5 if first > 0 => {
+            rows[0] = content[0];
+            said = "repeated row";
+        }
+        6 if !rows.is_empty() => {
+            rows.pop();
+            said = "lost row";
+        }
+        7 if !rows.is_empty() => {
+            grade += 1;
+            said = "wrong axis";
+        }
+        8 => {
+            next = Some(format!("https://elsewhere.test/api/v1/{path}?page={}", page + 1));
+            said = "next elsewhere";
+        }
+        9 if !rows.is_empty() => {
+            count += 1;
+            said = "count off";
+        }
+        _ if current.len() != content.len() && shows_change => {
+            count = current.len();
+            said = "count changed";
+        }
+        _ => {}
+    }
+    if said == "bad body" {
+        session.received.remove(&page);
+    } else {
+        session.received.insert(page, now);
+        session.is_sound &= said == "page";
+    }
+    if said != "page" {
+        world.count(format!("portal: {said}"));
+    }
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|(school, enrollment)| {
+            format!("{{\"year\":{year},\"grade\":{grade},\"school\":{school},\"enrollment\":{enrollment}}}")
+        })
+        .collect();
+    let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
+    let text = format!("{{\"count\":{count},\"next\":{next},\"previous\":null,\"results\":[{}]}}", rows.join(","));
+    Ok((said, if said == "bad body" { text[..text.len() / 2].to_owned() } else { text }))
+}

@@ -1,0 +1,357 @@
+//! Runs as the state machine makes them: plan, fetch with retries, publish.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use jiff::Timestamp;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
+use rollcall_core::plan::{Plan, PlanItem, plan_partitions};
+use rollcall_core::ports::Clock;
+use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::request::Request;
+use rollcall_core::{Error, keys};
+use serde_json::Value;
+
+use crate::catalog::SimCatalog;
+use crate::portal::SimPortal;
+use crate::schedule::{Task, TaskId, Work};
+use crate::store::SimStore;
+use crate::world::{Shared, SimClock, World};
+
+/// Tries of a step whose error may pass, as in the state machine.
+const TRIES: u32 = 3;
+/// Tries of a step that died or was taken for dead.
+const TRIES_OF_DEAD: u32 = 2;
+/// Steps that no seed comes near.
+const MOST_STEPS: u32 = 20_000;
+
+/// What a task came to.
+pub(crate) enum Ended {
+    Planned(Result<(Plan, Timestamp), Error>),
+    Fetched(Result<Receipt, Error>),
+    Published(Result<Summary, Error>),
+}
+
+/// Which step of which run a task is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Plan,
+    /// The partition at this place of the plan.
+    Fetch(usize),
+    Publish,
+}
+
+/// A step's tries so far.
+#[derive(Default, Clone, Copy)]
+struct Tries {
+    failed: u32,
+    died: u32,
+}
+
+/// Where a run is.
+pub(crate) enum Phase {
+    Planning,
+    Fetching { next: usize, active: usize },
+    Publishing,
+    Over,
+}
+
+/// A run under way.
+pub(crate) struct Run {
+    pub(crate) name: String,
+    request: Request,
+    pub(crate) phase: Phase,
+    started_at: Timestamp,
+    items: Arc<Vec<PlanItem>>,
+    portal_release: Option<String>,
+    /// Tries of planning, of every partition and of publishing.
+    tries: BTreeMap<usize, Tries>,
+    /// Partitions fetched at once.
+    width: usize,
+    pub(crate) summary: Option<Summary>,
+}
+
+/// A task of a run.
+pub(crate) struct Job {
+    pub(crate) task: Task<Ended>,
+    pub(crate) run: usize,
+    pub(crate) step: Step,
+    /// Taken for dead: nobody waits for what it comes to.
+    pub(crate) is_given_up: bool,
+}
+
+/// The runs of one seed and the tasks they are made of.
+pub(crate) struct Simulation {
+    pub(crate) world: Shared,
+    dataset: Arc<Dataset>,
+    pub(crate) jobs: BTreeMap<TaskId, Job>,
+    n_tasks: TaskId,
+    pub(crate) runs: Vec<Run>,
+}
+
+impl Simulation {
+    pub(crate) fn new(world: World) -> Self {
+        let dataset = world.dataset.clone();
+        Self { world: Arc::new(Mutex::new(world)), dataset, jobs: BTreeMap::new(), n_tasks: 0, runs: Vec::new() }
+    }
+
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.world.lock().unwrap())
+    }
+
+    /// Begins a run. Gives its place among the runs.
+    pub(crate) fn start(&mut self, request: &Value) -> usize {
+        let name = format!("r{}", self.runs.len() + 1);
+        let width = self.with(|world| {
+            world.note(None, "start", name.clone(), request.to_string());
+            world.rng.usize(1..=3)
+        });
+        self.runs.push(Run {
+            name,
+            request: Request::parse(request, &self.dataset).unwrap(),
+            phase: Phase::Planning,
+            started_at: self.with(|world| world.now()),
+            items: Arc::default(),
+            portal_release: None,
+            tries: BTreeMap::new(),
+            width,
+            summary: None,
+        });
+        let run = self.runs.len() - 1;
+        self.spawn(run, Step::Plan);
+        run
+    }
+
+    /// Begins a step of a run as a task.
+    fn spawn(&mut self, run: usize, step: Step) {
+        let task = self.n_tasks;
+        self.n_tasks += 1;
+        let Run { name, request, started_at, items, portal_release, .. } = &self.runs[run];
+        let (name, request, started_at) = (name.clone(), request.clone(), *started_at);
+        let (items, portal_release) = (items.clone(), portal_release.clone());
+        let (dataset, clock) = (self.dataset.clone(), SimClock(self.world.clone()));
+        let (portal, store) = (SimPortal::new(&self.world, task), SimStore::new(&self.world, task));
+        let catalog = SimCatalog::new(&self.world, task);
+        let (force, subject) = (request.force, describe(&name, step, &items));
+        let work: Work<Ended> = match step {
+            Step::Plan => Box::pin(async move {
+                let started_at = clock.now();
+                Ended::Planned(match plan_partitions(&portal, &store, &dataset, &request).await {
+                    Ok(plan) => ledger::write_json(&store, &keys::plan(&dataset, &name), &plan.items)
+                        .await
+                        .map(|()| (plan, started_at)),
+                    Err(error) => Err(error),
+                })
+            }),
+            Step::Fetch(item) => {
+                let partition = items[item].partition.clone();
+                let facts = RunFacts { run: name.clone(), portal_release, force, pages_at_once: 2 };
+                Box::pin(async move {
+                    Ended::Fetched(fetch_partition(&portal, &store, &clock, &dataset, &partition, &facts).await)
+                })
+            }
+            Step::Publish => {
+                let (name, items) = (name.clone(), items.clone());
+                Box::pin(async move {
+                    let planned = PlannedRun { name: &name, started_at, items: &items };
+                    let registrar = Registrar::Publisher;
+                    Ended::Published(publish_partitions(&store, &catalog, &clock, &dataset, &planned, registrar).await)
+                })
+            }
+        };
+        let run_name = self.runs[run].name.clone();
+        let items = self.runs[run].items.clone();
+        self.with(|world| {
+            world.note(Some(task), "begin", subject, String::new());
+            let step_now = world.step;
+            match step {
+                Step::Plan => {}
+                Step::Fetch(item) => {
+                    let partition = world.index_of(&items[item].partition).unwrap();
+                    world.audit.begin_fetch(task, &run_name, partition, force, step_now);
+                }
+                Step::Publish => {
+                    let planned = items.iter().filter_map(|item| world.index_of(&item.partition)).collect();
+                    world.audit.begin_publish(task, &run_name, started_at, planned, step_now);
+                }
+            }
+        });
+        self.jobs.insert(task, Job { task: Task::new(work), run, step, is_given_up: false });
+        self.poll(task);
+    }
+
+    fn poll(&mut self, task: TaskId) {
+        let Some(job) = self.jobs.get_mut(&task) else { return };
+        if let Poll::Ready(ended) = job.task.poll()
+            && let Some(job) = self.jobs.remove(&task)
+        {
+            self.ended(task, &job, ended);
+        }
+    }
+
+    /// Grants one call, whichever the seed says.
+    pub(crate) fn step(&mut self) {
+        let granted = self.with(|world| {
+            world.advance();
+            let step = world.step;
+            assert!(step < MOST_STEPS, "the simulation does not end");
+            let is_free = |task: &TaskId| self.jobs.get(task).is_some_and(|job| job.task.held_until <= step);
+            let calls = world.calls.pending.iter().enumerate();
+            let free: Vec<usize> = calls.filter(|(_, call)| is_free(&call.task)).map(|(at, _)| at).collect();
+            // Where everybody is held, time passes.
+            let at = world.rng.choice(&free).copied()?;
+            let call = world.calls.pending.remove(at);
+            let task = call.task;
+            call.grant(world);
+            Some(task)
+        });
+        if let Some(task) = granted {
+            self.poll(task);
+        }
+    }
+
+    /// What a task that ended means for its run.
+    fn ended(&mut self, task: TaskId, job: &Job, ended: Ended) {
+        let said = match &ended {
+            Ended::Planned(planned) => word(planned.as_ref().map(|(plan, _)| format!("{} planned", plan.items.len()))),
+            Ended::Fetched(fetched) => word(fetched.as_ref().map(|receipt| receipt.outcome.as_str().to_owned())),
+            Ended::Published(published) => word(published.as_ref().map(Summary::outcomes_in_words)),
+        };
+        self.with(|world| {
+            world.note(Some(task), "end", String::new(), said.clone());
+            if let Ended::Fetched(_) = &ended {
+                world.count(format!("fetch: {said}"));
+                if said == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
+                    world.count("lost answer found to be the own write");
+                }
+                if job.is_given_up {
+                    world.count("a fetch that was taken for dead ended");
+                }
+            }
+            if let Ended::Published(published) = &ended {
+                if published.is_ok() {
+                    world.count("run published");
+                    let n = world.audit.published(&self.dataset, task, &world.bucket, &world.catalog);
+                    (0..n).for_each(|_| world.count("partition changed back by a slower publisher"));
+                }
+                world.audit.end_publish(task, world.step);
+            }
+        });
+        if job.is_given_up {
+            return;
+        }
+        // Its answer may be lost on the way.
+        if self.with(|world| world.chance(world.rates.crash)) {
+            self.with(|world| world.count("answer of a step lost"));
+            self.died(job.run, job.step);
+            return;
+        }
+        let error = match ended {
+            Ended::Planned(Ok((plan, _))) => {
+                let run = &mut self.runs[job.run];
+                run.items = Arc::new(plan.items);
+                run.portal_release = plan.portal_release;
+                run.phase = Phase::Fetching { next: 0, active: 0 };
+                return self.fetch_next(job.run);
+            }
+            Ended::Fetched(Ok(_)) => return self.fetched(job.run),
+            Ended::Published(Ok(summary)) => {
+                let run = &mut self.runs[job.run];
+                run.summary = Some(summary);
+                run.phase = Phase::Over;
+                return;
+            }
+            Ended::Planned(Err(error)) | Ended::Fetched(Err(error)) | Ended::Published(Err(error)) => error,
+        };
+        let most = if matches!(error, Error::DeadlineExceeded { .. }) { TRIES_OF_DEAD } else { TRIES };
+        let tries = self.runs[job.run].tries.entry(place(job.step)).or_default();
+        tries.failed += 1;
+        if error.is_retryable() && tries.failed < most {
+            self.spawn(job.run, job.step);
+        } else {
+            self.give_up(job.run, job.step);
+        }
+    }
+
+    /// A task died, or is taken for dead.
+    pub(crate) fn died(&mut self, run: usize, step: Step) {
+        let tries = self.runs[run].tries.entry(place(step)).or_default();
+        tries.died += 1;
+        if tries.died < TRIES_OF_DEAD { self.spawn(run, step) } else { self.give_up(run, step) }
+    }
+
+    /// A step is not tried any more.
+    fn give_up(&mut self, run: usize, step: Step) {
+        match step {
+            Step::Plan | Step::Publish => self.runs[run].phase = Phase::Over,
+            Step::Fetch(_) => {
+                // Too many failed: those under way are stopped, the rest is not begun.
+                if self.with(|world| world.chance(world.rates.crash * 20)) {
+                    self.with(|world| world.count("fetching stopped early"));
+                    self.kill(run);
+                    self.publish(run);
+                } else {
+                    self.fetched(run);
+                }
+            }
+        }
+    }
+
+    /// A partition of a run is done with.
+    fn fetched(&mut self, run: usize) {
+        if let Phase::Fetching { active, .. } = &mut self.runs[run].phase {
+            *active -= 1;
+        }
+        self.fetch_next(run);
+    }
+
+    /// Begins as many partitions as may be under way; publishes after the last.
+    fn fetch_next(&mut self, run: usize) {
+        loop {
+            let Run { phase: Phase::Fetching { next, active }, items, width, .. } = &mut self.runs[run] else { return };
+            if *next == items.len() {
+                if *active == 0 {
+                    self.publish(run);
+                }
+                return;
+            }
+            if *active == *width {
+                return;
+            }
+            let item = *next;
+            *next += 1;
+            *active += 1;
+            self.spawn(run, Step::Fetch(item));
+        }
+    }
+
+    fn publish(&mut self, run: usize) {
+        self.runs[run].phase = Phase::Publishing;
+        self.spawn(run, Step::Publish);
+    }
+}
+
+/// A step's place among the tries of its run.
+fn place(step: Step) -> usize {
+    match step {
+        Step::Plan => 0,
+        Step::Publish => 1,
+        Step::Fetch(item) => item + 2,
+    }
+}
+
+fn describe(run: &str, step: Step, items: &[PlanItem]) -> String {
+    match step {
+        Step::Plan => format!("{run} plan"),
+        Step::Fetch(item) => format!("{run} fetch {}", items[item].partition),
+        Step::Publish => format!("{run} publish"),
+    }
+}
+
+/// What came of it, or the error's name.
+fn word(result: Result<String, &Error>) -> String {
+    result.unwrap_or_else(|error| error.name().to_owned())
+}

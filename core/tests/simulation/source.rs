@@ -1,0 +1,135 @@
+//! The simulated source: what it holds of each partition, from a pool of contents, and how that changes.
+
+use std::sync::Arc;
+
+use fastrand::Rng;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::partition::{AxisValue, PartitionKey};
+
+/// A small dataset: cheap to encode, so that a seed takes milliseconds.
+const DESCRIPTOR: &str = r#"
+name = "simulated"
+title = "Enrollment of a few schools"
+attribution = "nobody"
+path = "schools/enrollment/{year}/{grade}/"
+database = "simulated"
+table = "simulated_enrollment"
+key = ["school"]
+
+[[axis]]
+name = "year"
+type = "int"
+
+[[axis]]
+name = "grade"
+type = "string"
+values = [{ value = "grade-pk", code = -1 }, { value = "grade-k", code = 0 }]
+
+[[column]]
+name = "school"
+type = "bigint"
+dictionary = false
+
+[[column]]
+name = "enrollment"
+type = "int"
+dictionary = false
+"#;
+
+/// Years and grades of the partitions there may be; an index into this is what the simulation calls one by.
+const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade-k", 0), (2020, "grade-pk", -1)];
+
+/// Rows of each content. The last two are earlier ones in another order: the same edition in other bytes.
+const LENGTHS: [usize; 16] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5];
+/// What the last contents are the reverse of.
+const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
+
+/// School and enrollment. The school says which partition the row is of.
+pub(crate) type Row = (i64, i32);
+
+/// What the source holds of one partition between two changes: rows in the order served.
+pub(crate) type Content = Arc<Vec<Row>>;
+
+/// The same rows, whatever their order.
+pub(crate) fn sorted(rows: &[Row]) -> Vec<Row> {
+    let mut rows = rows.to_vec();
+    rows.sort_unstable();
+    rows
+}
+
+pub(crate) fn dataset() -> Dataset {
+    Dataset::parse("simulated.toml", DESCRIPTOR).unwrap()
+}
+
+/// The partition that rows of `school` are of.
+pub(crate) fn partition_of_school(school: i64) -> usize {
+    usize::try_from(school / 1000).unwrap()
+}
+
+/// The contents of every partition. They are few, and the same for every seed, so that objects are decoded once.
+pub(crate) struct Pool(Vec<Vec<Content>>);
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        let mut rng = Rng::with_seed(2026);
+        let contents = |partition: usize| {
+            let mut contents: Vec<Content> = Vec::new();
+            for (i, length) in LENGTHS.iter().enumerate() {
+                let rows = match REVERSED.iter().find(|(reversed, _)| *reversed == i) {
+                    Some((_, of)) => contents[*of].iter().rev().copied().collect(),
+                    None => {
+                        let mut schools: Vec<i64> = (1..=11).collect();
+                        rng.shuffle(&mut schools);
+                        let base = i64::try_from(partition).unwrap() * 1000;
+                        schools.iter().take(*length).map(|school| (base + school, rng.i32(0..3))).collect()
+                    }
+                };
+                contents.push(Arc::new(rows));
+            }
+            contents
+        };
+        Self((0..PARTITIONS.len()).map(contents).collect())
+    }
+}
+
+/// The source of one seed.
+pub(crate) struct Source {
+    pool: Arc<Pool>,
+    /// What it holds now, by partition.
+    current: Vec<Content>,
+}
+
+impl Source {
+    pub(crate) fn new(pool: Arc<Pool>, n_partitions: usize, rng: &mut Rng) -> Self {
+        let current = (0..n_partitions).map(|partition| rng.choice(&pool.0[partition]).unwrap().clone()).collect();
+        Self { pool, current }
+    }
+
+    pub(crate) fn n_partitions(&self) -> usize {
+        self.current.len()
+    }
+
+    pub(crate) fn current(&self, partition: usize) -> &Content {
+        &self.current[partition]
+    }
+
+    /// Changes a partition: to any content, so rows change, come, go, halve, vanish and come back.
+    pub(crate) fn change(&mut self, rng: &mut Rng) -> (usize, Content) {
+        let partition = rng.usize(0..self.current.len());
+        let content = rng.choice(&self.pool.0[partition]).unwrap().clone();
+        self.current[partition] = content.clone();
+        (partition, content)
+    }
+}
+
+/// The key of a partition.
+pub(crate) fn key_of(partition: usize) -> PartitionKey {
+    let (year, grade, _) = PARTITIONS[partition];
+    PartitionKey::new(vec![("year".into(), AxisValue::Int(year)), ("grade".into(), AxisValue::Text(grade.into()))])
+}
+
+/// The codes that rows of a partition carry: year and grade.
+pub(crate) fn codes_of(partition: usize) -> (i32, i64) {
+    let (year, _, code) = PARTITIONS[partition];
+    (year, code)
+}

@@ -1,0 +1,162 @@
+//! The simulated world that every task shares: source, bucket, catalog, clock, and the generator all is drawn from.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use jiff::Timestamp;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::ports::Clock;
+
+use crate::audit::{Auditor, Decoder};
+use crate::catalog::CatalogState;
+use crate::schedule::{Calls, TaskId};
+use crate::source::{self, Pool, Source};
+use crate::store::Bucket;
+
+/// The world, shared by all tasks of a seed.
+pub(crate) type Shared = Arc<Mutex<World>>;
+
+/// When every seed begins: 2026-11-23T12:00:00Z.
+const BEGINNING_S: i64 = 1_795_435_200;
+
+/// How often what goes wrong, in thousandths; drawn anew for each seed, so that some are calm and some are not.
+pub(crate) struct Rates {
+    pub(crate) portal: u32,
+    pub(crate) store: u32,
+    /// Writes that are told that another is under way (HTTP 409).
+    pub(crate) conflict: u32,
+    pub(crate) catalog: u32,
+    pub(crate) crash: u32,
+    pub(crate) timeout: u32,
+    pub(crate) hold: u32,
+    pub(crate) change: u32,
+    pub(crate) spoil: u32,
+}
+
+impl Rates {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut one_of = |rates: &[u32]| *rng.choice(rates).unwrap();
+        Self {
+            portal: one_of(&[0, 0, 15, 60]),
+            store: one_of(&[0, 0, 15, 50]),
+            conflict: one_of(&[0, 0, 100, 600]),
+            catalog: one_of(&[0, 100, 300]),
+            crash: one_of(&[0, 4, 12]),
+            timeout: one_of(&[0, 5, 20]),
+            hold: one_of(&[0, 20, 60]),
+            change: one_of(&[4, 15, 50]),
+            spoil: one_of(&[0, 0, 6]),
+        }
+    }
+
+    /// Nothing goes wrong and nothing changes.
+    fn calm() -> Self {
+        Self { portal: 0, store: 0, conflict: 0, catalog: 0, crash: 0, timeout: 0, hold: 0, change: 0, spoil: 0 }
+    }
+}
+
+/// One line of the trace.
+#[derive(Hash)]
+pub(crate) struct Entry {
+    step: u32,
+    now_ms: i64,
+    task: Option<TaskId>,
+    verb: &'static str,
+    subject: String,
+    result: String,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, now_ms, task, verb, subject, result } = self;
+        let task = task.map_or_else(String::new, |task| format!("t{task}"));
+        write!(f, "{step:>5} {:>8.3}s {task:>4} {verb} {subject}", *now_ms as f64 / 1000.0)?;
+        if result.is_empty() { Ok(()) } else { write!(f, " -> {result}") }
+    }
+}
+
+/// Everything outside core.
+pub(crate) struct World {
+    pub(crate) rng: Rng,
+    pub(crate) rates: Rates,
+    /// Calls granted so far.
+    pub(crate) step: u32,
+    now_ms: i64,
+    pub(crate) dataset: Arc<Dataset>,
+    pub(crate) source: Source,
+    pub(crate) bucket: Bucket,
+    pub(crate) catalog: CatalogState,
+    pub(crate) calls: Calls,
+    pub(crate) audit: Auditor,
+    /// What happened, in order.
+    pub(crate) trace: Vec<Entry>,
+    /// How often each thing happened.
+    pub(crate) counts: BTreeMap<String, u64>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, pool: Arc<Pool>, decoder: Arc<Mutex<Decoder>>, dataset: Arc<Dataset>) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let rates = Rates::draw(&mut rng);
+        // Few, so that runs meet.
+        let n_partitions = *rng.choice(&[1, 1, 1, 2, 2, 3]).unwrap();
+        Self {
+            rates,
+            step: 0,
+            now_ms: 0,
+            source: Source::new(pool, n_partitions, &mut rng),
+            bucket: Bucket::default(),
+            catalog: CatalogState::default(),
+            calls: Calls::default(),
+            audit: Auditor::new(decoder, n_partitions),
+            trace: Vec::new(),
+            counts: BTreeMap::new(),
+            dataset,
+            rng,
+        }
+    }
+
+    pub(crate) fn calm_down(&mut self) {
+        self.rates = Rates::calm();
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let nanos = i32::try_from(self.now_ms % 1000).unwrap() * 1_000_000;
+        Timestamp::new(BEGINNING_S + self.now_ms / 1000, nanos).unwrap()
+    }
+
+    /// One step further; time may stand.
+    pub(crate) fn advance(&mut self) {
+        self.step += 1;
+        self.now_ms += self.rng.i64(0..400);
+    }
+
+    /// True `per_mille` times in a thousand.
+    pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
+        per_mille > 0 && self.rng.u32(0..1000) < per_mille
+    }
+
+    pub(crate) fn count(&mut self, what: impl Into<String>) {
+        *self.counts.entry(what.into()).or_default() += 1;
+    }
+
+    pub(crate) fn note(&mut self, task: Option<TaskId>, verb: &'static str, subject: String, result: String) {
+        self.trace.push(Entry { step: self.step, now_ms: self.now_ms, task, verb, subject, result });
+    }
+
+    /// The number of a partition of this seed.
+    pub(crate) fn index_of(&self, partition: &PartitionKey) -> Option<usize> {
+        (0..self.source.n_partitions()).find(|index| source::key_of(*index) == *partition)
+    }
+}
+
+/// The world's clock.
+pub(crate) struct SimClock(pub(crate) Shared);
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        self.0.lock().unwrap().now()
+    }
+}
