@@ -59,20 +59,20 @@ impl<'t> Cursor<'t> {
     }
 
     /// Steps over these bytes, if they come next.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, expected: &[u8]) -> Option<()> {
         let end = self.at + expected.len();
         are_equal(self.text.as_bytes().get(self.at..end)?, expected).then(|| self.at = end)
     }
 
     /// Steps over this byte, if it comes next.
-    #[inline]
+    #[inline(always)]
     fn take_byte(&mut self, expected: u8) -> Option<()> {
         (self.peek()? == expected).then(|| self.at += 1)
     }
 
     /// The text of a string without escapes. A control character is left to serde, which refuses it.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<&'t str> {
         self.take_byte(b'"')?;
         let mut rest = self.text.as_bytes().get(self.at..)?;
@@ -91,7 +91,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// The next bytes, if a quote comes after them.
-    #[inline]
+    #[inline(always)]
     fn string_of(&mut self, length: usize) -> Option<&'t str> {
         let found = self.text.get(self.at..self.at + length)?;
         self.at += length;
@@ -156,7 +156,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// An integer of at most 18 digits. What follows it is for the caller to check: an exponent makes it another number.
-    #[inline]
+    #[inline(always)]
     fn integer(&mut self) -> Option<i64> {
         const MOST_DIGITS: usize = 18;
         let is_negative = self.take_byte(b'-').is_some();
@@ -180,7 +180,7 @@ impl<'t> Cursor<'t> {
         Some(if is_negative { -value } else { value })
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self) -> Option<Scanned<'t>> {
         let start = self.at;
         match self.peek()? {
