@@ -191,11 +191,13 @@ impl Store for FolderStore {
             let modified = SystemTime::try_from(fetched_at)
                 .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
             let temporary = store.write_temporary(&bytes, Some(modified))?;
+            tracing::debug!(key, size_bytes = bytes.len(), "object written beside the tree");
             let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             store.rename(temporary, &store.path(&key))?;
+            tracing::debug!(key, "object committed");
             let written = store.head_now(&key)?;
             Ok(Put::Done(written.map(|facts| facts.etag).unwrap_or_default()))
         })

@@ -122,7 +122,9 @@ async fn record(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: 
     };
     let fetched = Fetched { attempt, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
     ledger::update_record(store, dataset, partition, before, Some(fetched)).await?;
-    ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await
+    ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await?;
+    tracing::debug!(%partition, "partition recorded");
+    Ok(())
 }
 
 struct Done {
