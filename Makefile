@@ -50,6 +50,10 @@ test: $(VENV)/ready $(VENV)-lint/ready ## All tests
 e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
 	$(CARGO) test --locked $(ALL) --test e2e
 
+.PHONY: kill
+kill: ## Kill 500 runs at random points
+	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
+
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
