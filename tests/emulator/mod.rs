@@ -1,6 +1,7 @@
 //! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
 
 pub mod proxy;
+pub mod runtime;
 pub mod stack;
 
 use std::io::{BufRead, BufReader, Write};
