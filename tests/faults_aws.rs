@@ -588,11 +588,10 @@ fn s6_a_bit_that_flips_on_its_way_is_found_out() {
     assert!(error.chain().contains("HTTP 400, BadDigest: "), "{}", error.chain());
     assert_eq!(ground.head(&ground.object(&pre_k())), before);
 
+    // The state machine calls the function again.
     ground.set("PUT", "data/", Fault::FlipBit, Some(1));
-    let first = ground.fetch(&pre_k(), "r3");
-    // Whether in the same call or in the state machine's next one: it is written in the end.
-    let outcome = first.or_else(|_| ground.fetch(&pre_k(), "r3")).expect("the second is whole").outcome;
-    assert_eq!(outcome, Outcome::Written);
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect_err("the first is not").name(), "StoreFailed");
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect("the second is whole").outcome, Outcome::Written);
     ground.assert_recorded(&pre_k(), "r3", Outcome::Written);
 }
 
@@ -1238,6 +1237,15 @@ fn g6_a_crawl_under_way_is_waited_for_and_never_taken_for_ones_own() {
     let retrier = retriers.iter().find(of_running).expect("it is retried");
     let waits = retrier["IntervalSeconds"].as_u64().zip(retrier["MaxAttempts"].as_u64()).expect("numbers");
     assert!(waits.0 >= 30 && waits.0 * waits.1 >= 3_000, "a crawl takes minutes, {waits:?} is less");
+    // Glue that is ill or asked too much is asked again, to start it as to look at it.
+    for state in [start, &states["ReadCrawler"]] {
+        let retriers = state["Retry"].as_array().expect("retriers");
+        let of_service = |retrier: &&Value| {
+            let errors = retrier["ErrorEquals"].as_array().expect("a list");
+            errors.contains(&json!("Glue.GlueException")) && retrier["MaxAttempts"].as_u64() >= Some(3)
+        };
+        assert!(retriers.iter().any(|retrier| of_service(&retrier)), "{state}");
+    }
     assert!(start["Catch"].is_null(), "what is caught would be taken for a crawl that was started");
     assert_eq!((&start["Next"], &states["WaitForCrawler"]["Next"]), (&json!("WaitForCrawler"), &json!("ReadCrawler")));
     // Only a crawler that is ready goes on; until then it is looked at again.

@@ -17,6 +17,9 @@ use crate::executables;
 /// Time that the template gives page-fetch for an event.
 const LIMIT: Duration = Duration::from_secs(840);
 
+/// Time to say that there was none left.
+const LEAST_WAIT: Duration = Duration::from_secs(30);
+
 /// What an event came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
@@ -56,8 +59,10 @@ impl Answer {
 
 #[derive(Default)]
 struct State {
-    /// Events to hand out, each with the time by which its function is killed.
+    /// Events to hand out, each with the time at which its function is killed.
     events: VecDeque<(String, SystemTime)>,
+    /// That time of the newest event.
+    limit: Option<SystemTime>,
     answers: VecDeque<Answer>,
     n_asked: usize,
     n_handed_out: usize,
@@ -73,7 +78,7 @@ struct Shared {
 
 /// A function's process; killed when dropped.
 pub struct Function {
-    process: Child,
+    process: Mutex<Child>,
     shared: Arc<Shared>,
 }
 
@@ -136,7 +141,7 @@ impl Function {
             of_reader.lock().has_ended = true;
             of_reader.changed.notify_all();
         });
-        Self { process, shared }
+        Self { process: Mutex::new(process), shared }
     }
 
     /// Hands out an event, to be answered within the time that the template gives.
@@ -146,16 +151,31 @@ impl Function {
 
     /// The same, with another limit.
     pub fn send_within(&self, event: &Value, limit: Duration) {
-        self.shared.lock().events.push_back((event.to_string(), SystemTime::now() + limit));
+        let limit = SystemTime::now() + limit;
+        let mut state = self.shared.lock();
+        state.events.push_back((event.to_string(), limit));
+        state.limit = Some(limit);
+        drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// Waits for the answer to the oldest event that has none.
+    /// Waits for the answer to the oldest event that has none. As Lambda does, kills the process when its time is up.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let mut state =
-            self.shared.wait_while(self.shared.lock(), |state| state.answers.is_empty() && !state.has_ended);
+        let state = self.shared.lock();
+        let limit = state.limit.unwrap_or_else(SystemTime::now);
+        let left = limit.duration_since(SystemTime::now()).unwrap_or(LEAST_WAIT);
+        let is_waiting = |state: &mut State| state.answers.is_empty() && !state.has_ended;
+        let waited = self.shared.changed.wait_timeout_while(state, left, is_waiting);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            let _ = self.process().kill();
+        }
         state.answers.pop_front().unwrap_or(Answer::Ended)
+    }
+
+    fn process(&self) -> MutexGuard<'_, Child> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands out an event and waits for its answer.
@@ -169,9 +189,10 @@ impl Function {
     ///
     /// # Panics
     /// When it cannot be killed.
-    pub fn kill(mut self) {
-        self.process.kill().expect("it can be killed");
-        let _ = self.process.wait().expect("it ends");
+    pub fn kill(self) {
+        let mut process = self.process();
+        process.kill().expect("it can be killed");
+        let _ = process.wait().expect("it ends");
     }
 
     /// Waits until the process has ended by itself; gives whether it ended well, how often it asked for an event, and
@@ -180,8 +201,8 @@ impl Function {
     /// # Panics
     /// When it cannot be waited for.
     #[must_use]
-    pub fn end(mut self) -> (bool, usize, String) {
-        let is_well = self.process.wait().expect("it ends").success();
+    pub fn end(self) -> (bool, usize, String) {
+        let is_well = self.process().wait().expect("it ends").success();
         let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended);
         (is_well, state.n_asked, state.said.clone())
     }
@@ -195,8 +216,10 @@ impl Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = self.process();
+        let _ = process.kill();
+        let _ = process.wait();
+        drop(process);
         if thread::panicking() {
             eprintln!("the function's words:\n{}", self.said());
         }
