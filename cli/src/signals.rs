@@ -13,7 +13,7 @@ pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
     const FILE_SIZE_LIMIT: i32 = 25;
     // Whoever listens once has taken the signal from then on.
     #[cfg(unix)]
-    signal(SignalKind::from_raw(FILE_SIZE_LIMIT))?;
+    let _ = signal(SignalKind::from_raw(FILE_SIZE_LIMIT))?;
     Ok(())
 }
 
