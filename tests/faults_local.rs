@@ -168,11 +168,14 @@ fn d4_too_few_open_files_are_told_and_leave_no_half_file() {
     let args = ["--years", "2021", "--grades", "all"];
     let _ = reference.run(&portal, &args).expect(0);
     let expected = data(reference.path());
-    for limit in ["ulimit -n 8", "ulimit -n 12", "ulimit -n 16"] {
+    // The least are too few to begin with; with the most it depends on what is open at once.
+    for (limit, may_do) in [("ulimit -n 8", false), ("ulimit -n 12", false), ("ulimit -n 16", true)] {
         let lake = TestLake::new();
         let found = run_limited(limit, &lake, &portal, &args);
-        assert!(matches!(found.code, Some(1 | 3 | 4)), "{limit}: {found:?}");
-        assert!(found.stderr.contains("Too many open files (os error 24)"), "{limit}: {}", found.stderr);
+        if !may_do || found.code != Some(0) {
+            assert!(matches!(found.code, Some(1 | 3 | 4)), "{limit}: {found:?}");
+            assert!(found.stderr.contains("Too many open files (os error 24)"), "{limit}: {}", found.stderr);
+        }
         assert!(!found.stderr.contains("panicked"), "{limit}: {}", found.stderr);
         assert!(is_part_of(&data(lake.path()), &expected), "{limit}");
         let _ = lake.run(&portal, &args).expect(0);
