@@ -6,12 +6,16 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 /// Header of the checksum that writes are sent with.
 pub const CHECKSUM: &str = "x-amz-checksum-sha256";
+
+/// Time that a request to hold may take to come before the test gives it up.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,9 +190,15 @@ impl Proxy {
     }
 
     /// Waits until a request is held.
+    ///
+    /// # Panics
+    /// When none is for a long time.
     pub fn wait_until_held(&self) {
         let held = lock(&self.shared.held);
-        drop(self.shared.changed.wait_while(held, |held| *held != Held::Waiting));
+        let waited = self.shared.changed.wait_timeout_while(held, LIMIT, |held| *held != Held::Waiting);
+        let (held, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(held);
+        assert!(!timeout.timed_out(), "expected a request to hold, found none");
     }
 
     /// Lets the held request go on.

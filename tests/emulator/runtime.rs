@@ -195,16 +195,17 @@ impl Function {
         let _ = process.wait().expect("it ends");
     }
 
-    /// Waits until the process has ended by itself; gives whether it ended well, how often it asked for an event, and
-    /// what it said.
+    /// Waits until the process has ended by itself; gives whether it ended well, and what it said.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// When it asks for an event instead.
     #[must_use]
-    pub fn end(self) -> (bool, usize, String) {
-        let is_well = self.process().wait().expect("it ends").success();
-        let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended);
-        (is_well, state.n_asked, state.said.clone())
+    pub fn end(self) -> (bool, String) {
+        let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended && state.n_asked == 0);
+        assert_eq!(state.n_asked, 0, "expected an end, found a function that asks for an event");
+        let said = state.said.clone();
+        drop(state);
+        (self.process().wait().expect("it ends").success(), said)
     }
 
     /// What it said so far, and the log of it.
@@ -270,6 +271,7 @@ impl Shared {
     /// Waits for an event and hands it out.
     fn hand_out(&self, mut client: &TcpStream) -> io::Result<()> {
         self.lock().n_asked += 1;
+        self.changed.notify_all();
         let mut state = self.wait_while(self.lock(), |state| state.events.is_empty() && !state.has_ended);
         let Some((event, limit)) = state.events.pop_front() else { return Ok(()) };
         state.n_handed_out += 1;
