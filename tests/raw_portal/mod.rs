@@ -53,7 +53,8 @@ impl Answer {
     /// The answer with other headers than those of its body's type and length; each ends in CRLF.
     #[must_use]
     pub fn with_headers(&self, headers: &str) -> Self {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{headers}\r\n");
+        // A client that took the connection for one to use again would lose a request to its end.
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}\r\n");
         Self { head, body: self.body.clone() }
     }
 
