@@ -70,6 +70,10 @@ simulate: ## Simulate 100,000 seeds of overlapping runs with faults (release bui
 planted: ## Plant four bugs; the simulation must find each
 	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
 
+.PHONY: kill
+kill: ## Kill 500 runs at random points
+	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
+
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \

@@ -229,20 +229,20 @@ fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: 
 fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
-    let gate = stack.gate_before_page_fetch("/data/");
+    let proxy = stack.hold_a_write_of_page_fetch();
     // The stale writer has other rows, or it would find its own.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(1)]);
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
     let stale = stack.start("stale", &request);
-    gate.wait_until_held();
+    proxy.wait_until_held();
     assert_eq!(outcomes(&stack.run_well("newer", &request)), counts(&[("written", 1)]));
     let newer = stack.read(&key);
-    gate.open();
+    proxy.open();
     assert_eq!(outcomes(&stack.end_well(&stale)), counts(&[("superseded", 1)]));
     assert!(stack.read(&key) == newer);
     stack.portal.server.set_faults(Vec::new());
-    stack.no_gate_before_page_fetch();
+    stack.no_proxy_before_page_fetch();
 }
 
 fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Stack) {

@@ -2,6 +2,7 @@
 
 pub mod emulator;
 pub mod https;
+pub mod raw_portal;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -65,7 +65,11 @@ impl FolderStore {
             key: LOCK.to_owned(),
             source: refused(message, &path, error),
         };
-        make_parents(&path).map_err(|error| failed("make folder of", error))?;
+        make_parents(&self.root, &path).map_err(|error| failed("make folder of", error))?;
+        // Opened, it would be the file it leads to that is emptied.
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Err(failed("open", leads_out(&path)));
+        }
         let mut file = File::options()
             .create(true)
             .truncate(false)
@@ -142,7 +146,7 @@ impl FolderStore {
     /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
     fn rename(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), StoreError> {
         let failed = |error| refused("write", path, error);
-        make_parents(path).map_err(failed)?;
+        make_parents(&self.root, path).map_err(failed)?;
         temporary.persist(path).map_err(|error| failed(error.error))?;
         sync_folder(path).map_err(failed)
     }
@@ -191,11 +195,13 @@ impl Store for FolderStore {
             let modified = SystemTime::try_from(fetched_at)
                 .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
             let temporary = store.write_temporary(&bytes, Some(modified))?;
+            tracing::debug!(key, size_bytes = bytes.len(), "object written beside the tree");
             let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             store.rename(temporary, &store.path(&key))?;
+            tracing::debug!(key, "object committed");
             let written = store.head_now(&key)?;
             Ok(Put::Done(written.map(|facts| facts.etag).unwrap_or_default()))
         })
@@ -210,7 +216,8 @@ impl Store for FolderStore {
                 return Ok(Put::Lost);
             }
             let path = store.path(&key);
-            fs::remove_file(&path)
+            check_within(&store.root, &path)
+                .and_then(|()| fs::remove_file(&path))
                 .and_then(|()| sync_folder(&path))
                 .map_err(|error| refused("remove", &path, error))?;
             Ok(Put::Done(String::new()))
@@ -267,14 +274,33 @@ fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
     }
 }
 
-/// Makes the folders above `path` that are not there, each flushed into the one above it.
-fn make_parents(path: &Path) -> io::Result<()> {
+/// Makes the folders above `path`, which is in the lake `root`, that are not there, each flushed into the one above it.
+fn make_parents(root: &Path, path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent() else { return Ok(()) };
+    check_within(root, path)?;
     // The empty path, above a relative one of a single name, stands for a folder that is there.
     let missing: Vec<&Path> =
         folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     fs::create_dir_all(folder)?;
     missing.into_iter().rev().try_for_each(sync_folder)
+}
+
+/// Refuses to change a file of the lake `root` whose folder is a link to elsewhere: nothing outside is ever changed, and
+/// what is there would not be found again. The lake itself may be a link.
+fn check_within(root: &Path, path: &Path) -> io::Result<()> {
+    let below = path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""));
+    let mut folder = root.to_owned();
+    for name in below {
+        folder.push(name);
+        if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
+            return Err(leads_out(&folder));
+        }
+    }
+    Ok(())
+}
+
+fn leads_out(link: &Path) -> io::Error {
+    io::Error::other(format!("expected no links in a lake, found `{}`", link.display()))
 }
 
 /// Adds the keys of all files below `folder`, whose own key is `prefix`.

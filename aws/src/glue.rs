@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_glue::Client;
+use aws_sdk_glue::config::interceptors::InterceptorContext;
+use aws_sdk_glue::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_glue::types::{
     BatchUpdatePartitionRequestEntry, Column, ErrorDetail, Partition, PartitionInput, StorageDescriptor, Table,
 };
@@ -59,11 +61,37 @@ struct Refusal {
     message: String,
 }
 
+/// Has the SDK make a call again that failed as a whole by what may pass: by its own rules it does so for throttling and
+/// for HTTP 5xx alone.
+#[derive(Debug)]
+struct Passing;
+
+impl ClassifyRetry for Passing {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match code_of(context) {
+            Some(code) if PASSING.contains(&code.as_str()) => RetryAction::transient_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "what may pass in Glue"
+    }
+}
+
+/// The code of an error that a call was answered with, which may have a namespace before it.
+fn code_of(context: &InterceptorContext) -> Option<String> {
+    let response = context.response().filter(|response| !response.status().is_success())?;
+    let body: serde_json::Value = serde_json::from_slice(response.body().bytes()?).ok()?;
+    body.get("__type")?.as_str()?.rsplit('#').next().map(str::to_owned)
+}
+
 impl GlueCatalog {
     /// The catalog of the lake in `bucket`.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
-        Self { client: Client::new(config), lake: format!("s3://{bucket}/") }
+        let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(Passing).build();
+        Self { client: Client::from_conf(glue), lake: format!("s3://{bucket}/") }
     }
 
     async fn table(&self, database: &str, table: &str) -> Result<Option<Table>, CatalogError> {

@@ -2,17 +2,25 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::http::HttpResponse;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_adapters::secret::header_of;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::ports::StoreError;
+
+use crate::cause::{cause, status};
 
 /// The request header that a dataset's secret is sent in; `None` when it names none, and then nothing is asked.
 ///
 /// - `prefix`: what stands before the secret's name in Secrets Manager, such as `rollcall/`.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty or no header value.
+/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty or no header value,
+///   or when Secrets Manager refuses to give it: then in its own words.
+/// - [`Error::StoreFailed`] when Secrets Manager is ill or asked too much, which may pass.
 pub async fn header(
     config: &SdkConfig,
     prefix: &str,
@@ -20,12 +28,29 @@ pub async fn header(
 ) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
     let Some(secret) = &dataset.secret else { return Ok(None) };
     let id = format!("{prefix}{}", secret.name);
+    let place = format!("Secrets Manager under `{id}`");
     let found = match Client::new(config).get_secret_value().secret_id(&id).send().await {
         Ok(found) => found.secret_string,
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => None,
+        Err(error) if may_pass(&error) => {
+            let message = format!("read secret `{}` in Secrets Manager", secret.name);
+            return Err(Error::StoreFailed {
+                action: "read",
+                key: id,
+                source: StoreError { message, source: cause(error) },
+            });
+        }
         Err(error) => {
-            tracing::error!(secret = secret.name, error = %crate::cause::cause(error), "secret not read");
-            None
+            let place = format!("{place} ({})", cause(error));
+            return Err(Error::SecretMissing { secret: secret.name.clone(), place });
         }
     };
-    header_of(secret, &format!("Secrets Manager under `{id}`"), found).map(Some)
+    header_of(secret, &place, found).map(Some)
+}
+
+/// Whether there was no answer, or one that says no more than that another may come.
+fn may_pass(error: &SdkError<GetSecretValueError, HttpResponse>) -> bool {
+    let is_throttled =
+        || error.code().is_some_and(|code| code.contains("Throttling") || code.contains("TooManyRequests"));
+    status(error).is_none_or(|status| status >= 500) || is_throttled()
 }

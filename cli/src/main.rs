@@ -94,6 +94,7 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    signals::outlive_file_size_limit()?;
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Plan(args) => plan::run(args).await,

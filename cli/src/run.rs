@@ -134,6 +134,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
     let lock = store.lock()?;
+    tracing::debug!(lake = %store.root().display(), "lake locked");
     let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
@@ -152,6 +153,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     };
     lake_mark::claim(&store, mark, args.portal.is_sample(), &dataset).await?;
     ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
+    tracing::debug!(run = facts.run, n_partitions = plan.items.len(), "plan written");
     let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));
     Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
 }

@@ -131,7 +131,9 @@ async fn record(
     };
     let fetched = Fetched { attempt, edition, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
     ledger::update_record(store, dataset, partition, before, Some(fetched)).await?;
-    ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await
+    ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await?;
+    tracing::debug!(%partition, "partition recorded");
+    Ok(())
 }
 
 struct Done {

@@ -92,7 +92,9 @@ impl<'g> Gate<'g> {
             n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
         };
         let partition = self.partition;
+        tracing::debug!(%partition, n_rows = facts.n_rows, "rows complete");
         let encoded = self.table.finish().map_err(|source| encode_failed(partition, source))?;
+        tracing::debug!(%partition, size_bytes = encoded.bytes.len(), "partition encoded");
         Ok((facts, encoded))
     }
 

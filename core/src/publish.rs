@@ -52,6 +52,7 @@ pub async fn publish_partitions(
 ) -> Result<Summary, Error> {
     let PlannedRun { name: run, started_at, items: plan } = *planned;
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
+    tracing::debug!(run, "publishing begun");
     let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
     let objects = ledger::committed_objects(store, dataset).await?;
     ledger::reconcile(store, dataset, &objects).await?;
@@ -59,6 +60,7 @@ pub async fn publish_partitions(
         Registrar::Publisher => converge(store, catalog, dataset, &objects).await?,
         Registrar::Crawler => read_back(catalog, dataset, &objects).await?,
     };
+    tracing::debug!(run, n_put = published.n_put, n_removed = published.n_removed, "partitions published");
     publish_lookups(store, catalog, clock.now(), run).await?;
     let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
     summary.n_published = published.n_put;
@@ -68,6 +70,7 @@ pub async fn publish_partitions(
     let lost: Vec<FailedPartition> = summary.failed.iter().filter(is_lost).cloned().collect();
     ledger::record_lost(store, dataset, &lost, run, started_at, summary.finished_at).await?;
     ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
+    tracing::debug!(run, "summary written");
     Ok(summary)
 }
 

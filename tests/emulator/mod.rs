@@ -1,13 +1,15 @@
 //! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
 
-pub mod gate;
+pub mod proxy;
+pub mod runtime;
 pub mod stack;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::Credentials;
@@ -96,6 +98,19 @@ impl Emulator {
         Self { process, endpoint: format!("http://127.0.0.1:{port}"), said, _folder: folder }
     }
 
+    /// Closer to S3 and Glue, and shared by the tests of a program that run at the same time: whoever needs it last
+    /// stops it.
+    #[must_use]
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(Self::start(Kind::Moto));
+            *shared = Arc::downgrade(&started);
+            started
+        })
+    }
+
     /// Its address.
     #[must_use]
     pub fn endpoint(&self) -> &str {
@@ -119,20 +134,28 @@ impl Emulator {
         self.python("call.py", &[service, operation], &input.to_string())
     }
 
+    /// The same, in another Region.
+    #[must_use]
+    pub fn call_in(&self, region: &str, service: &str, operation: &str, input: &Value) -> Value {
+        self.python_with("call.py", &[service, operation], &input.to_string(), |command| {
+            command.env("AWS_DEFAULT_REGION", region);
+        })
+    }
+
     /// What a script of `tests/emulator` prints for this input.
     ///
     /// # Panics
     /// When the script fails.
     #[must_use]
     pub fn python(&self, script: &str, args: &[&str], input: &str) -> Value {
-        let mut child = Command::new(python())
-            .arg(workspace().join("tests/emulator").join(script))
-            .args(args)
-            .envs(self.environment())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("Python starts");
+        self.python_with(script, args, input, |_| {})
+    }
+
+    fn python_with(&self, script: &str, args: &[&str], input: &str, change: impl FnOnce(&mut Command)) -> Value {
+        let mut command = Command::new(python());
+        command.arg(workspace().join("tests/emulator").join(script)).args(args).envs(self.environment());
+        change(&mut command);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
         let mut stdin = child.stdin.take().expect("it is piped");
         stdin.write_all(input.as_bytes()).expect("it reads");
         drop(stdin);
@@ -143,12 +166,7 @@ impl Emulator {
 
     /// What clients of it are built from.
     pub async fn config(&self) -> SdkConfig {
-        rollcall_aws::client::loader(None)
-            .endpoint_url(&self.endpoint)
-            .region(Region::new(REGION))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .load()
-            .await
+        config_of(&self.endpoint, REGION).await
     }
 }
 
@@ -161,6 +179,26 @@ impl Drop for Emulator {
             eprintln!("the emulator's last words:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
         }
     }
+}
+
+/// What clients of `endpoint` are built from.
+pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
+    rollcall_aws::client::loader(None)
+        .endpoint_url(endpoint)
+        .region(Region::new(region))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .load()
+        .await
+}
+
+/// The same, with as many tries but hardly a wait before them.
+///
+/// # Panics
+/// When calls are not tried again.
+pub async fn hasty_config_of(endpoint: &str, region: &'static str) -> SdkConfig {
+    let config = config_of(endpoint, region).await;
+    let retries = config.retry_config().expect("calls are tried again").clone();
+    config.into_builder().retry_config(retries.with_initial_backoff(Duration::from_millis(1))).build()
 }
 
 /// A port that is free now.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::emulator::gate::Gate;
+use crate::emulator::proxy::{Fault, Proxy, Rule};
 use crate::emulator::{Emulator, Kind};
 use crate::{Outcome, TestPortal, executables, rollcall, workspace};
 
@@ -262,16 +262,17 @@ impl Stack {
         Outcome::of(command.envs(self.emulator.environment()).output().expect("the binary starts"))
     }
 
-    /// Puts a gate between page-fetch and the lake that holds the first write to a path that holds `path`.
+    /// Puts a proxy between page-fetch and the lake that holds the first write of a data object.
     #[must_use]
-    pub fn gate_before_page_fetch(&self, path: &'static str) -> Gate {
-        let gate = Gate::before(self.emulator.endpoint(), path);
-        self.ask_at("page-fetch", Some(gate.endpoint()));
-        gate
+    pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
+        let proxy = Proxy::before(self.emulator.endpoint());
+        proxy.set([Rule::new(&format!("PUT /{}/data/", self.bucket), Fault::Hold).times(1)]);
+        self.ask_at("page-fetch", Some(proxy.endpoint()));
+        proxy
     }
 
-    /// Takes the gate away.
-    pub fn no_gate_before_page_fetch(&self) {
+    /// Takes the proxy away.
+    pub fn no_proxy_before_page_fetch(&self) {
         self.ask_at("page-fetch", None);
     }
 

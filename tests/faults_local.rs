@@ -1,0 +1,466 @@
+//! What a machine does wrong under a run on a folder: each fault by its name in the list of faults, with what its user sees.
+//!
+//! Some need a mount or a network of their own. They are made in namespaces, which Linux lets anyone make (`unshare
+//! --map-root-user`); where it does not, the test fails and says so.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, rollcall};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const TABLE: &str = "data/us_education_ccd_enrollment_data";
+const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
+/// The time in which a fault is told.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Bytes of the data below a lake's folder, by path.
+fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![lake.join(TABLE)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn is_part_of(found: &BTreeMap<String, Vec<u8>>, all: &BTreeMap<String, Vec<u8>>) -> bool {
+    found.iter().all(|(path, bytes)| all.get(path) == Some(bytes))
+}
+
+fn temporary_files(lake: &Path) -> Vec<String> {
+    let entries = fs::read_dir(lake.join(".tmp")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
+///
+/// - `namespaces`: flags of `unshare`, such as `--mount`.
+/// - `settings`: variables of the script; `ROLLCALL` is the binary.
+fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").args(namespaces).args(["sh", "-uc"]);
+    command.arg(format!("echo in namespaces; {script}"));
+    command.env("ROLLCALL", binary()).envs(settings.iter().copied());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
+    let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
+        panic!(
+            "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
+            namespaces.join(" "),
+            outcome.stderr
+        );
+    };
+    Outcome { stdout: stdout.to_owned(), ..outcome }
+}
+
+/// A run under a limit of the shell, such as `ulimit -n 16`.
+fn run_limited(limit: &str, lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Outcome {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!(r#"{limit} || exit 99; exec "$0" "$@""#)]).arg(binary());
+    command.args(["run", "--retry-wait", "0", "--portal", &portal.origin()]).args(args);
+    command.env("ROLLCALL_LAKE", lake.path()).env_remove("ROLLCALL_LOG");
+    Outcome::of(command.output().unwrap())
+}
+
+/// Guard: an object is renamed into place when it is on disk as a whole; what could not be written is removed and named.
+#[test]
+fn d1_a_full_disk_is_named_leaves_no_half_file_and_a_larger_one_completes_the_lake() {
+    // 17 partitions of some 100 kB.
+    let portal = TestPortal::start(Config::default());
+    let reference = TestLake::new();
+    let args = ["--years", "2021", "--grades", "all"];
+    let _ = reference.run(&portal, &args).expect(0);
+    let expected = data(reference.path());
+    assert!(expected.len() == 17 && expected.values().map(Vec::len).sum::<usize>() > 1 << 20);
+
+    let (lake, moved) = (TestLake::new(), TestLake::new());
+    let script = r#"
+        mount -t tmpfs -o size=1m none "$LAKE" || exit 99
+        "$ROLLCALL" run --lake "$LAKE" --portal "$PORTAL" --retry-wait 0 --years 2021 --grades all
+        code=$?
+        cp -a "$LAKE/." "$MOVED"
+        exit $code
+    "#;
+    let (folder, moved_to) = (lake.path().to_str().unwrap(), moved.path().to_str().unwrap());
+    let settings = [("LAKE", folder), ("MOVED", moved_to), ("PORTAL", &portal.origin())];
+    let found = in_namespaces(&["--mount"], script, &settings);
+    // The ledger may have found no room either.
+    assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
+    let named = format!("{folder}/.tmp`: No space left on device (os error 28)");
+    let is_told = |line: &str| line.contains("StoreFailed: write `data/") && line.contains(&named);
+    assert!(found.stderr.lines().any(is_told), "{}", found.stderr);
+    let written = data(moved.path());
+    assert!(!written.is_empty() && written.len() < 17 && is_part_of(&written, &expected), "{:?}", written.keys());
+    assert_eq!(temporary_files(moved.path()), Vec::<String>::new());
+    let _ = moved.run(&portal, &[&args[..], &["--mode", "missing"]].concat()).expect(0);
+    assert!(data(moved.path()) == expected);
+    assert_eq!(temporary_files(moved.path()), Vec::<String>::new());
+}
+
+/// Guard: the lake is locked, which writes to it, before the portal is asked for anything.
+#[test]
+fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
+    let portal = TestPortal::small();
+    let script = r#"
+        mount --bind "$LAKE" "$LAKE" && mount -o remount,bind,ro "$LAKE" || exit 99
+        exec "$ROLLCALL" run --lake "$LAKE" --portal "$PORTAL" --retry-wait 0 --years 2021 --grades grade-pk
+    "#;
+    let (new, filled) = (TestLake::new(), TestLake::new());
+    let _ = filled.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let n_before = portal.server.requests().len();
+    for lake in [new, filled] {
+        let before = lake.files("");
+        let folder = lake.path().to_str().unwrap();
+        let found = in_namespaces(&["--mount"], script, &[("LAKE", folder), ("PORTAL", &portal.origin())]).expect(1);
+        let expected = format!(
+            "error: StoreFailed: write `.lock`: lake refused: open `{folder}/.lock`: Read-only file system (os error 30)\n"
+        );
+        assert_eq!((found.stdout.as_str(), found.stderr), ("", expected));
+        assert!(lake.files("") == before);
+    }
+    assert_eq!(portal.server.requests().len(), n_before);
+}
+
+/// Guard: a limit on the size of files is an error that names the file, not the end of the process without a word.
+#[test]
+fn d4_a_file_size_limit_fails_the_partitions_that_exceed_it_and_no_other() {
+    let portal = TestPortal::start(Config::default());
+    let reference = TestLake::new();
+    let _ = reference.run(&portal, &TWO_GRADES).expect(0);
+    let expected = data(reference.path());
+    let lake = TestLake::new();
+    // In blocks of 512 bytes or of 1 KiB: a ledger fits into either, the two files of some 100 kB into neither.
+    let found = run_limited("ulimit -f 40", &lake, &portal, &TWO_GRADES).expect(3);
+    let is_told = |line: &&str| {
+        line.starts_with("failed: StoreFailed: write `data/") && line.contains("File too large (os error 27)")
+    };
+    assert_eq!(found.stderr.lines().filter(is_told).count(), 2, "{}", found.stderr);
+    assert!(found.stdout.contains("2 partitions: 2 failed;"), "{}", found.stdout);
+    assert_eq!((data(lake.path()).len(), temporary_files(lake.path()).len()), (0, 0));
+    let again = lake.run(&portal, &[&TWO_GRADES[..], &["--mode", "failed"]].concat()).expect(0);
+    assert!(again.stdout.contains("2 partitions: 2 written"), "{}", again.stdout);
+    assert!(data(lake.path()) == expected);
+}
+
+/// Guard: too few file handles end a run with words, and what it leaves is whole.
+#[test]
+fn d4_too_few_open_files_are_told_and_leave_no_half_file() {
+    let portal = TestPortal::small();
+    let reference = TestLake::new();
+    let args = ["--years", "2021", "--grades", "all"];
+    let _ = reference.run(&portal, &args).expect(0);
+    let expected = data(reference.path());
+    // The least are too few to begin with; with the most it depends on what is open at once.
+    for (limit, may_do) in [("ulimit -n 8", false), ("ulimit -n 12", false), ("ulimit -n 16", true)] {
+        let lake = TestLake::new();
+        let found = run_limited(limit, &lake, &portal, &args);
+        if !may_do || found.code != Some(0) {
+            assert!(matches!(found.code, Some(1 | 3 | 4)), "{limit}: {found:?}");
+            assert!(found.stderr.contains("Too many open files (os error 24)"), "{limit}: {}", found.stderr);
+        }
+        assert!(!found.stderr.contains("panicked"), "{limit}: {}", found.stderr);
+        assert!(is_part_of(&data(lake.path()), &expected), "{limit}");
+        let _ = lake.run(&portal, &args).expect(0);
+        assert!(data(lake.path()) == expected, "{limit}");
+        assert_eq!(temporary_files(lake.path()).len(), 0);
+    }
+}
+
+/// Guard: a reader of the report that has gone away does not undo a run; a report that cannot be written is told.
+#[test]
+fn d7_a_run_whose_stdout_is_closed_or_full_still_leaves_a_whole_lake() {
+    let portal = TestPortal::small();
+    let reference = TestLake::new();
+    let _ = reference.run(&portal, &TWO_GRADES).expect(0);
+    for (stdout, code, told) in [
+        (Stdio::piped(), 0, ""),
+        (
+            fs::File::options().write(true).open("/dev/full").unwrap().into(),
+            1,
+            "error: No space left on device (os error 28)\n",
+        ),
+    ] {
+        let lake = TestLake::new();
+        let mut run = rollcall(&["run", "--retry-wait", "0", "--portal", &portal.origin()]);
+        run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path());
+        let mut run = run.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+        // Nobody reads what it will say.
+        drop(run.stdout.take());
+        let found = Outcome::of(run.wait_with_output().unwrap()).expect(code);
+        assert_eq!(found.stderr, told);
+        assert!(data(lake.path()) == data(reference.path()));
+        let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+        assert_eq!(status["is_last_run_finished"], true);
+    }
+    // The other commands print as it does.
+    for args in [&["status"][..], &["plan", "--years", "2021", "--grades", "all", "--sample"], &["datasets", "list"]] {
+        let mut command = rollcall(args);
+        if args[0] != "datasets" {
+            command.env("ROLLCALL_LAKE", reference.path());
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let found = Outcome::of(child.wait_with_output().unwrap()).expect(0);
+        assert!(!found.stderr.contains("panicked") && !found.stderr.contains("error"), "{args:?}: {}", found.stderr);
+    }
+}
+
+/// Guard: names that could lead out of the lake are no names.
+#[test]
+fn d8_a_name_that_leads_out_of_the_lake_is_refused_and_nothing_is_made() {
+    let portal = TestPortal::small();
+    let outside = tempfile::tempdir().unwrap();
+    let lake = outside.path().join("lake");
+    for args in [
+        &["--years", "2021", "--grades", "a/b"][..],
+        &["--years", "2021", "--grades", "../../x"],
+        &["--years", "2021", "--grades", "grade-pk/../../../x"],
+        &["--years", "../x", "--grades", "grade-pk"],
+        &["--partition", "2021/../x"],
+        &["--partition", "../../x/grade-pk"],
+        &["--partition", "2021/grade-pk/.."],
+        &["--failed-of", "../../x"],
+        &["--failed-of", "/etc"],
+        &["--years", "2021", "--grades", "grade-pk", "--dataset", "../../x"],
+        &["--years", "2021", "--grades", "grade-pk", "--dataset", "ccd_enrollment/../x"],
+    ] {
+        let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", lake.to_str().unwrap()]);
+        let found = Outcome::of(run.args(args).output().unwrap()).expect(2);
+        assert!(found.stderr.starts_with("error: "), "{args:?}: {}", found.stderr);
+        let made: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(made.iter().all(|name| name == "lake"), "{args:?}: {made:?}");
+        assert!(data(&lake).is_empty());
+    }
+    assert_eq!(portal.n_data_requests(), 0);
+}
+
+/// What is in a folder, by name.
+fn names_in(folder: &TempDir) -> Vec<String> {
+    fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Guard: a write goes through no link; one in place of a file is replaced itself.
+#[test]
+fn d8_a_link_inside_the_lake_is_never_written_through() {
+    let portal = TestPortal::small();
+    let object = format!("{TABLE}/year=2021/grade=grade-pk/part-00000.parquet");
+    let args = ["--years", "2021", "--grades", "grade-pk"];
+    // In place of any folder on the way to the object.
+    for link in ["data", TABLE, &format!("{TABLE}/year=2021"), &format!("{TABLE}/year=2021/grade=grade-pk")] {
+        let (lake, outside) = (TestLake::new(), tempfile::tempdir().unwrap());
+        let link = lake.path().join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(outside.path(), &link).unwrap();
+        let found = lake.run(&portal, &args);
+        assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
+        let told = format!("expected no links in a lake, found `{}`", link.display());
+        assert!(found.stderr.contains(&told), "{}", found.stderr);
+        assert_eq!(names_in(&outside), Vec::<String>::new());
+    }
+    // In place of the object itself, and of the folder of what is being written.
+    let (lake, outside) = (TestLake::new(), tempfile::tempdir().unwrap());
+    let target = outside.path().join("precious");
+    fs::write(&target, "precious").unwrap();
+    fs::create_dir_all(lake.path().join(&object).parent().unwrap()).unwrap();
+    symlink(&target, lake.path().join(&object)).unwrap();
+    symlink(outside.path(), lake.path().join(".tmp")).unwrap();
+    let _ = lake.run(&portal, &args).expect(0);
+    assert_eq!(
+        (names_in(&outside), fs::read_to_string(&target).unwrap()),
+        (vec!["precious".to_owned()], "precious".into())
+    );
+    assert!(fs::symlink_metadata(lake.path().join(&object)).unwrap().is_file());
+    // In place of the lock.
+    fs::remove_file(lake.path().join(".lock")).unwrap();
+    symlink(&target, lake.path().join(".lock")).unwrap();
+    let found = lake.run(&portal, &args).expect(1);
+    assert!(found.stderr.contains("expected no links in a lake, found `"), "{}", found.stderr);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+    // The lake itself may be one.
+    let link = outside.path().join("lake");
+    let whole = TestLake::new();
+    symlink(whole.path(), &link).unwrap();
+    let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", link.to_str().unwrap()]);
+    let _ = Outcome::of(run.args(args).output().unwrap()).expect(0);
+    assert!(whole.path().join(object).is_file());
+}
+
+/// Guard: what a killed run or an older program left is cleared away, or taken as absent and written anew with a word.
+#[test]
+fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() {
+    let portal = TestPortal::small();
+    let lake = TestLake::new();
+    let first = lake.run(&portal, &[&TWO_GRADES[..], &["--format", "json"]].concat()).expect(0).json();
+    let run = format!("ledger/ccd_enrollment/runs/{}", first["run"].as_str().unwrap());
+    let (before, committed) = (data(lake.path()), lake.committed());
+    let write = |path: &str, text: &str| {
+        let path = lake.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // Files that were being written, under names old and new.
+    write(".tmp/.tmpAbC123", "PAR1 half");
+    write(".tmp/older/part-00000.parquet.tmp", "half");
+    // A record half written, one of an older shape, and the leavings of a run that never ended.
+    write("ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json", "{\"committed\": {\"n_rows\": 1");
+    write(
+        "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json",
+        r#"{"version": 0, "rows": 165, "sha256": "00"}"#,
+    );
+    write("ledger/ccd_enrollment/runs/20200101T000000-000/plan.json", "[{\"partition\"");
+    write("ledger/ccd_enrollment/runs/20200102T000000-000/receipts/year=2021/grade=grade-k.json", "{");
+    write(&format!("{run}/summary.json"), "{\"run\": ");
+    write("catalog/ccd_school/us_education_ccd_enrollment_data.json", "{\"columns\": [");
+    // Beside the data: what no run of ours writes is left alone.
+    write(&format!("{TABLE}/year=2021/grade=grade-k/part-00000.parquet.tmp"), "PAR1 half");
+    write(&format!("{TABLE}/year=2021/notes.txt"), "mine");
+
+    let shown = lake.rollcall("status", &[]).expect(0);
+    assert!(!shown.stderr.contains("panicked"), "{}", shown.stderr);
+    let second = lake.run(&portal, &TWO_GRADES).expect(0);
+    assert!(second.stdout.contains("2 partitions: 2 unchanged"), "{}", second.stdout);
+    let warned = "ledger object unreadable, taken as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
+    assert!(second.stderr.contains(warned), "{}", second.stderr);
+    assert_eq!(temporary_files(lake.path()), Vec::<String>::new());
+    assert_eq!(lake.committed(), committed);
+    let after = data(lake.path());
+    assert!(is_part_of(&before, &after) && after.len() == before.len() + 2, "{:?}", after.keys());
+    let sql = "select grade, count(*) as n from ccd_school.us_education_ccd_enrollment_data group by grade order by n";
+    let found = lake.rollcall("query", &[sql, "--format", "csv"]).expect(0);
+    assert_eq!(found.stdout, "grade,n\ngrade-pk,165\ngrade-k,192\n");
+    assert_eq!(lake.rollcall("status", &["--format", "json"]).expect(0).json()["is_last_run_finished"], true);
+}
+
+/// Killed when the test ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The first line that a command says on stderr, and when it did.
+fn first_words(command: &mut Command) -> (String, Duration) {
+    let started = Instant::now();
+    let mut run = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let stderr = run.0.stderr.take().unwrap();
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let _ = BufReader::new(stderr).read_line(&mut line);
+        let _ = send.send(line);
+    });
+    let line = receive.recv_timeout(Duration::from_secs(60)).expect("something is said within a minute");
+    (line, started.elapsed())
+}
+
+/// Guard: the waits between tries are bounded, so that a machine without a network hears of it soon, and why.
+#[test]
+fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
+    let lake = TestLake::new();
+    let args = ["run", "--lake", lake.path().to_str().unwrap(), "--grades", "grade-pk", "--years"];
+    let in_vain = |years: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net"]).arg(binary()).args(args).arg(years).env_remove("ROLLCALL_LOG");
+        command
+    };
+    for (years, opening) in [
+        (
+            "2021",
+            "warning: years of `ccd_enrollment` are not checked against the portal's list: portal did not list its endpoints: no answer after 4 tries: ",
+        ),
+        ("all", "error: YearsUnknown: "),
+    ] {
+        let (told, after) = first_words(&mut in_vain(years));
+        assert!(told.starts_with(opening) && told.contains("dns error"), "{told}");
+        assert!(after < SOON, "{after:?}");
+    }
+    assert!(data(lake.path()).is_empty());
+}
+
+/// Guard: a portal on this machine is never asked by way of a proxy, and one elsewhere is, as the environment says.
+#[test]
+fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_this_machine() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { break };
+            let mut head = [0; 1024];
+            let n_bytes = connection.read(&mut head).unwrap_or(0);
+            let _ = send.send(String::from_utf8_lossy(&head[..n_bytes]).lines().next().unwrap_or_default().to_owned());
+            let _ = connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let through_proxy = |lake: &TestLake, args: &[&str]| {
+        let mut command =
+            rollcall(&[&["run", "--lake", lake.path().to_str().unwrap(), "--retry-wait", "0"], args].concat());
+        for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env(variable, &proxy);
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
+        command
+    };
+    let portal = TestPortal::small();
+    let lake = TestLake::new();
+    let here = ["--portal", &portal.origin(), "--years", "2021", "--grades", "grade-pk"];
+    let _ = Outcome::of(through_proxy(&lake, &here).output().unwrap()).expect(0);
+    assert!(receive.try_recv().is_err(), "the proxy was asked for a portal on this machine");
+
+    let lake = TestLake::new();
+    let started = Instant::now();
+    let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
+    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(3);
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443 HTTP/1.1");
+    assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);
+    assert!(found.stderr.contains("tunnel"), "{}", found.stderr);
+}
+
+/// Guard: what is asked to stop ends within 5 s, also while a partition is in the middle of an answer.
+#[test]
+fn d6_a_run_that_is_asked_to_stop_ends_within_five_seconds() {
+    let portal = TestPortal::small();
+    portal.server.set_faults(vec![Fault::new(Action::Delay { ms: 600_000 }).on_path("grade-k/").on_page(2)]);
+    for signal in ["INT", "TERM"] {
+        let lake = TestLake::new();
+        let n_before = portal.n_data_requests();
+        let mut run = rollcall(&["run", "--retry-wait", "0", "--format", "json", "--portal", &portal.origin()]);
+        run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = run.spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Both pages of one partition, and the first and the second of the other.
+        while portal.n_data_requests() < n_before + 4 {
+            assert!(Instant::now() < deadline, "expected within a minute: four pages are asked for");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let asked = Instant::now();
+        let status = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status().unwrap();
+        assert!(status.success());
+        let found = Outcome::of(run.wait_with_output().unwrap()).expect(130);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        let report: Value = found.json();
+        assert_eq!((&report["n_planned"], temporary_files(lake.path()).len()), (&Value::from(2), 0));
+    }
+}

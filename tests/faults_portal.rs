@@ -1,0 +1,495 @@
+//! What a portal, a proxy or a network does wrong, byte by byte: each fault by its name in the list of faults, with what
+//! becomes of a run that meets it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, Crc, FlushCompress};
+use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_core::ports::{Portal, PortalError};
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
+use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall};
+use tokio::runtime::Runtime;
+
+const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
+/// Data of two pages: 100 rows and 65.
+const ONE_PARTITION: [&str; 4] = ["--years", "2021", "--grades", "grade-pk"];
+
+fn is_data(asked: &Asked) -> bool {
+    asked.target.contains(PATH)
+}
+
+fn whole(answer: &Answer) -> Vec<Step> {
+    vec![Step::Say(answer.bytes())]
+}
+
+/// A portal whose answers with data are spoilt the first time that each is asked for.
+fn spoilt_once(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) && asked.n == 1 {
+        true => spoil(answer),
+        false => whole(answer),
+    })
+}
+
+/// A portal whose answers with data are always spoilt.
+fn spoilt(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) {
+        true => spoil(answer),
+        false => whole(answer),
+    })
+}
+
+fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
+    lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
+}
+
+/// Bytes of the data of a lake, which are a function of its rows.
+fn data(lake: &TestLake) -> BTreeMap<String, Vec<u8>> {
+    let files = lake.files("data/us_education_ccd_enrollment_data");
+    files.into_iter().map(|(path, (bytes, _))| (path, bytes)).collect()
+}
+
+/// What a run of one partition leaves when nothing goes wrong.
+fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
+    let lake = TestLake::new();
+    let _ = lake.run(portal, &ONE_PARTITION).expect(0);
+    let found = data(&lake);
+    assert_eq!(found.len(), 1);
+    found
+}
+
+/// A client that waits milliseconds where the real one waits seconds.
+fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
+    let mut settings = PortalSettings::new(parse_origin(origin).unwrap());
+    settings.backoff = Duration::from_millis(1);
+    settings.most_backoff = Duration::from_millis(5);
+    change(&mut settings);
+    HttpPortal::new(settings, None).unwrap()
+}
+
+async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
+    portal.get(PATH, 1, 0).await.map(|body| body.bytes.to_vec())
+}
+
+/// Guard: a wait that would end after the deadline is not begun.
+#[test]
+fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
+    let portal = TestPortal::small();
+    for retry_after in ["3600", "1000000000", "Fri, 31 Dec 2100 00:00:00 GMT"] {
+        let action = Action::Status { code: 429, retry_after: Some(retry_after.to_owned()), body: Some("slow".into()) };
+        portal.server.set_faults(vec![Fault::new(action)]);
+        let client = client(&portal.origin(), |settings| settings.most_backoff = Duration::from_secs(60));
+        let started = Instant::now();
+        let error = Runtime::new().unwrap().block_on(get(&client.until((started + Duration::from_secs(50)).into())));
+        assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 tries: `slow`");
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+}
+
+/// Guard: an answer counts when its last byte is there, whether the connection ends or is reset before.
+#[test]
+fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
+    let portal = TestPortal::small();
+    let runtime = Runtime::new().unwrap();
+    let expected = RawPortal::before(portal.server.address(), |_, answer| whole(answer));
+    let expected = runtime.block_on(get(&client(&expected.origin(), |_| {}))).unwrap();
+    type Place = fn(&Answer) -> usize;
+    let places: [(&str, Place); 8] = [
+        ("nothing", |_| 0),
+        ("one byte", |_| 1),
+        ("half of the head", |answer| answer.head.len() / 2),
+        ("the head but for its last byte", |answer| answer.head.len() - 1),
+        ("the head", |answer| answer.head.len()),
+        ("one byte of the body", |answer| answer.head.len() + 1),
+        ("half of the body", |answer| answer.head.len() + answer.body.len() / 2),
+        ("all but the last byte", |answer| answer.bytes().len() - 1),
+    ];
+    for (name, place) in places {
+        for ends_by in [None, Some(Step::Reset)] {
+            let tear = move |answer: &Answer| {
+                let mut steps = vec![Step::Say(answer.bytes()[..place(answer)].to_vec())];
+                steps.extend(ends_by.clone());
+                steps
+            };
+            let torn = spoilt_once(&portal, tear.clone());
+            let found = runtime.block_on(get(&client(&torn.origin(), |_| {}))).unwrap();
+            // The port in the links may have a digit more or less.
+            assert!(found.len().abs_diff(expected.len()) <= 2, "{name}");
+            assert_eq!(torn.asked(PATH).len(), 2, "{name}");
+
+            let always_torn = spoilt(&portal, tear);
+            let error = runtime.block_on(get(&client(&always_torn.origin(), |_| {}))).unwrap_err();
+            assert_eq!(error.to_string(), "no answer after 4 tries", "{name}");
+            assert_eq!(always_torn.asked(PATH).len(), 4, "{name}");
+        }
+    }
+}
+
+/// Guard: what is written is of whole answers only, over a run in which every page tears once.
+#[test]
+fn a9_a_run_whose_every_page_tears_once_writes_the_same_bytes() {
+    let portal = TestPortal::small();
+    let expected = reference(&portal);
+    let torn = spoilt_once(&portal, |answer| {
+        // Elsewhere on each page.
+        let all = answer.bytes();
+        let at = all.iter().map(|byte| usize::from(*byte)).sum::<usize>() % all.len();
+        vec![Step::Say(all[..at].to_vec())]
+    });
+    let lake = TestLake::new();
+    let _ = run_at(&lake, &torn.origin(), &ONE_PARTITION).expect(0);
+    assert_eq!(torn.asked(PATH).len(), 4);
+    assert!(data(&lake) == expected);
+}
+
+/// Guard: the length that is said is the length that comes; without one, the JSON must be whole.
+#[test]
+fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
+    let portal = TestPortal::small();
+    let expected = reference(&portal);
+    let length = |answer: &Answer, add: i64| {
+        let length = i64::try_from(answer.body.len()).unwrap() + add;
+        answer.with_headers(&format!("content-length: {length}\r\n"))
+    };
+    let cut = |answer: &Answer| {
+        let answer = answer.with_headers("");
+        Answer { body: answer.body[..answer.body.len() - 1].to_vec(), ..answer }
+    };
+    let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no answer after \
+                     4 tries: ";
+    let bad_body = "BadBody: decode page 1 of `year=2021/grade=grade-pk`: ";
+    type Lie = Box<dyn Fn(&Answer) -> Answer + Send + Sync>;
+    let cases: [(&str, [Lie; 2], usize, Option<&str>); 5] = [
+        ("too long", [Box::new(move |it| length(it, 10)), Box::new(move |it| length(it, 10))], 4, Some(no_answer)),
+        ("too short", [Box::new(move |it| length(it, -10)), Box::new(move |it| length(it, -10))], 4, Some(bad_body)),
+        ("none, whole", [Box::new(|it| it.with_headers("")), Box::new(|it| it.with_headers(""))], 2, None),
+        ("none, cut", [Box::new(cut), Box::new(cut)], 4, Some(bad_body)),
+        (
+            "nonsense",
+            [
+                Box::new(|it| it.with_headers("content-length: many\r\n")),
+                Box::new(|it| it.with_headers("content-length: many\r\n")),
+            ],
+            4,
+            Some(no_answer),
+        ),
+    ];
+    for (name, [once, always], n_requests, error) in cases {
+        let lake = TestLake::new();
+        let lying = spoilt_once(&portal, move |answer| vec![Step::Say(once(answer).bytes())]);
+        let _ = run_at(&lake, &lying.origin(), &ONE_PARTITION).expect(0);
+        assert_eq!(lying.asked(PATH).len(), n_requests, "{name}");
+        assert!(data(&lake) == expected, "{name}");
+
+        let lake = TestLake::new();
+        let lying = spoilt(&portal, move |answer| vec![Step::Say(always(answer).bytes())]);
+        let one_by_one = [&ONE_PARTITION[..], &["--in-flight", "1"]].concat();
+        let Some(error) = error else {
+            let _ = run_at(&lake, &lying.origin(), &one_by_one).expect(0);
+            assert!(data(&lake) == expected, "{name}");
+            continue;
+        };
+        let found = run_at(&lake, &lying.origin(), &one_by_one).expect(3);
+        assert!(found.stderr.starts_with(&format!("failed: {error}")), "{name}: {}", found.stderr);
+        assert_eq!((lying.asked(PATH).len(), data(&lake).len()), (12, 0), "{name}");
+    }
+}
+
+/// Guard: a body that is no page is asked for again, since what a proxy says passes.
+#[test]
+fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_written() {
+    let portal = TestPortal::small();
+    let expected = reference(&portal);
+    for (head, body) in [
+        ("content-type: text/html\r\n", "<!doctype html><title>Just a moment</title>"),
+        ("", "<html>502 Bad Gateway</html>"),
+        ("", r#"{"detail": "Request was throttled. Expected available in 1 second."}"#),
+        ("", ""),
+    ] {
+        let once = spoilt_once(&portal, move |answer| {
+            let answer = answer.with_body(body);
+            vec![Step::Say(
+                [answer.head.replace("content-type: application/json\r\n", head).as_bytes(), &answer.body].concat(),
+            )]
+        });
+        let lake = TestLake::new();
+        let _ = run_at(&lake, &once.origin(), &ONE_PARTITION).expect(0);
+        assert_eq!(once.asked(PATH).len(), 4, "{body}");
+        assert!(data(&lake) == expected, "{body}");
+    }
+}
+
+/// Guard: a try has a time of its own, so that bytes that keep coming do not keep it alive.
+#[test]
+fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
+    let portal = TestPortal::small();
+    let each = Duration::from_millis(20);
+    let in_head = spoilt(&portal, move |answer| vec![Step::Drip { bytes: answer.bytes(), each }]);
+    let in_body = spoilt(&portal, move |answer| {
+        vec![Step::Say(answer.head.clone().into_bytes()), Step::Drip { bytes: answer.body.clone(), each }]
+    });
+    for dripping in [in_head, in_body] {
+        let client = client(&dripping.origin(), |settings| {
+            settings.idle_timeout = Duration::from_secs(30);
+            settings.total_timeout = Duration::from_millis(300);
+            settings.tries = 2;
+        });
+        let started = Instant::now();
+        let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
+        assert_eq!(error.to_string(), "no answer after 2 tries");
+        // The whole answer of more than 10,000 bytes would take minutes.
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        assert_eq!(dripping.asked(PATH).len(), 2);
+    }
+}
+
+/// Guard: a body that stops in its middle is given up by the time without a byte.
+#[test]
+fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {
+    let portal = TestPortal::small();
+    for n_bytes in [0, 10, 10_000] {
+        let stalling = spoilt(&portal, move |answer| vec![Step::Say(answer.bytes()[..n_bytes].to_vec()), Step::Stall]);
+        let client = client(&stalling.origin(), |settings| {
+            settings.idle_timeout = Duration::from_millis(200);
+            settings.tries = 2;
+        });
+        let started = Instant::now();
+        let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
+        assert_eq!(error.to_string(), "no answer after 2 tries");
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+}
+
+/// Guard: every wait and every request of a call ends with its deadline, whatever the portal does.
+#[test]
+fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
+    let portal = TestPortal::small();
+    let each = Duration::from_millis(20);
+    let busy = |retry_after: &str| {
+        format!("HTTP/1.1 503 Service Unavailable\r\nretry-after: {retry_after}\r\ncontent-length: 0\r\n\r\n")
+            .into_bytes()
+    };
+    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
+    let (often, late) = (busy("0"), busy("2"));
+    let faults: [(&str, Spoil); 9] = [
+        ("says nothing", Box::new(|_| vec![Step::Stall])),
+        ("stalls in the head", Box::new(|answer| vec![Step::Say(answer.bytes()[..20].to_vec()), Step::Stall])),
+        ("stalls after the head", Box::new(|answer| vec![Step::Say(answer.head.clone().into_bytes()), Step::Stall])),
+        ("drips", Box::new(move |answer| vec![Step::Drip { bytes: answer.bytes(), each }])),
+        ("hangs up", Box::new(|_| Vec::new())),
+        ("resets", Box::new(|_| vec![Step::Reset])),
+        ("is always busy", Box::new(move |_| vec![Step::Say(often.clone())])),
+        ("is busy and asks for a wait", Box::new(move |_| vec![Step::Say(late.clone())])),
+        ("tears the body", Box::new(|answer| vec![Step::Say(answer.bytes()[..answer.bytes().len() - 1].to_vec())])),
+    ];
+    let runtime = Runtime::new().unwrap();
+    for (name, spoil) in faults {
+        let spoilt = spoilt(&portal, spoil);
+        // As patient as can be: only the deadline is near.
+        let client = client(&spoilt.origin(), |settings| {
+            settings.tries = u32::MAX;
+            settings.backoff = Duration::from_millis(50);
+            settings.most_backoff = Duration::from_secs(60);
+        });
+        let left = Duration::from_millis(400);
+        let started = Instant::now();
+        let deadline = started + left;
+        runtime.block_on(async { get(&client.until(deadline.into())).await.unwrap_err() });
+        // A machine under load may be late, by less than the 10 s that a function keeps to report.
+        assert!(started.elapsed() < left + Duration::from_secs(9), "{name}: {:?}", started.elapsed());
+    }
+}
+
+/// A gzip member that is 1 MiB on its way and 1 GiB when it is unpacked.
+fn bomb() -> Vec<u8> {
+    const SEGMENT: usize = 4 << 20;
+    const N_SEGMENTS: usize = 256;
+    let zeros = vec![0; SEGMENT];
+    // A segment that ends on a byte can follow itself.
+    let mut segment = Vec::with_capacity(1 << 16);
+    Compress::new(Compression::best(), false).compress_vec(&zeros, &mut segment, FlushCompress::Sync).unwrap();
+    let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    let (mut of_segment, mut sum) = (Crc::new(), Crc::new());
+    of_segment.update(&zeros);
+    for _ in 0..N_SEGMENTS {
+        bytes.extend(&segment);
+        sum.combine(&of_segment);
+    }
+    bytes.extend([3, 0]);
+    bytes.extend(sum.sum().to_le_bytes());
+    bytes.extend(u32::try_from(SEGMENT * N_SEGMENTS).unwrap().to_le_bytes());
+    assert!(bytes.len() < 2 << 20, "{} bytes", bytes.len());
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Killed when the test ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Guard: the cap counts bytes as they are unpacked, and nothing is unpacked that is not kept.
+#[test]
+fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
+    const MOST_KIB: u64 = 160 << 10;
+    let portal = TestPortal::small();
+    let packed = bomb();
+    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
+    let huge: [(&str, Spoil); 3] = [
+        (
+            "a bomb",
+            Box::new(move |answer| {
+                let headers = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", packed.len());
+                vec![Step::Say(answer.with_headers(&headers).head.into_bytes()), Step::Say(packed.clone())]
+            }),
+        ),
+        (
+            "a body of 1 GiB of no announced length",
+            Box::new(|answer| {
+                let head = answer.with_headers("").head.into_bytes();
+                vec![Step::Say(head), Step::Repeat { bytes: vec![b' '; 1 << 16], times: 1 << 14 }]
+            }),
+        ),
+        (
+            "a length of 1 GiB",
+            Box::new(|answer| {
+                vec![Step::Say(answer.with_headers("content-length: 1073741824\r\n").head.into()), Step::Stall]
+            }),
+        ),
+    ];
+    for (name, spoil) in huge {
+        // The second partition never comes, so that the run is there to be looked at.
+        let portal = RawPortal::before(portal.server.address(), move |asked, answer| {
+            match (is_data(asked), asked.target.contains("grade-k/")) {
+                (true, _) => spoil(answer),
+                (_, true) => vec![Step::Stall],
+                _ => whole(answer),
+            }
+        });
+        let lake = TestLake::new();
+        let (folder, origin) = (lake.path().to_str().unwrap(), portal.origin());
+        let mut run = rollcall(&["run", "--lake", folder, "--portal", &origin, "--years", "2021"]);
+        run.args(["--grades", "grade-pk,grade-k"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut run = Killed(run.spawn().unwrap());
+        let mut told = String::new();
+        BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        assert!(
+            told.starts_with("failed: ") && told.contains("expected at most 67108864 bytes, found more"),
+            "{name}: {told}"
+        );
+        let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak <= MOST_KIB, "{name}: {peak} KiB");
+        assert_eq!(portal.asked(PATH).len(), 1, "{name}");
+    }
+}
+
+/// Guard: what is packed otherwise than by gzip, once, is refused or no page.
+#[test]
+fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
+    let portal = TestPortal::small();
+    let refused = |found: &str| format!("portal refused: HTTP 200: `content encoding {found}`");
+    let twice = |answer: &Answer| gzip(&gzip(&answer.body));
+    type Pack = Box<dyn Fn(&Answer) -> Vec<u8> + Send + Sync>;
+    let plain = || -> Pack { Box::new(|answer| answer.body.clone()) };
+    let cases: [(&str, Pack, String, usize); 8] = [
+        ("br", plain(), refused("br"), 1),
+        ("zstd", plain(), refused("zstd"), 1),
+        ("deflate", plain(), refused("deflate"), 1),
+        ("rot13", plain(), refused("rot13"), 1),
+        ("gzip, gzip", Box::new(twice), refused("gzip, gzip"), 1),
+        ("gzip, br", plain(), refused("gzip, br"), 1),
+        ("gzip\r\ncontent-encoding: gzip", Box::new(twice), "found a byte that is not UTF-8 at offset 1".into(), 12),
+        ("gzip", plain(), "no answer after 4 tries".into(), 12),
+    ];
+    for (encoding, pack, error, n_requests) in cases {
+        let packed = spoilt(&portal, move |answer| {
+            let body = pack(answer);
+            let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
+            vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+        });
+        let lake = TestLake::new();
+        let found = run_at(&lake, &packed.origin(), &ONE_PARTITION).expect(3);
+        assert!(found.stderr.contains(&error), "{encoding}: {}", found.stderr);
+        assert_eq!((packed.asked(PATH).len(), data(&lake).len()), (n_requests, 0), "{encoding}");
+    }
+}
+
+/// Guard: text is kept as it is or refused; nothing is put in place of what has no place in UTF-8.
+#[test]
+fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
+    let portal = TestPortal::start(Config { n_schools: 1500, ..Config::default() });
+    let name = |row: usize, json: &str| {
+        let field = "school_name".to_owned();
+        Fault::new(Action::SetField { row: Some(row), field, json: json.to_owned() }).on_path("ccd/directory/")
+    };
+    portal.server.set_faults(vec![
+        name(0, r#""A\u0000B""#),
+        name(1, r#""\ufeff\u00e9\ud83d\ude00\u202e""#),
+        // Half of a pair, which UTF-8 cannot say: one value in more than a thousand.
+        name(2, r#""half \ud800""#),
+    ]);
+    let lake = TestLake::new();
+    let _ = lake.run(&portal, &["--dataset", "ccd_directory", "--years", "2021"]).expect(0);
+    let sql = "select school_name, _rescued as aside from ccd_school.us_education_ccd_directory_data \
+               where strpos(school_name, chr(0)) > 0 or strpos(school_name, '\u{feff}') > 0 or _rescued is not null \
+               order by school_name";
+    let found = lake.rollcall("query", &[sql, "--format", "json"]).expect(0).json();
+    assert_eq!(
+        found,
+        serde_json::json!([
+            {"school_name": "A\0B", "aside": null},
+            {"school_name": "\u{feff}é😀\u{202e}", "aside": null},
+            {"school_name": null, "aside": r#"{"school_name":"half \ud800"}"#},
+        ])
+    );
+    let replaced = "select count(*) as n from ccd_school.us_education_ccd_directory_data \
+                    where strpos(school_name, '\u{fffd}') > 0";
+    assert_eq!(lake.rollcall("query", &[replaced, "--format", "csv"]).expect(0).stdout, "n\n0\n");
+}
+
+/// Guard: rows decide what is unchanged. The portal is told to give no kept answer, and one without rows is refused.
+#[test]
+fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
+    let portal = TestPortal::small();
+    let with_etag = |answer: &Answer| {
+        let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", answer.body.len());
+        vec![Step::Say(answer.with_headers(&headers).bytes())]
+    };
+    let first = spoilt(&portal, with_etag);
+    let lake = TestLake::new();
+    let _ = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
+    let before = data(&lake);
+    // The same label, other rows: they are written.
+    let field = "enrollment".to_owned();
+    portal.server.set_faults(vec![Fault::new(Action::SetField { row: Some(0), field, json: "7777".into() })]);
+    let second = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
+    assert!(second.stdout.contains("1 partition: 1 written"), "{}", second.stdout);
+    assert_ne!(data(&lake), before);
+    let asked = first.asked("");
+    assert_eq!(first.asked(PATH).len(), 4);
+    for asked in asked {
+        let head = asked.head.to_lowercase();
+        assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
+        assert!(!head.contains("\r\nif-"), "{head}");
+    }
+    let kept = spoilt(&portal, |_| vec![Step::Say(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
+    let third = run_at(&lake, &kept.origin(), &ONE_PARTITION).expect(3);
+    assert!(third.stderr.contains("portal refused: HTTP 304"), "{}", third.stderr);
+}

@@ -1,0 +1,430 @@
+//! Runs on a folder that are killed, and portals that are faulty, many times over: what is left is whole, and what comes
+//! after completes it.
+//!
+//! A few of each in the ordinary tests; `make kill` does as many as the bars ask for. Which points are hit follows from
+//! `ROLLCALL_SEED`, as far as the machine's timing lets it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::{TestLake, TestPortal, rollcall};
+use serde_json::Value;
+
+const TABLE: &str = "data/us_education_ccd_enrollment_data";
+
+/// Bytes of files by their path in the lake.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// A number that the environment may raise.
+fn number(variable: &str, default: u64) -> u64 {
+    let set = std::env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("expected a number in {variable}, found {text}")))
+}
+
+/// Numbers that follow from a seed (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+
+    fn one_of<'o, T>(&mut self, of: &'o [T]) -> &'o T {
+        &of[self.below(of.len())]
+    }
+}
+
+/// Killed when the test ends.
+struct Started(Child);
+
+impl Started {
+    fn run(lake: &Path, portal: &TestPortal, args: &[&str]) -> Self {
+        let mut command = rollcall(&["run", "--retry-wait", "0", "--portal", &portal.origin()]);
+        command.args(args).env("ROLLCALL_LAKE", lake);
+        command.env("ROLLCALL_LOG", "rollcall=debug,rollcall_core=debug,rollcall_adapters=debug");
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn lines(&mut self) -> BufReader<ChildStderr> {
+        BufReader::new(self.0.stderr.take().unwrap())
+    }
+
+    /// Whether it was killed, and had not ended by itself.
+    fn kill(&mut self) -> bool {
+        let _ = self.0.kill();
+        self.0.wait().unwrap().signal() == Some(9)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Bytes of every file below a folder of the lake. A file that is replaced or removed meanwhile is read as it was or left out.
+fn files(lake: &Path, below: &str) -> Files {
+    let mut found = Files::new();
+    let mut folders = vec![lake.join(below)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(bytes) = fs::read(&path) {
+                found.insert(path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned(), bytes);
+            }
+        }
+    }
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    // With times: those of objects are facts.
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// What a run is doing after a line of its log; `None` where a line says nothing of it.
+fn phase_after(line: &str) -> Option<&'static str> {
+    let is_of_table = line.contains(TABLE);
+    let is_of_lookup = line.contains("data/lookup_");
+    Some(match line {
+        _ if line.contains("lake locked") => "planning",
+        _ if line.contains(": page re") && line.contains("/api/v1/api-") => "planning",
+        _ if line.contains("plan written") => "fetching",
+        _ if line.contains(": page re") || line.contains(": page admitted") => "fetching",
+        _ if line.contains(": rows complete") => "encoding",
+        _ if line.contains(": partition encoded") => "committing",
+        _ if line.contains(": object ") && is_of_table => "committing",
+        _ if line.contains(": partition recorded") || line.contains(": partition fetched") => "committing",
+        _ if line.contains(": object ") && is_of_lookup => "publishing",
+        _ if line.contains(": publishing begun") || line.contains(": partitions published") => "publishing",
+        _ if line.contains(": look-up table written") || line.contains(": summary written") => "publishing",
+        _ => return None,
+    })
+}
+
+/// Lines of the log at which a run is killed, by what it does then.
+const PHASES: [(&str, &[&str]); 5] = [
+    ("planning", &["lake locked", "page requested path=\"/api/v1/api-", "page received path=\"/api/v1/api-"]),
+    (
+        "fetching",
+        &[
+            "plan written",
+            "page requested path=\"/api/v1/schools/",
+            "page received path=\"/api/v1/schools/",
+            "page admitted",
+        ],
+    ),
+    ("encoding", &["rows complete"]),
+    (
+        "committing",
+        &[
+            "partition encoded",
+            "object written beside the tree key=\"data/us_",
+            "object committed key=\"data/us_",
+            "partition recorded",
+        ],
+    ),
+    ("publishing", &["publishing begun", "partitions published", "data/lookup_", "look-up table written"]),
+];
+
+const GRADES: [&str; 4] = ["--years", "2020-2021", "--grades", "grade-pk,grade-k,grade-1"];
+const N_PARTITIONS: usize = 6;
+
+/// The two versions of the portal's data, and lakes that hold the older one.
+struct Versions {
+    portal: TestPortal,
+    old: Files,
+    new: Files,
+    catalog: Files,
+    /// An empty lake, one with half of the partitions, one with all, in the older version.
+    starts: [TestLake; 3],
+}
+
+impl Versions {
+    fn new() -> Self {
+        let portal = TestPortal::start(Config { rows: Some(1_500), page_size: 600, ..Config::default() });
+        let starts = [TestLake::new(), TestLake::new(), TestLake::new()];
+        let _ = starts[1].run(&portal, &[&GRADES[2..], &["--years", "2021"]].concat()).expect(0);
+        let _ = starts[2].run(&portal, &GRADES).expect(0);
+        let old = files(starts[2].path(), TABLE);
+        let field = "enrollment".to_owned();
+        portal.server.set_faults(vec![Fault::new(Action::SetField { row: None, field, json: "7".to_owned() })]);
+        let lake = TestLake::new();
+        let _ = lake.run(&portal, &GRADES).expect(0);
+        let new = files(lake.path(), TABLE);
+        assert!(
+            old.len() == N_PARTITIONS
+                && old.keys().eq(new.keys())
+                && old.iter().all(|(path, bytes)| new[path] != *bytes)
+        );
+        // They are Parquet to a reader of its own, with the rows of one version.
+        for (lake, expected) in [(&starts[2], "n,sevens\n9000,false\n"), (&lake, "n,sevens\n9000,true\n")] {
+            let sql = "select count(*) as n, min(enrollment) = 7 and max(enrollment) = 7 as sevens \
+                       from ccd_school.us_education_ccd_enrollment_data";
+            assert_eq!(lake.rollcall("query", &[sql, "--format", "csv"]).expect(0).stdout, expected);
+        }
+        let catalog = files(lake.path(), "catalog");
+        Self { portal, old, new, catalog, starts }
+    }
+
+    /// What is wrong with a file of the data: it is in no place of a partition, or not whole, or of no one version.
+    fn wrong(&self, path: &str, bytes: &[u8]) -> Option<String> {
+        let of = |version: &Files| version.get(path).is_some_and(|expected| expected == bytes);
+        (!of(&self.old) && !of(&self.new)).then(|| format!("{path}: {} bytes of no version", bytes.len()))
+    }
+}
+
+/// Reads all that a reader may read, again and again: every partition whole, every table of the catalog JSON.
+fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &AtomicUsize) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let found = files(lake, TABLE);
+        n_reads.fetch_add(found.len(), Ordering::Relaxed);
+        wrong.extend(found.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)));
+        wrong.extend(seen.iter().filter(|path| !found.contains_key(*path)).map(|path| format!("{path}: gone")));
+        seen.extend(found.into_keys());
+        for (path, bytes) in [files(lake, "catalog"), files(lake, "ledger")].into_iter().flatten() {
+            if serde_json::from_slice::<Value>(&bytes).is_err() {
+                wrong.push(format!("{path}: {} bytes that are no JSON", bytes.len()));
+            }
+        }
+        // The other core is the run's.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    wrong
+}
+
+/// Kills a run a little after a line of its log. Gives what it was doing; `None` when it had ended.
+fn kill_at(lake: &Path, versions: &Versions, trigger: &str, nth: usize, wait: Duration) -> Option<&'static str> {
+    let mut run = Started::run(lake, &versions.portal, &GRADES);
+    let mut lines = run.lines();
+    let (mut n_seen, mut phase, mut line) = (0, None, String::new());
+    while n_seen < nth && lines.read_line(&mut line).unwrap() > 0 {
+        phase = phase_after(&line).or(phase);
+        n_seen += usize::from(line.contains(trigger));
+        line.clear();
+    }
+    let until = Instant::now() + wait;
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    let is_killed = run.kill();
+    let mut rest = Vec::new();
+    lines.read_to_end(&mut rest).unwrap();
+    // The last line may be torn: it was not said in full before the end.
+    for line in String::from_utf8_lossy(&rest).split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        phase = phase_after(line).or(phase);
+    }
+    is_killed.then(|| phase.unwrap_or("planning"))
+}
+
+/// One kill and what comes after it. Gives what the run was doing.
+fn kill_and_complete(
+    versions: &Versions,
+    random: &mut Random,
+    target: usize,
+    n_reads: &AtomicUsize,
+) -> Option<&'static str> {
+    let lake = TestLake::new();
+    let start = random.one_of(&versions.starts);
+    copy(start.path(), lake.path());
+    let before = files(lake.path(), TABLE);
+    let trigger = random.one_of(PHASES[target].1);
+    // Each of six partitions says a line once, and has three pages.
+    let most = if trigger.contains("/schools/") {
+        18
+    } else if trigger.contains(" key") || trigger.contains("rows") {
+        6
+    } else {
+        1
+    };
+    let (nth, wait) = (1 + random.below(most), Duration::from_micros(random.next() % 300));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read_on(lake.path(), versions, &is_over, n_reads));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let phase = kill_at(lake.path(), versions, trigger, nth, wait);
+            let left = files(lake.path(), TABLE);
+            let wrong: Vec<String> = left.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)).collect();
+            assert_eq!(wrong, Vec::<String>::new(), "torn or doubled after a kill while {phase:?}");
+            assert!(before.keys().all(|path| left.contains_key(path)), "lost after a kill while {phase:?}");
+
+            let rest = lake.run(&versions.portal, &[&GRADES[..], &["--format", "json"]].concat()).expect(0).json();
+            assert_eq!(
+                rest["outcomes"]["written"].as_u64().unwrap() + rest["outcomes"]["unchanged"].as_u64().unwrap(),
+                6
+            );
+            assert!(files(lake.path(), TABLE) == versions.new, "after {phase:?}");
+            assert!(files(lake.path(), "catalog") == versions.catalog, "after {phase:?}");
+            assert_eq!(files(lake.path(), ".tmp").len(), 0);
+            let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+            assert_eq!(status["partitions"].as_array().unwrap().len(), N_PARTITIONS);
+            assert_eq!((&status["is_last_run_finished"], &status["last_run"]), (&Value::from(true), &rest["run"]));
+            phase
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(reader.join().unwrap(), Vec::<String>::new(), "a reader saw it");
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Guard: an object, a record, a table of the catalog is whole from the moment it is there, and what a run left undone is
+/// done by the next. `ROLLCALL_KILLS` kills, at least 12 of 100 in each phase.
+#[test]
+fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_completes_them() {
+    let n_kills = number("ROLLCALL_KILLS", 25);
+    let n_least = n_kills * 12 / 100;
+    let mut random = Random(number("ROLLCALL_SEED", 1));
+    let (versions, n_reads) = (Versions::new(), AtomicUsize::new(0));
+    let mut by_phase: BTreeMap<&str, u64> = PHASES.iter().map(|(phase, _)| (*phase, 0)).collect();
+    let mut n_tries = 0;
+    while by_phase.values().sum::<u64>() < n_kills || by_phase.values().any(|n| *n < n_least) {
+        n_tries += 1;
+        assert!(n_tries <= 4 * n_kills, "expected {n_least} kills in each phase, found {by_phase:?}");
+        // The phase that was hit least is aimed at.
+        let target = (0..PHASES.len()).min_by_key(|index| by_phase[PHASES[*index].0]).unwrap();
+        if let Some(phase) = kill_and_complete(&versions, &mut random, target, &n_reads) {
+            *by_phase.get_mut(phase).unwrap() += 1;
+        }
+    }
+    let n_reads = n_reads.load(Ordering::Relaxed);
+    assert!(n_reads > 0);
+    println!(
+        "{} kills in {n_tries} runs: {by_phase:?}; a reader read {n_reads} objects",
+        by_phase.values().sum::<u64>()
+    );
+}
+
+/// What goes wrong with one request in ten: in ways that pass, and one in ten of these in a way that fails its partition.
+fn faults(random: &mut Random) -> Vec<Fault> {
+    let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
+    let passing = [
+        status(503),
+        status(429),
+        status(500),
+        Action::Disconnect,
+        Action::Html,
+        Action::Truncate { bytes: 700, keep_length: false },
+        Action::Truncate { bytes: 700, keep_length: true },
+        Action::DropRow { index: 3 },
+        Action::CountAdd { delta: 1 },
+        Action::Delay { ms: 20 },
+        Action::Body { text: r#"{"detail": "Request was throttled."}"#.to_owned() },
+    ];
+    let lasting = [
+        status(404),
+        Action::SetField { row: Some(0), field: "year".to_owned(), json: "1999".to_owned() },
+        Action::Next { url: Some("http://169.254.169.254/latest/meta-data/".to_owned()) },
+    ];
+    let mut faults = Vec::new();
+    for request in 1..=600 {
+        if random.below(10) == 0 {
+            let kinds = if random.below(10) == 0 { &lasting[..] } else { &passing[..] };
+            faults.push(Fault::new(random.one_of(kinds).clone()).starting_at(request).times(1));
+        }
+    }
+    faults
+}
+
+const HUNDRED: [&str; 4] = [
+    "--years",
+    "2012-2021",
+    "--grades",
+    "grade-pk,grade-k,grade-1,grade-2,grade-3,grade-4,grade-5,grade-6,grade-7,grade-8",
+];
+
+/// Kills a run when so many pages have been asked for.
+fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
+    let mut run = Started::run(lake, portal, args);
+    let lines = run.lines();
+    let is_page = |line: &String| line.contains("page requested path=\"/api/v1/schools/");
+    let mut n_left = n_pages;
+    for line in lines.lines().map(Result::unwrap) {
+        n_left -= usize::from(is_page(&line));
+        if n_left == 0 {
+            break;
+        }
+    }
+    assert!(run.kill(), "the run ended before it asked for {n_pages} pages");
+}
+
+/// Runs that are faulty and killed, then at most three more. Gives how many more it took.
+fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -> usize {
+    let mut random = Random(seed);
+    let lake = TestLake::new();
+    let path = lake.path();
+    // Gives how many partitions are right; what is not is what the disk lost.
+    let n_right = |lost: &Files, when: &str| {
+        let found = files(path, TABLE);
+        let is_wrong = |it: &(&String, &Vec<u8>)| expected.get(it.0) != Some(it.1) && lost.get(it.0) != Some(it.1);
+        assert_eq!(found.iter().find(is_wrong).map(|it| it.0), None, "seed {seed}, {when}");
+        found.iter().filter(|it| expected.get(it.0) == Some(it.1)).count()
+    };
+    portal.server.set_faults(faults(&mut random));
+    kill_after(path, portal, &HUNDRED, 5 + random.below(80));
+    let _ = n_right(&Files::new(), "after the first kill");
+    portal.server.set_faults(faults(&mut random));
+    kill_after(path, portal, &[&HUNDRED[..], &["--mode", "missing"]].concat(), 5 + random.below(80));
+    let _ = n_right(&Files::new(), "after the second kill");
+    // One object in twenty is lost by the disk: torn, emptied, or gone.
+    let mut lost = Files::new();
+    for (n, (name, bytes)) in files(path, TABLE).into_iter().step_by(20).enumerate() {
+        let left = if n % 3 == 0 { &bytes[..bytes.len() / 2] } else { &[] };
+        match n % 3 {
+            2 => fs::remove_file(path.join(&name)).unwrap(),
+            _ => fs::write(path.join(&name), left).unwrap(),
+        }
+        lost.insert(name, left.to_vec());
+    }
+    for (n_more, mode) in ["missing", "failed", "missing"].into_iter().enumerate() {
+        portal.server.set_faults(faults(&mut random));
+        let found = lake.run(portal, &[&HUNDRED[..], &["--mode", mode]].concat());
+        assert!(matches!(found.code, Some(0 | 3)), "seed {seed}: {found:?}");
+        if n_right(&lost, "after a run to its end") == 100 {
+            assert!(files(path, "catalog") == *catalog, "seed {seed}");
+            assert_eq!(files(path, ".tmp").len(), 0);
+            let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+            assert_eq!(status["partitions"].as_array().unwrap().len(), 100);
+            assert_eq!(status["is_last_run_finished"], true);
+            return n_more + 1;
+        }
+    }
+    panic!("seed {seed}: expected 100 right partitions after three more runs, found {}", n_right(&lost, "in the end"));
+}
+
+/// Guard: tries, modes and publishing together bring every partition in, with one request in ten faulty, one object in
+/// twenty lost, and the run killed twice. `ROLLCALL_CONVERGENCES` times.
+#[test]
+fn d2_a_hundred_partitions_converge_in_three_runs_after_faults_and_two_kills() {
+    let portal = TestPortal::start(Config { n_schools: 60, page_size: 25, ..Config::default() });
+    let reference = TestLake::new();
+    let _ = reference.run(&portal, &HUNDRED).expect(0);
+    let (expected, catalog) = (files(reference.path(), TABLE), files(reference.path(), "catalog"));
+    assert_eq!(expected.len(), 100);
+    let first = number("ROLLCALL_SEED", 1);
+    let mut by_runs = BTreeMap::new();
+    for seed in first..first + number("ROLLCALL_CONVERGENCES", 1) {
+        *by_runs.entry(converge(&expected, &catalog, &portal, seed)).or_insert(0) += 1;
+    }
+    println!("lakes by the runs that it took after two kills: {by_runs:?}");
+}
