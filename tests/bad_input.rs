@@ -535,7 +535,7 @@ fn rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
 
 /// Not asked for again. `{other}` is a portal that would serve good pages; it must see no request at all.
 #[test]
-fn a_next_that_is_not_the_page_that_follows_is_refused_and_never_followed() {
+fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followed() {
     check_bodies(&[
         (
             "another host",

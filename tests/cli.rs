@@ -352,7 +352,7 @@ fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
 }
 
 #[test]
-fn a_second_run_on_the_same_lake_is_turned_away_with_75() {
+fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let first = Started::run(&lake, &portal, &TWO_GRADES);

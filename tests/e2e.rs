@@ -40,7 +40,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
     a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(&stack);
     a_writer_that_was_overtaken_is_superseded(&stack);
     a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(&stack);
-    a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
+    w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
     when_everything_fails_nothing_is_published_and_the_execution_says_why(&stack);
     a_request_that_cannot_be_run_fails_by_name(&stack);
     forty_years_of_every_grade_keep_the_state_small(&stack);
@@ -270,7 +270,7 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Sta
 }
 
 /// Three partitions fail in three ways, and the process of a fourth is killed as often as it is started.
-fn a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
+fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
     // The last of the plan is killed, when the others are done.
     let killed = "2016/grade-1";

@@ -525,3 +525,81 @@ fn the_template_watches_metrics_that_the_functions_write() {
     written.extend([metrics::PAGES, metrics::ROWS]);
     assert_eq!(named, written);
 }
+
+/// Names of functions in test code: what nothing calls would not pass the lints, so each is a test or a part of one.
+fn names_of_tests() -> BTreeSet<String> {
+    let is_test_file = |file: &Path| file.components().any(|part| part.as_os_str() == "tests");
+    let mut names = BTreeSet::new();
+    for file in with_extension("rs").iter().chain(&with_extension("py")) {
+        let text = read(file);
+        let tests =
+            if is_test_file(file) { Some(text.as_str()) } else { text.split_once("#[cfg(test)]").map(|parts| parts.1) };
+        for line in tests.unwrap_or_default().lines() {
+            let line = line.trim_start();
+            let line = line.strip_prefix("pub ").unwrap_or(line);
+            let line = line.strip_prefix("async ").unwrap_or(line);
+            let name = line.strip_prefix("fn ").or_else(|| line.strip_prefix("def "));
+            names.extend(name.and_then(|rest| rest.split(['(', '<']).next()).map(str::to_owned));
+        }
+    }
+    names
+}
+
+/// What stands in backticks and looks like a test's name.
+fn tests_named_in(text: &str) -> BTreeSet<String> {
+    let is_name = |word: &str| {
+        word.matches('_').count() > 1 && word.bytes().all(|b| b == b'_' || b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    text.split('`').skip(1).step_by(2).filter(|word| is_name(word)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_promise_and_every_fault_has_a_test_that_is_there() {
+    let text = read("SEMANTICS.md");
+    let (promises, faults) = text.split_once("\n## Faults\n").expect("faults come last");
+    let tests = names_of_tests();
+    let mut wrong = Vec::new();
+    // Sentences are numbered without a gap; each ends where the next one or a paragraph begins.
+    let starts_sentence = |line: &str| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let mut sentences: Vec<String> = Vec::new();
+    let mut is_open = false;
+    for line in promises.lines() {
+        if starts_sentence(line) {
+            sentences.push(line.to_owned());
+            is_open = true;
+        } else if line.is_empty() {
+            is_open = false;
+        } else if let (true, Some(sentence)) = (is_open, sentences.last_mut()) {
+            sentence.push_str(line);
+        }
+    }
+    for (number, sentence) in (1..).zip(&sentences) {
+        let named = tests_named_in(sentence);
+        if !sentence.starts_with(&format!("{number}. ")) || named.is_empty() || !named.is_subset(&tests) {
+            wrong.push(sentence.clone());
+        }
+    }
+    assert!(sentences.len() > 20, "{}", sentences.len());
+    let mut missing: BTreeSet<String> = [('A', 34), ('L', 10), ('S', 10), ('G', 9), ('W', 12), ('D', 10)]
+        .iter()
+        .flat_map(|(letter, n)| (1..=*n).map(move |number| format!("{letter}{number}")))
+        .collect();
+    assert_eq!(missing.len(), 85);
+    let mut n_not_shown = 0;
+    for line in faults.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [id, fault, expected, evidence] = cells.as_slice() else { panic!("{line}") };
+        if !missing.remove(*id) || fault.is_empty() || expected.is_empty() {
+            wrong.push(line.to_owned());
+        }
+        let named = tests_named_in(evidence);
+        n_not_shown += usize::from(evidence.starts_with("not shown here; "));
+        let is_of_fault = |name: &String| name.split('_').any(|word| word == id.to_lowercase());
+        let is_shown = !named.is_empty() && named.is_subset(&tests) && named.iter().any(is_of_fault);
+        if !is_shown && !evidence.starts_with("not shown here; ") {
+            wrong.push(line.to_owned());
+        }
+    }
+    assert_eq!((wrong, missing), (Vec::new(), BTreeSet::new()));
+    assert!(n_not_shown <= 8, "{n_not_shown}");
+}
