@@ -202,7 +202,7 @@ fn check_bodies(cases: &[BodyCase]) {
 
 /// Bodies that are asked for again: 4 times as a page, 3 times as a partition.
 #[test]
-fn a_body_that_is_no_page_is_refused_with_what_was_found() {
+fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found() {
     // Page 1 is asked for 3 × 4 times; a later page n after n - 1 good ones, 3 × (n - 1 + 4) in all.
     check_bodies(&[
         (
@@ -351,7 +351,7 @@ fn a_body_that_is_no_page_is_refused_with_what_was_found() {
 
 /// Not asked for again: the portal answers another question than the one asked.
 #[test]
-fn a_row_of_another_partition_is_refused_with_its_place() {
+fn a33_a_row_of_another_partition_is_refused_with_its_place() {
     check_bodies(&[
         (
             "another grade",
@@ -412,7 +412,7 @@ fn a_row_of_another_partition_is_refused_with_its_place() {
 
 /// Asked for again from page 1, three times: rows move between pages while the portal is loaded.
 #[test]
-fn a_repeated_key_is_refused_by_name() {
+fn a17_a_repeated_key_is_refused_by_name() {
     check_bodies(&[
         (
             "across pages",
@@ -447,7 +447,7 @@ fn a_repeated_key_is_refused_by_name() {
 
 /// Asked for again from page 1, three times.
 #[test]
-fn rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
+fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
     check_bodies(&[
         (
             "a row lost on the last page",
@@ -631,7 +631,7 @@ fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followe
 
 /// Not asked for again: a column that changed stays changed.
 #[test]
-fn a_column_that_drifts_is_refused_with_row_and_value() {
+fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
     check_bodies(&[
         (
             "a number past 64 bits",
@@ -734,7 +734,7 @@ fn a_column_that_drifts_is_refused_with_row_and_value() {
 }
 
 #[test]
-fn a_partition_that_shrank_by_more_than_half_does_not_replace_the_fuller_one() {
+fn a7_a_partition_that_shrank_by_more_than_half_does_not_replace_the_fuller_one() {
     check_bodies(&[
         (
             "empty after full",
@@ -776,7 +776,7 @@ fn half_of_the_rows_replace_the_fuller_partition_and_fewer_do_with_force() {
 }
 
 #[test]
-fn a_status_that_is_not_200_is_named_with_the_start_of_its_body() {
+fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body() {
     let other = portal_of(tempfile::tempdir().unwrap().path());
     let other_page = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
     let status = |code, body: &str| Action::Status {

@@ -291,7 +291,7 @@ fn an_object_that_was_deleted_or_torn_is_written_again_by_the_next_run() {
 }
 
 #[test]
-fn a_ledger_record_that_was_deleted_or_spoilt_is_written_again_by_the_next_run() {
+fn d9_a_ledger_record_that_was_deleted_or_spoilt_is_written_again_by_the_next_run() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let data = lake.files("data");
@@ -378,7 +378,7 @@ fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
 }
 
 #[test]
-fn a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_completes_it() {
+fn d6_a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_completes_it() {
     let args = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1", "--format", "json"];
     for signal in ["TERM", "INT"] {
         let (lake, portal) = (TestLake::new(), TestPortal::small());
@@ -413,7 +413,7 @@ fn a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_comple
 }
 
 #[test]
-fn a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
+fn d2_a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
     let args = ["--years", "2020-2021", "--grades", "all"];
     let reference = TestLake::new();
     let portal = TestPortal::small();
@@ -516,7 +516,7 @@ fn too_many_failures_end_a_run_and_the_hint_names_every_flag_it_needs() {
 }
 
 #[test]
-fn a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
+fn d6_a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("api-endpoints/")]);
     let started = Started::run(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
@@ -780,7 +780,7 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn d7_a_reader_that_goes_away_is_no_failure() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "all"]).expect(0);
     // More than a pipe holds, so that the writing meets the closed end.

@@ -283,7 +283,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written() {
+fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let [first, ..] = objects();

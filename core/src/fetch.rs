@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a19_a20_a_next_that_is_not_the_page_that_follows_is_refused() {
+    fn a19_a20_a22_a_next_that_is_not_the_page_that_follows_is_refused() {
         for next in [
             "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=1",
             "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3",
