@@ -30,13 +30,13 @@ use rollcall_core::plan::{PlanItem, Reason};
 use rollcall_core::ports::{
     Catalog, CatalogError, CatalogPartition, Condition, ObjectFacts, Put, Store, StoreError, TableSpec,
 };
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::publish::{PlannedRun, Registrar, converge, publish_partitions};
 use rollcall_core::table::Encoded;
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Config, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Proxy, Rule, Seen, json_error, s3_error};
 use rollcall_tests::emulator::runtime::{Answer, Function, command};
-use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty_config_of};
+use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty};
 use rollcall_tests::{TestPortal, descriptor_with_secret, workspace};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -102,8 +102,8 @@ impl Ground {
         let emulator = Emulator::shared();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         let proxy = Proxy::before(emulator.endpoint());
-        let config = runtime.block_on(hasty_config_of(proxy.endpoint(), region));
         let direct = runtime.block_on(config_of(emulator.endpoint(), region));
+        let config = hasty(&direct, proxy.endpoint());
         let ground = Self {
             proxy,
             emulator,
@@ -734,11 +734,13 @@ fn l1_no_call_to_aws_is_waited_for_without_end() {
     let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
     let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
     assert_eq!(seconds, [Some(3), Some(60)]);
-    // With less of it: HEAD, the first call of page-fetch, is held, and made again.
-    let short = timeouts.to_builder().read_timeout(Duration::from_millis(100)).build();
+    // With less of it: HEAD, the first call of page-fetch, is never answered, and made again.
+    let short = timeouts.to_builder().read_timeout(Duration::from_millis(500)).build();
     let config = ground.config.clone().into_builder().timeout_config(short).build();
     let store = S3Store::new(&config, &ground.bucket);
-    ground.set("HEAD", "data/", Fault::Hold, Some(1));
+    let line = ground.line("HEAD", "data/");
+    let none = s3_error(404, "NoSuchKey", "The specified key does not exist.");
+    ground.proxy.set([Rule::new(&line, Fault::Hold).times(1), Rule::new(&line, none)]);
     let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second is answered");
     assert_eq!((found, ground.seen("HEAD", "data/").len()), (None, 2));
 }
@@ -901,15 +903,17 @@ fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_minutes() {
 #[test]
 fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
     let ground = Ground::new();
-    for (function, variable, value) in [
-        ("planner", "ROLLCALL_BUCKET", None),
-        ("page-fetch", "ROLLCALL_BUCKET", None),
-        ("catalog", "ROLLCALL_BUCKET", None),
-        ("catalog", "ROLLCALL_BUCKET", Some("")),
-        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("many")),
-        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("0")),
-        ("planner", "ROLLCALL_PORTAL", Some("portal.invalid/api")),
-        ("page-fetch", "ROLLCALL_PORTAL", Some("ftp://portal.invalid")),
+    let (bucket, in_flight) = ("the lake's bucket", "a number from 1 to 256");
+    let origin = "scheme, host and perhaps a port of the portal";
+    for (function, variable, value, expected) in [
+        ("planner", "ROLLCALL_BUCKET", None, bucket),
+        ("page-fetch", "ROLLCALL_BUCKET", None, bucket),
+        ("catalog", "ROLLCALL_BUCKET", None, bucket),
+        ("catalog", "ROLLCALL_BUCKET", Some(""), bucket),
+        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("many"), in_flight),
+        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("0"), in_flight),
+        ("planner", "ROLLCALL_PORTAL", Some("https://portal.invalid/api"), origin),
+        ("page-fetch", "ROLLCALL_PORTAL", Some("ftp://portal.invalid"), origin),
     ] {
         let mut command = ground.command(function);
         match value {
@@ -917,9 +921,9 @@ fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
             Some(value) => command.env(variable, value),
         };
         let (is_well, said) = Function::start(command).end();
-        let words = if variable == "ROLLCALL_PORTAL" { value.expect("there is one") } else { variable };
-        assert!(!is_well, "{function} {variable}: {said}");
-        assert!(said.contains(words), "{function} {variable}: {said}");
+        let found = value.filter(|value| !value.is_empty()).map_or("none".to_owned(), |value| format!("`{value}`"));
+        let words = format!("Error: read environment variable `{variable}`: expected {expected}, found {found}\n");
+        assert!(!is_well && said.ends_with(&words), "{function} {variable}: {said}");
     }
 }
 
@@ -1201,29 +1205,24 @@ fn g4_a_throttled_call_is_made_again_and_then_named() {
 #[test]
 fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() {
     let ground = Ground::with_tables();
-    let (encoded, stamp) = object();
-    let all: Vec<PartitionKey> = (1900..2010).map(|year| partition(year, "grade-pk")).collect();
-    let store = ground.lake();
-    for partition in &all {
-        let key = ground.object(partition);
-        let put = store.put(&key, encoded.bytes.clone(), &Condition::Absent, &stamp);
-        assert!(matches!(ground.runtime.block_on(put), Ok(Put::Done(_))));
-    }
+    let (_, stamp) = object();
+    let facts = ObjectFacts { etag: "\"e\"".to_owned(), size_bytes: 7, stamp: Some(stamp) };
+    let objects: BTreeMap<PartitionKey, ObjectFacts> =
+        (1800..2050).map(|year| (partition(year, "grade-pk"), facts.clone())).collect();
+    let catalog = ground.catalog();
+    let publish = || ground.runtime.block_on(converge(&catalog, &ground.dataset, &objects));
+    let sizes = || named_in(&ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
     // Of the second batch nothing is heard any more; the SDK asks three times.
     let over = json_error(500, "InternalServiceException", "It is ill.");
     ground.proxy.set([Rule::new(CREATE, Fault::Pass).times(1), Rule::new(CREATE, over)]);
-    let error = ground.publish("r1", &all).expect_err("the second batch is refused");
-    assert_eq!(error.name(), "CatalogFailed");
-    let sizes = |ground: &Ground| named_in(ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
-    assert_eq!(sizes(&ground), [100, 10, 10, 10]);
+    assert_eq!(publish().expect_err("the second batch is refused").name(), "CatalogFailed");
+    assert_eq!(sizes(), [100, 100, 100, 100]);
     assert_eq!(ground.registered().len(), 100);
-    assert_eq!(ground.keys("ledger/ccd_enrollment/runs/r1/summary.json"), Vec::<String>::new());
 
     ground.proxy.set([]);
-    let summary = ground.publish("r2", &[]).expect("Glue is well again");
-    assert_eq!((summary.n_published, sizes(&ground)), (10, vec![10]));
+    assert_eq!((publish().expect("Glue is well again").n_put, sizes()), (150, vec![100, 50]));
     let found: Vec<PartitionKey> = ground.registered().into_iter().map(|registered| registered.partition).collect();
-    assert_eq!(found, all);
+    assert_eq!(found, objects.into_keys().collect::<Vec<_>>());
 }
 
 /// Guard: a crawl under way is waited for, then another is started; if it never ends, so does the run, not well.

@@ -191,14 +191,15 @@ pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
         .await
 }
 
-/// The same, with as many tries but hardly a wait before them.
+/// The same for another endpoint, with as many tries but hardly a wait before them.
 ///
 /// # Panics
 /// When calls are not tried again.
-pub async fn hasty_config_of(endpoint: &str, region: &'static str) -> SdkConfig {
-    let config = config_of(endpoint, region).await;
+#[must_use]
+pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     let retries = config.retry_config().expect("calls are tried again").clone();
-    config.into_builder().retry_config(retries.with_initial_backoff(Duration::from_millis(1))).build()
+    let retries = retries.with_initial_backoff(Duration::from_millis(1));
+    config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
 }
 
 /// A port that is free now.

@@ -7,10 +7,14 @@ pub mod page_fetch;
 #[cfg(feature = "portal")]
 pub mod planner;
 
+use std::fmt;
+
+use rollcall_core::error::chain;
+
 use crate::settings::BadSetting;
 
 /// Why a function cannot start.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum StartError {
     /// The environment lacks something.
     #[error(transparent)]
@@ -21,6 +25,13 @@ pub enum StartError {
     Portal(#[from] rollcall_adapters::portal::BadOrigin),
 }
 
+/// What is printed of it is its debug text, since it ends `main`: so that is the message with its causes.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self))
+    }
+}
+
 /// The portal as the environment names it, for `in_flight` requests at once.
 #[cfg(feature = "portal")]
 fn portal_settings(
@@ -28,8 +39,11 @@ fn portal_settings(
     roots: Option<&crate::roots::Roots>,
 ) -> Result<rollcall_adapters::portal::PortalSettings, StartError> {
     use rollcall_adapters::portal::{LIVE_ORIGIN, PortalSettings, parse_origin};
-    let origin = crate::settings::optional(crate::settings::PORTAL);
-    let mut settings = PortalSettings::new(parse_origin(origin.as_deref().unwrap_or(LIVE_ORIGIN))?);
+    let named = crate::settings::optional(crate::settings::PORTAL);
+    let origin = parse_origin(named.as_deref().unwrap_or(LIVE_ORIGIN)).map_err(|_| {
+        BadSetting::new(crate::settings::PORTAL, "scheme, host and perhaps a port of the portal", named.as_deref())
+    })?;
+    let mut settings = PortalSettings::new(origin);
     settings.in_flight = in_flight;
     settings.roots = roots.map(|roots| roots.certificates().collect());
     Ok(settings)
