@@ -74,6 +74,10 @@ planted: ## Plant four bugs; the simulation must find each
 kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
 
+.PHONY: race
+race: $(VENV)/ready ## Let eight writers race for one partition in 1,000 rounds, on an emulator of S3
+	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_writers
+
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \

@@ -13,6 +13,7 @@ use std::time::Duration;
 use aws_sdk_s3::config::Region;
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
+use futures::future::join_all;
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
@@ -28,7 +29,8 @@ use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::plan::{PlanItem, Reason};
 use rollcall_core::ports::{
-    Catalog, CatalogError, CatalogPartition, Condition, ObjectFacts, Put, Store, StoreError, TableSpec,
+    Body, Catalog, CatalogError, CatalogPartition, Condition, ObjectFacts, Portal, PortalError, Put, Store, StoreError,
+    TableSpec,
 };
 use rollcall_core::publish::{PlannedRun, Registrar, converge, publish_partitions};
 use rollcall_core::table::Encoded;
@@ -41,6 +43,7 @@ use rollcall_tests::{TestPortal, descriptor_with_secret, workspace};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+use url::Url;
 
 /// Regions that a test takes one of, since what is in one is not in another.
 const REGIONS: [&str; 16] = [
@@ -881,7 +884,7 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
 
 /// Guard: Lambda's own refusals are retried patiently, before and apart from our errors.
 #[test]
-fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_minutes() {
+fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes() {
     let machine = state_machine();
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
@@ -1209,8 +1212,8 @@ fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() 
     let facts = ObjectFacts { etag: "\"e\"".to_owned(), size_bytes: 7, stamp: Some(stamp) };
     let objects: BTreeMap<PartitionKey, ObjectFacts> =
         (1800..2050).map(|year| (partition(year, "grade-pk"), facts.clone())).collect();
-    let catalog = ground.catalog();
-    let publish = || ground.runtime.block_on(converge(&catalog, &ground.dataset, &objects));
+    let (lake, catalog) = (ground.lake(), ground.catalog());
+    let publish = || ground.runtime.block_on(converge(&lake, &catalog, &ground.dataset, &objects));
     let sizes = || named_in(&ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
     // Of the second batch nothing is heard any more; the SDK asks three times.
     let over = json_error(500, "InternalServiceException", "It is ill.");
@@ -1444,6 +1447,91 @@ fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
         let stamp = written.as_ref().and_then(|facts| facts.stamp.as_ref()).expect("an object");
         assert_eq!(ground.registered(), [registered(2021, "grade-pk", stamp.n_rows)]);
     }
+}
+
+/// A portal of one page, received at a time of its own.
+struct OnePage {
+    root: Url,
+    page: String,
+    received_at: Timestamp,
+}
+
+impl OnePage {
+    /// Rows of which each holds `value`.
+    fn of(value: u64, received_at: Timestamp) -> Self {
+        let row = |school: u64| {
+            format!(
+                "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\
+                 \"sex\":99,\"enrollment\":{value},\"fips\":1,\"leaid\":\"0100002\"}}"
+            )
+        };
+        let rows: Vec<String> = (1..=40).map(row).collect();
+        Self {
+            root: "https://portal.test/api/v1/".parse().expect("a URL"),
+            page: format!("{{\"count\":40,\"next\":null,\"results\":[{}]}}", rows.join(",")),
+            received_at,
+        }
+    }
+
+    /// Fetches the partition into `store` as often as it takes to come to an end other than a lost race.
+    async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Outcome {
+        let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
+        loop {
+            match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
+                Ok(receipt) => return receipt.outcome,
+                Err(Error::WriteConflict { .. }) => {}
+                Err(error) => panic!("{}", error.chain()),
+            }
+        }
+    }
+}
+
+impl Portal for OnePage {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    async fn get(&self, _: &str, _: u32, _: u32) -> Result<Body, PortalError> {
+        let bytes = Bytes::from(self.page.clone());
+        Ok(Body { bytes, received_at: self.received_at, tries: 1, may_ask_again: false, permit: None })
+    }
+}
+
+/// Guard: the condition of the write, and the comparison of times after a lost one. Eight writers with rows of their own
+/// race for one partition, `ROLLCALL_ROUNDS` times.
+#[test]
+fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed() {
+    const WRITERS: u64 = 8;
+    let n_rounds = std::env::var("ROLLCALL_ROUNDS").map_or(10, |n| n.parse().expect("`ROLLCALL_ROUNDS` is a number"));
+    let (ground, alone) = (Ground::new(), Ground::new());
+    let (lake, expected) = (ground.lake(), alone.lake());
+    let key = ground.object(&pre_k());
+    let mut n_superseded = 0;
+    for round in 0..n_rounds {
+        // Who read last changes from round to round.
+        let read_at = |writer: u64| {
+            let place = (writer * 3 + round) % WRITERS;
+            Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("small"))
+                .expect("a time")
+        };
+        let portals: Vec<OnePage> =
+            (0..WRITERS).map(|writer| OnePage::of(round * WRITERS + writer, read_at(writer))).collect();
+        let races = portals.iter().map(|portal| portal.fetched_into(&lake, &ground.dataset));
+        let outcomes = ground.runtime.block_on(join_all(races));
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Outcome::Written | Outcome::Superseded)),
+            "{outcomes:?}"
+        );
+        n_superseded += outcomes.iter().filter(|outcome| **outcome == Outcome::Superseded).count();
+        let last = portals.iter().max_by_key(|portal| portal.received_at).expect("there are writers");
+        let _ = ground.runtime.block_on(last.fetched_into(&expected, &ground.dataset));
+        let found = ground.runtime.block_on(lake.read(&key)).expect("it can be read").expect("an object");
+        let due = ground.runtime.block_on(expected.read(&key)).expect("it can be read").expect("an object");
+        assert!(found == due, "round {round} ended with other rows than those read last");
+        let stamp = ground.head(&key).and_then(|facts| facts.stamp).expect("it is ours");
+        assert_eq!(stamp.fetched_at, last.received_at, "round {round}");
+    }
+    assert!(n_superseded > 0, "nobody was overtaken");
 }
 
 /// Guard: an edition that is there is not written again. The scheduler delivers at least once, under another name each time.

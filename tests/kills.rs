@@ -208,7 +208,7 @@ fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &Ato
                 wrong.push(format!("{path}: {} bytes that are no JSON", bytes.len()));
             }
         }
-        // The other core is the run's.
+        // The run has to be let go on.
         std::thread::sleep(Duration::from_millis(5));
     }
     wrong

@@ -88,10 +88,10 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Makes room for `n_values` more, of `width` bytes each.
-    pub(crate) fn reserve(&mut self, n_values: usize, width: usize) {
+    /// Makes room for `n_values` more, of `n_bytes` together.
+    pub(crate) fn reserve(&mut self, n_values: usize, n_bytes: usize) {
         self.ends.reserve_exact(n_values);
-        self.text.reserve_exact(n_values * width);
+        self.text.reserve_exact(n_bytes);
     }
 
     #[inline]

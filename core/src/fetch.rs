@@ -218,7 +218,8 @@ async fn commit_empty(
             None => return Err(Error::ShrankTooMuch { partition: partition.clone(), before: None, after: 0 }),
         }
         let removed = store.remove(key, &before.etag).await.map_err(|source| store_failed("remove", key, source))?;
-        if removed == Put::Lost {
+        // Gone is gone: by another, or by us and the answer was lost.
+        if removed == Put::Lost && head(store, key).await?.is_some() {
             return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
         }
     }
@@ -686,6 +687,15 @@ mod tests {
         assert_eq!(recorded(&store), ("r1".to_owned(), Some(3)));
         store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T12:00:01Z")));
         assert_eq!(recorded(&store), ("rival".to_owned(), None));
+    }
+
+    #[test]
+    fn s3_a_removal_whose_answer_was_lost_is_a_removal() {
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 5)).unwrap();
+        *store.loses_answer.lock().unwrap() = true;
+        let receipt = fetch_with(&store, &CannedPages::new(vec![page(0, None, &[])]), &enrollment(), true).unwrap();
+        assert_eq!((receipt.outcome, store.bytes(KEY)), (Outcome::Empty, None));
     }
 
     #[test]

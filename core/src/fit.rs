@@ -49,10 +49,12 @@ impl ColumnBuilder {
         Self { values }
     }
 
-    /// Makes room for `n_rows` more.
-    pub(crate) fn reserve(&mut self, n_rows: usize) {
+    /// Makes room for `n_rows` more, and for no more text than `most_bytes`.
+    pub(crate) fn reserve(&mut self, n_rows: usize, most_bytes: usize) {
         match &mut self.values {
-            Values::String(texts, width) => texts.reserve(n_rows, width.unwrap_or(TEXT_BYTES)),
+            Values::String(texts, width) => {
+                texts.reserve(n_rows, most_bytes.min(n_rows * width.unwrap_or(TEXT_BYTES)));
+            }
             Values::Int(numbers) => numbers.reserve(n_rows),
             Values::Bigint(numbers) => numbers.reserve(n_rows),
             Values::Double(numbers) => numbers.reserve(n_rows),
@@ -252,7 +254,8 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
 /// The finite double that a text spells as JSON spells numbers. An integer, `5` or `5.0`, must survive the way there and
 /// back; one of 2^127 or more counts as one that does not.
 fn parse_double(text: &str) -> Option<f64> {
-    // The grammar is serde_json's; its value is not taken, since it may differ from the nearest double.
+    // The grammar is serde_json's; the value is the standard library's, the nearest double. serde_json's own is that too
+    // with its feature `float_roundtrip`, which the direct way counts on.
     serde_json::from_str::<&RawValue>(text).ok()?;
     if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) || text.ends_with(char::is_whitespace) {
         return None;

@@ -109,7 +109,7 @@ pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
     n_writes: Mutex<u64>,
     rivals: Mutex<Vec<Rival>>,
-    /// The next conditional write is carried out and its answer lost.
+    /// The next conditional write or removal is carried out and its answer lost.
     pub(crate) loses_answer: Mutex<bool>,
 }
 
@@ -181,7 +181,8 @@ impl Store for MemoryStore {
             return Ok(Put::Lost);
         }
         self.delete(key);
-        Ok(Put::Done(String::new()))
+        let is_lost = std::mem::take(&mut *self.loses_answer.lock().unwrap());
+        Ok(if is_lost { Put::Lost } else { Put::Done(String::new()) })
     }
 
     async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {

@@ -80,7 +80,8 @@ impl Auditor {
                 .flatten()
                 .map(|id| &self.versions[*id])
                 .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
-            "empty" => content.is_empty() && (first.is_none() || fetching.has_removed),
+            // It was absent, was removed, or was found to be gone when it should be.
+            "empty" => content.is_empty() && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
             "failed" => receipt["error"]["name"].is_string(),
             _ => false,
         };
