@@ -979,9 +979,9 @@ fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
     assert_eq!(ground.record(&partition(2019, "grade-pk")).committed, None);
 }
 
-/// Guard: a secret is read anew for each event, and one that cannot be read is named, by who refused it and how.
+/// Guard: nothing of a secret is kept between two readings (a function reads it for each event), and one that cannot be read is named, by who refused it and how.
 #[test]
-fn l9_a_secret_that_is_missing_denied_throttled_or_rotated() {
+fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is_named() {
     const ASKED: &str = "secretsmanager.GetSecretValue";
     let ground = Ground::without_database();
     let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
@@ -1046,7 +1046,7 @@ fn l10_a_full_disk_stops_no_function() {
     let published = on_full_disk("catalog").call(&planned).given();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
-    // And no line of what the functions are made of writes a file.
+    // And no line of their own code, nor of the steps, writes a file (the lake in a folder is of one machine).
     let writes = ["fs::write", "File::create", "OpenOptions", "create_dir", "temp_dir", "tempfile", "::rename("];
     let mut n_files = 0;
     for folder in [
