@@ -42,6 +42,7 @@ use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty};
 use rollcall_tests::{TestPortal, descriptor_with_secret, workspace};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
 use tokio::time::Instant;
 use url::Url;
 
@@ -1449,16 +1450,18 @@ fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
     }
 }
 
-/// A portal of one page, received at a time of its own.
+/// A portal of one page, received at a time of its own, and not before all writers have looked at the object: what a
+/// writer saw there was read before its own rows were.
 struct OnePage {
     root: Url,
     page: String,
     received_at: Timestamp,
+    all_have_looked: Arc<Barrier>,
 }
 
 impl OnePage {
     /// Rows of which each holds `value`.
-    fn of(value: u64, received_at: Timestamp) -> Self {
+    fn of(value: u64, received_at: Timestamp, all_have_looked: &Arc<Barrier>) -> Self {
         let row = |school: u64| {
             format!(
                 "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\
@@ -1470,6 +1473,7 @@ impl OnePage {
             root: "https://portal.test/api/v1/".parse().expect("a URL"),
             page: format!("{{\"count\":40,\"next\":null,\"results\":[{}]}}", rows.join(",")),
             received_at,
+            all_have_looked: Arc::clone(all_have_looked),
         }
     }
 
@@ -1490,6 +1494,7 @@ impl Portal for OnePage {
     }
 
     async fn get(&self, _: &str, _: u32, _: u32) -> Result<Body, PortalError> {
+        let _ = self.all_have_looked.wait().await;
         let bytes = Bytes::from(self.page.clone());
         Ok(Body { bytes, received_at: self.received_at, tries: 1, may_ask_again: false, permit: None })
     }
@@ -1512,16 +1517,19 @@ fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed(
             Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("small"))
                 .expect("a time")
         };
-        let portals: Vec<OnePage> =
-            (0..WRITERS).map(|writer| OnePage::of(round * WRITERS + writer, read_at(writer))).collect();
+        let portal =
+            |writer: u64, barrier: &Arc<Barrier>| OnePage::of(round * WRITERS + writer, read_at(writer), barrier);
+        let all_have_looked = Arc::new(Barrier::new(WRITERS as usize));
+        let portals: Vec<OnePage> = (0..WRITERS).map(|writer| portal(writer, &all_have_looked)).collect();
         let races = portals.iter().map(|portal| portal.fetched_into(&lake, &ground.dataset));
         let outcomes = ground.runtime.block_on(join_all(races));
         let is_end = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Written | Outcome::Superseded) | None);
         assert!(outcomes.iter().all(is_end), "{outcomes:?}");
         n_superseded += outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Superseded)).count();
         // One that gave up says so by name, and is fetched again.
-        let ended = portals.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
-        let (last, _) = ended.max_by_key(|(portal, _)| portal.received_at).expect("one is always the fastest");
+        let ended = (0..WRITERS).zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        let (last, _) = ended.max_by_key(|(writer, _)| read_at(*writer)).expect("one is always the fastest");
+        let last = portal(last, &Arc::new(Barrier::new(1)));
         let _ = ground.runtime.block_on(last.fetched_into(&expected, &ground.dataset));
         let found = ground.runtime.block_on(lake.read(&key)).expect("it can be read").expect("an object");
         let due = ground.runtime.block_on(expected.read(&key)).expect("it can be read").expect("an object");
