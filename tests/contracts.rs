@@ -13,10 +13,11 @@ use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::edition::Stamp;
 use rollcall_core::lookup::Lookup;
-use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Put, Store, TableSpec};
 use rollcall_core::table::Encoded;
-use rollcall_tests::emulator::{Emulator, Kind};
+use rollcall_tests::emulator::{Emulator, Kind, table_input};
+use rollcall_tests::registered;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -316,19 +317,6 @@ fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
     runtime.block_on(assert_holds(&store, KEY, &second));
 }
 
-fn partition(year: i32, grade: &str) -> PartitionKey {
-    PartitionKey::new(vec![
-        ("year".to_owned(), AxisValue::Int(year)),
-        ("grade".to_owned(), AxisValue::Text(grade.to_owned())),
-    ])
-}
-
-fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
-    let partition = partition(year, grade);
-    let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
-    CatalogPartition { partition, location, n_rows, has_columns_of_table: true }
-}
-
 /// The partitions that a catalog holds. A catalog may give them in any order.
 async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
     let mut found = catalog.partitions(dataset).await.expect("the catalog answers");
@@ -532,7 +520,7 @@ fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
             GlueCatalog::new(&config, "lake")
         };
         let declare = async |catalog: &GlueCatalog, spec: &TableSpec| {
-            let input = table_input(spec);
+            let input = table_input(spec, "lake");
             let there = glue.get_table().database_name(&spec.database).name(&spec.table).send().await;
             if there.is_ok() {
                 // A table that is not as declared is refused before it is changed.
@@ -553,27 +541,6 @@ fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
         };
         catalog_contract(empty, declare, columns).await;
     });
-}
-
-/// A table as the template would declare it.
-fn table_input(spec: &TableSpec) -> aws_sdk_glue::types::TableInput {
-    use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
-    let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
-        let column = |(name, kind, comment): &(String, String, String)| {
-            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
-        };
-        columns.iter().map(column).collect()
-    };
-    let storage = StorageDescriptor::builder()
-        .location(format!("s3://lake/{}", spec.location))
-        .set_columns(Some(columns(&spec.columns)))
-        .build();
-    TableInput::builder()
-        .name(&spec.table)
-        .storage_descriptor(storage)
-        .set_partition_keys(Some(columns(&spec.partition_keys)))
-        .build()
-        .expect("it has a name")
 }
 
 /// A file catalog with one table of three partitions.

@@ -26,11 +26,10 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ledger::{self, ErrorFacts, FailedPartition, Outcome, PartitionRecord, Receipt, Summary};
 use rollcall_core::lookup::Lookup;
-use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{PlanItem, Reason};
 use rollcall_core::ports::{
     Body, Catalog, CatalogError, CatalogPartition, Condition, ObjectFacts, Portal, PortalError, Put, Store, StoreError,
-    TableSpec,
 };
 use rollcall_core::publish::{PlannedRun, Registrar, converge, publish_partitions};
 use rollcall_core::table::Encoded;
@@ -38,8 +37,8 @@ use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Config, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Proxy, Rule, Seen, json_error, s3_error};
 use rollcall_tests::emulator::runtime::{Answer, Function, command};
-use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty};
-use rollcall_tests::{TestPortal, descriptor_with_secret, workspace};
+use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty, table_input};
+use rollcall_tests::{TestPortal, descriptor_with_secret, partition, registered, state_machine, workspace};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
@@ -282,34 +281,6 @@ impl Ground {
             publish_partitions(&store, &catalog, &SystemClock, &self.dataset, &planned, Registrar::Publisher);
         self.runtime.block_on(published)
     }
-}
-
-/// A table as the template would declare it.
-fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::TableInput {
-    use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
-    let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
-        let column = |(name, kind, comment): &(String, String, String)| {
-            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
-        };
-        columns.iter().map(column).collect()
-    };
-    let storage = StorageDescriptor::builder()
-        .location(format!("s3://{bucket}/{}", spec.location))
-        .set_columns(Some(columns(&spec.columns)))
-        .build();
-    TableInput::builder()
-        .name(&spec.table)
-        .storage_descriptor(storage)
-        .set_partition_keys(Some(columns(&spec.partition_keys)))
-        .build()
-        .expect("it has a name")
-}
-
-fn partition(year: i32, grade: &str) -> PartitionKey {
-    PartitionKey::new(vec![
-        ("year".to_owned(), AxisValue::Int(year)),
-        ("grade".to_owned(), AxisValue::Text(grade.to_owned())),
-    ])
 }
 
 /// The partition that most tests are about.
@@ -1081,12 +1052,6 @@ fn plan_event(run: &str, request: &Value) -> Value {
 
 // --- Glue ---
 
-fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
-    let partition = partition(year, grade);
-    let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
-    CatalogPartition { partition, location, n_rows, has_columns_of_table: true }
-}
-
 /// Requests of an operation of Glue since the last time, each as the partitions that it names.
 fn named_in(ground: &Ground, operation: &str) -> Vec<Vec<String>> {
     let values = |entry: &Value| {
@@ -1709,11 +1674,4 @@ fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> 
     let resources = template["Resources"].as_object().expect("it has resources");
     let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
     of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
-}
-
-/// The state machine, its placeholders filled in with the template's defaults. Those of numbers stand without quotes.
-fn state_machine() -> Value {
-    let text = std::fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the project has it");
-    let text = text.replace("${MapConcurrency}", "4").replace("${ToleratedFailureCount}", "20");
-    serde_json::from_str(&text).expect("it is JSON once it is filled in")
 }

@@ -9,12 +9,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Outcome, TestLake, TestPortal, binary, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, rollcall};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -347,16 +347,6 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     let found = lake.rollcall("query", &[sql, "--format", "csv"]).expect(0);
     assert_eq!(found.stdout, "grade,n\ngrade-pk,165\ngrade-k,192\n");
     assert_eq!(lake.rollcall("status", &["--format", "json"]).expect(0).json()["is_last_run_finished"], true);
-}
-
-/// Killed when the test ends.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The first line that a command says on stderr, and when it did.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use flate2::write::GzEncoder;
@@ -13,7 +13,7 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
-use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, rollcall};
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -331,16 +331,6 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
-}
-
-/// Killed when the test ends.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Guard: the cap counts bytes as they are unpacked, and nothing is unpacked that is not kept.

@@ -9,12 +9,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{TestLake, TestPortal, rollcall};
+use rollcall_tests::{Killed, TestLake, TestPortal, rollcall};
 use serde_json::Value;
 
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
@@ -49,32 +49,25 @@ impl Random {
     }
 }
 
-/// Killed when the test ends.
-struct Started(Child);
+/// A run whose log is read; killed when the test ends.
+struct Started(Killed);
 
 impl Started {
     fn run(lake: &Path, portal: &TestPortal, args: &[&str]) -> Self {
         let mut command = rollcall(&["run", "--retry-wait", "0", "--portal", &portal.origin()]);
         command.args(args).env("ROLLCALL_LAKE", lake);
         command.env("ROLLCALL_LOG", "rollcall=debug,rollcall_core=debug,rollcall_adapters=debug");
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+        Self(Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()))
     }
 
     fn lines(&mut self) -> BufReader<ChildStderr> {
-        BufReader::new(self.0.stderr.take().unwrap())
+        BufReader::new(self.0.0.stderr.take().unwrap())
     }
 
     /// Whether it was killed, and had not ended by itself.
     fn kill(&mut self) -> bool {
-        let _ = self.0.kill();
-        self.0.wait().unwrap().signal() == Some(9)
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.0.0.kill();
+        self.0.0.wait().unwrap().signal() == Some(9)
     }
 }
 

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::ports::CatalogPartition;
 use rollcall_simulator::{Config, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -246,6 +248,44 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Seen>) {
             let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a file has a time");
             files.insert(name, (fs::read(&path).expect("a file can be read"), modified));
         }
+    }
+}
+
+/// A partition of the enrollment dataset.
+#[must_use]
+pub fn partition(year: i32, grade: &str) -> PartitionKey {
+    PartitionKey::new(vec![
+        ("year".to_owned(), AxisValue::Int(year)),
+        ("grade".to_owned(), AxisValue::Text(grade.to_owned())),
+    ])
+}
+
+/// That partition as a catalog holds it.
+#[must_use]
+pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
+    let partition = partition(year, grade);
+    let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
+    CatalogPartition { partition, location, n_rows, has_columns_of_table: true }
+}
+
+/// The state machine, its placeholders filled in with the template's defaults. Those of numbers stand without quotes.
+///
+/// # Panics
+/// When it is no JSON.
+#[must_use]
+pub fn state_machine() -> Value {
+    let text = fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the project has it");
+    let text = text.replace("${MapConcurrency}", "4").replace("${ToleratedFailureCount}", "20");
+    serde_json::from_str(&text).expect("it is JSON once it is filled in")
+}
+
+/// A program that is killed when its test ends.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rollcall_core::Error;
-use rollcall_tests::{rollcall, workspace};
+use rollcall_tests::{rollcall, state_machine, workspace};
 use serde_json::Value;
 use toml::Table;
 
@@ -443,14 +443,6 @@ fn values_of<'v>(key: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
         Value::Array(items) => items.iter().for_each(|value| values_of(key, value, found)),
         _ => {}
     }
-}
-
-/// The state machine, its placeholders filled in. Those of numbers stand without quotes.
-fn state_machine() -> Value {
-    let text = read("statemachine/ingest.asl.json")
-        .replace("${MapConcurrency}", "4")
-        .replace("${ToleratedFailureCount}", "20");
-    serde_json::from_str(&text).expect("it is JSON once it is filled in")
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::config::Credentials;
+use rollcall_core::ports::TableSpec;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -200,6 +201,31 @@ pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     let retries = config.retry_config().expect("calls are tried again").clone();
     let retries = retries.with_initial_backoff(Duration::from_millis(1));
     config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
+}
+
+/// A table as the template would declare it.
+///
+/// # Panics
+/// Never: it has every name.
+#[must_use]
+pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::TableInput {
+    use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
+    let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
+        let column = |(name, kind, comment): &(String, String, String)| {
+            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
+        };
+        columns.iter().map(column).collect()
+    };
+    let storage = StorageDescriptor::builder()
+        .location(format!("s3://{bucket}/{}", spec.location))
+        .set_columns(Some(columns(&spec.columns)))
+        .build();
+    TableInput::builder()
+        .name(&spec.table)
+        .storage_descriptor(storage)
+        .set_partition_keys(Some(columns(&spec.partition_keys)))
+        .build()
+        .expect("it has a name")
 }
 
 /// A port that is free now.
