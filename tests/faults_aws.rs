@@ -1662,7 +1662,7 @@ fn w12_an_event_of_another_version_is_understood_or_refused_by_name() {
 /// The template as JSON, CloudFormation's functions in their long form.
 fn template() -> Value {
     let output = Command::new(rollcall_tests::python())
-        .arg(workspace().join("tests/emulator/template.py"))
+        .arg(workspace().join("tests/infra/template_json.py"))
         .output()
         .expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -9,7 +9,7 @@ TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "infra" / "template.yam
 
 
 class Loader(yaml.SafeLoader):
-    """YAML with the short forms."""
+    """YAML with the short forms of CloudFormation's functions."""
 
 
 def function(loader, suffix, node):
@@ -25,4 +25,6 @@ def function(loader, suffix, node):
 
 
 Loader.add_multi_constructor("!", function)
-print(json.dumps(yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader)))  # noqa: S506, a safe loader
+
+if __name__ == "__main__":
+    print(json.dumps(yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader)))  # noqa: S506, a safe loader
