@@ -74,6 +74,10 @@ planted: ## Plant four bugs; the simulation must find each
 kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
 
+.PHONY: converge
+converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 faulty stacks converge in three reruns, on an emulator
+	ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test convergence -- --nocapture
+
 .PHONY: race
 race: $(VENV)/ready ## Let eight writers race for one partition in 1,000 rounds, on an emulator of S3
 	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_writers

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, files_below, rollcall};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,22 +23,8 @@ const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"
 /// The time in which a fault is told.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Bytes of the data below a lake's folder, by path.
 fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![lake.join(TABLE)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
+    files_below(lake, TABLE)
 }
 
 fn is_part_of(found: &BTreeMap<String, Vec<u8>>, all: &BTreeMap<String, Vec<u8>>) -> bool {

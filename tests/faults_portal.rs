@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, rollcall};
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -61,15 +61,6 @@ fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
     let found = data(&lake);
     assert_eq!(found.len(), 1);
     found
-}
-
-/// A client that waits milliseconds where the real one waits seconds.
-fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
-    let mut settings = PortalSettings::new(parse_origin(origin).unwrap());
-    settings.backoff = Duration::from_millis(1);
-    settings.most_backoff = Duration::from_millis(5);
-    change(&mut settings);
-    HttpPortal::new(settings, None).unwrap()
 }
 
 async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {

@@ -13,41 +13,16 @@ use std::process::{ChildStderr, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Killed, TestLake, TestPortal, rollcall};
+use rollcall_tests::chance::{number, portal_faults};
+use rollcall_tests::{HUNDRED, Killed, TestLake, TestPortal, files_below, rollcall};
 use serde_json::Value;
 
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
 
 /// Bytes of files by their path in the lake.
 type Files = BTreeMap<String, Vec<u8>>;
-
-/// A number that the environment may raise.
-fn number(variable: &str, default: u64) -> u64 {
-    let set = std::env::var(variable).ok();
-    set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("expected a number in {variable}, found {text}")))
-}
-
-/// Numbers that follow from a seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
-    }
-
-    fn one_of<'o, T>(&mut self, of: &'o [T]) -> &'o T {
-        &of[self.below(of.len())]
-    }
-}
 
 /// A run whose log is read; killed when the test ends.
 struct Started(Killed);
@@ -69,23 +44,6 @@ impl Started {
         let _ = self.0.0.kill();
         self.0.0.wait().unwrap().signal() == Some(9)
     }
-}
-
-/// Bytes of every file below a folder of the lake. A file that is replaced or removed meanwhile is read as it was or left out.
-fn files(lake: &Path, below: &str) -> Files {
-    let mut found = Files::new();
-    let mut folders = vec![lake.join(below)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(bytes) = fs::read(&path) {
-                found.insert(path.strip_prefix(lake).unwrap().to_str().unwrap().to_owned(), bytes);
-            }
-        }
-    }
-    found
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -158,12 +116,12 @@ impl Versions {
         let starts = [TestLake::new(), TestLake::new(), TestLake::new()];
         let _ = starts[1].run(&portal, &[&GRADES[2..], &["--years", "2021"]].concat()).expect(0);
         let _ = starts[2].run(&portal, &GRADES).expect(0);
-        let old = files(starts[2].path(), TABLE);
+        let old = files_below(starts[2].path(), TABLE);
         let field = "enrollment".to_owned();
         portal.server.set_faults(vec![Fault::new(Action::SetField { row: None, field, json: "7".to_owned() })]);
         let lake = TestLake::new();
         let _ = lake.run(&portal, &GRADES).expect(0);
-        let new = files(lake.path(), TABLE);
+        let new = files_below(lake.path(), TABLE);
         assert!(
             old.len() == N_PARTITIONS
                 && old.keys().eq(new.keys())
@@ -175,7 +133,7 @@ impl Versions {
                        from ccd_school.us_education_ccd_enrollment_data";
             assert_eq!(lake.rollcall("query", &[sql, "--format", "csv"]).expect(0).stdout, expected);
         }
-        let catalog = files(lake.path(), "catalog");
+        let catalog = files_below(lake.path(), "catalog");
         Self { portal, old, new, catalog, starts }
     }
 
@@ -191,12 +149,12 @@ fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &Ato
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
     while !is_over.load(Ordering::Relaxed) {
-        let found = files(lake, TABLE);
+        let found = files_below(lake, TABLE);
         n_reads.fetch_add(found.len(), Ordering::Relaxed);
         wrong.extend(found.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)));
         wrong.extend(seen.iter().filter(|path| !found.contains_key(*path)).map(|path| format!("{path}: gone")));
         seen.extend(found.into_keys());
-        for (path, bytes) in [files(lake, "catalog"), files(lake, "ledger")].into_iter().flatten() {
+        for (path, bytes) in [files_below(lake, "catalog"), files_below(lake, "ledger")].into_iter().flatten() {
             if serde_json::from_slice::<Value>(&bytes).is_err() {
                 wrong.push(format!("{path}: {} bytes that are no JSON", bytes.len()));
             }
@@ -234,15 +192,15 @@ fn kill_at(lake: &Path, versions: &Versions, trigger: &str, nth: usize, wait: Du
 /// One kill and what comes after it. Gives what the run was doing.
 fn kill_and_complete(
     versions: &Versions,
-    random: &mut Random,
+    random: &mut Rng,
     target: usize,
     n_reads: &AtomicUsize,
 ) -> Option<&'static str> {
     let lake = TestLake::new();
-    let start = random.one_of(&versions.starts);
+    let start = random.choice(&versions.starts).unwrap();
     copy(start.path(), lake.path());
-    let before = files(lake.path(), TABLE);
-    let trigger = random.one_of(PHASES[target].1);
+    let before = files_below(lake.path(), TABLE);
+    let trigger = random.choice(PHASES[target].1).unwrap();
     // Each of six partitions says a line once, and has three pages.
     let most = if trigger.contains("/schools/") {
         18
@@ -251,13 +209,13 @@ fn kill_and_complete(
     } else {
         1
     };
-    let (nth, wait) = (1 + random.below(most), Duration::from_micros(random.next() % 300));
+    let (nth, wait) = (random.usize(1..=most), Duration::from_micros(random.u64(..300)));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_on(lake.path(), versions, &is_over, n_reads));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let phase = kill_at(lake.path(), versions, trigger, nth, wait);
-            let left = files(lake.path(), TABLE);
+            let left = files_below(lake.path(), TABLE);
             let wrong: Vec<String> = left.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)).collect();
             assert_eq!(wrong, Vec::<String>::new(), "torn or doubled after a kill while {phase:?}");
             assert!(before.keys().all(|path| left.contains_key(path)), "lost after a kill while {phase:?}");
@@ -267,9 +225,9 @@ fn kill_and_complete(
                 rest["outcomes"]["written"].as_u64().unwrap() + rest["outcomes"]["unchanged"].as_u64().unwrap(),
                 6
             );
-            assert!(files(lake.path(), TABLE) == versions.new, "after {phase:?}");
-            assert!(files(lake.path(), "catalog") == versions.catalog, "after {phase:?}");
-            assert_eq!(files(lake.path(), ".tmp").len(), 0);
+            assert!(files_below(lake.path(), TABLE) == versions.new, "after {phase:?}");
+            assert!(files_below(lake.path(), "catalog") == versions.catalog, "after {phase:?}");
+            assert_eq!(files_below(lake.path(), ".tmp").len(), 0);
             let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
             assert_eq!(status["partitions"].as_array().unwrap().len(), N_PARTITIONS);
             assert_eq!((&status["is_last_run_finished"], &status["last_run"]), (&Value::from(true), &rest["run"]));
@@ -287,7 +245,7 @@ fn kill_and_complete(
 fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_completes_them() {
     let n_kills = number("ROLLCALL_KILLS", 25);
     let n_least = n_kills * 12 / 100;
-    let mut random = Random(number("ROLLCALL_SEED", 1));
+    let mut random = Rng::with_seed(number("ROLLCALL_SEED", 1));
     let (versions, n_reads) = (Versions::new(), AtomicUsize::new(0));
     let mut by_phase: BTreeMap<&str, u64> = PHASES.iter().map(|(phase, _)| (*phase, 0)).collect();
     let mut n_tries = 0;
@@ -308,44 +266,6 @@ fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_compl
     );
 }
 
-/// What goes wrong with one request in ten: in ways that pass, and one in ten of these in a way that fails its partition.
-fn faults(random: &mut Random) -> Vec<Fault> {
-    let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
-    let passing = [
-        status(503),
-        status(429),
-        status(500),
-        Action::Disconnect,
-        Action::Html,
-        Action::Truncate { bytes: 700, keep_length: false },
-        Action::Truncate { bytes: 700, keep_length: true },
-        Action::DropRow { index: 3 },
-        Action::CountAdd { delta: 1 },
-        Action::Delay { ms: 20 },
-        Action::Body { text: r#"{"detail": "Request was throttled."}"#.to_owned() },
-    ];
-    let lasting = [
-        status(404),
-        Action::SetField { row: Some(0), field: "year".to_owned(), json: "1999".to_owned() },
-        Action::Next { url: Some("http://169.254.169.254/latest/meta-data/".to_owned()) },
-    ];
-    let mut faults = Vec::new();
-    for request in 1..=600 {
-        if random.below(10) == 0 {
-            let kinds = if random.below(10) == 0 { &lasting[..] } else { &passing[..] };
-            faults.push(Fault::new(random.one_of(kinds).clone()).starting_at(request).times(1));
-        }
-    }
-    faults
-}
-
-const HUNDRED: [&str; 4] = [
-    "--years",
-    "2012-2021",
-    "--grades",
-    "grade-pk,grade-k,grade-1,grade-2,grade-3,grade-4,grade-5,grade-6,grade-7,grade-8",
-];
-
 /// Kills a run when so many pages have been asked for.
 fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
     let mut run = Started::run(lake, portal, args);
@@ -363,25 +283,25 @@ fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
 
 /// Runs that are faulty and killed, then at most three more. Gives how many more it took.
 fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -> usize {
-    let mut random = Random(seed);
+    let mut random = Rng::with_seed(seed);
     let lake = TestLake::new();
     let path = lake.path();
     // Gives how many partitions are right; what is not is what the disk lost.
     let n_right = |lost: &Files, when: &str| {
-        let found = files(path, TABLE);
+        let found = files_below(path, TABLE);
         let is_wrong = |it: &(&String, &Vec<u8>)| expected.get(it.0) != Some(it.1) && lost.get(it.0) != Some(it.1);
         assert_eq!(found.iter().find(is_wrong).map(|it| it.0), None, "seed {seed}, {when}");
         found.iter().filter(|it| expected.get(it.0) == Some(it.1)).count()
     };
-    portal.server.set_faults(faults(&mut random));
-    kill_after(path, portal, &HUNDRED, 5 + random.below(80));
+    portal.server.set_faults(portal_faults(&mut random));
+    kill_after(path, portal, &HUNDRED, random.usize(5..85));
     let _ = n_right(&Files::new(), "after the first kill");
-    portal.server.set_faults(faults(&mut random));
-    kill_after(path, portal, &[&HUNDRED[..], &["--mode", "missing"]].concat(), 5 + random.below(80));
+    portal.server.set_faults(portal_faults(&mut random));
+    kill_after(path, portal, &[&HUNDRED[..], &["--mode", "missing"]].concat(), random.usize(5..85));
     let _ = n_right(&Files::new(), "after the second kill");
     // One object in twenty is lost by the disk: torn, emptied, or gone.
     let mut lost = Files::new();
-    for (n, (name, bytes)) in files(path, TABLE).into_iter().step_by(20).enumerate() {
+    for (n, (name, bytes)) in files_below(path, TABLE).into_iter().step_by(20).enumerate() {
         let left = if n % 3 == 0 { &bytes[..bytes.len() / 2] } else { &[] };
         match n % 3 {
             2 => fs::remove_file(path.join(&name)).unwrap(),
@@ -390,12 +310,12 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
         lost.insert(name, left.to_vec());
     }
     for (n_more, mode) in ["missing", "failed", "missing"].into_iter().enumerate() {
-        portal.server.set_faults(faults(&mut random));
+        portal.server.set_faults(portal_faults(&mut random));
         let found = lake.run(portal, &[&HUNDRED[..], &["--mode", mode]].concat());
         assert!(matches!(found.code, Some(0 | 3)), "seed {seed}: {found:?}");
         if n_right(&lost, "after a run to its end") == 100 {
-            assert!(files(path, "catalog") == *catalog, "seed {seed}");
-            assert_eq!(files(path, ".tmp").len(), 0);
+            assert!(files_below(path, "catalog") == *catalog, "seed {seed}");
+            assert_eq!(files_below(path, ".tmp").len(), 0);
             let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
             assert_eq!(status["partitions"].as_array().unwrap().len(), 100);
             assert_eq!(status["is_last_run_finished"], true);
@@ -412,7 +332,7 @@ fn d2_a_hundred_partitions_converge_in_three_runs_after_faults_and_two_kills() {
     let portal = TestPortal::start(Config { n_schools: 60, page_size: 25, ..Config::default() });
     let reference = TestLake::new();
     let _ = reference.run(&portal, &HUNDRED).expect(0);
-    let (expected, catalog) = (files(reference.path(), TABLE), files(reference.path(), "catalog"));
+    let (expected, catalog) = (files_below(reference.path(), TABLE), files_below(reference.path(), "catalog"));
     assert_eq!(expected.len(), 100);
     let first = number("ROLLCALL_SEED", 1);
     let mut by_runs = BTreeMap::new();

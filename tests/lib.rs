@@ -1,23 +1,34 @@
 //! What the behaviour tests share: the real binary, a portal on loopback, a lake in a temporary folder.
 
+pub mod chance;
 pub mod emulator;
 pub mod https;
 pub mod raw_portal;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
 use rollcall_simulator::{Config, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+/// A hundred partitions, as arguments of `rollcall run`.
+pub const HUNDRED: [&str; 4] = [
+    "--years",
+    "2012-2021",
+    "--grades",
+    "grade-pk,grade-k,grade-1,grade-2,grade-3,grade-4,grade-5,grade-6,grade-7,grade-8",
+];
 
 /// Folder of the workspace.
 #[must_use]
@@ -106,6 +117,19 @@ pub fn rollcall(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(args).env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
     command
+}
+
+/// A client of a portal that waits milliseconds where the real one waits seconds, with what a test changes.
+///
+/// # Panics
+/// When `origin` is none.
+#[must_use]
+pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
+    let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
+    settings.backoff = Duration::from_millis(1);
+    settings.most_backoff = Duration::from_millis(5);
+    change(&mut settings);
+    HttpPortal::new(settings, None).expect("it is set up")
 }
 
 /// A portal on loopback that stops when dropped.
@@ -217,9 +241,11 @@ impl TestLake {
     /// Every file below `prefix` (`data`, `ledger`, …), by its path in the lake.
     #[must_use]
     pub fn files(&self, prefix: &str) -> BTreeMap<String, Seen> {
-        let mut files = BTreeMap::new();
-        collect(self.path(), &self.path().join(prefix), &mut files);
-        files
+        let seen = |(path, bytes): (String, Vec<u8>)| {
+            let metadata = self.path().join(&path).metadata().expect("the file is still there");
+            (path, (bytes, metadata.modified().expect("a file has a time")))
+        };
+        files_below(self.path(), prefix).into_iter().map(seen).collect()
     }
 
     /// What the ledger holds as committed, by record, without the last attempts: what a failed run must not change.
@@ -237,18 +263,32 @@ impl TestLake {
     }
 }
 
-fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Seen>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries {
-        let path = entry.expect("a folder can be listed").path();
-        if path.is_dir() {
-            collect(root, &path, files);
-        } else {
-            let name = path.strip_prefix(root).expect("files are below the root").to_string_lossy().into_owned();
-            let modified = path.metadata().and_then(|metadata| metadata.modified()).expect("a file has a time");
-            files.insert(name, (fs::read(&path).expect("a file can be read"), modified));
+/// Bytes of every file below a folder of a lake, by its path in the lake. A file that is replaced or removed meanwhile is
+/// read as it was, or left out.
+///
+/// # Panics
+/// When something there cannot be read.
+#[must_use]
+pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![lake.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten() {
+            let path = entry.expect("a folder can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            match fs::read(&path) {
+                Ok(bytes) => {
+                    let name = path.strip_prefix(lake).expect("files are in the lake").to_string_lossy().into_owned();
+                    found.insert(name, bytes);
+                }
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound, "{}: {error}", path.display()),
+            }
         }
     }
+    found
 }
 
 /// A partition of the enrollment dataset.

@@ -8,6 +8,7 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
+use rollcall_tests::client;
 use tokio::time::Instant;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -15,15 +16,6 @@ const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
 async fn serve(faults: Vec<Fault>) -> Running {
     let config = Config { n_schools: 300, page_size: 100, faults, ..Config::default() };
     Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap()
-}
-
-/// A client that waits milliseconds where the real one waits seconds.
-fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
-    let mut settings = PortalSettings::new(parse_origin(origin).unwrap());
-    settings.backoff = Duration::from_millis(1);
-    settings.most_backoff = Duration::from_millis(5);
-    change(&mut settings);
-    HttpPortal::new(settings, None).unwrap()
 }
 
 fn status(code: u16, retry_after: Option<&str>) -> Action {

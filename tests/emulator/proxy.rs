@@ -2,12 +2,16 @@
 //! that AWS and the network between do. It also refuses a body that is not what its checksum says, as S3 does and the
 //! emulators do not.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use fastrand::Rng;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -36,6 +40,10 @@ pub enum Fault {
     },
     /// It is passed on, and the connection cut before an answer.
     LoseAnswer,
+    /// Whoever sent it is killed, and it is not passed on.
+    KillBefore,
+    /// It is passed on, and whoever sent it killed before an answer.
+    KillAfter,
     /// The connection is cut when half of the body was read; the emulator has what came until then.
     CutUpload,
     /// One bit of the body is turned round on its way.
@@ -51,6 +59,7 @@ pub enum Fault {
 pub struct Rule {
     words: String,
     times: Option<usize>,
+    chance: Option<(usize, Rng)>,
     fault: Fault,
 }
 
@@ -58,13 +67,31 @@ impl Rule {
     /// Makes every request go wrong whose [`Seen::line`] holds `words`.
     #[must_use]
     pub fn new(words: &str, fault: Fault) -> Self {
-        Self { words: words.to_owned(), times: None, fault }
+        Self { words: words.to_owned(), times: None, chance: None, fault }
     }
 
     /// Makes only the first `n` of them go wrong.
     #[must_use]
     pub fn times(self, n: usize) -> Self {
         Self { times: Some(n), ..self }
+    }
+
+    /// Makes one in `n` of them go wrong, by chance.
+    #[must_use]
+    pub fn one_in(self, n: usize, random: &mut Rng) -> Self {
+        Self { chance: Some((n, random.fork())), ..self }
+    }
+
+    /// Whether the next request is one to make go wrong.
+    fn holds_of(&mut self, line: &str) -> bool {
+        if self.times == Some(0) || !line.contains(&self.words) {
+            return false;
+        }
+        let is_meant = self.chance.as_mut().is_none_or(|(n, random)| random.usize(..*n) == 0);
+        if is_meant {
+            self.times = self.times.map(|left| left - 1);
+        }
+        is_meant
     }
 }
 
@@ -94,6 +121,8 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
+    /// What was made of it.
+    pub fault: Option<Fault>,
 }
 
 impl Seen {
@@ -231,7 +260,7 @@ impl Shared {
         let cut_at = if fault == Some(Fault::CutUpload) { announced / 2 } else { announced };
         let mut body = vec![0; cut_at];
         reader.read_exact(&mut body)?;
-        lock(&self.seen).push(Seen { line, headers: head.headers.clone(), body: body.clone() });
+        lock(&self.seen).push(Seen { line, headers: head.headers.clone(), body: body.clone(), fault: fault.clone() });
         if fault == Some(Fault::FlipBit) {
             let middle = body.len() / 2;
             body[middle] ^= 1;
@@ -241,6 +270,9 @@ impl Shared {
             server.write_all(&head.bytes())?;
             server.write_all(&body)?;
             return server.shutdown(Shutdown::Both);
+        }
+        if fault == Some(Fault::KillBefore) {
+            return kill_sender(client);
         }
         if let Some(Fault::Answer { status, body }) = &fault {
             return (&*client).write_all(&answer(*status, if head.method == "HEAD" { None } else { Some(body) }));
@@ -265,6 +297,7 @@ impl Shared {
         server.read_to_end(&mut answered)?;
         match &fault {
             Some(Fault::LoseAnswer) => Ok(()),
+            Some(Fault::KillAfter) => kill_sender(client),
             Some(Fault::HoldAnswer) if !self.hold() => Ok(()),
             Some(Fault::AnswerInstead { body }) => (&*client).write_all(&answer(200, Some(body))),
             _ => (&*client).write_all(&answered),
@@ -273,8 +306,7 @@ impl Shared {
 
     fn fault_of(&self, line: &str) -> Option<Fault> {
         let mut rules = lock(&self.rules);
-        let rule = rules.iter_mut().find(|rule| line.contains(&rule.words) && rule.times != Some(0))?;
-        rule.times = rule.times.map(|left| left - 1);
+        let rule = rules.iter_mut().find_map(|rule| rule.holds_of(line).then_some(rule))?;
         Some(rule.fault.clone())
     }
 
@@ -340,6 +372,26 @@ impl Head {
 fn answer(status: u16, body: Option<&str>) -> Vec<u8> {
     let (length, body) = body.map_or((0, ""), |body| (body.len(), body));
     format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").into_bytes()
+}
+
+/// Kills the process at the other end of a connection on this machine.
+fn kill_sender(client: &TcpStream) -> io::Result<()> {
+    // A line for each connection; its own address is the second word, `0100007F:D431`, the inode of its socket the tenth.
+    let port = format!(":{:04X}", client.peer_addr()?.port());
+    let connections = fs::read_to_string("/proc/net/tcp")?;
+    let mut rows = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|words| words.get(1).is_some_and(|address| address.ends_with(&port)));
+    let inode = row.as_ref().and_then(|words| words.get(9)).expect("the connection has a sender");
+    let socket = PathBuf::from(format!("socket:[{inode}]"));
+    for process in fs::read_dir("/proc")?.flatten() {
+        let Ok(mut files) = fs::read_dir(process.path().join("fd")) else { continue };
+        if files.any(|file| file.and_then(|file| fs::read_link(file.path())).is_ok_and(|file| file == socket)) {
+            let killed = Command::new("kill").arg("-9").arg(process.file_name()).status()?;
+            assert!(killed.success(), "the sender is killed");
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("no process has the connection"))
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -271,20 +271,32 @@ impl Stack {
         proxy
     }
 
+    /// Puts a proxy between all functions and the lake and its catalog.
+    #[must_use]
+    pub fn proxy_before_all(&self) -> Proxy {
+        let proxy = Proxy::before(self.emulator.endpoint());
+        for function in FUNCTIONS {
+            self.ask_at(function, Some(proxy.endpoint()));
+        }
+        proxy
+    }
+
     /// Takes the proxy away.
     pub fn no_proxy_before_page_fetch(&self) {
         self.ask_at("page-fetch", None);
     }
 
-    /// Has a function find S3 at `endpoint`, or where everything else is.
+    /// Has a function find S3 and Glue at `endpoint`, or where everything else is.
     fn ask_at(&self, function: &str, endpoint: Option<&str>) {
         let name = json!({"FunctionName": format!("{STACK}-{function}")});
         let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
         let variables = environment["Variables"].as_object_mut().expect("it has variables");
-        let _ = match endpoint {
-            Some(endpoint) => variables.insert("AWS_ENDPOINT_URL_S3".to_owned(), json!(endpoint)),
-            None => variables.remove("AWS_ENDPOINT_URL_S3"),
-        };
+        for service in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE"] {
+            let _ = match endpoint {
+                Some(endpoint) => variables.insert(service.to_owned(), json!(endpoint)),
+                None => variables.remove(service),
+            };
+        }
         let change = json!({"FunctionName": name["FunctionName"], "Environment": environment});
         let _ = self.call("lambda", "update_function_configuration", &change);
     }
@@ -338,6 +350,18 @@ impl Stack {
     /// Removes an object.
     pub fn delete(&self, key: &str) {
         self.runtime.block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send()).expect("it is deleted");
+    }
+
+    /// Removes every object of the lake and every partition of the catalog.
+    pub fn empty(&self) {
+        for key in self.objects("").keys() {
+            self.delete(key);
+        }
+        for values in self.partitions().keys().map(|path| path.split(['=', '/']).collect::<Vec<_>>()) {
+            let call = self.glue.delete_partition().database_name(DATABASE).table_name(TABLE);
+            let call = call.partition_values(values[1]).partition_values(values[3]);
+            self.runtime.block_on(call.send()).expect("it is deleted");
+        }
     }
 
     /// Partitions that Glue has: path in the lake → rows.

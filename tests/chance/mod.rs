@@ -1,0 +1,53 @@
+//! Chance that follows from a seed, and a portal that is faulty by it.
+
+use std::env;
+
+use fastrand::Rng;
+use rollcall_simulator::{Action, Fault};
+
+/// A number that the environment may raise.
+///
+/// # Panics
+/// When the variable holds something else.
+#[must_use]
+pub fn number(variable: &str, default: u64) -> u64 {
+    let set = env::var(variable).ok();
+    set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("expected a number in {variable}, found {text}")))
+}
+
+/// What goes wrong with one request in ten of the next 600: in ways that pass, and one in ten of these in a way that
+/// fails its partition.
+///
+/// # Panics
+/// Never: there are kinds of both.
+#[must_use]
+pub fn portal_faults(random: &mut Rng) -> Vec<Fault> {
+    let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
+    let passing = [
+        status(503),
+        status(429),
+        status(500),
+        Action::Disconnect,
+        Action::Html,
+        Action::Truncate { bytes: 700, keep_length: false },
+        Action::Truncate { bytes: 700, keep_length: true },
+        Action::DropRow { index: 3 },
+        Action::CountAdd { delta: 1 },
+        Action::Delay { ms: 20 },
+        Action::Body { text: r#"{"detail": "Request was throttled."}"#.to_owned() },
+    ];
+    let lasting = [
+        status(404),
+        Action::SetField { row: Some(0), field: "year".to_owned(), json: "1999".to_owned() },
+        Action::Next { url: Some("http://169.254.169.254/latest/meta-data/".to_owned()) },
+    ];
+    let mut faults = Vec::new();
+    for request in 1..=600 {
+        if random.u8(..10) == 0 {
+            let kinds = if random.u8(..10) == 0 { &lasting[..] } else { &passing[..] };
+            let kind = random.choice(kinds).expect("there are kinds").clone();
+            faults.push(Fault::new(kind).starting_at(request).times(1));
+        }
+    }
+    faults
+}

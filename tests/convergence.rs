@@ -1,0 +1,146 @@
+//! The deployed stack with a portal, a lake and a catalog that are faulty, and functions that are killed: reruns of what
+//! failed bring every partition in, and nothing wrong is there on the way.
+//!
+//! Once in the ordinary tests; `make converge` does it 50 times. What goes wrong follows from `ROLLCALL_SEED`, as far as
+//! the order of requests lets it.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use rollcall_simulator::Fault as PortalFault;
+use rollcall_tests::chance::{number, portal_faults};
+use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen, json_error, s3_error};
+use rollcall_tests::emulator::stack::{Stack, TABLE};
+use rollcall_tests::{HUNDRED, TestLake};
+use serde_json::{Value, json};
+
+/// Executions after the first.
+const RERUNS: usize = 3;
+
+/// What it should come to: the bytes of data objects by their key, and rows by the path of their partition.
+struct Expected {
+    objects: BTreeMap<String, Vec<u8>>,
+    rows: BTreeMap<String, u64>,
+}
+
+impl Expected {
+    /// What a run on a folder writes when nothing goes wrong.
+    fn of(stack: &Stack) -> Self {
+        let lake = TestLake::new();
+        let _ = lake.run(&stack.portal, &HUNDRED).expect(0);
+        let table = format!("data/{TABLE}/");
+        let objects: BTreeMap<_, _> = lake.files(&table).into_iter().map(|(key, (bytes, _))| (key, bytes)).collect();
+        let rows = |record: Value| record["n_rows"].as_u64().expect("it has rows");
+        let path = |key: String| {
+            let (_, path) = key.split_once("/partitions/").expect("it is of a partition");
+            path.trim_end_matches(".json").to_owned()
+        };
+        let rows: BTreeMap<_, _> =
+            lake.committed().into_iter().map(|(key, record)| (path(key), rows(record))).collect();
+        assert_eq!((objects.len(), rows.len()), (100, 100));
+        Self { objects, rows }
+    }
+}
+
+/// What goes wrong between the functions and AWS: one request in twenty to the lake, one in ten to the catalog, and the
+/// function that sends a request is killed in one event of fifty.
+fn aws_faults(random: &mut Rng) -> Vec<Rule> {
+    // An event of page-fetch sends eight or nine requests.
+    const REQUESTS_OF_EVENTS: usize = 50 * 8;
+    let kills =
+        [Fault::KillBefore, Fault::KillAfter].map(|kill| Rule::new("", kill).one_in(2 * REQUESTS_OF_EVENTS, random));
+    let of_catalog = [
+        json_error(500, "InternalServiceException", "An internal service error occurred."),
+        json_error(400, "OperationTimeoutException", "The operation timed out."),
+        json_error(400, "ConcurrentModificationException", "Two processes are trying to modify a resource."),
+        Fault::LoseAnswer,
+    ]
+    .map(|fault| Rule::new(" AWSGlue.", fault).one_in(40, random));
+    let of_store = [
+        s3_error(503, "SlowDown", "Please reduce your request rate."),
+        s3_error(500, "InternalError", "We encountered an internal error. Please try again."),
+        Fault::LoseAnswer,
+        Fault::CutUpload,
+    ]
+    .map(|fault| Rule::new("/", fault).one_in(80, random));
+    kills.into_iter().chain(of_catalog).chain(of_store).collect()
+}
+
+/// How often what went wrong.
+#[derive(Debug, Default)]
+struct Counts {
+    n_store: usize,
+    n_store_faults: usize,
+    n_catalog: usize,
+    n_catalog_faults: usize,
+    n_kills: usize,
+}
+
+impl Counts {
+    fn add(&mut self, seen: &Seen) {
+        let is_kill = matches!(seen.fault, Some(Fault::KillBefore | Fault::KillAfter));
+        let is_fault = usize::from(seen.fault.is_some() && !is_kill);
+        self.n_kills += usize::from(is_kill);
+        if seen.line.contains(" AWSGlue.") {
+            self.n_catalog += 1;
+            self.n_catalog_faults += is_fault;
+        } else {
+            self.n_store += 1;
+            self.n_store_faults += is_fault;
+        }
+    }
+}
+
+/// Fails when an object or a registered partition is not as it should be. Gives whether all are there.
+fn is_complete(stack: &Stack, expected: &Expected, when: &str) -> bool {
+    let found = stack.objects(&format!("data/{TABLE}/"));
+    for key in found.keys() {
+        assert!(expected.objects.get(key) == Some(&stack.read(key)), "{key} is wrong {when}");
+    }
+    let partitions = stack.partitions();
+    for (path, n_rows) in &partitions {
+        assert_eq!(expected.rows.get(path), Some(n_rows), "{path} {when}");
+        assert!(found.contains_key(&format!("data/{TABLE}/{path}/part-00000.parquet")), "{path} has no object {when}");
+    }
+    found.len() == expected.objects.len() && partitions.len() == expected.rows.len()
+}
+
+/// A run with faults, then reruns of what failed. Gives how many it took.
+fn converge(stack: &Stack, proxy: &Proxy, expected: &Expected, seed: u64, counts: &mut Counts) -> usize {
+    let mut random = Rng::with_seed(seed);
+    stack.empty();
+    let mut told = Vec::new();
+    for n_reruns in 0..=RERUNS {
+        let faults: Vec<PortalFault> = portal_faults(&mut random);
+        stack.portal.server.set_faults(faults);
+        proxy.set(aws_faults(&mut random));
+        let (mode, name) = (if n_reruns == 0 { "all" } else { "failed" }, format!("seed-{seed}-{n_reruns}"));
+        let request = json!({"years": HUNDRED[1], "grades": HUNDRED[3].split(',').collect::<Vec<_>>(), "mode": mode});
+        let ended = stack.run(&name, &request);
+        proxy.set([]);
+        stack.portal.server.set_faults(Vec::new());
+        proxy.take_seen().iter().for_each(|seen| counts.add(seen));
+        told.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
+        if is_complete(stack, expected, &format!("after {name}")) {
+            return n_reruns;
+        }
+    }
+    panic!("seed {seed}: not complete after {RERUNS} reruns\n{}", told.join("\n"));
+}
+
+/// Guard: tries of the clients, of the functions and of the state machine, conditional writes, modes and publishing
+/// together bring every partition in. `ROLLCALL_CONVERGENCES` times.
+#[test]
+fn w4_a_hundred_partitions_converge_in_three_reruns_with_a_portal_a_lake_and_a_catalog_that_are_faulty() {
+    let stack = Stack::deploy();
+    let expected = Expected::of(&stack);
+    let proxy = stack.proxy_before_all();
+    let first = number("ROLLCALL_SEED", 1);
+    let (mut counts, mut by_reruns) = (Counts::default(), BTreeMap::new());
+    for seed in first..first + number("ROLLCALL_CONVERGENCES", 1) {
+        *by_reruns.entry(converge(&stack, &proxy, &expected, seed, &mut counts)).or_insert(0) += 1;
+    }
+    // The functions do ask through the proxy, and things do go wrong.
+    assert!(counts.n_store_faults > 0 && counts.n_catalog_faults > 0, "{counts:?}");
+    println!("lakes by the reruns that it took: {by_reruns:?}; {counts:?}");
+}
