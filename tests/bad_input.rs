@@ -1,4 +1,4 @@
-//! What is wrong is refused by name, and changes nothing: bodies, requests, descriptors, secrets.
+//! What is wrong is refused by name, and changes nothing: bodies, requests, descriptors.
 //!
 //! Every case runs the real binary. A case of a body starts from a lake that holds the same partition from a good run.
 
@@ -1407,87 +1407,5 @@ fn a_descriptor_that_is_not_there_is_refused_by_its_path() {
             "error: read descriptor `no/such.toml`: expected a file, found none that can be read: \
              No such file or directory (os error 2)\n"
         );
-    }
-}
-
-/// Value of the secret; nothing that is printed or written may hold it.
-const CANARY: &str = "canary-5f1d0c";
-
-/// The descriptor of `ccd_enrollment`, with a secret.
-fn descriptor_with_secret(folder: &Path) -> String {
-    let secret = "key = [\"ncessch\"]\nsecret = { header = \"x-portal-key\", name = \"portal-key\" }";
-    let file = folder.join("guarded.toml");
-    fs::write(&file, descriptor("key = [\"ncessch\"]", secret)).unwrap();
-    file.to_str().unwrap().to_owned()
-}
-
-#[test]
-fn a_dataset_whose_secret_is_not_set_is_refused_by_name_and_nothing_is_asked() {
-    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
-    let folder = tempfile::tempdir().unwrap();
-    let file = descriptor_with_secret(folder.path());
-    let origin = portal.origin();
-    let args = ["--portal", &origin, "--dataset", &file, "--years", "2021", "--grades", "grade-pk"];
-    for command in ["run", "plan"] {
-        for value in [None, Some("")] {
-            let found = TestLake::new().rollcall_with(command, &args, |process| {
-                process.env_remove("ROLLCALL_SECRET_PORTAL_KEY");
-                process.envs(value.map(|value| ("ROLLCALL_SECRET_PORTAL_KEY", value)));
-            });
-            assert_eq!(
-                found.expect(2).stderr,
-                "error: SecretMissing: read secret `portal-key`: \
-                 expected a value in the environment variable `ROLLCALL_SECRET_PORTAL_KEY`, found none\n"
-            );
-        }
-    }
-    assert_eq!(portal.server.requests().len(), 0);
-}
-
-#[test]
-fn a_secret_reaches_the_portal_and_no_output_file_or_other_portal() {
-    let portal = TestPortal::start(Config { n_schools: 60, page_size: 20, ..Config::default() });
-    let other = TestPortal::start(Config { n_schools: 60, ..Config::default() });
-    let folder = tempfile::tempdir().unwrap();
-    let file = descriptor_with_secret(folder.path());
-    let lake = TestLake::new();
-    let origin = portal.origin();
-    let run = |format: &str| {
-        let args =
-            ["--portal", &origin, "--dataset", &file, "--years", "2021", "--grades", "grade-pk", "--format", format];
-        lake.rollcall_with("run", &args, |command| {
-            command.env("ROLLCALL_SECRET_PORTAL_KEY", CANARY).env("ROLLCALL_LOG", "trace");
-        })
-    };
-    let mut found = vec![run("table").expect(0)];
-    // Failures quote what the portal said: refusals, links, bodies.
-    let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
-    for action in [
-        Action::Status { code: 401, retry_after: None, body: Some("who are you?".to_owned()) },
-        Action::Redirect { location: location.clone() },
-        Action::Next { url: Some(location) },
-        Action::Disconnect,
-    ] {
-        // The connection that breaks does so once, since each further time is waited for.
-        portal.server.set_faults(vec![Fault::new(action.clone()).on_path("2021/grade-pk").times(1)]);
-        found.push(run("json").expect(if action == Action::Disconnect { 0 } else { 3 }));
-    }
-
-    let requests = portal.server.requests();
-    assert!(requests.len() > 8, "{}", requests.len());
-    let holds_it = |(name, value): &(String, String)| name == "x-portal-key" && value == CANARY;
-    assert!(requests.iter().all(|request| request.headers.iter().any(holds_it)));
-    assert!(requests.iter().all(|request| !request.query.contains(CANARY) && !request.path.contains(CANARY)));
-    assert_eq!(other.server.requests().len(), 0);
-    for outcome in &found {
-        // Without a log there would be nothing to find.
-        assert!(outcome.stderr.contains("TRACE"), "{}", outcome.stderr);
-        assert!(!outcome.stderr.contains(CANARY), "{}", outcome.stderr);
-        assert!(!outcome.stdout.contains(CANARY), "{}", outcome.stdout);
-    }
-    let files = lake.files("");
-    assert!(files.keys().any(|path| path.ends_with("summary.json")));
-    for (path, (bytes, _)) in files {
-        assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "{path}");
     }
 }

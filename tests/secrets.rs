@@ -12,10 +12,11 @@ use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ports::Store;
-use rollcall_simulator::{Action, Fault};
+use rollcall_simulator::{Action, Fault, SeenRequest};
 use rollcall_tests::emulator::{Emulator, Kind};
 use rollcall_tests::{TestLake, TestPortal, descriptor_with_secret};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -56,26 +57,69 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+/// A descriptor with a secret, in a folder of its own.
+fn guarded() -> (TempDir, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("guarded.toml");
+    fs::write(&file, descriptor_with_secret()).expect("it can be written");
+    let file = file.to_str().expect("it is UTF-8").to_owned();
+    (folder, file)
+}
+
 #[test]
-fn a_canary_is_in_no_output_log_or_file_of_a_local_run() {
+fn a_dataset_whose_secret_is_not_set_is_refused_by_name_and_nothing_is_asked() {
     let portal = TestPortal::small();
-    portal.server.set_faults(faults());
-    let lake = TestLake::new();
-    let dataset = lake.path().with_extension("toml");
-    fs::write(&dataset, descriptor_with_secret()).expect("it can be written");
+    let (_folder, file) = guarded();
     let origin = portal.origin();
-    let dataset_name = dataset.to_str().expect("it is UTF-8");
-    let args = ["--portal", &origin, "--retry-wait", "0", "--years", "2018-2021", "--grades", "grade-pk"];
-    let args = [args.as_slice(), &["--dataset", dataset_name]].concat();
-    let run = lake.rollcall_with("run", &args, |command| {
-        command.env("ROLLCALL_SECRET_PORTAL_KEY", CANARY).env("ROLLCALL_LOG", "trace");
-    });
-    let run = run.expect(3);
-    fs::remove_file(&dataset).expect("it is there");
+    let args = ["--portal", &origin, "--dataset", &file, "--years", "2021", "--grades", "grade-pk"];
+    for command in ["run", "plan"] {
+        for value in [None, Some("")] {
+            let found = TestLake::new().rollcall_with(command, &args, |process| {
+                process.env_remove("ROLLCALL_SECRET_PORTAL_KEY");
+                process.envs(value.map(|value| ("ROLLCALL_SECRET_PORTAL_KEY", value)));
+            });
+            assert_eq!(
+                found.expect(2).stderr,
+                "error: SecretMissing: read secret `portal-key`: \
+                 expected a value in the environment variable `ROLLCALL_SECRET_PORTAL_KEY`, found none\n"
+            );
+        }
+    }
+    assert_eq!(portal.server.requests().len(), 0);
+}
+
+#[test]
+fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_portal() {
+    let (portal, other) = (TestPortal::small(), TestPortal::small());
+    let (_folder, file) = guarded();
+    let lake = TestLake::new();
+    let origin = portal.origin();
+    let run = || {
+        let args = ["--portal", &origin, "--retry-wait", "0", "--years", "2018-2021", "--grades", "grade-pk"];
+        let args = [args.as_slice(), &["--dataset", &file]].concat();
+        lake.rollcall_with("run", &args, |command| {
+            command.env("ROLLCALL_SECRET_PORTAL_KEY", CANARY).env("ROLLCALL_LOG", "trace");
+        })
+    };
+    portal.server.set_faults(faults());
+    let mut runs = vec![run().expect(3)];
+    // What the portal refused may be the secret, which is told by its name.
+    let hint = "hint: see that the value of the secret `portal-key` still holds";
+    assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
+    let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
+    for action in [Action::Redirect { location: location.clone() }, Action::Next { url: Some(location) }] {
+        portal.server.set_faults(vec![Fault::new(action).on_path("2021/grade-pk").times(1)]);
+        runs.push(run().expect(3));
+    }
     assert_sent(&portal);
-    assert!(run.stderr.contains("TRACE"), "the log is written at its finest level");
-    assert_absent("stdout", run.stdout.as_bytes());
-    assert_absent("stderr", run.stderr.as_bytes());
+    let is_in_url = |request: &SeenRequest| request.query.contains(CANARY) || request.path.contains(CANARY);
+    assert!(!portal.server.requests().iter().any(is_in_url));
+    assert_eq!(other.server.requests().len(), 0);
+    for run in runs {
+        assert!(run.stderr.contains("TRACE"), "the log is written at its finest level");
+        assert_absent("stdout", run.stdout.as_bytes());
+        assert_absent("stderr", run.stderr.as_bytes());
+    }
     let files = lake.files("");
     assert!(files.len() > 10);
     for (path, (bytes, _)) in files {

@@ -50,12 +50,14 @@ pub enum Error {
         source: PortalError,
     },
     /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
-    #[error("fetch page {page} of `{partition}`: portal refused")]
+    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref()))]
     PortalRefused {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Page that was asked for, from 1.
         page: u32,
+        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403).
+        secret: Option<String>,
         /// What the portal said.
         #[source]
         source: PortalError,
@@ -389,6 +391,10 @@ pub fn excerpt(text: &str) -> String {
         quoted.push('…');
     }
     quoted
+}
+
+fn hint_of_secret(name: Option<&str>) -> String {
+    name.map(|name| format!("\nhint: see that the value of the secret `{name}` still holds")).unwrap_or_default()
 }
 
 fn join_mistakes(mistakes: &[String]) -> String {

@@ -228,7 +228,7 @@ async fn commit_empty(
 
 /// A partition that shrank by more than half, or to nothing, does not replace the fuller one without `force`.
 fn check_shrink(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
-    if !force && before > 0 && (after == 0 || after < before.div_ceil(2)) {
+    if !force && after < before.div_ceil(2) {
         return Err(Error::ShrankTooMuch { partition: partition.clone(), before: Some(before), after });
     }
     Ok(())
@@ -247,7 +247,7 @@ async fn fetch_rows(
 ) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
     let path = dataset.portal_path(partition);
     let decoder = PageDecoder::new(dataset, partition);
-    let fetcher = PageFetcher { portal, decoder: &decoder, partition, path: &path };
+    let fetcher = PageFetcher { portal, decoder: &decoder, dataset, partition, path: &path };
     let (first, received_at) = fetcher.page(1).await?;
     let expected = first.count;
     let page_length = first.batch.num_rows() as u64;
@@ -300,6 +300,7 @@ async fn fetch_rows(
 struct PageFetcher<'f, P> {
     portal: &'f P,
     decoder: &'f PageDecoder<'f>,
+    dataset: &'f Dataset,
     partition: &'f PartitionKey,
     path: &'f str,
 }
@@ -317,8 +318,8 @@ impl<P: Portal> PageFetcher<'_, P> {
     async fn page(self, page: u32) -> Result<(Page, Timestamp), Error> {
         let mut tries = 0;
         loop {
-            let body =
-                self.portal.get(self.path, page, tries).await.map_err(|error| error.of_page(self.partition, page))?;
+            let body = self.portal.get(self.path, page, tries).await;
+            let body = body.map_err(|error| error.of_page(self.dataset, self.partition, page))?;
             tries = body.tries;
             match self.decoder.decode(page, &body.bytes) {
                 Ok(decoded) => return Ok((decoded, body.received_at)),
@@ -475,6 +476,17 @@ mod tests {
     }
 
     #[test]
+    fn a18_a_count_without_rows_or_rows_without_a_count_are_refused() {
+        let store = MemoryStore::default();
+        for (count, n_rows, expected) in [(5, 0, "expected 5 rows, received 0"), (0, 2, "expected 0 rows, received 2")]
+        {
+            let error = fetch(&store, vec![page(count, None, &rows(n_rows))]).unwrap_err();
+            assert_eq!(error.chain(), format!("fetch `year=2021/grade=grade-pk`: {expected}"));
+        }
+        assert_eq!(store.bytes(KEY), None);
+    }
+
+    #[test]
     fn a_missing_next_stops_before_the_other_pages_are_asked_for() {
         let store = MemoryStore::default();
         let portal = CannedPages::new(vec![page(778_243, None, &rows(10))]);
@@ -559,6 +571,28 @@ mod tests {
         assert!(store.bytes(KEY).is_some());
         let receipt = fetch_with(&store, &CannedPages::new(empty()), &enrollment(), true).unwrap();
         assert_eq!((receipt.outcome, store.bytes(KEY)), (Outcome::Empty, None));
+    }
+
+    #[test]
+    fn a7_an_object_that_cannot_be_read_is_not_replaced_by_nothing_without_force() {
+        let store = MemoryStore::default();
+        store.set(KEY, b"unreadable", None);
+        let empty = || CannedPages::new(vec![page(0, None, &[])]);
+        let error = fetch_with(&store, &empty(), &enrollment(), false).unwrap_err();
+        assert_eq!(error.name(), "ShrankTooMuch");
+        assert!(store.bytes(KEY).is_some());
+        let receipt = fetch_with(&store, &empty(), &enrollment(), true).unwrap();
+        assert_eq!((receipt.outcome, store.bytes(KEY)), (Outcome::Empty, None));
+    }
+
+    #[test]
+    fn an_object_that_was_replaced_under_a_removal_stays() {
+        let newer = rival_stamp("2026-11-23T12:00:01Z");
+        let store = MemoryStore::with_rivals(vec![Box::new(move |store| store.set(KEY, b"rival", Some(newer)))]);
+        store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
+        let error = fetch_with(&store, &CannedPages::new(vec![page(0, None, &[])]), &enrollment(), true).unwrap_err();
+        assert_eq!(error.name(), "WriteConflict");
+        assert_eq!(store.bytes(KEY).unwrap().as_ref(), b"rival");
     }
 
     #[test]
@@ -653,15 +687,25 @@ mod tests {
 
     #[test]
     fn l5_a_stale_writer_ends_superseded_and_a_newer_one_wins() {
-        for (fetched_at, outcome, winner) in
-            [("2026-11-23T12:00:01Z", Outcome::Superseded, "rival"), ("2026-11-23T11:59:59Z", Outcome::Written, "r1")]
-        {
+        for (fetched_at, outcome, winner) in [
+            ("2026-11-23T12:00:01Z", Outcome::Superseded, "rival"),
+            ("2026-11-23T12:00:00Z", Outcome::Written, "r1"),
+            ("2026-11-23T11:59:59Z", Outcome::Written, "r1"),
+        ] {
             let stamp = rival_stamp(fetched_at);
             let store = MemoryStore::with_rivals(vec![Box::new(move |store| store.set(KEY, b"rival", Some(stamp)))]);
             let receipt = fetch(&store, pages(&rows(5), 5)).unwrap();
             assert_eq!(receipt.outcome, outcome);
             assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some(winner));
         }
+    }
+
+    /// What was seen before the rows were read is older than they, whatever the clock of its writer said.
+    #[test]
+    fn an_object_of_a_clock_ahead_is_replaced_by_a_writer_that_saw_it_first() {
+        let store = MemoryStore::default();
+        store.set(KEY, b"ahead", Some(rival_stamp("2026-12-31T00:00:00Z")));
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
     }
 
     #[test]

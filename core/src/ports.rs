@@ -99,14 +99,16 @@ pub enum PortalError {
 impl PortalError {
     /// Turns what the portal did into the error of a partition's page.
     #[must_use]
-    pub fn of_page(self, partition: &PartitionKey, page: u32) -> crate::Error {
+    pub fn of_page(self, dataset: &Dataset, partition: &PartitionKey, page: u32) -> crate::Error {
         let partition = partition.clone();
         match self {
             Self::Status { .. } | Self::NoAnswer { .. } => {
                 crate::Error::PortalUnavailable { partition, page, source: self }
             }
             Self::Refused { .. } | Self::Unusable { .. } => {
-                crate::Error::PortalRefused { partition, page, source: self }
+                let is_of_secret = matches!(self, Self::Refused { status: 401 | 403, .. });
+                let secret = dataset.secret.as_ref().filter(|_| is_of_secret).map(|secret| secret.name.clone());
+                crate::Error::PortalRefused { partition, page, secret, source: self }
             }
             Self::TooLarge { .. } => crate::Error::BodyTooLarge { partition, page, source: self },
             Self::Deadline { .. } => crate::Error::DeadlineExceeded { partition, page, source: self },

@@ -97,7 +97,7 @@ impl Portal for CannedPages {
     }
 }
 
-/// What another writer does between our look at an object and our write.
+/// What another writer does between our look at an object and our write or removal.
 pub(crate) type Rival = Box<dyn FnOnce(&MemoryStore) + Send>;
 
 /// An object in memory: its bytes, its stamp, and a number that every write raises.
@@ -114,7 +114,7 @@ pub(crate) struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Before each of the next conditional writes, one of these acts.
+    /// Before each of the next conditional writes and removals, one of these acts.
     pub(crate) fn with_rivals(rivals: Vec<Rival>) -> Self {
         Self { rivals: Mutex::new(rivals), ..Self::default() }
     }
@@ -141,6 +141,13 @@ impl MemoryStore {
         self.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
+    fn let_rival_act(&self) {
+        let rival = self.rivals.lock().unwrap().pop();
+        if let Some(rival) = rival {
+            rival(self);
+        }
+    }
+
     fn holds(&self, key: &str, condition: &Condition) -> bool {
         let found = self.objects.lock().unwrap().get(key).map(|object| object.2.to_string());
         match condition {
@@ -160,10 +167,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
-        let rival = self.rivals.lock().unwrap().pop();
-        if let Some(rival) = rival {
-            rival(self);
-        }
+        self.let_rival_act();
         if !self.holds(key, condition) {
             return Ok(Put::Lost);
         }
@@ -177,6 +181,7 @@ impl Store for MemoryStore {
     }
 
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
+        self.let_rival_act();
         if !self.holds(key, &Condition::Matches(etag.into())) {
             return Ok(Put::Lost);
         }
