@@ -430,6 +430,10 @@ fn every_file_of_behaviour_tests_is_built() {
         .collect();
     let mut written = stems("tests", "rs");
     written.remove("lib");
+    let mains = with_extension("rs").into_iter().filter(|file| file.starts_with("tests") && file.ends_with("main.rs"));
+    written.extend(
+        mains.filter_map(|file| Some(file.with_extension("").strip_prefix("tests").ok()?.to_str()?.to_owned())),
+    );
     assert_eq!(built, written);
 }
 

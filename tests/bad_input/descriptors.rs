@@ -1,0 +1,174 @@
+//! Descriptors that break a rule.
+
+use std::fs;
+
+use rollcall_simulator::Config;
+use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall, workspace};
+
+/// The descriptor of `ccd_enrollment` with one piece of text in place of another.
+fn descriptor(from: &str, to: &str) -> String {
+    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "{from}");
+    text.replace(from, to)
+}
+
+#[test]
+fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("odd.toml");
+    let file_name = file.to_str().unwrap();
+    let columns = "[[column]]\nname = \"race\"\n";
+    let cases = [
+        (
+            "an unknown key",
+            descriptor("title = \"CCD enrollment by school and grade\"", "titel = \"CCD enrollment\""),
+            "line 4, key `titel`: unknown field `titel`, expected one of `name`, `title`, `attribution`, `path`, \
+             `database`, `table`, `comment`, `key`, `secret`, `axis`, `column`",
+        ),
+        (
+            "an unknown key of a column",
+            descriptor(columns, "[[column]]\nname = \"race\"\nunit = \"code\"\n"),
+            "line 58, key `unit`: unknown field `unit`, expected one of `name`, `type`, `width`, `dictionary`, \
+             `comment`",
+        ),
+        (
+            "a wrong type",
+            descriptor("key = [\"ncessch\"]", "key = \"ncessch\""),
+            "line 10, key `key`: invalid type: string \"ncessch\", expected a sequence",
+        ),
+        (
+            "a type that there is not",
+            descriptor("type = \"bigint\"", "type = \"long\""),
+            "line 52, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
+        ),
+        ("no table", descriptor("table = \"us_education_ccd_enrollment_data\"\n", ""), "line 1: missing field `table`"),
+        ("not TOML", "{\"name\": \"odd\"}".to_owned(), "line 1: invalid key-value pair, expected key"),
+        (
+            "a path without its last slash",
+            descriptor("{year}/{grade}/\"", "{year}/{grade}\""),
+            "`path`: expected a trailing slash, since the portal redirects without, found \
+             `schools/ccd/enrollment/{year}/{grade}`",
+        ),
+        (
+            "a path to another host",
+            descriptor("path = \"schools/ccd/", "path = \"//example.org/"),
+            "found 3 mistakes\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, \
+             found ``\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found ``\n  \
+             - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `example.org`",
+        ),
+        (
+            "a path upwards",
+            descriptor("path = \"schools/", "path = \"../"),
+            "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `..`",
+        ),
+        (
+            "a path with its axes in another order",
+            descriptor("{year}/{grade}/\"", "{grade}/{year}/\""),
+            "`path`: expected the placeholders of the axes in order (year, grade), found grade, year",
+        ),
+        (
+            "a key that is no column",
+            descriptor("key = [\"ncessch\"]", "key = [\"school\"]"),
+            "`key`: expected names of columns, found `school`",
+        ),
+        (
+            "a column named as an axis",
+            descriptor(columns, "[[column]]\nname = \"grade\"\n"),
+            "`column.name`: expected names that are not taken, found `grade` again",
+        ),
+        (
+            "a width of a number",
+            descriptor(columns, "[[column]]\nname = \"race\"\nwidth = 2\n"),
+            "`column.width` of `race`: expected only on columns of type string, found it on int",
+        ),
+        (
+            "a table outside the lake",
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"../../etc\"")
+                .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
+            "`table`: expected a name of lower-case letters, digits and `_`, found `../../etc`",
+        ),
+        (
+            "a name built in with another table",
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"mine\""),
+            "`name`: expected one of its own, found `ccd_enrollment` of datasets/ccd_enrollment.toml, whose name is \
+             `ccd_enrollment` and whose table is `us_education_ccd_enrollment_data`",
+        ),
+        (
+            "another dataset's table",
+            descriptor("name = \"ccd_enrollment\"", "name = \"mine\""),
+            "`table`: expected one of its own, found `us_education_ccd_enrollment_data` of \
+             datasets/ccd_enrollment.toml, whose name is `ccd_enrollment` and whose table is \
+             `us_education_ccd_enrollment_data`",
+        ),
+        (
+            "a look-up's table",
+            descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"lookup_states\"")
+                .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
+            "`table`: expected a table of its own, found the look-up table `lookup_states`",
+        ),
+        (
+            "a code of two values",
+            descriptor("code = 0", "code = -1"),
+            "`axis.values` of `grade`: expected every code once, found -1 again",
+        ),
+        (
+            "a width past the padding",
+            descriptor("width = 12", "width = 33"),
+            "`column.width` of `ncessch`: expected 1 to 32, found 33",
+        ),
+        (
+            "a header that is none",
+            descriptor(
+                "key = [\"ncessch\"]",
+                "key = [\"ncessch\"]\nsecret = { header = \"x key\", name = \"portal\" }",
+            ),
+            "`secret.header`: expected letters, digits, `-` and `_`, found `x key`",
+        ),
+        (
+            "a secret's value in place of its name",
+            descriptor(
+                "key = [\"ncessch\"]",
+                "key = [\"ncessch\"]\nsecret = { header = \"x-key\", value = \"hunter2\" }",
+            ),
+            "line 11, key `secret`: unknown field `value`, expected `header` or `name`",
+        ),
+        (
+            "two rules broken",
+            descriptor("key = [\"ncessch\"]", "key = []").replace("{grade}/\"", "\""),
+            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected the \
+             placeholders of the axes in order (year, grade), found year",
+        ),
+    ];
+    let lake = TestLake::new();
+    let mut wrong = Vec::new();
+    for (name, text, expected) in cases {
+        fs::write(&file, text).unwrap();
+        let expected = format!("error: InvalidDescriptor: read descriptor `{file_name}`: {expected}");
+        let check = Outcome::of(rollcall(&["datasets", "check", file_name]).output().unwrap());
+        let run = lake.run(&portal, &["--dataset", file_name, "--years", "2021", "--grades", "grade-pk"]);
+        for found in [check, run] {
+            if found.code != Some(2) || !found.stdout.is_empty() || !found.stderr.starts_with(&expected) {
+                wrong.push(format!("{name}\nexpected:\n{expected}\nfound:\n{}", found.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_eq!(portal.server.requests().len(), 0);
+    assert_eq!(fs::read_dir(lake.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_descriptor_that_is_not_there_is_refused_by_its_path() {
+    let lake = TestLake::new();
+    let check = Outcome::of(rollcall(&["datasets", "check", "no/such.toml"]).output().unwrap());
+    let run = lake.rollcall("run", &["--dataset", "no/such.toml", "--years", "2021", "--grades", "grade-pk"]);
+    for found in [check, run] {
+        let found = found.expect(2);
+        assert_eq!(
+            found.stderr,
+            "error: read descriptor `no/such.toml`: expected a file, found none that can be read: \
+             No such file or directory (os error 2)\n"
+        );
+    }
+}

@@ -1,0 +1,401 @@
+//! Flags, inputs and lists of years that ask for nothing that is there.
+
+use std::fs::{self, File};
+
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::{TestLake, TestPortal, write_page};
+
+use crate::pages::{Pages, portal_of};
+
+/// Checks that a command line is refused before the portal is asked for data, and that the lake stays empty.
+fn check_refused(cases: &[(&str, &[&str], Option<&str>, &str)]) {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let mut wrong = Vec::new();
+    for (name, args, stdin, expected) in cases {
+        let lake = TestLake::new();
+        let input = tempfile::NamedTempFile::new().unwrap();
+        fs::write(input.path(), stdin.unwrap_or_default()).unwrap();
+        let origin = portal.origin();
+        let mut all = vec!["--portal", origin.as_str()];
+        all.extend(*args);
+        let found = lake.rollcall_with("run", &all, |command| {
+            command.stdin(File::open(input.path()).unwrap());
+        });
+        let is_refused = found.code == Some(2) && found.stdout.is_empty() && found.stderr == format!("{expected}\n");
+        let is_untouched = ["data", "ledger", "catalog"].iter().all(|prefix| lake.files(prefix).is_empty());
+        if !is_refused || !is_untouched || portal.n_data_requests() > 0 {
+            wrong.push(format!("{name}\nexpected:\n{expected}\nfound (lake empty: {is_untouched}):\n{found:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
+}
+
+const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force, catalog";
+const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
+
+#[test]
+fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
+    let with_hint = format!(
+        "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `Grade 3`\n    hint: write \
+         `grade-3`"
+    );
+    let without_hint =
+        format!("error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `grade-16`");
+    let of_partition = format!(
+        "error: InvalidRequest: check request: `partitions[0].grade`: expected one of {GRADES}, found `pk`\n    hint: \
+         write `grade-pk`"
+    );
+    check_refused(&[
+        (
+            "no grades",
+            &["--years", "2021"],
+            None,
+            "error: InvalidRequest: check request: `grades`: expected values such as [\"grade-pk\"] or \"all\", found \
+             none",
+        ),
+        (
+            "nothing at all",
+            &[],
+            None,
+            "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
+             2021], \"2015-2021\" or \"all\", found none\n  - `grades`: expected values such as [\"grade-pk\"] or \
+             \"all\", found none",
+        ),
+        (
+            "a reversed range",
+            &["--years", "2021-2015", "--grades", "grade-pk"],
+            None,
+            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+             found `2021-2015`\n    hint: write `2015-2021`",
+        ),
+        (
+            "a year of two digits",
+            &["--years", "21", "--grades", "grade-pk"],
+            None,
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+             \"all\", found `21`",
+        ),
+        ("a grade in words", &["--years", "2021", "--grades", "Grade 3"], None, &with_hint),
+        ("a grade of another survey", &["--years", "2021", "--grades", "grade-16"], None, &without_hint),
+        (
+            "a year that the portal does not list",
+            &["--years", "1985", "--grades", "grade-pk"],
+            None,
+            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+             (1986-2024), found 1985",
+        ),
+        (
+            "years of which the portal lists some",
+            &["--years", "1984-1987,2021,2030", "--grades", "all"],
+            None,
+            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+             (1986-2024), found 1984-1985, 2030",
+        ),
+        ("a partition's grade", &["--partition", "2021/pk"], None, &of_partition),
+        (
+            "a partition without a grade",
+            &["--partition", "2021"],
+            None,
+            "error: `--partition`: expected YEAR/GRADE, found `2021`",
+        ),
+        (
+            "a run that never was",
+            &["--failed-of", "20200101T000000-000"],
+            None,
+            "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
+             `20200101T000000-000`",
+        ),
+        (
+            "a run that is a path",
+            &["--failed-of", "../../etc"],
+            None,
+            "error: InvalidRequest: check request: `failed_of`: expected the name of a run, found `../../etc`",
+        ),
+        (
+            "a run and another mode",
+            &["--failed-of", "20200101T000000-000", "--mode", "missing"],
+            None,
+            "error: InvalidRequest: check request: `failed_of`: expected only with mode `failed`, found another mode",
+        ),
+        (
+            "a dataset that is not built in",
+            &["--dataset", "ccd", "--years", "2021", "--grades", "grade-pk"],
+            None,
+            "error: InvalidRequest: check request: `dataset`: expected one of ccd_enrollment, \
+             ccd_enrollment_race_sex, ccd_directory, found `ccd`",
+        ),
+        (
+            "grades of a dataset that has none",
+            &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
+            None,
+            "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
+             failed_of, force, catalog for dataset `ccd_directory`, found a field that is none of them",
+        ),
+        (
+            "an input file that is not there",
+            &["--input", "no-such-file.json"],
+            None,
+            "error: read input `no-such-file.json`: No such file or directory (os error 2)",
+        ),
+    ]);
+}
+
+#[test]
+fn an_input_that_is_not_a_request_is_refused_by_name() {
+    let unknown_grade = format!(
+        "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `pk`\n    hint: write \
+         `grade-pk`"
+    );
+    let many = format!(
+        "error: InvalidRequest: check request: found 4 mistakes
+  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found a field that is none of them
+  - `years`: expected a range from the earlier to the later year, found `2021-2020`
+    hint: write `2020-2021`
+  - `grades`: expected one of {GRADES}, found `k`
+    hint: write `grade-k`
+  - `mode`: expected one of all, missing, failed, found `some`"
+    );
+    let input: &[&str] = &["--input", "-"];
+    check_refused(&[
+        (
+            "an unknown key",
+            input,
+            Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
+            "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, partitions, mode, \
+             failed_of, force, catalog for dataset `ccd_enrollment`, found a field that is none of them",
+        ),
+        (
+            "a reversed range",
+            input,
+            Some(r#"{"years": "2021-2020", "grades": ["grade-pk"]}"#),
+            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+             found `2021-2020`\n    hint: write `2020-2021`",
+        ),
+        ("an unknown grade", input, Some(r#"{"years": [2021], "grades": ["pk"]}"#), &unknown_grade),
+        (
+            "empty arrays",
+            input,
+            Some(r#"{"years": [], "grades": []}"#),
+            "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected at least one value, found \
+             none\n  - `grades`: expected at least one value, found none",
+        ),
+        (
+            "wrong types",
+            input,
+            Some(r#"{"years": true, "grades": [5], "force": "yes", "failed_of": 7}"#),
+            "error: InvalidRequest: check request: found 4 mistakes\n  - `years`: expected years such as [2020, \
+             2021], \"2015-2021\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
+             \"all\", found `5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
+             or false, found `yes`",
+        ),
+        (
+            "a year with a fraction",
+            input,
+            Some(r#"{"years": [2021.5], "grades": ["grade-pk"]}"#),
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+             \"all\", found `2021.5`",
+        ),
+        (
+            "a year past every calendar",
+            input,
+            Some(r#"{"years": [99999999999999999999], "grades": ["grade-pk"]}"#),
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+             \"all\", found `1e+20`",
+        ),
+        (
+            "partitions beside years",
+            input,
+            Some(r#"{"years": [2021], "partitions": [{"year": 2021, "grade": "grade-pk"}]}"#),
+            "error: InvalidRequest: check request: `years`: expected none beside `partitions`, found both",
+        ),
+        (
+            "no partitions",
+            input,
+            Some(r#"{"partitions": []}"#),
+            "error: InvalidRequest: check request: `partitions`: expected at least one, found none",
+        ),
+        (
+            "partitions that are no array",
+            input,
+            Some(r#"{"partitions": {"year": 2021, "grade": "grade-pk"}}"#),
+            "error: InvalidRequest: check request: `partitions`: expected an array of objects, found \
+             `{\"grade\":\"grade-pk\",\"year\":2021}`",
+        ),
+        (
+            "a partition with another axis and without one of its own",
+            input,
+            Some(r#"{"partitions": [{"year": 2021, "race": 1}]}"#),
+            "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected only year, \
+             grade, found another field\n  - `partitions[0].grade`: expected a value such as \"grade-pk\", found none",
+        ),
+        (
+            "a partition of a year that the portal does not list",
+            input,
+            Some(r#"{"partitions": [{"year": 2025, "grade": "grade-pk"}]}"#),
+            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+             (1986-2024), found 2025",
+        ),
+        (
+            "no grades",
+            input,
+            Some(r#"{"years": [2021]}"#),
+            "error: InvalidRequest: check request: `grades`: expected values such as [\"grade-pk\"] or \"all\", found \
+             none",
+        ),
+        (
+            "a year that the portal does not list",
+            input,
+            Some(r#"{"years": [2025, 2021], "grades": ["grade-pk"]}"#),
+            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+             (1986-2024), found 2025",
+        ),
+        (
+            "a run that never was",
+            input,
+            Some(r#"{"years": "all", "grades": "all", "failed_of": "20200101T000000-000"}"#),
+            "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
+             `20200101T000000-000`",
+        ),
+        (
+            "an unknown catalog",
+            input,
+            Some(r#"{"years": [2021], "grades": ["grade-pk"], "catalog": "glue"}"#),
+            "error: InvalidRequest: check request: `catalog`: expected one of partitions, crawler, found `glue`",
+        ),
+        (
+            "a dataset that is a number",
+            input,
+            Some(r#"{"dataset": 5, "years": [2021], "grades": ["grade-pk"]}"#),
+            "error: InvalidRequest: check request: `dataset`: expected a name, found `5`",
+        ),
+        (
+            "an array",
+            input,
+            Some("[2021]"),
+            "error: InvalidRequest: check request: expected an object such as {\"years\": [2020, 2021], \"grades\": \
+             [\"grade-pk\"]}, found `[2021]`",
+        ),
+        (
+            "malformed JSON",
+            input,
+            Some(r#"{"years": [2021], "grades": ["grade-pk"]"#),
+            "error: read input `-`: expected JSON, each field once: EOF while parsing an object at line 1 column 40",
+        ),
+        (
+            "a field twice",
+            input,
+            Some(r#"{"years": [2020], "grades": ["grade-pk"], "years": [2021]}"#),
+            "error: read input `-`: expected JSON, each field once: field `years` twice at line 1 column 58",
+        ),
+        (
+            "a dataset beside another one",
+            &["--input", "-", "--dataset", "ccd_directory"],
+            Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
+            "error: read input `-`: expected no other `dataset` than `ccd_directory` of --dataset, found \
+             `ccd_enrollment`",
+        ),
+        (
+            "nothing",
+            input,
+            Some(""),
+            "error: read input `-`: expected JSON, each field once: EOF while parsing a value at line 1 column 0",
+        ),
+        (
+            "four mistakes, reported together",
+            input,
+            Some(r#"{"years": "2021-2020", "grades": ["k"], "year": 2021, "mode": "some"}"#),
+            &many,
+        ),
+    ]);
+}
+
+#[test]
+fn flags_that_exclude_each_other_are_refused() {
+    let lake = TestLake::new();
+    for (args, expected) in [
+        (
+            vec!["--years", "2021", "--partition", "2021/grade-pk"],
+            "the argument '--years <YEARS>' cannot be used with '--partition <YEAR/GRADE>'",
+        ),
+        (vec!["--input", "-", "--force"], "the argument '--input <FILE|->' cannot be used with '--force'"),
+        (
+            vec!["--sample", "--portal", "http://127.0.0.1"],
+            "the argument '--sample' cannot be used with '--portal <URL>'",
+        ),
+        (vec!["--mode", "some"], "invalid value 'some' for '--mode <MODE>'"),
+        (vec!["--in-flight", "0"], "invalid value '0' for '--in-flight <N>'"),
+    ] {
+        let found = lake.rollcall("run", &args).expect(2);
+        assert!(found.stderr.contains(expected), "{args:?}\n{}", found.stderr);
+    }
+    assert_eq!(fs::read_dir(lake.path()).unwrap().count(), 0);
+}
+
+/// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
+fn unreadable_lists() -> [(&'static str, &'static str); 5] {
+    [
+        ("<html>busy</html>", "read list of endpoints: expected value at line 1 column 1"),
+        (r#"{"count": 1"#, "read list of endpoints: EOF while parsing an object at line 1 column 11"),
+        (
+            r#"{"count": 0, "results": []}"#,
+            "find `schools/ccd/enrollment/{year}/{grade}/` in the list of endpoints: found none with this path",
+        ),
+        (
+            "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
+             \"years_available\": \"soon\"}]}",
+            "read `years_available`: expected years, ranges and commas, found `soon`",
+        ),
+        (
+            "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
+             \"years_available\": null}]}",
+            "read `years_available`: expected years, ranges and commas, found ``",
+        ),
+    ]
+}
+
+#[test]
+fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
+    for (body, reason) in unreadable_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let portal = portal_of(folder.path());
+        Pages::good().write(folder.path(), &portal.origin(), "");
+        write_page(folder.path(), "api-endpoints", 1, body.as_bytes());
+        let lake = TestLake::new();
+
+        let all = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
+        assert!(
+            all.stderr.starts_with(
+                "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` \
+                 to name the years, found none that can be read"
+            ),
+            "{body}\n{}",
+            all.stderr
+        );
+        assert!(all.stderr.ends_with("hint: name the years instead of `all`\n"), "{body}\n{}", all.stderr);
+        assert_eq!(portal.n_data_requests(), 0, "{body}");
+        assert_eq!(lake.files("ledger").len() + lake.files("data").len(), 0, "{body}");
+
+        let range = lake.run(&portal, &["--years", "2021-2021", "--grades", "grade-pk"]).expect(0);
+        let expected =
+            format!("warning: years of `ccd_enrollment` are not checked against the portal's list: {reason}\n");
+        assert_eq!(range.stderr, expected, "{body}");
+        assert!(range.stdout.contains("1 partition: 1 written; 8 rows, 3 pages"), "{body}\n{}", range.stdout);
+    }
+}
+
+#[test]
+fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let refused =
+        Action::Status { code: 403, retry_after: None, body: Some("<html>Enable JavaScript</html>".to_owned()) };
+    portal.server.set_faults(vec![Fault::new(refused).on_path("/api-endpoints/")]);
+    let lake = TestLake::new();
+    let found = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
+    assert_eq!(
+        found.stderr,
+        "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name \
+         the years, found none that can be read: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         instead of `all`\n"
+    );
+    assert_eq!(portal.n_data_requests(), 0);
+}

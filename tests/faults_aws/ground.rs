@@ -1,0 +1,349 @@
+//! What these tests stand on: a bucket, a Region and a portal of their own behind a proxy, and the events of the functions.
+
+use std::collections::BTreeMap;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_s3::config::Region;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rollcall_adapters::SystemClock;
+use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_aws::SdkConfig;
+use rollcall_aws::glue::GlueCatalog;
+use rollcall_aws::s3::S3Store;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::ledger::{self, Outcome, PartitionRecord, Receipt, Summary};
+use rollcall_core::lookup::Lookup;
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::plan::{PlanItem, Reason};
+use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, ObjectFacts, Store};
+use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::table::Encoded;
+use rollcall_core::{Error, keys};
+use rollcall_simulator::{Action, Fault as PortalFault};
+use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
+use rollcall_tests::emulator::runtime::{Function, command};
+use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty, table_input};
+use rollcall_tests::{TestPortal, partition, workspace};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
+
+/// Regions that a test takes one of, since what is in one is not in another.
+const REGIONS: [&str; 16] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eu-central-1",
+    "eu-north-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ca-central-1",
+    "sa-east-1",
+];
+
+/// A bucket, a Region and a portal of a test's own, with a proxy before everything that is emulated.
+pub struct Ground {
+    pub emulator: Arc<Emulator>,
+    pub proxy: Proxy,
+    pub portal: TestPortal,
+    pub runtime: Runtime,
+    pub dataset: Dataset,
+    pub bucket: String,
+    pub region: &'static str,
+    /// What clients behind the proxy are built from: as many tries as the product has, hardly a wait.
+    pub config: SdkConfig,
+    /// What clients that pass it by are built from.
+    pub direct: SdkConfig,
+}
+
+impl Ground {
+    pub fn new() -> Self {
+        Self::in_region(REGION, TestPortal::small())
+    }
+
+    /// With a database and the tables that the template has.
+    pub fn with_tables() -> Self {
+        let ground = Self::without_database();
+        ground.declare_tables();
+        ground
+    }
+
+    /// In a Region that no other test uses.
+    pub fn without_database() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("there are Regions left");
+        Self::in_region(region, TestPortal::small())
+    }
+
+    pub fn in_region(region: &'static str, portal: TestPortal) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let bucket = format!("lake-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let emulator = Emulator::shared();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+        let proxy = Proxy::before(emulator.endpoint());
+        let direct = runtime.block_on(config_of(emulator.endpoint(), region));
+        let config = hasty(&direct, proxy.endpoint());
+        let ground = Self {
+            proxy,
+            emulator,
+            portal,
+            runtime,
+            dataset: Dataset::built_in("ccd_enrollment").expect("the dataset is built in"),
+            bucket,
+            region,
+            config,
+            direct,
+        };
+        let created = ground.s3().create_bucket().bucket(&ground.bucket).send();
+        let _ = ground.runtime.block_on(created).expect("a bucket can be made");
+        ground
+    }
+
+    /// S3, past the proxy.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.direct).force_path_style(true);
+        // Where a bucket can be made without saying where.
+        aws_sdk_s3::Client::from_conf(config.region(Region::new(REGION)).build())
+    }
+
+    /// The lake behind the proxy.
+    pub fn store(&self) -> S3Store {
+        S3Store::new(&self.config, &self.bucket)
+    }
+
+    /// The lake as it is.
+    pub fn lake(&self) -> S3Store {
+        S3Store::new(&self.direct, &self.bucket)
+    }
+
+    /// The words of a request's line for a key that begins with `prefix`.
+    pub fn line(&self, method: &str, prefix: &str) -> String {
+        format!("{method} /{}/{prefix}", self.bucket)
+    }
+
+    pub fn set(&self, method: &str, prefix: &str, fault: Fault, times: Option<usize>) {
+        let rule = Rule::new(&self.line(method, prefix), fault);
+        self.proxy.set([match times {
+            Some(n) => rule.times(n),
+            None => rule,
+        }]);
+    }
+
+    pub fn seen(&self, method: &str, prefix: &str) -> Vec<Seen> {
+        self.proxy.take_seen_of(&self.line(method, prefix))
+    }
+
+    pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.runtime.block_on(self.lake().list(prefix)).expect("the bucket can be listed")
+    }
+
+    pub fn read(&self, key: &str) -> Option<Bytes> {
+        self.runtime.block_on(self.lake().read(key)).expect("the bucket answers")
+    }
+
+    pub fn read_json(&self, key: &str) -> Value {
+        let bytes = self.read(key).unwrap_or_else(|| panic!("expected an object at {key}"));
+        serde_json::from_slice(&bytes).expect("it is JSON")
+    }
+
+    pub fn write(&self, key: &str, bytes: impl Into<Bytes>) {
+        self.runtime.block_on(self.lake().write(key, bytes.into())).expect("the bucket answers");
+    }
+
+    pub fn head(&self, key: &str) -> Option<ObjectFacts> {
+        self.runtime.block_on(self.lake().head(key)).expect("the bucket answers")
+    }
+
+    pub fn remove(&self, key: &str) {
+        let removed = self.s3().delete_object().bucket(&self.bucket).key(key).send();
+        let _ = self.runtime.block_on(removed).expect("the bucket answers");
+    }
+
+    /// Fetches a partition as a function does, behind the proxy.
+    pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
+        let store = self.store();
+        let mut settings = PortalSettings::new(parse_origin(&self.portal.origin()).expect("an origin"));
+        settings.backoff = Duration::ZERO;
+        let portal = HttpPortal::new(settings, None).expect("it is set up");
+        let run = RunFacts { run: run.to_owned(), portal_release: None, force: false, pages_at_once: 4 };
+        self.runtime.block_on(async {
+            let portal = portal.until(Instant::now() + Duration::from_secs(60));
+            fetch_partition(&portal, &store, &SystemClock, &self.dataset, partition, &run).await
+        })
+    }
+
+    pub fn object(&self, partition: &PartitionKey) -> String {
+        keys::partition_object(&self.dataset, partition)
+    }
+
+    pub fn record(&self, partition: &PartitionKey) -> PartitionRecord {
+        let record = self.read_json(&keys::record(&self.dataset, partition));
+        serde_json::from_value(record).expect("it is a record")
+    }
+
+    pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
+        let receipt = self.read_json(&keys::receipt(&self.dataset, run, partition));
+        serde_json::from_value(receipt).expect("it is a receipt")
+    }
+
+    /// Fails the test unless the record says what the object says, and of the last attempt that it was `run`'s.
+    pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
+        let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("an object"));
+        let committed = record.committed.expect("something is committed");
+        let stamp = facts.stamp.expect("the object is one of ours");
+        assert_eq!((committed.edition, committed.n_rows), (stamp.edition, stamp.n_rows));
+        assert_eq!((committed.etag, committed.size_bytes), (facts.etag, facts.size_bytes));
+        let attempt = record.last_attempt.expect("there was an attempt");
+        assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.error), (run, outcome, None));
+        assert_eq!(self.receipt(partition, run).outcome, outcome);
+    }
+
+    /// The program of a function, in an environment like that of Lambda, behind the proxy.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = command(name);
+        command
+            .env("AWS_ENDPOINT_URL", self.proxy.endpoint())
+            .env("AWS_REGION", self.region)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("ROLLCALL_BUCKET", &self.bucket)
+            .env("ROLLCALL_PORTAL", self.portal.origin());
+        command
+    }
+
+    pub fn function(&self, name: &str) -> Function {
+        Function::start(self.command(name))
+    }
+
+    /// Makes the database and the tables that the template has, in this test's Region.
+    pub fn declare_tables(&self) {
+        let glue = aws_sdk_glue::Client::new(&self.direct);
+        let mut specs = vec![self.dataset.table_spec()];
+        specs.extend(Lookup::built_in().expect("they are built in").iter().map(Lookup::table_spec));
+        self.runtime.block_on(async {
+            let input = aws_sdk_glue::types::DatabaseInput::builder().name(&self.dataset.database);
+            let input = input.build().expect("it has a name");
+            glue.create_database().database_input(input).send().await.expect("a database can be made");
+            for spec in specs {
+                let input = table_input(&spec, &self.bucket);
+                let created = glue.create_table().database_name(&spec.database).table_input(input).send().await;
+                let _ = created.expect("a table can be made");
+            }
+        });
+    }
+
+    /// The catalog behind the proxy.
+    pub fn catalog(&self) -> GlueCatalog {
+        GlueCatalog::new(&self.config, &self.bucket)
+    }
+
+    /// Registers partitions behind the proxy.
+    pub fn register(&self, put: &[CatalogPartition]) -> Result<(), CatalogError> {
+        let catalog = self.catalog();
+        self.runtime.block_on(catalog.change_partitions(&self.dataset, put, &[]))
+    }
+
+    /// Partitions that Glue has.
+    pub fn registered(&self) -> Vec<CatalogPartition> {
+        let catalog = GlueCatalog::new(&self.direct, &self.bucket);
+        self.runtime.block_on(catalog.partitions(&self.dataset)).expect("the catalog answers")
+    }
+
+    /// Publishes a run behind the proxy.
+    pub fn publish(&self, run: &str, plan: &[PartitionKey]) -> Result<Summary, Error> {
+        let (store, catalog) = (self.store(), self.catalog());
+        let planned = PlannedRun { name: run, started_at: Timestamp::now(), items: &items(plan) };
+        let published =
+            publish_partitions(&store, &catalog, &SystemClock, &self.dataset, &planned, Registrar::Publisher);
+        self.runtime.block_on(published)
+    }
+}
+
+/// The partition that most tests are about.
+pub fn pre_k() -> PartitionKey {
+    partition(2021, "grade-pk")
+}
+
+pub fn items(plan: &[PartitionKey]) -> Vec<PlanItem> {
+    let item = |partition: &PartitionKey| PlanItem { partition: partition.clone(), reason: Reason::Requested };
+    plan.iter().map(item).collect()
+}
+
+/// To page-fetch: one partition of run `run`.
+pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
+    json!({
+        "run": run, "dataset": "ccd_enrollment", "partition": partition, "portal_release": null, "force": false
+    })
+}
+
+/// To the catalog function: the state after fetching.
+pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
+    let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
+    ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket answers");
+    json!({
+        "run": run, "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
+        "plan": {"bucket": ground.bucket, "key": key}, "n_planned": plan.len(), "portal_release": null,
+        "force": false, "catalog": "partitions", "warnings": []
+    })
+}
+
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    rollcall_core::error::chain(error)
+}
+
+/// A data object, and what its writer says of it.
+pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
+    let lookup = Lookup::built_in().expect("they are built in").remove(0);
+    let encoded = lookup.encode().expect("it encodes");
+    let stamp = rollcall_core::edition::Stamp {
+        edition: encoded.edition,
+        n_rows: encoded.n_rows,
+        fetched_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
+        run: Some("r1".to_owned()),
+    };
+    (encoded, stamp)
+}
+
+/// The portal corrects a value of 2021 grade-pk.
+pub fn other_rows() -> PortalFault {
+    let other = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
+    PortalFault::new(other).on_path("2021/grade-pk").on_page(1)
+}
+
+/// To the planner.
+pub fn plan_event(run: &str, request: &Value) -> Value {
+    json!({"run": run, "started_at": "2026-11-23T12:00:00Z", "request": request})
+}
+
+/// The template as JSON, CloudFormation's functions in their long form.
+pub fn template() -> Value {
+    let output = Command::new(rollcall_tests::python())
+        .arg(workspace().join("tests/infra/template_json.py"))
+        .output()
+        .expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("it prints JSON")
+}
+
+pub const CREATE: &str = "AWSGlue.BatchCreatePartition";
+pub const UPDATE: &str = "AWSGlue.BatchUpdatePartition";
+
+/// Properties of the template's resources of a type, by name.
+pub fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
+    let resources = template["Resources"].as_object().expect("it has resources");
+    let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
+    of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
+}

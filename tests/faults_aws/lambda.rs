@@ -1,0 +1,382 @@
+//! The functions' real programs, killed, short of time or disk, given events twice or fifty at a time.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use rollcall_aws::s3::S3Store;
+use rollcall_aws::secret;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::ledger::Outcome;
+use rollcall_core::ports::Store;
+use rollcall_simulator::{Action, Fault as PortalFault};
+use rollcall_tests::emulator::proxy::{Fault, Rule, json_error, s3_error};
+use rollcall_tests::emulator::runtime::{Answer, Function};
+use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
+use serde_json::{Value, json};
+
+use crate::ground::{Ground, fetch_event, other_rows, plan_event, pre_k, template};
+
+/// Guard: a function keeps ten seconds of its time to record a failure and to answer.
+#[test]
+fn l1_a_function_answers_before_lambda_kills_it() {
+    let ground = Ground::new();
+    ground.portal.server.set_faults(vec![PortalFault::new(Action::Delay { ms: 600_000 })]);
+    let function = ground.function("page-fetch");
+    function.send_within(&fetch_event("r1", &pre_k()), Duration::from_millis(10_300));
+    let (name, message) = function.answer().failed();
+    assert_eq!(name, "DeadlineExceeded", "{message}");
+    assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
+    // The next event has time of its own.
+    ground.portal.server.set_faults(Vec::new());
+    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
+    ground.assert_recorded(&pre_k(), "r2", Outcome::Written);
+}
+
+/// Guard: a call that AWS takes and never answers is given up, long before the function's limit.
+#[test]
+fn l1_no_call_to_aws_is_waited_for_without_end() {
+    let ground = Ground::new();
+    let timeouts = ground.direct.timeout_config().expect("calls end in time").clone();
+    let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
+    let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
+    assert_eq!(seconds, [Some(3), Some(60)]);
+    // With less of it: HEAD, the first call of page-fetch, is never answered, and made again.
+    let short = timeouts.to_builder().read_timeout(Duration::from_millis(500)).build();
+    let config = ground.config.clone().into_builder().timeout_config(short).build();
+    let store = S3Store::new(&config, &ground.bucket);
+    let line = ground.line("HEAD", "data/");
+    let none = s3_error(404, "NoSuchKey", "The specified key does not exist.");
+    ground.proxy.set([Rule::new(&line, Fault::Hold).times(1), Rule::new(&line, none)]);
+    let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second is answered");
+    assert_eq!((found, ground.seen("HEAD", "data/").len()), (None, 2));
+}
+
+/// Gives every request a gzipped answer of 4 GiB in few bytes; its origin.
+fn portal_of_a_bomb() -> String {
+    const BLOCK: usize = 32 << 20;
+    const N_BLOCKS: usize = 128;
+    let mut deflate = Compress::new(Compression::fast(), false);
+    // What is flushed whole depends on nothing before it, and so can be said again.
+    let mut flushed = |bytes: &[u8]| {
+        let mut out = Vec::with_capacity(1 << 20);
+        let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("memory takes it");
+        assert_eq!(done, Status::Ok);
+        out
+    };
+    let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+    body.extend(flushed(b"{\"count\": 1, \"next\": null, \"previous\": null, \"results\": ["));
+    let block = flushed(&vec![b' '; BLOCK]);
+    (0..N_BLOCKS).for_each(|_| body.extend(&block));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
+    let origin = format!("http://{}", listener.local_addr().expect("it has an address"));
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = client.read(&mut request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n",
+                body.len()
+            );
+            // The client hangs up when it has had enough.
+            let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(&body));
+        }
+    });
+    origin
+}
+
+/// Guard: the cap on a body's decoded bytes. The process may map no more than the template gives page-fetch.
+#[test]
+fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
+    let ground = Ground::new();
+    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"].as_u64().expect("a number");
+    let function = ground.command("page-fetch");
+    let mut limited = Command::new("prlimit");
+    limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
+    limited.envs(function.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.env("ROLLCALL_PORTAL", portal_of_a_bomb());
+    let function = Function::start(limited);
+    for run in ["r1", "r2"] {
+        let (name, message) = function.call(&fetch_event(run, &pre_k())).failed();
+        assert_eq!(name, "BodyTooLarge", "{message}");
+        assert_eq!(ground.receipt(&pre_k(), run).error.map(|error| error.name).as_deref(), Some("BodyTooLarge"));
+    }
+    assert_eq!(ground.keys("data/"), Vec::<String>::new());
+}
+
+/// Guard: whatever the moment at which a function is killed, the same event again ends in one object and a right record.
+#[test]
+fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
+    let before_put = ("PUT", "data/", Fault::Hold);
+    let after_put = ("PUT", "data/", Fault::HoldAnswer);
+    let before_record = ("PUT", "ledger/ccd_enrollment/partitions/", Fault::Hold);
+    let before_receipt = ("PUT", "ledger/ccd_enrollment/runs/", Fault::Hold);
+    let before_answer = ("PUT", "ledger/ccd_enrollment/runs/", Fault::HoldAnswer);
+    let writes = [before_put, after_put];
+    let ledger = [before_record, before_receipt, before_answer];
+    let ground = Ground::new();
+    let event = |run: &str| fetch_event(run, &pre_k());
+    let key = ground.object(&pre_k());
+    // What the object is in the end: of a new one and of one that changed.
+    let _ = ground.fetch(&pre_k(), "first").expect("it is fetched");
+    let first = ground.read(&key).expect("an object");
+    ground.portal.server.set_faults(vec![other_rows()]);
+    let _ = ground.fetch(&pre_k(), "other").expect("it is fetched");
+    let other = ground.read(&key).expect("an object");
+    assert!(first != other);
+    for (case, points) in [
+        ("new", [&writes[..], &ledger].concat()),
+        ("changed", [&writes[..], &ledger].concat()),
+        ("unchanged", ledger.to_vec()),
+    ] {
+        for (number, (method, prefix, fault)) in points.into_iter().enumerate() {
+            let run = format!("{case}-{number}");
+            ground.proxy.set([]);
+            let is_committed = fault == Fault::HoldAnswer || prefix.starts_with("ledger/") || case == "unchanged";
+            match case {
+                "new" => ground.remove(&key),
+                "changed" => {
+                    ground.portal.server.set_faults(Vec::new());
+                    let _ = ground.fetch(&pre_k(), "before").expect("it is fetched");
+                    ground.portal.server.set_faults(vec![other_rows()]);
+                }
+                _ => {}
+            }
+            ground.set(method, prefix, fault.clone(), Some(1));
+            let function = ground.function("page-fetch");
+            function.send(&event(&run));
+            ground.proxy.wait_until_held();
+            function.kill();
+            ground.proxy.drop_held();
+            // What a reader sees is the old object or the new one.
+            let between = ground.read(&key);
+            let expected = match (is_committed, case) {
+                (true, _) => Some(&other),
+                (false, "new") => None,
+                (false, _) => Some(&first),
+            };
+            assert!(between.as_ref() == expected, "{run} {method} {prefix} {fault:?}");
+
+            let again = ground.function("page-fetch").call(&event(&run));
+            assert_eq!(again, Answer::Given(json!({})), "{run}");
+            let outcome = if is_committed { Outcome::Unchanged } else { Outcome::Written };
+            ground.assert_recorded(&pre_k(), &run, outcome);
+            assert!(ground.read(&key).as_ref() == Some(&other), "{run}");
+            assert_eq!(ground.keys("data/"), std::slice::from_ref(&key));
+        }
+    }
+}
+
+/// Guard: the condition of the write. The event is delivered twice, and both get past the look at the object.
+#[test]
+fn l4_an_event_delivered_twice_at_once_is_written_once() {
+    let ground = Ground::new();
+    let event = fetch_event("r1", &pre_k());
+    let (one, other) = (ground.function("page-fetch"), ground.function("page-fetch"));
+    ground.set("PUT", "data/", Fault::Hold, Some(1));
+    one.send(&event);
+    ground.proxy.wait_until_held();
+    assert_eq!(other.call(&event), Answer::Given(json!({})));
+    let written = ground.head(&ground.object(&pre_k())).expect("an object");
+    ground.proxy.open();
+    assert_eq!(one.answer(), Answer::Given(json!({})));
+    assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changed nothing");
+    assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
+    ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
+}
+
+/// Guard: Lambda's own refusals are retried patiently, before and apart from our errors.
+#[test]
+fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes() {
+    let machine = state_machine();
+    let states = &machine["States"];
+    let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
+    for task in [&states["PlanPartitions"], fetch, &states["PublishPartitions"]] {
+        let retrier = &task["Retry"][0];
+        let errors: BTreeSet<&str> =
+            retrier["ErrorEquals"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert!(errors.contains("Lambda.TooManyRequestsException") && errors.contains("Lambda.ServiceException"));
+        assert!(
+            errors.iter().all(|error| error.starts_with("Lambda.")),
+            "no error of ours is counted here: {errors:?}"
+        );
+        assert!(retrier["MaxAttempts"].as_u64() >= Some(6) && retrier["MaxDelaySeconds"].as_u64() >= Some(60));
+        assert_eq!(retrier["JitterStrategy"], "FULL");
+    }
+}
+
+/// Guard: what a function cannot start without is read before it asks for an event.
+#[test]
+fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
+    let ground = Ground::new();
+    let (bucket, in_flight) = ("the lake's bucket", "a number from 1 to 256");
+    let origin = "scheme, host and perhaps a port of the portal";
+    for (function, variable, value, expected) in [
+        ("planner", "ROLLCALL_BUCKET", None, bucket),
+        ("page-fetch", "ROLLCALL_BUCKET", None, bucket),
+        ("catalog", "ROLLCALL_BUCKET", None, bucket),
+        ("catalog", "ROLLCALL_BUCKET", Some(""), bucket),
+        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("many"), in_flight),
+        ("page-fetch", "ROLLCALL_IN_FLIGHT", Some("0"), in_flight),
+        ("planner", "ROLLCALL_PORTAL", Some("https://portal.invalid/api"), origin),
+        ("page-fetch", "ROLLCALL_PORTAL", Some("ftp://portal.invalid"), origin),
+    ] {
+        let mut command = ground.command(function);
+        match value {
+            None => command.env_remove(variable),
+            Some(value) => command.env(variable, value),
+        };
+        let (is_well, said) = Function::start(command).end();
+        let found = value.filter(|value| !value.is_empty()).map_or("none".to_owned(), |value| format!("`{value}`"));
+        let words = format!("Error: read environment variable `{variable}`: expected {expected}, found {found}\n");
+        assert!(!is_well && said.ends_with(&words), "{function} {variable}: {said}");
+    }
+}
+
+/// Guard: nothing is kept from one event for the next, but clients.
+#[test]
+fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
+    let ground = Ground::new();
+    let refused = Action::Status { code: 404, retry_after: None, body: None };
+    let changed = Action::DropRow { index: 0 };
+    ground.portal.server.set_faults(vec![
+        PortalFault::new(refused).on_path("2019/"),
+        PortalFault::new(changed).on_path("2018/").on_page(1),
+        other_rows(),
+    ]);
+    let function = ground.function("page-fetch");
+    let mut n_written = 0;
+    for number in 0..50 {
+        let run = format!("r{number}");
+        let event = |year: i32| fetch_event(&run, &partition(year, "grade-pk"));
+        let (event, expected) = match number % 10 {
+            1 => (event(2019), Some("PortalRefused")),
+            2 => (json!({"run": run}), Some("InvalidRequest")),
+            3 => (event(2018), Some("CountMismatch")),
+            4 => (json!("not an event"), Some("InvalidRequest")),
+            5 => (json!({"dataset": "none", "run": run, "partition": {}, "force": false}), Some("InvalidRequest")),
+            6 => {
+                ground.set("PUT", "data/", s3_error(403, "AccessDenied", "Access Denied"), None);
+                ground.remove(&ground.object(&pre_k()));
+                (event(2021), Some("StoreFailed"))
+            }
+            7 => {
+                function.send_within(&event(2021), Duration::ZERO);
+                assert_eq!(function.answer().failed().0, "DeadlineExceeded");
+                (event(2020), None)
+            }
+            _ => (event(2021), None),
+        };
+        match (function.call(&event), expected) {
+            (Answer::Given(given), None) => {
+                assert_eq!(given, json!({}));
+                n_written += 1;
+            }
+            (Answer::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
+            (answer, expected) => panic!("{number}: expected {expected:?}, found {answer:?}"),
+        }
+        ground.proxy.set([]);
+    }
+    assert_eq!(n_written, 20);
+    ground.assert_recorded(&pre_k(), "r49", Outcome::Unchanged);
+    assert_eq!(ground.record(&partition(2019, "grade-pk")).committed, None);
+}
+
+/// Guard: nothing of a secret is kept between two readings (a function reads it for each event), and one that cannot be read is named, by who refused it and how.
+#[test]
+fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is_named() {
+    const ASKED: &str = "secretsmanager.GetSecretValue";
+    let ground = Ground::without_database();
+    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
+    let header = || ground.runtime.block_on(secret::header(&ground.config, "rollcall/", &dataset));
+    let value = || {
+        let (name, value) = header().map_err(|error| error.chain())?.expect("it names a secret");
+        assert_eq!((name.as_str(), value.is_sensitive()), ("x-api-key", true));
+        Ok::<String, String>(value.to_str().expect("it is text").to_owned())
+    };
+    let call = |operation: &str, secret: &str| {
+        let (name, value) = if operation == "create_secret" { ("Name", secret) } else { ("SecretId", secret) };
+        let input = json!({name: "rollcall/portal-key", "SecretString": value});
+        let _ = ground.emulator.call_in(ground.region, "secretsmanager", operation, &input);
+    };
+    let place = "Secrets Manager under `rollcall/portal-key`";
+    let missing = header().expect_err("there is none");
+    assert_eq!((missing.name(), missing.is_retryable()), ("SecretMissing", false));
+    assert_eq!(missing.chain(), format!("read secret `portal-key`: expected a value in {place}, found none"));
+    assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 1);
+
+    call("create_secret", "first");
+    assert_eq!(value().as_deref(), Ok("first"));
+    call("put_secret_value", "second");
+    assert_eq!(value().as_deref(), Ok("second"), "a rotated one is found at once");
+
+    let _ = ground.proxy.take_seen();
+    ground.proxy.set([Rule::new(ASKED, json_error(400, "AccessDeniedException", "User: x is not authorized"))]);
+    let denied = header().expect_err("it is denied");
+    assert_eq!((denied.name(), denied.is_retryable()), ("SecretMissing", false));
+    let refused = format!("{place} (HTTP 400, AccessDeniedException: User: x is not authorized)");
+    assert_eq!(denied.chain(), format!("read secret `portal-key`: expected a value in {refused}, found none"));
+    assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 1);
+
+    for (status, code) in [(400, "ThrottlingException"), (500, "InternalServiceError")] {
+        ground.proxy.set([Rule::new(ASKED, json_error(status, code, "later")).times(2)]);
+        assert_eq!(value().as_deref(), Ok("second"));
+        ground.proxy.set([Rule::new(ASKED, json_error(status, code, "later"))]);
+        let _ = ground.proxy.take_seen();
+        let passing = header().expect_err("it is never given");
+        assert_eq!((passing.name(), passing.is_retryable()), ("StoreFailed", true));
+        assert!(passing.chain().ends_with(&format!("HTTP {status}, {code}: later")), "{}", passing.chain());
+        assert!(!passing.chain().contains("second"));
+        assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 3);
+    }
+}
+
+/// Guard: nothing is put on the disk, so a full one stops nothing. The processes may write no byte to a file.
+#[test]
+fn l10_a_full_disk_stops_no_function() {
+    let ground = Ground::with_tables();
+    let on_full_disk = |name: &str| {
+        let command = ground.command(name);
+        let mut limited = Command::new("prlimit");
+        limited.arg("--fsize=0").arg(command.get_program()).env_clear();
+        limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Function::start(limited)
+    };
+    let request = json!({"years": [2021], "grades": ["grade-pk"]});
+    let planned = on_full_disk("planner").call(&plan_event("r1", &request)).given();
+    assert_eq!(planned["n_planned"], 1);
+    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
+    let published = on_full_disk("catalog").call(&planned).given();
+    assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
+    ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
+    // And no line of their own code, nor of the steps, writes a file (the lake in a folder is of one machine).
+    let writes = ["fs::write", "File::create", "OpenOptions", "create_dir", "temp_dir", "tempfile", "::rename("];
+    let mut n_files = 0;
+    for folder in [
+        "aws/src",
+        "aws/src/step",
+        "core/src",
+        "core/src/page",
+        "functions/planner/src",
+        "functions/page-fetch/src",
+        "functions/catalog/src",
+    ] {
+        for file in std::fs::read_dir(workspace().join(folder)).expect("the project has it").flatten() {
+            let path = file.path();
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("it can be read");
+            let product = text.split("\n#[cfg(test)]\nmod ").next().expect("a split has a first part");
+            let found: Vec<&&str> = writes.iter().filter(|word| product.contains(**word)).collect();
+            assert!(found.is_empty(), "{}: {found:?}", path.display());
+            n_files += 1;
+        }
+    }
+    assert!(n_files > 30, "{n_files}");
+}

@@ -1,0 +1,275 @@
+//! The state machine, its schedule, and the events that it hands on.
+
+use jiff::Timestamp;
+use rollcall_aws::payload::{ObjectReference, Published};
+use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
+use rollcall_simulator::{Action, Fault as PortalFault};
+use rollcall_tests::emulator::proxy::Seen;
+use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::{partition, state_machine};
+use serde_json::{Value, json};
+
+use crate::ground::{CREATE, Ground, UPDATE, fetch_event, of_type, plan_event, pre_k, publish_event, template};
+
+/// Guards: state holds references and counts, however large the plan; a message names twenty partitions at most.
+#[test]
+fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
+    let machine = state_machine();
+    let map = &machine["States"]["FetchPartitions"];
+    assert_eq!(map["ItemReader"]["Resource"], "arn:aws:states:::s3:getObject", "the plan is read from the lake");
+    assert_eq!((&map["ResultPath"], map.get("ResultPath").is_some()), (&Value::Null, true), "results are dropped");
+
+    let ground = Ground::new();
+    let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
+    grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
+    let request = json!({"years": "1986-2024", "grades": grades});
+    let planned = ground.function("planner").call(&plan_event("r1", &request)).given();
+    let n_planned = planned["n_planned"].as_u64().expect("a number");
+    assert!(n_planned >= 39 * 18, "{n_planned}");
+    assert!(planned.to_string().len() < 2_048, "{planned}");
+    let plan = ground.read(planned["plan"]["key"].as_str().expect("a key")).expect("there is the plan");
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("a bare array").len() as u64, n_planned);
+
+    let error = ErrorFacts { name: "PortalUnavailable".to_owned(), message: "x".repeat(2_000) };
+    let failed = |year: i32| FailedPartition { partition: partition(year, "grade-pk"), error: error.clone() };
+    let failed: Vec<FailedPartition> = (1..=720).map(failed).collect();
+    let now = Timestamp::now();
+    let summary = Summary {
+        run: "r".repeat(80),
+        dataset: "ccd_enrollment".to_owned(),
+        started_at: now,
+        finished_at: now,
+        n_planned: 720,
+        outcomes: [(Outcome::Failed, 720)].into(),
+        n_rows: 0,
+        n_pages: 0,
+        n_published: 0,
+        n_withdrawn: 0,
+        unreadable: Vec::new(),
+        failed,
+    };
+    let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
+    let published = json!(Published::of(&summary, reference, None));
+    assert!(published.to_string().len() < 4_096, "{published}");
+    assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
+}
+
+/// Events that a state leaves in the history of its execution, at most: entered, left, and for each try of a task
+/// scheduled, started, ended; a state that fails and is caught leaves one more.
+fn n_events(state: &Value) -> u64 {
+    let n_retries: u64 =
+        state["Retry"].as_array().into_iter().flatten().filter_map(|r| r["MaxAttempts"].as_u64()).sum();
+    match state["Type"].as_str() {
+        Some("Task") => 3 + 3 * (1 + n_retries),
+        Some("Map") => 6,
+        _ => 2,
+    }
+}
+
+/// Guard: each partition has an execution of its own, so that the history of the run does not grow with its plan.
+#[test]
+fn w3_no_history_comes_near_its_limit_of_25_000_events() {
+    let machine = state_machine();
+    let states = machine["States"].as_object().expect("states");
+    let map = &states["FetchPartitions"]["ItemProcessor"];
+    assert_eq!(map["ProcessorConfig"], json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
+    let of_partition: u64 = map["States"].as_object().expect("states").values().map(n_events).sum();
+    assert!(of_partition < 100, "{of_partition}");
+    // What is left to grow is the wait for a crawler, until the run's own time is up.
+    let round: u64 = ["WaitForCrawler", "ReadCrawler", "CrawlerReady?"]
+        .map(|state| match state {
+            // That it fails in every round is more than a run survives.
+            "ReadCrawler" => 5,
+            state => n_events(&states[state]),
+        })
+        .iter()
+        .sum();
+    let time = machine["TimeoutSeconds"].as_u64().expect("a number");
+    let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("a number");
+    let others: u64 = states.values().map(n_events).sum();
+    let most = others + round * (time / wait);
+    assert!(most < 20_000, "{most}");
+}
+
+/// Guard: a failed run says how to run again what failed, and just that is planned.
+#[test]
+fn w5_what_failed_is_run_again_by_the_name_of_its_run() {
+    let ground = Ground::with_tables();
+    let refused = Action::Status { code: 404, retry_after: None, body: None };
+    ground.portal.server.set_faults(vec![PortalFault::new(refused).on_path("2020/")]);
+    let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
+    let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
+    let planned = planner.call(&plan_event("r1", &request)).given();
+    for year in [2020, 2021] {
+        let _ = page_fetch.call(&fetch_event("r1", &partition(year, "grade-pk")));
+    }
+    let published = catalog.call(&planned).given();
+    let message = published["message"].as_str().expect("it says");
+    let (failed, again) = message.split_once("; run them again with ").expect("it says what to do");
+    assert_eq!(failed, "1 of 2 failed: year=2020/grade=grade-pk (PortalRefused)");
+    assert_eq!((&published["n_failed"], &published["n_published"]), (&json!(1), &json!(1)), "the good one is there");
+
+    ground.portal.server.set_faults(Vec::new());
+    let request: Value = serde_json::from_str(again).expect("it is a request");
+    let planned = planner.call(&plan_event("r2", &request)).given();
+    let plan = ground.read_json(planned["plan"]["key"].as_str().expect("a key"));
+    assert_eq!(plan.as_array().map(Vec::len), Some(1));
+    assert_eq!(plan[0]["partition"], json!({"year": 2020, "grade": "grade-pk"}));
+    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Answer::Given(json!({})));
+    assert_eq!(catalog.call(&planned).given()["n_failed"], 0);
+    // The state machine does not catch what one partition fails by, so that a redrive, too, has it to do again.
+    let map = &state_machine()["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
+    assert!(map["Catch"].is_null() && map["End"] == true);
+}
+
+/// Guard: an edition that is there is not written again. The scheduler delivers at least once, under another name each time.
+#[test]
+fn w7_a_schedule_that_starts_twice_writes_once() {
+    let ground = Ground::with_tables();
+    let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
+    let schedule = &template()["Parameters"]["ScheduleInput"]["Default"];
+    let request: Value =
+        serde_json::from_str(schedule.as_str().expect("text")).expect("the schedule's request is JSON");
+    let mut seen = Vec::new();
+    for run in ["first", "second"] {
+        let planned = planner.call(&plan_event(run, &request)).given();
+        for item in ground.read_json(planned["plan"]["key"].as_str().expect("a key")).as_array().expect("a plan") {
+            let event = json!({
+                "run": run, "dataset": planned["dataset"], "partition": item["partition"],
+                "portal_release": planned["portal_release"], "force": planned["force"],
+            });
+            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+        }
+        let published = catalog.call(&planned).given();
+        seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
+    }
+    let outcome = |name: &str, n: u64| {
+        let mut outcomes = json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0});
+        outcomes[name] = json!(n);
+        outcomes
+    };
+    assert_eq!((&seen[0].0, &seen[0].1), (&outcome("written", 2), &json!(2)));
+    assert_eq!((&seen[1].0, &seen[1].1), (&outcome("unchanged", 2), &json!(0)));
+    let data = ground.line("PUT", "data/");
+    let changes = |seen: &[Seen]| {
+        let is_change =
+            |seen: &&Seen| seen.line.starts_with(&data) || seen.line.ends_with(CREATE) || seen.line.ends_with(UPDATE);
+        seen.iter().filter(is_change).count()
+    };
+    assert!(changes(&seen[0].2) > 0);
+    assert_eq!(changes(&seen[1].2), 0);
+}
+
+/// The alarm on a metric, if there is one.
+fn alarm<'t>(template: &'t Value, metric: &str) -> &'t Value {
+    let alarms = of_type(template, "AWS::CloudWatch::Alarm");
+    let found = alarms.values().find(|alarm| alarm["MetricName"] == metric);
+    let alarm = found.unwrap_or_else(|| panic!("expected an alarm on {metric}, found none"));
+    assert_eq!(alarm["AlarmActions"], json!([{"Ref": "AlarmTopic"}]), "{metric}");
+    alarm
+}
+
+/// Guards: the schedule's retries, the queue of what could not be started, and the alarms on both.
+#[test]
+fn w8_a_run_that_the_schedule_cannot_start_is_tried_again_kept_and_told() {
+    let template = template();
+    let target = &template["Resources"]["Schedule"]["Properties"]["Target"];
+    assert_eq!(target["Arn"], json!({"Ref": "StateMachine"}));
+    assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 3);
+    assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}));
+    let role = template["Resources"]["ScheduleRole"]["Properties"]["Policies"][0]["PolicyDocument"].clone();
+    let statements = role["Statement"].as_array().expect("statements");
+    for (action, resource) in [
+        ("states:StartExecution", json!({"Ref": "StateMachine"})),
+        ("sqs:SendMessage", json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]})),
+    ] {
+        assert!(statements.iter().any(|found| found["Action"] == action && found["Resource"] == resource), "{action}");
+    }
+    for metric in ["TargetErrorCount", "InvocationDroppedCount", "ApproximateNumberOfMessagesVisible"] {
+        let _ = alarm(&template, metric);
+    }
+}
+
+/// Guard: an alarm to which silence is bad news.
+#[test]
+fn w9_a_schedule_that_starts_nothing_raises_an_alarm() {
+    let template = template();
+    let alarm = alarm(&template, "ExecutionsSucceeded");
+    let facts = (&alarm["ComparisonOperator"], &alarm["Threshold"], &alarm["TreatMissingData"]);
+    assert_eq!(facts, (&json!("LessThanThreshold"), &json!(1), &json!("breaching")));
+    assert_eq!((&alarm["Period"], &alarm["EvaluationPeriods"]), (&json!(3600), &json!({"Ref": "FreshnessHours"})));
+    // More than two schedules of twelve hours, so that one failure alone does not raise it.
+    assert_eq!(template["Parameters"]["ScheduleExpression"]["Default"], "rate(12 hours)");
+    assert_eq!(template["Parameters"]["FreshnessHours"]["Default"], 26);
+    assert_eq!(template["Resources"]["NoSuccessAlarm"]["Condition"], "IsScheduled");
+}
+
+/// Guard: the planner checks the request before it asks anyone anything.
+#[test]
+fn w10_a_request_that_cannot_be_run_is_refused_by_the_planner_by_its_fields() {
+    let ground = Ground::new();
+    let planner = ground.function("planner");
+    for (request, words) in [
+        (json!("[2021"), "expected an object such as"),
+        (json!({"years": [2021], "grades": ["grade-pk"], "dataset": "none"}), "`dataset`"),
+        (json!({"years": "2021-2019", "grades": ["grade-pk"]}), "`years`"),
+        (json!({"years": "1-999999", "grades": "all"}), "`years`"),
+        (json!({"years": [2021], "grades": ["grade-77"], "mood": "bad"}), "`mood`"),
+        (json!({"years": [2021], "grades": []}), "`grades`"),
+    ] {
+        let (name, message) = planner.call(&plan_event("r1", &request)).failed();
+        assert_eq!(name, "InvalidRequest", "{message}");
+        assert!(message.contains(words), "{request}: {message}");
+    }
+    let (name, message) =
+        planner.call(&plan_event("no/run", &json!({"years": [2021], "grades": ["grade-pk"]}))).failed();
+    assert!(name == "InvalidRequest" && message.contains("name of the execution"), "{message}");
+    assert_eq!(ground.keys(""), Vec::<String>::new());
+}
+
+/// Guard: a time limit on the run, on each task, and below it on each function.
+#[test]
+fn w11_nothing_waits_longer_than_its_time() {
+    let (template, machine) = (template(), state_machine());
+    let time = |value: &Value| value.as_u64().expect("a number of seconds");
+    let run = time(&machine["TimeoutSeconds"]);
+    let states = &machine["States"];
+    let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
+    for (task, function) in [
+        (&states["PlanPartitions"], "PlannerFunction"),
+        (fetch, "PageFetchFunction"),
+        (&states["PublishPartitions"], "CatalogFunction"),
+    ] {
+        assert_eq!(task["Parameters"]["FunctionName"], format!("${{{function}}}"));
+        let of_function = time(&template["Resources"][function]["Properties"]["Timeout"]);
+        assert!(of_function + 30 <= time(&task["TimeoutSeconds"]) && time(&task["TimeoutSeconds"]) < run, "{function}");
+    }
+    for state in ["StartCrawler", "ReadCrawler"] {
+        assert!(time(&states[state]["TimeoutSeconds"]) < run);
+    }
+    // A run that its time ends is told, too.
+    let _ = alarm(&template, "ExecutionsTimedOut");
+}
+
+/// Guard: events are read by name. While a deployment replaces the functions, a run that is under way may hand an event of
+/// one version to another: it is either understood or refused by name, with nothing written.
+#[test]
+fn w12_an_event_of_another_version_is_understood_or_refused_by_name() {
+    let ground = Ground::with_tables();
+    let [page_fetch, catalog] = ["page-fetch", "catalog"].map(|name| ground.function(name));
+    let mut older = fetch_event("r1", &pre_k());
+    let _ = older.as_object_mut().expect("an object").remove("force");
+    let (name, message) = page_fetch.call(&older).failed();
+    assert!(name == "InvalidRequest" && message.contains("read event: missing field `force`"), "{message}");
+    assert_eq!(ground.keys(""), Vec::<String>::new());
+    let mut newer = fetch_event("r1", &pre_k());
+    newer["encoding"] = json!({"version": 2});
+    assert_eq!(page_fetch.call(&newer), Answer::Given(json!({})));
+    let mut newer = publish_event(&ground, "r1", &[pre_k()]);
+    newer["n_bytes"] = json!(7);
+    assert_eq!(catalog.call(&newer).given()["n_published"], 1);
+    let mut older = newer;
+    let _ = older.as_object_mut().expect("an object").remove("plan");
+    let (name, message) = catalog.call(&older).failed();
+    assert!(name == "InvalidRequest" && message.contains("missing field `plan`"), "{message}");
+}

@@ -1,0 +1,362 @@
+//! A lake in a bucket that is slow, ill, torn or tampered with.
+
+use bytes::Bytes;
+use rollcall_aws::s3::S3Store;
+use rollcall_core::keys;
+use rollcall_core::ledger::Outcome;
+use rollcall_core::ports::{Condition, Put, Store, StoreError};
+use rollcall_simulator::Config;
+use rollcall_tests::TestPortal;
+use rollcall_tests::emulator::REGION;
+use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Rule, s3_error};
+use rollcall_tests::emulator::runtime::Answer;
+use serde_json::{Value, json};
+
+use crate::ground::{Ground, chain, fetch_event, object, of_type, other_rows, pre_k, publish_event, template};
+
+/// What is asked of a lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Head,
+    Put,
+    Read,
+    Write,
+    List,
+    Remove,
+}
+
+impl Asked {
+    const ALL: [Self; 6] = [Self::Head, Self::Put, Self::Read, Self::Write, Self::List, Self::Remove];
+
+    /// Key, method and word of what is asked.
+    fn facts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Head => ("data/t/part-00000.parquet", "HEAD", "read"),
+            Self::Put => ("data/t/part-00000.parquet", "PUT", "write"),
+            Self::Remove => ("data/t/part-00000.parquet", "DELETE", "remove"),
+            Self::Read => ("ledger/a/plan.json", "GET", "read"),
+            Self::Write => ("ledger/a/plan.json", "PUT", "write"),
+            Self::List => ("ledger/a/", "GET", "list"),
+        }
+    }
+
+    async fn ask(self, store: &S3Store) -> Result<(), StoreError> {
+        let ((encoded, stamp), (key, ..)) = (object(), self.facts());
+        match self {
+            Self::Head => store.head(key).await.map(drop),
+            Self::Put => {
+                let put = store.put(key, encoded.bytes, &Condition::Absent, &stamp).await?;
+                assert!(matches!(put, Put::Done(_)), "{put:?}");
+                Ok(())
+            }
+            Self::Read => store.read(key).await.map(drop),
+            Self::Write => store.write(key, Bytes::from_static(b"{}")).await,
+            Self::List => store.list(key).await.map(drop),
+            Self::Remove => store.remove(key, "\"e\"").await.map(drop),
+        }
+    }
+
+    /// How its requests begin, as the proxy sees them.
+    fn line(self, ground: &Ground) -> String {
+        let (key, method, _) = self.facts();
+        ground.line(method, if self == Self::List { "?list-type=2" } else { key })
+    }
+}
+
+/// Guard: the SDK tries a call three times.
+#[test]
+fn s1_s3_that_is_slow_or_ill_is_asked_three_times_and_then_named() {
+    let ground = Ground::new();
+    let store = ground.store();
+    for asked in Asked::ALL {
+        let ((key, _, word), line) = (asked.facts(), asked.line(&ground));
+        for (status, code) in [(503, "SlowDown"), (500, "InternalError"), (429, "SlowDown")] {
+            if (status, asked) == (429, Asked::Head) {
+                // S3 says so by 503; without a body nothing tells this one from a refusal.
+                continue;
+            }
+            for n_faults in [1, 2, 3] {
+                let rule = Rule::new(&line, s3_error(status, code, "Please reduce your request rate."));
+                ground.proxy.set([rule.times(n_faults)]);
+                if asked == Asked::Put {
+                    ground.remove(key);
+                }
+                let said = ground.runtime.block_on(asked.ask(&store));
+                let seen = ground.proxy.take_seen_of(&line);
+                assert_eq!(seen.len(), 3.min(n_faults + 1), "{asked:?} {status} {n_faults}");
+                if n_faults < 3 {
+                    said.unwrap_or_else(|error| panic!("{asked:?} {status} {n_faults}: {}", chain(&error)));
+                    continue;
+                }
+                let said = chain(&said.expect_err("it failed three times"));
+                assert!(said.starts_with(&format!("{word} `s3://{}/{key}`: HTTP {status}", ground.bucket)), "{said}");
+                assert!(asked == Asked::Head || said.contains(code), "{said}");
+            }
+        }
+    }
+}
+
+/// Guard: the receipt and the record of a partition whose lake fails.
+#[test]
+fn s1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_next_run() {
+    let ground = Ground::new();
+    ground.set("PUT", "data/", s3_error(503, "SlowDown", "Please reduce your request rate."), None);
+    let error = ground.fetch(&pre_k(), "r1").expect_err("nothing can be written");
+    assert_eq!((error.name(), error.is_retryable()), ("StoreFailed", true));
+    assert!(error.chain().contains("HTTP 503, SlowDown: Please reduce your request rate."), "{}", error.chain());
+    assert_eq!(ground.keys("data/"), Vec::<String>::new());
+    let receipt = ground.receipt(&pre_k(), "r1");
+    assert_eq!(
+        (receipt.outcome, receipt.error.map(|error| error.name).as_deref()),
+        (Outcome::Failed, Some("StoreFailed"))
+    );
+    assert_eq!(ground.record(&pre_k()).committed, None);
+    ground.proxy.set([]);
+    assert_eq!(ground.fetch(&pre_k(), "r2").expect("all is well again").outcome, Outcome::Written);
+    ground.assert_recorded(&pre_k(), "r2", Outcome::Written);
+}
+
+/// Guard: an object is one request, which S3 takes whole or not at all.
+#[test]
+fn s2_an_upload_that_is_cut_leaves_no_object_and_is_sent_again() {
+    let ground = Ground::new();
+    ground.set("PUT", "data/", Fault::CutUpload, Some(3));
+    let error = ground.fetch(&pre_k(), "r1").expect_err("every upload is cut");
+    assert_eq!(error.name(), "StoreFailed");
+    assert_eq!(ground.keys("data/"), Vec::<String>::new());
+    let key = ground.object(&pre_k());
+    assert!(error.chain().contains(&format!("write `s3://{}/{key}`: ", ground.bucket)), "{}", error.chain());
+    assert_eq!(ground.seen("PUT", "data/").len(), 3);
+
+    ground.set("PUT", "data/", Fault::CutUpload, Some(1));
+    let receipt = ground.fetch(&pre_k(), "r2").expect("the second upload is whole");
+    assert_eq!(receipt.outcome, Outcome::Written);
+    let seen = ground.seen("PUT", "data/");
+    assert_eq!(seen.len(), 2);
+    assert!(ground.read(&key).as_deref() == Some(seen[1].body.as_slice()));
+    assert_eq!(ground.keys("data/"), [key]);
+    // One that is there already stays as it is.
+    let before = ground.head(&ground.object(&pre_k()));
+    ground.portal.server.set_faults(vec![other_rows()]);
+    ground.set("PUT", "data/", Fault::CutUpload, None);
+    let _ = ground.fetch(&pre_k(), "r3").expect_err("every upload is cut");
+    assert_eq!(ground.head(&ground.object(&pre_k())), before);
+}
+
+/// Guard: a write that is refused finds its own edition in the bucket.
+#[test]
+fn s3_a_put_whose_answer_was_lost_counts_as_written() {
+    let ground = Ground::new();
+    for (run, faults) in [("new", vec![]), ("changed", vec![other_rows()])] {
+        ground.portal.server.set_faults(faults);
+        ground.set("PUT", "data/", Fault::LoseAnswer, Some(1));
+        let receipt = ground.fetch(&pre_k(), run).expect("it was written");
+        assert_eq!(receipt.outcome, Outcome::Written);
+        let seen = ground.seen("PUT", "data/");
+        assert_eq!(seen.len(), 2, "the SDK asks again, and is told that the condition does not hold");
+        assert!(seen.iter().all(|seen| seen.header("if-match").is_some() != seen.header("if-none-match").is_some()));
+        ground.assert_recorded(&pre_k(), run, Outcome::Written);
+        assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
+    }
+    // What has no condition is written twice, the same both times.
+    ground.set("PUT", "ledger/", Fault::LoseAnswer, Some(2));
+    assert_eq!(ground.fetch(&pre_k(), "again").expect("it is there").outcome, Outcome::Unchanged);
+    ground.assert_recorded(&pre_k(), "again", Outcome::Unchanged);
+}
+
+/// Guard: another writer is looked at again, four times at most.
+#[test]
+fn s4_a_storm_of_other_writers_ends_in_a_write_or_in_its_name() {
+    let ground = Ground::new();
+    let conflict = || s3_error(409, "ConditionalRequestConflict", "A conflicting operation occurred.");
+    let lost = || s3_error(412, "PreconditionFailed", "At least one of the preconditions did not hold.");
+    let gone = || s3_error(404, "NoSuchKey", "The specified key does not exist.");
+    for (run, fault, n_faults) in [("r1", conflict(), 1), ("r2", conflict(), 3), ("r3", lost(), 3)] {
+        ground.remove(&ground.object(&pre_k()));
+        ground.set("PUT", "data/", fault, Some(n_faults));
+        assert_eq!(ground.fetch(&pre_k(), run).expect("the last is taken").outcome, Outcome::Written);
+        assert_eq!(ground.seen("PUT", "data/").len(), n_faults + 1);
+        ground.assert_recorded(&pre_k(), run, Outcome::Written);
+    }
+    let before = ground.head(&ground.object(&pre_k()));
+    ground.portal.server.set_faults(vec![other_rows()]);
+    for (run, fault) in [("r4", conflict()), ("r5", lost()), ("r6", gone())] {
+        ground.set("PUT", "data/", fault, None);
+        let error = ground.fetch(&pre_k(), run).expect_err("another writer is always there");
+        assert_eq!((error.name(), error.is_retryable()), ("WriteConflict", true));
+        assert_eq!(ground.seen("PUT", "data/").len(), 4);
+        assert_eq!(ground.head(&ground.object(&pre_k())), before);
+        assert_eq!(ground.receipt(&pre_k(), run).outcome, Outcome::Failed);
+    }
+}
+
+/// Guard: one request an object, however large; what others begin in the bucket is cleaned by its rules.
+#[test]
+fn s5_no_upload_in_parts_is_ever_begun() {
+    let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
+    let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 60_000, 6));
+    let seen = ground.proxy.take_seen();
+    let put: Vec<&str> =
+        seen.iter().filter(|seen| seen.line.starts_with("PUT ")).map(|seen| seen.line.as_str()).collect();
+    let of = |key: String| format!("PUT /{}/{key}?x-id=PutObject", ground.bucket);
+    let expected = [
+        ground.object(&pre_k()),
+        keys::record(&ground.dataset, &pre_k()),
+        keys::receipt(&ground.dataset, "r1", &pre_k()),
+    ];
+    assert_eq!(put, expected.map(of));
+    assert!(!seen.iter().any(|seen| seen.line.starts_with("POST ") || seen.line.contains("upload")));
+    let size = seen.iter().find(|seen| seen.line.contains("/data/") && seen.line.starts_with("PUT")).expect("a write");
+    assert_eq!(receipt.size_bytes, Some(size.body.len() as u64));
+
+    let template = template();
+    let buckets = of_type(&template, "AWS::S3::Bucket");
+    assert!(buckets.contains_key("Bucket"));
+    for (name, bucket) in buckets {
+        let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+        let aborts = |rule: &&Value| {
+            rule["Status"] == "Enabled"
+                && rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
+                && rule["Prefix"].is_null()
+        };
+        assert!(rules.iter().any(|rule| aborts(&rule)), "{name}");
+    }
+}
+
+/// Guard: each write is sent with the checksum of its bytes.
+#[test]
+fn s6_a_bit_that_flips_on_its_way_is_found_out() {
+    let ground = Ground::new();
+    assert_eq!(ground.fetch(&pre_k(), "r1").expect("all is well").outcome, Outcome::Written);
+    let written = ground.proxy.take_seen_of("PUT ");
+    assert_eq!(written.len(), 3);
+    assert!(written.iter().all(|seen| seen.header(CHECKSUM).is_some()), "of data, record and receipt");
+    let before = ground.head(&ground.object(&pre_k()));
+
+    ground.portal.server.set_faults(vec![other_rows()]);
+    ground.set("PUT", "data/", Fault::FlipBit, None);
+    let error = ground.fetch(&pre_k(), "r2").expect_err("no write arrives as it was sent");
+    assert_eq!((error.name(), error.is_retryable()), ("StoreFailed", true));
+    assert!(error.chain().contains("HTTP 400, BadDigest: "), "{}", error.chain());
+    assert_eq!(ground.head(&ground.object(&pre_k())), before);
+
+    // The state machine calls the function again.
+    ground.set("PUT", "data/", Fault::FlipBit, Some(1));
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect_err("the first is not").name(), "StoreFailed");
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect("the second is whole").outcome, Outcome::Written);
+    ground.assert_recorded(&pre_k(), "r3", Outcome::Written);
+}
+
+/// Guard: what will not pass is asked once, and told with bucket, key, action, status, code and words.
+#[test]
+fn s7_a_refusal_is_not_asked_again_and_names_bucket_key_and_action() {
+    let ground = Ground::new();
+    let store = ground.store();
+    for asked in Asked::ALL {
+        let ((key, _, word), line) = (asked.facts(), asked.line(&ground));
+        for (status, code, message) in [
+            (403, "AccessDenied", "Access Denied"),
+            (404, "NoSuchBucket", "The specified bucket does not exist"),
+            (400, "KMS.DisabledException", "The key is disabled."),
+        ] {
+            // A missing bucket looks like a missing object there; the write or list that follows tells.
+            if status == 404 && matches!(asked, Asked::Head | Asked::Remove) {
+                continue;
+            }
+            ground.proxy.set([Rule::new(&line, s3_error(status, code, message))]);
+            let said = chain(&ground.runtime.block_on(asked.ask(&store)).expect_err("it is refused"));
+            let words = match asked {
+                Asked::Head => format!("HTTP {status}"),
+                _ => format!("HTTP {status}, {code}: {message}"),
+            };
+            assert_eq!(said, format!("{word} `s3://{}/{key}`: {words}", ground.bucket));
+            assert_eq!(ground.proxy.take_seen_of(&line).len(), 1, "{asked:?} {code}");
+        }
+    }
+}
+
+/// Guard: credentials that ran out, or a clock that is wrong, are named.
+#[test]
+fn s8_an_expired_token_and_a_wrong_clock_are_named() {
+    let ground = Ground::new();
+    for (status, code, message) in [
+        (400, "ExpiredToken", "The provided token has expired."),
+        (403, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large."),
+    ] {
+        ground.set("PUT", "", s3_error(status, code, message), None);
+        let error = ground.fetch(&pre_k(), "r1").expect_err("it is refused");
+        let (key, bucket) = (ground.object(&pre_k()), &ground.bucket);
+        let expected =
+            format!("write `{key}`: lake refused: write `s3://{bucket}/{key}`: HTTP {status}, {code}: {message}");
+        assert_eq!((error.name(), error.chain()), ("StoreFailed", expected));
+        let n_writes = ground.seen("PUT", "data/").len();
+        assert!((1..=3).contains(&n_writes), "{n_writes}");
+    }
+    assert_eq!(ground.keys(""), Vec::<String>::new());
+}
+
+/// Guard: the object is the truth; what is derived from it comes back.
+#[test]
+fn s9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
+    let ground = Ground::with_tables();
+    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    assert_eq!(ground.publish("r1", &[pre_k()]).expect("it is published").n_published, 1);
+    let (key, record) = (ground.object(&pre_k()), keys::record(&ground.dataset, &pre_k()));
+    let bytes = ground.read(&key).expect("it is there");
+
+    ground.remove(&record);
+    let _ = ground.publish("r2", &[]).expect("it is published");
+    let found = ground.record(&pre_k());
+    assert_eq!(found.committed.map(|committed| committed.etag), ground.head(&key).map(|facts| facts.etag));
+    assert_eq!(found.last_attempt, None, "nothing says what the last attempt was");
+
+    ground.remove(&key);
+    // Until it is fetched again the catalog does not point to it, and then it does.
+    assert_eq!(ground.publish("r3", &[]).expect("it is published").n_withdrawn, 1);
+    assert_eq!(ground.registered(), []);
+    assert_eq!(ground.fetch(&pre_k(), "r4").expect("it is fetched").outcome, Outcome::Written);
+    assert_eq!(ground.publish("r4", &[pre_k()]).expect("it is published").n_published, 1);
+    assert!(ground.read(&key) == Some(bytes));
+    ground.assert_recorded(&pre_k(), "r4", Outcome::Written);
+}
+
+/// What an object of the ledger may turn into.
+const SPOILT: [&[u8]; 4] = [b"", b"[1, 2", b"\xff\xfe\x00", b"{\"schema\": 1, \"rows\": 3}"];
+
+/// Guard: the ledger is derived; what cannot be read of it counts as absent and is written anew.
+#[test]
+fn s10_spoilt_or_older_ledger_objects_are_absent_with_a_warning() {
+    let ground = Ground::with_tables();
+    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let (record, receipt) = (keys::record(&ground.dataset, &pre_k()), keys::receipt(&ground.dataset, "r1", &pre_k()));
+    let (page_fetch, catalog) = (ground.function("page-fetch"), ground.function("catalog"));
+    for spoilt in SPOILT {
+        ground.write(&record, spoilt);
+        assert_eq!(page_fetch.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
+        ground.assert_recorded(&pre_k(), "r2", Outcome::Unchanged);
+
+        ground.write(&record, spoilt);
+        ground.write(&receipt, spoilt);
+        let published = catalog.call(&publish_event(&ground, "r1", &[pre_k()])).given();
+        assert_eq!(published["n_failed"], 1, "a receipt that cannot be read is none");
+        let facts = ground.head(&ground.object(&pre_k())).expect("an object");
+        let found = ground.record(&pre_k());
+        assert_eq!(found.committed.map(|committed| committed.etag), Some(facts.etag));
+        assert_eq!(
+            found.last_attempt.and_then(|attempt| attempt.error).map(|error| error.name).as_deref(),
+            Some("NoReceipt")
+        );
+    }
+    for (function, key) in [(&page_fetch, &record), (&catalog, &record), (&catalog, &receipt)] {
+        let said = function.said();
+        let warned = |line: &&str| line.contains("ledger object unreadable") && line.contains(key.as_str());
+        assert_eq!(said.lines().filter(warned).count(), SPOILT.len(), "{said}");
+    }
+    // Without its plan a run cannot be summed up, and is named.
+    let event = publish_event(&ground, "r1", &[pre_k()]);
+    ground.write(&keys::plan(&ground.dataset, "r1"), "[{");
+    let (name, message) = catalog.call(&event).failed();
+    assert_eq!(name, "StoreFailed");
+    assert!(message.contains("expected the run's plan: found none that can be read"), "{message}");
+}

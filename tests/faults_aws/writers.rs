@@ -1,0 +1,137 @@
+//! Writers of one partition at the same time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use jiff::Timestamp;
+use rollcall_adapters::SystemClock;
+use rollcall_aws::s3::S3Store;
+use rollcall_core::Error;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::ledger::Outcome;
+use rollcall_core::ports::{Body, Portal, PortalError, Store};
+use rollcall_tests::emulator::proxy::Fault;
+use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::registered;
+use serde_json::json;
+use tokio::sync::Barrier;
+use url::Url;
+
+use crate::ground::{Ground, fetch_event, other_rows, pre_k};
+
+/// Guard: the condition of the write. Two runs read the portal at different times, and end with its newest rows.
+#[test]
+fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
+    let ground = Ground::with_tables();
+    let (early, late) = (ground.function("page-fetch"), ground.function("page-fetch"));
+    ground.portal.server.set_faults(vec![other_rows()]);
+    ground.set("PUT", "data/", Fault::Hold, Some(1));
+    early.send(&fetch_event("early", &pre_k()));
+    ground.proxy.wait_until_held();
+    ground.portal.server.set_faults(Vec::new());
+    assert_eq!(late.call(&fetch_event("late", &pre_k())), Answer::Given(json!({})));
+    let written = ground.head(&ground.object(&pre_k()));
+    ground.proxy.open();
+    assert_eq!(early.answer(), Answer::Given(json!({})));
+    assert_eq!(ground.head(&ground.object(&pre_k())), written);
+    let outcomes = ["early", "late"].map(|run| ground.receipt(&pre_k(), run).outcome);
+    assert_eq!(outcomes, [Outcome::Superseded, Outcome::Written]);
+    // Both publish, and the catalog says what is there.
+    for run in ["late", "early"] {
+        let _ = ground.publish(run, &[pre_k()]).expect("it is published");
+        let stamp = written.as_ref().and_then(|facts| facts.stamp.as_ref()).expect("an object");
+        assert_eq!(ground.registered(), [registered(2021, "grade-pk", stamp.n_rows)]);
+    }
+}
+
+/// A portal of one page, received at a time of its own, and not before all writers have looked at the object: what a
+/// writer saw there was read before its own rows were.
+struct OnePage {
+    root: Url,
+    page: String,
+    received_at: Timestamp,
+    all_have_looked: Arc<Barrier>,
+}
+
+impl OnePage {
+    /// Rows of which each holds `value`.
+    fn of(value: u64, received_at: Timestamp, all_have_looked: &Arc<Barrier>) -> Self {
+        let row = |school: u64| {
+            format!(
+                "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\
+                 \"sex\":99,\"enrollment\":{value},\"fips\":1,\"leaid\":\"0100002\"}}"
+            )
+        };
+        let rows: Vec<String> = (1..=40).map(row).collect();
+        Self {
+            root: "https://portal.test/api/v1/".parse().expect("a URL"),
+            page: format!("{{\"count\":40,\"next\":null,\"results\":[{}]}}", rows.join(",")),
+            received_at,
+            all_have_looked: Arc::clone(all_have_looked),
+        }
+    }
+
+    /// What fetching the partition into `store` came to; `None` when others were faster each time it wrote.
+    async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Option<Outcome> {
+        let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
+        match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
+            Ok(receipt) => Some(receipt.outcome),
+            Err(Error::WriteConflict { .. }) => None,
+            Err(error) => panic!("{}", error.chain()),
+        }
+    }
+}
+
+impl Portal for OnePage {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    async fn get(&self, _: &str, _: u32, _: u32) -> Result<Body, PortalError> {
+        let _ = self.all_have_looked.wait().await;
+        let bytes = Bytes::from(self.page.clone());
+        Ok(Body { bytes, received_at: self.received_at, tries: 1, may_ask_again: false, permit: None })
+    }
+}
+
+/// Guard: the condition of the write, and the comparison of times after a lost one. Eight writers with rows of their own
+/// race for one partition, `ROLLCALL_ROUNDS` times.
+#[test]
+fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed() {
+    const WRITERS: u64 = 8;
+    let n_rounds = std::env::var("ROLLCALL_ROUNDS").map_or(10, |n| n.parse().expect("`ROLLCALL_ROUNDS` is a number"));
+    let (ground, alone) = (Ground::new(), Ground::new());
+    let (lake, expected) = (ground.lake(), alone.lake());
+    let key = ground.object(&pre_k());
+    let mut n_superseded = 0;
+    for round in 0..n_rounds {
+        // Who read last changes from round to round.
+        let read_at = |writer: u64| {
+            let place = (writer * 3 + round) % WRITERS;
+            Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("small"))
+                .expect("a time")
+        };
+        let portal =
+            |writer: u64, barrier: &Arc<Barrier>| OnePage::of(round * WRITERS + writer, read_at(writer), barrier);
+        let all_have_looked = Arc::new(Barrier::new(WRITERS as usize));
+        let portals: Vec<OnePage> = (0..WRITERS).map(|writer| portal(writer, &all_have_looked)).collect();
+        let races = portals.iter().map(|portal| portal.fetched_into(&lake, &ground.dataset));
+        let outcomes = ground.runtime.block_on(join_all(races));
+        let is_end = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Written | Outcome::Superseded) | None);
+        assert!(outcomes.iter().all(is_end), "{outcomes:?}");
+        n_superseded += outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Superseded)).count();
+        // One that gave up says so by name, and is fetched again.
+        let ended = (0..WRITERS).zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        let (last, _) = ended.max_by_key(|(writer, _)| read_at(*writer)).expect("one is always the fastest");
+        let last = portal(last, &Arc::new(Barrier::new(1)));
+        let _ = ground.runtime.block_on(last.fetched_into(&expected, &ground.dataset));
+        let found = ground.runtime.block_on(lake.read(&key)).expect("it can be read").expect("an object");
+        let due = ground.runtime.block_on(expected.read(&key)).expect("it can be read").expect("an object");
+        assert!(found == due, "round {round} ended with other rows than those read last: {outcomes:?}");
+        let stamp = ground.head(&key).and_then(|facts| facts.stamp).expect("it is ours");
+        assert_eq!(stamp.fetched_at, last.received_at, "round {round}");
+    }
+    assert!(n_superseded > 0, "nobody was overtaken");
+}
