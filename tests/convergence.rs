@@ -42,13 +42,14 @@ impl Expected {
     }
 }
 
-/// What goes wrong between the functions and AWS: one request in twenty to the lake, one in ten to the catalog, and the
-/// function that sends a request is killed in one event of fifty.
-fn aws_faults(random: &mut Rng) -> Vec<Rule> {
-    // An event of page-fetch sends eight or nine requests.
-    const REQUESTS_OF_EVENTS: usize = 50 * 8;
+/// The functions, each with the requests that it sends in an event that it is killed in once in fifty.
+const FUNCTIONS: [(&str, usize); 3] = [("planner", 200), ("page-fetch", 6), ("catalog", 200)];
+
+/// What goes wrong between a function and AWS: one request in twenty to the lake, one in ten to the catalog, and the function
+/// is killed in one event of fifty.
+fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
     let kills =
-        [Fault::KillBefore, Fault::KillAfter].map(|kill| Rule::new("", kill).one_in(2 * REQUESTS_OF_EVENTS, random));
+        [Fault::KillBefore, Fault::KillAfter].map(|kill| Rule::new("", kill).one_in(2 * 50 * n_requests, random));
     let of_catalog = [
         json_error(500, "InternalServiceException", "An internal service error occurred."),
         json_error(400, "OperationTimeoutException", "The operation timed out."),
@@ -62,7 +63,7 @@ fn aws_faults(random: &mut Rng) -> Vec<Rule> {
         Fault::LoseAnswer,
         Fault::CutUpload,
     ]
-    .map(|fault| Rule::new("/", fault).one_in(80, random));
+    .map(|fault| Rule::new(&format!(" /{}", stack.bucket), fault).one_in(80, random));
     kills.into_iter().chain(of_catalog).chain(of_store).collect()
 }
 
@@ -106,20 +107,22 @@ fn is_complete(stack: &Stack, expected: &Expected, when: &str) -> bool {
 }
 
 /// A run with faults, then reruns of what failed. Gives how many it took.
-fn converge(stack: &Stack, proxy: &Proxy, expected: &Expected, seed: u64, counts: &mut Counts) -> usize {
+fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64, counts: &mut Counts) -> usize {
     let mut random = Rng::with_seed(seed);
     stack.empty();
     let mut told = Vec::new();
     for n_reruns in 0..=RERUNS {
         let faults: Vec<PortalFault> = portal_faults(&mut random);
         stack.portal.server.set_faults(faults);
-        proxy.set(aws_faults(&mut random));
+        for (proxy, (_, n_requests)) in proxies.iter().zip(FUNCTIONS) {
+            proxy.set(aws_faults(stack, &mut random, n_requests));
+        }
         let (mode, name) = (if n_reruns == 0 { "all" } else { "failed" }, format!("seed-{seed}-{n_reruns}"));
         let request = json!({"years": HUNDRED[1], "grades": HUNDRED[3].split(',').collect::<Vec<_>>(), "mode": mode});
         let ended = stack.run(&name, &request);
-        proxy.set([]);
-        stack.portal.server.set_faults(Vec::new());
-        proxy.take_seen().iter().for_each(|seen| counts.add(seen));
+        for proxy in proxies {
+            proxy.take_seen().iter().for_each(|seen| counts.add(seen));
+        }
         told.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
         if is_complete(stack, expected, &format!("after {name}")) {
             return n_reruns;
@@ -134,11 +137,11 @@ fn converge(stack: &Stack, proxy: &Proxy, expected: &Expected, seed: u64, counts
 fn w4_a_hundred_partitions_converge_in_three_reruns_with_a_portal_a_lake_and_a_catalog_that_are_faulty() {
     let stack = Stack::deploy();
     let expected = Expected::of(&stack);
-    let proxy = stack.proxy_before_all();
+    let proxies = FUNCTIONS.map(|(function, _)| stack.proxy_before(function));
     let first = number("ROLLCALL_SEED", 1);
     let (mut counts, mut by_reruns) = (Counts::default(), BTreeMap::new());
     for seed in first..first + number("ROLLCALL_CONVERGENCES", 1) {
-        *by_reruns.entry(converge(&stack, &proxy, &expected, seed, &mut counts)).or_insert(0) += 1;
+        *by_reruns.entry(converge(&stack, &proxies, &expected, seed, &mut counts)).or_insert(0) += 1;
     }
     // The functions do ask through the proxy, and things do go wrong.
     assert!(counts.n_store_faults > 0 && counts.n_catalog_faults > 0, "{counts:?}");

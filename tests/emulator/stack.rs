@@ -262,22 +262,19 @@ impl Stack {
         Outcome::of(command.envs(self.emulator.environment()).output().expect("the binary starts"))
     }
 
-    /// Puts a proxy between page-fetch and the lake that holds the first write of a data object.
+    /// Puts a proxy between a function and the lake and its catalog.
     #[must_use]
-    pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
+    pub fn proxy_before(&self, function: &str) -> Proxy {
         let proxy = Proxy::before(self.emulator.endpoint());
-        proxy.set([Rule::new(&format!("PUT /{}/data/", self.bucket), Fault::Hold).times(1)]);
-        self.ask_at("page-fetch", Some(proxy.endpoint()));
+        self.ask_at(function, Some(proxy.endpoint()));
         proxy
     }
 
-    /// Puts a proxy between all functions and the lake and its catalog.
+    /// The same before page-fetch; it holds the first write of a data object.
     #[must_use]
-    pub fn proxy_before_all(&self) -> Proxy {
-        let proxy = Proxy::before(self.emulator.endpoint());
-        for function in FUNCTIONS {
-            self.ask_at(function, Some(proxy.endpoint()));
-        }
+    pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
+        let proxy = self.proxy_before("page-fetch");
+        proxy.set([Rule::new(&format!("PUT /{}/data/", self.bucket), Fault::Hold).times(1)]);
         proxy
     }
 
