@@ -388,7 +388,7 @@ pub(crate) async fn commit_plain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edition::ENCODING_VERSION;
+    use crate::edition::{Digest, ENCODING_VERSION};
     use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
     use futures::executor::block_on;
 
@@ -645,17 +645,22 @@ mod tests {
     #[test]
     fn a28_a29_a_key_that_is_null_or_absent_or_no_key_fails_the_partition() {
         for (from, to, found) in [
-            ("\"ncessch\":\"000000000002\",", "\"ncessch\":null,", "`null`"),
-            ("\"ncessch\":\"000000000002\",", "", "no such field"),
-            ("\"ncessch\":\"000000000002\",", "\"ncessch\":[],", "`[]`"),
-            ("\"ncessch\":\"000000000002\",", "\"ncessch\":\"\",", "`\"\"`"),
+            ("\"ncessch\":\"KEY\",", "\"ncessch\":null,", "`null`"),
+            ("\"ncessch\":\"KEY\",", "", "no such field"),
+            ("\"ncessch\":\"KEY\",", "\"ncessch\":[],", "`[]`"),
+            ("\"ncessch\":\"KEY\",", "\"ncessch\":\"\",", "`\"\"`"),
         ] {
-            let mut all = rows(2000);
-            all[1] = all[1].replace(from, to);
-            let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
-            assert_eq!(error.name(), "SchemaDrift");
-            let expected = format!("expected string, never null or empty, found {found} in row 2");
-            assert!(error.chain().contains(&expected), "{}", error.chain());
+            // On the first page of a thousand rows, and on the second.
+            for (n, n_rows) in [(2, 1000), (1500, 2000)] {
+                let mut all = rows(2000);
+                all[n - 1] = all[n - 1].replace(&from.replace("KEY", &format!("{n:012}")), to);
+                let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
+                assert_eq!(error.name(), "SchemaDrift");
+                let expected = format!(
+                    "expected string, never null or empty, found {found} in row {n} (1 of {n_rows} rows do not fit)"
+                );
+                assert!(error.chain().contains(&expected), "{}", error.chain());
+            }
         }
     }
 
@@ -675,14 +680,13 @@ mod tests {
         }
     }
 
+    fn edition(digest: u128) -> Edition {
+        Edition { digest: Digest(digest), schema_id: enrollment().schema_id(), encoding_version: ENCODING_VERSION }
+    }
+
     /// A stamp of other rows, received at `fetched_at`.
     fn rival_stamp(fetched_at: &str) -> Stamp {
-        let edition = Edition {
-            digest: crate::edition::Digest(7),
-            schema_id: enrollment().schema_id(),
-            encoding_version: ENCODING_VERSION,
-        };
-        Stamp { edition, n_rows: 5, fetched_at: time(fetched_at), run: Some("rival".into()) }
+        Stamp { edition: edition(7), n_rows: 5, fetched_at: time(fetched_at), run: Some("rival".into()) }
     }
 
     #[test]
@@ -763,6 +767,23 @@ mod tests {
         store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
         assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
         assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn a_table_without_partitions_is_written_when_its_rows_are_not_those_there() {
+        const LOOKUP: &str = "data/lookup_states/part-00000.parquet";
+        let write = |store: &MemoryStore, bytes: &'static [u8], digest| {
+            block_on(commit_plain(store, LOOKUP, Bytes::from_static(bytes), edition(digest), 5, time(NOW), "r1"))
+                .unwrap()
+        };
+        let store = MemoryStore::default();
+        for (bytes, digest, is_written) in [(&b"one"[..], 1, true), (b"one", 1, false), (b"two", 2, true)] {
+            assert_eq!(write(&store, bytes, digest), is_written);
+            assert_eq!(store.bytes(LOOKUP).unwrap().as_ref(), bytes);
+        }
+        let lost = MemoryStore::with_rivals(vec![Box::new(|store| store.set(LOOKUP, b"rival", None))]);
+        assert!(!write(&lost, b"one", 1));
+        assert_eq!(lost.bytes(LOOKUP).unwrap().as_ref(), b"rival");
     }
 
     #[test]
