@@ -72,29 +72,36 @@ fn phase_after(line: &str) -> Option<&'static str> {
     })
 }
 
-/// Lines of the log at which a run is killed, by what it does then.
-const PHASES: [(&str, &[&str]); 5] = [
-    ("planning", &["lake locked", "page requested path=\"/api/v1/api-", "page received path=\"/api/v1/api-"]),
+/// Lines of the log at which a run is killed, by what it does then, each with how often a run says it at least: once, for
+/// each of six partitions, or for each of their three pages.
+const PHASES: [(&str, &[(&str, usize)]); 5] = [
+    (
+        "planning",
+        &[("lake locked", 1), ("page requested path=\"/api/v1/api-", 1), ("page received path=\"/api/v1/api-", 1)],
+    ),
     (
         "fetching",
         &[
-            "plan written",
-            "page requested path=\"/api/v1/schools/",
-            "page received path=\"/api/v1/schools/",
-            "page admitted",
+            ("plan written", 1),
+            ("page requested path=\"/api/v1/schools/", 18),
+            ("page received path=\"/api/v1/schools/", 18),
+            ("page admitted", 18),
         ],
     ),
-    ("encoding", &["rows complete"]),
+    ("encoding", &[("rows complete", 6)]),
     (
         "committing",
         &[
-            "partition encoded",
-            "object written beside the tree key=\"data/us_",
-            "object committed key=\"data/us_",
-            "partition recorded",
+            ("partition encoded", 6),
+            ("object written beside the tree key=\"data/us_", 6),
+            ("object committed key=\"data/us_", 6),
+            ("partition recorded", 6),
         ],
     ),
-    ("publishing", &["publishing begun", "partitions published", "data/lookup_", "look-up table written"]),
+    (
+        "publishing",
+        &[("publishing begun", 1), ("partitions published", 1), ("data/lookup_", 1), ("look-up table written", 1)],
+    ),
 ];
 
 const GRADES: [&str; 4] = ["--years", "2020-2021", "--grades", "grade-pk,grade-k,grade-1"];
@@ -200,16 +207,8 @@ fn kill_and_complete(
     let start = random.choice(&versions.starts).unwrap();
     copy(start.path(), lake.path());
     let before = files_below(lake.path(), TABLE);
-    let trigger = random.choice(PHASES[target].1).unwrap();
-    // Each of six partitions says a line once, and has three pages.
-    let most = if trigger.contains("/schools/") {
-        18
-    } else if trigger.contains(" key") || trigger.contains("rows") {
-        6
-    } else {
-        1
-    };
-    let (nth, wait) = (random.usize(1..=most), Duration::from_micros(random.u64(..300)));
+    let (trigger, n_times) = *random.choice(PHASES[target].1).unwrap();
+    let (nth, wait) = (random.usize(1..=n_times), Duration::from_micros(random.u64(..300)));
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| read_on(lake.path(), versions, &is_over, n_reads));
