@@ -437,6 +437,18 @@ fn every_file_of_behaviour_tests_is_built() {
     assert_eq!(built, written);
 }
 
+#[test]
+fn every_planted_bug_applies_to_the_code_as_it_is() {
+    let patches = with_extension("patch");
+    assert!(patches.len() > 4, "{patches:?}");
+    for patch in patches {
+        let check = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(workspace()).output();
+        let check = check.expect("git is there");
+        let said = String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success(), "{}: make it anew\n{said}", patch.display());
+    }
+}
+
 /// Every value under `key` in a JSON document, however deep.
 fn values_of<'v>(key: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
     match value {
