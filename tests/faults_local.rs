@@ -23,6 +23,7 @@ const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"
 /// The time in which a fault is told.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Bytes of the data below a lake's folder, by path.
 fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
     files_below(lake, TABLE)
 }

@@ -13,7 +13,7 @@ use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, files_below, rollcall};
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -50,8 +50,7 @@ fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
 
 /// Bytes of the data of a lake, which are a function of its rows.
 fn data(lake: &TestLake) -> BTreeMap<String, Vec<u8>> {
-    let files = lake.files("data/us_education_ccd_enrollment_data");
-    files.into_iter().map(|(path, (bytes, _))| (path, bytes)).collect()
+    files_below(lake.path(), "data/us_education_ccd_enrollment_data")
 }
 
 /// What a run of one partition leaves when nothing goes wrong.

@@ -163,6 +163,15 @@ async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back(
 }
 
 #[tokio::test]
+async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadline() {
+    let long = Duration::from_secs(3_600);
+    let portal = client("http://127.0.0.1:9", |settings| (settings.backoff, settings.most_backoff) = (long, long));
+    let deadline = Instant::now() + Duration::from_millis(20);
+    portal.until(deadline).pause(1).await;
+    assert!(Instant::now() >= deadline);
+}
+
+#[tokio::test]
 async fn a_wait_for_a_place_ends_with_the_deadline_too() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);

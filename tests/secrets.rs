@@ -94,26 +94,34 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     let (_folder, file) = guarded();
     let lake = TestLake::new();
     let origin = portal.origin();
-    let run = || {
+    let run = |format: &str| {
         let args = ["--portal", &origin, "--retry-wait", "0", "--years", "2018-2021", "--grades", "grade-pk"];
-        let args = [args.as_slice(), &["--dataset", &file]].concat();
+        let args = [args.as_slice(), &["--dataset", &file, "--format", format]].concat();
         lake.rollcall_with("run", &args, |command| {
             command.env("ROLLCALL_SECRET_PORTAL_KEY", CANARY).env("ROLLCALL_LOG", "trace");
         })
     };
     portal.server.set_faults(faults());
-    let mut runs = vec![run().expect(3)];
+    let mut runs = vec![run("table").expect(3)];
     // What the portal refused may be the secret, which is told by its name.
     let hint = "hint: see that the value of the secret `portal-key` still holds";
     assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
     let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
-    for action in [Action::Redirect { location: location.clone() }, Action::Next { url: Some(location) }] {
+    for (action, error) in [
+        (Action::Redirect { location: location.clone() }, "PortalRefused"),
+        (Action::Next { url: Some(location) }, "UntrustedNext"),
+        (Action::Status { code: 401, retry_after: None, body: Some("who are you?".to_owned()) }, "PortalRefused"),
+    ] {
         portal.server.set_faults(vec![Fault::new(action).on_path("2021/grade-pk").times(1)]);
-        runs.push(run().expect(3));
+        let found = run("json").expect(3);
+        assert!(found.stdout.contains(error), "{}", found.stdout);
+        runs.push(found);
     }
     assert_sent(&portal);
+    let requests = portal.server.requests();
+    assert!(requests.iter().all(|request| request.headers.iter().any(|(name, _)| name == "x-api-key")));
     let is_in_url = |request: &SeenRequest| request.query.contains(CANARY) || request.path.contains(CANARY);
-    assert!(!portal.server.requests().iter().any(is_in_url));
+    assert!(!requests.iter().any(is_in_url));
     assert_eq!(other.server.requests().len(), 0);
     for run in runs {
         assert!(run.stderr.contains("TRACE"), "the log is written at its finest level");

@@ -430,10 +430,15 @@ fn every_file_of_behaviour_tests_is_built() {
         .collect();
     let mut written = stems("tests", "rs");
     written.remove("lib");
-    let mains = with_extension("rs").into_iter().filter(|file| file.starts_with("tests") && file.ends_with("main.rs"));
-    written.extend(
-        mains.filter_map(|file| Some(file.with_extension("").strip_prefix("tests").ok()?.to_str()?.to_owned())),
-    );
+    for main in with_extension("rs").iter().filter(|file| file.starts_with("tests") && file.ends_with("main.rs")) {
+        let folder = main.parent().and_then(Path::to_str).expect("it is in a folder with a plain name");
+        let text = read(main);
+        let mut parts: BTreeSet<String> =
+            text.lines().filter_map(|line| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())).collect();
+        parts.insert("main".to_owned());
+        assert_eq!(parts, stems(folder, "rs"), "{folder}");
+        written.insert(format!("{}/main", folder.trim_start_matches("tests/")));
+    }
     assert_eq!(built, written);
 }
 

@@ -710,6 +710,7 @@ mod tests {
         let store = MemoryStore::default();
         store.set(KEY, b"ahead", Some(rival_stamp("2026-12-31T00:00:00Z")));
         assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
+        assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub enum PortalError {
 
 impl PortalError {
     /// Turns what the portal did into the error of a partition's page.
+    ///
+    /// - `dataset`: its secret is named where HTTP 401 or 403 may be about that.
     #[must_use]
     pub fn of_page(self, dataset: &Dataset, partition: &PartitionKey, page: u32) -> crate::Error {
         let partition = partition.clone();
@@ -246,4 +248,27 @@ pub struct CatalogError {
 pub trait Clock: Send + Sync {
     /// Now, in UTC.
     fn now(&self) -> Timestamp;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::Secret;
+    use crate::testing::{enrollment, partition};
+
+    #[test]
+    fn a5_a_secret_is_named_where_the_portal_may_have_refused_it() {
+        let secret = Some(Secret { header: "x-api-key".into(), name: "portal-key".into() });
+        let hint = "\nhint: see that the value of the secret `portal-key` still holds";
+        for (status, secret, hint) in
+            [(401, &secret, hint), (403, &secret, hint), (400, &secret, ""), (404, &secret, ""), (403, &None, "")]
+        {
+            let dataset = Dataset { secret: secret.clone(), ..enrollment() };
+            let refused = PortalError::Refused { status, excerpt: "no".into() };
+            assert_eq!(
+                refused.of_page(&dataset, &partition(), 2).chain(),
+                format!("fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP {status}: `no`{hint}")
+            );
+        }
+    }
 }

@@ -328,6 +328,7 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::ArrayRef;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
     use std::sync::Arc;
@@ -381,6 +382,73 @@ mod tests {
         ] {
             assert_eq!(repeated(key, &rows).map(|found| found.key).as_deref(), expected, "{rows:?}");
         }
+    }
+
+    /// A key of columns that are named `a`, `b` and so on, each with its type as a descriptor gives it.
+    fn repeated_in(columns: Vec<(&str, ArrayRef)>) -> Option<String> {
+        let names: Vec<String> = ('a'..).take(columns.len()).map(String::from).collect();
+        let mut text = format!(
+            "name='d'\ntitle='D'\nattribution='A'\npath='d/{{year}}/'\ndatabase='d'\ntable='d'\nkey={names:?}\n\
+             [[axis]]\nname='year'\ntype='int'\n"
+        );
+        for (name, (kind, _)) in names.iter().zip(&columns) {
+            text.push_str(&format!("[[column]]\nname='{name}'\ntype={kind}\n"));
+        }
+        let dataset = Dataset::parse("d.toml", &text).unwrap();
+        let mut arrays: Vec<ArrayRef> = columns.into_iter().map(|(_, values)| values).collect();
+        arrays.push(Arc::new(StringArray::new_null(arrays[0].len())));
+        let mut keys = KeySet::new(&dataset, 0);
+        keys.add(&RecordBatch::try_new(dataset.file_schema(), arrays).unwrap()).unwrap();
+        keys.find_repeated().map(|found| found.key)
+    }
+
+    fn texts(values: &[&str]) -> ArrayRef {
+        Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    fn numbers(values: &[i64]) -> ArrayRef {
+        Arc::new(Int64Array::from(values.to_vec()))
+    }
+
+    #[test]
+    fn a17_whole_numbers_are_told_apart_in_their_64_bits_and_named() {
+        assert_eq!(repeated_in(vec![("'bigint'", numbers(&[6, 5, i64::MIN + 5, -5, i64::MAX]))]), None);
+        assert_eq!(repeated_in(vec![("'bigint'", numbers(&[-5, 7, -5]))]).as_deref(), Some("`a -5`"));
+    }
+
+    #[test]
+    fn a17_text_is_packed_up_to_18_digits_and_what_is_longer_or_no_digits_is_hashed() {
+        let repeated =
+            |width: usize, values: &[&str]| repeated_in(vec![(&format!("'string'\nwidth={width}"), texts(values))]);
+        let longest = "999999999999999999";
+        assert_eq!(repeated(18, &[longest, "0", longest]).as_deref(), Some("`a 999999999999999999`"));
+        let (one, other) = ("99999999999999999999", "99999999999999999998");
+        assert_eq!(repeated(20, &[one, other]), None);
+        assert_eq!(repeated(20, &[one, other, one]).as_deref(), Some("a value of a"));
+        // The sign after 9 is no digit of value 10.
+        assert_eq!(repeated(3, &["01:", "020"]), None);
+        for n in 0..16 {
+            let text = format!("{n:02}X");
+            assert_eq!(repeated(3, &[&text, &text]).as_deref(), Some("a value of a"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a17_keys_are_packed_up_to_127_bits_and_longer_ones_hashed() {
+        let columns = |two: ArrayRef| {
+            vec![
+                ("'bigint'", numbers(&[7, 7])),
+                ("'int'", Arc::new(Int32Array::from(vec![-1, -1])) as ArrayRef),
+                ("'string'\nwidth=8", two),
+                ("'string'\nwidth=1", texts(&["1", "1"])),
+            ]
+        };
+        assert_eq!(repeated_in(columns(texts(&["00000002", "00000003"]))), None);
+        let found = repeated_in(columns(texts(&["00000002", "00000002"])));
+        assert_eq!(found.as_deref(), Some("`a 7, b -1, c 00000002, d 1`"));
+        let columns = |two: &[i64]| vec![("'bigint'", numbers(&[7, 7])), ("'bigint'", numbers(two))];
+        assert_eq!(repeated_in(columns(&[-1, 1])), None);
+        assert_eq!(repeated_in(columns(&[-1, -1])).as_deref(), Some("a value of a, b"));
     }
 
     fn keys_after(key: &str, rows: &[(&str, i32, i32)]) -> Keys {

@@ -1,4 +1,4 @@
-//! Chance that follows from a seed, and a portal that is faulty by it.
+//! Chance that follows from a seed, a portal that is faulty by it, and how much of it the environment asks for.
 
 use std::env;
 
@@ -10,16 +10,13 @@ use rollcall_simulator::{Action, Fault};
 /// # Panics
 /// When the variable holds something else.
 #[must_use]
-pub fn number(variable: &str, default: u64) -> u64 {
+pub fn number_from_env(variable: &str, default: u64) -> u64 {
     let set = env::var(variable).ok();
     set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("expected a number in {variable}, found {text}")))
 }
 
 /// What goes wrong with one request in ten of the next 600: in ways that pass, and one in ten of these in a way that
 /// fails its partition.
-///
-/// # Panics
-/// Never: there are kinds of both.
 #[must_use]
 pub fn portal_faults(random: &mut Rng) -> Vec<Fault> {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
@@ -45,8 +42,8 @@ pub fn portal_faults(random: &mut Rng) -> Vec<Fault> {
     for request in 1..=600 {
         if random.u8(..10) == 0 {
             let kinds = if random.u8(..10) == 0 { &lasting[..] } else { &passing[..] };
-            let kind = random.choice(kinds).expect("there are kinds").clone();
-            faults.push(Fault::new(kind).starting_at(request).times(1));
+            let kind = random.choice(kinds).cloned();
+            faults.extend(kind.map(|kind| Fault::new(kind).starting_at(request).times(1)));
         }
     }
     faults

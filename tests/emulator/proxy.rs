@@ -1,5 +1,5 @@
 //! A proxy before an emulator: it passes requests on, keeps a log of them, and makes chosen ones go wrong in the ways
-//! that AWS and the network between do. It also refuses a body that is not what its checksum says, as S3 does and the
+//! that AWS and the network between do, or kills who sends them. It also refuses a body that is not what its checksum says, as S3 does and the
 //! emulators do not.
 
 use std::fs;
@@ -82,8 +82,8 @@ impl Rule {
         Self { chance: Some((n, random.fork())), ..self }
     }
 
-    /// Whether the next request is one to make go wrong.
-    fn holds_of(&mut self, line: &str) -> bool {
+    /// Counts a request, and gives whether it is one to make go wrong.
+    fn hits(&mut self, line: &str) -> bool {
         if self.times == Some(0) || !line.contains(&self.words) {
             return false;
         }
@@ -121,7 +121,7 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
-    /// What was made of it.
+    /// How it was made to go wrong.
     pub fault: Option<Fault>,
 }
 
@@ -151,6 +151,8 @@ struct Shared {
     target: String,
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<Seen>>,
+    /// Senders that were to be killed and were not.
+    spared: Mutex<Vec<io::Error>>,
     held: Mutex<Held>,
     changed: Condvar,
 }
@@ -178,6 +180,7 @@ impl Proxy {
             target: endpoint.trim_start_matches("http://").to_owned(),
             rules: Mutex::default(),
             seen: Mutex::default(),
+            spared: Mutex::default(),
             held: Mutex::new(Held::None),
             changed: Condvar::new(),
         });
@@ -207,8 +210,13 @@ impl Proxy {
     }
 
     /// Requests seen since the last time that this was asked, in the order in which they came.
+    ///
+    /// # Panics
+    /// When a sender was not killed that should have been.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
+        let spared = lock(&self.shared.spared);
+        assert!(spared.is_empty(), "{spared:?}");
         std::mem::take(&mut *lock(&self.shared.seen))
     }
 
@@ -272,7 +280,8 @@ impl Shared {
             return server.shutdown(Shutdown::Both);
         }
         if fault == Some(Fault::KillBefore) {
-            return kill_sender(client);
+            self.kill_sender(client);
+            return Ok(());
         }
         if let Some(Fault::Answer { status, body }) = &fault {
             return (&*client).write_all(&answer(*status, if head.method == "HEAD" { None } else { Some(body) }));
@@ -297,16 +306,25 @@ impl Shared {
         server.read_to_end(&mut answered)?;
         match &fault {
             Some(Fault::LoseAnswer) => Ok(()),
-            Some(Fault::KillAfter) => kill_sender(client),
+            Some(Fault::KillAfter) => {
+                self.kill_sender(client);
+                Ok(())
+            }
             Some(Fault::HoldAnswer) if !self.hold() => Ok(()),
             Some(Fault::AnswerInstead { body }) => (&*client).write_all(&answer(200, Some(body))),
             _ => (&*client).write_all(&answered),
         }
     }
 
+    fn kill_sender(&self, client: &TcpStream) {
+        if let Err(error) = kill_other_end(client) {
+            lock(&self.spared).push(error);
+        }
+    }
+
     fn fault_of(&self, line: &str) -> Option<Fault> {
         let mut rules = lock(&self.rules);
-        let rule = rules.iter_mut().find_map(|rule| rule.holds_of(line).then_some(rule))?;
+        let rule = rules.iter_mut().find_map(|rule| rule.hits(line).then_some(rule))?;
         Some(rule.fault.clone())
     }
 
@@ -375,23 +393,24 @@ fn answer(status: u16, body: Option<&str>) -> Vec<u8> {
 }
 
 /// Kills the process at the other end of a connection on this machine.
-fn kill_sender(client: &TcpStream) -> io::Result<()> {
-    // A line for each connection; its own address is the second word, `0100007F:D431`, the inode of its socket the tenth.
-    let port = format!(":{:04X}", client.peer_addr()?.port());
+fn kill_other_end(client: &TcpStream) -> io::Result<()> {
+    // A line for each end of a connection. Its second word is that end's address, such as `0100007F:D431`, the third the
+    // other's, the tenth the inode of its socket.
+    let end = |port: u16| format!(":{port:04X}");
+    let (sender, own) = (end(client.peer_addr()?.port()), end(client.local_addr()?.port()));
     let connections = fs::read_to_string("/proc/net/tcp")?;
     let mut rows = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|words| words.get(1).is_some_and(|address| address.ends_with(&port)));
-    let inode = row.as_ref().and_then(|words| words.get(9)).expect("the connection has a sender");
-    let socket = PathBuf::from(format!("socket:[{inode}]"));
+    let is_sender = |words: &Vec<&str>| words.len() > 9 && words[1].ends_with(&sender) && words[2].ends_with(&own);
+    let row = rows.find(is_sender).ok_or_else(|| io::Error::other(format!("no connection from {sender}")))?;
+    let socket = PathBuf::from(format!("socket:[{}]", row[9]));
     for process in fs::read_dir("/proc")?.flatten() {
         let Ok(mut files) = fs::read_dir(process.path().join("fd")) else { continue };
         if files.any(|file| file.and_then(|file| fs::read_link(file.path())).is_ok_and(|file| file == socket)) {
             let killed = Command::new("kill").arg("-9").arg(process.file_name()).status()?;
-            assert!(killed.success(), "the sender is killed");
-            return Ok(());
+            return if killed.success() { Ok(()) } else { Err(io::Error::other("the sender is gone")) };
         }
     }
-    Err(io::Error::other("no process has the connection"))
+    Err(io::Error::other(format!("no process has {}", socket.display())))
 }
 
 fn base64(bytes: &[u8]) -> String {

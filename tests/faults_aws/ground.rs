@@ -1,7 +1,6 @@
 //! What these tests stand on: a bucket, a Region and a portal of their own behind a proxy, and the events of the functions.
 
 use std::collections::BTreeMap;
-
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,6 @@ use aws_sdk_s3::config::Region;
 use bytes::Bytes;
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::SdkConfig;
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
@@ -29,7 +27,7 @@ use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
 use rollcall_tests::emulator::runtime::{Function, command};
 use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty, table_input};
-use rollcall_tests::{TestPortal, partition, workspace};
+use rollcall_tests::{TestPortal, client, partition, workspace};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -175,9 +173,7 @@ impl Ground {
     /// Fetches a partition as a function does, behind the proxy.
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
-        let mut settings = PortalSettings::new(parse_origin(&self.portal.origin()).expect("an origin"));
-        settings.backoff = Duration::ZERO;
-        let portal = HttpPortal::new(settings, None).expect("it is set up");
+        let portal = client(&self.portal.origin(), |_| {});
         let run = RunFacts { run: run.to_owned(), portal_release: None, force: false, pages_at_once: 4 };
         self.runtime.block_on(async {
             let portal = portal.until(Instant::now() + Duration::from_secs(60));

@@ -12,6 +12,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::{Body, Portal, PortalError, Store};
+use rollcall_tests::chance::number_from_env;
 use rollcall_tests::emulator::proxy::Fault;
 use rollcall_tests::emulator::runtime::Answer;
 use rollcall_tests::registered;
@@ -101,7 +102,7 @@ impl Portal for OnePage {
 #[test]
 fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed() {
     const WRITERS: u64 = 8;
-    let n_rounds = std::env::var("ROLLCALL_ROUNDS").map_or(10, |n| n.parse().expect("`ROLLCALL_ROUNDS` is a number"));
+    let n_rounds = number_from_env("ROLLCALL_ROUNDS", 10);
     let (ground, alone) = (Ground::new(), Ground::new());
     let (lake, expected) = (ground.lake(), alone.lake());
     let key = ground.object(&pre_k());
