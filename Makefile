@@ -28,6 +28,11 @@ FUZZ_LENGTH_next := 512
 FUZZ_LENGTH_retry_after := 128
 CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 
+# What is changed a little, to see that a test notices: the gate, the commit and its stores, the check of `next`, retries.
+CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
+MUTATED_CORE := core/src/gate.rs core/src/unique.rs core/src/fetch.rs core/src/edition.rs
+MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs aws/src/s3.rs
+
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
 # another selection would build other ones. tests/lib.rs builds the programs by the same.
 ALL := --workspace --features rollcall/aws
@@ -75,7 +80,7 @@ kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
 
 .PHONY: converge
-converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 faulty stacks converge in three reruns, on an emulator
+converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 lakes converge in three reruns of a faulty stack, on an emulator
 	ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test convergence -- --nocapture
 
 .PHONY: race
@@ -130,9 +135,30 @@ fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
 		-dict=fuzz/dictionaries/page.dict || true; }
 	ls target/planted/fuzz/artifacts/scanner/crash-*
 
-# The fuzzer's driver, inside the project.
-$(CARGO_FUZZ):
-	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build cargo-fuzz --version =0.13.2
+# Mutants that no test can notice, or need not, are in tests/mutants.toml, each with its reason. The code is changed in
+# place, where everything is built, and put back. What quick tests let pass is shown to slow ones (`--iterate`). Exit codes:
+# 2, some are left; 3, some ran out of time, which is noticed, and others may be left.
+MUTATE := $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
+MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
+MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
+	$(MUTATED_ADAPTERS:%=--file %) --test-workspace true --features rollcall/aws --baseline skip
+QUICK_TESTS := --lib --test=portal --test=roots --test=contracts
+SLOW_TESTS := --test=faults_portal --test=faults_local --test=faults_aws
+.PHONY: mutants
+mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, 350 times; a test must notice
+	git diff --quiet HEAD -- core adapters aws || { echo 'expected core, adapters and aws as committed' >&2; exit 2; }
+	rm -rf target/mutants
+	mkdir -p target/mutants/core target/mutants/adapters
+	ROLLCALL_SEEDS=300 $(MUTATE_CORE) --cargo-arg=--lib --cargo-arg=--test=simulation || [[ $$? == [23] ]]
+	$(CARGO) test --locked $(ALL) $(QUICK_TESTS) $(SLOW_TESTS)
+	$(MUTATE_ADAPTERS) --timeout 120 $(QUICK_TESTS:%=--cargo-arg=%) || [[ $$? == [23] ]]
+	$(MUTATE_ADAPTERS) --timeout 400 $(SLOW_TESTS:%=--cargo-arg=%) --iterate || [[ $$? == [23] ]]
+	! cat target/mutants/*/mutants.out/missed.txt | grep .
+
+# Tools of cargo, inside the project.
+target/tools/%:
+	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build \
+		$(@F) --version =$(patsubst $(@F)-%,%,$(notdir $(@D:%/bin=%)))
 
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Measure against two scripts and write docs/performance.md (release build)
