@@ -1,0 +1,81 @@
+//! Bodies that are refused: what is served, and the error and the requests that come of it.
+
+use rollcall_tests::{Outcome, TestLake, TestPortal};
+use tempfile::TempDir;
+
+use crate::pages::{NEXT, Pages, portal_of};
+
+/// Pages that may be asked for ahead of the one that is refused: one in each of three tries.
+pub const MOST_AHEAD: usize = 3;
+
+/// A case: its name, what is served, the error in full, and the data requests made until it is given up.
+///
+/// `{origin}` stands for the portal, `{other}` for a second one, `{next}` for [`NEXT`].
+pub type BodyCase = (&'static str, fn(&mut Pages), String, usize);
+
+/// A lake with a committed partition, and the portal that it came from.
+pub struct Committed {
+    pub portal: TestPortal,
+    pub folder: TempDir,
+    pub lake: TestLake,
+}
+
+impl Committed {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let portal = portal_of(folder.path());
+        let lake = TestLake::new();
+        Pages::good().write(folder.path(), &portal.origin(), "");
+        let first = Self::fetch(&lake, &portal).expect(0);
+        assert!(first.stdout.contains("1 partition: 1 written; 8 rows, 3 pages"), "{}", first.stdout);
+        Self { portal, folder, lake }
+    }
+
+    /// One request at a time, so that the number of requests is the same each time.
+    pub fn fetch(lake: &TestLake, portal: &TestPortal) -> Outcome {
+        lake.run(portal, &["--years", "2021", "--grades", "grade-pk", "--in-flight", "1"])
+    }
+
+    /// Runs again and says what differs from: exit code 3, this error and no more on stderr, so many data requests,
+    /// data and ledger as they were.
+    pub fn refuses(&self, error: &str, n_requests: usize) -> Option<String> {
+        let data = self.lake.files("data");
+        let committed = self.lake.committed();
+        assert_eq!(committed.len(), 1);
+        let n_before = self.portal.n_data_requests();
+        let found = Self::fetch(&self.lake, &self.portal);
+        let n_found = self.portal.n_data_requests() - n_before;
+        let is_as_it_was = self.lake.files("data") == data && self.lake.committed() == committed;
+        let is_as_expected = found.code == Some(3)
+            && found.stderr == format!("failed: {error}\n")
+            && found.stdout.contains("1 partition: 1 failed; 0 rows, 0 pages")
+            && (n_requests..=n_requests + MOST_AHEAD).contains(&n_found)
+            && is_as_it_was;
+        (!is_as_expected).then(|| {
+            format!(
+                "expected: failed: {error}\nfound ({n_found} requests for {n_requests}, lake as it was: \
+                 {is_as_it_was}):\n{found:#?}"
+            )
+        })
+    }
+}
+
+/// Runs every case and fails with all that are wrong.
+pub fn check_bodies(cases: &[BodyCase]) {
+    // A portal that no answer may lead to.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = portal_of(elsewhere.path());
+    Pages::good().write(elsewhere.path(), &other.origin(), "");
+    let mut wrong = Vec::new();
+    for (name, spoil, error, n_requests) in cases {
+        let scene = Committed::new();
+        let mut pages = Pages::good();
+        spoil(&mut pages);
+        pages.write(scene.folder.path(), &scene.portal.origin(), &other.origin());
+        let error = error.replace("{next}", NEXT).replace("{origin}", &scene.portal.origin());
+        let error = error.replace("{other}", &other.origin());
+        wrong.extend(scene.refuses(&error, *n_requests).map(|found| format!("{name}\n{found}")));
+    }
+    assert_eq!(other.server.requests().len(), 0, "the other portal was asked");
+    assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
+}

@@ -1,0 +1,198 @@
+//! Pages that do not add up to their `count`, or lead elsewhere by their `next`.
+
+use crate::cases::check_bodies;
+use crate::pages::{NEXT, row_of};
+
+fn mismatch(expected_and_found: &str) -> String {
+    format!("CountMismatch: fetch `year=2021/grade=grade-pk`: expected {expected_and_found}")
+}
+
+fn untrusted(page: u32, expected: &str, found: &str) -> String {
+    format!(
+        "UntrustedNext: check `next` on page {page} of `year=2021/grade=grade-pk`: expected {expected}, found {found}"
+    )
+}
+
+/// Asked for again from page 1, three times.
+#[test]
+fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
+    check_bodies(&[
+        (
+            "a row lost on the last page",
+            |pages| {
+                let lost = format!(", {}", row_of(8));
+                pages.replace(3, &lost, "");
+            },
+            mismatch("8 rows, received 7"),
+            9,
+        ),
+        (
+            "a row too many on the last page",
+            |pages| pages.replace(3, "]}", &format!(", {}]}}", row_of(9))),
+            mismatch("8 rows, received 9"),
+            9,
+        ),
+        (
+            "a row lost in the middle",
+            |pages| pages.replace(2, &format!(", {}", row_of(6)), ""),
+            mismatch("8 rows, page 2 holds 2 where 3 were due"),
+            6,
+        ),
+        (
+            "a page longer than page 1",
+            |pages| pages.replace(2, "]}", &format!(", {}]}}", row_of(9))),
+            mismatch("8 rows, page 2 holds 4 where 3 were due"),
+            6,
+        ),
+        (
+            "an empty page in the middle",
+            |pages| pages.set(2, format!(r#"{{"count": 8, "next": "{NEXT}3", "results": []}}"#)),
+            mismatch("8 rows, page 2 holds 0 where 3 were due"),
+            6,
+        ),
+        (
+            "count that moves between pages",
+            |pages| pages.replace(2, r#""count": 8"#, r#""count": 9"#),
+            mismatch("8 rows, page 2 says 9"),
+            6,
+        ),
+        (
+            "count that falls on the last page",
+            |pages| pages.replace(3, r#""count": 8"#, r#""count": 0"#),
+            mismatch("8 rows, page 3 says 0"),
+            9,
+        ),
+        (
+            "no next although count says more",
+            |pages| pages.replace(1, &format!("\"{NEXT}2\""), "null"),
+            mismatch("8 rows, received 3"),
+            3,
+        ),
+        (
+            "no next field although count says more",
+            |pages| pages.replace(2, &format!("\"next\": \"{NEXT}3\", "), ""),
+            mismatch("8 rows, received 6"),
+            6,
+        ),
+        (
+            "fewer counted than sent",
+            |pages| pages.replace(1, r#""count": 8"#, r#""count": 2"#),
+            mismatch("2 rows, received 3"),
+            3,
+        ),
+        (
+            "none counted, some sent",
+            |pages| pages.replace(1, r#""count": 8"#, r#""count": 0"#),
+            mismatch("0 rows, received 3"),
+            3,
+        ),
+        (
+            "some counted, none sent",
+            |pages| pages.set(1, r#"{"count": 8, "next": null, "previous": null, "results": []}"#),
+            mismatch("8 rows, received 0"),
+            3,
+        ),
+        (
+            "more counted than any portal has",
+            |pages| pages.replace(1, r#""count": 8"#, r#""count": 18446744073709551615"#),
+            mismatch("18446744073709551615 rows, received 3"),
+            3,
+        ),
+    ]);
+}
+
+/// Not asked for again. `{other}` is a portal that would serve good pages; it must see no request at all.
+#[test]
+fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followed() {
+    check_bodies(&[
+        (
+            "another host",
+            |pages| pages.replace(1, "{origin}", "{other}"),
+            untrusted(1, "`{next}2`", "`{other}/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`"),
+            1,
+        ),
+        (
+            "another host after a good page",
+            |pages| pages.replace(2, "{origin}", "{other}"),
+            untrusted(2, "`{next}3`", "`{other}/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3`"),
+            2,
+        ),
+        (
+            "another name of this host",
+            |pages| pages.replace(1, "{origin}", "http://localhost"),
+            untrusted(1, "`{next}2`", "`http://localhost/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`"),
+            1,
+        ),
+        (
+            "another scheme",
+            |pages| pages.replace(1, "{origin}", "https://127.0.0.1"),
+            untrusted(1, "`{next}2`", "`https://127.0.0.1/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`"),
+            1,
+        ),
+        (
+            "a file",
+            |pages| pages.replace(1, &format!("{NEXT}2"), "file:///etc/passwd"),
+            untrusted(1, "`{next}2`", "`file:///etc/passwd`"),
+            1,
+        ),
+        (
+            "another port",
+            |pages| pages.replace(1, "{origin}", "http://127.0.0.1:1"),
+            untrusted(1, "`{next}2`", "`http://127.0.0.1:1/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`"),
+            1,
+        ),
+        (
+            "another path",
+            |pages| pages.replace(1, "/grade-pk/?page=2", "/grade-k/?page=2"),
+            untrusted(1, "`{next}2`", "`{origin}/api/v1/schools/ccd/enrollment/2021/grade-k/?page=2`"),
+            1,
+        ),
+        (
+            "a name and password",
+            |pages| pages.replace(1, "{origin}", "http://name:word@127.0.0.1"),
+            untrusted(
+                1,
+                "`{next}2`",
+                "`http://name:word@127.0.0.1/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=2`",
+            ),
+            1,
+        ),
+        (
+            "one more parameter",
+            |pages| pages.replace(1, "?page=2", "?fips=1&page=2"),
+            untrusted(1, "`{next}2`", "`{origin}/api/v1/schools/ccd/enrollment/2021/grade-pk/?fips=1&page=2`"),
+            1,
+        ),
+        ("a page skipped", |pages| pages.replace(1, "?page=2", "?page=3"), untrusted(1, "`{next}2`", "`{next}3`"), 1),
+        (
+            "a loop from page 2 to page 1",
+            |pages| pages.replace(2, "?page=3", "?page=1"),
+            untrusted(2, "`{next}3`", "`{next}1`"),
+            2,
+        ),
+        (
+            "a loop from page 1 to itself",
+            |pages| pages.replace(1, "?page=2", "?page=1"),
+            untrusted(1, "`{next}2`", "`{next}1`"),
+            1,
+        ),
+        (
+            "one more page after the last",
+            |pages| pages.replace(3, r#""next": null"#, &format!(r#""next": "{NEXT}4""#)),
+            untrusted(3, "none after the last of 3 pages", "`{next}4`"),
+            3,
+        ),
+        (
+            "a relative link",
+            |pages| pages.replace(1, &format!("{NEXT}2"), "?page=2"),
+            untrusted(1, "`{next}2`", "`?page=2`"),
+            1,
+        ),
+        (
+            "a link that would colour a terminal",
+            |pages| pages.replace(1, &format!("{NEXT}2"), "\\u001b[31m\\nfailed: forged"),
+            untrusted(1, "`{next}2`", r#"`\u{1b}[31m\nfailed: forged`"#),
+            1,
+        ),
+    ]);
+}
