@@ -380,6 +380,26 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
     }
 }
 
+/// Guard: the cap is the most that is taken, whether the length is announced or not.
+#[test]
+fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
+    let portal = TestPortal::small();
+    let plain = spoilt(&portal, whole);
+    let unannounced = spoilt(&portal, |answer| {
+        vec![Step::Say(answer.with_headers("").head.into_bytes()), Step::Say(answer.body.clone())]
+    });
+    let runtime = Runtime::new().unwrap();
+    for origin in [plain.origin(), unannounced.origin()] {
+        let get = |limit: usize| {
+            let client = client(&origin, |settings| settings.body_limit_bytes = limit);
+            runtime.block_on(get(&client)).map(|body| body.len()).map_err(|error| error.to_string())
+        };
+        let size = get(usize::MAX).unwrap();
+        assert_eq!(get(size), Ok(size));
+        assert_eq!(get(size - 1), Err(format!("expected at most {} bytes, found more", size - 1)));
+    }
+}
+
 /// Guard: what is packed otherwise than by gzip, once, is refused or no page.
 #[test]
 fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {

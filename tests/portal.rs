@@ -172,6 +172,28 @@ async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadli
 }
 
 #[tokio::test]
+async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
+    let server = serve(Vec::new()).await;
+    let long = Duration::from_secs(3_600);
+    let portal = client(&server.origin(), |settings| (settings.backoff, settings.most_backoff) = (long, long));
+    portal.until(Instant::now() + Duration::from_secs(60)).get(PATH, 1, 0).await.unwrap();
+    let portal = portal.until(Instant::now() + Duration::from_millis(20));
+    let error = portal.get(PATH, 1, 1).await.map(|body| body.tries).unwrap_err();
+    assert!(matches!(error, PortalError::Deadline { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn pages_are_asked_for_by_number_from_the_second_on() {
+    let server = serve(Vec::new()).await;
+    let portal = client(&server.origin(), |_| {});
+    for page in [1, 2] {
+        portal.get(PATH, page, 0).await.unwrap();
+    }
+    let queries: Vec<String> = server.requests().into_iter().map(|request| request.query).collect();
+    assert_eq!(queries, ["", "page=2"]);
+}
+
+#[tokio::test]
 async fn a_wait_for_a_place_ends_with_the_deadline_too() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
