@@ -136,23 +136,25 @@ fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
 	ls target/planted/fuzz/artifacts/scanner/crash-*
 
 # Mutants that no test can notice, or need not, are in tests/mutants.toml, each with its reason. The code is changed in
-# place, where everything is built, and put back. What quick tests let pass is shown to slow ones (`--iterate`). Exit codes:
-# 2, some are left; 3, some ran out of time, which is noticed, and others may be left.
+# place, where everything is built, and put back. What the tests of a package let pass is shown to slower ones
+# (`--iterate`). Exit codes: 2, some are left; 3, some ran out of time, which is noticed, and others may be left.
 MUTATE := $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
 MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
 MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
-	$(MUTATED_ADAPTERS:%=--file %) --test-workspace true --features rollcall/aws --baseline skip
-QUICK_TESTS := --lib --test=portal --test=roots --test=contracts
+	$(MUTATED_ADAPTERS:%=--file %)
+SHOW_TO := --iterate --baseline skip --test-workspace true --features rollcall/aws
+QUICK_TESTS := --test=portal --test=roots --test=contracts
 SLOW_TESTS := --test=faults_portal --test=faults_local --test=faults_aws
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, 350 times; a test must notice
+mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, 370 times; a test must notice
 	git diff --quiet HEAD -- core adapters aws || { echo 'expected core, adapters and aws as committed' >&2; exit 2; }
 	rm -rf target/mutants
 	mkdir -p target/mutants/core target/mutants/adapters
 	ROLLCALL_SEEDS=300 $(MUTATE_CORE) --cargo-arg=--lib --cargo-arg=--test=simulation || [[ $$? == [23] ]]
+	$(MUTATE_ADAPTERS) --cargo-arg=--lib || [[ $$? == [23] ]]
 	$(CARGO) test --locked $(ALL) $(QUICK_TESTS) $(SLOW_TESTS)
-	$(MUTATE_ADAPTERS) --timeout 120 $(QUICK_TESTS:%=--cargo-arg=%) || [[ $$? == [23] ]]
-	$(MUTATE_ADAPTERS) --timeout 400 $(SLOW_TESTS:%=--cargo-arg=%) --iterate || [[ $$? == [23] ]]
+	$(MUTATE_ADAPTERS) $(SHOW_TO) --timeout 120 $(QUICK_TESTS:%=--cargo-arg=%) || [[ $$? == [23] ]]
+	$(MUTATE_ADAPTERS) $(SHOW_TO) --timeout 400 $(SLOW_TESTS:%=--cargo-arg=%) || [[ $$? == [23] ]]
 	! cat target/mutants/*/mutants.out/missed.txt | grep .
 
 # Tools of cargo, inside the project.
