@@ -23,7 +23,7 @@ def copy_core(folder: Path) -> None:
         shutil.copytree(WORKSPACE / part, folder / part, copy_function=shutil.copyfile)
     shutil.copyfile(WORKSPACE / "Cargo.lock", folder / "Cargo.lock")
     manifest = (WORKSPACE / "Cargo.toml").read_text()
-    manifest = re.sub(r"(?m)^members = .*$", 'members = ["core"]', manifest)
+    manifest = re.sub(r"(?ms)^members = \[.*?\]", 'members = ["core"]', manifest)
     manifest = re.sub(r"(?m)^default-members = .*$", "", manifest)
     (folder / "Cargo.toml").write_text(manifest)
 
