@@ -317,6 +317,40 @@ fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
     runtime.block_on(assert_holds(&store, KEY, &second));
 }
 
+#[test]
+fn a_folder_settles_when_the_write_of_a_caller_that_is_gone_is_done() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = FolderStore::new(folder.path());
+    let bytes = Bytes::from(vec![b' '; 32 << 20]);
+    runtime().block_on(async {
+        let mut write = Box::pin(store.write("ledger/a/plan.json", bytes.clone()));
+        assert!(futures::poll!(&mut write).is_pending());
+        drop(write);
+        store.settle().await;
+        let found = std::fs::read(folder.path().join("ledger/a/plan.json")).expect("it is written");
+        assert!(found == bytes);
+    });
+}
+
+#[test]
+fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_one_that_cannot_be_read_is_an_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = FolderStore::new(folder.path());
+    let torn = "data/t/year=2020/part-00000.parquet";
+    std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be made");
+    std::fs::write(folder.path().join(torn), "PAR1").expect("a file can be written");
+    std::fs::create_dir_all(folder.path().join(KEY)).expect("a folder can be made");
+    runtime().block_on(async {
+        let facts = store.head(torn).await.expect("it can be read").expect("it is there");
+        assert_eq!((facts.size_bytes, facts.stamp), (4, None));
+        // A folder in place of the object, and a name that no disk has.
+        for key in [KEY, &format!("data/{}", "x".repeat(300))] {
+            let error = store.head(key).await.expect_err("it cannot be read").to_string();
+            assert!(error.starts_with("read `") && error.contains(key), "{error}");
+        }
+    });
+}
+
 /// The partitions that a catalog holds. A catalog may give them in any order.
 async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
     let mut found = catalog.partitions(dataset).await.expect("the catalog answers");
