@@ -348,6 +348,8 @@ fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_one_that_cannot_be_read_is_a
             let error = store.head(key).await.expect_err("it cannot be read").to_string();
             assert!(error.starts_with("read `") && error.contains(key), "{error}");
         }
+        let error = store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("it cannot be read").to_string();
+        assert!(error.starts_with("list `"), "{error}");
     });
 }
 

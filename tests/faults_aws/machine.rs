@@ -27,6 +27,7 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
     let n_planned = planned["n_planned"].as_u64().expect("a number");
     assert!(n_planned >= 39 * 18, "{n_planned}");
     assert!(planned.to_string().len() < 2_048, "{planned}");
+    assert_eq!(planned["plan"]["bucket"], json!(ground.bucket));
     let plan = ground.read(planned["plan"]["key"].as_str().expect("a key")).expect("there is the plan");
     assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("a bare array").len() as u64, n_planned);
 
