@@ -138,7 +138,7 @@ fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
 # Mutants that no test can notice, or need not, are in tests/mutants.toml, each with its reason. The code is changed in
 # place, where everything is built, and put back. What the tests of a package let pass is shown to slower ones
 # (`--iterate`). Exit codes: 2, some are left; 3, some ran out of time, which is noticed, and others may be left.
-MUTATE := $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
+MUTATE := PROPTEST_DISABLE_FAILURE_PERSISTENCE=true $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
 MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
 MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
 	$(MUTATED_ADAPTERS:%=--file %)
