@@ -14,19 +14,13 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, files_below, rollcall};
+use rollcall_tests::{ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, rollcall};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const TABLE: &str = "data/us_education_ccd_enrollment_data";
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
 /// The time in which a fault is told.
 const SOON: Duration = Duration::from_secs(10);
-
-/// Bytes of the data below a lake's folder, by path.
-fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
-    files_below(lake, TABLE)
-}
 
 fn is_part_of(found: &BTreeMap<String, Vec<u8>>, all: &BTreeMap<String, Vec<u8>>) -> bool {
     found.iter().all(|(path, bytes)| all.get(path) == Some(bytes))
@@ -248,10 +242,12 @@ fn names_in(folder: &TempDir) -> Vec<String> {
 #[test]
 fn d8_a_link_inside_the_lake_is_never_written_through() {
     let portal = TestPortal::small();
-    let object = format!("{TABLE}/year=2021/grade=grade-pk/part-00000.parquet");
+    let object = format!("{ENROLLMENT}/year=2021/grade=grade-pk/part-00000.parquet");
     let args = ["--years", "2021", "--grades", "grade-pk"];
     // In place of any folder on the way to the object.
-    for link in ["data", TABLE, &format!("{TABLE}/year=2021"), &format!("{TABLE}/year=2021/grade=grade-pk")] {
+    for link in
+        ["data", ENROLLMENT, &format!("{ENROLLMENT}/year=2021"), &format!("{ENROLLMENT}/year=2021/grade=grade-pk")]
+    {
         let (lake, outside) = (TestLake::new(), tempfile::tempdir().unwrap());
         let link = lake.path().join(link);
         fs::create_dir_all(link.parent().unwrap()).unwrap();
@@ -317,8 +313,8 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     write(&format!("{run}/summary.json"), "{\"run\": ");
     write("catalog/ccd_school/us_education_ccd_enrollment_data.json", "{\"columns\": [");
     // Beside the data: what no run of ours writes is left alone.
-    write(&format!("{TABLE}/year=2021/grade=grade-k/part-00000.parquet.tmp"), "PAR1 half");
-    write(&format!("{TABLE}/year=2021/notes.txt"), "mine");
+    write(&format!("{ENROLLMENT}/year=2021/grade=grade-k/part-00000.parquet.tmp"), "PAR1 half");
+    write(&format!("{ENROLLMENT}/year=2021/notes.txt"), "mine");
 
     let shown = lake.rollcall("status", &[]).expect(0);
     assert!(!shown.stderr.contains("panicked"), "{}", shown.stderr);

@@ -13,7 +13,7 @@ use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, files_below, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -48,16 +48,11 @@ fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
     lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
 }
 
-/// Bytes of the data of a lake, which are a function of its rows.
-fn data(lake: &TestLake) -> BTreeMap<String, Vec<u8>> {
-    files_below(lake.path(), "data/us_education_ccd_enrollment_data")
-}
-
 /// What a run of one partition leaves when nothing goes wrong.
 fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
     let lake = TestLake::new();
     let _ = lake.run(portal, &ONE_PARTITION).expect(0);
-    let found = data(&lake);
+    let found = data(lake.path());
     assert_eq!(found.len(), 1);
     found
 }
@@ -134,7 +129,7 @@ fn a9_a_run_whose_every_page_tears_once_writes_the_same_bytes() {
     let lake = TestLake::new();
     let _ = run_at(&lake, &torn.origin(), &ONE_PARTITION).expect(0);
     assert_eq!(torn.asked(PATH).len(), 4);
-    assert!(data(&lake) == expected);
+    assert!(data(lake.path()) == expected);
 }
 
 /// Guard: the length that is said is the length that comes; without one, the JSON must be whole.
@@ -174,19 +169,19 @@ fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
         let lying = spoilt_once(&portal, move |answer| vec![Step::Say(once(answer).bytes())]);
         let _ = run_at(&lake, &lying.origin(), &ONE_PARTITION).expect(0);
         assert_eq!(lying.asked(PATH).len(), n_requests, "{name}");
-        assert!(data(&lake) == expected, "{name}");
+        assert!(data(lake.path()) == expected, "{name}");
 
         let lake = TestLake::new();
         let lying = spoilt(&portal, move |answer| vec![Step::Say(always(answer).bytes())]);
         let one_by_one = [&ONE_PARTITION[..], &["--in-flight", "1"]].concat();
         let Some(error) = error else {
             let _ = run_at(&lake, &lying.origin(), &one_by_one).expect(0);
-            assert!(data(&lake) == expected, "{name}");
+            assert!(data(lake.path()) == expected, "{name}");
             continue;
         };
         let found = run_at(&lake, &lying.origin(), &one_by_one).expect(3);
         assert!(found.stderr.starts_with(&format!("failed: {error}")), "{name}: {}", found.stderr);
-        assert_eq!((lying.asked(PATH).len(), data(&lake).len()), (12, 0), "{name}");
+        assert_eq!((lying.asked(PATH).len(), data(lake.path()).len()), (12, 0), "{name}");
     }
 }
 
@@ -210,7 +205,7 @@ fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_writte
         let lake = TestLake::new();
         let _ = run_at(&lake, &once.origin(), &ONE_PARTITION).expect(0);
         assert_eq!(once.asked(PATH).len(), 4, "{body}");
-        assert!(data(&lake) == expected, "{body}");
+        assert!(data(lake.path()) == expected, "{body}");
     }
 }
 
@@ -427,7 +422,7 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
         let lake = TestLake::new();
         let found = run_at(&lake, &packed.origin(), &ONE_PARTITION).expect(3);
         assert!(found.stderr.contains(&error), "{encoding}: {}", found.stderr);
-        assert_eq!((packed.asked(PATH).len(), data(&lake).len()), (n_requests, 0), "{encoding}");
+        assert_eq!((packed.asked(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
     }
 }
 
@@ -475,13 +470,13 @@ fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
     let first = spoilt(&portal, with_etag);
     let lake = TestLake::new();
     let _ = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
-    let before = data(&lake);
+    let before = data(lake.path());
     // The same label, other rows: they are written.
     let field = "enrollment".to_owned();
     portal.server.set_faults(vec![Fault::new(Action::SetField { row: Some(0), field, json: "7777".into() })]);
     let second = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     assert!(second.stdout.contains("1 partition: 1 written"), "{}", second.stdout);
-    assert_ne!(data(&lake), before);
+    assert_ne!(data(lake.path()), before);
     let asked = first.asked("");
     assert_eq!(first.asked(PATH).len(), 4);
     for asked in asked {

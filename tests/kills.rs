@@ -16,10 +16,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::chance::{number_from_env, portal_faults};
-use rollcall_tests::{HUNDRED, Killed, TestLake, TestPortal, files_below, rollcall};
+use rollcall_tests::{ENROLLMENT, HUNDRED, Killed, TestLake, TestPortal, data, files_below, rollcall};
 use serde_json::Value;
-
-const TABLE: &str = "data/us_education_ccd_enrollment_data";
 
 /// Bytes of files by their path in the lake.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -60,7 +58,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// What a run is doing after a line of its log; `None` where a line says nothing of it.
 fn phase_after(line: &str) -> Option<&'static str> {
-    let is_of_table = line.contains(TABLE);
+    let is_of_table = line.contains(ENROLLMENT);
     let is_of_lookup = line.contains("data/lookup_");
     Some(match line {
         _ if line.contains("lake locked") => "planning",
@@ -129,12 +127,12 @@ impl Versions {
         let starts = [TestLake::new(), TestLake::new(), TestLake::new()];
         let _ = starts[1].run(&portal, &[&GRADES[2..], &["--years", "2021"]].concat()).expect(0);
         let _ = starts[2].run(&portal, &GRADES).expect(0);
-        let old = files_below(starts[2].path(), TABLE);
+        let old = data(starts[2].path());
         let field = "enrollment".to_owned();
         portal.server.set_faults(vec![Fault::new(Action::SetField { row: None, field, json: "7".to_owned() })]);
         let lake = TestLake::new();
         let _ = lake.run(&portal, &GRADES).expect(0);
-        let new = files_below(lake.path(), TABLE);
+        let new = data(lake.path());
         assert!(
             old.len() == N_PARTITIONS
                 && old.keys().eq(new.keys())
@@ -162,7 +160,7 @@ fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &Ato
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
     while !is_over.load(Ordering::Relaxed) {
-        let found = files_below(lake, TABLE);
+        let found = data(lake);
         n_reads.fetch_add(found.len(), Ordering::Relaxed);
         wrong.extend(found.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)));
         wrong.extend(seen.iter().filter(|path| !found.contains_key(*path)).map(|path| format!("{path}: gone")));
@@ -212,7 +210,7 @@ fn kill_and_complete(
     let lake = TestLake::new();
     let start = random.choice(&versions.starts).unwrap();
     copy(start.path(), lake.path());
-    let before = files_below(lake.path(), TABLE);
+    let before = data(lake.path());
     let (trigger, n_times) = *random.choice(PHASES[target].1).unwrap();
     let (nth, wait) = (random.usize(1..=n_times), Duration::from_micros(random.u64(..300)));
     let is_over = AtomicBool::new(false);
@@ -220,7 +218,7 @@ fn kill_and_complete(
         let reader = scope.spawn(|| read_on(lake.path(), versions, &is_over, n_reads));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let phase = kill_at(lake.path(), versions, trigger, nth, wait);
-            let left = files_below(lake.path(), TABLE);
+            let left = data(lake.path());
             let wrong: Vec<String> = left.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)).collect();
             assert_eq!(wrong, Vec::<String>::new(), "torn or doubled after a kill while {phase:?}");
             assert!(before.keys().all(|path| left.contains_key(path)), "lost after a kill while {phase:?}");
@@ -230,7 +228,7 @@ fn kill_and_complete(
                 rest["outcomes"]["written"].as_u64().unwrap() + rest["outcomes"]["unchanged"].as_u64().unwrap(),
                 6
             );
-            assert!(files_below(lake.path(), TABLE) == versions.new, "after {phase:?}");
+            assert!(data(lake.path()) == versions.new, "after {phase:?}");
             assert!(files_below(lake.path(), "catalog") == versions.catalog, "after {phase:?}");
             assert_eq!(files_below(lake.path(), ".tmp").len(), 0);
             let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -293,7 +291,7 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
     let path = lake.path();
     // Gives how many partitions are right; what is not is what the disk lost.
     let n_right = |lost: &Files, when: &str| {
-        let found = files_below(path, TABLE);
+        let found = data(path);
         let is_wrong = |it: &(&String, &Vec<u8>)| expected.get(it.0) != Some(it.1) && lost.get(it.0) != Some(it.1);
         assert_eq!(found.iter().find(is_wrong).map(|it| it.0), None, "seed {seed}, {when}");
         found.iter().filter(|it| expected.get(it.0) == Some(it.1)).count()
@@ -306,7 +304,7 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
     let _ = n_right(&Files::new(), "after the second kill");
     // One object in twenty is lost by the disk: torn, emptied, or gone.
     let mut lost = Files::new();
-    for (n, (name, bytes)) in files_below(path, TABLE).into_iter().step_by(20).enumerate() {
+    for (n, (name, bytes)) in data(path).into_iter().step_by(20).enumerate() {
         let left = if n % 3 == 0 { &bytes[..bytes.len() / 2] } else { &[] };
         match n % 3 {
             2 => fs::remove_file(path.join(&name)).unwrap(),
@@ -337,7 +335,7 @@ fn d2_a_hundred_partitions_converge_in_three_runs_after_faults_and_two_kills() {
     let portal = TestPortal::start(Config { n_schools: 60, page_size: 25, ..Config::default() });
     let reference = TestLake::new();
     let _ = reference.run(&portal, &HUNDRED).expect(0);
-    let (expected, catalog) = (files_below(reference.path(), TABLE), files_below(reference.path(), "catalog"));
+    let (expected, catalog) = (data(reference.path()), files_below(reference.path(), "catalog"));
     assert_eq!(expected.len(), 100);
     let first = number_from_env("ROLLCALL_SEED", 1);
     let mut by_runs = BTreeMap::new();

@@ -296,6 +296,15 @@ pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
+/// Folder of the enrollment dataset's objects in a lake.
+pub const ENROLLMENT: &str = "data/us_education_ccd_enrollment_data";
+
+/// Bytes of the enrollment dataset's objects in a lake, which are a function of its rows, by their path.
+#[must_use]
+pub fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
+    files_below(lake, ENROLLMENT)
+}
+
 /// A partition of the enrollment dataset.
 #[must_use]
 pub fn partition(year: i32, grade: &str) -> PartitionKey {
