@@ -12,6 +12,8 @@ use crate::partition::{AxisValue, PartitionKey};
 
 /// Column that keeps, as JSON text, what the descriptor does not know or what does not fit it; null where all is well.
 pub const RESCUED: &str = "_rescued";
+/// Years that a partition may be of. The portal's data begin in 1980; a year outside is a slip of somebody's pen.
+pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
 
 /// Most characters that a text of digits is padded to.
 pub(crate) const MOST_WIDTH: u8 = 32;
@@ -192,6 +194,16 @@ impl AxisKind {
     }
 }
 
+impl Axis {
+    /// Whether `value` can be one of this axis.
+    fn has(&self, value: &AxisValue) -> bool {
+        match value {
+            AxisValue::Int(year) => self.kind == AxisKind::Int && YEARS.contains(year),
+            AxisValue::Text(text) => self.values.iter().any(|coded| coded.value == *text),
+        }
+    }
+}
+
 impl Dataset {
     /// Names of the datasets built in.
     #[must_use]
@@ -364,6 +376,13 @@ impl Dataset {
         let axes: Vec<(&str, bool)> =
             self.axes.iter().map(|axis| (axis.name.as_str(), axis.kind == AxisKind::Int)).collect();
         PartitionKey::parse_hive_path(path, &axes)
+    }
+
+    /// Whether `partition` can be one of this dataset: a word that its axis lists, a plausible year.
+    #[must_use]
+    pub fn has(&self, partition: &PartitionKey) -> bool {
+        partition.axes().len() == self.axes.len()
+            && self.axes.iter().zip(partition.axes()).all(|(axis, (name, value))| axis.name == *name && axis.has(value))
     }
 
     /// The same partition with its axes in this dataset's order: JSON objects that pass through other programs may come

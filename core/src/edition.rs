@@ -6,11 +6,16 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::partition::PartitionKey;
+
 /// Changes whenever the same rows would be written as other bytes: writer settings, writer version, layout.
 ///
 /// Partitions written under another version are rewritten by the next run that fetches them. The golden file in
 /// `table.rs` fails when the bytes change and this number does not.
-pub const ENCODING_VERSION: u32 = 1;
+pub const ENCODING_VERSION: u32 = 2;
+
+/// The first encoding version whose files name their partition.
+pub const NAMES_PARTITION: u32 = 2;
 
 /// Content hash of a partition's rows, whatever their order: the sum modulo 2^128 of XXH3-128 of each canonical row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +37,17 @@ pub struct Edition {
     pub schema_id: u64,
     /// [`ENCODING_VERSION`] of the writer.
     pub encoding_version: u32,
+}
+
+impl Stamp {
+    /// Whether the object may be that of `partition`: it names no other one, and is old where it names none.
+    #[must_use]
+    pub fn is_of(&self, partition: &PartitionKey) -> bool {
+        match &self.partition {
+            Some(named) => *named == partition.to_string(),
+            None => self.edition.encoding_version < NAMES_PARTITION,
+        }
+    }
 }
 
 impl fmt::Display for Edition {
@@ -74,12 +90,15 @@ impl<'de> Deserialize<'de> for Edition {
     }
 }
 
-/// What a writer says of a data object. The edition and the rows are in the file's footer too; the rest cannot be,
+/// What a writer says of a data object. Edition, partition and rows are in the file's footer too; the rest cannot be,
 /// since a file's bytes are a function of its rows alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Edition of the object.
     pub edition: Edition,
+    /// Hive path of its partition, such as `year=2021/grade=grade-pk`; `None` for a look-up table, and for a file of an
+    /// encoding version before [`NAMES_PARTITION`].
+    pub partition: Option<String>,
     /// Rows in it.
     pub n_rows: u64,
     /// When the last page of it was received.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::partition::PartitionKey;
 use crate::ports::{CatalogError, PortalError, StoreError};
+use crate::values::LostValues;
 
 /// Everything that can go wrong with a request, a descriptor or a partition.
 ///
@@ -179,19 +180,15 @@ pub enum Error {
         /// Rows of the partition.
         n_rows: u64,
     },
-    /// Stop: the partition lost more than half of its rows, so it does not replace the fuller one.
+    /// Stop: the partition lost more than half of its rows, or of a column's values, so it does not replace the fuller one.
     #[error(
-        "replace `{partition}`: expected {}, found {after}\nhint: if the portal is right, run this partition again with \
-         force",
-        rows_due(*before)
+        "replace `{partition}`: expected {shrunk}\nhint: if the portal is right, run this partition again with force"
     )]
     ShrankTooMuch {
         /// Partition that was fetched.
         partition: PartitionKey,
-        /// Rows committed; `None` for an object that cannot be read.
-        before: Option<u64>,
-        /// Rows fetched.
-        after: u64,
+        /// What there is less of.
+        shrunk: Shrunk,
     },
     /// Retry: another writer was faster every time.
     #[error("write `{key}`: expected to replace the object last seen, found another one {tries} times")]
@@ -235,10 +232,33 @@ pub enum Error {
     },
 }
 
-fn rows_due(before: Option<u64>) -> String {
-    match before {
-        Some(before) => format!("at least half of the {before} rows committed before"),
-        None => "rows in place of an object that cannot be read".to_owned(),
+/// What a partition has less of than the one committed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shrunk {
+    /// Rows.
+    Rows {
+        /// Rows committed; `None` for an object that cannot be read.
+        before: Option<u64>,
+        /// Rows fetched.
+        after: u64,
+    },
+    /// Values of a column.
+    Values(LostValues),
+}
+
+impl fmt::Display for Shrunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows { before: Some(before), after } => {
+                write!(f, "at least half of the {before} rows committed before, found {after}")
+            }
+            Self::Rows { before: None, after } => {
+                write!(f, "rows in place of an object that cannot be read, found {after}")
+            }
+            Self::Values(LostValues { column, before, after }) => {
+                write!(f, "at least half of the {before} values of `{column}` committed before, found {after}")
+            }
+        }
     }
 }
 
@@ -258,6 +278,8 @@ pub enum CountFound {
         /// Its `count`.
         count: u64,
     },
+    /// Page 1, looked at again after the last page, holds other rows than at first.
+    Changed,
     /// A page that should have been full was not, or the last one was too long.
     PageLength {
         /// Page, from 1.
@@ -274,6 +296,7 @@ impl fmt::Display for CountFound {
         match self {
             Self::Received(n_rows) => write!(f, "received {n_rows}"),
             Self::OnPage { page, count } => write!(f, "page {page} says {count}"),
+            Self::Changed => f.write_str("found page 1 changed while the others were read"),
             Self::PageLength { page, n_rows, expected } => {
                 write!(f, "page {page} holds {n_rows} where {expected} were due")
             }

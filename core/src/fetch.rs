@@ -1,4 +1,4 @@
-//! The page-fetch step: one partition from the portal to one committed object, a ledger record and a receipt.
+//! The page-fetch step: one partition from the portal to one committed object and a receipt.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -7,14 +7,14 @@ use url::Url;
 
 use crate::dataset::Dataset;
 use crate::edition::{Edition, Stamp};
-use crate::error::{CountFound, Error, excerpt};
+use crate::error::{CountFound, Error, Shrunk, excerpt};
 use crate::gate::{FetchFacts, Gate};
 use crate::keys;
-use crate::ledger::{self, ErrorFacts, Fetched, LastAttempt, Outcome, PartitionRecord, Receipt, store_failed};
+use crate::ledger::{self, ErrorFacts, Outcome, Receipt, store_failed};
 use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
 use crate::ports::{Clock, Condition, ObjectFacts, Portal, Put, Store};
-use crate::table::Encoded;
+use crate::table::{Encoded, fingerprint};
 
 /// Conditional writes of one commit.
 const WRITE_TRIES: u32 = 4;
@@ -48,41 +48,42 @@ pub async fn fetch_partition(
     run: &RunFacts,
 ) -> Result<Receipt, Error> {
     let started_at = clock.now();
-    let fetched = commit_partition(portal, store, dataset, partition, run).await;
-    let (receipt, edition) = match fetched {
+    match commit_partition(portal, store, dataset, partition, run).await {
         Ok(done) => {
+            let facts = done.facts;
             tracing::info!(
                 dataset = dataset.name,
                 %partition,
                 outcome = done.outcome.as_str(),
-                n_rows = done.facts.n_rows,
-                n_pages = done.facts.n_pages,
-                n_unknown = done.facts.n_unknown,
-                n_misfits = done.facts.n_misfits,
+                n_rows = facts.n_rows,
+                n_pages = facts.n_pages,
+                n_unknown = facts.n_unknown,
+                n_misfits = facts.n_misfits,
                 "partition fetched"
             );
             let receipt = Receipt {
                 partition: partition.clone(),
                 outcome: done.outcome,
                 error: None,
-                n_rows: done.facts.n_rows,
-                n_pages: done.facts.n_pages,
+                n_rows: facts.n_rows,
+                n_pages: facts.n_pages,
+                edition: done.edition,
+                portal_release: run.portal_release.clone(),
                 size_bytes: done.size_bytes,
-                n_unknown: done.facts.n_unknown,
-                n_misfits: done.facts.n_misfits,
+                n_unknown: facts.n_unknown,
+                n_misfits: facts.n_misfits,
                 started_at,
                 finished_at: clock.now(),
             };
-            (receipt, done.edition)
+            write_receipt(store, dataset, run, &receipt).await?;
+            Ok(receipt)
         }
-        Err(error) => return Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
-    };
-    record(store, dataset, run, &receipt, edition).await?;
-    Ok(receipt)
+        Err(error) => Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
+    }
 }
 
-/// Writes the record and the receipt of a partition that failed, and gives `error` back, the one to mend: that it could
-/// not be recorded is logged.
+/// Writes the receipt of a partition that failed, and gives `error` back, the one to act on: that it could not be recorded
+/// is logged.
 pub async fn record_failure(
     store: &impl Store,
     clock: &impl Clock,
@@ -94,45 +95,18 @@ pub async fn record_failure(
 ) -> Error {
     tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
     let receipt = Receipt {
-        partition: partition.clone(),
-        outcome: Outcome::Failed,
-        error: Some(ErrorFacts::from(&error)),
-        n_rows: 0,
-        n_pages: 0,
-        size_bytes: None,
-        n_unknown: 0,
-        n_misfits: 0,
-        started_at,
-        finished_at: clock.now(),
+        portal_release: run.portal_release.clone(),
+        ..Receipt::of_nothing(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
     };
-    if let Err(unrecorded) = record(store, dataset, run, &receipt, None).await {
+    if let Err(unrecorded) = write_receipt(store, dataset, run, &receipt).await {
         tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");
     }
     error
 }
 
-/// Writes the ledger record, then the receipt.
-///
-/// - `edition`: that of the rows fetched, where there are some.
-async fn record(
-    store: &impl Store,
-    dataset: &Dataset,
-    run: &RunFacts,
-    receipt: &Receipt,
-    edition: Option<Edition>,
-) -> Result<(), Error> {
-    let partition = &receipt.partition;
-    let before: Option<PartitionRecord> = ledger::read_json(store, &keys::record(dataset, partition)).await?;
-    let attempt = LastAttempt {
-        run: run.run.clone(),
-        outcome: receipt.outcome,
-        error: receipt.error.clone(),
-        at: receipt.finished_at,
-    };
-    let fetched = Fetched { attempt, edition, n_pages: receipt.n_pages, portal_release: run.portal_release.clone() };
-    ledger::update_record(store, dataset, partition, before, Some(fetched)).await?;
-    ledger::write_json(store, &keys::receipt(dataset, &run.run, partition), receipt).await?;
-    tracing::debug!(%partition, "partition recorded");
+async fn write_receipt(store: &impl Store, dataset: &Dataset, run: &RunFacts, receipt: &Receipt) -> Result<(), Error> {
+    ledger::write_json(store, &keys::receipt(dataset, &run.run, &receipt.partition), receipt).await?;
+    tracing::debug!(partition = %receipt.partition, "receipt written");
     Ok(())
 }
 
@@ -151,12 +125,18 @@ async fn commit_partition(
     run: &RunFacts,
 ) -> Result<Done, Error> {
     let key = keys::partition_object(dataset, partition);
-    let before = head(store, &key).await?;
+    let before = head(store, partition, &key).await?;
     let (facts, fetched) = fetch_rows(portal, dataset, partition, run.pages_at_once).await?;
     let Some((encoded, fetched_at)) = fetched else {
         return commit_empty(store, partition, &key, before, facts, run).await;
     };
-    let stamp = Stamp { edition: encoded.edition, n_rows: encoded.n_rows, fetched_at, run: Some(run.run.clone()) };
+    let stamp = Stamp {
+        edition: encoded.edition,
+        partition: Some(partition.to_string()),
+        n_rows: encoded.n_rows,
+        fetched_at,
+        run: Some(run.run.clone()),
+    };
     let (outcome, size_bytes) = commit(store, partition, &key, before, &encoded, &stamp, run.force).await?;
     Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes) })
 }
@@ -176,14 +156,16 @@ async fn commit(
         let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts.size_bytes)));
         if let Some((seen, size_bytes)) = seen_stamp {
             if seen.edition == stamp.edition {
-                // After a lost write, an equal edition is ours whose answer was lost, or another's of the same rows.
-                let outcome = if tries == 0 { Outcome::Unchanged } else { Outcome::Written };
-                return Ok((outcome, size_bytes));
+                // After a lost write, an equal edition is ours whose answer was lost, or another's of the same rows. Before
+                // one, it is ours where an earlier try of this run committed it and left no receipt.
+                let is_own = tries > 0 || seen.run == stamp.run;
+                return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
             }
             if tries > 0 && seen.fetched_at > stamp.fetched_at {
                 return Ok((Outcome::Superseded, size_bytes));
             }
-            check_shrink(partition, seen.n_rows, stamp.n_rows, force)?;
+            check_rows(partition, seen.n_rows, stamp.n_rows, force)?;
+            check_values(store, partition, key, encoded, force).await?;
         }
         let condition = match &seen {
             Some(facts) => Condition::Matches(facts.etag.clone()),
@@ -195,7 +177,7 @@ async fn commit(
             .map_err(|source| store_failed("write", key, source))?;
         match put {
             Put::Done(_) => return Ok((Outcome::Written, encoded.bytes.len() as u64)),
-            Put::Lost => seen = head(store, key).await?,
+            Put::Lost => seen = head(store, partition, key).await?,
         }
     }
     Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
@@ -213,13 +195,13 @@ async fn commit_empty(
     if let Some(before) = before {
         // An object that cannot be read holds who knows what: at least not nothing.
         match &before.stamp {
-            Some(stamp) => check_shrink(partition, stamp.n_rows, 0, run.force)?,
+            Some(stamp) => check_rows(partition, stamp.n_rows, 0, run.force)?,
             None if run.force => {}
-            None => return Err(Error::ShrankTooMuch { partition: partition.clone(), before: None, after: 0 }),
+            None => return Err(shrank(partition, Shrunk::Rows { before: None, after: 0 })),
         }
         let removed = store.remove(key, &before.etag).await.map_err(|source| store_failed("remove", key, source))?;
         // Gone is gone: by another, or by us and the answer was lost.
-        if removed == Put::Lost && head(store, key).await?.is_some() {
+        if removed == Put::Lost && head(store, partition, key).await?.is_some() {
             return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
         }
     }
@@ -227,15 +209,40 @@ async fn commit_empty(
 }
 
 /// A partition that shrank by more than half, or to nothing, does not replace the fuller one without `force`.
-fn check_shrink(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
+fn check_rows(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
     if !force && after < before.div_ceil(2) {
-        return Err(Error::ShrankTooMuch { partition: partition.clone(), before: Some(before), after });
+        return Err(shrank(partition, Shrunk::Rows { before: Some(before), after }));
     }
     Ok(())
 }
 
-async fn head(store: &impl Store, key: &str) -> Result<Option<ObjectFacts>, Error> {
-    store.head(key).await.map_err(|source| store_failed("read", key, source))
+/// Nor does one of which a column lost most of its values. The file to be replaced says how many it has; one written before
+/// files said so may be replaced.
+async fn check_values(
+    store: &impl Store,
+    partition: &PartitionKey,
+    key: &str,
+    encoded: &Encoded,
+    force: bool,
+) -> Result<(), Error> {
+    if force {
+        return Ok(());
+    }
+    let before = store.footer(key).await.map_err(|source| store_failed("read", key, source))?;
+    match before.and_then(|footer| encoded.values.lost_since(&footer.values?)) {
+        Some(lost) => Err(shrank(partition, Shrunk::Values(lost))),
+        None => Ok(()),
+    }
+}
+
+fn shrank(partition: &PartitionKey, shrunk: Shrunk) -> Error {
+    Error::ShrankTooMuch { partition: partition.clone(), shrunk }
+}
+
+/// What is known of a partition's object. One that says it is another partition's is as good as unreadable.
+async fn head(store: &impl Store, partition: &PartitionKey, key: &str) -> Result<Option<ObjectFacts>, Error> {
+    let found = store.head(key).await.map_err(|source| store_failed("read", key, source))?;
+    Ok(found.map(|facts| ObjectFacts { stamp: facts.stamp.filter(|stamp| stamp.is_of(partition)), ..facts }))
 }
 
 /// Every row of a partition, checked and encoded; `None` when the portal has none.
@@ -264,6 +271,7 @@ async fn fetch_rows(
         return Err(mismatch(CountFound::Received(page_length)));
     };
     let mut gate = Gate::new(dataset, partition, expected)?;
+    let first_page = (n_pages > 1).then(|| fingerprint(&first.batch));
     let mut fetched_at = received_at;
     let mut pages = stream::iter(2..=n_pages)
         .map(|page| async move { fetcher.page(page).await.map(|(decoded, at)| (page, decoded, at)) })
@@ -292,6 +300,14 @@ async fn fetch_rows(
         next = pages.next().await.transpose()?;
     }
     drop(pages);
+    if let Some(first_page) = first_page {
+        // The source may have changed between two pages with its `count` as it was: what page 1 holds now tells, as far as
+        // one look can.
+        let (again, _) = fetcher.page(1).await?;
+        if again.count != expected || fingerprint(&again.batch) != first_page {
+            return Err(mismatch(CountFound::Changed));
+        }
+    }
     let (facts, encoded) = gate.finish(n_pages)?;
     Ok((facts, Some((encoded, fetched_at))))
 }
@@ -371,7 +387,7 @@ pub(crate) async fn commit_plain(
     now: Timestamp,
     run: &str,
 ) -> Result<bool, Error> {
-    let seen = head(store, key).await?;
+    let seen = store.head(key).await.map_err(|source| store_failed("read", key, source))?;
     if seen.as_ref().and_then(|facts| facts.stamp.as_ref()).is_some_and(|stamp| stamp.edition == edition) {
         return Ok(false);
     }
@@ -379,7 +395,7 @@ pub(crate) async fn commit_plain(
         Some(facts) => Condition::Matches(facts.etag),
         None => Condition::Absent,
     };
-    let stamp = Stamp { edition, n_rows, fetched_at: now, run: Some(run.to_owned()) };
+    let stamp = Stamp { edition, partition: None, n_rows, fetched_at: now, run: Some(run.to_owned()) };
     let put = store.put(key, bytes, &condition, &stamp).await.map_err(|source| store_failed("write", key, source))?;
     // A write lost here was another run's of the same program: the same table.
     Ok(put != Put::Lost)
@@ -389,8 +405,10 @@ pub(crate) async fn commit_plain(
 mod tests {
     use super::*;
     use crate::edition::{Digest, ENCODING_VERSION};
+    use crate::ports::{Body, PortalError};
     use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
     use futures::executor::block_on;
+    use std::collections::BTreeMap;
 
     const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
@@ -402,6 +420,12 @@ mod tests {
         block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force)))
     }
 
+    /// Fetches in a run of another name.
+    fn fetch_as(run: &str, store: &MemoryStore, portal: &CannedPages, dataset: &Dataset) -> Result<Receipt, Error> {
+        let facts = RunFacts { run: run.into(), ..run_facts(false) };
+        block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts))
+    }
+
     fn fetch(store: &MemoryStore, bodies: Vec<String>) -> Result<Receipt, Error> {
         fetch_with(store, &CannedPages::new(bodies), &enrollment(), false)
     }
@@ -411,18 +435,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_become_one_object_a_record_and_a_receipt() {
+    fn pages_become_one_object_and_a_receipt() {
         let store = MemoryStore::default();
         let receipt = fetch(&store, pages(&rows(5), 2)).unwrap();
         assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 5, 3));
-        assert_eq!(
-            store.keys(""),
-            [
-                KEY,
-                "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json",
-                "ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json",
-            ]
-        );
+        assert_eq!(store.keys(""), [KEY, "ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json",]);
         let stamp = store.stamp(KEY).unwrap();
         assert_eq!((stamp.n_rows, stamp.fetched_at, stamp.run.as_deref()), (5, time(NOW), Some("r1")));
     }
@@ -435,7 +452,8 @@ mod tests {
         let mut reversed = rows(5);
         reversed.reverse();
         for bodies in [pages(&rows(5), 2), pages(&rows(5), 5), pages(&reversed, 3)] {
-            assert_eq!(fetch(&store, bodies).unwrap().outcome, Outcome::Unchanged);
+            let later = fetch_as("r2", &store, &CannedPages::new(bodies), &enrollment());
+            assert_eq!(later.unwrap().outcome, Outcome::Unchanged);
             assert_eq!(store.bytes(KEY), before);
         }
     }
@@ -452,7 +470,7 @@ mod tests {
         dataset.columns[0].dictionary = true;
         let portal = CannedPages::new(pages(&changed, 2));
         assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Written);
-        assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Unchanged);
+        assert_eq!(fetch_as("r2", &store, &portal, &dataset).unwrap().outcome, Outcome::Unchanged);
 
         let mut stamp = store.stamp(KEY).unwrap();
         stamp.edition.encoding_version = ENCODING_VERSION - 1;
@@ -686,7 +704,13 @@ mod tests {
 
     /// A stamp of other rows, received at `fetched_at`.
     fn rival_stamp(fetched_at: &str) -> Stamp {
-        Stamp { edition: edition(7), n_rows: 5, fetched_at: time(fetched_at), run: Some("rival".into()) }
+        Stamp {
+            edition: edition(7),
+            partition: Some("year=2021/grade=grade-pk".into()),
+            n_rows: 5,
+            fetched_at: time(fetched_at),
+            run: Some("rival".into()),
+        }
     }
 
     #[test]
@@ -721,21 +745,117 @@ mod tests {
         assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
     }
 
+    /// Found by use: B14.
     #[test]
-    fn pages_are_recorded_of_the_rows_that_came_in_them_and_not_of_another_writers() {
+    fn a_try_that_finds_what_its_own_run_wrote_has_written_it() {
         let store = MemoryStore::default();
-        let receipt = fetch(&store, pages(&rows(5), 2)).unwrap();
-        let edition = store.stamp(KEY).map(|stamp| stamp.edition);
-        let recorded = |store: &MemoryStore| {
-            block_on(record(store, &enrollment(), &run_facts(false), &receipt, edition)).unwrap();
-            let key = keys::record(&enrollment(), &partition());
-            let record: PartitionRecord = block_on(ledger::read_json(store, &key)).unwrap().unwrap();
-            let committed = record.committed.unwrap();
-            (committed.run.unwrap(), committed.n_pages)
-        };
-        assert_eq!(recorded(&store), ("r1".to_owned(), Some(3)));
-        store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T12:00:01Z")));
-        assert_eq!(recorded(&store), ("rival".to_owned(), None));
+        fetch(&store, pages(&rows(5), 2)).unwrap();
+        // The receipt was lost, and the same event comes again.
+        store.drop_object("ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json");
+        assert_eq!(fetch(&store, pages(&rows(5), 2)).unwrap().outcome, Outcome::Written);
+        let of_another = fetch_as("r2", &store, &CannedPages::new(pages(&rows(5), 2)), &enrollment());
+        assert_eq!(of_another.unwrap().outcome, Outcome::Unchanged);
+    }
+
+    #[test]
+    fn an_unchanged_partition_costs_one_look_and_one_write() {
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 2)).unwrap();
+        store.calls.lock().unwrap().clear();
+        fetch_as("r2", &store, &CannedPages::new(pages(&rows(5), 2)), &enrollment()).unwrap();
+        assert_eq!(*store.calls.lock().unwrap(), BTreeMap::from([("head", 1), ("write", 1)]));
+    }
+
+    /// Found by use: H4.
+    #[test]
+    fn an_object_of_another_partition_is_no_object_of_this_one() {
+        let store = MemoryStore::default();
+        fetch(&store, pages(&rows(5), 5)).unwrap();
+        let mut stamp = store.stamp(KEY).unwrap();
+        stamp.partition = Some("year=2021/grade=grade-k".into());
+        stamp.run = None;
+        store.set(KEY, b"another's", Some(stamp.clone()));
+        // The same edition and fewer rows are no reason to leave it there.
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
+        store.set(KEY, b"another's", Some(stamp));
+        assert_eq!(fetch(&store, pages(&rows(1), 5)).unwrap().outcome, Outcome::Written);
+        // A file of the encoding before names no partition, and is taken at its word.
+        let mut old = store.stamp(KEY).unwrap();
+        (old.partition, old.edition.encoding_version, old.n_rows) = (None, 1, 500);
+        store.set(KEY, b"old", Some(old.clone()));
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap_err().name(), "ShrankTooMuch");
+        old.edition.encoding_version = 2;
+        store.set(KEY, b"of no partition", Some(old));
+        assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
+    }
+
+    /// Found by use: H7.
+    #[test]
+    fn a_column_that_loses_most_of_its_values_needs_force() {
+        let with = |value: &str| (1..=150).map(|school| row(school, value)).collect::<Vec<String>>();
+        for (value, is_refused) in [("null", true), ("-1", true), ("0", true), ("7", false)] {
+            let store = MemoryStore::default();
+            fetch(&store, pages(&with("5"), 200)).unwrap();
+            let before = store.bytes(KEY);
+            let result = fetch(&store, pages(&with(value), 200));
+            assert_eq!(result.is_err(), is_refused, "{value}");
+            let Err(error) = result else { continue };
+            assert_eq!(
+                error.chain(),
+                "replace `year=2021/grade=grade-pk`: expected at least half of the 150 values of `enrollment` committed \
+                 before, found 0\nhint: if the portal is right, run this partition again with force"
+            );
+            assert_eq!((error.name(), store.bytes(KEY)), ("ShrankTooMuch", before));
+            let forced = fetch_with(&store, &CannedPages::new(pages(&with(value), 200)), &enrollment(), true);
+            assert_eq!(forced.unwrap().outcome, Outcome::Written);
+        }
+    }
+
+    /// A portal whose page 1 is served as `again` from the second time on.
+    struct Revised {
+        pages: CannedPages,
+        again: String,
+    }
+
+    impl Portal for Revised {
+        fn root(&self) -> &Url {
+            self.pages.root()
+        }
+
+        async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+            let is_again = page == 1 && self.pages.asked.lock().unwrap().contains(&1);
+            let mut body = self.pages.get(path, page, tries).await?;
+            if is_again {
+                body.bytes = Bytes::from(self.again.clone());
+            }
+            Ok(body)
+        }
+    }
+
+    /// Found by use: H6.
+    #[test]
+    fn a_source_that_changed_between_two_pages_is_read_again_from_page_1() {
+        let first = |rows: &[String]| page(5, Some(2), rows);
+        let changed =
+            "fetch `year=2021/grade=grade-pk`: expected 5 rows, found page 1 changed while the others were read";
+        for (what, again, expected) in [
+            ("the same", first(&rows(2)), None),
+            ("a school that closed", first(&[row(2, "5"), row(3, "5")]), Some(changed)),
+            ("a value that was revised", first(&[row(1, "5"), row(2, "6")]), Some(changed)),
+            ("another order", first(&[row(2, "5"), row(1, "5")]), Some(changed)),
+            ("another count", page(6, Some(2), &rows(2)), Some(changed)),
+        ] {
+            let store = MemoryStore::default();
+            let portal = Revised { pages: CannedPages::new(pages(&rows(5), 2)), again };
+            let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
+            let result = block_on(fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run));
+            assert_eq!(result.as_ref().err().map(Error::chain).as_deref(), expected, "{what}");
+            assert!(result.is_ok_and(|_| store.bytes(KEY).is_some()) || expected.is_some());
+        }
+        // One page is of one version anyway.
+        let portal = CannedPages::new(pages(&rows(5), 5));
+        fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap();
+        assert_eq!(*portal.asked.lock().unwrap(), [1]);
     }
 
     #[test]
@@ -764,7 +884,7 @@ mod tests {
 
     #[test]
     fn an_object_deleted_under_a_writer_is_written_again() {
-        let store = MemoryStore::with_rivals(vec![Box::new(|store| store.delete(KEY))]);
+        let store = MemoryStore::with_rivals(vec![Box::new(|store| store.drop_object(KEY))]);
         store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
         assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
         assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));

@@ -11,10 +11,11 @@ use url::Url;
 
 use crate::dataset::{AxisKind, Dataset};
 use crate::fetch::Links;
-use crate::ledger::{PartitionRecord, Receipt, Summary};
+use crate::ledger::{Receipt, Summary};
 use crate::page::{PageDecoder, laws};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::plan::PlanItem;
+use crate::records::PartitionRecord;
 use crate::request::{AxisSelection, Request, Selection, is_run_name};
 use crate::table::TableWriter;
 
@@ -176,12 +177,12 @@ pub fn descriptor(bytes: &[u8]) -> bool {
     assert_eq!(again.as_ref(), Some(&dataset));
     assert_eq!(dataset.file_schema().fields().len(), dataset.columns.len() + 1);
     assert_eq!(dataset.table_spec().partition_keys.len(), dataset.axes.len());
-    assert!(TableWriter::new(&dataset).is_ok(), "no file can hold it: {text}");
     let axes = dataset.axes.iter().map(|axis| {
         let value = axis.values.first().map_or(AxisValue::Int(2021), |coded| AxisValue::Text(coded.value.clone()));
         (axis.name.clone(), value)
     });
     let partition = PartitionKey::new(axes.collect());
+    assert!(TableWriter::new(&dataset, &partition, 0).is_ok(), "no file can hold it: {text}");
     assert_eq!(dataset.codes(&partition).len(), dataset.axes.len());
     if !dataset.axes.is_empty() {
         assert_eq!(dataset.parse_partition(&partition.to_string()), Some(partition.clone()));

@@ -39,7 +39,7 @@ impl<'g> Gate<'g> {
             dataset,
             partition,
             keys: KeySet::new(dataset, n_ahead),
-            table: TableWriter::new(dataset).map_err(|source| encode_failed(partition, source))?,
+            table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
             misfits: vec![Misfits::default(); dataset.columns.len()],
             n_rows: 0,
             n_unknown: 0,
@@ -67,7 +67,8 @@ impl<'g> Gate<'g> {
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
-        self.table.append(decoded.batch).map_err(|source| encode_failed(self.partition, source))
+        let is_sorted = self.keys.is_ascending();
+        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))
     }
 
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {

@@ -1,8 +1,9 @@
-//! What is known of runs and of each partition: receipts, records, summaries.
+//! What is known of runs: receipts and summaries. What is known of each partition is in `records.rs`.
 //!
-//! The ledger is derived. A commit never asks it; it can be rebuilt from the objects.
+//! The ledger is derived. A commit never asks it; it can be rebuilt from the objects. A receipt is an object of its own
+//! until its run is published; then it is part of the run's summary.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,18 +11,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Dataset;
-use crate::edition::{Edition, Stamp};
+use crate::edition::Edition;
 use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
-use crate::ports::{ObjectFacts, Store};
+use crate::ports::Store;
 
 /// Objects read at once by a step that looks at a whole plan.
 pub(crate) const READS_AT_ONCE: usize = 16;
 
 /// What fetching one partition came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A new edition was committed.
     Written,
@@ -33,13 +34,22 @@ pub enum Outcome {
     Superseded,
     /// An error, by name.
     Failed,
+    /// The run ended before it was begun.
+    NotTried,
 }
 
 impl Outcome {
     /// Every outcome, in the order shown to people.
-    pub const ALL: [Self; 5] = [Self::Written, Self::Unchanged, Self::Empty, Self::Superseded, Self::Failed];
+    pub const ALL: [Self; 6] =
+        [Self::Written, Self::Unchanged, Self::Empty, Self::Superseded, Self::Failed, Self::NotTried];
 
-    /// The word used in the ledger and on the terminal.
+    /// Whether the partition is still to be fetched: by mode `failed`, and by `failed_of` its run.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Failed | Self::NotTried)
+    }
+
+    /// The words used on the terminal. The ledger has `_` between them.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,6 +58,7 @@ impl Outcome {
             Self::Empty => "empty",
             Self::Superseded => "superseded",
             Self::Failed => "failed",
+            Self::NotTried => "not tried",
         }
     }
 }
@@ -81,6 +92,12 @@ pub struct Receipt {
     pub n_rows: u64,
     /// Pages received (0 for a failed one).
     pub n_pages: u32,
+    /// Edition of the rows received; `None` when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<Edition>,
+    /// The portal's newest release as the run read it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_release: Option<String>,
     /// Size of the object, in bytes; `None` when nothing is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
@@ -96,71 +113,36 @@ pub struct Receipt {
     pub finished_at: Timestamp,
 }
 
-/// What is committed of a partition, as its object says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Committed {
-    /// Edition of the object.
-    pub edition: Edition,
-    /// Rows in it.
-    pub n_rows: u64,
-    /// Its size in bytes.
-    pub size_bytes: u64,
-    /// Its etag when it was last seen.
-    pub etag: String,
-    /// When its last page was received.
-    pub fetched_at: Timestamp,
-    /// Run that wrote it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<String>,
-    /// Pages it came in, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub n_pages: Option<u32>,
-    /// The portal's newest release that gave these rows, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub portal_release: Option<String>,
-}
-
-impl Committed {
-    /// What an object says of itself; `None` when it is not one of ours.
+impl Receipt {
+    /// A receipt of a partition of which nothing was received. It failed, where there is an error; else it was not tried.
     #[must_use]
-    pub fn of_object(facts: &ObjectFacts) -> Option<Self> {
-        let Stamp { edition, n_rows, fetched_at, run } = facts.stamp.clone()?;
-        Some(Self {
-            edition,
-            n_rows,
-            size_bytes: facts.size_bytes,
-            etag: facts.etag.clone(),
-            fetched_at,
-            run,
-            n_pages: None,
+    pub fn of_nothing(
+        partition: PartitionKey,
+        error: Option<ErrorFacts>,
+        started_at: Timestamp,
+        finished_at: Timestamp,
+    ) -> Self {
+        Self {
+            partition,
+            outcome: if error.is_some() { Outcome::Failed } else { Outcome::NotTried },
+            error,
+            n_rows: 0,
+            n_pages: 0,
+            edition: None,
             portal_release: None,
-        })
+            size_bytes: None,
+            n_unknown: 0,
+            n_misfits: 0,
+            started_at,
+            finished_at,
+        }
     }
-}
 
-/// The last time a partition was fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastAttempt {
-    /// Run.
-    pub run: String,
-    /// What it came to.
-    pub outcome: Outcome,
-    /// The error of a failed one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorFacts>,
-    /// When it ended.
-    pub at: Timestamp,
-}
-
-/// What the ledger knows of one partition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartitionRecord {
-    /// The partition.
-    pub partition: PartitionKey,
-    /// What is committed; `None` when nothing is.
-    pub committed: Option<Committed>,
-    /// The last attempt; `None` when the record was made from the object alone.
-    pub last_attempt: Option<LastAttempt>,
+    /// Whether a try wrote it, rather than whoever published the run without one.
+    #[must_use]
+    pub(crate) fn is_of_a_try(&self) -> bool {
+        self.outcome != Outcome::NotTried && self.error.as_ref().is_none_or(|error| error.name != NO_RECEIPT)
+    }
 }
 
 /// What a run came to. Its outcomes add up to its plan.
@@ -186,11 +168,18 @@ pub struct Summary {
     pub n_published: usize,
     /// Partitions taken out of the catalog.
     pub n_withdrawn: usize,
-    /// Partitions whose object cannot be read as one of ours; they are not in the catalog.
+    /// Partitions whose object cannot be read as one of ours. One that is torn or another partition's is not in the
+    /// catalog; one that could not be looked at keeps its place there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<PartitionKey>,
+    /// Partitions whose object is of another schema or encoding than a run would write today.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<PartitionKey>,
     /// The failed partitions with their errors.
     pub failed: Vec<FailedPartition>,
+    /// What every planned partition came to, in the plan's order.
+    #[serde(default, rename = "partitions")]
+    pub receipts: Vec<Receipt>,
 }
 
 /// A failed partition in a [`Summary`].
@@ -227,8 +216,8 @@ impl Summary {
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
 pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &str) -> Result<Option<T>, Error> {
-    let bytes = store.read(key).await.map_err(|source| store_failed("read", key, source))?;
-    Ok(bytes.and_then(|bytes| match serde_json::from_slice(&bytes) {
+    let found = store.read(key).await.map_err(|source| store_failed("read", key, source))?;
+    Ok(found.and_then(|found| match serde_json::from_slice(&found.bytes) {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::error!(key, %error, "ledger object unreadable, taken as absent");
@@ -256,186 +245,70 @@ fn other_cause(message: &str, error: serde_json::Error) -> crate::ports::StoreEr
     crate::ports::StoreError { message: message.to_owned(), source: error.into() }
 }
 
-/// Everything the ledger knows of a dataset's partitions.
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn read_records(
-    store: &impl Store,
-    dataset: &Dataset,
-) -> Result<BTreeMap<PartitionKey, PartitionRecord>, Error> {
-    let prefix = keys::records_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    stream::iter(listed)
-        .map(|key| async move {
-            let Some(partition) = keys::partition_of_record(dataset, &key) else { return Ok(None) };
-            let record: Option<PartitionRecord> = read_json(store, &key).await?;
-            Ok::<_, Error>(record.map(|record| (partition, record)))
-        })
-        .buffer_unordered(READS_AT_ONCE)
-        .try_filter_map(|record| async move { Ok(record) })
-        .try_collect()
-        .await
+/// A value as JSON on one line.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| store_failed("write", "", other_cause("serialize", error)))
 }
 
-/// The receipts that a run left for `partitions`; those without one are not in the map.
+/// The error of a planned partition that left no receipt.
+const NO_RECEIPT: &str = "NoReceipt";
+
+/// What is said of a planned partition that left no receipt.
+pub(crate) fn no_receipt() -> ErrorFacts {
+    ErrorFacts {
+        name: NO_RECEIPT.to_owned(),
+        message: "expected a receipt, found none: it was killed or timed out".to_owned(),
+    }
+}
+
+/// What a run left of its partitions.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Receipts, by partition; one that left none is not in the map.
+    pub receipts: BTreeMap<PartitionKey, Receipt>,
+    /// Whether the run has a summary.
+    pub is_published: bool,
+    /// Keys of the receipts that are still objects of their own.
+    pub(crate) keys: Vec<String>,
+}
+
+/// Reads what a run left: the receipts of its summary, and those that are still objects of their own or came since.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn read_receipts(
-    store: &impl Store,
-    dataset: &Dataset,
-    run: &str,
-    partitions: &[PartitionKey],
-) -> Result<BTreeMap<PartitionKey, Receipt>, Error> {
-    stream::iter(partitions.iter().cloned())
-        .map(|partition| async move {
-            let receipt: Option<Receipt> = read_json(store, &keys::receipt(dataset, run, &partition)).await?;
-            Ok::<_, Error>(receipt.map(|receipt| (partition, receipt)))
-        })
+pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Left, Error> {
+    let prefix = keys::run_prefix(dataset, run);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    let summary_key = keys::summary(dataset, run);
+    let mut left = Left::default();
+    if listed.iter().any(|listed| listed.key == summary_key) {
+        let summary: Option<Summary> = read_json(store, &summary_key).await?;
+        left.is_published = summary.is_some();
+        for receipt in summary.into_iter().flat_map(|summary| summary.receipts) {
+            if let Some(partition) = dataset.arrange(&receipt.partition) {
+                left.receipts.insert(partition, receipt);
+            }
+        }
+    }
+    let of_receipts =
+        listed.into_iter().filter(|listed| keys::run_and_partition_of_receipt(dataset, &listed.key).is_some());
+    left.keys = of_receipts.map(|listed| listed.key).collect();
+    let found: Vec<Receipt> = stream::iter(left.keys.iter())
+        .map(|key| async move { read_json(store, key).await })
         .buffer_unordered(READS_AT_ONCE)
         .try_filter_map(|receipt| async move { Ok(receipt) })
         .try_collect()
-        .await
-}
-
-/// Every partition of a dataset that has an object.
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn committed_partitions(store: &impl Store, dataset: &Dataset) -> Result<Vec<PartitionKey>, Error> {
-    let prefix = keys::table_prefix(&dataset.table);
-    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    Ok(listed.iter().filter_map(|key| keys::partition_of_object(dataset, key)).collect())
-}
-
-/// What a partition's object says of itself; `None` when there is none.
-pub(crate) async fn object_facts(
-    store: &impl Store,
-    dataset: &Dataset,
-    partition: &PartitionKey,
-) -> Result<Option<ObjectFacts>, Error> {
-    let key = keys::partition_object(dataset, partition);
-    store.head(&key).await.map_err(|source| store_failed("read", &key, source))
-}
-
-/// Every partition that has an object, with what the object says of itself.
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn committed_objects(
-    store: &impl Store,
-    dataset: &Dataset,
-) -> Result<BTreeMap<PartitionKey, ObjectFacts>, Error> {
-    stream::iter(committed_partitions(store, dataset).await?)
-        .map(|partition| async move {
-            let facts = object_facts(store, dataset, &partition).await?;
-            Ok::<_, Error>(facts.map(|facts| (partition, facts)))
-        })
-        .buffer_unordered(READS_AT_ONCE)
-        .try_filter_map(|object| async move { Ok(object) })
-        .try_collect()
-        .await
-}
-
-/// Writes anew the record of every partition that says other than its object, or has an object and no record: a run was
-/// killed between the two. What is known of the last attempt is kept. Gives the number of records written.
-///
-/// - `objects`: every object, from [`committed_objects`].
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub async fn reconcile(
-    store: &impl Store,
-    dataset: &Dataset,
-    objects: &BTreeMap<PartitionKey, ObjectFacts>,
-) -> Result<usize, Error> {
-    let mut records = read_records(store, dataset).await?;
-    let partitions: BTreeSet<PartitionKey> = objects.keys().chain(records.keys()).cloned().collect();
-    let mut n_written = 0;
-    for partition in partitions {
-        let before = records.remove(&partition);
-        let found = objects.get(&partition).and_then(Committed::of_object);
-        let is_current = before.as_ref().is_some_and(|record| match (&record.committed, &found) {
-            (Some(recorded), Some(found)) => (&recorded.etag, &recorded.edition) == (&found.etag, &found.edition),
-            (recorded, found) => recorded.is_none() && found.is_none(),
-        });
-        if !is_current {
-            update_record(store, dataset, &partition, before, None).await?;
-            n_written += 1;
+        .await?;
+    for receipt in found {
+        let Some(partition) = dataset.arrange(&receipt.partition) else { continue };
+        // A try's receipt says more than what was said for want of one.
+        let is_later = left
+            .receipts
+            .get(&partition)
+            .is_none_or(|known| !known.is_of_a_try() || known.finished_at <= receipt.finished_at);
+        if is_later {
+            left.receipts.insert(partition, receipt);
         }
     }
-    Ok(n_written)
-}
-
-/// Records as failed the partitions of which a run left nothing: they were killed, timed out or never started, so nobody
-/// else will. One that some run has tried since keeps what that run wrote.
-///
-/// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
-pub(crate) async fn record_lost(
-    store: &impl Store,
-    dataset: &Dataset,
-    lost: &[FailedPartition],
-    run: &str,
-    started_at: Timestamp,
-    finished_at: Timestamp,
-) -> Result<(), Error> {
-    stream::iter(lost.iter().map(Ok))
-        .try_for_each_concurrent(READS_AT_ONCE, |failed| async move {
-            let key = keys::record(dataset, &failed.partition);
-            let before: Option<PartitionRecord> = read_json(store, &key).await?;
-            let tried = before.as_ref().and_then(|record| record.last_attempt.as_ref());
-            if tried.is_some_and(|attempt| attempt.at >= started_at) {
-                return Ok(());
-            }
-            let error = Some(failed.error.clone());
-            let attempt = LastAttempt { run: run.to_owned(), outcome: Outcome::Failed, error, at: finished_at };
-            let fetched = Fetched { attempt, edition: None, n_pages: 0, portal_release: None };
-            update_record(store, dataset, &failed.partition, before, Some(fetched)).await
-        })
-        .await
-}
-
-/// What a run adds to a partition's record.
-pub(crate) struct Fetched {
-    pub(crate) attempt: LastAttempt,
-    /// Edition of the rows fetched: another writer's object may be there by now, which came in pages of its own.
-    pub(crate) edition: Option<Edition>,
-    pub(crate) n_pages: u32,
-    pub(crate) portal_release: Option<String>,
-}
-
-/// Writes a partition's record from its object as it is now; `fetched` replaces the last attempt.
-pub(crate) async fn update_record(
-    store: &impl Store,
-    dataset: &Dataset,
-    partition: &PartitionKey,
-    before: Option<PartitionRecord>,
-    fetched: Option<Fetched>,
-) -> Result<(), Error> {
-    let facts = object_facts(store, dataset, partition).await?;
-    let mut committed = facts.as_ref().and_then(Committed::of_object);
-    let (before_committed, before_attempt) = match before {
-        Some(record) => (record.committed, record.last_attempt),
-        None => (None, None),
-    };
-    if let Some(committed) = &mut committed {
-        // Pages and release are what an object does not know of itself.
-        match &fetched {
-            Some(fetched) if fetched.edition == Some(committed.edition) => {
-                committed.n_pages = Some(fetched.n_pages);
-                committed.portal_release.clone_from(&fetched.portal_release);
-            }
-            _ => {
-                if let Some(before) = before_committed.filter(|before| before.edition == committed.edition) {
-                    committed.n_pages = before.n_pages;
-                    committed.portal_release = before.portal_release;
-                }
-            }
-        }
-    }
-    let last_attempt = fetched.map(|fetched| fetched.attempt).or(before_attempt);
-    let record = PartitionRecord { partition: partition.clone(), committed, last_attempt };
-    write_json(store, &keys::record(dataset, partition), &record).await
+    Ok(left)
 }

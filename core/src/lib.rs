@@ -23,10 +23,14 @@ pub mod partition;
 pub mod plan;
 pub mod ports;
 pub mod publish;
+pub mod records;
 pub mod request;
+pub mod schema;
+pub mod survey;
 pub mod table;
 #[cfg(test)]
 mod testing;
 mod unique;
+pub mod values;
 
 pub use error::Error;

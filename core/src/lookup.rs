@@ -147,8 +147,9 @@ impl Lookup {
         });
         let schema = self.dataset.plain_schema();
         let batch = RecordBatch::try_new(schema.clone(), columns.collect()).map_err(|error| failed(error.into()))?;
-        let mut writer = TableWriter::with_schema(&self.dataset, schema).map_err(failed)?;
-        writer.append(batch).map_err(failed)?;
+        let mut writer =
+            TableWriter::with_schema(&self.dataset, schema, None, self.rows.len() as u64).map_err(failed)?;
+        writer.append(batch, true).map_err(failed)?;
         writer.finish().map_err(failed)
     }
 }

@@ -1,6 +1,6 @@
 //! The planner step: request × what the portal lists × what the lake holds → the exact list of partitions to fetch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,13 @@ use crate::availability::{self, ENDPOINTS_PATH, Unreadable};
 use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::error::{Error, chain};
 use crate::keys;
-use crate::ledger::{self, Outcome, PartitionRecord};
+use crate::ledger::{self, Outcome};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{Portal, Store};
+use crate::records::{self, Records};
 use crate::request::{AxisSelection, Mode, Request, Selection, plural};
+use crate::schema::keep_schema;
+use crate::survey::{self, Seen};
 
 /// One partition to fetch, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,24 +27,30 @@ pub struct PlanItem {
 
 /// Why a partition is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The request names it, and mode `all` fetches whatever is named.
     Requested,
     /// It has no committed object.
     Missing,
-    /// Its last attempt failed.
+    /// Its last attempt failed, or its last run ended before it was tried.
     Failed,
+    /// Its object is of another schema than the descriptor's.
+    OtherSchema,
+    /// Its object is of the descriptor's schema and of another encoding than this program's.
+    OtherEncoding,
 }
 
 impl Reason {
-    /// The word used in plans and on the terminal.
+    /// The words used on the terminal. Plans have `_` between them.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
             Self::Missing => "missing",
             Self::Failed => "failed",
+            Self::OtherSchema => "other schema",
+            Self::OtherEncoding => "other encoding",
         }
     }
 }
@@ -98,18 +107,45 @@ pub async fn plan_partitions(
             None
         }
     };
-    let named = expand(dataset, request, listed.as_ref())?;
-    let items = match request.mode {
-        Mode::All => with_reason(named, Reason::Requested),
-        Mode::Missing => with_reason(missing(store, dataset, named).await?, Reason::Missing),
-        Mode::Failed => with_reason(failed(store, dataset, named).await?, Reason::Failed),
-    };
     // A portal that could not list its endpoints is not asked for more than the data.
     let portal_release = match listed {
         Some(_) => availability::newest_release(portal).await,
         None => None,
     };
+    let items = match request.mode {
+        Mode::Stale if is_open_ended(&request.selection) => {
+            stale(store, dataset, &request.selection, listed.as_ref(), &mut warnings).await?
+        }
+        mode => {
+            let named = expand(dataset, request, listed.as_ref())?;
+            match mode {
+                Mode::All => with_reason(named, Reason::Requested),
+                Mode::Missing => {
+                    with_reason(missing(store, dataset, named, portal_release.as_deref()).await?, Reason::Missing)
+                }
+                Mode::Failed => with_reason(failed(store, dataset, named).await?, Reason::Failed),
+                Mode::Stale => {
+                    let named = Selection::Partitions(named);
+                    stale(store, dataset, &named, None, &mut warnings).await?
+                }
+            }
+        }
+    };
     Ok(Plan { items, warnings, portal_release })
+}
+
+/// Writes a run's plan, which makes it a run of the lake. The schema of what it will write is kept first.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not take it.
+pub async fn write_plan(store: &impl Store, dataset: &Dataset, run: &str, items: &[PlanItem]) -> Result<(), Error> {
+    keep_schema(store, dataset).await?;
+    ledger::write_json(store, &keys::plan(dataset, run), &items).await
+}
+
+/// Whether a selection leaves it to the lake which partitions there are.
+fn is_open_ended(selection: &Selection) -> bool {
+    matches!(selection, Selection::Axes(axes) if axes.contains(&AxisSelection::Any))
 }
 
 fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {
@@ -212,25 +248,78 @@ fn describe_years(years: impl Iterator<Item = i32>) -> String {
     words.join(", ")
 }
 
-/// Those without an object that can be read, unless the portal had no rows for them last time.
-async fn missing(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
-    let objects = ledger::committed_objects(store, dataset).await?;
-    let records = ledger::read_records(store, dataset).await?;
-    let is_missing = |partition: &PartitionKey| match objects.get(partition) {
-        Some(facts) => facts.stamp.is_none(),
-        None => last_outcome(&records, partition) != Some(Outcome::Empty),
+/// Those without an object that can be read. What the portal had no rows for is asked for again only under a release that
+/// is not the one it was asked under, or where either is not known.
+async fn missing(
+    store: &impl Store,
+    dataset: &Dataset,
+    named: Vec<PartitionKey>,
+    portal_release: Option<&str>,
+) -> Result<Vec<PartitionKey>, Error> {
+    let records = records::read_records(store, dataset).await?;
+    let survey = survey::survey(store, dataset, &records).await?;
+    let is_known_empty = |partition: &PartitionKey| {
+        let attempt = records.get(partition).and_then(|record| record.last_attempt.as_ref());
+        attempt.is_some_and(|attempt| {
+            attempt.outcome == Outcome::Empty
+                && portal_release.is_some()
+                && attempt.portal_release.as_deref() == portal_release
+        })
+    };
+    let is_missing = |partition: &PartitionKey| match survey.objects.get(partition) {
+        Some(object) => !matches!(object.seen, Seen::Readable(_)),
+        None => !is_known_empty(partition),
     };
     Ok(named.into_iter().filter(is_missing).collect())
 }
 
-/// Those whose last attempt failed.
+/// Those whose last attempt failed, or whose last run ended before it tried them.
 async fn failed(store: &impl Store, dataset: &Dataset, named: Vec<PartitionKey>) -> Result<Vec<PartitionKey>, Error> {
-    let records = ledger::read_records(store, dataset).await?;
-    let is_failed = |partition: &PartitionKey| last_outcome(&records, partition) == Some(Outcome::Failed);
+    let records = records::read_records(store, dataset).await?;
+    let is_failed = |partition: &PartitionKey| last_outcome(&records, partition).is_some_and(Outcome::is_open);
     Ok(named.into_iter().filter(is_failed).collect())
 }
 
-/// Partitions of a run's plan without a receipt or with that of a failure, in that plan's order.
+/// Those selected whose object is of another schema or encoding, newest year first.
+async fn stale(
+    store: &impl Store,
+    dataset: &Dataset,
+    selection: &Selection,
+    listed: Option<&BTreeSet<i32>>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<PlanItem>, Error> {
+    let records = records::read_records(store, dataset).await?;
+    let survey = survey::survey(store, dataset, &records).await?;
+    let mut unlisted = BTreeSet::new();
+    let is_listed = |partition: &PartitionKey| {
+        partition.axes().iter().all(|(_, value)| match (value, listed) {
+            (AxisValue::Int(year), Some(listed)) => listed.contains(year),
+            _ => true,
+        })
+    };
+    let mut items = Vec::new();
+    for (partition, object) in survey.objects {
+        let Seen::Readable(stamp) = object.seen else { continue };
+        let Some(reason) = records::staleness(&stamp.edition, dataset) else { continue };
+        if !selection.covers(dataset, &partition) {
+            continue;
+        }
+        if is_listed(&partition) {
+            items.push(PlanItem { partition, reason });
+        } else {
+            unlisted.insert(partition.to_string());
+        }
+    }
+    items.sort_by_cached_key(|item| std::cmp::Reverse(item.partition.axes().first().map(|(_, value)| value.clone())));
+    if !unlisted.is_empty() {
+        let named: Vec<String> = unlisted.into_iter().collect();
+        warnings
+            .push(format!("stale, and not written anew since the portal does not list its year: {}", named.join(", ")));
+    }
+    Ok(items)
+}
+
+/// Partitions of a run's plan that failed, were not tried or left nothing, in that plan's order.
 async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Vec<PartitionKey>, Error> {
     let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, run)).await?;
     let Some(plan) = plan else {
@@ -238,14 +327,14 @@ async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<V
             mistakes: vec![format!("`failed_of`: expected a run of `{}`, found none named `{run}`", dataset.name)],
         });
     };
-    let planned: Vec<PartitionKey> = plan.iter().filter_map(|item| dataset.arrange(&item.partition)).collect();
-    let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
+    let planned = plan.iter().filter_map(|item| dataset.arrange(&item.partition));
+    let left = ledger::read_left(store, dataset, run).await?;
     let is_failed =
-        |partition: &PartitionKey| receipts.get(partition).is_none_or(|receipt| receipt.outcome == Outcome::Failed);
-    Ok(planned.into_iter().filter(is_failed).collect())
+        |partition: &PartitionKey| left.receipts.get(partition).is_none_or(|receipt| receipt.outcome.is_open());
+    Ok(planned.filter(is_failed).collect())
 }
 
-fn last_outcome(records: &BTreeMap<PartitionKey, PartitionRecord>, partition: &PartitionKey) -> Option<Outcome> {
+fn last_outcome(records: &Records, partition: &PartitionKey) -> Option<Outcome> {
     Some(records.get(partition)?.last_attempt.as_ref()?.outcome)
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,6 +11,8 @@ use url::Url;
 use crate::dataset::Dataset;
 use crate::edition::Stamp;
 use crate::partition::PartitionKey;
+use crate::schema::TypedColumn;
+use crate::table::Footer;
 
 /// Any cause from outside, kept whole.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -123,6 +126,9 @@ pub trait Store: Send + Sync {
     /// What is known of the data object at `key` without reading its rows; `None` when there is none.
     fn head(&self, key: &str) -> impl Future<Output = Result<Option<ObjectFacts>, StoreError>> + Send;
 
+    /// What the footer of the data object at `key` says; `None` when there is none, or it is not one of ours.
+    fn footer(&self, key: &str) -> impl Future<Output = Result<Option<Footer>, StoreError>> + Send;
+
     /// Writes a data object whole or not at all, if `condition` still holds when it is committed.
     fn put(
         &self,
@@ -136,13 +142,44 @@ pub trait Store: Send + Sync {
     fn remove(&self, key: &str, etag: &str) -> impl Future<Output = Result<Put, StoreError>> + Send;
 
     /// Reads a ledger object; `None` when there is none.
-    fn read(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
+    fn read(&self, key: &str) -> impl Future<Output = Result<Option<Content>, StoreError>> + Send;
 
     /// Writes a ledger object whole or not at all, whatever was there.
     fn write(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Every key that starts with `prefix`, in order. `prefix` ends in `/`.
-    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+    /// Writes a ledger object whole or not at all, if `condition` still holds.
+    fn replace(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        condition: &Condition,
+    ) -> impl Future<Output = Result<Put, StoreError>> + Send;
+
+    /// Deletes ledger objects; those that are not there count as deleted.
+    fn delete(&self, keys: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Every object whose key starts with `prefix`, in the order of their keys. `prefix` ends in `/`.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
+}
+
+/// A ledger object as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// What it holds.
+    pub bytes: Bytes,
+    /// Changes with every write; what [`Condition::Matches`] compares.
+    pub etag: String,
+}
+
+/// An object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its key.
+    pub key: String,
+    /// That of [`ObjectFacts`] or [`Content`]; empty where the object cannot be looked at.
+    pub etag: String,
+    /// When it was written; in a folder, for a data object, when its last page was received.
+    pub modified_at: Timestamp,
 }
 
 /// What a store knows of a data object.
@@ -229,8 +266,8 @@ pub struct CatalogPartition {
     pub location: String,
     /// Rows of its object.
     pub n_rows: u64,
-    /// Whether it has the columns that its table has now: a catalog may keep them for each partition.
-    pub has_columns_of_table: bool,
+    /// Columns of its object's file, which may be of another schema than the table's.
+    pub columns: Arc<Vec<TypedColumn>>,
 }
 
 /// Why a catalog refused.

@@ -1,9 +1,10 @@
-//! The catalog step: plan + receipts + objects → catalog partitions, read back → summary.
+//! The catalog step: plan + receipts + objects → records and catalog partitions, read back → summary.
 //!
 //! It converges from the objects: every partition of the dataset that has a readable one gets its catalog partition,
 //! whether this run planned it or not, so a run that died between commit and publish is completed by the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -11,11 +12,14 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::commit_plain;
 use crate::keys;
-use crate::ledger::{self, ErrorFacts, FailedPartition, Outcome, Receipt, Summary};
+use crate::ledger::{self, FailedPartition, Outcome, Receipt, Summary, no_receipt};
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
-use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, ObjectFacts, Store};
+use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Store};
+use crate::records::{self, Records};
+use crate::schema::{self, TypedColumn};
+use crate::survey::{self, Seen, Survey};
 use crate::table::Encoded;
 
 /// Who adds partitions to the catalog.
@@ -27,7 +31,7 @@ pub enum Registrar {
     Crawler,
 }
 
-/// A run as it was planned.
+/// A run as it was planned, and how far it came.
 #[derive(Debug, Clone, Copy)]
 pub struct PlannedRun<'r> {
     /// Its name.
@@ -36,9 +40,14 @@ pub struct PlannedRun<'r> {
     pub started_at: Timestamp,
     /// Its plan.
     pub items: &'r [PlanItem],
+    /// Planned partitions that were not begun before the run ended.
+    pub not_tried: &'r BTreeSet<PartitionKey>,
 }
 
 /// Publishes a run's partitions and writes its summary.
+///
+/// The records come first, then the summary, which holds all receipts; then the receipts' own objects are deleted. Whatever
+/// is killed in between is found by whoever publishes the run again.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`].
@@ -50,28 +59,55 @@ pub async fn publish_partitions(
     planned: &PlannedRun<'_>,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
-    let PlannedRun { name: run, started_at, items: plan } = *planned;
-    let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
+    let run = planned.name;
     tracing::debug!(run, "publishing begun");
-    let receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
-    let objects = ledger::committed_objects(store, dataset).await?;
-    ledger::reconcile(store, dataset, &objects).await?;
+    let mut left = ledger::read_left(store, dataset, run).await?;
+    let n_left = left.receipts.len();
+    complete(&mut left.receipts, dataset, planned, clock.now());
+    tracing::debug!(run, n_left, "receipts read");
+    let stored = records::read_stored(store, dataset).await?;
+    let survey = survey::survey(store, dataset, &stored.records).await?;
+    let (records, _) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
     let published = match registrar {
-        Registrar::Publisher => converge(store, catalog, dataset, &objects).await?,
-        Registrar::Crawler => read_back(catalog, dataset, &objects).await?,
+        Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
+        Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
     };
     tracing::debug!(run, n_put = published.n_put, n_removed = published.n_removed, "partitions published");
     publish_lookups(store, catalog, clock.now(), run).await?;
-    let mut summary = summarize(dataset, plan, &receipts, run, started_at, clock.now());
+    let mut summary = summarize(dataset, planned, left.receipts, clock.now());
     summary.n_published = published.n_put;
     summary.n_withdrawn = published.n_removed;
-    summary.unreadable = published.unreadable;
-    let is_lost = |failed: &&FailedPartition| !receipts.contains_key(&failed.partition);
-    let lost: Vec<FailedPartition> = summary.failed.iter().filter(is_lost).cloned().collect();
-    ledger::record_lost(store, dataset, &lost, run, started_at, summary.finished_at).await?;
+    summary.unreadable = survey.unreadable();
+    summary.stale = stale(&records, dataset);
     ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
     tracing::debug!(run, "summary written");
+    let folder = keys::run_prefix(dataset, run);
+    store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
     Ok(summary)
+}
+
+/// Partitions whose object is of another schema or encoding than a run would write today.
+#[must_use]
+pub fn stale(records: &Records, dataset: &Dataset) -> Vec<PartitionKey> {
+    let committed = records.iter().filter_map(|(partition, record)| Some((partition, record.committed.as_ref()?)));
+    let stale = committed.filter(|(_, committed)| committed.staleness(dataset).is_some());
+    stale.map(|(partition, _)| partition.clone()).collect()
+}
+
+/// Gives every planned partition that left no receipt one that says so.
+fn complete(
+    receipts: &mut BTreeMap<PartitionKey, Receipt>,
+    dataset: &Dataset,
+    planned: &PlannedRun<'_>,
+    now: Timestamp,
+) {
+    for item in planned.items {
+        let Some(partition) = dataset.arrange(&item.partition) else { continue };
+        let is_tried = !planned.not_tried.contains(&partition);
+        receipts
+            .entry(partition.clone())
+            .or_insert_with(|| Receipt::of_nothing(partition, is_tried.then(no_receipt), planned.started_at, now));
+    }
 }
 
 /// What [`converge`] changed.
@@ -81,13 +117,10 @@ pub struct Published {
     pub n_put: usize,
     /// Partitions taken out, since their object is gone or cannot be read.
     pub n_removed: usize,
-    /// Partitions whose object cannot be read as one of ours: a run that fetches them writes it again.
-    pub unreadable: Vec<PartitionKey>,
 }
 
-/// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back.
-///
-/// - `objects`: every object, from [`ledger::committed_objects`].
+/// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back. What is registered of an
+/// object that could not be looked at stays.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].
@@ -95,36 +128,27 @@ pub async fn converge(
     store: &impl Store,
     catalog: &impl Catalog,
     dataset: &Dataset,
-    objects: &BTreeMap<PartitionKey, ObjectFacts>,
+    survey: &Survey,
 ) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
-    let mut unreadable = Vec::new();
-    let mut due = BTreeMap::new();
-    for (partition, facts) in objects {
-        match &facts.stamp {
-            Some(stamp) => {
-                let location = keys::partition_prefix(dataset, partition);
-                let partition = partition.clone();
-                let n_rows = stamp.n_rows;
-                let registered = CatalogPartition { partition, location, n_rows, has_columns_of_table: true };
-                due.insert(registered.partition.clone(), registered);
-            }
-            None => unreadable.push(partition.clone()),
-        }
-    }
     catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
     let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    let due = due(store, dataset, survey, &registered).await?;
     let put: Vec<CatalogPartition> =
         due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
     let mut remove = Vec::new();
     for partition in registered.keys().filter(|partition| !due.contains_key(*partition)) {
+        if survey.objects.get(partition).is_some_and(|object| object.seen == Seen::Unknown) {
+            continue;
+        }
         // Another run may have written and registered it since the objects were listed.
-        let facts = ledger::object_facts(store, dataset, partition).await?;
-        if facts.is_none_or(|facts| facts.stamp.is_none()) {
+        let is_there = dataset.has(partition)
+            && survey::look(store, dataset, partition).await.is_some_and(|object| object.seen != Seen::NotOurs);
+        if !is_there {
             remove.push(partition.clone());
         }
     }
-    let published = Published { n_put: put.len(), n_removed: remove.len(), unreadable };
+    let published = Published { n_put: put.len(), n_removed: remove.len() };
     if put.is_empty() && remove.is_empty() {
         return Ok(published);
     }
@@ -145,41 +169,101 @@ pub async fn converge(
     }
 }
 
+/// What the catalog should hold: every partition with a readable object, with the columns of that object's schema.
+async fn due(
+    store: &impl Store,
+    dataset: &Dataset,
+    survey: &Survey,
+    registered: &BTreeMap<PartitionKey, CatalogPartition>,
+) -> Result<BTreeMap<PartitionKey, CatalogPartition>, Error> {
+    let readable: Vec<(&PartitionKey, u64, u64)> = survey
+        .objects
+        .iter()
+        .filter_map(|(partition, object)| match &object.seen {
+            Seen::Readable(stamp) => Some((partition, stamp.n_rows, stamp.edition.schema_id)),
+            Seen::NotOurs | Seen::Unknown => None,
+        })
+        .collect();
+    let current = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
+    let other: BTreeMap<u64, String> = readable
+        .iter()
+        .filter(|(_, _, schema_id)| *schema_id != current.0)
+        .map(|(partition, _, schema_id)| (*schema_id, keys::partition_object(dataset, partition)))
+        .collect();
+    let columns = schema::columns_of(store, dataset, &other).await?;
+    let mut columns: BTreeMap<u64, Arc<Vec<TypedColumn>>> =
+        columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns))).collect();
+    columns.insert(current.0, current.1.clone());
+    let due = readable.into_iter().map(|(partition, n_rows, schema_id)| {
+        // Where nothing tells, what is registered is as good as any.
+        let said = registered.get(partition).map(|registered| &registered.columns);
+        let columns = columns.get(&schema_id).or(said).unwrap_or(&current.1).clone();
+        let location = keys::partition_prefix(dataset, partition);
+        (partition.clone(), CatalogPartition { partition: partition.clone(), location, n_rows, columns })
+    });
+    Ok(due.collect())
+}
+
 /// Checks that the catalog has every partition of `dataset` that has a readable object, where that object is. Rows are
 /// not compared: a crawler does not say them.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`] naming a partition that is not there.
-async fn read_back(
-    catalog: &impl Catalog,
-    dataset: &Dataset,
-    objects: &BTreeMap<PartitionKey, ObjectFacts>,
-) -> Result<Published, Error> {
+async fn read_back(catalog: &impl Catalog, dataset: &Dataset, survey: &Survey) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
     let is_registered = |partition: &PartitionKey| {
         let location = registered.get(partition).map(|registered| registered.location.trim_end_matches('/'));
         location == Some(keys::partition_prefix(dataset, partition).trim_end_matches('/'))
     };
-    let (readable, unreadable): (Vec<_>, Vec<_>) = objects.iter().partition(|(_, facts)| facts.stamp.is_some());
+    let readable = survey.objects.iter().filter(|(_, object)| matches!(object.seen, Seen::Readable(_)));
     let missing: Vec<&PartitionKey> =
-        readable.into_iter().map(|(partition, _)| partition).filter(|partition| !is_registered(partition)).collect();
+        readable.map(|(partition, _)| partition).filter(|partition| !is_registered(partition)).collect();
     if let Some(first) = missing.first() {
         return Err(failed(CatalogError {
             message: format!(
                 "read back after the crawler: expected every partition, found {} of {} missing, such as `{first}`",
                 missing.len(),
-                objects.len()
+                survey.objects.len()
             ),
             source: "the crawler left it out".into(),
         }));
     }
-    let unreadable = unreadable.into_iter().map(|(partition, _)| partition.clone()).collect();
-    Ok(Published { n_put: 0, n_removed: 0, unreadable })
+    Ok(Published::default())
 }
 
 fn by_key(partitions: Vec<CatalogPartition>) -> BTreeMap<PartitionKey, CatalogPartition> {
     partitions.into_iter().map(|partition| (partition.partition.clone(), partition)).collect()
+}
+
+/// Makes records and catalog say what the objects say, without a run.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+pub async fn repair(store: &impl Store, catalog: &impl Catalog, dataset: &Dataset) -> Result<Repaired, Error> {
+    let stored = records::read_stored(store, dataset).await?;
+    // Every object is looked at, whatever the records say of it.
+    let survey = survey::survey(store, dataset, &Records::new()).await?;
+    let nothing = BTreeMap::new();
+    let (records, n_records) = records::update_records(store, dataset, stored, &survey, "", &nothing).await?;
+    if records.is_empty() && survey.objects.is_empty() && survey.strays.is_empty() && n_records == 0 {
+        return Ok(Repaired { survey, ..Repaired::default() });
+    }
+    let published = converge(store, catalog, dataset, &survey).await?;
+    Ok(Repaired { stale: stale(&records, dataset), survey, n_records, published })
+}
+
+/// What [`repair`] found and changed.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// The objects there are.
+    pub survey: Survey,
+    /// Records that were changed.
+    pub n_records: usize,
+    /// What was changed in the catalog.
+    pub published: Published,
+    /// Partitions to be written anew.
+    pub stale: Vec<PartitionKey>,
 }
 
 /// Writes the look-up tables whose content differs, and their tables.
@@ -192,7 +276,7 @@ pub async fn publish_lookups(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    for (lookup, Encoded { bytes, edition, n_rows }) in Lookup::built_in_encoded()? {
+    for (lookup, Encoded { bytes, edition, n_rows, .. }) in Lookup::built_in_encoded()? {
         let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
         if wrote {
             tracing::info!(table = lookup.table(), n_rows, "look-up table written");
@@ -206,55 +290,48 @@ pub async fn publish_lookups(
     Ok(())
 }
 
-/// Adds the receipts up. A planned partition without a receipt counts as failed.
+/// Adds the receipts up.
 fn summarize(
     dataset: &Dataset,
-    plan: &[PlanItem],
-    receipts: &BTreeMap<PartitionKey, Receipt>,
-    run: &str,
-    started_at: Timestamp,
+    planned: &PlannedRun<'_>,
+    mut receipts: BTreeMap<PartitionKey, Receipt>,
     finished_at: Timestamp,
 ) -> Summary {
-    let mut summary = Summary {
-        run: run.to_owned(),
+    let in_order = planned.items.iter().filter_map(|item| receipts.remove(&dataset.arrange(&item.partition)?));
+    let receipts: Vec<Receipt> = in_order.collect();
+    let mut outcomes: BTreeMap<Outcome, usize> = Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect();
+    for receipt in &receipts {
+        *outcomes.entry(receipt.outcome).or_default() += 1;
+    }
+    let failed = receipts.iter().filter_map(|receipt| {
+        let error = receipt.error.clone().filter(|_| receipt.outcome == Outcome::Failed)?;
+        Some(FailedPartition { partition: receipt.partition.clone(), error })
+    });
+    Summary {
+        run: planned.name.to_owned(),
         dataset: dataset.name.clone(),
-        started_at,
+        started_at: planned.started_at,
         finished_at,
-        n_planned: plan.len(),
-        outcomes: Outcome::ALL.iter().map(|outcome| (*outcome, 0)).collect(),
-        n_rows: 0,
-        n_pages: 0,
+        n_planned: planned.items.len(),
+        outcomes,
+        n_rows: receipts.iter().map(|receipt| receipt.n_rows).sum(),
+        n_pages: receipts.iter().map(|receipt| u64::from(receipt.n_pages)).sum(),
         n_published: 0,
         n_withdrawn: 0,
         unreadable: Vec::new(),
-        failed: Vec::new(),
-    };
-    for item in plan {
-        let receipt = receipts.get(&item.partition);
-        let outcome = receipt.map_or(Outcome::Failed, |receipt| receipt.outcome);
-        *summary.outcomes.entry(outcome).or_default() += 1;
-        if let Some(receipt) = receipt {
-            summary.n_rows += receipt.n_rows;
-            summary.n_pages += u64::from(receipt.n_pages);
-        }
-        if outcome == Outcome::Failed {
-            let error = receipt.and_then(|receipt| receipt.error.clone()).unwrap_or_else(|| ErrorFacts {
-                name: "NoReceipt".to_owned(),
-                message: "expected a receipt, found none: it was killed, timed out or never started".to_owned(),
-            });
-            summary.failed.push(FailedPartition { partition: item.partition.clone(), error });
-        }
+        stale: Vec::new(),
+        failed: failed.collect(),
+        receipts,
     }
-    summary
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fetch::{RunFacts, fetch_partition};
-    use crate::ledger::PartitionRecord;
     use crate::partition::AxisValue;
     use crate::plan::Reason;
+    use crate::records::read_records;
     use crate::testing::{
         CannedPages, MemoryCatalog, MemoryStore, NOW, StandingClock, enrollment, pages, partition, row, time,
     };
@@ -292,7 +369,7 @@ mod tests {
         plan: &[PlanItem],
         run: &str,
     ) -> Result<Summary, Error> {
-        let planned = PlannedRun { name: run, started_at: time(NOW), items: plan };
+        let planned = PlannedRun { name: run, started_at: time(NOW), items: plan, not_tried: &BTreeSet::new() };
         block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), &planned, registrar))
     }
 
@@ -312,9 +389,7 @@ mod tests {
     fn a_partition_without_a_receipt_is_recorded_as_failed_unless_it_was_tried_since() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         let attempt = |store: &MemoryStore| {
-            let key = keys::record(&enrollment(), &partition());
-            let record: PartitionRecord = block_on(ledger::read_json(store, &key)).unwrap().unwrap();
-            record.last_attempt.unwrap()
+            block_on(read_records(store, &enrollment())).unwrap().remove(&partition()).unwrap().last_attempt.unwrap()
         };
         publish(&store, &catalog, &[item(partition())], "killed").unwrap();
         let lost = attempt(&store);
@@ -344,7 +419,7 @@ mod tests {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
         publish(&store, &catalog, &[item(partition())], "r1").unwrap();
-        store.delete("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet");
+        store.drop_object("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet");
         let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
         assert_eq!(summary.n_withdrawn, 1);
         assert!(catalog.partitions.lock().unwrap().is_empty());
@@ -353,7 +428,7 @@ mod tests {
     #[test]
     fn what_a_faster_run_registered_since_the_objects_were_listed_stays() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
-        let listed = block_on(ledger::committed_objects(&store, &enrollment())).unwrap();
+        let listed = block_on(survey::survey(&store, &enrollment(), &Records::new())).unwrap();
         fetch(&store, "faster");
         publish(&store, &catalog, &[item(partition())], "faster").unwrap();
         let published = block_on(converge(&store, &catalog, &enrollment(), &listed)).unwrap();
@@ -365,34 +440,204 @@ mod tests {
     fn a_run_publishes_what_a_killed_run_committed_whatever_it_planned_itself() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "killed");
-        store.delete("ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json");
+        store.drop_object("ledger/ccd_enrollment/runs/killed/receipts/year=2021/grade=grade-pk.json");
         let summary = publish(&store, &catalog, &[], "r2").unwrap();
         assert_eq!((summary.n_planned, summary.n_published), (0, 1));
         assert_eq!(catalog.partitions.lock().unwrap()[0].partition, partition());
-        let records = block_on(ledger::read_records(&store, &enrollment())).unwrap();
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
     }
+
+    const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+    const RECORDS: &str = "ledger/ccd_enrollment/records.json";
 
     #[test]
     fn a_record_that_says_other_than_its_object_is_written_anew() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
-        let record = "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json";
-        let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
-        let recorded = || block_on(ledger::read_records(&store, &enrollment())).unwrap().remove(&partition()).unwrap();
+        let recorded = || block_on(read_records(&store, &enrollment())).unwrap().remove(&partition()).unwrap();
         fetch(&store, "r1");
-        let older = store.bytes(record).unwrap();
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
         fetch_rows(&store, "killed", &[row(1, "5")], true);
-        store.set(record, &older, None);
-        let _ = publish(&store, &catalog, &[], "r2").unwrap();
+        store.drop_object("ledger/ccd_enrollment/runs/killed/receipts/year=2021/grade=grade-pk.json");
+        publish(&store, &catalog, &[], "r2").unwrap();
         let found = recorded();
         assert_eq!(found.committed.unwrap().n_rows, 1);
         assert_eq!(found.last_attempt.unwrap().run, "r1");
-        store.delete(object);
-        let _ = publish(&store, &catalog, &[], "r3").unwrap();
+        store.drop_object(OBJECT);
+        publish(&store, &catalog, &[], "r3").unwrap();
         assert_eq!(recorded().committed, None);
-        let before = block_on(store.head(record)).unwrap().unwrap().etag;
-        let _ = publish(&store, &catalog, &[], "r4").unwrap();
-        assert_eq!(block_on(store.head(record)).unwrap().unwrap().etag, before);
+        let before = block_on(store.read(RECORDS)).unwrap().unwrap().etag;
+        publish(&store, &catalog, &[], "r4").unwrap();
+        assert_eq!(block_on(store.read(RECORDS)).unwrap().unwrap().etag, before);
+    }
+
+    #[test]
+    fn receipts_become_part_of_the_summary_and_the_run_can_be_published_again_from_there() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let plan = [item(partition()), item(other_partition())];
+        let first = publish(&store, &catalog, &plan, "r1").unwrap();
+        assert_eq!(store.keys("ledger/ccd_enrollment/runs/"), ["ledger/ccd_enrollment/runs/r1/summary.json"]);
+        assert_eq!(first.receipts.len(), 2);
+        let again = publish(&store, &catalog, &plan, "r1").unwrap();
+        assert_eq!((again.outcomes, again.receipts), (first.outcomes, first.receipts));
+        // A task that was taken for dead leaves its receipt after all.
+        let late = Receipt { finished_at: time("2026-11-23T12:05:00Z"), ..again_of(&store, "r1") };
+        let late = Receipt { partition: other_partition(), ..late };
+        block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "r1", &other_partition()), &late)).unwrap();
+        let third = publish(&store, &catalog, &plan, "r1").unwrap();
+        assert_eq!((third.count(Outcome::Written), third.count(Outcome::Failed)), (2, 0));
+    }
+
+    /// The receipt of [`partition`] in a run's summary.
+    fn again_of(store: &MemoryStore, run: &str) -> Receipt {
+        block_on(ledger::read_left(store, &enrollment(), run)).unwrap().receipts.remove(&partition()).unwrap()
+    }
+
+    #[test]
+    fn publishing_looks_at_no_object_that_the_records_know() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let n_looks = |store: &MemoryStore| store.calls.lock().unwrap().get("head").copied().unwrap_or(0);
+        let before = n_looks(&store);
+        publish(&store, &catalog, &[], "r2").unwrap();
+        // The four look-up tables.
+        assert_eq!(n_looks(&store) - before, 4);
+        fetch_rows(&store, "r3", &[row(1, "5"), row(2, "7")], false);
+        let before = n_looks(&store);
+        publish(&store, &catalog, &[item(partition())], "r3").unwrap();
+        assert_eq!(n_looks(&store) - before, 5);
+    }
+
+    #[test]
+    fn records_of_the_layout_before_are_taken_over_and_deleted() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let mut record = block_on(read_records(&store, &enrollment())).unwrap().remove(&partition()).unwrap();
+        record.last_attempt.as_mut().unwrap().outcome = Outcome::Failed;
+        let older = "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json";
+        block_on(ledger::write_json(&store, older, &record)).unwrap();
+        store.drop_object(RECORDS);
+        assert_eq!(block_on(read_records(&store, &enrollment())).unwrap()[&partition()], record);
+        publish(&store, &catalog, &[], "r2").unwrap();
+        assert_eq!(block_on(read_records(&store, &enrollment())).unwrap()[&partition()], record);
+        assert_eq!((store.bytes(older), store.bytes(RECORDS).is_some()), (None, true));
+    }
+
+    #[test]
+    fn records_that_another_run_wrote_meanwhile_are_kept() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        // What another run writes where this one has read.
+        let receipt =
+            Receipt { outcome: Outcome::Empty, ..Receipt::of_nothing(other_partition(), None, time(NOW), time(NOW)) };
+        let receipts = BTreeMap::from([(other_partition(), receipt)]);
+        let (of_rival, nothing) = (MemoryStore::default(), Survey::default());
+        let stored = records::Stored::default();
+        block_on(records::update_records(&of_rival, &enrollment(), stored, &nothing, "rival", &receipts)).unwrap();
+        let bytes = of_rival.bytes(RECORDS).unwrap();
+        let rival: crate::testing::Rival = Box::new(move |store: &MemoryStore| store.set(RECORDS, &bytes, None));
+        fetch(&store, "r1");
+        store.before_next(rival);
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert_eq!(records[&other_partition()].last_attempt.as_ref().unwrap().run, "rival");
+        assert_eq!(records[&partition()].last_attempt.as_ref().unwrap().run, "r1");
+    }
+
+    #[test]
+    fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let items = [item(partition()), item(other_partition())];
+        let not_tried = BTreeSet::from([other_partition()]);
+        let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, not_tried: &not_tried };
+        let registrar = Registrar::Publisher;
+        let summary =
+            block_on(publish_partitions(&store, &catalog, &StandingClock, &enrollment(), &planned, registrar)).unwrap();
+        assert_eq!(summary.outcomes_in_words(), "1 written, 1 not tried");
+        assert!(summary.failed.is_empty());
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert!(records[&other_partition()].last_attempt.as_ref().unwrap().outcome.is_open());
+    }
+
+    /// Found by use: H3.
+    #[test]
+    fn a_copy_beside_a_partition_and_a_value_that_no_axis_has_are_strays() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let (bytes, stamp) = (store.bytes(OBJECT).unwrap(), store.stamp(OBJECT));
+        let strays = [
+            "year=2021/grade=grade-16/part-00000.parquet",
+            "year=2021/grade=grade-pk (copy)/part-00000.parquet",
+            "year=2021/grade=grade-pk.bak/part-00000.parquet",
+            "year=2021/grade=grade-pk/part-00000.parquet.bak",
+            "year=2021/grade=grade-pk\u{1b}[31m\n/part-00000.parquet",
+            "year=1/grade=grade-pk/part-00000.parquet",
+            "year=20211/grade=grade-pk/part-00000.parquet",
+        ];
+        for stray in strays {
+            store.set(&format!("data/us_education_ccd_enrollment_data/{stray}"), &bytes, stamp.clone());
+        }
+        // An older program registered one.
+        let grade = AxisValue::Text("grade-16".into());
+        let stray = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021)), ("grade".into(), grade)]);
+        let registered = catalog.partitions.lock().unwrap()[0].clone();
+        catalog.partitions.lock().unwrap().push(CatalogPartition { partition: stray, ..registered });
+        let summary = publish(&store, &catalog, &[], "r2").unwrap();
+        assert_eq!((summary.n_published, summary.n_withdrawn), (0, 1));
+        let found: Vec<PartitionKey> =
+            catalog.partitions.lock().unwrap().iter().map(|one| one.partition.clone()).collect();
+        assert_eq!(found, [partition()]);
+        let survey = block_on(survey::survey(&store, &enrollment(), &Records::new())).unwrap();
+        assert_eq!(survey.strays.len(), strays.len());
+    }
+
+    /// Found by use: B2.
+    #[test]
+    fn an_object_that_cannot_be_looked_at_keeps_its_place_and_takes_no_other_along() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        // It was touched, so it is looked at again, and cannot be.
+        store.set(OBJECT, b"whatever", None);
+        store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
+        let rows = [row(1, "5")].map(|row| row.replace("2021", "2020"));
+        let portal = CannedPages::new(pages(&rows, 2)).of_year(2020);
+        let facts = RunFacts { run: "r2".into(), portal_release: None, force: false, pages_at_once: 1 };
+        block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &other_partition(), &facts)).unwrap();
+        let summary = publish(&store, &catalog, &[item(other_partition())], "r2").unwrap();
+        assert_eq!((summary.n_published, summary.n_withdrawn), (1, 0));
+        assert_eq!(summary.unreadable, [partition()]);
+        assert_eq!(catalog.partitions.lock().unwrap().len(), 2);
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+    }
+
+    /// Found by use: H8.
+    #[test]
+    fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let mut older = enrollment();
+        older.columns.retain(|column| column.name != "fips");
+        block_on(schema::keep_schema(&store, &older)).unwrap();
+        let portal = CannedPages::new(pages(&[row(1, "5")], 2));
+        let facts = RunFacts { run: "r1".into(), portal_release: None, force: false, pages_at_once: 1 };
+        block_on(fetch_partition(&portal, &store, &StandingClock, &older, &partition(), &facts)).unwrap();
+        let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        assert_eq!(summary.stale, [partition()]);
+        assert_eq!(*catalog.partitions.lock().unwrap()[0].columns, older.typed_columns());
+        // Where no schema is kept, the file's own footer tells.
+        for key in store.keys("ledger/ccd_enrollment/schemas/") {
+            store.drop_object(&key);
+        }
+        assert_eq!(publish(&store, &catalog, &[], "r2").unwrap().n_published, 0);
+        fetch_rows(&store, "r3", &[row(1, "5")], false);
+        let summary = publish(&store, &catalog, &[item(partition())], "r3").unwrap();
+        assert_eq!((summary.stale.len(), summary.n_published), (0, 1));
+        assert_eq!(*catalog.partitions.lock().unwrap()[0].columns, enrollment().typed_columns());
     }
 
     #[test]

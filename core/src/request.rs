@@ -40,7 +40,7 @@ pub enum Selection {
 /// Values of one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AxisSelection {
-    /// Whatever the run of `failed_of` planned, totals included.
+    /// Whatever the run of `failed_of` planned, or whatever the lake holds that is stale, totals included.
     Any,
     /// Every value there is, but totals.
     All,
@@ -72,10 +72,12 @@ pub enum Mode {
     /// All of them.
     #[default]
     All,
-    /// Those without a committed object, unless the portal had no rows for them last time.
+    /// Those without a readable object, unless the portal had no rows for them under its present release.
     Missing,
-    /// Those whose last attempt failed.
+    /// Those whose last attempt failed, or whose last run ended before it tried them.
     Failed,
+    /// Those whose object is of another schema or encoding than a run would write today.
+    Stale,
 }
 
 /// How partitions become visible to queries.
@@ -164,6 +166,7 @@ impl Check<'_> {
                 ));
             }
         }
+        let is_of_the_stale = fields.get("mode").and_then(Value::as_str) == Some("stale");
         let is_of_a_run = fields.get("failed_of").is_some_and(|value| !value.is_null());
         let selection = match fields.get("partitions") {
             Some(value) => {
@@ -175,16 +178,17 @@ impl Check<'_> {
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
                 let select = |axis: &Axis| match fields.get(&plural(axis)) {
-                    // The run says which; naming axes only narrows it.
-                    None | Some(Value::Null) if is_of_a_run => AxisSelection::Any,
+                    // The run or the lake says which; naming axes only narrows it.
+                    None | Some(Value::Null) if is_of_a_run || is_of_the_stale => AxisSelection::Any,
                     value => self.axis(axis, value),
                 };
                 Selection::Axes(axes.into_iter().map(select).collect())
             }
         };
-        let mode = match self.word(fields, "mode", &["all", "missing", "failed"]) {
+        let mode = match self.word(fields, "mode", &["all", "missing", "failed", "stale"]) {
             Some("missing") => Mode::Missing,
             Some("failed") => Mode::Failed,
+            Some("stale") => Mode::Stale,
             _ => Mode::All,
         };
         let failed_of = match fields.get("failed_of") {
@@ -499,7 +503,7 @@ mod tests {
           - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`
             hint: write `grade-pk`
           - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `grade-16`
-          - `mode`: expected one of all, missing, failed, found `some`
+          - `mode`: expected one of all, missing, failed, stale, found `some`
           - `failed_of`: expected the name of a run, found `../x`
           - `catalog`: expected one of partitions, crawler, found `1`
         ");

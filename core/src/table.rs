@@ -1,7 +1,11 @@
 //! Columns of a partition to Parquet bytes, with the digest of its rows.
 //!
-//! The bytes are a function of the rows in page order, the descriptor and the encoding version: no time, run or page
-//! size shows in them. Row groups are encoded as they fill, so that memory holds the encoded file and not the rows.
+//! The bytes are a function of the rows in page order, their partition, the descriptor and the encoding version: no time,
+//! run or page size shows in them. Rows are sorted by key within each chunk of 16,384, which brings alike values together
+//! where the portal serves a school's rows in any order. Row groups are encoded as they fill, so that memory holds the
+//! encoded file and not the rows.
+
+use std::hash::Hasher;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
@@ -20,13 +24,24 @@ use parquet::schema::types::ColumnPath;
 
 use crate::dataset::Dataset;
 use crate::edition::{Digest, ENCODING_VERSION, Edition};
+use crate::partition::PartitionKey;
+use crate::schema::TypedColumn;
+use crate::unique::Packer;
+use crate::values::ValueCounts;
 
 /// Rows of a row group.
 const ROW_GROUP: usize = 131_072;
-/// Rows handed to the encoder at once, whatever the page size was; divides [`ROW_GROUP`].
+/// Rows sorted and handed to the encoder at once, whatever the page size was; divides [`ROW_GROUP`].
 const CHUNK: usize = 16_384;
+/// Rows of a Parquet page. A file with no more than these has no page index: it would be a third of a small file and
+/// tell nothing that the row group's statistics do not.
+const PAGE: usize = 20_000;
 /// Footer key of the edition.
 const EDITION_KEY: &str = "rollcall.edition";
+/// Footer key of the partition's Hive path.
+const PARTITION_KEY: &str = "rollcall.partition";
+/// Footer key of the values by column.
+const VALUES_KEY: &str = "rollcall.values";
 
 /// A partition's Parquet file, finished.
 #[derive(Debug, Clone)]
@@ -37,34 +52,53 @@ pub struct Encoded {
     pub n_rows: u64,
     /// Its edition, which its footer holds too.
     pub edition: Edition,
+    /// Its values by column, which its footer holds too.
+    pub values: ValueCounts,
 }
 
 /// Writes the rows of one partition as they come.
 pub struct TableWriter {
     writer: ArrowWriter<Vec<u8>>,
     coalescer: BatchCoalescer,
+    /// Packs the keys by which rows are sorted.
+    packer: Packer,
+    /// Whether all rows so far are in the order of their keys.
+    is_sorted: bool,
     digest: Digest,
+    values: ValueCounts,
     n_rows: u64,
+    partition: Option<String>,
     schema_id: u64,
     row: Vec<u8>,
 }
 
 impl TableWriter {
-    /// A writer of the files of `dataset`.
+    /// A writer of the file of a partition.
+    ///
+    /// - `n_rows`: rows that it will hold.
     ///
     /// # Errors
     /// A schema that Parquet cannot hold.
-    pub fn new(dataset: &Dataset) -> Result<Self, ParquetError> {
-        Self::with_schema(dataset, dataset.file_schema())
+    pub fn new(dataset: &Dataset, partition: &PartitionKey, n_rows: u64) -> Result<Self, ParquetError> {
+        Self::with_schema(dataset, dataset.file_schema(), Some(partition), n_rows)
     }
 
-    /// A writer of files of another schema than [`Dataset::file_schema`], such as a look-up table's.
-    pub(crate) fn with_schema(dataset: &Dataset, schema: SchemaRef) -> Result<Self, ParquetError> {
+    /// A writer of a file of another schema than [`Dataset::file_schema`], such as a look-up table's, of no partition.
+    pub(crate) fn with_schema(
+        dataset: &Dataset,
+        schema: SchemaRef,
+        partition: Option<&PartitionKey>,
+        n_rows: u64,
+    ) -> Result<Self, ParquetError> {
+        let is_one_page = n_rows <= PAGE as u64;
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_row_count(Some(ROW_GROUP))
-            .set_statistics_enabled(EnabledStatistics::Page)
-            .set_created_by(format!("rollcall encoding {ENCODING_VERSION}"));
+            .set_data_page_row_count_limit(PAGE)
+            .set_statistics_enabled(if is_one_page { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
+            .set_offset_index_disabled(is_one_page)
+            // Of the form that parquet-java reads; a text it cannot read makes it distrust statistics.
+            .set_created_by(format!("rollcall version {ENCODING_VERSION}.0.0 (build encoding-{ENCODING_VERSION})"));
         for column in dataset.columns.iter().filter(|column| !column.dictionary) {
             let path = ColumnPath::from(column.name.as_str());
             properties = properties
@@ -75,8 +109,12 @@ impl TableWriter {
         Ok(Self {
             writer: ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?,
             coalescer: BatchCoalescer::new(schema, CHUNK),
+            packer: Packer::new(dataset),
+            is_sorted: true,
             digest: Digest::default(),
+            values: ValueCounts::default(),
             n_rows: 0,
+            partition: partition.map(ToString::to_string),
             schema_id: dataset.schema_id(),
             row: Vec::with_capacity(128),
         })
@@ -84,13 +122,22 @@ impl TableWriter {
 
     /// Appends rows in [`Dataset::file_schema`]'s columns.
     ///
+    /// - `is_sorted`: whether these rows and all before are known to be in the order of their keys.
+    ///
     /// # Errors
     /// What the encoder refuses.
-    pub fn append(&mut self, batch: RecordBatch) -> Result<(), ParquetError> {
+    pub fn append(&mut self, batch: RecordBatch, is_sorted: bool) -> Result<(), ParquetError> {
         self.n_rows += batch.num_rows() as u64;
+        self.is_sorted &= is_sorted;
         digest_rows(&batch, &mut self.digest, &mut self.row);
+        self.values.add(&batch);
         self.coalescer.push_batch(batch)?;
+        self.write_chunks()
+    }
+
+    fn write_chunks(&mut self) -> Result<(), ParquetError> {
         while let Some(chunk) = self.coalescer.next_completed_batch() {
+            let chunk = if self.is_sorted { chunk } else { self.packer.sort(chunk)? };
             self.writer.write(&chunk)?;
         }
         Ok(())
@@ -102,23 +149,51 @@ impl TableWriter {
     /// What the encoder refuses.
     pub fn finish(mut self) -> Result<Encoded, ParquetError> {
         self.coalescer.finish_buffered_batch()?;
-        while let Some(chunk) = self.coalescer.next_completed_batch() {
-            self.writer.write(&chunk)?;
-        }
+        self.write_chunks()?;
         let edition = Edition { digest: self.digest, schema_id: self.schema_id, encoding_version: ENCODING_VERSION };
-        self.writer.append_key_value_metadata(KeyValue::new(EDITION_KEY.to_owned(), edition.to_string()));
+        let values = serde_json::to_string(&self.values).map_err(|error| ParquetError::External(error.into()))?;
+        let entries =
+            [(EDITION_KEY, Some(edition.to_string())), (PARTITION_KEY, self.partition), (VALUES_KEY, Some(values))];
+        for (key, value) in entries {
+            if value.is_some() {
+                self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+            }
+        }
         let bytes = self.writer.into_inner()?;
-        Ok(Encoded { bytes: bytes.into(), n_rows: self.n_rows, edition })
+        Ok(Encoded { bytes: bytes.into(), n_rows: self.n_rows, edition, values: self.values })
     }
 }
 
-/// The edition and the rows that a file's footer names; `None` when it is not one of ours.
-#[must_use]
-pub fn footer_facts(metadata: &ParquetMetaData) -> Option<(Edition, u64)> {
-    let file = metadata.file_metadata();
-    let edition =
-        file.key_value_metadata()?.iter().find(|entry| entry.key == EDITION_KEY)?.value.as_deref()?.parse().ok()?;
-    Some((edition, u64::try_from(file.num_rows()).ok()?))
+/// What a file's footer says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footer {
+    /// Its edition.
+    pub edition: Edition,
+    /// Hive path of its partition; `None` where it names none.
+    pub partition: Option<String>,
+    /// Rows in it.
+    pub n_rows: u64,
+    /// Its values by column; `None` where it does not say.
+    pub values: Option<ValueCounts>,
+    /// Its columns.
+    pub columns: Vec<TypedColumn>,
+}
+
+impl Footer {
+    /// Reads what is said of a file; `None` when it is not one of ours.
+    #[must_use]
+    pub fn of(metadata: &ParquetMetaData) -> Option<Self> {
+        let file = metadata.file_metadata();
+        let entries = file.key_value_metadata()?;
+        let value = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.as_deref();
+        Some(Self {
+            edition: value(EDITION_KEY)?.parse().ok()?,
+            partition: value(PARTITION_KEY).map(str::to_owned),
+            n_rows: u64::try_from(file.num_rows()).ok()?,
+            values: value(VALUES_KEY).and_then(|values| serde_json::from_str(values).ok()),
+            columns: file.schema_descr().columns().iter().map(TypedColumn::of_file).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// Adds every row's canonical form: per column in file order a byte for null or not, then the value in little-endian
@@ -132,6 +207,21 @@ pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Ve
         }
         digest.add_row(row);
     }
+}
+
+/// Hash of rows in their order.
+pub(crate) fn fingerprint(batch: &RecordBatch) -> u64 {
+    let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::of).collect();
+    let mut hasher = twox_hash::XxHash3_64::new();
+    let mut row = Vec::with_capacity(128);
+    for i in 0..batch.num_rows() {
+        row.clear();
+        for column in &columns {
+            column.write_canonical(i, &mut row);
+        }
+        hasher.write(&row);
+    }
+    hasher.finish()
 }
 
 /// A column's values as slices, since arrays check each index twice.
@@ -192,6 +282,7 @@ mod tests {
     use super::*;
     use crate::page::PageDecoder;
     use crate::testing::{enrollment, page, partition, row};
+    use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use proptest::prelude::*;
 
@@ -199,11 +290,11 @@ mod tests {
     fn encode(n_rows: u64, length: usize) -> Encoded {
         let (dataset, partition) = (enrollment(), partition());
         let decoder = PageDecoder::new(&dataset, &partition);
-        let mut writer = TableWriter::new(&dataset).unwrap();
+        let mut writer = TableWriter::new(&dataset, &partition, n_rows).unwrap();
         let rows: Vec<String> = (1..=n_rows).map(|school| row(school, &(school % 300).to_string())).collect();
         for rows in rows.chunks(length) {
             let body = page(n_rows, None, rows);
-            writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch).unwrap();
+            writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch, true).unwrap();
         }
         writer.finish().unwrap()
     }
@@ -257,7 +348,45 @@ mod tests {
         // When this fails, the same rows became other bytes: raise ENCODING_VERSION, and only then write the new hash.
         let encoded = encode(2_000, 1_000);
         let hash = format!("{:016x}", twox_hash::XxHash3_64::oneshot(&encoded.bytes));
-        assert_eq!((ENCODING_VERSION, hash.as_str()), (1, "be88379b5dee0c0e"));
+        assert_eq!((ENCODING_VERSION, hash.as_str()), (2, "9b83130fe4c2ac73"));
+    }
+
+    #[test]
+    fn rows_are_sorted_within_a_chunk_whatever_the_page_size() {
+        let (dataset, partition) = (enrollment(), partition());
+        let decoder = PageDecoder::new(&dataset, &partition);
+        // Two schools change places in each pair, across the end of a chunk too.
+        let rows: Vec<String> = (0..20_000_u64).map(|i| row(1 + (i ^ 1), "5")).collect();
+        let encode = |length: usize| {
+            let mut writer = TableWriter::new(&dataset, &partition, 20_000).unwrap();
+            for rows in rows.chunks(length) {
+                let body = page(20_000, None, rows);
+                writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch, false).unwrap();
+            }
+            writer.finish().unwrap()
+        };
+        let sorted = encode(10_000);
+        assert_eq!(encode(999).bytes, sorted.bytes);
+        // The same file as that of rows which came in order: no chunk ends amid a pair.
+        let in_order: Vec<String> = (1..=20_000_u64).map(|school| row(school, "5")).collect();
+        let mut writer = TableWriter::new(&dataset, &partition, 20_000).unwrap();
+        let body = page(20_000, None, &in_order);
+        writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch, true).unwrap();
+        assert_eq!(writer.finish().unwrap().bytes, sorted.bytes);
+    }
+
+    #[test]
+    fn a_file_of_one_page_has_no_page_index_and_every_file_a_writer_that_others_can_parse() {
+        for (n_rows, has_index) in [(20_000, false), (20_001, true)] {
+            let encoded = encode(n_rows, 10_000);
+            let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+            reader.try_parse(&encoded.bytes).unwrap();
+            let metadata = reader.finish().unwrap();
+            assert_eq!(metadata.offset_index().is_some(), has_index, "{n_rows}");
+            assert!(metadata.row_group(0).column(0).statistics().is_some());
+            let created_by = metadata.file_metadata().created_by().unwrap();
+            assert_eq!(created_by, "rollcall version 2.0.0 (build encoding-2)");
+        }
     }
 
     #[test]
@@ -272,6 +401,10 @@ mod tests {
             column.dictionary_page_offset().is_some()
         };
         assert!(!has_dictionary("ncessch") && !has_dictionary("ncessch_num") && has_dictionary("fips"));
-        assert_eq!(footer_facts(reader.metadata()), Some((encoded.edition, 140_000)));
+        let footer = Footer::of(reader.metadata()).unwrap();
+        assert_eq!((footer.edition, footer.n_rows), (encoded.edition, 140_000));
+        assert_eq!(footer.partition.as_deref(), Some("year=2021/grade=grade-pk"));
+        assert_eq!(footer.values, Some(encoded.values));
+        assert_eq!(footer.columns, enrollment().typed_columns());
     }
 }

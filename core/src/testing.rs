@@ -1,19 +1,21 @@
 //! Fakes for the tests of this crate: pages from memory, a store in memory, a clock that stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use parquet::file::metadata::ParquetMetaDataReader;
 use url::Url;
 
 use crate::dataset::Dataset;
 use crate::edition::Stamp;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{
-    Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, ObjectFacts, Portal, PortalError, Put, Store,
-    StoreError, TableSpec,
+    Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, Portal, PortalError,
+    Put, Store, StoreError, TableSpec,
 };
+use crate::table::Footer;
 
 pub(crate) const NOW: &str = "2026-11-23T12:00:00Z";
 
@@ -67,6 +69,12 @@ pub(crate) struct CannedPages {
 }
 
 impl CannedPages {
+    /// The same pages, of another year than [`partition`]'s.
+    pub(crate) fn of_year(mut self, year: i32) -> Self {
+        self.pages.iter_mut().for_each(|page| *page = page.replace("/2021/", &format!("/{year}/")));
+        self
+    }
+
     pub(crate) fn new(pages: Vec<String>) -> Self {
         Self {
             root: Url::parse("https://portal.test/api/v1/").unwrap(),
@@ -109,6 +117,10 @@ pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
     n_writes: Mutex<u64>,
     rivals: Mutex<Vec<Rival>>,
+    /// Keys of objects that cannot be looked at.
+    pub(crate) refuses_look: Mutex<BTreeSet<String>>,
+    /// How often it was called, by what was done.
+    pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
     /// The next conditional write or removal is carried out and its answer lost.
     pub(crate) loses_answer: Mutex<bool>,
 }
@@ -119,13 +131,18 @@ impl MemoryStore {
         Self { rivals: Mutex::new(rivals), ..Self::default() }
     }
 
+    /// Before the next conditional write or removal, this acts.
+    pub(crate) fn before_next(&self, rival: Rival) {
+        self.rivals.lock().unwrap().push(rival);
+    }
+
     pub(crate) fn set(&self, key: &str, bytes: &[u8], stamp: Option<Stamp>) {
         let mut n_writes = self.n_writes.lock().unwrap();
         *n_writes += 1;
         self.objects.lock().unwrap().insert(key.into(), (Bytes::copy_from_slice(bytes), stamp, *n_writes));
     }
 
-    pub(crate) fn delete(&self, key: &str) {
+    pub(crate) fn drop_object(&self, key: &str) {
         self.objects.lock().unwrap().remove(key);
     }
 
@@ -139,6 +156,10 @@ impl MemoryStore {
 
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         self.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    fn note(&self, call: &'static str) {
+        *self.calls.lock().unwrap().entry(call).or_default() += 1;
     }
 
     fn let_rival_act(&self) {
@@ -159,6 +180,10 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+        self.note("head");
+        if self.refuses_look.lock().unwrap().contains(key) {
+            return Err(StoreError { message: format!("read `{key}`"), source: "permission denied".into() });
+        }
         Ok(self.objects.lock().unwrap().get(key).map(|(bytes, stamp, etag)| ObjectFacts {
             etag: etag.to_string(),
             size_bytes: bytes.len() as u64,
@@ -167,6 +192,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
+        self.note("write");
         self.let_rival_act();
         if !self.holds(key, condition) {
             return Ok(Put::Lost);
@@ -185,22 +211,51 @@ impl Store for MemoryStore {
         if !self.holds(key, &Condition::Matches(etag.into())) {
             return Ok(Put::Lost);
         }
-        self.delete(key);
+        self.drop_object(key);
         let is_lost = std::mem::take(&mut *self.loses_answer.lock().unwrap());
         Ok(if is_lost { Put::Lost } else { Put::Done(String::new()) })
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.bytes(key))
+    async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
+        let bytes = self.bytes(key);
+        let metadata = bytes.and_then(|bytes| ParquetMetaDataReader::new().parse_and_finish(&bytes).ok());
+        Ok(metadata.and_then(|metadata| Footer::of(&metadata)))
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
+        self.note("read");
+        let objects = self.objects.lock().unwrap();
+        Ok(objects.get(key).map(|(bytes, _, etag)| Content { bytes: bytes.clone(), etag: etag.to_string() }))
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.note("write");
         self.set(key, &bytes, None);
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        Ok(self.keys(prefix))
+    async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
+        self.note("write");
+        self.let_rival_act();
+        if !self.holds(key, condition) {
+            return Ok(Put::Lost);
+        }
+        self.set(key, &bytes, None);
+        Ok(Put::Done("etag".into()))
+    }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        keys.iter().for_each(|key| self.drop_object(key));
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        self.note("list");
+        let objects = self.objects.lock().unwrap();
+        let found = objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(found
+            .map(|(key, (_, _, etag))| Listed { key: key.clone(), etag: etag.to_string(), modified_at: time(NOW) })
+            .collect())
     }
 }
 

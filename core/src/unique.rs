@@ -7,7 +7,9 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::ArrowError;
+use arrow_select::take::take_record_batch;
 
 use crate::dataset::{ColumnKind, Dataset};
 
@@ -30,12 +32,18 @@ struct Part {
     n_bits: u32,
 }
 
-/// Every key of a partition so far.
-#[derive(Debug)]
-pub(crate) struct KeySet {
+/// Packs the keys of a dataset's rows into integers that order as the keys do, column by column.
+#[derive(Debug, Clone)]
+pub(crate) struct Packer {
     parts: Vec<Part>,
     /// Whether a packed key fits 64 bits.
     is_narrow: bool,
+}
+
+/// Every key of a partition so far.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    packer: Packer,
     keys: Keys,
 }
 
@@ -109,9 +117,8 @@ pub(crate) struct NoKey {
     pub(crate) found: &'static str,
 }
 
-impl KeySet {
-    /// An empty set with room for `n_rows` keys of `dataset`.
-    pub(crate) fn new(dataset: &Dataset, n_rows: usize) -> Self {
+impl Packer {
+    pub(crate) fn new(dataset: &Dataset) -> Self {
         let parts: Vec<Part> = dataset
             .key
             .iter()
@@ -131,8 +138,69 @@ impl KeySet {
             })
             .collect();
         let n_bits: u32 = parts.iter().map(|part| part.n_bits).sum();
+        Self { parts, is_narrow: n_bits <= 64 }
+    }
+
+    /// The key of every row, in row order; `None` for one that cannot be packed.
+    fn pack<'b>(&self, batch: &'b RecordBatch) -> impl Iterator<Item = Option<u128>> + use<'b> {
+        let views: Vec<(View<'b>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
+        let is_narrow = self.is_narrow;
+        (0..batch.num_rows())
+            .map(move |row| if is_narrow { pack_narrow(&views, row).map(u128::from) } else { pack_wide(&views, row) })
+    }
+
+    /// The rows in the order of their keys. Rows of which a key cannot be packed stay in the order in which they came: a
+    /// hash would tear apart what belongs together.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn sort(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let packed: Option<Vec<u128>> = self.pack(&batch).collect();
+        let Some(keys) = packed.filter(|keys| !keys.is_sorted()) else { return Ok(batch) };
+        let mut order: Vec<(u128, u32)> = keys.into_iter().zip(0..).collect();
+        // Equal keys stay in their order, since a row's place comes second.
+        order.sort_unstable();
+        let order = UInt32Array::from_iter_values(order.into_iter().map(|(_, row)| row));
+        take_record_batch(&batch, &order)
+    }
+
+    /// A packed key in words.
+    fn describe(&self, mut key: u128) -> String {
+        if key & HASHED != 0 {
+            let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
+            return format!("a value of {}", names.join(", "));
+        }
+        let mut words = Vec::new();
+        for part in self.parts.iter().rev() {
+            let value = (key & ((1_u128 << part.n_bits) - 1)) as u64;
+            key >>= part.n_bits;
+            words.push(format!("{} {}", part.name, part.unpack(value)));
+        }
+        words.reverse();
+        format!("`{}`", words.join(", "))
+    }
+
+    fn hash(&self, batch: &RecordBatch, row: usize) -> u128 {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            let text = part.text(batch, row);
+            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        twox_hash::XxHash3_128::oneshot(&bytes) | HASHED
+    }
+}
+
+impl KeySet {
+    /// An empty set with room for `n_rows` keys of `dataset`.
+    pub(crate) fn new(dataset: &Dataset, n_rows: usize) -> Self {
         let ascending = Ascending { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), n_keys: 0, last: 0 };
-        Self { parts, is_narrow: n_bits <= 64, keys: Keys::Ascending(ascending) }
+        Self { packer: Packer::new(dataset), keys: Keys::Ascending(ascending) }
+    }
+
+    /// Whether each key so far is above the one before.
+    pub(crate) fn is_ascending(&self) -> bool {
+        matches!(self.keys, Keys::Ascending(_))
     }
 
     /// Adds the key of every row.
@@ -140,7 +208,7 @@ impl KeySet {
     /// # Errors
     /// The first null or empty text in a key column; the set is of no use afterwards.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), NoKey> {
-        for part in &self.parts {
+        for part in &self.packer.parts {
             let array = batch.column(part.column);
             if array.null_count() > 0
                 && let Some(row) = (0..array.len()).find(|row| array.is_null(*row))
@@ -155,10 +223,8 @@ impl KeySet {
                 }
             }
         }
-        let views: Vec<(View<'_>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
-        for row in 0..batch.num_rows() {
-            let packed = if self.is_narrow { pack_narrow(&views, row).map(u128::from) } else { pack_wide(&views, row) };
-            let key = packed.unwrap_or_else(|| self.hash(batch, row));
+        for (row, packed) in self.packer.pack(batch).enumerate() {
+            let key = packed.unwrap_or_else(|| self.packer.hash(batch, row));
             self.push(key);
         }
         Ok(())
@@ -204,16 +270,6 @@ impl KeySet {
         self.keys = Keys::Wide(wide);
     }
 
-    fn hash(&self, batch: &RecordBatch, row: usize) -> u128 {
-        let mut bytes = Vec::new();
-        for part in &self.parts {
-            let text = part.text(batch, row);
-            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        twox_hash::XxHash3_128::oneshot(&bytes) | HASHED
-    }
-
     /// Looks for a key that came more than once.
     pub(crate) fn find_repeated(&mut self) -> Option<Repeated> {
         let (key, n_rows) = match &mut self.keys {
@@ -221,22 +277,7 @@ impl KeySet {
             Keys::Narrow(keys) => repeated_of(keys).map(|(key, n)| (u128::from(key), n))?,
             Keys::Wide(keys) => repeated_of(keys)?,
         };
-        Some(Repeated { key: self.describe(key), n_rows })
-    }
-
-    fn describe(&self, mut key: u128) -> String {
-        if key & HASHED != 0 {
-            let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
-            return format!("a value of {}", names.join(", "));
-        }
-        let mut words = Vec::new();
-        for part in self.parts.iter().rev() {
-            let value = (key & ((1_u128 << part.n_bits) - 1)) as u64;
-            key >>= part.n_bits;
-            words.push(format!("{} {}", part.name, part.unpack(value)));
-        }
-        words.reverse();
-        format!("`{}`", words.join(", "))
+        Some(Repeated { key: self.packer.describe(key), n_rows })
     }
 }
 
@@ -449,6 +490,27 @@ mod tests {
         let columns = |two: &[i64]| vec![("'bigint'", numbers(&[7, 7])), ("'bigint'", numbers(two))];
         assert_eq!(repeated_in(columns(&[-1, 1])), None);
         assert_eq!(repeated_in(columns(&[-1, -1])).as_deref(), Some("a value of a, b"));
+    }
+
+    #[test]
+    fn rows_are_sorted_by_key_column_by_column_and_stay_where_a_key_cannot_be_packed() {
+        let dataset = dataset("'id','race'");
+        let sorted = |rows: &[(&str, i32, i32)]| {
+            let sorted = Packer::new(&dataset).sort(batch(&dataset, rows)).unwrap();
+            assert_eq!(sorted.column(0).as_string::<i32>().len(), rows.len());
+            let (ids, races) = (sorted.column(0).as_string::<i32>(), sorted.column(1).as_primitive::<Int32Type>());
+            let sexes = sorted.column(2).as_primitive::<Int32Type>();
+            (0..rows.len())
+                .map(|row| (ids.value(row).to_owned(), races.value(row), sexes.value(row)))
+                .collect::<Vec<_>>()
+        };
+        let (one, other) = ("010000200277", "020000000001");
+        let found = sorted(&[(other, 1, 7), (one, 99, 1), (one, -1, 2), (one, 3, 3), (one, 3, 2)]);
+        // Equal keys keep their order.
+        let expected = [(one, -1, 2), (one, 3, 3), (one, 3, 2), (one, 99, 1), (other, 1, 7)];
+        assert_eq!(found, expected.map(|(id, race, sex)| (id.to_owned(), race, sex)));
+        let as_they_came = [(other, 1, 1), ("2500003163X", 1, 1), (one, 1, 1)];
+        assert_eq!(sorted(&as_they_came), as_they_came.map(|(id, race, sex)| (id.to_owned(), race, sex)));
     }
 
     fn keys_after(key: &str, rows: &[(&str, i32, i32)]) -> Keys {

@@ -1,0 +1,294 @@
+//! What the ledger knows of every partition of a dataset: one object, derived from the data objects and from receipts.
+//!
+//! A commit never asks it. It says what planning and `status` would otherwise ask each object for, and since it remembers
+//! each object's etag, publishing finds in one listing which objects changed, whoever changed them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Dataset;
+use crate::edition::{ENCODING_VERSION, Edition, Stamp};
+use crate::error::Error;
+use crate::keys;
+use crate::ledger::{ErrorFacts, Outcome, READS_AT_ONCE, Receipt, read_json, store_failed};
+use crate::partition::PartitionKey;
+use crate::plan::Reason;
+use crate::ports::{Condition, Content, Put, Store};
+use crate::survey::{Seen, Survey};
+
+/// What is committed of a partition, as its object says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Edition of the object.
+    pub edition: Edition,
+    /// Rows in it.
+    pub n_rows: u64,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its etag when it was last seen.
+    pub etag: String,
+    /// When its last page was received.
+    pub fetched_at: Timestamp,
+    /// Run that wrote it, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Pages it came in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_pages: Option<u32>,
+    /// The portal's newest release that gave these rows, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_release: Option<String>,
+}
+
+impl Committed {
+    /// What the object with this stamp says of itself.
+    #[must_use]
+    pub(crate) fn new(stamp: &Stamp, etag: &str, size_bytes: u64) -> Self {
+        Self {
+            edition: stamp.edition,
+            n_rows: stamp.n_rows,
+            size_bytes,
+            etag: etag.to_owned(),
+            fetched_at: stamp.fetched_at,
+            run: stamp.run.clone(),
+            n_pages: None,
+            portal_release: None,
+        }
+    }
+
+    /// Why the object should be written anew by this descriptor and program; `None` when it is current.
+    #[must_use]
+    pub fn staleness(&self, dataset: &Dataset) -> Option<Reason> {
+        staleness(&self.edition, dataset)
+    }
+}
+
+/// Why an object of `edition` should be written anew; `None` when it is current.
+pub(crate) fn staleness(edition: &Edition, dataset: &Dataset) -> Option<Reason> {
+    if edition.schema_id != dataset.schema_id() {
+        Some(Reason::OtherSchema)
+    } else {
+        (edition.encoding_version != ENCODING_VERSION).then_some(Reason::OtherEncoding)
+    }
+}
+
+/// The last time a partition was fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAttempt {
+    /// Run.
+    pub run: String,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The error of a failed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorFacts>,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The portal's newest release then, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal_release: Option<String>,
+}
+
+/// What the ledger knows of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionRecord {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// What is committed; `None` when nothing is.
+    pub committed: Option<Committed>,
+    /// The last attempt; `None` when the record was made from the object alone.
+    pub last_attempt: Option<LastAttempt>,
+}
+
+/// Records by partition.
+pub type Records = BTreeMap<PartitionKey, PartitionRecord>;
+
+/// The records of a dataset as the lake holds them.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) records: Records,
+    /// What must hold when they are replaced.
+    condition: Option<Condition>,
+    /// Objects of the layout before this one, one a partition, which were read instead.
+    older: Vec<String>,
+}
+
+/// Reads the records as they were last written.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub(crate) async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result<Stored, Error> {
+    let key = keys::records(dataset);
+    let found = store.read(&key).await.map_err(|source| store_failed("read", &key, source))?;
+    let condition = found.as_ref().map(|Content { etag, .. }| Condition::Matches(etag.clone()));
+    let parsed = found.and_then(|Content { bytes, .. }| match serde_json::from_slice::<Vec<PartitionRecord>>(&bytes) {
+        Ok(records) => Some(records),
+        Err(error) => {
+            tracing::error!(key, %error, "ledger object unreadable, taken as absent");
+            None
+        }
+    });
+    if let Some(parsed) = parsed {
+        let records = parsed.into_iter().filter_map(|record| arranged(dataset, record)).collect();
+        return Ok(Stored { records, condition, older: Vec::new() });
+    }
+    let prefix = keys::older_records_prefix(dataset);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    let older: Vec<String> = listed.into_iter().map(|listed| listed.key).collect();
+    let records = stream::iter(older.iter())
+        .map(|key| async move { read_json::<PartitionRecord>(store, key).await })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|record| async move { Ok(record.and_then(|record| arranged(dataset, record))) })
+        .try_collect()
+        .await?;
+    Ok(Stored { records, condition, older })
+}
+
+fn arranged(dataset: &Dataset, record: PartitionRecord) -> Option<(PartitionKey, PartitionRecord)> {
+    let partition = dataset.arrange(&record.partition)?;
+    Some((partition.clone(), PartitionRecord { partition, ..record }))
+}
+
+/// Everything the ledger knows of a dataset's partitions: the records, and the receipts of runs that were not published.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Records, Error> {
+    let mut records = read_stored(store, dataset).await?.records;
+    let prefix = keys::runs_prefix(dataset);
+    let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
+    // A receipt is deleted once its run is published, so whatever is there is not in the records.
+    let left = listed.iter().filter_map(|listed| {
+        let (run, partition) = keys::run_and_partition_of_receipt(dataset, &listed.key)?;
+        Some((listed.key.clone(), run, partition))
+    });
+    let receipts: Vec<(String, Receipt)> = stream::iter(left)
+        .map(|(key, run, _)| async move {
+            let receipt: Option<Receipt> = read_json(store, &key).await?;
+            Ok::<_, Error>(receipt.map(|receipt| (run, receipt)))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|receipt| async move { Ok(receipt) })
+        .try_collect()
+        .await?;
+    for (run, receipt) in receipts {
+        if let Some(partition) = dataset.arrange(&receipt.partition) {
+            note_attempt(&mut records, partition, &run, &receipt);
+        }
+    }
+    Ok(records)
+}
+
+/// Makes the records say what the objects and a run's receipts say, and writes them where that changes them. Gives how many
+/// records changed.
+///
+/// Another writer's records in between are read again and kept: nobody's attempts are lost.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others are faster every time.
+pub(crate) async fn update_records(
+    store: &impl Store,
+    dataset: &Dataset,
+    mut stored: Stored,
+    survey: &Survey,
+    run: &str,
+    receipts: &BTreeMap<PartitionKey, Receipt>,
+) -> Result<(Records, usize), Error> {
+    const TRIES: u32 = 8;
+    let key = keys::records(dataset);
+    for tries in 0..TRIES {
+        if tries > 0 {
+            stored = read_stored(store, dataset).await?;
+        }
+        let mut records = stored.records.clone();
+        follow_objects(&mut records, survey);
+        for (partition, receipt) in receipts {
+            note_attempt(&mut records, partition.clone(), run, receipt);
+        }
+        let n_changed =
+            records.iter().filter(|(partition, record)| stored.records.get(*partition) != Some(record)).count()
+                + stored.records.keys().filter(|partition| !records.contains_key(*partition)).count();
+        if n_changed > 0 || !stored.older.is_empty() {
+            let condition = stored.condition.clone().unwrap_or(Condition::Absent);
+            let put = store.replace(&key, render(&records)?, &condition).await;
+            if put.map_err(|source| store_failed("write", &key, source))? == Put::Lost {
+                continue;
+            }
+        }
+        if !stored.older.is_empty() {
+            store.delete(stored.older).await.map_err(|source| store_failed("delete", &key, source))?;
+        }
+        return Ok((records, n_changed));
+    }
+    Err(Error::WriteConflict { key, tries: TRIES })
+}
+
+/// One record a line, so that two versions can be compared by a person.
+fn render(records: &Records) -> Result<Bytes, Error> {
+    let mut text = String::from("[");
+    for (i, record) in records.values().enumerate() {
+        text.push_str(if i == 0 { "\n" } else { ",\n" });
+        text.push_str(&crate::ledger::to_json(record)?);
+    }
+    text.push_str("\n]\n");
+    Ok(text.into())
+}
+
+/// Makes every record say of its object what the object says. One that cannot be looked at keeps what it said.
+fn follow_objects(records: &mut Records, survey: &Survey) {
+    for (partition, record) in records.iter_mut() {
+        if !survey.objects.contains_key(partition) {
+            record.committed = None;
+        }
+    }
+    for (partition, object) in &survey.objects {
+        let record = records.entry(partition.clone()).or_insert_with(|| PartitionRecord {
+            partition: partition.clone(),
+            committed: None,
+            last_attempt: None,
+        });
+        match &object.seen {
+            Seen::Readable(stamp) => {
+                let mut committed = Committed::new(stamp, &object.etag, object.size_bytes);
+                // Pages and release are what an object does not know of itself.
+                if let Some(before) = record.committed.take().filter(|before| before.edition == committed.edition) {
+                    committed.n_pages = before.n_pages;
+                    committed.portal_release = before.portal_release;
+                }
+                record.committed = Some(committed);
+            }
+            Seen::NotOurs => record.committed = None,
+            Seen::Unknown => {}
+        }
+    }
+    records.retain(|_, record| record.committed.is_some() || record.last_attempt.is_some());
+}
+
+/// Notes what a run's attempt came to, unless a later one is known.
+fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, receipt: &Receipt) {
+    let record =
+        records.entry(partition.clone()).or_insert(PartitionRecord { partition, committed: None, last_attempt: None });
+    // Pages and release are those of the rows received: another writer's object may be there by now.
+    if let (Some(committed), Some(edition)) = (&mut record.committed, receipt.edition)
+        && committed.edition == edition
+    {
+        committed.n_pages = Some(receipt.n_pages);
+        committed.portal_release.clone_from(&receipt.portal_release);
+    }
+    // What was not tried ends when its run does, and says nothing against a try since the run began.
+    let ended_at = if receipt.is_of_a_try() { receipt.finished_at } else { receipt.started_at };
+    if record.last_attempt.as_ref().is_some_and(|known| known.at > ended_at && known.run != run) {
+        return;
+    }
+    record.last_attempt = Some(LastAttempt {
+        run: run.to_owned(),
+        outcome: receipt.outcome,
+        error: receipt.error.clone(),
+        at: receipt.finished_at,
+        portal_release: receipt.portal_release.clone(),
+    });
+}
