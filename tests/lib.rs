@@ -11,10 +11,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
 use rollcall_simulator::{Config, Running, Simulator};
@@ -248,19 +249,46 @@ impl TestLake {
         files_below(self.path(), prefix).into_iter().map(seen).collect()
     }
 
-    /// What the ledger holds as committed, by record, without the last attempts: what a failed run must not change.
+    /// The ledger's records of a dataset, by Hive path.
+    #[must_use]
+    pub fn records(&self, dataset: &str) -> BTreeMap<String, Value> {
+        records(self.path(), dataset)
+    }
+
+    /// What the ledger holds as committed, by dataset and Hive path, without the last attempts: what a failed run must not
+    /// change.
     #[must_use]
     pub fn committed(&self) -> BTreeMap<String, Value> {
-        self.files("ledger")
-            .into_iter()
-            .filter(|(path, _)| path.contains("/partitions/"))
-            .map(|(path, (bytes, _))| {
-                let record: Value = serde_json::from_slice(&bytes).expect("a record is JSON");
-                (path, record.get("committed").cloned().unwrap_or(Value::Null))
+        let files = self.files("ledger").into_keys();
+        let datasets =
+            files.filter_map(|path| Some(path.strip_prefix("ledger/")?.strip_suffix("/records.json")?.to_owned()));
+        datasets
+            .flat_map(|dataset| {
+                let records = self.records(&dataset).into_iter();
+                records.map(move |(partition, record)| (format!("{dataset}/{partition}"), record["committed"].clone()))
             })
             .filter(|(_, committed)| !committed.is_null())
             .collect()
     }
+}
+
+/// The ledger's records of a dataset in a lake's folder, by Hive path; none where there are none yet.
+///
+/// # Panics
+/// When they are no records.
+#[must_use]
+pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
+    let Ok(text) = fs::read_to_string(lake.join(format!("ledger/{dataset}/records.json"))) else {
+        return BTreeMap::new();
+    };
+    let records: Vec<Value> = serde_json::from_str(&text).expect("records are JSON");
+    records
+        .into_iter()
+        .map(|record| {
+            let partition: PartitionKey = serde_json::from_value(record["partition"].clone()).expect("it names one");
+            (partition.to_string(), record)
+        })
+        .collect()
 }
 
 /// Bytes of every file below a folder of a lake, by its path in the lake. What is replaced or removed meanwhile is read as
@@ -319,7 +347,8 @@ pub fn partition(year: i32, grade: &str) -> PartitionKey {
 pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     let partition = partition(year, grade);
     let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
-    CatalogPartition { partition, location, n_rows, has_columns_of_table: true }
+    let columns = Dataset::built_in("ccd_enrollment").expect("it is built in").typed_columns();
+    CatalogPartition { partition, location, n_rows, columns: Arc::new(columns) }
 }
 
 /// The state machine, its placeholders filled in with the template's defaults. Those of numbers stand without quotes.

@@ -1,10 +1,14 @@
 //! The local stand-in of Glue: one JSON file a table, in the lake itself.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, Store, TableSpec};
+use rollcall_core::schema::TypedColumn;
 use serde::{Deserialize, Serialize};
 
 /// A catalog of tables kept in a store. Writers are kept apart by the lake's lock.
@@ -53,6 +57,17 @@ pub struct RegisteredPartition {
     pub location: String,
     /// Rows of its object.
     pub n_rows: u64,
+    /// Columns of its object, where they are not the table's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Arc<Vec<TypedColumn>>>,
+}
+
+impl CatalogTable {
+    /// The table's columns by name and type.
+    fn typed_columns(&self) -> Arc<Vec<TypedColumn>> {
+        let typed = |column: &CatalogColumn| TypedColumn { name: column.name.clone(), kind: column.kind.clone() };
+        Arc::new(self.columns.iter().map(typed).collect())
+    }
 }
 
 impl<S: Store> FileCatalog<S> {
@@ -70,8 +85,8 @@ impl<S: Store> FileCatalog<S> {
         let listed =
             self.store.list(keys::CATALOG_PREFIX).await.map_err(|error| failed("list", keys::CATALOG_PREFIX, error))?;
         let mut tables = Vec::new();
-        for key in listed {
-            tables.extend(self.read(&key).await?);
+        for listed in listed {
+            tables.extend(self.read(&listed.key).await?);
         }
         Ok(tables)
     }
@@ -103,7 +118,8 @@ impl<S: Store> FileCatalog<S> {
     }
 
     async fn bytes(&self, key: &str) -> Result<Option<Bytes>, CatalogError> {
-        self.store.read(key).await.map_err(|error| failed("read", key, error))
+        let found = self.store.read(key).await.map_err(|error| failed("read", key, error))?;
+        Ok(found.map(|found| found.bytes))
     }
 
     async fn write(&self, key: &str, table: &CatalogTable) -> Result<(), CatalogError> {
@@ -141,20 +157,17 @@ impl<S: Store> Catalog for FileCatalog<S> {
 
     async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
         let key = keys::catalog_table(&dataset.database, &dataset.table);
-        let table = self.read(&key).await?;
-        Ok(table
-            .into_iter()
-            .flat_map(|table| table.partitions)
-            .filter_map(|registered| {
-                Some(CatalogPartition {
-                    partition: dataset.arrange(&registered.partition)?,
-                    location: registered.location,
-                    n_rows: registered.n_rows,
-                    // A table's file holds its columns once.
-                    has_columns_of_table: true,
-                })
+        let Some(table) = self.read(&key).await? else { return Ok(Vec::new()) };
+        let of_table = table.typed_columns();
+        let registered = table.partitions.into_iter().filter_map(|registered| {
+            Some(CatalogPartition {
+                partition: dataset.arrange(&registered.partition)?,
+                location: registered.location,
+                n_rows: registered.n_rows,
+                columns: registered.columns.unwrap_or_else(|| of_table.clone()),
             })
-            .collect())
+        });
+        Ok(registered.collect())
     }
 
     async fn change_partitions(
@@ -167,21 +180,21 @@ impl<S: Store> Catalog for FileCatalog<S> {
         let Some(mut table) = self.read(&key).await? else {
             return Err(failed("read", &key, "expected the table, found none"));
         };
-        let is_changed = |partition: &PartitionKey| {
-            remove.contains(partition) || put.iter().any(|changed| changed.partition == *partition)
-        };
+        let changed: BTreeSet<&PartitionKey> = put.iter().map(|put| &put.partition).chain(remove).collect();
         // Entries of other axes, which a changed descriptor leaves behind, go too.
         table.partitions.retain_mut(|registered| match dataset.arrange(&registered.partition) {
             Some(partition) => {
                 registered.partition = partition;
-                !is_changed(&registered.partition)
+                !changed.contains(&registered.partition)
             }
             None => false,
         });
+        let of_table = table.typed_columns();
         table.partitions.extend(put.iter().map(|partition| RegisteredPartition {
             partition: partition.partition.clone(),
             location: partition.location.clone(),
             n_rows: partition.n_rows,
+            columns: Some(&partition.columns).filter(|columns| **columns != of_table).cloned(),
         }));
         table.partitions.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
         self.write(&key, &table).await

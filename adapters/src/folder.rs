@@ -4,8 +4,9 @@
 //! new one and an open reader keeps the old. Its modification time is when its last page was received, since the file's
 //! own bytes may not hold a time.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -17,8 +18,8 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use rollcall_core::Error;
 use rollcall_core::edition::Stamp;
 use rollcall_core::error::LockHolder;
-use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
-use rollcall_core::table::footer_facts;
+use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::table::Footer;
 use tokio::sync::RwLock;
 
 /// Folder of files that are being written; readers of `data/` never see them.
@@ -33,6 +34,8 @@ pub struct FolderStore {
     commit: Arc<Mutex<()>>,
     /// Shared by work under way, which goes on when nobody waits for it any more.
     under_way: Arc<RwLock<()>>,
+    /// By key, the etag and the run of what this process wrote: a file cannot say which run that was.
+    written: Arc<Mutex<HashMap<String, (String, String)>>>,
 }
 
 /// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
@@ -45,7 +48,7 @@ impl FolderStore {
     /// The lake in `root`, which need not be there yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), commit: Arc::default(), under_way: Arc::default() }
+        Self { root: root.into(), commit: Arc::default(), under_way: Arc::default(), written: Arc::default() }
     }
 
     /// The folder.
@@ -160,25 +163,57 @@ impl FolderStore {
             Err(error) => return Err(failed(error)),
         };
         let metadata = file.metadata().map_err(failed)?;
-        let modified = metadata.modified().map_err(failed)?;
-        let fetched_at = Timestamp::try_from(modified).map_err(|error| failed(io::Error::other(error)))?;
-        let stamp = read_footer(&file)
-            .map_err(failed)?
-            .and_then(|metadata| footer_facts(&metadata))
-            .map(|(edition, n_rows)| Stamp { edition, n_rows, fetched_at, run: None });
-        Ok(Some(ObjectFacts {
-            etag: format!("{:x}-{:x}", fetched_at.as_nanosecond(), metadata.len()),
-            size_bytes: metadata.len(),
-            stamp,
-        }))
+        let fetched_at = modified_at(&metadata).map_err(failed)?;
+        let etag = etag_of(&metadata).map_err(failed)?;
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = written.get(key).filter(|(written, _)| *written == etag).map(|(_, run)| run.clone());
+        let footer = read_footer(&file).map_err(failed)?.and_then(|metadata| Footer::of(&metadata));
+        let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {
+            edition,
+            partition,
+            n_rows,
+            fetched_at,
+            run,
+        });
+        Ok(Some(ObjectFacts { etag, size_bytes: metadata.len(), stamp }))
+    }
+
+    fn footer_now(&self, key: &str) -> Result<Option<Footer>, StoreError> {
+        let path = self.path(key);
+        let failed = |error| refused("read", &path, error);
+        match File::open(&path) {
+            Ok(file) => Ok(read_footer(&file).map_err(failed)?.and_then(|metadata| Footer::of(&metadata))),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn read_now(&self, key: &str) -> Result<Option<Content>, StoreError> {
+        let path = self.path(key);
+        let read = || {
+            let mut file = File::open(&path)?;
+            let etag = etag_of(&file.metadata()?)?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(Content { bytes: bytes.into(), etag })
+        };
+        match read() {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(refused("read", &path, error)),
+        }
     }
 
     fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
-        let found = self.head_now(key)?;
-        Ok(match (condition, found) {
-            (Condition::Absent, None) => true,
-            (Condition::Matches(etag), Some(found)) => *etag == found.etag,
-            _ => false,
+        let path = self.path(key);
+        let found = match fs::metadata(&path) {
+            Ok(metadata) => Some(etag_of(&metadata).map_err(|error| refused("read", &path, error))?),
+            Err(error) if is_absent(&error) => None,
+            Err(error) => return Err(refused("read", &path, error)),
+        };
+        Ok(match condition {
+            Condition::Absent => found.is_none(),
+            Condition::Matches(etag) => found.as_ref() == Some(etag),
         })
     }
 }
@@ -190,7 +225,8 @@ impl Store for FolderStore {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
-        let (key, condition, fetched_at) = (key.to_owned(), condition.clone(), stamp.fetched_at);
+        let (key, condition, fetched_at, run) =
+            (key.to_owned(), condition.clone(), stamp.fetched_at, stamp.run.clone());
         self.blocking(move |store| {
             let modified = SystemTime::try_from(fetched_at)
                 .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
@@ -202,8 +238,14 @@ impl Store for FolderStore {
             }
             store.rename(temporary, &store.path(&key))?;
             tracing::debug!(key, "object committed");
-            let written = store.head_now(&key)?;
-            Ok(Put::Done(written.map(|facts| facts.etag).unwrap_or_default()))
+            let path = store.path(&key);
+            let etag = fs::metadata(&path).and_then(|metadata| etag_of(&metadata));
+            let etag = etag.map_err(|error| refused("read", &path, error))?;
+            if let Some(run) = run {
+                let mut written = store.written.lock().unwrap_or_else(PoisonError::into_inner);
+                written.insert(key, (etag.clone(), run));
+            }
+            Ok(Put::Done(etag))
         })
         .await
     }
@@ -225,17 +267,14 @@ impl Store for FolderStore {
         .await
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
         let key = key.to_owned();
-        self.blocking(move |store| {
-            let path = store.path(&key);
-            match fs::read(&path) {
-                Ok(bytes) => Ok(Some(bytes.into())),
-                Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(refused("read", &path, error)),
-            }
-        })
-        .await
+        self.blocking(move |store| store.footer_now(&key)).await
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
+        let key = key.to_owned();
+        self.blocking(move |store| store.read_now(&key)).await
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
@@ -247,18 +286,62 @@ impl Store for FolderStore {
         .await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let prefix = prefix.to_owned();
+    async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
+        let (key, condition) = (key.to_owned(), condition.clone());
         self.blocking(move |store| {
-            let mut keys = Vec::new();
-            let folder = store.path(&prefix);
-            list_below(&folder, prefix.trim_end_matches('/'), &mut keys)
-                .map_err(|error| refused("list", &folder, error))?;
-            keys.sort_unstable();
-            Ok(keys)
+            let temporary = store.write_temporary(&bytes, None)?;
+            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            if !store.holds(&key, &condition)? {
+                return Ok(Put::Lost);
+            }
+            let path = store.path(&key);
+            store.rename(temporary, &path)?;
+            let etag = fs::metadata(&path).and_then(|metadata| etag_of(&metadata));
+            Ok(Put::Done(etag.map_err(|error| refused("read", &path, error))?))
         })
         .await
     }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        self.blocking(move |store| {
+            for key in keys {
+                let path = store.path(&key);
+                let removed = check_within(&store.root, &path).and_then(|()| match fs::remove_file(&path) {
+                    Err(error) if !is_absent(&error) => Err(error),
+                    _ => Ok(()),
+                });
+                removed.map_err(|error| refused("delete", &path, error))?;
+                // Folders that nothing is left in go too; one that is not empty refuses.
+                let folders = path.ancestors().skip(1).take_while(|folder| *folder != store.root);
+                let _ = folders.map(fs::remove_dir).take_while(Result::is_ok).count();
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.blocking(move |store| {
+            let mut listed = Vec::new();
+            let folder = store.path(&prefix);
+            list_below(&folder, prefix.trim_end_matches('/'), &mut listed)
+                .map_err(|error| refused("list", &folder, error))?;
+            listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            Ok(listed)
+        })
+        .await
+    }
+}
+
+/// When a file was last written, or made to say so.
+fn modified_at(metadata: &Metadata) -> io::Result<Timestamp> {
+    Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)
+}
+
+/// What tells one version of a file from another.
+fn etag_of(metadata: &Metadata) -> io::Result<String> {
+    Ok(format!("{:x}-{:x}", modified_at(metadata)?.as_nanosecond(), metadata.len()))
 }
 
 /// The footer of a file; `None` when the file is torn or no Parquet. A disk that does not answer is an error: what the
@@ -303,8 +386,8 @@ fn leads_out(link: &Path) -> io::Error {
     io::Error::other(format!("expected no links in a lake, found `{}`", link.display()))
 }
 
-/// Adds the keys of all files below `folder`, whose own key is `prefix`.
-fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
+/// Adds all files below `folder`, whose own key is `prefix`.
+fn list_below(folder: &Path, prefix: &str, listed: &mut Vec<Listed>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(()),
@@ -316,10 +399,13 @@ fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{prefix}/{name}");
         if entry.file_type()?.is_dir() {
-            list_below(&entry.path(), &key, keys)?;
-        } else {
-            keys.push(key);
+            list_below(&entry.path(), &key, listed)?;
+            continue;
         }
+        // What cannot be looked at is listed all the same.
+        let metadata = fs::metadata(entry.path()).and_then(|found| Ok((etag_of(&found)?, modified_at(&found)?)));
+        let (etag, modified_at) = metadata.unwrap_or_default();
+        listed.push(Listed { key, etag, modified_at });
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! a partition that is there already is updated, one that is gone is created, and what may pass is tried again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -17,6 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, TableSpec};
+use rollcall_core::schema::TypedColumn;
 
 use crate::cause::cause;
 
@@ -111,10 +113,15 @@ impl GlueCatalog {
         })
     }
 
-    /// The partition as Glue is told of it: everything of the table but the location.
+    /// The partition as Glue is told of it: everything of the table but the location, and the columns where its file is of
+    /// another schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
         let mut storage = table.clone();
         storage.location = Some(format!("{}{}", self.lake, registered.location));
+        // The table's own where they are the same, with their comments.
+        if typed(storage.columns()) != *registered.columns {
+            storage.columns = Some(registered.columns.iter().filter_map(column_of).collect());
+        }
         PartitionInput::builder()
             .set_values(Some(values_of(&registered.partition)))
             .storage_descriptor(storage)
@@ -228,8 +235,6 @@ impl Catalog for GlueCatalog {
     }
 
     async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
-        let table = self.table_there(&dataset.database, &dataset.table).await?;
-        let columns = table.storage_descriptor.as_ref().map(|storage| described(storage.columns()));
         let call = self.client.get_partitions().database_name(&dataset.database).table_name(&dataset.table);
         let mut pages = call.into_paginator().send();
         let mut partitions = Vec::new();
@@ -243,7 +248,7 @@ impl Catalog for GlueCatalog {
                     // One that lies elsewhere keeps its whole location, and so equals none that is due.
                     location: location.strip_prefix(&self.lake).unwrap_or(location).to_owned(),
                     n_rows: n_rows(&partition),
-                    has_columns_of_table: columns.as_ref() == Some(&described(storage.columns())),
+                    columns: Arc::new(typed(storage.columns())),
                 })
             }));
         }
@@ -310,6 +315,19 @@ fn hive_path(dataset: &Dataset, partition: &Partition) -> Option<String> {
 fn n_rows(partition: &Partition) -> u64 {
     let said = partition.parameters().and_then(|parameters| parameters.get(N_ROWS)?.parse().ok());
     said.unwrap_or(u64::MAX)
+}
+
+fn typed(columns: &[Column]) -> Vec<TypedColumn> {
+    let typed = |column: &Column| TypedColumn {
+        name: column.name().to_owned(),
+        kind: column.r#type().unwrap_or_default().to_owned(),
+    };
+    columns.iter().map(typed).collect()
+}
+
+/// A column as Glue is told of it, which always has a name.
+fn column_of(column: &TypedColumn) -> Option<Column> {
+    Column::builder().name(&column.name).r#type(&column.kind).build().ok()
 }
 
 /// Names and types, as they are compared.

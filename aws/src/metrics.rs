@@ -22,6 +22,7 @@ pub fn partitions(outcome: Outcome) -> &'static str {
         Outcome::Empty => "PartitionsEmpty",
         Outcome::Superseded => "PartitionsSuperseded",
         Outcome::Failed => "PartitionsFailed",
+        Outcome::NotTried => "PartitionsNotTried",
     }
 }
 

@@ -138,7 +138,7 @@ pub struct Published {
     pub summary: ObjectReference,
     /// Partitions planned.
     pub n_planned: usize,
-    /// Of them failed.
+    /// Of them failed or not tried.
     pub n_failed: usize,
     /// Partitions by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
@@ -156,26 +156,26 @@ impl Published {
     /// - `fetch_error`: why fetching as a whole failed, where it did.
     #[must_use]
     pub fn of(summary: &Summary, reference: ObjectReference, fetch_error: Option<&StepError>) -> Self {
-        let n_failed = summary.count(Outcome::Failed);
         Self {
             run: summary.run.clone(),
             dataset: summary.dataset.clone(),
             summary: reference,
             n_planned: summary.n_planned,
-            n_failed,
+            n_failed: summary.n_open(),
             outcomes: summary.outcomes.clone(),
             n_published: summary.n_published,
             n_withdrawn: summary.n_withdrawn,
-            message: message(summary, n_failed, fetch_error),
+            message: message(summary, fetch_error),
         }
     }
 }
 
-fn message(summary: &Summary, n_failed: usize, fetch_error: Option<&StepError>) -> String {
+fn message(summary: &Summary, fetch_error: Option<&StepError>) -> String {
+    let (n_failed, n_not_tried) = (summary.count(Outcome::Failed), summary.count(Outcome::NotTried));
     if summary.n_planned == 0 {
         return "nothing to fetch".to_owned();
     }
-    if n_failed == 0 {
+    if n_failed + n_not_tried == 0 {
         return format!("{} planned: {}", summary.n_planned, summary.outcomes_in_words());
     }
     let named: Vec<String> = summary
@@ -187,6 +187,9 @@ fn message(summary: &Summary, n_failed: usize, fetch_error: Option<&StepError>) 
     let mut message = format!("{n_failed} of {} failed: {}", summary.n_planned, named.join(", "));
     if n_failed > named.len() {
         message.push_str(&format!(" and {} more", n_failed - named.len()));
+    }
+    if n_not_tried > 0 {
+        message.push_str(&format!("; {n_not_tried} not tried"));
     }
     if let Some(StepError { error, .. }) = fetch_error {
         message.push_str(&format!("; fetching was stopped by {error}"));

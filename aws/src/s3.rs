@@ -7,16 +7,23 @@ use std::collections::HashMap;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
+use aws_sdk_s3::types::{ChecksumAlgorithm, Delete, ObjectIdentifier};
 use bytes::Bytes;
+use jiff::Timestamp;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
 use rollcall_core::edition::Stamp;
-use rollcall_core::ports::{BoxError, Condition, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::keys;
+use rollcall_core::ports::{BoxError, Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::table::Footer;
 
 use crate::cause::{cause, status};
 
 // Metadata of a data object, below `x-amz-meta-`.
 const EDITION: &str = "rollcall-edition";
+const PARTITION: &str = "rollcall-partition";
 const N_ROWS: &str = "rollcall-rows";
 const FETCHED_AT: &str = "rollcall-fetched-at";
 const RUN: &str = "rollcall-run";
@@ -24,7 +31,14 @@ const RUN: &str = "rollcall-run";
 /// Another write to the same key was under way.
 const CONFLICT: u16 = 409;
 const NOT_FOUND: u16 = 404;
+/// Bytes that a footer is looked for in, from the end of a file; a longer one is read by a second request.
+const FOOTER_BYTES: u64 = 64 * 1024;
+/// Objects deleted by one request.
+const KEYS_A_CALL: usize = 1000;
+/// Tag of a run's objects: the bucket's lifecycle rule deletes what has it and is old. A rule's prefix has no wildcard.
+const OF_RUN: &str = "rollcall=run";
 const PRECONDITION_FAILED: u16 = 412;
+const NOT_SATISFIABLE: u16 = 416;
 
 /// A lake in a bucket. Clones share the client.
 #[derive(Debug, Clone)]
@@ -47,6 +61,18 @@ impl S3Store {
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
+    }
+
+    fn put_of_ledger(&self, key: &str, bytes: Bytes) -> PutObjectFluentBuilder {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("application/json")
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .body(ByteStream::from(bytes));
+        if keys::is_of_run(key) { put.tagging(OF_RUN) } else { put }
     }
 
     fn failed(&self, action: &str, key: &str, source: impl Into<BoxError>) -> StoreError {
@@ -97,38 +123,94 @@ impl Store for S3Store {
         }
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+    async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
+        let mut n_bytes = FOOTER_BYTES;
+        loop {
+            let call = self.client.get_object().bucket(&self.bucket).key(key).range(format!("bytes=-{n_bytes}"));
+            let found = match call.send().await {
+                Ok(found) => found,
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
+                // An empty object has no range.
+                Err(error) if status(&error) == Some(NOT_SATISFIABLE) => return Ok(None),
+                Err(error) => return Err(self.failed("read", key, cause(error))),
+            };
+            let size = found.content_range().and_then(|range| range.rsplit('/').next()?.parse::<u64>().ok());
+            let tail = found.body.collect().await.map_err(|error| self.failed("read", key, error))?.into_bytes();
+            let size = size.unwrap_or(tail.len() as u64);
+            let mut reader = ParquetMetaDataReader::new();
+            match reader.try_parse_sized(&tail, size) {
+                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::of(&metadata))),
+                Err(ParquetError::NeedMoreData(due)) if (due as u64) > n_bytes && n_bytes < size => {
+                    n_bytes = (due as u64).min(size);
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
         let found = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => found,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
             Err(error) => return Err(self.failed("read", key, cause(error))),
         };
+        let etag = found.e_tag.unwrap_or_default();
         let bytes = found.body.collect().await.map_err(|error| self.failed("read", key, error))?;
-        Ok(Some(bytes.into_bytes()))
+        Ok(Some(Content { bytes: bytes.into_bytes(), etag }))
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_type("application/json")
-            .checksum_algorithm(ChecksumAlgorithm::Sha256)
-            .body(ByteStream::from(bytes));
-        put.send().await.map_err(|error| self.failed("write", key, cause(error)))?;
+        let put = self.put_of_ledger(key, bytes).send().await;
+        put.map_err(|error| self.failed("write", key, cause(error)))?;
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+    async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
+        let put = self.put_of_ledger(key, bytes);
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Matches(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
+            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
+            Err(error) => Err(self.failed("write", key, cause(error))),
+        }
+    }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        for keys in keys.chunks(KEYS_A_CALL) {
+            let first = keys.first().map_or("", String::as_str);
+            let objects = keys
+                .iter()
+                .map(|key| ObjectIdentifier::builder().key(key).build())
+                .collect::<Result<Vec<_>, _>>()
+                .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
+                .map_err(|error| self.failed("delete", first, error))?;
+            let call = self.client.delete_objects().bucket(&self.bucket).delete(objects);
+            let done = call.send().await.map_err(|error| self.failed("delete", first, cause(error)))?;
+            if let Some(refused) = done.errors().first() {
+                let source =
+                    format!("{}: {}", refused.code().unwrap_or_default(), refused.message().unwrap_or_default());
+                return Err(self.failed("delete", refused.key().unwrap_or_default(), source));
+            }
+        }
+        Ok(())
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
-        let mut keys = Vec::new();
+        let mut listed = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, cause(error)))?;
-            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+            listed.extend(page.contents.into_iter().flatten().filter_map(|object| {
+                let modified = object.last_modified?;
+                let modified_at = Timestamp::new(modified.secs(), i32::try_from(modified.subsec_nanos()).ok()?).ok()?;
+                Some(Listed { key: object.key?, etag: object.e_tag.unwrap_or_default(), modified_at })
+            }));
         }
-        keys.sort_unstable();
-        Ok(keys)
+        listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(listed)
     }
 }
 
@@ -148,6 +230,9 @@ fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
         (N_ROWS.to_owned(), stamp.n_rows.to_string()),
         (FETCHED_AT.to_owned(), stamp.fetched_at.to_string()),
     ]);
+    if let Some(partition) = &stamp.partition {
+        metadata.insert(PARTITION.to_owned(), partition.clone());
+    }
     if let Some(run) = &stamp.run {
         metadata.insert(RUN.to_owned(), run.clone());
     }
@@ -158,6 +243,7 @@ fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
 fn stamp_of(metadata: &HashMap<String, String>) -> Option<Stamp> {
     Some(Stamp {
         edition: metadata.get(EDITION)?.parse().ok()?,
+        partition: metadata.get(PARTITION).cloned(),
         n_rows: metadata.get(N_ROWS)?.parse().ok()?,
         fetched_at: metadata.get(FETCHED_AT)?.parse().ok()?,
         run: metadata.get(RUN).cloned(),
@@ -172,6 +258,7 @@ mod tests {
     fn metadata_says_what_the_writer_said_and_anything_else_is_not_ours() {
         let stamp = Stamp {
             edition: "0123456789abcdef0123456789abcdef-0123456789abcdef-1".parse().unwrap(),
+            partition: Some("year=2021/grade=grade-pk".to_owned()),
             n_rows: 7,
             fetched_at: "2026-11-23T12:00:00.123456789Z".parse().unwrap(),
             run: Some("r1".to_owned()),

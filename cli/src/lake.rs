@@ -7,6 +7,8 @@ use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::FolderStore;
 #[cfg(feature = "aws")]
 use rollcall_aws::s3::S3Store;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::request::DEFAULT_DATASET;
 
 use crate::exit::BadInput;
 use crate::output::shell_word;
@@ -95,6 +97,21 @@ impl LakeArgs {
         let lake = self.lake.to_string_lossy();
         (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
     }
+}
+
+/// The command that writes anew what is stale in a lake.
+///
+/// - `named`: the dataset as the command line named it, where it did.
+pub(crate) fn anew(dataset: &Dataset, named: Option<&str>, lake: &LakeArgs) -> String {
+    let mut words = vec!["rollcall run --mode stale".to_owned()];
+    if dataset.name != DEFAULT_DATASET {
+        words.push(format!("--dataset {}", shell_word(named.unwrap_or(&dataset.name))));
+    }
+    match lake.bucket() {
+        Some(_) => words.push("--on aws".to_owned()),
+        None => words.extend(lake.flag()),
+    }
+    words.join(" ")
 }
 
 /// A folder that is there.

@@ -43,8 +43,8 @@ impl LakeMark {
     /// [`BadInput`] when it cannot be read as one.
     pub(crate) async fn read(store: &FolderStore) -> anyhow::Result<Option<Self>> {
         let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
-        let Some(bytes) = store.read(keys::MARK).await.map_err(failed)? else { return Ok(None) };
-        Ok(Some(serde_json::from_slice(&bytes).map_err(|error| {
+        let Some(found) = store.read(keys::MARK).await.map_err(failed)? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&found.bytes).map_err(|error| {
             BadInput(format!(
                 "read `{}`: expected {{\"is_sample\": true}} or false, found otherwise: {error}\nhint: it says whether the \
                  lake's schools are the sample's invented ones; write it anew, or name another folder with --lake",

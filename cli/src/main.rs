@@ -13,6 +13,7 @@ mod pinned;
 mod plan;
 mod portal;
 mod progress;
+mod prune;
 mod query;
 mod repair;
 mod report;
@@ -59,6 +60,8 @@ enum Command {
     Datasets(datasets::DatasetsArgs),
     /// Rebuild the ledger and the catalog from the objects in the lake
     Repair(repair::RepairArgs),
+    /// Delete what old runs left in the ledger; data stays
+    Prune(prune::PruneArgs),
     /// Serve a stand-in of the portal on this machine
     Simulator(simulator::SimulatorArgs),
     /// Print shell completions
@@ -102,6 +105,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(args).await,
         Command::Datasets(args) => datasets::run(&args),
         Command::Repair(args) => repair::run(args).await,
+        Command::Prune(args) => prune::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

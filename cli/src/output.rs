@@ -45,19 +45,50 @@ pub(crate) fn complain(text: &str) {
     });
 }
 
-/// Tells people which partitions have an object that cannot be read, and how to mend them.
+/// Partitions named in one message.
+const MOST_NAMED: usize = 5;
+
+/// Tells people which partitions have an object that cannot be read, and what to do about it.
 pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
-    const MOST_NAMED: usize = 5;
-    if partitions.is_empty() {
-        return;
+    if !partitions.is_empty() {
+        complain(&format!(
+            "warning: {} cannot be read: {}\nhint: fetch again with --mode missing",
+            counted(partitions.len() as u64, "object"),
+            some_of(partitions)
+        ));
     }
-    let named: Vec<String> = partitions.iter().take(MOST_NAMED).map(|partition| format!("`{partition}`")).collect();
+}
+
+/// Tells people which partitions a run would write otherwise today.
+///
+/// - `anew`: the command that does so.
+pub(crate) fn warn_stale(partitions: &[PartitionKey], anew: &str) {
+    if !partitions.is_empty() {
+        complain(&format!(
+            "warning: {} of another schema or encoding than today's: {}\nhint: write anew: {anew}",
+            counted(partitions.len() as u64, "partition"),
+            some_of(partitions)
+        ));
+    }
+}
+
+/// Tells people what lies among a table's partitions and is none.
+pub(crate) fn warn_strays(keys: &[String]) {
+    if !keys.is_empty() {
+        complain(&format!(
+            "warning: {} among the partitions that no partition is: {}\nhint: queries do not see it; move it elsewhere, or delete it",
+            counted(keys.len() as u64, "file"),
+            some_of(keys)
+        ));
+    }
+}
+
+/// The first few, in backticks.
+fn some_of<T: std::fmt::Display>(partitions: &[T]) -> String {
+    let named: Vec<String> =
+        partitions.iter().take(MOST_NAMED).map(|one| format!("`{}`", excerpt(&one.to_string()))).collect();
     let more = if partitions.len() > MOST_NAMED { ", ..." } else { "" };
-    complain(&format!(
-        "warning: {} cannot be read and left out of the catalog: {}{more}\nhint: fetch again with --mode missing",
-        counted(partitions.len() as u64, "object"),
-        named.join(", ")
-    ));
+    format!("{}{more}", named.join(", "))
 }
 
 /// A word as a shell reads it back.

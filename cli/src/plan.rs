@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Reason, plan_partitions};
 use rollcall_core::ports::Store;
+use rollcall_core::publish::stale;
+use rollcall_core::records::read_records;
 use rollcall_core::request::Request;
 use serde::Serialize;
 
-use crate::lake::{Lake, LakeArgs};
+use crate::lake::{Lake, LakeArgs, anew};
 use crate::output::{self, Format, counted, thousands};
 use crate::portal::PortalArgs;
 use crate::request::{RequestArgs, Resolved};
@@ -42,6 +43,8 @@ struct Row {
 struct Report<'r> {
     dataset: &'r str,
     partitions: &'r [Row],
+    /// Partitions of another schema or encoding than a run would write today.
+    stale: &'r [PartitionKey],
     warnings: &'r [String],
 }
 
@@ -60,7 +63,9 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     for warning in &plan.warnings {
         output::complain(&format!("warning: {warning}"));
     }
-    let records = ledger::read_records(store, dataset).await?;
+    let records = read_records(store, dataset).await?;
+    let stale = stale(&records, dataset);
+    output::warn_stale(&stale, &anew(dataset, args.request.dataset_named(), &args.lake));
     let rows: Vec<Row> = plan
         .items
         .into_iter()
@@ -75,7 +80,8 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
         .collect();
     match args.format {
         Format::Json => {
-            output::print_json(&Report { dataset: &dataset.name, partitions: &rows, warnings: &plan.warnings })?;
+            let warnings = &plan.warnings;
+            output::print_json(&Report { dataset: &dataset.name, partitions: &rows, stale: &stale, warnings })?;
         }
         Format::Table => output::print(&describe(&rows))?,
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rollcall_core::ports::{Body, Portal, PortalError};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
@@ -111,19 +112,24 @@ fn style() -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A portal that counts its pages on a bar.
-pub(crate) struct CountedPortal<'b, P> {
+/// The portal of a run: it counts pages on the run's bar, and gives none any more once the run is asked to end.
+pub(crate) struct RunPortal<'r, P> {
     pub(crate) portal: P,
-    pub(crate) bar: &'b RunBar,
+    pub(crate) bar: &'r RunBar,
+    pub(crate) stop: &'r CancellationToken,
 }
 
-impl<P: Portal> Portal for CountedPortal<'_, P> {
+impl<P: Portal> Portal for RunPortal<'_, P> {
     fn root(&self) -> &Url {
         self.portal.root()
     }
 
     async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
-        let body = self.portal.get(path, page, tries).await?;
+        let body = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(PortalError::Interrupted),
+            body = self.portal.get(path, page, tries) => body?,
+        };
         self.bar.page_received(body.bytes.len());
         Ok(body)
     }

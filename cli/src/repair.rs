@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_adapters::SystemClock;
-use rollcall_core::ledger;
 use rollcall_core::ports::Clock;
-use rollcall_core::publish::{converge, publish_lookups};
+use rollcall_core::publish::{Repaired, publish_lookups, repair};
 
-use crate::lake::{self, LakeArgs};
+use crate::lake::{self, LakeArgs, anew};
 use crate::lake_mark::{self, LakeMark};
 use crate::output;
 use crate::request::load_dataset;
@@ -47,18 +46,20 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
                 lake_mark::claim(&store, Some(mark.clone()), mark.is_sample, &dataset).await?;
             }
         }
-        let objects = ledger::committed_objects(&store, &dataset).await?;
-        let n_written = ledger::reconcile(&store, &dataset, &objects).await?;
-        if objects.is_empty() && n_written == 0 && !catalog.has_table(&dataset).await? {
+        let has_table = catalog.has_table(&dataset).await?;
+        let repaired = repair(&store, &catalog, &dataset).await?;
+        let Repaired { survey, n_records, published, stale } = &repaired;
+        if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
             continue;
         }
-        let published = converge(&store, &catalog, &dataset, &objects).await?;
-        output::warn_unreadable(&published.unreadable);
+        output::warn_unreadable(&survey.unreadable());
+        output::warn_stale(stale, &anew(&dataset, args.dataset.as_deref(), &args.lake));
+        output::warn_strays(&survey.strays);
         output::print(&format!(
             "{}: {}; ledger: {} written; catalog: {} put, {} taken out\n",
             dataset.name,
-            output::counted(objects.len() as u64, "object"),
-            output::counted(n_written as u64, "record"),
+            output::counted(survey.objects.len() as u64, "object"),
+            output::counted(*n_records as u64, "record"),
             published.n_put,
             published.n_removed
         ))?;

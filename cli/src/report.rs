@@ -1,16 +1,15 @@
 //! What a run came to, as it is printed, wherever it ran.
 
-use rollcall_core::Error;
+use std::collections::BTreeMap;
+
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
-use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::PlanItem;
-use rollcall_core::ports::Store;
+use rollcall_core::ledger::{Outcome, Receipt, Summary};
+use rollcall_core::partition::AxisValue;
 use serde::Serialize;
 
 use crate::output::{self, Format, counted, size, thousands};
 
-/// Partitions shown one by one; beyond, only those that failed.
+/// Partitions shown one by one; where there are more, only those that failed.
 const MOST_SHOWN: usize = 60;
 
 /// What `--format json` prints.
@@ -18,7 +17,6 @@ const MOST_SHOWN: usize = 60;
 pub(crate) struct Report<'r> {
     #[serde(flatten)]
     pub(crate) summary: &'r Summary,
-    pub(crate) partitions: &'r [Receipt],
     pub(crate) warnings: &'r [String],
     /// Rows of the query, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,37 +27,54 @@ impl Report<'_> {
     /// Prints it.
     ///
     /// - `again`: the command that fetches what failed.
-    pub(crate) fn print(&self, dataset: &Dataset, format: Format, again: &str) -> anyhow::Result<()> {
+    /// - `anew`: the command that writes anew what is stale.
+    pub(crate) fn print(&self, dataset: &Dataset, format: Format, again: &str, anew: &str) -> anyhow::Result<()> {
+        output::warn_unreadable(&self.summary.unreadable);
+        output::warn_stale(&self.summary.stale, anew);
+        warn_of_empty_years(self.summary);
         if format == Format::Json {
             return output::print_json(self);
         }
-        let mut text = describe(self.summary, self.partitions, dataset);
-        if self.summary.count(Outcome::Failed) > 0 {
-            text.push_str(&format!("run the failed ones again: {again}\n"));
-        }
+        let mut text = describe(self.summary, dataset);
+        let what = match (self.summary.count(Outcome::Failed), self.summary.count(Outcome::NotTried)) {
+            (0, 0) => None,
+            (_, 0) => Some("run the failed ones again"),
+            (0, _) => Some("run those that were not tried"),
+            (_, _) => Some("run the failed ones again, and those not tried"),
+        };
+        text.extend(what.map(|what| format!("{what}: {again}\n")));
         output::print(&text)?;
         Ok(())
     }
 }
 
-/// The receipts that a run left, in the plan's order.
-pub(crate) async fn receipts(
-    store: &impl Store,
-    dataset: &Dataset,
-    run: &str,
-    plan: &[PlanItem],
-) -> Result<Vec<Receipt>, Error> {
-    let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
-    let mut found = ledger::read_receipts(store, dataset, run, &planned).await?;
-    Ok(planned.iter().filter_map(|partition| found.remove(partition)).collect())
+/// Warns of years of which the portal, which lists them, has no rows at all.
+fn warn_of_empty_years(summary: &Summary) {
+    let mut by_year: BTreeMap<&AxisValue, bool> = BTreeMap::new();
+    for receipt in &summary.receipts {
+        let year =
+            receipt.partition.axes().iter().map(|(_, value)| value).find(|value| matches!(value, AxisValue::Int(_)));
+        if let Some(year) = year {
+            *by_year.entry(year).or_insert(true) &= receipt.outcome == Outcome::Empty;
+        }
+    }
+    let empty: Vec<String> =
+        by_year.into_iter().filter(|(_, is_empty)| *is_empty).map(|(year, _)| year.to_string()).collect();
+    if !empty.is_empty() {
+        output::complain(&format!(
+            "warning: the portal lists {}, and has no rows for what was asked of it\nhint: ask again later: --mode missing does, \
+             once the portal has a newer release",
+            empty.join(", ")
+        ));
+    }
 }
 
 /// The summary for people.
-fn describe(summary: &Summary, receipts: &[Receipt], dataset: &Dataset) -> String {
+fn describe(summary: &Summary, dataset: &Dataset) -> String {
     let mut text = format!("run {} of {}\n", summary.run, dataset.name);
-    let is_long = receipts.len() > MOST_SHOWN;
+    let is_long = summary.receipts.len() > MOST_SHOWN;
     let shown: Vec<&Receipt> =
-        receipts.iter().filter(|receipt| !is_long || receipt.outcome == Outcome::Failed).collect();
+        summary.receipts.iter().filter(|receipt| !is_long || receipt.outcome == Outcome::Failed).collect();
     if !shown.is_empty() {
         let mut table = output::table(&["partition", "outcome", "rows", "pages", "size"]);
         for receipt in shown {

@@ -47,10 +47,12 @@ pub(crate) struct RequestArgs {
 enum ModeArg {
     /// All of them
     All,
-    /// Those without a committed object, unless the portal had no rows for them last time
+    /// Those without a readable file, unless the portal had no rows for them under its present release
     Missing,
-    /// Those whose last attempt failed
+    /// Those whose last attempt failed, or whose last run ended before it tried them
     Failed,
+    /// Those whose file is of another schema or encoding than a run would write today; years and grades only narrow it
+    Stale,
 }
 
 /// What the flags or the input came to.
@@ -103,6 +105,11 @@ impl RequestArgs {
         self.dataset.as_deref().is_some_and(is_file)
     }
 
+    /// The dataset as the flag names it.
+    pub(crate) fn dataset_named(&self) -> Option<&str> {
+        self.dataset.as_deref()
+    }
+
     /// The flag that names `dataset`, which these flags resolved to, again; none for the default.
     pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
         let named = self.dataset.as_ref().unwrap_or(&dataset.name);
@@ -126,7 +133,7 @@ impl RequestArgs {
             fields.insert("partitions".to_owned(), json!(partitions));
         }
         if self.mode != ModeArg::All {
-            let mode = if self.mode == ModeArg::Missing { "missing" } else { "failed" };
+            let mode = self.mode.to_possible_value().map(|value| value.get_name().to_owned());
             fields.insert("mode".to_owned(), json!(mode));
         }
         if let Some(run) = &self.failed_of {

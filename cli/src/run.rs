@@ -1,8 +1,11 @@
 //! `rollcall run`: the three steps, on a folder.
 
+use std::collections::BTreeSet;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt, future, stream};
@@ -10,32 +13,34 @@ use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
-use rollcall_adapters::portal::BODIES_PER_REQUEST;
+use rollcall_adapters::portal::{BODIES_PER_REQUEST, HttpPortal};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::keys;
-use rollcall_core::ledger::{self, Outcome};
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::{Plan, plan_partitions};
+use rollcall_core::plan::{Plan, PlanItem, plan_partitions, write_plan};
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use rollcall_core::request::{CatalogMode, Request};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::exit;
-use crate::lake::{self, LakeArgs};
+use crate::lake::{self, LakeArgs, anew};
 use crate::lake_mark;
 use crate::output::{self, Format, counted, shell_word};
 use crate::portal::{OpenPortal, PortalArgs};
-use crate::progress::{CountedPortal, RunBar};
+use crate::progress::{RunBar, RunPortal};
 use crate::query;
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::request::{RequestArgs, Resolved};
 use crate::signals::Signals;
 
 /// Times a partition is fetched before it counts as failed; the state machine retries as often.
 const PARTITION_TRIES: u32 = 3;
+
+/// Time that what was received is given to be committed once the run is asked to end.
+const DRAIN: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -57,7 +62,7 @@ pub(crate) struct RunArgs {
     /// Afterwards, run this query: a shipped query's name, or SQL
     #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true)]
     query: Option<String>,
-    /// Partitions that may fail before the rest is not tried any more
+    /// Partitions that may fail before the rest is not tried
     #[arg(long, value_name = "N", default_value_t = 20)]
     tolerated_failures: usize,
     /// How the summary is printed
@@ -116,9 +121,9 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         prepared = prepare(&args, dataset, request) => prepared?,
         () = signals.asked() => return Ok(interrupted("nothing was fetched")),
     };
-    let ended = fetch_all(&prepared, &args, &mut signals).await;
+    let (ended, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
     tokio::select! {
-        code = finish(&prepared, &args, ended) => code,
+        code = finish(&prepared, &args, ended, &not_tried) => code,
         () = signals.asked() => Ok(interrupted("what is committed stays; the next run registers it for queries")),
     }
 }
@@ -152,7 +157,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
         pages_at_once: BODIES_PER_REQUEST * args.portal.in_flight(),
     };
     lake_mark::claim(&store, mark, args.portal.is_sample(), &dataset).await?;
-    ledger::write_json(&store, &keys::plan(&dataset, &facts.run), &plan.items).await?;
+    write_plan(&store, &dataset, &facts.run, &plan.items).await?;
     tracing::debug!(run = facts.run, n_partitions = plan.items.len(), "plan written");
     let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));
     Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
@@ -164,22 +169,22 @@ fn run_name(started_at: Timestamp) -> String {
 }
 
 /// Fetches every partition, as many open at once as there are requests in flight: the next partitions' first pages then
-/// fill the places that a partition's last pages leave.
-async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -> Ended {
+/// fill the places that a partition's last pages leave. Gives how it ended, and which partitions were not tried.
+async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -> (Ended, BTreeSet<PartitionKey>) {
     let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
-    let n_failed = Arc::new(AtomicUsize::new(0));
-    let is_tolerable = || n_failed.load(Ordering::Relaxed) <= args.tolerated_failures;
-    let tasks = TaskTracker::new();
+    let tried = Arc::new(Tried::default());
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
-        .take_while(|_| future::ready(is_tolerable()))
+        .take_while(|_| future::ready(tried.n_failed() <= args.tolerated_failures))
         .map(|partition| {
-            let (open, store, bar) = (prepared.open.clone(), prepared.store.clone(), bar.clone());
-            let (dataset, facts, n_failed) = (prepared.dataset.clone(), prepared.facts.clone(), n_failed.clone());
+            let (open, store, bar, stop) = (prepared.open.clone(), prepared.store.clone(), bar.clone(), stop.clone());
+            let (dataset, facts, tried) = (prepared.dataset.clone(), prepared.facts.clone(), tried.clone());
             AbortOnDropHandle::new(tasks.spawn(async move {
-                if !fetch_with_retries(&open, &bar, &store, &dataset, &partition, &facts).await {
-                    n_failed.fetch_add(1, Ordering::Relaxed);
-                }
+                let portal = RunPortal { portal: open.for_partition(), bar: &bar, stop: &stop };
+                tried.begin(&partition);
+                let came = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+                tried.end(&partition, came);
                 bar.partition_done();
             }))
         })
@@ -188,72 +193,134 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
             // Its partition has no receipt, and so counts as failed.
             if let Err(error) = joined {
                 output::complain(&format!("failed: a partition's task ended early: {error}"));
-                n_failed.fetch_add(1, Ordering::Relaxed);
+                tried.note_failure();
             }
         })
         .count();
+    let mut fetches = pin!(fetches);
     let ended = tokio::select! {
-        n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
+        n_tried = &mut fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
     };
-    // Tasks that were stopped end at their next wait, and their writes go on: both before the catalog looks.
-    tasks.close();
-    tasks.wait().await;
-    prepared.store.settle().await;
+    if matches!(ended, Ended::Interrupted) {
+        // What waits for the portal ends now, and what was received is committed, with its receipt. A lake that does not
+        // answer is left behind.
+        stop.cancel();
+        let drained = future::join(fetches, prepared.store.settle());
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            output::complain("warning: the lake does not answer; what is under way there is left to itself");
+        }
+    }
     bar.finish();
+    let not_tried = tried.rest_of(items);
+    let rest = counted(not_tried.len() as u64, "partition");
     match ended {
         Ended::AllTried => {}
         Ended::TooManyFailed => output::complain(&format!(
-            "stopped: more than {} failed; the rest was not tried and counts as failed",
+            "stopped: more than {} failed; {rest} not tried",
             counted(args.tolerated_failures as u64, "partition")
         )),
-        Ended::Interrupted => output::complain("interrupted: what is committed stays; the rest counts as failed"),
+        Ended::Interrupted => output::complain(&format!("interrupted: what is committed stays; {rest} not tried")),
     }
-    ended
+    (ended, not_tried)
 }
 
-/// One partition, tried again from page 1 where that may help. The last try's receipt stays. Gives whether it came to
-/// anything but a failure.
+/// What was begun, and what it came to.
+#[derive(Default)]
+struct Tried {
+    partitions: Mutex<BTreeSet<PartitionKey>>,
+    n_failed: AtomicUsize,
+}
+
+impl Tried {
+    fn partitions(&self) -> MutexGuard<'_, BTreeSet<PartitionKey>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn n_failed(&self) -> usize {
+        self.n_failed.load(Ordering::Relaxed)
+    }
+
+    fn note_failure(&self) {
+        self.n_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn begin(&self, partition: &PartitionKey) {
+        self.partitions().insert(partition.clone());
+    }
+
+    fn end(&self, partition: &PartitionKey, came: Came) {
+        match came {
+            Came::ToSomething => {}
+            Came::ToFailure => self.note_failure(),
+            Came::ToNothing => {
+                self.partitions().remove(partition);
+            }
+        }
+    }
+
+    /// The planned partitions that were not begun, or ended before they came to anything.
+    fn rest_of(&self, items: &[PlanItem]) -> BTreeSet<PartitionKey> {
+        let tried = self.partitions();
+        items.iter().map(|item| &item.partition).filter(|partition| !tried.contains(*partition)).cloned().collect()
+    }
+}
+
+/// What trying a partition came to.
+enum Came {
+    /// A receipt of anything but a failure.
+    ToSomething,
+    ToFailure,
+    /// The run ended before its rows were received.
+    ToNothing,
+}
+
+/// One partition, tried again from page 1 where that may help. The last try's receipt stays.
 async fn fetch_with_retries(
-    open: &OpenPortal,
-    bar: &RunBar,
+    portal: &RunPortal<'_, HttpPortal>,
     store: &FolderStore,
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
-) -> bool {
-    let portal = CountedPortal { portal: open.for_partition(), bar };
+) -> Came {
     for tries in 1..=PARTITION_TRIES {
-        match fetch_partition(&portal, store, &SystemClock, dataset, partition, facts).await {
-            Ok(_) => return true,
+        match fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await {
+            Ok(_) => return Came::ToSomething,
+            Err(Error::Interrupted { .. }) => return Came::ToNothing,
             // There is one deadline for all tries.
             Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
-            Err(error) if error.is_retryable() && tries < PARTITION_TRIES => {
+            Err(error) if error.is_retryable() && tries < PARTITION_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "partition fetched again");
-                portal.portal.pause(tries).await;
+                tokio::select! {
+                    () = portal.portal.pause(tries) => {}
+                    () = portal.stop.cancelled() => return report_failure(partition, &error),
+                }
             }
             Err(error) => return report_failure(partition, &error),
         }
     }
-    false
+    Came::ToFailure
 }
 
-fn report_failure(partition: &PartitionKey, error: &Error) -> bool {
+fn report_failure(partition: &PartitionKey, error: &Error) -> Came {
     tracing::debug!(%partition, "partition given up");
     output::complain(&format!("failed: {}: {}", error.name(), error.chain()));
-    false
+    Came::ToFailure
 }
 
 /// Publishes, tells what the run came to, and answers the query.
-async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Result<ExitCode> {
+async fn finish(
+    prepared: &Prepared,
+    args: &RunArgs,
+    ended: Ended,
+    not_tried: &BTreeSet<PartitionKey>,
+) -> anyhow::Result<ExitCode> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
-    let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items };
+    let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
     let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
-    let receipts = report::receipts(store, dataset, &facts.run, &plan.items).await?;
-    output::warn_unreadable(&summary.unreadable);
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
-        Ended::AllTried | Ended::TooManyFailed if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
+        Ended::AllTried | Ended::TooManyFailed if summary.n_open() > 0 => exit::PARTIAL,
         Ended::AllTried | Ended::TooManyFailed => exit::OK,
     };
     let queried = match &prepared.query {
@@ -268,8 +335,8 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
         Format::Json => result.as_deref().map(serde_json::from_str).transpose()?,
         Format::Table => None,
     };
-    let report = Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query };
-    report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
+    let report = Report { summary: &summary, warnings: &plan.warnings, query };
+    report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
     output::note_sample(args.portal.is_sample());
     if let (Format::Table, Some(result)) = (args.format, result) {
         output::print(&format!("\n{result}"))?;
@@ -280,6 +347,13 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
 }
 
 impl RunArgs {
+    /// The command that writes anew what is stale in the lake of these flags.
+    pub(crate) fn anew(&self, dataset: &Dataset) -> String {
+        let mut text = anew(dataset, self.request.dataset_named(), &self.lake);
+        text.extend(self.on.map(|_| " --on aws"));
+        text
+    }
+
     /// The command that fetches what failed in a run of these flags.
     pub(crate) fn again(&self, run: &str, dataset: &Dataset) -> String {
         let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];

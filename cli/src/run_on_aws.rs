@@ -11,8 +11,7 @@ use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::keys;
-use rollcall_core::ledger::{self, Outcome, Summary};
-use rollcall_core::plan::PlanItem;
+use rollcall_core::ledger::{self, Summary};
 use rollcall_core::ports::Clock;
 use serde::Serialize;
 
@@ -20,7 +19,7 @@ use crate::aws;
 use crate::exit::{self, BadInput};
 use crate::output::{self, Format};
 use crate::progress::ExecutionBar;
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::run::RunArgs;
 use crate::signals::Signals;
 
@@ -145,12 +144,9 @@ async fn tell_published(
     let store = S3Store::new(config, bucket);
     let summary_key = keys::summary(dataset, &planned.run);
     let summary: Option<Summary> = ledger::read_json(&store, &summary_key).await?;
-    let items: Option<Vec<PlanItem>> = ledger::read_json(&store, &planned.plan.key).await?;
-    let (Some(summary), Some(items)) = (summary, items) else {
-        anyhow::bail!("read `s3://{bucket}/{summary_key}`: expected the run's plan and summary, found none");
+    let Some(summary) = summary else {
+        anyhow::bail!("read `s3://{bucket}/{summary_key}`: expected the run's summary, found none");
     };
-    let receipts = report::receipts(&store, dataset, &planned.run, &items).await?;
-    output::warn_unreadable(&summary.unreadable);
     for failed in &summary.failed {
         let (name, message) = (&failed.error.name, &failed.error.message);
         let partition = format!("`{}`", failed.partition);
@@ -158,9 +154,9 @@ async fn tell_published(
         let named = if message.contains(&partition) { String::new() } else { format!("{partition}: ") };
         output::complain(&format!("failed: {name}: {named}{message}"));
     }
-    let report = Report { summary: &summary, partitions: &receipts, warnings: &planned.warnings, query: None };
-    report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
-    Ok(ExitCode::from(if summary.count(Outcome::Failed) > 0 { exit::PARTIAL } else { exit::OK }))
+    let report = Report { summary: &summary, warnings: &planned.warnings, query: None };
+    report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
+    Ok(ExitCode::from(if summary.n_open() > 0 { exit::PARTIAL } else { exit::OK }))
 }
 
 /// Tells why a run ended without a summary.

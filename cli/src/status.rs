@@ -5,18 +5,21 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
+use jiff::{SignedDuration, Timestamp, civil};
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
-use rollcall_core::ledger::{self, Outcome, PartitionRecord, Receipt, Summary};
+use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::{Clock, Store};
+use rollcall_core::publish::stale;
+use rollcall_core::records::{PartitionRecord, Records, read_records};
+use rollcall_core::survey::survey;
 use serde::Serialize;
 
 use crate::exit::BadInput;
-use crate::lake::{Lake, LakeArgs};
+use crate::lake::{Lake, LakeArgs, anew};
 use crate::output::{self, Format, age, counted, rounded};
 use crate::request::load_dataset;
 
@@ -49,10 +52,9 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: &StatusArgs, store: &impl Store, dataset: &Dataset) -> anyhow::Result<()> {
-    let lake = args.lake.name();
     match &args.run {
-        Some(run) => show_run(store, &lake, dataset, run, args.format).await,
-        None => show_lake(store, &lake, dataset, args.format).await,
+        Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,
+        None => show_lake(store, &args.lake, dataset, &args.dataset, args.format).await,
     }
 }
 
@@ -64,13 +66,25 @@ struct LakeReport<'r> {
     last_run: Option<&'r str>,
     /// Whether the last run left a summary.
     is_last_run_finished: bool,
+    /// Partitions of another schema or encoding than a run would write today.
+    stale: &'r [PartitionKey],
+    /// Files among the partitions that are none.
+    strays: &'r [String],
 }
 
-async fn show_lake(store: &impl Store, lake: &str, dataset: &Dataset, format: Format) -> anyhow::Result<()> {
-    let records = ledger::read_records(store, dataset).await?;
+async fn show_lake(
+    store: &impl Store,
+    lake: &LakeArgs,
+    dataset: &Dataset,
+    named: &str,
+    format: Format,
+) -> anyhow::Result<()> {
+    let records = read_records(store, dataset).await?;
+    let strays = survey(store, dataset, &records).await?.strays;
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
-    let runs: BTreeSet<String> = listed.iter().filter_map(|key| keys::run_of(dataset, key)).collect();
-    let last_run = last_run(runs, &records);
+    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::run_of(dataset, &listed.key)).collect();
+    let stale = stale(&records, dataset);
+    let last_run = last_run(runs, &records, SystemClock.now());
     let last_run = last_run.as_ref();
     let summary: Option<Summary> = match last_run {
         Some(run) => ledger::read_json(store, &keys::summary(dataset, run)).await?,
@@ -82,8 +96,12 @@ async fn show_lake(store: &impl Store, lake: &str, dataset: &Dataset, format: Fo
             partitions: records.values().collect(),
             last_run: last_run.map(String::as_str),
             is_last_run_finished: summary.is_some(),
+            stale: &stale,
+            strays: &strays,
         });
     }
+    output::warn_stale(&stale, &anew(dataset, Some(named), lake));
+    output::warn_strays(&strays);
     let now = SystemClock.now();
     let last_run_line = last_run.map_or_else(String::new, |run| {
         let state = match &summary {
@@ -93,7 +111,7 @@ async fn show_lake(store: &impl Store, lake: &str, dataset: &Dataset, format: Fo
         format!("last run {run}: {state}\n")
     });
     if records.is_empty() {
-        let nothing = format!("{}: nothing fetched yet into `{lake}`\n", dataset.name);
+        let nothing = format!("{}: nothing fetched yet into `{}`\n", dataset.name, lake.name());
         output::print(&(nothing + &last_run_line))?;
         return Ok(());
     }
@@ -108,19 +126,20 @@ async fn show_lake(store: &impl Store, lake: &str, dataset: &Dataset, format: Fo
         output::size(size_bytes)
     ));
     text.push_str("cell: last outcome, rows committed, age of the commit\n");
-    text.push_str("W written  U unchanged  E empty  S superseded  F failed  - not known\n");
+    text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - not known\n");
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
 }
 
 /// The run that began last or tried a partition last. Names that this program gives begin with their time; those of
-/// scheduled executions do not, and are known by what they tried.
-fn last_run(runs: BTreeSet<String>, records: &BTreeMap<PartitionKey, PartitionRecord>) -> Option<String> {
+/// scheduled executions do not, and are known by what they tried. A time that is not yet is that of a clock once wrong.
+fn last_run(runs: BTreeSet<String>, records: &Records, now: Timestamp) -> Option<String> {
     let begun = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
     let attempts = records.values().filter_map(|record| record.last_attempt.as_ref());
     let tried = attempts.map(|attempt| (attempt.at, attempt.run.clone()));
-    begun.chain(tried).max().map(|(_, run)| run)
+    let until = now + SignedDuration::from_hours(24);
+    begun.chain(tried).filter(|(at, _)| *at <= until).max().map(|(_, run)| run)
 }
 
 /// When a run began, by a name such as `20261123T120000-381`.
@@ -130,7 +149,7 @@ fn time_of(run: &str) -> Option<Timestamp> {
 }
 
 /// The first axis down, the second across; as many grids as it takes to keep to the width.
-fn grids(dataset: &Dataset, records: &BTreeMap<PartitionKey, PartitionRecord>, now: Timestamp) -> String {
+fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> String {
     let first = |key: &PartitionKey| key.axes().first().map(|(_, value)| value.clone());
     let rest =
         |key: &PartitionKey| -> Vec<AxisValue> { key.axes().iter().skip(1).map(|(_, value)| value.clone()).collect() };
@@ -204,6 +223,7 @@ fn cell(record: &PartitionRecord, now: Timestamp) -> String {
         Some(Outcome::Empty) => "E",
         Some(Outcome::Superseded) => "S",
         Some(Outcome::Failed) => "F",
+        Some(Outcome::NotTried) => "N",
         None => "-",
     };
     match &record.committed {
@@ -224,7 +244,7 @@ struct RunReport<'r> {
 struct RunRow {
     #[serde(flatten)]
     item: PlanItem,
-    /// `null` when it was killed, timed out or never started.
+    /// `null` while the run is under way, and for what was killed.
     receipt: Option<Receipt>,
 }
 
@@ -243,8 +263,7 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
         .into());
     };
     let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
-    let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
-    let mut receipts = ledger::read_receipts(store, dataset, run, &planned).await?;
+    let mut receipts = ledger::read_left(store, dataset, run).await?.receipts;
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {

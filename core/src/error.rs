@@ -85,6 +85,14 @@ pub enum Error {
         #[source]
         source: PortalError,
     },
+    /// Stop: the run was asked to end before this partition was received. It counts as not tried.
+    #[error("fetch page {page} of `{partition}`: interrupted")]
+    Interrupted {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page that was asked for, from 1.
+        page: u32,
+    },
     /// Stop: the dataset names a secret that is not set.
     #[error("read secret `{secret}`: expected a value in {place}, found none")]
     SecretMissing {
@@ -306,7 +314,7 @@ impl fmt::Display for CountFound {
 
 impl Error {
     /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 20] = [
+    pub const NAMES: [&'static str; 21] = [
         "InvalidRequest",
         "InvalidDescriptor",
         "YearsUnknown",
@@ -314,6 +322,7 @@ impl Error {
         "PortalRefused",
         "BodyTooLarge",
         "DeadlineExceeded",
+        "Interrupted",
         "SecretMissing",
         "BadBody",
         "CountMismatch",
@@ -340,6 +349,7 @@ impl Error {
             Self::PortalRefused { .. } => "PortalRefused",
             Self::BodyTooLarge { .. } => "BodyTooLarge",
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
+            Self::Interrupted { .. } => "Interrupted",
             Self::SecretMissing { .. } => "SecretMissing",
             Self::BadBody { .. } => "BadBody",
             Self::CountMismatch { .. } => "CountMismatch",

@@ -78,6 +78,8 @@ pub async fn fetch_partition(
             write_receipt(store, dataset, run, &receipt).await?;
             Ok(receipt)
         }
+        // Nothing came of it: whoever ends the run says that it was not tried.
+        Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
     }
 }

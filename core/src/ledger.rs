@@ -198,6 +198,12 @@ impl Summary {
         self.outcomes.get(&outcome).copied().unwrap_or(0)
     }
 
+    /// Partitions that are still to be fetched.
+    #[must_use]
+    pub fn n_open(&self) -> usize {
+        Outcome::ALL.iter().filter(|outcome| outcome.is_open()).map(|outcome| self.count(*outcome)).sum()
+    }
+
     /// The outcomes that occurred, with their counts: `2 written, 1 failed`; empty when nothing was planned.
     #[must_use]
     pub fn outcomes_in_words(&self) -> String {

@@ -22,6 +22,7 @@ pub mod page;
 pub mod partition;
 pub mod plan;
 pub mod ports;
+pub mod prune;
 pub mod publish;
 pub mod records;
 pub mod request;

@@ -91,6 +91,9 @@ pub enum PortalError {
         /// The cap.
         limit_bytes: usize,
     },
+    /// Whoever asked does not wait any more, since the run ends.
+    #[error("interrupted")]
+    Interrupted,
     /// The time allowed is used up.
     #[error("no time left after {tries} tries")]
     Deadline {
@@ -116,6 +119,7 @@ impl PortalError {
                 crate::Error::PortalRefused { partition, page, secret, source: self }
             }
             Self::TooLarge { .. } => crate::Error::BodyTooLarge { partition, page, source: self },
+            Self::Interrupted => crate::Error::Interrupted { partition, page },
             Self::Deadline { .. } => crate::Error::DeadlineExceeded { partition, page, source: self },
         }
     }

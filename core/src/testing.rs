@@ -116,6 +116,8 @@ type Object = (Bytes, Option<Stamp>, u64);
 pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
     n_writes: Mutex<u64>,
+    /// When objects were written, where not now.
+    modified_at: Mutex<BTreeMap<String, Timestamp>>,
     rivals: Mutex<Vec<Rival>>,
     /// Keys of objects that cannot be looked at.
     pub(crate) refuses_look: Mutex<BTreeSet<String>>,
@@ -140,6 +142,12 @@ impl MemoryStore {
         let mut n_writes = self.n_writes.lock().unwrap();
         *n_writes += 1;
         self.objects.lock().unwrap().insert(key.into(), (Bytes::copy_from_slice(bytes), stamp, *n_writes));
+    }
+
+    /// An object written at some time.
+    pub(crate) fn set_at(&self, key: &str, at: Timestamp) {
+        self.set(key, b"", None);
+        self.modified_at.lock().unwrap().insert(key.into(), at);
     }
 
     pub(crate) fn drop_object(&self, key: &str) {
@@ -254,7 +262,10 @@ impl Store for MemoryStore {
         let objects = self.objects.lock().unwrap();
         let found = objects.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(found
-            .map(|(key, (_, _, etag))| Listed { key: key.clone(), etag: etag.to_string(), modified_at: time(NOW) })
+            .map(|(key, (_, _, etag))| {
+                let modified_at = self.modified_at.lock().unwrap().get(key).copied().unwrap_or_else(|| time(NOW));
+                Listed { key: key.clone(), etag: etag.to_string(), modified_at }
+            })
             .collect())
     }
 }

@@ -1,5 +1,7 @@
 //! Catalog: plan, receipts and objects → Glue partitions, read back → the run's summary.
 
+use std::collections::BTreeSet;
+
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger;
@@ -69,15 +71,10 @@ impl CatalogStep {
                 source: "found none that can be read".into(),
             },
         })?;
-        let summary = publish_partitions(
-            &self.store,
-            &self.catalog,
-            &SystemClock,
-            &dataset,
-            &PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan },
-            registrar,
-        )
-        .await?;
+        let not_tried = BTreeSet::new();
+        let run =
+            PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
+        let summary = publish_partitions(&self.store, &self.catalog, &SystemClock, &dataset, &run, registrar).await?;
         metrics::emit(&metrics::of_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };

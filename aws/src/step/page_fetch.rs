@@ -1,4 +1,4 @@
-//! Page-fetch: one partition of a run → pages, checks, one conditional write, ledger record, receipt.
+//! Page-fetch: one partition of a run → pages, checks, one conditional write, receipt.
 
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;

@@ -3,9 +3,9 @@
 use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::excerpt;
-use rollcall_core::plan::plan_partitions;
+use rollcall_core::plan::{plan_partitions, write_plan};
 use rollcall_core::request::{self, Request, is_run_name};
-use rollcall_core::{Error, keys, ledger};
+use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
 use crate::payload::{ObjectReference, PlanEvent, Planned};
@@ -53,8 +53,8 @@ impl Planner {
         for warning in &plan.warnings {
             tracing::warn!(run, warning, "plan");
         }
+        write_plan(&self.store, &dataset, &run, &plan.items).await?;
         let key = keys::plan(&dataset, &run);
-        ledger::write_json(&self.store, &key, &plan.items).await?;
         tracing::info!(run, dataset = dataset.name, n_planned = plan.items.len(), "planned");
         Ok(Planned {
             run,

@@ -1,0 +1,53 @@
+//! `rollcall prune`: deletes what old runs left in the ledger.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::SignedDuration;
+use rollcall_adapters::SystemClock;
+use rollcall_core::ports::Clock;
+use rollcall_core::prune::{old_runs, prune_runs};
+
+use crate::lake::LakeArgs;
+use crate::output::{self, counted};
+use crate::request::load_dataset;
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// Dataset by name, or a descriptor file; every one built in when none is named
+    #[arg(long, value_name = "NAME|FILE.toml")]
+    dataset: Option<String>,
+    /// Days since a run was last written to
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    keep_days: u16,
+    /// Say what would go, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
+    let names = match &args.dataset {
+        Some(name) => vec![name.as_str()],
+        None => rollcall_core::dataset::Dataset::built_in_names(),
+    };
+    let store = args.lake.existing_folder("the bucket's lifecycle rule deletes old runs by their tag")?;
+    let _lock = store.lock()?;
+    let before = SystemClock.now() - SignedDuration::from_hours(24 * i64::from(args.keep_days));
+    for name in names {
+        let dataset = load_dataset(name)?;
+        let old = match args.dry_run {
+            true => old_runs(&store, &dataset, before).await?,
+            false => prune_runs(&store, &dataset, before).await?,
+        };
+        output::print(&format!(
+            "{}: {} of {}{}\n",
+            dataset.name,
+            counted(old.keys.len() as u64, "file"),
+            counted(old.runs.len() as u64, "run"),
+            if args.dry_run { " would be deleted" } else { " deleted" }
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
