@@ -302,7 +302,8 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     // Files that were being written, under names old and new.
     write(".tmp/.tmpAbC123", "PAR1 half");
     write(".tmp/older/part-00000.parquet.tmp", "half");
-    // A record half written, one of an older shape, and the leavings of a run that never ended.
+    // Records half written, records of the layout before, and what a run left that never ended.
+    write("ledger/ccd_enrollment/records.json", "[{\"committed\": {\"n_rows\": 1");
     write("ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json", "{\"committed\": {\"n_rows\": 1");
     write(
         "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json",

@@ -18,6 +18,7 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
+use rollcall_core::records::PartitionRecord;
 use rollcall_simulator::{Config, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -265,7 +266,12 @@ impl TestLake {
         datasets
             .flat_map(|dataset| {
                 let records = self.records(&dataset).into_iter();
-                records.map(move |(partition, record)| (format!("{dataset}/{partition}"), record["committed"].clone()))
+                records.map(move |(partition, mut record)| {
+                    let mut committed = record["committed"].take();
+                    // Of a file only the process that wrote it knows its run.
+                    committed.as_object_mut().map(|committed| committed.remove("run"));
+                    (format!("{dataset}/{partition}"), committed)
+                })
             })
             .filter(|(_, committed)| !committed.is_null())
             .collect()
@@ -281,14 +287,10 @@ pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
     let Ok(text) = fs::read_to_string(lake.join(format!("ledger/{dataset}/records.json"))) else {
         return BTreeMap::new();
     };
+    // As JSON values their axes would come in the order of the alphabet.
+    let named: Vec<PartitionRecord> = serde_json::from_str(&text).expect("records are records");
     let records: Vec<Value> = serde_json::from_str(&text).expect("records are JSON");
-    records
-        .into_iter()
-        .map(|record| {
-            let partition: PartitionKey = serde_json::from_value(record["partition"].clone()).expect("it names one");
-            (partition.to_string(), record)
-        })
-        .collect()
+    named.into_iter().map(|record| record.partition.to_string()).zip(records).collect()
 }
 
 /// Bytes of every file below a folder of a lake, by its path in the lake. What is replaced or removed meanwhile is read as

@@ -126,7 +126,7 @@ async fn show_lake(
         output::size(size_bytes)
     ));
     text.push_str("cell: last outcome, rows committed, age of the commit\n");
-    text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - not known\n");
+    text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - unknown\n");
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
