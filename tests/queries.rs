@@ -255,6 +255,55 @@ fn the_tables_of_the_lake_can_be_listed_in_sql() {
     assert_eq!(query(&lake(), tables, "csv"), expected);
 }
 
+/// Found by use: B3.
+#[test]
+fn f9_a_query_of_one_year_opens_no_file_of_another() {
+    let lake = own_lake();
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let count = |condition: &str| {
+        rows(&lake, &format!("select count(*) as n, sum(enrollment) as students from {table} t where {condition}"))
+    };
+    let expected = count("year = 2021");
+    assert_ne!(expected, count("year = 2020"));
+
+    // Of the other year one file is torn, one is gone, and one is a pipe, which nobody will ever write to.
+    let file = |grade: &str| lake.path().join(TABLE).join(format!("year=2020/grade={grade}/part-00000.parquet"));
+    fs::write(file("grade-pk"), "PAR1 torn").expect("a file can be written");
+    fs::remove_dir_all(file("grade-k").parent().expect("an object has a folder")).expect("a folder can be removed");
+    fs::remove_file(file("grade-1")).expect("a file can be removed");
+    let made = std::process::Command::new("mkfifo").arg(file("grade-1")).status().expect("mkfifo runs");
+    assert!(made.success());
+
+    for condition in [
+        "year = 2021",
+        "2021 = year",
+        "year in (2021, 2022)",
+        "year between 2021 and 2030",
+        "not (year = 2020)",
+        "year % 2 = 1",
+        "year > 2020.5",
+        "cast(year as varchar) like '%21'",
+        "year is not null and year <> 2020",
+        "(year = 2021 and enrollment >= 0) or (year = 2021 and coalesce(enrollment, -1) < 0)",
+        "case year when 2021 then true else false end",
+    ] {
+        assert_eq!(count(condition), expected, "{condition}");
+    }
+    // As of a subquery, a join, a union and a group.
+    for sql in [
+        format!("select distinct year from {table} where year > 2020"),
+        format!("select year from (select * from {table}) where year = 2021 group by year"),
+        format!("select a.year from {table} a join {table} b using (year, grade) where a.year = 2021 group by a.year"),
+        format!("select year from {table} where year = 2021 union select year from {table} where year = 2021"),
+        format!("select year from {table} group by year having year = 2021"),
+    ] {
+        assert_eq!(rows(&lake, &sql), json!([{"year": 2021}]), "{sql}");
+    }
+
+    let refused = lake.rollcall("query", &[&format!("select count(*) as n from {table}")]).expect(1).stderr;
+    assert!(refused.contains("year=2020/grade=grade-"), "{refused}");
+}
+
 #[test]
 fn a_query_only_reads() {
     let lake = own_lake();

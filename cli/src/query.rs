@@ -127,7 +127,7 @@ pub(crate) async fn result(
     loop {
         n_tries += 1;
         let tables = catalog.tables().await.map_err(unreadable)?;
-        let (context, lake) = session(&tables, root).await?;
+        let (context, lake) = session(&tables, root)?;
         match collect(&context, &tables, root, sql).await {
             Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < QUERY_TRIES => {
                 tracing::info!("a file was replaced while it was read; the query begins again");
@@ -211,8 +211,8 @@ fn in_one_line(error: &DataFusionError) -> String {
     said.join(": ")
 }
 
-/// The SQL engine with the lake's tables, each file pinned as it is now.
-async fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
+/// The SQL engine with the lake's tables. A file is pinned as it is when a query that needs it is planned.
+fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
     // Names are as they are written in the catalog: lower case.
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
     if tables.is_empty() {
@@ -230,7 +230,7 @@ async fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(Sessio
                 database
             }
         };
-        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, &lake).await))?;
+        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, lake.clone())))?;
     }
     Ok((context, Some(lake)))
 }
@@ -284,6 +284,7 @@ fn render_table(batches: &[RecordBatch]) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::physical_plan::collect as collect_plan;
     use rollcall_adapters::SystemClock;
     use rollcall_core::ports::Clock;
     use rollcall_core::publish::publish_lookups;
@@ -295,13 +296,14 @@ mod tests {
         let catalog = FileCatalog::new(store.clone());
         publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
         let sql = "select count(*) as n from ccd_school.lookup_sexes";
-        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path()).await.unwrap();
+        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path()).unwrap();
         let frame = context.sql("select label from ccd_school.lookup_sexes order by label").await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
         let path = folder.path().join("data/lookup_sexes/part-00000.parquet");
         let beside = folder.path().join("beside");
         std::fs::copy(&path, &beside).unwrap();
         std::fs::rename(&beside, &path).unwrap();
-        frame.collect().await.unwrap_err();
+        collect_plan(plan, context.task_ctx()).await.unwrap_err();
         assert!(lake.unwrap().is_stale());
         assert!(result(&catalog, folder.path(), sql, QueryFormat::Csv).await.unwrap().starts_with("n\n"));
     }
