@@ -304,6 +304,45 @@ fn f9_a_query_of_one_year_opens_no_file_of_another() {
     assert!(refused.contains("year=2020/grade=grade-"), "{refused}");
 }
 
+/// Found by use: H8.
+#[test]
+fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name() {
+    let (lake, portal) = (TestLake::new(), portal(Vec::new()));
+    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("a descriptor is a file");
+    let (int, double) = ("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"double\"");
+    assert_eq!(text.matches(int).count(), 1);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("changed.toml");
+    fs::write(&file, text.replace(int, double)).expect("a file can be written");
+    let file = file.to_str().expect("a path is text");
+    let of_double = ["--dataset", file, "--years", "2020", "--grades", "grade-pk"];
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let students = format!("select year, sum(enrollment) as students from {table} group by year order by year");
+
+    // A double would be cut to the integer that the table has now.
+    let _ = lake.run(&portal, &of_double).expect(0);
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    assert_eq!(
+        lake.rollcall("query", &[&students]).expect(1).stderr,
+        "error: run query: read column `enrollment` of `year=2020/grade=grade-pk`: expected int as \
+         `ccd_school.us_education_ccd_enrollment_data` has it, found double\n\
+         hint: rewrite it: rollcall run --mode stale\n"
+    );
+    // Other columns, and other partitions, are answered.
+    let others = format!("select year, count(distinct ncessch) > 0 as n from {table} group by year order by year");
+    assert_eq!(rows(&lake, &others), json!([{"year": 2020, "n": true}, {"year": 2021, "n": true}]));
+    let of_2021 = rows(&lake, &students.replace("group", "where year = 2021 group"));
+
+    // The other way about, each integer is the double it is.
+    let _ = lake.run(&portal, &["--years", "2020", "--grades", "grade-pk", "--force"]).expect(0);
+    let of_ints = rows(&lake, &students);
+    assert_eq!(of_ints[1], of_2021[0]);
+    let _ = lake.run(&portal, &of_double).expect(0);
+    for (as_double, as_int) in rows(&lake, &students).as_array().expect("rows").iter().zip([&of_ints[0], &of_ints[1]]) {
+        assert_eq!(as_double["students"].as_f64(), as_int["students"].as_f64());
+    }
+}
+
 #[test]
 fn a_query_only_reads() {
     let lake = own_lake();

@@ -22,12 +22,15 @@ use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
+use crate::footer::{CheckedFiles, Expected};
 use crate::output;
 use crate::pinned::PinnedFolder;
 
 /// A table with its partitions. No file is touched before a query says which partitions it needs.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
+    database: String,
+    table: String,
     schema: TableSchema,
     /// What is wrong with the table's entry fails the queries that read it, and no others.
     partitions: std::result::Result<Vec<Partition>, String>,
@@ -50,6 +53,8 @@ impl LakeTable {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
         let axes: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
         Self {
+            database: table.database.clone(),
+            table: table.table.clone(),
             partitions: partitions(table),
             schema: TableSchema::builder(file_schema).with_table_partition_cols(axes).build(),
             lake,
@@ -244,7 +249,15 @@ impl TableProvider for LakeTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // Filters on columns are pushed down by the optimizer, which skips parts of files by their statistics.
         let files = self.files(&self.matching(state, filters)?).await?;
-        let source = Arc::new(ParquetSource::new(self.schema.clone()));
+        let columns = self.schema.file_schema().fields().clone();
+        let read = match projection {
+            Some(read) => read.iter().filter_map(|i| columns.get(*i).cloned()).collect(),
+            None => columns.to_vec(),
+        };
+        let axes = self.schema.table_partition_cols().to_vec();
+        let expected = Expected { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
+        let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
+        let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
         // Neighbours stay together, in the catalog's order.
         let in_a_group = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
         let mut groups: Vec<FileGroup> = files.chunks(in_a_group).map(|files| FileGroup::new(files.to_vec())).collect();

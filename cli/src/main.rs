@@ -5,6 +5,7 @@
 mod aws;
 mod datasets;
 mod exit;
+mod footer;
 mod lake;
 mod lake_mark;
 mod lake_table;

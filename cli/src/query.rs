@@ -21,6 +21,7 @@ use rollcall_core::Error;
 use rollcall_core::ports::CatalogError;
 
 use crate::exit::BadInput;
+use crate::footer::Refused;
 use crate::lake::{self, LakeArgs};
 use crate::lake_mark::LakeMark;
 use crate::lake_table::{LakeTable, lake_url};
@@ -157,9 +158,10 @@ async fn collect(
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.map_err(|error| match is_of_the_query(&error) {
-        true => anyhow::Error::from(refused(error)),
-        false => anyhow::anyhow!(
+    let mut batches = frame.collect().await.map_err(|error| match refused_file(&error) {
+        Some(file) => anyhow::anyhow!("run query: {file}"),
+        None if is_of_the_query(&error) => anyhow::Error::from(refused(error)),
+        None => anyhow::anyhow!(
             "run query: {}\nhint: a file that is damaged is fetched again with `rollcall run --mode missing`",
             in_one_line(&error)
         ),
@@ -180,6 +182,18 @@ fn unreadable(error: CatalogError) -> Error {
         source: error.source,
     };
     Error::CatalogFailed { table: "of this lake".to_owned(), source }
+}
+
+/// The refusal of a file that ended a query.
+fn refused_file(error: &DataFusionError) -> Option<&Refused> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            return Some(refused);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Whether an error met while a query runs is the query's: a text that is no number, a division by zero.
