@@ -24,6 +24,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::error::excerpt;
 use rollcall_core::request::DEFAULT_DATASET;
 
+use crate::output::visible;
 use crate::pinned::PinnedFolder;
 
 /// Footer key of a file's partition, as its Hive path. Files of older programs have none.
@@ -54,8 +55,9 @@ impl Expected {
         let entry = file.key_value_metadata().and_then(|all| all.iter().find(|entry| entry.key == PARTITION_KEY));
         if let Some(found) = entry.and_then(|entry| entry.value.as_deref()).filter(|found| *found != partition) {
             return Err(Refused(format!(
-                "read `{object}`: expected rows of `{partition}`, found those of `{}`\n\
+                "read `{object}`: expected rows of `{}`, found those of `{}`\n\
                  hint: take it out of the catalog: rollcall repair{}",
+                visible(partition),
                 excerpt(found),
                 self.dataset_flag()
             )));
@@ -68,7 +70,7 @@ impl Expected {
             let refused = |expected: &str, found: &str| {
                 let (whose, hint) = match partition.is_empty() {
                     true => (self.table.as_str(), "rollcall repair".to_owned()),
-                    false => (partition, format!("rollcall run --mode stale{}", self.dataset_flag())),
+                    false => (&*visible(partition), format!("rollcall run --mode stale{}", self.dataset_flag())),
                 };
                 let name = column.name();
                 let table = format!("`{}.{}`", self.database, self.table);

@@ -165,9 +165,10 @@ impl LakeTable {
         absent.retain(|object| told.insert(object.clone()));
         if let [first, ..] = absent.as_slice() {
             output::complain(&format!(
-                "warning: {} of the catalog not in the lake, such as `{first}`: the query goes without\n\
+                "warning: {} of the catalog not in the lake, such as `{}`: the query goes without\n\
                  hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
-                output::counted(absent.len() as u64, "object")
+                output::counted(absent.len() as u64, "object"),
+                output::visible(first)
             ));
         }
     }
@@ -190,7 +191,7 @@ fn partitions(table: &CatalogTable) -> std::result::Result<Vec<Partition>, Strin
             };
             let value = value.filter(|value| value.data_type() == *axis.data_type()).ok_or_else(|| {
                 format!(
-                    "read catalog of `{}.{}`: expected a value of `{}` in every partition, found none in `{}`",
+                    "read catalog of `{}.{}`: expected a value of `{}`, of its type, in every partition, found none in `{}`",
                     table.database,
                     table.table,
                     axis.name(),

@@ -107,7 +107,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
+            output::print_data(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use comfy_table::CellAlignment;
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::WriterBuilder;
@@ -86,7 +85,11 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     let sql = find(query)?;
     let store =
         args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them")?;
-    output::print(&result(&lake::catalog(&store), store.root(), &sql, args.format).await?)?;
+    let text = result(&lake::catalog(&store), store.root(), &sql, args.format).await?;
+    match args.format {
+        QueryFormat::Csv => output::print_data(&text)?,
+        QueryFormat::Table | QueryFormat::Json => output::print(&text)?,
+    }
     output::note_sample(LakeMark::read(&store).await?.is_some_and(|mark| mark.is_sample));
     Ok(ExitCode::SUCCESS)
 }
@@ -259,7 +262,7 @@ fn render(batches: &[RecordBatch], format: QueryFormat) -> anyhow::Result<String
             let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
             writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
             writer.finish()?;
-            Ok(String::from_utf8(bytes)?)
+            Ok(output::json_text(String::from_utf8(bytes)?))
         }
     }
 }
@@ -270,7 +273,7 @@ fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let mut csv = String::new();
     for (i, field) in first.schema().fields().iter().enumerate() {
-        push_csv(&mut csv, i, Some(field.name()));
+        push_csv(&mut csv, i, Some(&output::visible_on_terminal(field.name())));
     }
     csv.push('\n');
     let options = FormatOptions::default().with_display_error(false);
@@ -286,7 +289,7 @@ fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
                 let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
                 value.clear();
                 column.value(row).write(&mut value)?;
-                push_csv(&mut csv, i, (!is_null).then_some(&value));
+                push_csv(&mut csv, i, (!is_null).then_some(&output::visible_on_terminal(&value)));
             }
             csv.push('\n');
         }
@@ -327,11 +330,8 @@ fn render_table(batches: &[RecordBatch]) -> anyhow::Result<String> {
             table.add_row(columns.iter().map(|column| column.value(row).to_string()));
         }
     }
-    for (column, field) in table.column_iter_mut().zip(schema.fields()) {
-        if field.data_type().is_numeric() {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let is_numeric = |i: &usize| schema.fields().get(*i).is_some_and(|field| field.data_type().is_numeric());
+    output::align_right(&mut table, &(0..names.len()).filter(is_numeric).collect::<Vec<_>>());
     Ok(output::render(&table))
 }
 
