@@ -344,6 +344,28 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name(
 }
 
 #[test]
+fn rows_without_an_order_of_their_own_come_in_that_of_the_files_every_time() {
+    let lake = lake();
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let sql = format!("select year, grade, ncessch, enrollment from {table} where enrollment > 20");
+    let first = query(&lake, &sql, "csv");
+    let mut partitions: Vec<&str> = first.lines().skip(1).filter_map(|line| line.get(..12)).collect();
+    partitions.dedup();
+    // Each partition once, as the catalog has them.
+    assert_eq!(
+        partitions,
+        ["2020", "2021"]
+            .map(|year| ["grade-1", "grade-9", "grade-k", "grade-p"].map(|grade| format!("{year},{grade}")))
+            .concat()
+    );
+    for _ in 0..4 {
+        assert!(query(&lake, &sql, "csv") == first, "other rows, or in another order");
+        assert_eq!(query(&lake, &format!("{sql} limit 50"), "csv").lines().count(), 51);
+        assert!(first.starts_with(&query(&lake, &format!("{sql} limit 50"), "csv")));
+    }
+}
+
+#[test]
 fn a_query_only_reads() {
     let lake = own_lake();
     let before = lake.files("");

@@ -54,12 +54,12 @@ impl PinnedFolder {
             return Err(Error::Generic { store: "folder", source });
         }
         let meta = self.folder.head(&location).await?;
-        if let (Ok(mut etags), Some(etag)) = (self.etags.lock(), meta.e_tag.clone()) {
-            if *etags.entry(location).or_insert_with(|| etag.clone()) != etag {
-                self.is_stale.store(true, Ordering::Relaxed);
-                let source = "expected the file as the query first saw it, found another".into();
-                return Err(Error::Precondition { path: key.to_owned(), source });
-            }
+        if let (Ok(mut etags), Some(etag)) = (self.etags.lock(), meta.e_tag.clone())
+            && *etags.entry(location).or_insert_with(|| etag.clone()) != etag
+        {
+            self.is_stale.store(true, Ordering::Relaxed);
+            let source = "expected the file as the query first saw it, found another".into();
+            return Err(Error::Precondition { path: key.to_owned(), source });
         }
         Ok(meta)
     }

@@ -11,9 +11,11 @@ use datafusion::arrow::json::WriterBuilder;
 use datafusion::arrow::json::writer::JsonArray;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
 use rollcall_core::Error;
@@ -160,6 +162,7 @@ async fn collect(
     // A query reads. Statements that would write files or change tables are refused.
     let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
+    let frame = in_file_order(frame)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
     let mut batches = frame.collect().await.map_err(|error| match refused_file(&error) {
         Some(file) => anyhow::anyhow!("run query: {file}"),
@@ -173,6 +176,33 @@ async fn collect(
         batches.push(RecordBatch::new_empty(schema));
     }
     Ok(batches)
+}
+
+/// The same rows, in the order of the files where the query gives them none: twice the same query, twice the same answer.
+///
+/// Only a query that passes rows on is read by one thread for that. What joins, groups or sorts keeps all of them, and
+/// its rows come in any order but the one it asks for.
+fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
+    let (mut state, plan) = frame.into_parts();
+    let mut passes_rows_on = true;
+    plan.apply_with_subqueries(|node| {
+        passes_rows_on = matches!(
+            node,
+            LogicalPlan::TableScan(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::Projection(_)
+                | LogicalPlan::Limit(_)
+                | LogicalPlan::Union(_)
+                | LogicalPlan::Values(_)
+                | LogicalPlan::EmptyRelation(_)
+        );
+        Ok(if passes_rows_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    if passes_rows_on {
+        state.config_mut().options_mut().execution.target_partitions = 1;
+    }
+    Ok(DataFrame::new(state, plan))
 }
 
 /// A table's file that is none fails every query, since nobody knows which table it was.
@@ -367,6 +397,25 @@ mod tests {
             values(sql, QueryFormat::Csv).await,
             "a,b,c,d,e,f,g\n\"a,b\",\"say \"\"x\"\"\",\"one\ntwo\",\"\r\", 1 ,true,2021-02-03\n"
         );
+    }
+
+    #[tokio::test]
+    async fn one_thread_reads_for_a_query_that_passes_rows_on_and_no_other() {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
+        context.sql("create view t as select * from (values (1, 'a'), (2, 'b')) t(n, v)").await.unwrap();
+        for (sql, n_expected) in [
+            ("select n + 1 as m, v from t where v = 'a' limit 3", 1),
+            ("with w as (select * from t) select * from (select n from w where n > 1) union all select n from t", 1),
+            ("select * from t order by n", 4),
+            ("select v, sum(n) from t group by v", 4),
+            ("select distinct v from t", 4),
+            ("select * from t join t as u using (n)", 4),
+            ("select * from t where n = (select max(n) from t)", 4),
+            ("select n, sum(n) over (partition by v) from t", 4),
+        ] {
+            let frame = in_file_order(context.sql(sql).await.unwrap()).unwrap();
+            assert_eq!(frame.into_parts().0.config().target_partitions(), n_expected, "{sql}");
+        }
     }
 
     #[tokio::test]
