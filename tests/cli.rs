@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Outcome, TestLake, TestPortal, binary, rollcall, workspace};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, python, rollcall, workspace};
 use serde_json::{Value, json};
 
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
@@ -874,6 +874,67 @@ fn a_query_that_cannot_be_run_names_what_there_is() {
     let listed = lake.rollcall("query", &[]).expect(0).stdout;
     assert_eq!(listed.lines().count(), 12, "{listed}");
     assert!(listed.contains("top_ten_pk_states"), "{listed}");
+}
+
+/// What a command shows on a terminal of its own.
+fn on_terminal(args: &[&str]) -> String {
+    let run = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = Command::new(python());
+    command.args(["-c", run]).arg(binary()).args(args).stdin(Stdio::null());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    Outcome::of(command.output().unwrap()).stdout
+}
+
+/// Found by use: W3.
+#[test]
+fn d14_what_a_terminal_would_obey_is_shown_and_not_obeyed() {
+    let lake = TestLake::new();
+    let _ = lake.run(&TestPortal::small(), &TWO_GRADES).expect(0);
+    let lake_path = lake.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = |name: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+        assert!(text.contains(from), "{from}");
+        let path = folder.path().join(name);
+        fs::write(&path, text.replace(from, to)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // Colour, title, an 8-bit code, the start of the line, DEL, the other direction, and a line that is not ours.
+    let hostile = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}\nforged: line";
+    let in_toml = hostile.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<String>();
+    let shown = r"\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}\nforged: line";
+    let titled = descriptor("titled.toml", " = \"CCD", &format!(" = \"{in_toml}CCD"));
+    let keyed = descriptor("keyed.toml", "key = [\"ncessch\"]", &format!("key = [\"{in_toml}\"]"));
+    let odd_name = descriptor("odd \u{1b}[31m\n name.toml", "name = \"ccd_enrollment\"", "name = \"ccd_enrollment\"");
+    let value = format!("select '{hostile}' as v");
+    let cast = format!("select cast('{hostile}' as int) as v");
+
+    for args in [
+        ["query", "--lake", lake_path, &value].as_slice(),
+        &["query", "--lake", lake_path, &value, "--format", "csv"],
+        &["query", "--lake", lake_path, &value, "--format", "json"],
+        &["query", "--lake", lake_path, &format!("select 1 as \"{hostile}\"")],
+        &["query", "--lake", lake_path, &cast],
+        &["query", "--lake", lake_path, &format!("select \"{hostile}\" from {TABLE}")],
+        &["query", "--lake", lake_path, &hostile.replace(' ', "")],
+        &["datasets", "show", &titled],
+        &["datasets", "show", &titled, "--format", "json"],
+        &["datasets", "template", &titled],
+        &["datasets", "check", &keyed],
+        &["datasets", "check", &odd_name],
+        &["status", "--lake", lake_path, "--run", hostile],
+    ] {
+        let found = on_terminal(args).replace("\r\n", "\n");
+        let obeyed = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!found.contains(obeyed), "{args:?}: {found:?}");
+        assert!(found.lines().all(|line| !line.starts_with("forged")), "{args:?}: {found:?}");
+        assert!(found.contains("u{1b}") || found.contains("u001b"), "{args:?}: {found:?}");
+    }
+    assert_eq!(on_terminal(&["query", "--lake", lake_path, &value]), format!("v\r\n{shown}\r\n"));
+    // Into a file or a pipe CSV is data, and JSON is the same anywhere.
+    assert_eq!(query(&lake, &value), format!("v\n\"{hostile}\"\n"));
+    let json = lake.rollcall("query", &[&value, "--format", "json"]).expect(0);
+    assert_eq!(json.json(), serde_json::json!([{"v": hostile}]));
 }
 
 #[test]

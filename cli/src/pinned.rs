@@ -44,12 +44,22 @@ impl PinnedFolder {
         self.is_stale.load(Ordering::Relaxed)
     }
 
-    /// Looks at a file, which every later read must find unchanged.
+    /// Looks at a file, which every later read and look must find unchanged.
     pub(crate) async fn pin(&self, key: &str) -> Result<ObjectMeta> {
         let location = ObjectPath::parse(key)?;
+        // To open a pipe would wait for its other end.
+        let found = tokio::fs::metadata(self.folder.path_to_filesystem(&location)?).await;
+        if found.is_ok_and(|found| !found.is_file()) {
+            let source = "expected a regular file, found something else".into();
+            return Err(Error::Generic { store: "folder", source });
+        }
         let meta = self.folder.head(&location).await?;
-        if let (Ok(mut etags), Some(etag)) = (self.etags.lock(), meta.e_tag.clone()) {
-            etags.insert(location, etag);
+        if let (Ok(mut etags), Some(etag)) = (self.etags.lock(), meta.e_tag.clone())
+            && *etags.entry(location).or_insert_with(|| etag.clone()) != etag
+        {
+            self.is_stale.store(true, Ordering::Relaxed);
+            let source = "expected the file as the query first saw it, found another".into();
+            return Err(Error::Precondition { path: key.to_owned(), source });
         }
         Ok(meta)
     }
@@ -142,5 +152,31 @@ mod tests {
             assert!(matches!(read, Err(Error::Precondition { .. })), "{read:?}");
         }
         assert!(pinned.is_stale());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_looked_at_twice_must_be_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"old").unwrap();
+        let pinned = PinnedFolder::new(folder.path()).unwrap();
+        pinned.pin("a").await.unwrap();
+        pinned.pin("a").await.unwrap();
+        assert!(!pinned.is_stale());
+        let beside = folder.path().join("b");
+        std::fs::write(&beside, b"new, longer").unwrap();
+        std::fs::rename(&beside, &path).unwrap();
+        assert!(matches!(pinned.pin("a").await, Err(Error::Precondition { .. })));
+        assert!(pinned.is_stale());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let pinned = PinnedFolder::new(folder.path()).unwrap();
+        let error = pinned.pin("pipe").await.unwrap_err();
+        assert!(error.to_string().contains("expected a regular file"), "{error}");
     }
 }

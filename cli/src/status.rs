@@ -232,6 +232,11 @@ fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     }
 }
 
+/// A message and its hint, or its list, as one row of a table.
+fn in_one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
 #[derive(Serialize)]
 struct RunReport<'r> {
     run: &'r str,
@@ -282,7 +287,7 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
             row.item.partition.to_string(),
             receipt.map_or("no receipt", |receipt| receipt.outcome.as_str()).to_owned(),
             receipt.map_or_else(String::new, |receipt| output::thousands(receipt.n_rows)),
-            error.map_or_else(String::new, |error| format!("{}: {}", error.name, error.message)),
+            error.map_or_else(String::new, |error| format!("{}: {}", error.name, in_one_line(&error.message))),
         ]);
     }
     output::align_right(&mut table, &[2]);

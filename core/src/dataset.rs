@@ -281,7 +281,9 @@ impl Dataset {
         }
         for (i, name) in self.key.iter().enumerate() {
             match self.columns.iter().find(|column| column.name == *name) {
-                None => mistakes.push(format!("`key`: expected names of columns, found `{name}`")),
+                None => {
+                    mistakes.push(format!("`key`: expected names of columns, found `{}`", crate::error::excerpt(name)))
+                }
                 Some(column) if column.kind == ColumnKind::Double => mistakes.push(format!(
                     "`key`: expected columns of type string, int or bigint, found `{name}` of type double"
                 )),

@@ -38,8 +38,8 @@ const CHUNK: usize = 16_384;
 const PAGE: usize = 20_000;
 /// Footer key of the edition.
 const EDITION_KEY: &str = "rollcall.edition";
-/// Footer key of the partition's Hive path.
-const PARTITION_KEY: &str = "rollcall.partition";
+/// Footer key of the partition's Hive path, such as `year=2021/grade=grade-pk`. Look-up tables and older files have none.
+pub const PARTITION_KEY: &str = "rollcall.partition";
 /// Footer key of the values by column.
 const VALUES_KEY: &str = "rollcall.values";
 
