@@ -153,7 +153,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     hint: write `2020-2021`
   - `grades`: expected one of {GRADES}, found `k`
     hint: write `grade-k`
-  - `mode`: expected one of all, missing, failed, found `some`"
+  - `mode`: expected one of all, missing, failed, stale, found `some`"
     );
     let input: &[&str] = &["--input", "-"];
     check_refused(&[
