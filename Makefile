@@ -79,6 +79,10 @@ planted: ## Plant four bugs; the simulation must find each
 kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
 
+.PHONY: interrupt
+interrupt: ## Ask 50 runs to stop, at random points
+	ROLLCALL_INTERRUPTS=50 $(CARGO) test --locked $(ALL) --test interrupts -- --nocapture
+
 .PHONY: converge
 converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 lakes converge in three reruns of a faulty stack, on an emulator
 	ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test convergence -- --nocapture

@@ -67,7 +67,8 @@ pub async fn publish_partitions(
     tracing::debug!(run, n_left, "receipts read");
     let stored = records::read_stored(store, dataset).await?;
     let survey = survey::survey(store, dataset, &stored.records).await?;
-    let (records, _) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
+    let (records, n_records) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
+    tracing::debug!(run, n_records, "records written");
     let published = match registrar {
         Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
         Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
