@@ -63,7 +63,7 @@ fn lake() -> Arc<TestLake> {
 
 /// A copy of the shared lake, to be changed.
 fn own_lake() -> TestLake {
-    let (shared, own) = (lake(), TestLake::new());
+    let (shared, own) = (lake(), TestLake::marked());
     for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
         let path = own.path().join(path);
         fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be made");

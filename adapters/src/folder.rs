@@ -4,48 +4,63 @@
 //! new one and an open reader keeps the old. Its modification time is when its last page was received, since the file's
 //! own bytes may not hold a time.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+mod calls;
+mod file;
+mod lock;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use rollcall_core::Error;
 use rollcall_core::edition::Stamp;
-use rollcall_core::error::LockHolder;
 use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
 use rollcall_core::table::footer_facts;
-use tokio::sync::RwLock;
+use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
+
+use self::calls::{Calls, NoAnswer};
+use self::file::{is_absent, is_of_the_machine, open_regular, sync_folder};
+use self::lock::Held;
+pub use self::lock::{Found, LakeLock};
 
 /// Folder of files that are being written; readers of `data/` never see them.
 const TEMPORARY: &str = ".tmp";
-const LOCK: &str = ".lock";
+/// What the name of such a file begins with; it ends in no `.parquet`.
+const TEMPORARY_PREFIX: &str = ".tmp";
+/// The time in which the disk must answer a call.
+const CALL_WITHIN: Duration = Duration::from_secs(30);
 
 /// A lake in a folder. Clones are the same lake.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,
-    /// Held from comparing an object to replacing it.
-    commit: Arc<Mutex<()>>,
-    /// Shared by work under way, which goes on when nobody waits for it any more.
-    under_way: Arc<RwLock<()>>,
-}
-
-/// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
-#[derive(Debug)]
-pub struct LakeLock {
-    _file: File,
+    /// Held from comparing an object to replacing it, by its key: one that hangs holds up no other.
+    commits: Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>,
+    calls: Calls,
+    /// The folder as this run locked it.
+    held: Arc<Mutex<Option<Arc<Held>>>>,
+    /// Cancelled once it is not in its place any more.
+    lost: CancellationToken,
 }
 
 impl FolderStore {
     /// The lake in `root`, which need not be there yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), commit: Arc::default(), under_way: Arc::default() }
+        Self {
+            root: root.into(),
+            commits: Arc::default(),
+            calls: Calls::new(CALL_WITHIN),
+            held: Arc::default(),
+            lost: CancellationToken::new(),
+        }
     }
 
     /// The folder.
@@ -54,53 +69,9 @@ impl FolderStore {
         &self.root
     }
 
-    /// Makes the folder and takes its lock, so that one run at a time writes to it. Left-over temporary files are removed.
-    ///
-    /// # Errors
-    /// [`Error::LakeLocked`] when another run holds it; [`Error::StoreFailed`] when the folder cannot be written to.
-    pub fn lock(&self) -> Result<LakeLock, Error> {
-        let path = self.root.join(LOCK);
-        let failed = |message: &str, error: io::Error| Error::StoreFailed {
-            action: "write",
-            key: LOCK.to_owned(),
-            source: refused(message, &path, error),
-        };
-        make_parents(&self.root, &path).map_err(|error| failed("make folder of", error))?;
-        // Opened, it would be the file it leads to that is emptied.
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(failed("open", leads_out(&path)));
-        }
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| failed("open", error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                return Err(Error::LakeLocked(LockHolder(format!(
-                    "expected no other run on `{}`, found one (process {})\nhint: wait for it to end; nothing was changed",
-                    self.root.display(),
-                    holder.trim()
-                ))));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
-        }
-        file.set_len(0).map_err(|error| failed("write", error))?;
-        writeln!(file, "{}", std::process::id()).map_err(|error| failed("write", error))?;
-        let temporary = self.root.join(TEMPORARY);
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(|error| failed("clear temporary files beside", error))?;
-        }
-        Ok(LakeLock { _file: file })
-    }
-
-    /// Waits until no work is under way, such as a write whose caller was stopped.
+    /// Waits until no work is under way, such as a write whose caller was stopped; no longer than the disk may take.
     pub async fn settle(&self) {
-        let _ = self.under_way.write().await;
+        self.calls.settle().await;
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -109,68 +80,74 @@ impl FolderStore {
 
     async fn blocking<T: Send + 'static>(
         &self,
+        key: &str,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let under_way = self.under_way.clone().read_owned().await;
-        let work = move || {
-            let result = work(&store);
-            drop(under_way);
-            result
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| StoreError { message: "work on folder".to_owned(), source: error.into() })?
+        self.calls.run(key, move || work(&store)).await
+    }
+
+    fn commit_of(&self, key: &str) -> Arc<Mutex<()>> {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.entry(key.to_owned()).or_default().clone()
     }
 
     /// Writes bytes to a temporary file, flushed to disk. `modified` becomes its modification time.
-    fn write_temporary(&self, bytes: &[u8], modified: Option<SystemTime>) -> Result<tempfile::TempPath, StoreError> {
+    fn write_temporary(&self, bytes: &[u8], modified: Option<SystemTime>) -> Result<NamedTempFile, StoreError> {
         let folder = self.root.join(TEMPORARY);
         let write = || {
-            fs::create_dir_all(&folder)?;
-            let mut builder = tempfile::Builder::new();
-            // Readable by whom the folder is readable by, as any other file; the library's default is the owner alone.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(&folder)?;
-            file.write_all(bytes)?;
-            if let Some(modified) = modified {
-                file.as_file().set_modified(modified)?;
-            }
-            file.as_file().sync_all()?;
-            Ok(file.into_temp_path())
+            self.check_held()?;
+            make_parents(&self.root, &folder.join(TEMPORARY_PREFIX))?;
+            file::write_temporary(&folder, TEMPORARY_PREFIX, bytes, modified)
         };
         write().map_err(|error| refused("write temporary file in", &folder, error))
     }
 
     /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
-    fn rename(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), StoreError> {
-        let failed = |error| refused("write", path, error);
-        make_parents(&self.root, path).map_err(failed)?;
-        temporary.persist(path).map_err(|error| failed(error.error))?;
-        sync_folder(path).map_err(failed)
+    ///
+    /// - `bytes`, `modified`: what the file holds, for a folder on a disk of its own, where it cannot be moved to.
+    fn rename(
+        &self,
+        temporary: NamedTempFile,
+        path: &Path,
+        bytes: &[u8],
+        modified: Option<SystemTime>,
+    ) -> Result<(), StoreError> {
+        let rename = || {
+            self.check_held()?;
+            make_parents(&self.root, path)?;
+            match (temporary.persist(path), path.parent()) {
+                (Err(refused), Some(folder)) if refused.error.kind() == io::ErrorKind::CrossesDevices => {
+                    file::clear_temporary(folder, TEMPORARY_PREFIX)?;
+                    file::write_temporary(folder, TEMPORARY_PREFIX, bytes, modified)?.persist(path)?;
+                }
+                (persisted, _) => {
+                    persisted?;
+                }
+            }
+            sync_folder(path)
+        };
+        rename().map_err(|error| refused("write", path, error))
     }
 
+    /// What is known of an object. One that is there and cannot be read has no stamp: it is no reason to give up others.
     fn head_now(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let path = self.path(key);
-        let failed = |error| refused("read", &path, error);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        let modified = metadata.modified().map_err(failed)?;
-        let fetched_at = Timestamp::try_from(modified).map_err(|error| failed(io::Error::other(error)))?;
-        let stamp = read_footer(&file)
-            .map_err(failed)?
-            .and_then(|metadata| footer_facts(&metadata))
-            .map(|(edition, n_rows)| Stamp { edition, n_rows, fetched_at, run: None });
-        Ok(Some(ObjectFacts {
-            etag: format!("{:x}-{:x}", fetched_at.as_nanosecond(), metadata.len()),
-            size_bytes: metadata.len(),
-            stamp,
-        }))
+        match facts(&path) {
+            Ok(facts) => Ok(Some(facts)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_of_the_machine(&error) => Err(refused("read", &path, error)),
+            Err(error) => {
+                tracing::warn!(key, %error, "object unreadable");
+                // A link's own time and size, where it leads nowhere.
+                let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
+                let etag = found.as_ref().map_err(|_| ()).and_then(|found| file::etag(found).map_err(|_| ()));
+                Ok(Some(unreadable(
+                    etag.unwrap_or_else(|()| "unknown".to_owned()),
+                    found.map_or(0, |found| found.len()),
+                )))
+            }
+        }
     }
 
     fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
@@ -185,22 +162,30 @@ impl FolderStore {
 
 impl Store for FolderStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| store.head_now(&key)).await
+        let of_work = key.to_owned();
+        match self.blocking(key, move |store| store.head_now(&of_work)).await {
+            Err(error) if error.source.is::<NoAnswer>() => {
+                tracing::warn!(key, %error, "object unreadable");
+                Ok(Some(unreadable("unknown".to_owned(), 0)))
+            }
+            answer => answer,
+        }
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
-        let (key, condition, fetched_at) = (key.to_owned(), condition.clone(), stamp.fetched_at);
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        let (condition, fetched_at) = (condition.clone(), stamp.fetched_at);
+        self.blocking(of_call, move |store| {
             let modified = SystemTime::try_from(fetched_at)
                 .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
             let temporary = store.write_temporary(&bytes, Some(modified))?;
             tracing::debug!(key, size_bytes = bytes.len(), "object written beside the tree");
-            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            let commit = store.commit_of(&key);
+            let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
-            store.rename(temporary, &store.path(&key))?;
+            store.rename(temporary, &store.path(&key), &bytes, Some(modified))?;
             tracing::debug!(key, "object committed");
             let written = store.head_now(&key)?;
             Ok(Put::Done(written.map(|facts| facts.etag).unwrap_or_default()))
@@ -209,14 +194,18 @@ impl Store for FolderStore {
     }
 
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
-        let (key, condition) = (key.to_owned(), Condition::Matches(etag.to_owned()));
-        self.blocking(move |store| {
-            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_call, key) = (key, key.to_owned());
+        let condition = Condition::Matches(etag.to_owned());
+        self.blocking(of_call, move |store| {
+            let commit = store.commit_of(&key);
+            let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             let path = store.path(&key);
-            check_within(&store.root, &path)
+            store
+                .check_held()
+                .and_then(|()| check_within(&store.root, &path))
                 .and_then(|()| fs::remove_file(&path))
                 .and_then(|()| sync_folder(&path))
                 .map_err(|error| refused("remove", &path, error))?;
@@ -226,10 +215,15 @@ impl Store for FolderStore {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        self.blocking(of_call, move |store| {
             let path = store.path(&key);
-            match fs::read(&path) {
+            let read = || {
+                let mut bytes = Vec::new();
+                open_regular(&path)?.0.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            };
+            match read() {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 Err(error) if is_absent(&error) => Ok(None),
                 Err(error) => Err(refused("read", &path, error)),
@@ -239,17 +233,17 @@ impl Store for FolderStore {
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        self.blocking(of_call, move |store| {
             let temporary = store.write_temporary(&bytes, None)?;
-            store.rename(temporary, &store.path(&key))
+            store.rename(temporary, &store.path(&key), &bytes, None)
         })
         .await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let prefix = prefix.to_owned();
-        self.blocking(move |store| {
+        let (of_call, prefix) = (prefix, prefix.to_owned());
+        self.blocking(of_call, move |store| {
             let mut keys = Vec::new();
             let folder = store.path(&prefix);
             list_below(&folder, prefix.trim_end_matches('/'), &mut keys)
@@ -261,9 +255,26 @@ impl Store for FolderStore {
     }
 }
 
-/// The footer of a file; `None` when the file is torn or no Parquet. A disk that does not answer is an error: what the
-/// file holds is not known then.
-fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
+/// What a file says of itself, as an object.
+fn facts(path: &Path) -> io::Result<ObjectFacts> {
+    let (file, metadata) = open_regular(path)?;
+    // A time that no calendar has is not one of ours, and the rest is not asked for.
+    let stamp = match Timestamp::try_from(metadata.modified()?) {
+        Ok(fetched_at) => read_footer(&file)?
+            .and_then(|metadata| footer_facts(&metadata))
+            .map(|(edition, n_rows)| Stamp { edition, n_rows, fetched_at, run: None }),
+        Err(_) => None,
+    };
+    Ok(ObjectFacts { etag: file::etag(&metadata)?, size_bytes: metadata.len(), stamp })
+}
+
+/// What is known of an object that is there and cannot be read.
+fn unreadable(etag: String, size_bytes: u64) -> ObjectFacts {
+    ObjectFacts { etag, size_bytes, stamp: None }
+}
+
+/// The footer of a file; `None` when the file is torn or no Parquet. A disk that fails is an error.
+fn read_footer(file: &fs::File) -> io::Result<Option<ParquetMetaData>> {
     match ParquetMetaDataReader::new().parse_and_finish(file) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(ParquetError::External(source)) => match source.downcast::<io::Error>() {
@@ -274,23 +285,36 @@ fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
     }
 }
 
-/// Makes the folders above `path`, which is in the lake `root`, that are not there, each flushed into the one above it.
+/// Makes the folders above `path` and below `root` that are not there, each flushed into the one above it. The lake's own
+/// folder is not made: where it is gone, it stays gone.
 fn make_parents(root: &Path, path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
     check_within(root, path)?;
-    // The empty path, above a relative one of a single name, stands for a folder that is there.
-    let missing: Vec<&Path> =
-        folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
-    fs::create_dir_all(folder)?;
-    missing.into_iter().rev().try_for_each(sync_folder)
+    let mut folder = root.to_owned();
+    for name in below(root, path) {
+        folder.push(name);
+        if folder.is_dir() {
+            continue;
+        }
+        match fs::create_dir(&folder) {
+            Ok(()) => sync_folder(&folder)?,
+            // Another write made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The path from the lake `root` to the folder of `path`.
+fn below<'p>(root: &Path, path: &'p Path) -> &'p Path {
+    path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""))
 }
 
 /// Refuses to change a file of the lake `root` whose folder is a link to elsewhere: nothing outside is ever changed, and
 /// what is there would not be found again. The lake itself may be a link.
 fn check_within(root: &Path, path: &Path) -> io::Result<()> {
-    let below = path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""));
     let mut folder = root.to_owned();
-    for name in below {
+    for name in below(root, path) {
         folder.push(name);
         if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
             return Err(leads_out(&folder));
@@ -316,25 +340,16 @@ fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{prefix}/{name}");
         if entry.file_type()?.is_dir() {
-            list_below(&entry.path(), &key, keys)?;
+            match list_below(&entry.path(), &key, keys) {
+                // What is below is not known; what is beside it is.
+                Err(error) if !is_of_the_machine(&error) => {
+                    tracing::error!(key, %error, "folder unreadable, passed over")
+                }
+                listed => listed?,
+            }
         } else {
             keys.push(key);
         }
-    }
-    Ok(())
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Flushes the folder that holds `path`. Elsewhere than on Unix folders cannot be opened, and need not be flushed.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix)
-        && let Some(folder) = path.parent()
-    {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()?;
     }
     Ok(())
 }

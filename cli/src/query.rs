@@ -84,9 +84,9 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     };
     let sql = find(query)?;
     let store =
-        args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them")?;
+        args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them").await?;
     output::print(&result(&lake::catalog(&store), store.root(), &sql, args.format).await?)?;
-    output::note_sample(LakeMark::read(&store).await?.is_some_and(|mark| mark.is_sample));
+    output::note_sample(LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -75,6 +75,8 @@ enum Ended {
     AllTried,
     TooManyFailed,
     Interrupted,
+    /// The lake is not in its place any more.
+    LakeLost,
 }
 
 /// Everything that a run works with, once its plan is made.
@@ -133,9 +135,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     let query = args.query.as_deref().map(query::find).transpose()?;
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
-    let lock = store.lock()?;
-    tracing::debug!(lake = %store.root().display(), "lake locked");
-    let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
+    let (lock, mark) = lake_mark::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
@@ -195,6 +195,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let ended = tokio::select! {
         n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
+        () = prepared.store.lost() => Ended::LakeLost,
     };
     // Tasks that were stopped end at their next wait, and their writes go on: both before the catalog looks.
     tasks.close();
@@ -202,7 +203,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     prepared.store.settle().await;
     bar.finish();
     match ended {
-        Ended::AllTried => {}
+        Ended::AllTried | Ended::LakeLost => {}
         Ended::TooManyFailed => output::complain(&format!(
             "stopped: more than {} failed; the rest was not tried and counts as failed",
             counted(args.tolerated_failures as u64, "partition")
@@ -247,14 +248,15 @@ fn report_failure(partition: &PartitionKey, error: &Error) -> bool {
 /// Publishes, tells what the run came to, and answers the query.
 async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Result<ExitCode> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
+    store.check_lock().await?;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items };
     let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
     let receipts = report::receipts(store, dataset, &facts.run, &plan.items).await?;
     output::warn_unreadable(&summary.unreadable);
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
-        Ended::AllTried | Ended::TooManyFailed if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
-        Ended::AllTried | Ended::TooManyFailed => exit::OK,
+        _ if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
+        _ => exit::OK,
     };
     let queried = match &prepared.query {
         Some(sql) => query::result(catalog, store.root(), sql, args.format.into()).await.map(Some),
