@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, workspace};
 use serde_json::Value;
 
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
@@ -368,7 +368,7 @@ fn f6_something_else_in_the_place_of_an_object_holds_up_no_command_and_no_other_
 ///
 /// Found by use: B1.
 #[test]
-fn d11_a_file_on_a_mount_that_answers_nothing_holds_no_command_for_90_seconds_and_none_for_5_after_a_signal() {
+fn d11_d13_a_mount_that_answers_nothing_holds_no_command_for_90_seconds_and_none_for_5_after_a_signal() {
     let portal = TestPortal::small();
     let lakes: [TestLake; 4] = std::array::from_fn(|_| TestLake::new());
     for lake in &lakes {
@@ -474,4 +474,127 @@ fn d12_a_run_whose_terminal_is_closed_publishes_what_it_committed_and_one_under_
     signal(&run, "HUP");
     let found = wait(run).expect(0);
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
+}
+
+/// What stands in for `fsync` in a program that is started with it, and the log of its calls.
+struct Flushes {
+    folder: tempfile::TempDir,
+}
+
+impl Flushes {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = workspace().join("tests/fixtures/fsync.c");
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-o"]).arg(folder.path().join("fsync.so")).arg(source).arg("-ldl");
+        assert!(compile.status().expect("the system has a C compiler").success());
+        Self { folder }
+    }
+
+    fn set(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", self.folder.path().join("fsync.so")).env("FSYNC_LOG", self.folder.path().join("log"));
+    }
+
+    /// The calls so far: whether it was for a `file` or a `folder`, the size, the path.
+    fn calls(&self) -> Vec<(String, u64, String)> {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let words = |line: &str| {
+            let words: Vec<&str> = line.splitn(3, ' ').collect();
+            (words[0].to_owned(), words[1].parse().unwrap(), words[2].to_owned())
+        };
+        log.lines().map(words).collect()
+    }
+}
+
+/// Guard: a file is flushed before it is in its place and its folder after, so that both stay when power fails.
+#[test]
+fn every_file_of_a_lake_is_flushed_and_every_folder_and_one_that_cannot_be_is_not_put_in_its_place() {
+    let portal = TestPortal::small();
+    let (lake, flushes) = (TestLake::new(), Flushes::new());
+    let run = |args: &[&str], fails: Option<&str>| {
+        let origin = portal.origin();
+        lake.rollcall_with("run", &[&["--portal", &origin, "--retry-wait", "0"], args].concat(), |command| {
+            flushes.set(command);
+            command.envs(fails.map(|kind| ("FSYNC_FAILS", kind)));
+        })
+    };
+    let found = run(&ONE_GRADE, Some("file")).expect(1);
+    assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
+    assert_eq!(snapshot(lake.path()).len(), 1, "not even a mark");
+    let found = run(&ONE_GRADE, Some("folder")).expect(1);
+    assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
+
+    let _ = run(&ONE_GRADE, None).expect(0);
+    let calls = flushes.calls();
+    let is_flushed = |path: &Path| calls.iter().any(|(kind, _, found)| kind == "folder" && Path::new(found) == path);
+    let lake_path = fs::canonicalize(lake.path()).unwrap();
+    for (path, (bytes, _)) in lake.files("") {
+        if path == ".lock" {
+            continue;
+        }
+        let file = lake_path.join(&path);
+        let is_written = calls.iter().any(|(kind, size, _)| kind == "file" && *size == bytes.len() as u64);
+        assert!(
+            is_written && file.ancestors().skip(1).take_while(|folder| folder.starts_with(&lake_path)).all(is_flushed),
+            "{path}"
+        );
+    }
+
+    let before = data(lake.path());
+    for kind in ["file", "folder"] {
+        let found = run(&["--years", "2021", "--grades", "grade-pk"], Some(kind)).expect(1);
+        assert!(found.stderr.contains("Input/output error"), "{}", found.stderr);
+        assert!(data(lake.path()) == before, "{kind}");
+    }
+}
+
+/// Guard: what is being written when a run is asked to stop is written before the catalog looks.
+#[test]
+fn d6_an_object_that_is_under_way_when_a_run_is_asked_to_stop_is_registered_too() {
+    let portal = TestPortal::small();
+    let (lake, flushes) = (TestLake::new(), Flushes::new());
+    let holds = flushes.folder.path().join("holds");
+    fs::write(&holds, "").unwrap();
+    let mut command = Command::new(binary());
+    flushes.set(&mut command);
+    command.env("FSYNC_HOLDS", &holds);
+    let run = start_by(command, lake.path(), &portal, &ONE_GRADE);
+    let is_object = |call: &(String, u64, String)| call.0 == "file" && call.1 > 4_000;
+    wait_until("the object is being written", || flushes.calls().iter().any(is_object));
+    signal(&run, "INT");
+    // Time in which a run that does not wait for its write ends.
+    std::thread::sleep(Duration::from_secs(1));
+    fs::remove_file(&holds).unwrap();
+    let _ = wait(run).expect(130);
+    let answer = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]);
+    assert_eq!(answer.expect(0).stdout, "n\n192\n");
+}
+
+/// Guard: what hangs is waited for only as long as nobody asks twice, and not for long even then.
+///
+/// Found by use: B1.
+#[test]
+fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_once_at_a_second() {
+    let portal = TestPortal::small();
+    for is_twice in [true, false] {
+        let (lake, flushes) = (TestLake::new(), Flushes::new());
+        let holds = flushes.folder.path().join("holds");
+        fs::write(&holds, "").unwrap();
+        let mut command = Command::new(binary());
+        flushes.set(&mut command);
+        command.env("FSYNC_HOLDS", &holds);
+        let run = start_by(command, lake.path(), &portal, &ONE_GRADE);
+        let is_object = |call: &(String, u64, String)| call.0 == "file" && call.1 > 4_000;
+        wait_until("the object is being written", || flushes.calls().iter().any(is_object));
+        let asked = Instant::now();
+        signal(&run, "TERM");
+        if is_twice {
+            // Two signals of a kind that come at once are one.
+            signal(&run, "INT");
+        }
+        let found = wait(run).expect(130);
+        assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
+        let told = "interrupted: what is committed stays; the next run registers it for queries\n";
+        assert_eq!(found.stderr, if is_twice { "" } else { told });
+    }
 }

@@ -84,7 +84,7 @@ impl FolderStore {
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        self.calls.run(key, move || work(&store)).await
+        self.calls.run(&self.path(key).display().to_string(), move || work(&store)).await
     }
 
     fn commit_of(&self, key: &str) -> Arc<Mutex<()>> {

@@ -13,6 +13,8 @@ use crate::{exit, output};
 
 /// The time in which a process that was asked to stop ends, whatever hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// The time that its last words may take.
+const TELL_WITHIN: Duration = Duration::from_millis(500);
 
 /// Makes a write past the size that a file may have (`ulimit -f`) an error that names the file, where the signal that comes
 /// with it would end the process without a word.
@@ -47,8 +49,12 @@ impl Signals {
             runtime.block_on(async move {
                 sources.next().await;
                 let _ = tell.send(true);
-                let _ = timeout(STOP_WITHIN, sources.next()).await;
-                output::complain("interrupted: what is committed stays; the next run registers it for queries");
+                if timeout(STOP_WITHIN, sources.next()).await.is_err() {
+                    let words = "interrupted: what is committed stays; the next run registers it for queries";
+                    // Whoever reads stderr may have stopped to.
+                    let told = tokio::task::spawn_blocking(|| output::complain(words));
+                    let _ = timeout(TELL_WITHIN, told).await;
+                }
                 std::process::exit(exit::INTERRUPTED.into());
             });
         })?;

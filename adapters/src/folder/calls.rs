@@ -51,7 +51,7 @@ impl Calls {
     /// Every silent call shortens the time of the others, so that a command ends soon however many files are on a mount
     /// that is gone, while one bad file leaves the others most of their time.
     ///
-    /// - `key`: what is worked on.
+    /// - `key`: what is worked on, as it is named to people.
     ///
     /// # Errors
     /// What the work says; [`NoAnswer`] as the source when it says nothing.

@@ -69,7 +69,8 @@ impl FolderStore {
     /// # Errors
     /// A folder that cannot be listed.
     pub async fn look(&self) -> Result<Found, StoreError> {
-        self.blocking(LOCK, |store| store.look_now().map_err(|error| refused("look into", &store.root, error))).await
+        self.blocking(keys::MARK, |store| store.look_now().map_err(|error| refused("look into", &store.root, error)))
+            .await
     }
 
     fn look_now(&self) -> io::Result<Found> {
@@ -105,7 +106,7 @@ impl FolderStore {
     /// # Errors
     /// [`Error::StoreFailed`] when the folder cannot be written to.
     pub async fn found(&self, mark: Bytes) -> Result<(), Error> {
-        let found = self.blocking(LOCK, move |store| {
+        let found = self.blocking(keys::MARK, move |store| {
             let path = store.root.join(keys::MARK);
             store.found_now(&path, &mark).map_err(|error| refused("write", &path, error))
         });
