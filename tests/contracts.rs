@@ -505,7 +505,9 @@ fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_a_name_that_no_disk_has_is_a
 /// Found by use: B1, B2.
 #[test]
 fn f6_what_is_no_file_under_an_objects_key_has_no_stamp_and_is_replaced_where_that_can_be() {
-    let make: [(fn(&Path), bool); 5] = [
+    /// Puts something into the place of an object.
+    type Make = fn(&Path);
+    let make: [(Make, bool); 5] = [
         (|path| assert!(Command::new("mkfifo").arg(path).status().expect("the system has mkfifo").success()), true),
         (|path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket can be made")), true),
         (|path| std::os::unix::fs::symlink(path, path).expect("a link can be made"), true),

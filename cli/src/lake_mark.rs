@@ -61,7 +61,8 @@ impl LakeMark {
             })?)),
             Found::Other => Err(BadInput(format!(
                 "open lake `{folder}`: expected a lake or an empty folder, found other things and no file `{}`; nothing was \
-                 changed\nhint: name another folder with --lake",
+                 changed\nhint: name another folder with --lake; a lake that lost its mark is one again with \
+                 {{\"is_sample\": false}} in that file",
                 keys::MARK
             ))
             .into()),
