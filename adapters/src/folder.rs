@@ -37,7 +37,7 @@ const TEMPORARY_PREFIX: &str = ".tmp";
 /// The time in which the disk must answer a call.
 const CALL_WITHIN: Duration = Duration::from_secs(30);
 
-/// A lake in a folder. Clones are the same lake.
+/// A lake in a folder. Clones are the same lake. Its calls are timed: they need a runtime with time enabled.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,
