@@ -803,7 +803,7 @@ fn help_lists_every_exit_code() {
         "  3    some partitions failed; the others are committed and published",
         "  4    the portal could not be asked what there is to fetch",
         "  75   another run is using the lake",
-        "  130  stopped by Ctrl-C or SIGTERM; what was committed stays",
+        "  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays",
     ] {
         assert!(help.lines().any(|found| found == line), "{line}\n{help}");
     }

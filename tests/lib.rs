@@ -121,6 +121,31 @@ pub fn rollcall(args: &[&str]) -> Command {
     command
 }
 
+/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
+///
+/// - `namespaces`: flags of `unshare`, such as `--mount`.
+/// - `settings`: variables of the script; `ROLLCALL` is the binary.
+///
+/// # Panics
+/// Where namespaces cannot be made.
+#[must_use]
+pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").args(namespaces).args(["sh", "-uc"]);
+    command.arg(format!("echo in namespaces; {script}"));
+    command.env("ROLLCALL", binary()).envs(settings.iter().copied());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
+    let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
+        panic!(
+            "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
+            namespaces.join(" "),
+            outcome.stderr
+        );
+    };
+    Outcome { stdout: stdout.to_owned(), ..outcome }
+}
+
 /// A client of a portal that waits milliseconds where the real one waits seconds, with what a test changes.
 ///
 /// # Panics
@@ -206,6 +231,14 @@ impl TestLake {
     #[must_use]
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
+    }
+
+    /// A lake that holds nothing but the mark of one.
+    #[must_use]
+    pub fn marked() -> Self {
+        let lake = Self::new();
+        fs::write(lake.path().join("lake.json"), "{\"is_sample\": false}").expect("a mark can be written");
+        lake
     }
 
     /// Its folder.

@@ -63,7 +63,7 @@ fn lake() -> Arc<TestLake> {
 
 /// A copy of the shared lake, to be changed.
 fn own_lake() -> TestLake {
-    let (shared, own) = (lake(), TestLake::new());
+    let (shared, own) = (lake(), TestLake::marked());
     for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
         let path = own.path().join(path);
         fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be made");
@@ -182,7 +182,7 @@ fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there
     let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("this is a partition");
     let catalog = FileCatalog::new(FolderStore::new(lake.path()));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
     runtime.block_on(catalog.change_partitions(&dataset, &[], &[partition])).expect("the catalog can be changed");
 
     assert_eq!(rows(&lake, "top_ten_pk_states"), json!([]));

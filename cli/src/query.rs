@@ -86,13 +86,13 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     };
     let sql = find(query)?;
     let store =
-        args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them")?;
+        args.lake.existing_folder("Athena answers queries over a bucket; the stack has a work group for them").await?;
     let text = result(&lake::catalog(&store), store.root(), &sql, args.format).await?;
     match args.format {
         QueryFormat::Csv => output::print_data(&text)?,
         QueryFormat::Table | QueryFormat::Json => output::print(&text)?,
     }
-    output::note_sample(LakeMark::read(&store).await?.is_some_and(|mark| mark.is_sample));
+    output::note_sample(LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample));
     Ok(ExitCode::SUCCESS)
 }
 

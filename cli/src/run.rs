@@ -80,6 +80,8 @@ enum Ended {
     AllTried,
     TooManyFailed,
     Interrupted,
+    /// The lake is not in its place any more.
+    LakeLost,
 }
 
 /// Everything that a run works with, once its plan is made.
@@ -138,9 +140,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     let query = args.query.as_deref().map(query::find).transpose()?;
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
-    let lock = store.lock()?;
-    tracing::debug!(lake = %store.root().display(), "lake locked");
-    let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
+    let (lock, mark) = lake_mark::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
@@ -201,6 +201,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let ended = tokio::select! {
         n_tried = &mut fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
+        () = prepared.store.lost() => Ended::LakeLost,
     };
     if matches!(ended, Ended::Interrupted) {
         // What waits for the portal ends now, and what was received is committed, with its receipt. A lake that does not
@@ -215,7 +216,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let not_tried = tried.rest_of(items);
     let rest = counted(not_tried.len() as u64, "partition");
     match ended {
-        Ended::AllTried => {}
+        Ended::AllTried | Ended::LakeLost => {}
         Ended::TooManyFailed => output::complain(&format!(
             "stopped: more than {} failed; {rest} not tried",
             counted(args.tolerated_failures as u64, "partition")
@@ -316,12 +317,13 @@ async fn finish(
     not_tried: &BTreeSet<PartitionKey>,
 ) -> anyhow::Result<ExitCode> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
+    store.check_lock().await?;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
     let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
-        Ended::AllTried | Ended::TooManyFailed if summary.n_open() > 0 => exit::PARTIAL,
-        Ended::AllTried | Ended::TooManyFailed => exit::OK,
+        _ if summary.n_open() > 0 => exit::PARTIAL,
+        _ => exit::OK,
     };
     let queried = match &prepared.query {
         Some(sql) => query::result(catalog, store.root(), sql, args.format.into()).await.map(Some),

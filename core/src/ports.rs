@@ -195,6 +195,8 @@ pub struct ObjectFacts {
     pub size_bytes: u64,
     /// What the writer said of it; `None` when the object is not one of ours or cannot be read.
     pub stamp: Option<Stamp>,
+    /// Whether it could be looked at. If not, what it holds is not known.
+    pub is_readable: bool,
 }
 
 /// What must hold for a conditional write.
