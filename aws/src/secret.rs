@@ -9,6 +9,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_adapters::secret::header_of;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::error::SecretFound;
 use rollcall_core::ports::StoreError;
 
 use crate::cause::{cause, status};
@@ -18,8 +19,8 @@ use crate::cause::{cause, status};
 /// - `prefix`: what stands before the secret's name in Secrets Manager, such as `rollcall/`.
 ///
 /// # Errors
-/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty or no header value,
-///   or when Secrets Manager refuses to give it: then in its own words.
+/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty, too short
+///   or no header value, or when Secrets Manager refuses to give it: then in its own words.
 /// - [`Error::StoreFailed`] when Secrets Manager is ill or asked too much, which may pass.
 pub async fn header(
     config: &SdkConfig,
@@ -42,7 +43,7 @@ pub async fn header(
         }
         Err(error) => {
             let place = format!("{place} ({})", cause(error));
-            return Err(Error::SecretMissing { secret: secret.name.clone(), place });
+            return Err(Error::SecretMissing { secret: secret.name.clone(), place, found: SecretFound::None });
         }
     };
     header_of(secret, &place, found).map(Some)

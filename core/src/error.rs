@@ -50,13 +50,14 @@ pub enum Error {
         source: PortalError,
     },
     /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
-    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref()))]
+    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref(), source))]
     PortalRefused {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Page that was asked for, from 1.
         page: u32,
-        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403).
+        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403), or where the
+        /// answer repeats it.
         secret: Option<String>,
         /// What the portal said.
         #[source]
@@ -84,13 +85,15 @@ pub enum Error {
         #[source]
         source: PortalError,
     },
-    /// Stop: the dataset names a secret that is not set.
-    #[error("read secret `{secret}`: expected a value in {place}, found none")]
+    /// Stop: the dataset names a secret that is not set, or whose value cannot be used.
+    #[error("read secret `{secret}`: expected a value in {place}, found {found}")]
     SecretMissing {
         /// Name of the secret, as the descriptor gives it.
         secret: String,
         /// Where it was looked for.
         place: String,
+        /// What was found there.
+        found: SecretFound,
     },
     /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
     #[error(
@@ -239,6 +242,30 @@ fn rows_due(before: Option<u64>) -> String {
     match before {
         Some(before) => format!("at least half of the {before} rows committed before"),
         None => "rows in place of an object that cannot be read".to_owned(),
+    }
+}
+
+/// What was found in the place of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFound {
+    /// No value, or an empty one.
+    None,
+    /// A value that could be found by chance in what a portal says.
+    Short {
+        /// Characters that it should have at least.
+        fewest_chars: usize,
+    },
+    /// A value that cannot be sent.
+    NoHeader,
+}
+
+impl fmt::Display for SecretFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Short { fewest_chars } => write!(f, "one of fewer than {fewest_chars} characters"),
+            Self::NoHeader => f.write_str("one that no header can hold, such as one of two lines"),
+        }
     }
 }
 
@@ -393,8 +420,14 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
-fn hint_of_secret(name: Option<&str>) -> String {
-    name.map(|name| format!("\nhint: see that the value of the secret `{name}` still holds")).unwrap_or_default()
+fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
+    match (name, source) {
+        (None, _) => String::new(),
+        (Some(name), PortalError::RepeatsSecret { .. }) => {
+            format!("\nhint: ask who runs the portal why its responses hold the value of the secret `{name}`")
+        }
+        (Some(name), _) => format!("\nhint: see that the value of the secret `{name}` still holds"),
+    }
 }
 
 fn join_mistakes(mistakes: &[String]) -> String {
