@@ -107,7 +107,7 @@ pub enum BadOrigin {
 /// # Errors
 /// [`BadOrigin::Shape`].
 pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
-    let bad = || BadOrigin::Shape(excerpt(text));
+    let bad = || BadOrigin::Shape(excerpt(&without_userinfo(text)));
     let url = Url::parse(text).map_err(|_| bad())?;
     let is_origin = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some()
@@ -117,6 +117,16 @@ pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
         && url.query().is_none()
         && url.fragment().is_none();
     if is_origin { Ok(url) } else { Err(bad()) }
+}
+
+/// An origin as it was given, for a message: whatever may be a user's name and password is left out.
+#[must_use]
+pub fn without_userinfo(text: &str) -> String {
+    // All before the last `@`, since a password may hold any sign, and a wrong one may be of no URL's shape.
+    let end = [text.rfind('@').map(|at| at + 1), text.rfind("%40").map(|at| at + 3)].into_iter().flatten().max();
+    let Some(rest) = end.and_then(|end| text.get(end..)) else { return text.to_owned() };
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme)).unwrap_or_default();
+    format!("{scheme}…@{rest}")
 }
 
 /// The portal over HTTP. Clones share the client and the limit of requests in flight.
@@ -525,6 +535,27 @@ mod tests {
             "https://educationdata.urban.org/?a=1",
         ] {
             assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+
+    /// Found by use: W11.
+    #[test]
+    fn an_origin_that_is_refused_is_shown_without_a_password() {
+        for (text, expected) in [
+            ("https://user:sesame@portal.test", "https://…@portal.test"),
+            ("https://user:sesame@portal.test/api/", "https://…@portal.test/api/"),
+            ("http://user:ses/ame?@portal.test", "http://…@portal.test"),
+            ("https://user:ses@me@portal.test", "https://…@portal.test"),
+            ("https://user:sesame%40portal.test", "https://…@portal.test"),
+            ("https:user:sesame@portal.test", "…@portal.test"),
+            ("user:sesame@portal.test", "…@portal.test"),
+            ("HTTPS://sesame@portal.test", "…@portal.test"),
+            ("https://portal.test/api/", "https://portal.test/api/"),
+            ("portal.test", "portal.test"),
+        ] {
+            let error = parse_origin(text).unwrap_err();
+            assert!(error.to_string().contains(&format!("found `{expected}`\n")), "{error}");
+            assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::availability::Unreadable;
 use crate::partition::PartitionKey;
-use crate::ports::{CatalogError, PortalError, StoreError};
+use crate::ports::{BoxError, CatalogError, PortalError, StoreError};
 
 /// Everything that can go wrong with a request, a descriptor or a partition.
 ///
@@ -34,9 +35,9 @@ pub enum Error {
         dataset: String,
         /// Path of the portal's list below its API root.
         path: String,
-        /// Why the list could not be read, where the portal did not answer.
+        /// Why the list could not be read.
         #[source]
-        source: Option<PortalError>,
+        source: Unreadable,
     },
     /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
     #[error("fetch page {page} of `{partition}`: portal unavailable")]
@@ -94,6 +95,17 @@ pub enum Error {
         place: String,
         /// What was found there.
         found: SecretFound,
+    },
+    /// Retry, then stop: whoever keeps the dataset's secret does not answer, or is asked too much.
+    #[error("read secret `{secret}`: expected a value in {place}, found no answer")]
+    SecretUnavailable {
+        /// Name of the secret, as the descriptor gives it.
+        secret: String,
+        /// Where it was looked for.
+        place: String,
+        /// Why.
+        #[source]
+        source: BoxError,
     },
     /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
     #[error(
@@ -228,10 +240,10 @@ pub enum Error {
         source: CatalogError,
     },
     /// Stop: columns could not be written as Parquet.
-    #[error("encode `{partition}` as Parquet")]
+    #[error("encode `{object}` as Parquet")]
     EncodeFailed {
-        /// Partition that was encoded.
-        partition: String,
+        /// Partition or look-up table that was encoded.
+        object: String,
         /// Why.
         #[source]
         source: parquet::errors::ParquetError,
@@ -310,7 +322,7 @@ impl fmt::Display for CountFound {
 
 impl Error {
     /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 20] = [
+    pub const NAMES: [&'static str; 21] = [
         "InvalidRequest",
         "InvalidDescriptor",
         "YearsUnknown",
@@ -319,6 +331,7 @@ impl Error {
         "BodyTooLarge",
         "DeadlineExceeded",
         "SecretMissing",
+        "SecretUnavailable",
         "BadBody",
         "CountMismatch",
         "DuplicateKey",
@@ -345,6 +358,7 @@ impl Error {
             Self::BodyTooLarge { .. } => "BodyTooLarge",
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::SecretMissing { .. } => "SecretMissing",
+            Self::SecretUnavailable { .. } => "SecretUnavailable",
             Self::BadBody { .. } => "BadBody",
             Self::CountMismatch { .. } => "CountMismatch",
             Self::DuplicateKey { .. } => "DuplicateKey",
@@ -367,6 +381,7 @@ impl Error {
             self,
             Self::PortalUnavailable { .. }
                 | Self::DeadlineExceeded { .. }
+                | Self::SecretUnavailable { .. }
                 | Self::BadBody { .. }
                 | Self::CountMismatch { .. }
                 | Self::DuplicateKey { .. }
@@ -459,12 +474,12 @@ mod tests {
         let error = Error::YearsUnknown {
             dataset: "ccd_enrollment".into(),
             path: "api-endpoints/".into(),
-            source: Some(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
+            source: Unreadable::Portal(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
         };
         assert_eq!(
             error.chain(),
             "list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name the years, \
-             found none that can be read: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
+             found none that can be read: portal did not list its endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
         );
     }
 }
