@@ -289,6 +289,7 @@ mod tests {
         ]
     }
 
+    /// Found by use: H2.
     #[test]
     fn every_form_of_a_secret_is_found_wherever_it_stands() {
         let found = Forms::of(SECRET.as_bytes());

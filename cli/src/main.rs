@@ -14,6 +14,7 @@ mod plan;
 mod portal;
 mod progress;
 mod query;
+mod reach;
 mod repair;
 mod report;
 mod request;

@@ -30,6 +30,7 @@ use crate::output::{self, Format, counted, shell_word};
 use crate::portal::{OpenPortal, PortalArgs};
 use crate::progress::{CountedPortal, RunBar};
 use crate::query;
+use crate::reach::{Reach, WatchedPortal};
 use crate::report::{self, Report};
 use crate::request::{RequestArgs, Resolved};
 use crate::signals::Signals;
@@ -74,6 +75,7 @@ const LOCAL_FLAGS: [&str; 7] =
 enum Ended {
     AllTried,
     TooManyFailed,
+    Unreachable,
     Interrupted,
 }
 
@@ -169,6 +171,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
     let n_failed = Arc::new(AtomicUsize::new(0));
+    let reach = Arc::new(Reach::new(items.len().min(args.portal.in_flight())));
     let is_tolerable = || n_failed.load(Ordering::Relaxed) <= args.tolerated_failures;
     let tasks = TaskTracker::new();
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
@@ -176,8 +179,9 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
         .map(|partition| {
             let (open, store, bar) = (prepared.open.clone(), prepared.store.clone(), bar.clone());
             let (dataset, facts, n_failed) = (prepared.dataset.clone(), prepared.facts.clone(), n_failed.clone());
+            let reach = reach.clone();
             AbortOnDropHandle::new(tasks.spawn(async move {
-                if !fetch_with_retries(&open, &bar, &store, &dataset, &partition, &facts).await {
+                if !fetch_with_retries(&open, &reach, &bar, &store, &dataset, &partition, &facts).await {
                     n_failed.fetch_add(1, Ordering::Relaxed);
                 }
                 bar.partition_done();
@@ -189,10 +193,20 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
             if let Err(error) = joined {
                 output::complain(&format!("failed: a partition's task ended early: {error}"));
                 n_failed.fetch_add(1, Ordering::Relaxed);
+                reach.reached();
             }
         })
         .count();
     let ended = tokio::select! {
+        // Before its fetches are seen to end.
+        biased;
+        why = reach.unreachable() => {
+            output::complain(&format!(
+                "stopped: the portal cannot be reached, so no further partition is tried: {why}\nhint: check \
+                 `--portal` and the network"
+            ));
+            Ended::Unreachable
+        }
         n_tried = fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
     };
@@ -202,7 +216,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     prepared.store.settle().await;
     bar.finish();
     match ended {
-        Ended::AllTried => {}
+        Ended::AllTried | Ended::Unreachable => {}
         Ended::TooManyFailed => output::complain(&format!(
             "stopped: more than {} failed; the rest was not tried and counts as failed",
             counted(args.tolerated_failures as u64, "partition")
@@ -216,21 +230,33 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
 /// anything but a failure.
 async fn fetch_with_retries(
     open: &OpenPortal,
+    reach: &Reach,
     bar: &RunBar,
     store: &FolderStore,
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
 ) -> bool {
-    let portal = CountedPortal { portal: open.for_partition(), bar };
+    let portal = open.for_partition();
+    let counted = CountedPortal { portal: WatchedPortal { portal: portal.clone(), reach }, bar };
     for tries in 1..=PARTITION_TRIES {
-        match fetch_partition(&portal, store, &SystemClock, dataset, partition, facts).await {
+        let fetched = fetch_partition(&counted, store, &SystemClock, dataset, partition, facts).await;
+        match &fetched {
+            // The run says so, once.
+            Err(error) if error.is_unreachable() => {
+                if !reach.not_connected(error).await {
+                    return false;
+                }
+            }
+            _ => reach.reached(),
+        }
+        match fetched {
             Ok(_) => return true,
             // There is one deadline for all tries.
             Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
             Err(error) if error.is_retryable() && tries < PARTITION_TRIES => {
                 tracing::warn!(%partition, tries, error = error.chain(), "partition fetched again");
-                portal.portal.pause(tries).await;
+                portal.pause(tries).await;
             }
             Err(error) => return report_failure(partition, &error),
         }
@@ -253,6 +279,7 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
     output::warn_unreadable(&summary.unreadable);
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
+        Ended::Unreachable => exit::PORTAL,
         Ended::AllTried | Ended::TooManyFailed if summary.count(Outcome::Failed) > 0 => exit::PARTIAL,
         Ended::AllTried | Ended::TooManyFailed => exit::OK,
     };

@@ -391,6 +391,15 @@ impl Error {
         )
     }
 
+    /// Whether the portal could not be connected to, in which case other partitions are no better off.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::PortalUnavailable { source, .. } | Self::PortalRefused { source, .. } => source.is_unreachable(),
+            _ => false,
+        }
+    }
+
     /// The message and its causes, joined by `: `, for the one place where an error is shown.
     ///
     /// A `hint:` line of the message stays last.

@@ -105,6 +105,12 @@ pub enum PortalError {
 }
 
 impl PortalError {
+    /// Whether there was no connection that a request could be made on.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NoAnswer { is_connected: false, .. } | Self::Unusable { .. })
+    }
+
     /// Turns what the portal did into the error of a partition's page.
     ///
     /// - `dataset`: its secret is named where HTTP 401 or 403 may be about that.

@@ -331,6 +331,17 @@ fn flags_that_exclude_each_other_are_refused() {
     assert_eq!(fs::read_dir(lake.path()).unwrap().count(), 0);
 }
 
+/// Found by use: W11.
+#[test]
+fn a_password_in_an_origin_is_refused_and_not_repeated() {
+    for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
+        let lake = TestLake::new();
+        let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
+        assert!(found.stderr.contains("…@portal.test`"), "{}", found.stderr);
+        assert!(!found.stderr.contains("ses") && found.stdout.is_empty(), "{}", found.stderr);
+    }
+}
+
 /// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
