@@ -445,7 +445,8 @@ fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_f
         assert!(data(lake.path()) == expected, "{encoding}, members of {n_bytes}");
         assert_eq!(whole.asked(PATH).len(), 2);
     }
-    let spoil: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] = [
+    type Spoil = fn(Vec<u8>) -> Vec<u8>;
+    let spoil: [(&str, Spoil); 3] = [
         ("the last member torn", |body| body[..body.len() - 9].to_vec()),
         ("garbage", |body| [&body, &b"garbage"[..]].concat()),
         ("the beginning of a member", |body| [&body, &[0x1f, 0x8b, 8][..]].concat()),
