@@ -10,10 +10,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::raw_portal::{RawPortal, Step};
 use rollcall_tests::{ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -362,6 +363,64 @@ fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
     assert!(data(lake.path()).is_empty());
 }
 
+fn run_in_vain(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
+    lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
+}
+
+/// Guard: a portal that nobody connects to is found out by the first partitions, once for all, and the exit code says so.
+///
+/// Found by use: B5.
+#[test]
+fn a38_a_portal_that_cannot_be_reached_ends_the_run_with_4_and_one_message_after_the_first_partitions() {
+    // A port that was free a moment ago.
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let origin = format!("http://{closed}");
+    // Not built while the time is taken.
+    let _ = binary();
+    for (args, n_first) in
+        [(["--years", "1986-2024", "--grades", "all"], 8), (["--years", "2021", "--grades", "grade-k"], 1)]
+    {
+        let lake = TestLake::new();
+        let started = Instant::now();
+        let found = run_in_vain(&lake, &origin, &args).expect(4);
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        let told: Vec<&str> = found.stderr.lines().collect();
+        assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
+        let why = "stopped: the portal cannot be reached, so no further partition is tried: PortalUnavailable: fetch page 1 of ";
+        assert!(told[1].starts_with(why) && told[1].contains("refused"), "{}", found.stderr);
+        assert_eq!(told[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
+        let n_receipts = lake.files("ledger").keys().filter(|path| path.contains("/receipts/")).count();
+        assert_eq!(n_receipts, n_first, "those that were not tried have none");
+    }
+}
+
+/// Guard: a portal that was answered once and is gone since fails its partitions one by one.
+///
+/// Found by use: B5.
+#[test]
+fn a38_a_portal_that_goes_away_in_mid_run_ends_it_as_partitions_that_failed() {
+    let portal = TestPortal::small();
+    let gone = Arc::new(Mutex::new(None::<RawPortal>));
+    let to_end = gone.clone();
+    // The answer to the second partition never comes: the portal ends instead, with its port.
+    let raw = RawPortal::before(portal.server.address(), move |asked, answer| {
+        if asked.target.contains("/2020/") {
+            let ended = to_end.lock().unwrap().take();
+            // From another thread, which this one's connection does not wait for.
+            std::thread::spawn(move || drop(ended));
+            return vec![Step::Reset];
+        }
+        vec![Step::Say(answer.bytes())]
+    });
+    let origin = raw.origin();
+    *gone.lock().unwrap() = Some(raw);
+    let lake = TestLake::new();
+    let args = ["--years", "2019-2021", "--grades", "grade-pk", "--in-flight", "1"];
+    let found = run_in_vain(&lake, &origin, &args).expect(3);
+    assert_eq!(found.stderr.matches("failed: PortalUnavailable: ").count(), 2, "{}", found.stderr);
+    assert_eq!(data(lake.path()).len(), 1);
+}
+
 /// Guard: a portal on this machine is never asked by way of a proxy, and one elsewhere is, as the environment says.
 #[test]
 fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_this_machine() {
@@ -395,7 +454,7 @@ fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_t
     let lake = TestLake::new();
     let started = Instant::now();
     let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
-    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(3);
+    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443 HTTP/1.1");
     assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);

@@ -16,6 +16,7 @@ mod portal;
 mod progress;
 mod prune;
 mod query;
+mod reach;
 mod repair;
 mod report;
 mod request;

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::availability::Unreadable;
 use crate::partition::PartitionKey;
-use crate::ports::{CatalogError, PortalError, StoreError};
+use crate::ports::{BoxError, CatalogError, PortalError, StoreError};
 use crate::values::LostValues;
 
 /// Everything that can go wrong with a request, a descriptor or a partition.
@@ -35,9 +36,9 @@ pub enum Error {
         dataset: String,
         /// Path of the portal's list below its API root.
         path: String,
-        /// Why the list could not be read, where the portal did not answer.
+        /// Why the list could not be read.
         #[source]
-        source: Option<PortalError>,
+        source: Unreadable,
     },
     /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
     #[error("fetch page {page} of `{partition}`: portal unavailable")]
@@ -51,13 +52,14 @@ pub enum Error {
         source: PortalError,
     },
     /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
-    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref()))]
+    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref(), source))]
     PortalRefused {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Page that was asked for, from 1.
         page: u32,
-        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403).
+        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403), or where the
+        /// answer repeats it.
         secret: Option<String>,
         /// What the portal said.
         #[source]
@@ -93,13 +95,26 @@ pub enum Error {
         /// Page that was asked for, from 1.
         page: u32,
     },
-    /// Stop: the dataset names a secret that is not set.
-    #[error("read secret `{secret}`: expected a value in {place}, found none")]
+    /// Stop: the dataset names a secret that is not set, or whose value cannot be used.
+    #[error("read secret `{secret}`: expected a value in {place}, found {found}")]
     SecretMissing {
         /// Name of the secret, as the descriptor gives it.
         secret: String,
         /// Where it was looked for.
         place: String,
+        /// What was found there.
+        found: SecretFound,
+    },
+    /// Retry, then stop: whoever keeps the dataset's secret does not answer, or is asked too much.
+    #[error("read secret `{secret}`: expected a value in {place}, found no answer")]
+    SecretUnavailable {
+        /// Name of the secret, as the descriptor gives it.
+        secret: String,
+        /// Where it was looked for.
+        place: String,
+        /// Why.
+        #[source]
+        source: BoxError,
     },
     /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
     #[error(
@@ -230,10 +245,10 @@ pub enum Error {
         source: CatalogError,
     },
     /// Stop: columns could not be written as Parquet.
-    #[error("encode `{partition}` as Parquet")]
+    #[error("encode `{object}` as Parquet")]
     EncodeFailed {
-        /// Partition that was encoded.
-        partition: String,
+        /// Partition or look-up table that was encoded.
+        object: String,
         /// Why.
         #[source]
         source: parquet::errors::ParquetError,
@@ -266,6 +281,30 @@ impl fmt::Display for Shrunk {
             Self::Values(LostValues { column, before, after }) => {
                 write!(f, "at least half of the {before} values of `{column}` committed before, found {after}")
             }
+        }
+    }
+}
+
+/// What was found in the place of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFound {
+    /// No value, or an empty one.
+    None,
+    /// A value that could be found by chance in what a portal says.
+    Short {
+        /// Characters that it should have at least.
+        fewest_chars: usize,
+    },
+    /// A value that cannot be sent.
+    NoHeader,
+}
+
+impl fmt::Display for SecretFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Short { fewest_chars } => write!(f, "one of fewer than {fewest_chars} characters"),
+            Self::NoHeader => f.write_str("one that no header can hold, such as one of two lines"),
         }
     }
 }
@@ -314,7 +353,7 @@ impl fmt::Display for CountFound {
 
 impl Error {
     /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "InvalidRequest",
         "InvalidDescriptor",
         "YearsUnknown",
@@ -324,6 +363,7 @@ impl Error {
         "DeadlineExceeded",
         "Interrupted",
         "SecretMissing",
+        "SecretUnavailable",
         "BadBody",
         "CountMismatch",
         "DuplicateKey",
@@ -351,6 +391,7 @@ impl Error {
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::Interrupted { .. } => "Interrupted",
             Self::SecretMissing { .. } => "SecretMissing",
+            Self::SecretUnavailable { .. } => "SecretUnavailable",
             Self::BadBody { .. } => "BadBody",
             Self::CountMismatch { .. } => "CountMismatch",
             Self::DuplicateKey { .. } => "DuplicateKey",
@@ -373,6 +414,7 @@ impl Error {
             self,
             Self::PortalUnavailable { .. }
                 | Self::DeadlineExceeded { .. }
+                | Self::SecretUnavailable { .. }
                 | Self::BadBody { .. }
                 | Self::CountMismatch { .. }
                 | Self::DuplicateKey { .. }
@@ -380,6 +422,15 @@ impl Error {
                 | Self::StoreFailed { .. }
                 | Self::CatalogFailed { .. }
         )
+    }
+
+    /// Whether the portal could not be connected to, in which case other partitions are no better off.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::PortalUnavailable { source, .. } | Self::PortalRefused { source, .. } => source.is_unreachable(),
+            _ => false,
+        }
     }
 
     /// The message and its causes, joined by `: `, for the one place where an error is shown.
@@ -426,8 +477,14 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
-fn hint_of_secret(name: Option<&str>) -> String {
-    name.map(|name| format!("\nhint: see that the value of the secret `{name}` still holds")).unwrap_or_default()
+fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
+    match (name, source) {
+        (None, _) => String::new(),
+        (Some(name), PortalError::RepeatsSecret { .. }) => {
+            format!("\nhint: ask who runs the portal why its responses hold the value of the secret `{name}`")
+        }
+        (Some(name), _) => format!("\nhint: see that the value of the secret `{name}` still holds"),
+    }
 }
 
 fn join_mistakes(mistakes: &[String]) -> String {
@@ -459,12 +516,12 @@ mod tests {
         let error = Error::YearsUnknown {
             dataset: "ccd_enrollment".into(),
             path: "api-endpoints/".into(),
-            source: Some(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
+            source: Unreadable::Portal(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
         };
         assert_eq!(
             error.chain(),
             "list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name the years, \
-             found none that can be read: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
+             found none that can be read: portal did not list its endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
         );
     }
 }

@@ -118,5 +118,5 @@ impl<'g> Gate<'g> {
 }
 
 fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError) -> Error {
-    Error::EncodeFailed { partition: partition.to_string(), source }
+    Error::EncodeFailed { object: partition.to_string(), source }
 }

@@ -137,7 +137,7 @@ impl Lookup {
     /// # Errors
     /// [`Error::EncodeFailed`].
     pub fn encode(&self) -> Result<Encoded, Error> {
-        let failed = |source| Error::EncodeFailed { partition: self.dataset.table.clone(), source };
+        let failed = |source| Error::EncodeFailed { object: self.dataset.table.clone(), source };
         let columns = self.dataset.columns.iter().enumerate().map(|(i, column)| -> ArrayRef {
             let values = self.rows.iter().map(|row| row.get(i).filter(|text| !text.is_empty()));
             match column.kind {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::availability::{self, ENDPOINTS_PATH, Unreadable};
+use crate::availability::{self, ENDPOINTS_PATH};
 use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::error::{Error, chain};
 use crate::keys;
@@ -92,10 +92,7 @@ pub async fn plan_partitions(
             return Err(Error::YearsUnknown {
                 dataset: dataset.name.clone(),
                 path: ENDPOINTS_PATH.to_owned(),
-                source: match error {
-                    Unreadable::Portal(source) => Some(source),
-                    _ => None,
-                },
+                source: error,
             });
         }
         Err(error) => {

@@ -331,6 +331,17 @@ fn flags_that_exclude_each_other_are_refused() {
     assert_eq!(fs::read_dir(lake.path()).unwrap().count(), 0);
 }
 
+/// Found by use: W11.
+#[test]
+fn a_password_in_an_origin_is_refused_and_not_repeated() {
+    for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
+        let lake = TestLake::new();
+        let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
+        assert!(found.stderr.contains("…@portal.test`"), "{}", found.stderr);
+        assert!(!found.stderr.contains("ses") && found.stdout.is_empty(), "{}", found.stderr);
+    }
+}
+
 /// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
@@ -343,16 +354,17 @@ fn unreadable_lists() -> [(&'static str, &'static str); 5] {
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": \"soon\"}]}",
-            "read `years_available`: expected years, ranges and commas, found `soon`",
+            "read `years_available`: expected text of years, ranges and commas, found `soon`",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": null}]}",
-            "read `years_available`: expected years, ranges and commas, found ``",
+            "read `years_available`: expected text of years, ranges and commas, found `null`",
         ),
     ]
 }
 
+/// Found by use: B4, W11.
 #[test]
 fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
     for (body, reason) in unreadable_lists() {
@@ -363,15 +375,14 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
         let lake = TestLake::new();
 
         let all = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
-        assert!(
-            all.stderr.starts_with(
+        assert_eq!(
+            all.stderr,
+            format!(
                 "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` \
-                 to name the years, found none that can be read"
+                 to name the years, found none that can be read: {reason}\nhint: name the years instead of `all`\n"
             ),
-            "{body}\n{}",
-            all.stderr
+            "{body}"
         );
-        assert!(all.stderr.ends_with("hint: name the years instead of `all`\n"), "{body}\n{}", all.stderr);
         assert_eq!(portal.n_data_requests(), 0, "{body}");
         assert_eq!(lake.files("ledger").len() + lake.files("data").len(), 0, "{body}");
 
@@ -394,7 +405,7 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
     assert_eq!(
         found.stderr,
         "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name \
-         the years, found none that can be read: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         the years, found none that can be read: portal did not list its endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
          instead of `all`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
