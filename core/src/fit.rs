@@ -251,6 +251,31 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     is_plain.then(|| whole.parse().ok()).flatten()
 }
 
+/// The integer that a text spells as JSON spells numbers, with an exponent or without: `2021`, `2021.00`, `2.021e3`.
+///
+/// Exact: nothing passes through a float.
+pub(crate) fn parse_integral(text: &str) -> Option<i64> {
+    const MOST_ZEROS: usize = 18;
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return parse_integer(text) };
+    let exponent: i64 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    // The rules for signs, leading zeros and the point are those of a number without an exponent.
+    parse_integer(&format!("{whole}.0"))?;
+    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let significant = format!("{digits}{fraction}");
+    let trimmed = significant.trim_end_matches('0');
+    let n_zeros = (significant.len() - trimmed.len()) as i64 + exponent.checked_sub(fraction.len() as i64)?;
+    if trimmed.is_empty() {
+        return Some(0);
+    }
+    let n_zeros = usize::try_from(n_zeros).ok().filter(|n| *n <= MOST_ZEROS)?;
+    let sign = if whole.starts_with('-') { "-" } else { "" };
+    format!("{sign}{trimmed}{}", "0".repeat(n_zeros)).parse().ok()
+}
+
 /// The finite double that a text spells as JSON spells numbers. An integer, `5` or `5.0`, must survive the way there and
 /// back; one of 2^127 or more counts as one that does not.
 fn parse_double(text: &str) -> Option<f64> {
@@ -434,6 +459,36 @@ mod tests {
                 proptest::prop_assert!(fits);
                 proptest::prop_assert_eq!(array.as_primitive::<Float64Type>().value(0).to_bits(), nearest.to_bits());
             }
+        }
+    }
+
+    #[test]
+    fn an_integer_is_read_from_any_spelling_of_it_and_from_no_other_number() {
+        for (text, expected) in [
+            ("2021", Some(2021)),
+            ("2021.00", Some(2021)),
+            ("2.021e3", Some(2021)),
+            ("2.021E+3", Some(2021)),
+            ("20210e-1", Some(2021)),
+            ("202100.00e-2", Some(2021)),
+            ("-1.0e0", Some(-1)),
+            ("0e999999999999", Some(0)),
+            ("-0.0e5", Some(0)),
+            ("9223372036854775807e0", Some(i64::MAX)),
+            ("2021.0000000000000000000001", None),
+            ("2.0215e3", None),
+            ("1e19", None),
+            ("1e999999999999999999999", None),
+            ("02.021e3", None),
+            ("2.e3", None),
+            ("e3", None),
+            ("2e", None),
+            ("2e3e1", None),
+            (" 2021", None),
+            ("+2021", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_integral(text), expected, "{text}");
         }
     }
 

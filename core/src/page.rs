@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use crate::column::Texts;
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::fit::{ColumnBuilder, parse_integer};
+use crate::fit::{ColumnBuilder, parse_integral};
 use crate::partition::PartitionKey;
 
 /// One page, decoded.
@@ -425,10 +425,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     }
                 }
                 Slot::Axis(axis) => {
-                    let raw_or_code = map.next_value_seed(AxisSeed)?;
-                    if raw_or_code.as_ref().ok() != sink.codes.get(axis) {
-                        let found = raw_or_code.map_or_else(|found| found, |code| code.to_string());
-                        sink.failure = Some(Failure::WrongAxis { row, axis, found });
+                    let raw = map.next_value::<&RawValue>()?;
+                    if axis_code(raw).as_ref() != sink.codes.get(axis) {
+                        sink.failure = Some(Failure::WrongAxis { row, axis, found: describe_axis(raw) });
                         return Err(A::Error::custom("wrong partition"));
                     }
                 }
@@ -483,56 +482,21 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads an axis field: its code, or what was found instead.
-struct AxisSeed;
-
-impl<'de> DeserializeSeed<'de> for AxisSeed {
-    type Value = Result<i64, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+/// The code that an axis field holds, whatever JSON spells it: `2021`, `2021.0`, `2.021e3` or either in quotes.
+fn axis_code(raw: &RawValue) -> Option<i64> {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => parse_integral(&serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?),
+        _ => parse_integral(raw.get()),
     }
 }
 
-impl<'de> Visitor<'de> for AxisSeed {
-    type Value = Result<i64, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the code of an axis")
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Ok(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_err(|_| value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Err(value.to_string()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(parse_integer(value).ok_or_else(|| format!("`{}`", excerpt(value))))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Err(value.to_string()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Err("null".to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Err("an array".to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Err("an object".to_owned()))
+/// What an axis field holds instead of its code, in few words.
+fn describe_axis(raw: &RawValue) -> String {
+    match raw.get().as_bytes().first() {
+        Some(b'[') => "an array".to_owned(),
+        Some(b'{') => "an object".to_owned(),
+        Some(b'"') => format!("`{}`", excerpt(raw.get().trim_matches('"'))),
+        _ => excerpt(raw.get()),
     }
 }
 
@@ -612,6 +576,32 @@ mod tests {
         let page = decode(page(1, None, &[row(1, "5").replace("\"fips\":1,", "")]).as_bytes()).unwrap();
         assert!(page.batch.column(5).is_null(0));
         assert_eq!(page.misfits[5], Misfits { n_values: 1, first: Some((1, None)) });
+    }
+
+    /// Found by use: W4.
+    #[test]
+    fn a40_an_integral_double_is_its_integer_for_axes_and_what_is_none_is_shown_as_it_came() {
+        let of = |year: &str| decode(page(1, None, &[row(1, "5").replace(":2021,", &format!(":{year},"))]).as_bytes());
+        for year in ["2021.0", "2021.00", "2.021e3", "20210E-1", "\"2021\"", "\"2021.0\""] {
+            assert_eq!(of(year).unwrap().batch.num_rows(), 1, "{year}");
+        }
+        let expected = "check row 1 on page 1 of `year=2021/grade=grade-pk`: expected `year` 2021, found ";
+        for (year, found) in [
+            ("2021.5", "2021.5"),
+            ("2021.0000000000000001", "2021.0000000000000001"),
+            ("2020", "2020"),
+            ("2020.0", "2020.0"),
+            ("2.0215e3", "2.0215e3"),
+            ("\"2021-22\"", "`2021-22`"),
+            ("\"2021.5\"", "`2021.5`"),
+            ("1e400", "1e400"),
+            ("null", "null"),
+            ("true", "true"),
+            ("[2021]", "an array"),
+            ("{\"year\":2021}", "an object"),
+        ] {
+            assert_eq!(of(year).unwrap_err().chain(), format!("{expected}{found}"), "{year}");
+        }
     }
 
     #[test]

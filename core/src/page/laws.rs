@@ -198,16 +198,19 @@ mod tests {
     struct Row {
         values: Vec<String>,
         is_plain: Vec<bool>,
+        year: &'static str,
         flaw: Option<(u8, Index, String)>,
     }
 
     fn row() -> impl Strategy<Value = Row> {
         let flaw = prop::option::weighted(0.2, (0..4_u8, any::<Index>(), value()));
-        (vec(value(), 5), vec(prop::bool::weighted(0.6), 5), flaw).prop_map(|(values, is_plain, flaw)| Row {
-            values,
-            is_plain,
-            flaw,
-        })
+        let year = prop_oneof![
+            6 => Just("2021"),
+            3 => select(vec!["2021.0", "2021.00", "2.021e3", "20210e-1", "\"2021\"", "\"2021.0\""]),
+            1 => select(vec!["2021.5", "2020", "2020.0", "\"2.0215e3\"", "2021.0000000000000001"]),
+        ];
+        (vec(value(), 5), vec(prop::bool::weighted(0.6), 5), flaw, year)
+            .prop_map(|(values, is_plain, flaw, year)| Row { values, is_plain, flaw, year })
     }
 
     fn write_row(row: &Row, order: &[usize], space: &str) -> String {
@@ -227,6 +230,7 @@ mod tests {
                 field.1.clone_from(value);
             }
         }
+        fields[0].1 = row.year.to_owned();
         let mut fields: Vec<_> = order.iter().map(|i| fields[*i].clone()).collect();
         match &row.flaw {
             Some((0, at, _)) => drop(fields.remove(at.index(fields.len()))),
