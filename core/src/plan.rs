@@ -11,7 +11,7 @@ use crate::keys;
 use crate::ledger::{self, Outcome, PartitionRecord};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{Portal, Store};
-use crate::request::{AxisSelection, Mode, Request, Selection, plural};
+use crate::request::{AxisSelection, Mode, Request, Selection, check_size, plural};
 
 /// One partition to fetch, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +70,7 @@ pub async fn plan_partitions(
 ) -> Result<Plan, Error> {
     if let Some(run) = &request.failed_of {
         // Its years were checked when that run was planned.
-        let failed = failed_of(store, dataset, run).await?.into_iter();
-        let named = failed.filter(|partition| request.selection.covers(dataset, partition)).collect();
+        let named = request.selection.narrow(dataset, failed_of(store, dataset, run).await?);
         let portal_release = availability::newest_release(portal).await;
         return Ok(Plan { items: with_reason(named, Reason::Failed), warnings: Vec::new(), portal_release });
     }
@@ -145,9 +144,11 @@ fn expand(dataset: &Dataset, request: &Request, listed: Option<&BTreeSet<i32>>) 
             partitions.clone()
         }
         Selection::Axes(axes) => {
+            let values: Vec<Vec<AxisValue>> =
+                dataset.axes.iter().zip(axes).map(|(axis, selection)| axis_values(axis, selection, listed)).collect();
+            check_size(dataset, &values.iter().map(Vec::len).collect::<Vec<_>>())?;
             let mut combinations = vec![Vec::new()];
-            for (axis, selection) in dataset.axes.iter().zip(axes) {
-                let values = axis_values(axis, selection, listed);
+            for (axis, values) in dataset.axes.iter().zip(&values) {
                 values.iter().for_each(&mut check);
                 combinations = combinations
                     .iter()
@@ -297,6 +298,41 @@ mod tests {
             let plan = block_on(plan_partitions(&portal, &store, &dataset, &request)).unwrap();
             let found: Vec<String> = plan.items.iter().map(|item| item.partition.to_string()).collect();
             assert_eq!(found.join(" "), expected, "{input}");
+        }
+    }
+
+    /// Found by use: B8.
+    #[test]
+    fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is_made() {
+        let mut dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let word = |i: i64| crate::dataset::CodedValue { value: format!("v{i}"), code: i };
+        let axis = |name: &str| Axis {
+            name: name.to_owned(),
+            kind: AxisKind::String,
+            comment: String::new(),
+            total: None,
+            values: (0..100).map(word).collect(),
+        };
+        for (n_axes, found) in [
+            (2, None),
+            (3, Some("1,000,000: 100 as × 100 bs × 100 cs")),
+            (5, Some("10,000,000,000: 100 as × 100 bs × 100 cs × 100 ds × 100 es")),
+        ] {
+            dataset.axes = ["a", "b", "c", "d", "e"].into_iter().take(n_axes).map(axis).collect();
+            let selection = Selection::Axes(vec![AxisSelection::All; n_axes]);
+            let plain = Request::parse(&json!({"partitions": [{}]}), &Dataset { axes: Vec::new(), ..dataset.clone() });
+            let request = Request { selection, ..plain.unwrap() };
+            let planned = expand(&dataset, &request, None).map(|partitions| partitions.len());
+            match found {
+                None => assert_eq!(planned.unwrap(), 10_000),
+                Some(found) => assert_eq!(
+                    planned.unwrap_err().chain(),
+                    format!(
+                        "check request: expected at most 100,000 partitions in one plan, found {found}\n    hint: name fewer \
+                         values of an axis, and make several runs of it"
+                    )
+                ),
+            }
         }
     }
 
