@@ -134,6 +134,32 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
             "line 11, key `secret`: unknown field `value`, expected `header` or `name`",
         ),
         (
+            "a comment that Glue does not take",
+            descriptor(
+                "comment = \"Fall of the school year: 2021 is 2021-22\"",
+                &format!("comment = \"{}\"", "x".repeat(256)),
+            ),
+            &format!(
+                "`axis.comment` of `year`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}…`",
+                "x".repeat(200)
+            ),
+        ),
+        (
+            "a database that engines keep for themselves",
+            descriptor("database = \"ccd_school\"", "database = \"information_schema\""),
+            "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
+             themselves",
+        ),
+        (
+            "a header that frames the message",
+            descriptor(
+                "key = [\"ncessch\"]",
+                "key = [\"ncessch\"]\nsecret = { header = \"Content-Length\", name = \"portal\" }",
+            ),
+            "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found \
+             `Content-Length`, which the client or the connection sets",
+        ),
+        (
             "two rules broken",
             descriptor("key = [\"ncessch\"]", "key = []").replace("{grade}/\"", "\""),
             "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected the \
