@@ -1,6 +1,6 @@
 //! A dataset: one endpoint template of the portal, described by one TOML file of `datasets/`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -132,6 +132,11 @@ pub struct Column {
     /// Text of digits alone is padded with leading zeros to this many characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u8>,
+    /// Columns of the row that a padded text must begin with, each followed by so many more digits: `{ fips = 5 }` lets
+    /// `100002` of a row with `fips` 1 become `0100002`, and keeps `250003` of a row with `fips` 25, which lost another digit
+    /// than its first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts_with: BTreeMap<String, u8>,
     /// Whether the column is dictionary-encoded: right for few distinct values, wrong for ids.
     #[serde(default = "dictionary_by_default")]
     pub dictionary: bool,
@@ -285,6 +290,9 @@ impl Dataset {
                 MOST_COMMENT_BYTES,
             );
         }
+        for column in &self.columns {
+            self.check_starts_with(&mut mistakes, column);
+        }
         if self.columns.is_empty() {
             mistakes.add(|| "`column`: expected at least one, found none".to_owned());
         }
@@ -312,6 +320,44 @@ impl Dataset {
             secret.check(&mut mistakes);
         }
         mistakes
+    }
+
+    /// What a padded text begins with is a number, or a narrower text, whose own padding is known before.
+    fn check_starts_with(&self, mistakes: &mut Mistakes, column: &Column) {
+        let Some(width) = column.width.filter(|_| column.kind == ColumnKind::String) else {
+            if !column.starts_with.is_empty() {
+                mistakes.add(|| {
+                    format!(
+                        "`column.starts_with` of `{}`: expected only beside a `width`, found it without",
+                        excerpt(&column.name)
+                    )
+                });
+            }
+            return;
+        };
+        for (other, n_more) in &column.starts_with {
+            let found = match self.columns.iter().find(|column| column.name == *other) {
+                None => Some("no column of this name".to_owned()),
+                Some(_) if *n_more == 0 || *n_more >= width => Some(format!("{n_more} digits after it")),
+                Some(other) if other.kind == ColumnKind::Double => Some("a column of type double".to_owned()),
+                Some(other) if other.kind == ColumnKind::String => match other.width {
+                    None => Some("text without a `width`".to_owned()),
+                    Some(found) => (found >= width).then(|| format!("text of `width` {found}")),
+                },
+                Some(_) => None,
+            };
+            if let Some(found) = found {
+                mistakes.add(|| {
+                    format!(
+                        "`column.starts_with` of `{}`: expected numbers and texts of less `width` than {width}, each with 1 to \
+                         {} digits after it, found `{}`: {found}",
+                        excerpt(&column.name),
+                        width.saturating_sub(1),
+                        excerpt(other)
+                    )
+                });
+            }
+        }
     }
 
     /// A table holds one dataset: another's rows in the same folder would be taken for its own.
@@ -476,6 +522,9 @@ impl Dataset {
             push(&column.name);
             push(column.kind.glue_type());
             push(&column.width.map_or_else(String::new, |width| width.to_string()));
+            for (name, digits) in &column.starts_with {
+                push(&format!("{name}={digits}"));
+            }
             push(if column.dictionary { "dictionary" } else { "plain" });
         }
         for name in &self.key {
@@ -827,6 +876,9 @@ width = 4
         assert_ne!(before, id(&SMALL.replace("width = 4", "width = 5")));
         assert_ne!(before, id(&SMALL.replace("width = 4", "dictionary = false")));
         assert_ne!(before, id(&SMALL.replace("\"id\"", "\"ix\"")));
+        let begins = format!("{SMALL}starts_with = {{ fips = 2 }}\n[[column]]\nname = \"fips\"\ntype = \"int\"\n");
+        assert_ne!(id(&begins), id(&begins.replace("starts_with = { fips = 2 }\n", "")));
+        assert_ne!(id(&begins), id(&begins.replace("fips = 2", "fips = 3")));
         assert_eq!(before, id(&format!("{SMALL}comment = \"more\"\n")));
     }
 
@@ -836,7 +888,7 @@ width = 4
             (
                 "width = 4",
                 "wide = 4",
-                "read descriptor `x.toml`: line 15, key `wide`: unknown field `wide`, expected one of `name`, `type`, `width`, `dictionary`, `comment`",
+                "read descriptor `x.toml`: line 15, key `wide`: unknown field `wide`, expected one of `name`, `type`, `width`, `starts_with`, `dictionary`, `comment`",
             ),
             (
                 "width = 4",
@@ -961,6 +1013,37 @@ width = 4
         let (from, to) = name("table", &longest);
         let full = SMALL.replace(&from, &to).replace("width = 4", &column(&longest));
         Dataset::parse("x.toml", &full).unwrap();
+    }
+
+    #[test]
+    fn what_a_padded_text_begins_with_is_a_number_or_a_narrower_text() {
+        let of = |columns: &str, begins: &str| {
+            let text = format!("{SMALL}starts_with = {{ {begins} }}\n{columns}");
+            Dataset::parse("x.toml", &text).map(|_| ()).map_err(|error| error.chain())
+        };
+        let fips = "[[column]]\nname = \"fips\"\ntype = \"int\"\n";
+        let text = "[[column]]\nname = \"short\"\ntype = \"string\"\nwidth = 3\n";
+        assert_eq!(of(fips, "fips = 2"), Ok(()));
+        assert_eq!(of(text, "short = 1"), Ok(()));
+        for (columns, begins, found) in [
+            (fips, "state = 2", "`state`: no column of this name"),
+            (fips, "fips = 0", "`fips`: 0 digits after it"),
+            (fips, "fips = 4", "`fips`: 4 digits after it"),
+            (fips, "id = 1", "`id`: text of `width` 4"),
+            (&text.replace("width = 3", ""), "short = 2", "`short`: text without a `width`"),
+            (&fips.replace("int", "double"), "fips = 2", "`fips`: a column of type double"),
+        ] {
+            let expected = format!(
+                "read descriptor `x.toml`: `column.starts_with` of `id`: expected numbers and texts of less `width` than 4, \
+                 each with 1 to 3 digits after it, found {found}"
+            );
+            assert_eq!(of(columns, begins), Err(expected));
+        }
+        let without = SMALL.replace("width = 4", "starts_with = { fips = 2 }") + fips;
+        assert_eq!(
+            Dataset::parse("x.toml", &without).unwrap_err().chain(),
+            "read descriptor `x.toml`: `column.starts_with` of `id`: expected only beside a `width`, found it without"
+        );
     }
 
     /// Found by use: W10.

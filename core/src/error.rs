@@ -161,7 +161,8 @@ pub enum Error {
     },
     /// Stop: a column no longer holds what the descriptor declares.
     #[error(
-        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: {}",
+        hint_of_drift(key)
     )]
     SchemaDrift {
         /// Partition that was fetched.
@@ -178,6 +179,8 @@ pub enum Error {
         n_misfits: u64,
         /// Rows of the partition.
         n_rows: u64,
+        /// The columns of the key, where this is one of them and has no value.
+        key: Vec<String>,
     },
     /// Stop: the partition lost more than half of its rows, so it does not replace the fuller one.
     #[error(
@@ -391,6 +394,17 @@ pub fn excerpt(text: &str) -> String {
         quoted.push('…');
     }
     quoted
+}
+
+fn hint_of_drift(key: &[String]) -> String {
+    match key {
+        [] => "if the portal changed for good, change the column in the descriptor".to_owned(),
+        key => format!(
+            "the columns of the key ({}) are never null or empty; if the portal has rows without them, give the descriptor \
+             another `key`",
+            key.join(", ")
+        ),
+    }
 }
 
 fn hint_of_secret(name: Option<&str>) -> String {

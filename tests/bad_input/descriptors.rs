@@ -29,8 +29,8 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         (
             "an unknown key of a column",
             descriptor(columns, "[[column]]\nname = \"race\"\nunit = \"code\"\n"),
-            "line 58, key `unit`: unknown field `unit`, expected one of `name`, `type`, `width`, `dictionary`, \
-             `comment`",
+            "line 59, key `unit`: unknown field `unit`, expected one of `name`, `type`, `width`, `starts_with`, \
+             `dictionary`, `comment`",
         ),
         (
             "a wrong type",
@@ -40,7 +40,7 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         (
             "a type that there is not",
             descriptor("type = \"bigint\"", "type = \"long\""),
-            "line 52, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
+            "line 53, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
         ),
         ("no table", descriptor("table = \"us_education_ccd_enrollment_data\"\n", ""), "line 1: missing field `table`"),
         ("not TOML", "{\"name\": \"odd\"}".to_owned(), "line 1: invalid key-value pair, expected key"),

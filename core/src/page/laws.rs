@@ -31,7 +31,11 @@ pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> 
             .unwrap_or_else(|error| unreachable!("`_rescued` is no JSON, {error}: {text}"));
     }
     for (misfits, array) in page.misfits.iter().zip(page.batch.columns()) {
-        assert!(misfits.n_values <= array.null_count() as u64, "a value that does not fit is null");
+        assert!(
+            misfits.n_values - misfits.n_kept <= array.null_count() as u64,
+            "a value that does not fit is null or kept"
+        );
+        assert!(misfits.n_kept <= n_rescued, "what is kept as it came is in `_rescued` too");
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
@@ -183,6 +187,9 @@ mod tests {
             "{\"a\":{\"b\":[null]}}",
             "1e400",
             "\"\"",
+            "700",
+            "\"0\"",
+            "\"70001\"",
         ]);
         prop_oneof![
             4 => (-3..1_000_i32).prop_map(|n| n.to_string()),

@@ -377,6 +377,10 @@ impl Sink {
             }
         }
         cursor.take(template.end)?;
+        // A row of which something does not agree is read again, from its own text.
+        if !self.settle_padding() {
+            return None;
+        }
         self.n_rows += 1;
         Some(())
     }
