@@ -154,6 +154,51 @@ mod tests {
         assert_eq!(block_on(newest_release(&CannedPages::new(vec!["<html>".into()]))), None);
     }
 
+    /// A page of the list: `count`, and entries by path with their years.
+    fn list(count: usize, entries: &[(&str, &str)]) -> String {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(path, years)| format!("{{\"endpoint_url\":\"/api/v1/{path}\",\"years_available\":\"{years}\"}}"))
+            .collect();
+        format!("{{\"count\":{count},\"results\":[{}]}}", entries.join(","))
+    }
+
+    #[test]
+    fn a_list_of_several_pages_is_read_to_the_entry_or_to_its_end_and_no_further() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let (ours, other) = ((dataset.path.as_str(), "1986-2022"), ("schools/ccd/directory/{year}/", "1980"));
+        for (pages, found, asked) in [
+            (vec![list(1, &[ours]), list(1, &[])], Some(37), vec![1]),
+            (vec![list(4, &[ours, other]), list(4, &[other, other])], Some(37), vec![1]),
+            (vec![list(4, &[other, other]), list(4, &[other, ours]), list(4, &[])], Some(37), vec![1, 2]),
+            (vec![list(5, &[other, other]), list(5, &[other, other]), list(5, &[ours])], Some(37), vec![1, 2, 3]),
+            (vec![list(4, &[other, other]), list(4, &[other, other]), list(4, &[ours])], None, vec![1, 2]),
+            (vec![list(9, &[other, other]), list(9, &[]), list(9, &[ours])], None, vec![1, 2]),
+            (vec![list(1, &[other, other]), list(1, &[ours])], None, vec![1]),
+            (vec![list(0, &[]), list(0, &[ours])], None, vec![1]),
+        ] {
+            let portal = CannedPages::new(pages.clone());
+            match (block_on(listed_years(&portal, &dataset)), found) {
+                (Ok(years), Some(n_years)) => assert_eq!(years.len(), n_years, "{pages:?}"),
+                (Err(Unreadable::NotListed(path)), None) => assert_eq!(path, dataset.path),
+                (result, _) => panic!("{pages:?}: {result:?}"),
+            }
+            assert_eq!(*portal.asked.lock().unwrap(), asked, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_given_up_after_fifty_pages() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let mut pages = vec![list(1_000_000, &[("schools/ccd/directory/{year}/", "1980")]); 51];
+        pages[50] = list(1_000_000, &[(dataset.path.as_str(), "1986")]);
+        let portal = CannedPages::new(pages.clone());
+        assert!(matches!(block_on(listed_years(&portal, &dataset)), Err(Unreadable::NotListed(_))));
+        assert_eq!(portal.asked.lock().unwrap().len(), 50);
+        pages.remove(0);
+        assert_eq!(block_on(listed_years(&CannedPages::new(pages), &dataset)).unwrap(), BTreeSet::from([1986]));
+    }
+
     #[test]
     fn years_are_read_as_the_portal_writes_them() {
         for (html, n_years, first, last) in [

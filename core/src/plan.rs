@@ -337,6 +337,29 @@ mod tests {
     }
 
     #[test]
+    fn all_years_of_a_list_that_cannot_be_read_are_refused_and_years_by_name_are_not() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let plan = |input: serde_json::Value| {
+            let request = Request::parse(&input, &dataset).unwrap();
+            let portal = CannedPages::new(vec!["<html>busy</html>".to_owned()]);
+            block_on(plan_partitions(&portal, &MemoryStore::default(), &dataset, &request))
+        };
+        for grades in [json!("all"), json!(["grade-pk"])] {
+            let error = plan(json!({"years": "all", "grades": grades})).unwrap_err();
+            assert_eq!(error.name(), "YearsUnknown");
+        }
+        for (input, n_partitions) in [
+            (json!({"years": [2020], "grades": "all"}), 17),
+            (json!({"years": "2015-2016", "grades": ["grade-pk"]}), 2),
+            (json!({"partitions": [{"year": 2020, "grade": "grade-pk"}]}), 1),
+        ] {
+            let plan = plan(input.clone()).unwrap();
+            assert_eq!((plan.items.len(), plan.warnings.len()), (n_partitions, 1), "{input}");
+            assert!(plan.warnings[0].starts_with("years of `ccd_enrollment` are not checked"), "{:?}", plan.warnings);
+        }
+    }
+
+    #[test]
     fn a_year_that_the_portal_does_not_list_is_refused_by_name() {
         let listed: BTreeSet<i32> = [1980].into_iter().chain(1984..=2022).collect();
         let error = expand_json(&json!({"years": "2021-2024", "grades": "all"}), Some(&listed)).unwrap_err();
