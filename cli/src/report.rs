@@ -1,8 +1,12 @@
 //! What a run came to, as it is printed, wherever it ran.
 
+use std::collections::BTreeSet;
+
 use rollcall_core::Error;
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::{Dataset, RESCUED};
+use rollcall_core::error::excerpt;
 use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
+use rollcall_core::page::FieldNames;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::Store;
@@ -52,6 +56,31 @@ pub(crate) async fn receipts(
     let planned: Vec<PartitionKey> = plan.iter().map(|item| item.partition.clone()).collect();
     let mut found = ledger::read_receipts(store, dataset, run, &planned).await?;
     Ok(planned.iter().filter_map(|partition| found.remove(partition)).collect())
+}
+
+/// Tells people which fields the descriptor does not declare, in one line for all partitions.
+pub(crate) fn warn_unknown<'r>(receipts: impl Iterator<Item = &'r Receipt>) {
+    const MOST_NAMED: usize = 5;
+    let (mut n_rows, mut names) = (0, BTreeSet::new());
+    for receipt in receipts {
+        n_rows += receipt.n_unknown;
+        names.extend(receipt.unknown_fields.iter().map(String::as_str));
+    }
+    if n_rows == 0 {
+        return;
+    }
+    let mut named: Vec<String> = names.iter().take(MOST_NAMED).map(|name| excerpt(name)).collect();
+    if let Some(n_more @ 1..) = names.len().checked_sub(MOST_NAMED) {
+        // A receipt names twenty at most.
+        let at_least = if names.len() >= FieldNames::MOST { "at least " } else { "" };
+        named.push(format!("and {at_least}{n_more} more"));
+    }
+    let which = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    output::complain(&format!(
+        "warning: {} {} fields that the descriptor does not declare{which}; kept in {RESCUED}",
+        counted(n_rows, "row"),
+        if n_rows == 1 { "has" } else { "have" },
+    ));
 }
 
 /// The summary for people.

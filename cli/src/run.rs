@@ -270,6 +270,7 @@ async fn finish(prepared: &Prepared, args: &RunArgs, ended: Ended) -> anyhow::Re
     };
     let report = Report { summary: &summary, partitions: &receipts, warnings: &plan.warnings, query };
     report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
+    report::warn_unknown(receipts.iter());
     output::note_sample(args.portal.is_sample());
     if let (Format::Table, Some(result)) = (args.format, result) {
         output::print(&format!("\n{result}"))?;

@@ -160,6 +160,7 @@ async fn tell_published(
     }
     let report = Report { summary: &summary, partitions: &receipts, warnings: &planned.warnings, query: None };
     report.print(dataset, args.format, &args.again(&summary.run, dataset))?;
+    report::warn_unknown(receipts.iter());
     Ok(ExitCode::from(if summary.count(Outcome::Failed) > 0 { exit::PARTIAL } else { exit::OK }))
 }
 

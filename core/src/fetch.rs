@@ -69,6 +69,7 @@ pub async fn fetch_partition(
                 n_pages: done.facts.n_pages,
                 size_bytes: done.size_bytes,
                 n_unknown: done.facts.n_unknown,
+                unknown_fields: done.facts.unknown_fields.into_names(),
                 n_misfits: done.facts.n_misfits,
                 started_at,
                 finished_at: clock.now(),
@@ -101,6 +102,7 @@ pub async fn record_failure(
         n_pages: 0,
         size_bytes: None,
         n_unknown: 0,
+        unknown_fields: Vec::new(),
         n_misfits: 0,
         started_at,
         finished_at: clock.now(),
@@ -616,6 +618,11 @@ mod tests {
         all[1] = all[1].replace("\"fips\"", "\"lunch\":[1, 2],\"fips\"");
         let receipt = fetch(&store, pages(&all, 3)).unwrap();
         assert_eq!((receipt.outcome, receipt.n_unknown, receipt.n_misfits), (Outcome::Written, 1, 0));
+        assert_eq!(receipt.unknown_fields, ["lunch"]);
+        // On several pages, a field of its own each.
+        all[2] = all[2].replace("\"fips\"", "\"meals\":3,\"fips\"");
+        let receipt = fetch(&store, pages(&all, 1)).unwrap();
+        assert_eq!((receipt.n_unknown, receipt.unknown_fields), (2, vec!["lunch".to_owned(), "meals".to_owned()]));
     }
 
     #[test]

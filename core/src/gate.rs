@@ -3,7 +3,7 @@
 
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::page::{Misfits, Page};
+use crate::page::{FieldNames, Misfits, Page};
 use crate::partition::PartitionKey;
 use crate::table::{Encoded, TableWriter};
 use crate::unique::KeySet;
@@ -17,6 +17,7 @@ pub(crate) struct FetchFacts {
     pub(crate) n_rows: u64,
     pub(crate) n_pages: u32,
     pub(crate) n_unknown: u64,
+    pub(crate) unknown_fields: FieldNames,
     pub(crate) n_misfits: u64,
 }
 
@@ -30,6 +31,7 @@ pub(crate) struct Gate<'g> {
     /// Rows admitted.
     pub(crate) n_rows: u64,
     n_unknown: u64,
+    unknown_fields: FieldNames,
 }
 
 impl<'g> Gate<'g> {
@@ -43,6 +45,7 @@ impl<'g> Gate<'g> {
             misfits: vec![Misfits::default(); dataset.columns.len()],
             n_rows: 0,
             n_unknown: 0,
+            unknown_fields: FieldNames::default(),
         })
     }
 
@@ -64,6 +67,7 @@ impl<'g> Gate<'g> {
         }
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
+        self.unknown_fields.merge(&decoded.unknown_fields);
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
         self.table.append(decoded.batch).map_err(|source| encode_failed(self.partition, source))
     }
@@ -87,6 +91,7 @@ impl<'g> Gate<'g> {
             n_rows: self.n_rows,
             n_pages,
             n_unknown: self.n_unknown,
+            unknown_fields: self.unknown_fields,
             n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
         };
         let partition = self.partition;
@@ -130,4 +135,18 @@ impl<'g> Gate<'g> {
 
 fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError) -> Error {
     Error::EncodeFailed { partition: partition.to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{enrollment, partition};
+
+    #[test]
+    fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
+        let (dataset, partition) = (enrollment(), partition());
+        for count in [0, 1, MOST_ROWS_AHEAD, 1 << 60, u64::MAX] {
+            assert_eq!(Gate::new(&dataset, &partition, count).unwrap().n_rows, 0);
+        }
+    }
 }

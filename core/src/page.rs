@@ -14,7 +14,7 @@ pub(crate) mod laws;
 mod scan;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,6 +42,47 @@ pub struct Page {
     pub misfits: Vec<Misfits>,
     /// Rows with a field that the descriptor does not know.
     pub n_unknown: u64,
+    /// Names of such fields.
+    pub unknown_fields: FieldNames,
+}
+
+/// Names of fields that the descriptor does not know: as many as people read, each as long as they read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldNames(BTreeSet<String>);
+
+impl FieldNames {
+    /// Most names that are kept; of more, those that are first in the alphabet.
+    pub const MOST: usize = 20;
+    const MOST_CHARACTERS: usize = 64;
+
+    fn add(&mut self, name: &str) {
+        match name.char_indices().nth(Self::MOST_CHARACTERS).and_then(|(end, _)| name.get(..end)) {
+            Some(beginning) => self.insert(&format!("{beginning}…")),
+            None => self.insert(name),
+        }
+    }
+
+    /// A row may hold thousands of names: one that has no place costs a comparison.
+    fn insert(&mut self, name: &str) {
+        if self.0.len() >= Self::MOST && self.0.last().is_some_and(|last| last.as_str() <= name) {
+            return;
+        }
+        self.0.insert(name.to_owned());
+        if self.0.len() > Self::MOST {
+            self.0.pop_last();
+        }
+    }
+
+    /// Adds the names of another page.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|name| self.insert(name));
+    }
+
+    /// The names, in the order of the alphabet.
+    #[must_use]
+    pub fn into_names(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
 }
 
 /// Values of one column that do not fit it.
@@ -144,12 +185,13 @@ impl<'d> PageDecoder<'d> {
             return Err(self.bad_body(page, format!("`{}`", excerpt(text)), None));
         };
         let n_unknown = sink.n_unknown;
+        let unknown_fields = std::mem::take(&mut sink.unknown_fields);
         let misfits = std::mem::take(&mut sink.misfits);
         let batch = sink
             .finish()
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
-        Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
+        Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
     }
 
     fn bad_body(&self, page: u32, found: String, source: Option<serde_json::Error>) -> Error {
@@ -221,6 +263,7 @@ struct Sink {
     leftover: BTreeMap<String, String>,
     n_rows: u64,
     n_unknown: u64,
+    unknown_fields: FieldNames,
     /// Every value is read from its own text.
     is_exact_pass: bool,
     /// Something did not fit and its text is gone: the page must be read again.
@@ -250,6 +293,7 @@ impl Sink {
             leftover: BTreeMap::new(),
             n_rows: 0,
             n_unknown: 0,
+            unknown_fields: FieldNames::default(),
             is_exact_pass,
             is_inexact: false,
             failure: None,
@@ -487,6 +531,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Key::Known(found) => found,
                 Key::Unknown(name) => {
                     has_unknown = true;
+                    sink.unknown_fields.add(&name);
                     let raw = map.next_value::<&RawValue>()?;
                     if sink.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {
                         sink.failure = Some(Failure::RepeatedField { row, field: name });
@@ -725,6 +770,26 @@ mod tests {
             kept.misfits[0],
             Misfits { n_values: 1, n_kept: 1, first: Some((1, Some("25000031636".to_owned()))) }
         );
+    }
+
+    /// Found by use: W2.
+    #[test]
+    fn names_of_unknown_fields_are_kept_once_twenty_at_most_and_cut() {
+        let with = |fields: &str| row(1, "5").replace("\"fips\"", &format!("{fields}\"fips\""));
+        let names = |rows: &[String]| {
+            decode(page(rows.len() as u64, None, rows).as_bytes()).unwrap().unknown_fields.into_names()
+        };
+        assert!(names(&[row(1, "5")]).is_empty());
+        let plain = row(2, "5");
+        assert_eq!(
+            names(&[plain.clone(), with("\"magnet\":1,\"charter\":0,"), with("\"magnet\":1,")]),
+            ["charter", "magnet"]
+        );
+        let many: String = (0..1_000).rev().map(|i| format!("\"f{i:03}\":null,")).collect();
+        let found = names(&[plain.clone(), with(&many)]);
+        assert_eq!((found.len(), found[0].as_str(), found[19].as_str()), (20, "f000", "f019"));
+        let long = names(&[with(&format!("\"{}\":1,", "\u{e9}".repeat(70)))]);
+        assert_eq!(long, [format!("{}…", "\u{e9}".repeat(64))]);
     }
 
     #[test]

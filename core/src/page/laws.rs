@@ -112,6 +112,7 @@ fn assert_same(one: &Page, other: &Page, body: &str) {
     assert_eq!(one.batch, other.batch, "{body}");
     assert_eq!((one.count, &one.next), (other.count, &other.next), "{body}");
     assert_eq!((&one.misfits, one.n_unknown), (&other.misfits, other.n_unknown), "{body}");
+    assert_eq!(one.unknown_fields, other.unknown_fields, "{body}");
 }
 
 #[cfg(test)]
