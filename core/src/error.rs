@@ -162,15 +162,15 @@ pub enum Error {
     /// Stop: a column no longer holds what the descriptor declares.
     #[error(
         "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: {}",
-        hint_of_drift(key)
+        hint_of_drift(key.as_deref())
     )]
     SchemaDrift {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Column that drifted.
-        column: String,
+        column: Box<str>,
         /// Type declared.
-        expected: String,
+        expected: Box<str>,
         /// First value that does not fit, escaped and cut.
         found: String,
         /// Row of that value in the partition, from 1.
@@ -179,8 +179,8 @@ pub enum Error {
         n_misfits: u64,
         /// Rows of the partition.
         n_rows: u64,
-        /// The columns of the key, where this is one of them and has no value.
-        key: Vec<String>,
+        /// The columns of the key with commas, where this is one of them and has no value.
+        key: Option<Box<str>>,
     },
     /// Stop: the partition lost more than half of its rows, so it does not replace the fuller one.
     #[error(
@@ -396,13 +396,12 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
-fn hint_of_drift(key: &[String]) -> String {
+fn hint_of_drift(key: Option<&str>) -> String {
     match key {
-        [] => "if the portal changed for good, change the column in the descriptor".to_owned(),
-        key => format!(
-            "the columns of the key ({}) are never null or empty; if the portal has rows without them, give the descriptor \
-             another `key`",
-            key.join(", ")
+        None => "if the portal changed for good, change the column in the descriptor".to_owned(),
+        Some(key) => format!(
+            "the columns of the key ({key}) are never null or empty; if the portal has rows without them, give the descriptor \
+             another `key`"
         ),
     }
 }

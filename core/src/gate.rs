@@ -122,13 +122,13 @@ impl<'g> Gate<'g> {
         };
         Error::SchemaDrift {
             partition: self.partition.clone(),
-            column: name.to_owned(),
-            expected,
+            column: name.into(),
+            expected: expected.into(),
             found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
             n_rows,
-            key: if is_key { self.dataset.key.clone() } else { Vec::new() },
+            key: is_key.then(|| self.dataset.key.join(", ").into()),
         }
     }
 }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
         let (dataset, partition) = (enrollment(), partition());
-        for count in [0, 1, MOST_ROWS_AHEAD, 1 << 60, u64::MAX] {
+        for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
             assert_eq!(Gate::new(&dataset, &partition, count).unwrap().n_rows, 0);
         }
     }
