@@ -119,9 +119,8 @@ fn fields_of(input: &Value) -> Result<&Map<String, Value>, Error> {
     let refuse = |mistake| Err(Error::InvalidRequest { mistakes: vec![mistake] });
     match input {
         Value::Object(fields) if is_event(fields) => refuse(format!(
-            "expected a request such as {EXAMPLE}, found an event of EventBridge itself ({}: {})\n    hint: set the input \
-             of the rule or the schedule to a constant, the request's JSON",
-            "`detail-type`",
+            "expected a request such as {EXAMPLE}, found an event of EventBridge itself (`detail-type`: {})\n    hint: set \
+             the input of the rule or the schedule to a constant, the request's JSON",
             fields.get("detail-type").map_or_else(|| "none".to_owned(), describe)
         )),
         Value::Object(fields) => Ok(fields),
