@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use insta::assert_snapshot;
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Outcome, TestLake, TestPortal, binary, python, rollcall, workspace};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, python, rollcall, workspace, write_page};
 use serde_json::{Value, json};
 
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
@@ -653,6 +653,84 @@ fn a_table_holds_one_dataset_and_repair_keeps_to_the_descriptor_that_filled_it()
     assert!(lake.rollcall("repair", &[]).expect(0).stderr.contains("hint: repair its dataset too"));
     let _ = lake.rollcall("repair", &["--dataset", &first]).expect(0);
     let _ = lake.rollcall("query", &["select 1"]).expect(0);
+}
+
+/// Found by use: H5.
+#[test]
+fn f10_a_dataset_has_one_table_in_a_lake() {
+    let (lake, portal, folder) = (TestLake::new(), TestPortal::small(), tempfile::tempdir().unwrap());
+    let built_in = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
+    let descriptor = |table: &str| {
+        let file = folder.path().join(format!("{table}.toml"));
+        let text = built_in.replace("\"ccd_enrollment\"", "\"mine\"");
+        fs::write(&file, text.replace("us_education_ccd_enrollment_data", table)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (first, second) = (descriptor("first_table"), descriptor("second_table"));
+    let axes = ["--years", "2021", "--grades", "grade-pk", "--dataset"];
+    let _ = lake.run(&portal, &[&axes[..], &[&first]].concat()).expect(0);
+    let before = (lake.files("data"), lake.files("ledger"), lake.files("catalog"));
+    let asked = portal.n_data_requests();
+    let origin = portal.origin();
+    for command in [
+        lake.run(&portal, &[&axes[..], &[&second]].concat()),
+        lake.run(&portal, &[&axes[..], &[&second, "--mode", "missing"]].concat()),
+        lake.rollcall("plan", &[&["--portal", origin.as_str()], &axes[..], &[&second]].concat()),
+        lake.rollcall("repair", &["--dataset", &second]),
+    ] {
+        assert_eq!(
+            command.expect(2).stderr,
+            "error: open table `second_table` for dataset `mine`: expected its table `first_table` of this lake, found \
+             another\nhint: give the descriptor another `name`, or the table it had\n"
+        );
+    }
+    assert_eq!((lake.files("data"), lake.files("ledger"), lake.files("catalog")), before);
+    assert_eq!(portal.n_data_requests(), asked);
+    let again = lake.run(&portal, &[&axes[..], &[&first]].concat()).expect(0);
+    assert!(again.stdout.contains("1 unchanged"), "{}", again.stdout);
+}
+
+/// Found by use: W2.
+#[test]
+fn rows_with_fields_that_are_not_declared_are_told_in_one_line_with_their_names() {
+    let (lake, folder) = (TestLake::new(), tempfile::tempdir().unwrap());
+    let row_of = |grade: i32, school: u32, more: &str| {
+        format!(
+            "{{\"year\": 2021, \"ncessch\": \"0100002{school:05}\", \"ncessch_num\": {school}, \"grade\": {grade}, \"race\": 99, \
+             \"sex\": 99, \"enrollment\": 5, \"fips\": 1, \"leaid\": \"100002\"{more}}}"
+        )
+    };
+    let row = |school, more: &str| row_of(-1, school, more);
+    let odd = |names: &[&str]| names.iter().map(|name| format!(", \"{name}\": 1")).collect::<String>();
+    let body = |rows: &[String]| {
+        format!("{{\"count\": {}, \"next\": null, \"previous\": null, \"results\": [{}]}}", rows.len(), rows.join(", "))
+    };
+    let rows = [row(1, ""), row(2, &odd(&["magnet", "charter\\u001b[31m"])), row(3, &odd(&["magnet"]))];
+    write_page(folder.path(), "schools/ccd/enrollment/2021/grade-pk", 1, body(&rows).as_bytes());
+    let many = [row_of(0, 1, &odd(&["a", "b", "c", "d", "e"]))];
+    write_page(folder.path(), "schools/ccd/enrollment/2021/grade-k", 1, body(&many).as_bytes());
+    write_page(folder.path(), "schools/ccd/enrollment/2021/grade-1", 1, body(&[row_of(1, 1, "")]).as_bytes());
+    let portal = TestPortal::recorded(folder.path());
+    let run = |grades: &str| lake.run(&portal, &["--years", "2021", "--grades", grades, "--format", "json"]).expect(0);
+    let warned = |outcome: &Outcome| {
+        outcome.stderr.lines().filter(|line| line.contains("does not declare")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warned(&run("grade-1")), [""; 0]);
+    let one = run("grade-pk");
+    let line = "warning: 2 rows have fields that the descriptor does not declare (charter\\u{1b}[31m, magnet); kept in \
+                _rescued";
+    assert_eq!(warned(&one), [line]);
+    assert_eq!(one.json()["partitions"][0]["unknown_fields"], serde_json::json!(["charter\u{1b}[31m", "magnet"]));
+    let two = run("grade-pk,grade-k");
+    assert_eq!(
+        warned(&two),
+        [
+            "warning: 3 rows have fields that the descriptor does not declare (a, b, c, charter\\u{1b}[31m, d, and 2 more); kept \
+          in _rescued"
+        ]
+    );
+    let name = one.json()["run"].as_str().unwrap().to_owned();
+    assert_eq!(warned(&lake.rollcall("status", &["--run", &name]).expect(0)), [line]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl LakeMark {
         })?)
     }
 
-    /// Refuses a dataset whose table holds another dataset's rows.
+    /// Refuses a dataset whose table holds another dataset's rows, or that has another table in this lake.
     ///
     /// # Errors
     /// [`BadInput`] with a hint.
@@ -93,7 +93,19 @@ impl LakeMark {
                  hint: give the descriptor another `table`",
                 dataset.table, dataset.name, holder.dataset
             ))),
-            _ => Ok(()),
+            _ => match self
+                .tables
+                .iter()
+                .find(|(table, holder)| holder.dataset == dataset.name && **table != dataset.table)
+            {
+                // They would share a ledger: what is done for the one would count for the other.
+                Some((table, _)) => Err(BadInput(format!(
+                    "open table `{}` for dataset `{}`: expected its table `{table}` of this lake, found another\n\
+                     hint: give the descriptor another `name`, or the table it had",
+                    dataset.table, dataset.name
+                ))),
+                None => Ok(()),
+            },
         }
     }
 

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::exit::BadInput;
 use crate::lake::{Lake, LakeArgs, anew};
 use crate::output::{self, Format, age, counted, rounded};
+use crate::report;
 use crate::request::load_dataset;
 
 /// Width that a grid keeps to; more columns go into a further grid below.
@@ -272,12 +273,9 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
-        return output::print_json(&RunReport {
-            run,
-            is_finished: summary.is_some(),
-            summary: &summary,
-            partitions: &rows,
-        });
+        output::print_json(&RunReport { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
+        report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+        return Ok(());
     }
     let mut table = output::table(&["partition", "outcome", "rows", "error"]);
     for row in &rows {
@@ -299,5 +297,6 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });
     output::print(&text)?;
+    report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
     Ok(())
 }

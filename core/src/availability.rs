@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, YEARS};
 use crate::ports::{Portal, PortalError};
 
 /// Path of the portal's list of endpoints below its API root.
@@ -150,11 +150,11 @@ pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
     Some(years)
 }
 
-/// A year of four digits.
+/// A year of four digits, one of [`YEARS`].
 pub(crate) fn parse_year(text: &str) -> Option<i32> {
     let text = text.trim();
-    let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    is_year.then(|| text.parse().ok()).flatten()
+    let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|year| is_year && YEARS.contains(year))
 }
 
 #[cfg(test)]
@@ -254,6 +254,51 @@ mod tests {
         }
         let bare = listed(&[r#"{"endpoint_url":"/api/v1/schools/ccd/enrollment/{year}/{grade}/"}"#]).unwrap_err();
         assert!(bare.to_string().ends_with("found `none`"), "{bare}");
+    }
+
+    /// A page of the list: `count`, and entries by path with their years.
+    fn list(count: usize, entries: &[(&str, &str)]) -> String {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(path, years)| format!("{{\"endpoint_url\":\"/api/v1/{path}\",\"years_available\":\"{years}\"}}"))
+            .collect();
+        format!("{{\"count\":{count},\"results\":[{}]}}", entries.join(","))
+    }
+
+    #[test]
+    fn a_list_of_several_pages_is_read_to_the_entry_or_to_its_end_and_no_further() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let (ours, other) = ((dataset.path.as_str(), "1986-2022"), ("schools/ccd/directory/{year}/", "1980"));
+        for (pages, found, asked) in [
+            (vec![list(1, &[ours]), list(1, &[])], Some(37), vec![1]),
+            (vec![list(4, &[ours, other]), list(4, &[other, other])], Some(37), vec![1]),
+            (vec![list(4, &[other, other]), list(4, &[other, ours]), list(4, &[])], Some(37), vec![1, 2]),
+            (vec![list(5, &[other, other]), list(5, &[other, other]), list(5, &[ours])], Some(37), vec![1, 2, 3]),
+            (vec![list(4, &[other, other]), list(4, &[other, other]), list(4, &[ours])], None, vec![1, 2]),
+            (vec![list(9, &[other, other]), list(9, &[]), list(9, &[ours])], None, vec![1, 2]),
+            (vec![list(1, &[other, other]), list(1, &[ours])], None, vec![1]),
+            (vec![list(0, &[]), list(0, &[ours])], None, vec![1]),
+        ] {
+            let portal = CannedPages::new(pages.clone());
+            match (block_on(listed_years(&portal, &dataset)), found) {
+                (Ok(years), Some(n_years)) => assert_eq!(years.len(), n_years, "{pages:?}"),
+                (Err(Unreadable::NotListed(path)), None) => assert_eq!(path, dataset.path),
+                (result, _) => panic!("{pages:?}: {result:?}"),
+            }
+            assert_eq!(*portal.asked.lock().unwrap(), asked, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_given_up_after_fifty_pages() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let mut pages = vec![list(1_000_000, &[("schools/ccd/directory/{year}/", "1980")]); 51];
+        pages[50] = list(1_000_000, &[(dataset.path.as_str(), "1986")]);
+        let portal = CannedPages::new(pages.clone());
+        assert!(matches!(block_on(listed_years(&portal, &dataset)), Err(Unreadable::NotListed(_))));
+        assert_eq!(portal.asked.lock().unwrap().len(), 50);
+        pages.remove(0);
+        assert_eq!(block_on(listed_years(&CannedPages::new(pages), &dataset)).unwrap(), BTreeSet::from([1986]));
     }
 
     #[test]

@@ -185,15 +185,16 @@ pub enum Error {
     },
     /// Stop: a column no longer holds what the descriptor declares.
     #[error(
-        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: {}",
+        hint_of_drift(key.as_deref())
     )]
     SchemaDrift {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Column that drifted.
-        column: String,
+        column: Box<str>,
         /// Type declared.
-        expected: String,
+        expected: Box<str>,
         /// First value that does not fit, escaped and cut.
         found: String,
         /// Row of that value in the partition, from 1.
@@ -202,6 +203,8 @@ pub enum Error {
         n_misfits: u64,
         /// Rows of the partition.
         n_rows: u64,
+        /// The columns of the key with commas, where this is one of them and has no value.
+        key: Option<Box<str>>,
     },
     /// Stop: the partition lost more than half of its rows, or of a column's values, so it does not replace the fuller one.
     #[error(
@@ -477,6 +480,16 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
+fn hint_of_drift(key: Option<&str>) -> String {
+    match key {
+        None => "if the portal changed for good, change the column in the descriptor".to_owned(),
+        Some(key) => format!(
+            "the columns of the key ({key}) are never null or empty; if the portal has rows without them, give the descriptor \
+             another `key`"
+        ),
+    }
+}
+
 fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
     match (name, source) {
         (None, _) => String::new(),
@@ -487,11 +500,67 @@ fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
     }
 }
 
+/// Most mistakes of one request or descriptor that are written out: a message is for people, and a function's answer
+/// may have 6 MB.
+pub(crate) const MOST_MISTAKES: usize = 20;
+
+/// How the line begins that stands for the mistakes beyond.
+const AND_MORE: &str = "… and ";
+
+/// Mistakes while they are found. Those beyond [`MOST_MISTAKES`] are counted and take no room.
+#[derive(Debug, Default)]
+pub(crate) struct Mistakes {
+    written: Vec<String>,
+    n_more: usize,
+}
+
+impl Mistakes {
+    /// Adds one mistake; `describe` is called only when there is room for it.
+    pub(crate) fn add(&mut self, describe: impl FnOnce() -> String) {
+        if self.written.len() < MOST_MISTAKES {
+            self.written.push(describe());
+        } else {
+            self.n_more += 1;
+        }
+    }
+
+    /// Mistakes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.written.len() + self.n_more
+    }
+
+    /// A sentence each, for [`Error::InvalidRequest`] and [`Error::InvalidDescriptor`]; the last one counts those left out.
+    pub(crate) fn into_sentences(mut self) -> Vec<String> {
+        if self.n_more > 0 {
+            self.written.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));
+        }
+        self.written
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 fn join_mistakes(mistakes: &[String]) -> String {
     match mistakes {
         [one] => one.clone(),
         many => {
-            let mut text = format!("found {} mistakes", many.len());
+            let mut text = match many.split_last() {
+                Some((last, written)) if last.starts_with(AND_MORE) => {
+                    format!("found more than {} mistakes", written.len())
+                }
+                _ => format!("found {} mistakes", many.len()),
+            };
             for mistake in many {
                 text.push_str("\n  - ");
                 text.push_str(mistake);

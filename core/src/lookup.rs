@@ -1,5 +1,6 @@
 //! Look-up tables of the portal's codes: states, grades, races, sexes. Small, without partitions, built in.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
@@ -79,6 +80,7 @@ impl Lookup {
                 name: name.to_owned(),
                 kind: if name == "code" { ColumnKind::Int } else { ColumnKind::String },
                 width: None,
+                starts_with: BTreeMap::new(),
                 dictionary: true,
                 comment: String::new(),
             })

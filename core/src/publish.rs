@@ -622,7 +622,7 @@ mod tests {
     fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         let mut older = enrollment();
-        older.columns.retain(|column| column.name != "fips");
+        older.columns.retain(|column| column.name != "sex");
         block_on(schema::keep_schema(&store, &older)).unwrap();
         let portal = CannedPages::new(pages(&[row(1, "5")], 2));
         let facts = RunFacts { run: "r1".into(), portal_release: None, force: false, pages_at_once: 1 };
