@@ -13,7 +13,7 @@ use rollcall_aws::s3::S3Store;
 use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::ports::Store;
+use rollcall_core::ports::{Listed, Store};
 use rollcall_simulator::{Action, Fault, SeenRequest};
 use rollcall_tests::emulator::{Emulator, Kind};
 use rollcall_tests::raw_portal::{Answer, RawPortal, Step};
@@ -354,8 +354,8 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     assert_sent(portal, sound.map(|(_, path)| path).as_slice());
     let keys = store.list("").await.expect("the bucket can be listed");
     assert!(keys.len() > 8, "{keys:?}");
-    for key in keys {
-        assert_absent(&key, &store.read(&key).await.expect("it can be read").expect("it is there"));
+    for Listed { key, .. } in keys {
+        assert_absent(&key, &store.read(&key).await.expect("it can be read").expect("it is there").bytes);
     }
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert!(String::from_utf8_lossy(&log).contains("\"level\":\"TRACE\""), "the log is written at its finest level");
