@@ -456,7 +456,7 @@ fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_f
         let spoilt = spoilt_once(&portal, move |answer| packed(answer, "gzip", spoil(in_members(answer, 1000))));
         let lake = TestLake::new();
         let _ = run_at(&lake, &spoilt.origin(), &ONE_PARTITION).expect(0);
-        assert_eq!(spoilt.asked(PATH).len(), 4, "{name}: asked again");
+        assert_eq!(spoilt.asked(PATH).len(), 5, "{name}: asked again");
         assert!(data(lake.path()) == expected, "{name}");
     }
 }
