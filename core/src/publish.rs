@@ -547,6 +547,36 @@ mod tests {
     }
 
     #[test]
+    fn a_try_is_recorded_whichever_run_is_published_first() {
+        let of_try = Receipt {
+            outcome: Outcome::Written,
+            ..Receipt::of_nothing(partition(), None, time(NOW), time("2026-11-23T12:01:00Z"))
+        };
+        let said = |error| Receipt::of_nothing(partition(), error, time(NOW), time("2026-11-23T12:05:00Z"));
+        let older = Receipt { finished_at: time("2026-11-23T12:00:30Z"), ..of_try.clone() };
+        for (run, other) in [("slow", said(Some(no_receipt()))), ("slow", said(None)), ("r1", older)] {
+            for is_first in [true, false] {
+                let store = MemoryStore::default();
+                let mut order = [("r1", of_try.clone()), (run, other.clone())];
+                if !is_first {
+                    order.reverse();
+                }
+                for (run, receipt) in order {
+                    let receipts = BTreeMap::from([(partition(), receipt)]);
+                    let (dataset, nothing) = (enrollment(), Survey::default());
+                    let stored = block_on(records::read_stored(&store, &dataset)).unwrap();
+                    let update = records::update_records(&store, &dataset, stored, &nothing, run, &receipts);
+                    block_on(update).unwrap();
+                }
+                let records = block_on(read_records(&store, &enrollment())).unwrap();
+                let attempt = records[&partition()].last_attempt.clone().unwrap();
+                let expected = ("r1", Outcome::Written, of_try.finished_at);
+                assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.at), expected, "{other:?} {is_first}");
+            }
+        }
+    }
+
+    #[test]
     fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
