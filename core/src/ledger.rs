@@ -15,7 +15,7 @@ use crate::edition::Edition;
 use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
-use crate::ports::{Condition, Content, Put, Store};
+use crate::ports::{Condition, Content, Listed, Put, Store};
 
 /// Objects read at once by a step that looks at a whole plan.
 pub(crate) const READS_AT_ONCE: usize = 16;
@@ -294,7 +294,8 @@ pub struct Left {
     pub is_published: bool,
     /// What must hold when the summary is written: it is as it was read.
     pub(crate) condition: Option<Condition>,
-    /// Keys of the receipts that are still objects of their own.
+    /// Keys of the receipts that are still objects of their own. One that was listed and gone when it was to be read is not
+    /// among them: what comes there later was not read.
     pub(crate) keys: Vec<String>,
 }
 
@@ -309,13 +310,19 @@ pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Resu
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
     let of_receipts =
         listed.into_iter().filter(|listed| keys::run_and_partition_of_receipt(dataset, &listed.key).is_some());
-    let mut left = Left { keys: of_receipts.map(|listed| listed.key).collect(), ..Left::default() };
-    let found: Vec<Receipt> = stream::iter(left.keys.iter())
-        .map(|key| async move { read_json(store, key).await })
+    let found: Vec<(String, Option<Receipt>)> = stream::iter(of_receipts)
+        .map(|Listed { key, .. }| async move {
+            let found = store.read(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            Ok(found.map(|Content { bytes, .. }| {
+                let receipt = parse_json(&key, &bytes);
+                (key, receipt)
+            }))
+        })
         .buffer_unordered(READS_AT_ONCE)
-        .try_filter_map(|receipt| async move { Ok(receipt) })
+        .try_filter_map(|found| async move { Ok(found) })
         .try_collect()
         .await?;
+    let mut left = Left::default();
     let summary_key = keys::summary(dataset, run);
     let summary = store.read(&summary_key).await.map_err(|source| store_failed("read", &summary_key, source))?;
     if let Some(Content { bytes, etag }) = summary {
@@ -328,7 +335,9 @@ pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Resu
             }
         }
     }
-    for receipt in found {
+    for (key, receipt) in found {
+        left.keys.push(key);
+        let Some(receipt) = receipt else { continue };
         let Some(partition) = dataset.arrange(&receipt.partition) else { continue };
         // A try's receipt says more than what was said for want of one.
         let is_later = left

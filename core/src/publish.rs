@@ -623,6 +623,22 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_that_came_where_none_was_read_stays() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let key = keys::receipt(&enrollment(), "r1", &partition());
+        let late = store.bytes(&key).unwrap();
+        // Another publisher deleted it since it was listed, and a task that was taken for dead leaves its own.
+        store.gone_when_read.lock().unwrap().insert(key.clone());
+        let of_late = key.clone();
+        store.before_next(Box::new(move |store| store.set(&of_late, &late, None)));
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        assert!(store.bytes(&key).is_some());
+        assert_eq!(publish(&store, &catalog, &[item(partition())], "r1").unwrap().count(Outcome::Written), 1);
+        assert_eq!(store.bytes(&key), None);
+    }
+
+    #[test]
     fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
