@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, presets};
 use jiff::{SignedDuration, Timestamp};
+use rollcall_core::error::excerpt;
 use rollcall_core::partition::PartitionKey;
 use serde::Serialize;
 
