@@ -278,10 +278,16 @@ impl TestLake {
 /// When they are no records.
 #[must_use]
 pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
-    let Ok(text) = fs::read_to_string(lake.join(format!("ledger/{dataset}/records.json"))) else {
-        return BTreeMap::new();
-    };
-    let records: Vec<Value> = serde_json::from_str(&text).expect("records are JSON");
+    fs::read(lake.join(format!("ledger/{dataset}/records.json"))).map(|text| by_path(&text)).unwrap_or_default()
+}
+
+/// The ledger's records as they are written, by Hive path.
+///
+/// # Panics
+/// When they are no records.
+#[must_use]
+pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
+    let records: Vec<Value> = serde_json::from_slice(records).expect("records are JSON");
     records
         .into_iter()
         .map(|record| {

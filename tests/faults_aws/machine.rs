@@ -47,7 +47,9 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
         n_published: 0,
         n_withdrawn: 0,
         unreadable: Vec::new(),
+        stale: Vec::new(),
         failed,
+        receipts: Vec::new(),
     };
     let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
     let published = json!(Published::of(&summary, reference, None));
@@ -145,7 +147,8 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
     }
     let outcome = |name: &str, n: u64| {
-        let mut outcomes = json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0});
+        let mut outcomes =
+            json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0, "not_tried": 0});
         outcomes[name] = json!(n);
         outcomes
     };
