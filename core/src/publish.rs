@@ -12,7 +12,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::commit_plain;
 use crate::keys;
-use crate::ledger::{self, FailedPartition, Outcome, Receipt, Summary, no_receipt};
+use crate::ledger::{self, FailedPartition, Left, Outcome, Receipt, Summary, no_receipt};
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
@@ -59,9 +59,27 @@ pub async fn publish_partitions(
     planned: &PlannedRun<'_>,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
+    let left = ledger::read_left(store, dataset, planned.name).await?;
+    publish_left(store, catalog, clock, dataset, planned, left, registrar).await
+}
+
+/// The same of a run whose receipts were read.
+///
+/// - `left`: what [`ledger::read_left`] gave.
+///
+/// # Errors
+/// Those of [`publish_partitions`].
+pub async fn publish_left(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    planned: &PlannedRun<'_>,
+    mut left: Left,
+    registrar: Registrar,
+) -> Result<Summary, Error> {
     let run = planned.name;
     tracing::debug!(run, "publishing begun");
-    let mut left = ledger::read_left(store, dataset, run).await?;
     let n_left = left.receipts.len();
     complete(&mut left.receipts, dataset, planned, clock.now());
     tracing::debug!(run, n_left, "receipts read");
@@ -551,12 +569,18 @@ mod tests {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
         let items = [item(partition()), item(other_partition())];
-        let not_tried = BTreeSet::from([other_partition()]);
+        // What a publisher asks about before it publishes.
+        let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
+        let not_tried = left.missing(&enrollment(), &items);
+        assert_eq!(not_tried, BTreeSet::from([other_partition()]));
         let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, not_tried: &not_tried };
         let registrar = Registrar::Publisher;
         let summary =
-            block_on(publish_partitions(&store, &catalog, &StandingClock, &enrollment(), &planned, registrar)).unwrap();
+            block_on(publish_left(&store, &catalog, &StandingClock, &enrollment(), &planned, left, registrar)).unwrap();
         assert_eq!(summary.outcomes_in_words(), "1 written, 1 not tried");
+        // Whoever publishes the run again need not ask.
+        let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
+        assert!(left.missing(&enrollment(), &items).is_empty());
         assert!(summary.failed.is_empty());
         let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert!(records[&other_partition()].last_attempt.as_ref().unwrap().outcome.is_open());
