@@ -294,18 +294,16 @@ pub async fn publish_lookups(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    for (lookup, Encoded { bytes, edition, n_rows, .. }) in Lookup::built_in_encoded()? {
+    let lookups = Lookup::built_in_encoded()?;
+    for (lookup, Encoded { bytes, edition, n_rows, .. }) in lookups {
         let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
         if wrote {
             tracing::info!(table = lookup.table(), n_rows, "look-up table written");
         }
-        let spec = lookup.table_spec();
-        catalog
-            .ensure_table(&spec)
-            .await
-            .map_err(|source| Error::CatalogFailed { table: format!("{}.{}", spec.database, spec.table), source })?;
     }
-    Ok(())
+    let specs: Vec<_> = lookups.iter().map(|(lookup, _)| lookup.table_spec()).collect();
+    let ensured = catalog.ensure_tables(&specs).await;
+    ensured.map_err(|source| Error::CatalogFailed { table: "look-up tables".to_owned(), source })
 }
 
 /// Adds the receipts up.
