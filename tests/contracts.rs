@@ -530,6 +530,11 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
             catalog.ensure_table(&lookup.table_spec()).await.expect("a table without partitions is a table");
         }
     }
+    let mut all = vec![dataset.table_spec()];
+    all.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
+    for specs in [&all[..], &all[1..], &[]] {
+        catalog.ensure_tables(specs).await.expect("they are all there");
+    }
     assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
 }
 
@@ -717,10 +722,14 @@ fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
             if there.is_ok() {
                 // A table that is not as declared is refused before it is changed.
                 catalog.ensure_table(spec).await.expect_err("the table has other columns");
+                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("among several, too");
+                assert_eq!(said.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
                 let call = glue.update_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be changed");
             } else {
                 catalog.ensure_table(spec).await.expect_err("there is no table");
+                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("nor among several");
+                assert_eq!(said.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be made");
             }
