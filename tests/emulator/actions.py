@@ -11,7 +11,7 @@ import sys
 import boto3
 
 # CloudTrail names operations, IAM names permissions.
-PERMISSION = {"HeadObject": "GetObject", "ListObjects": "ListBucket", "ListObjectsV2": "ListBucket"}
+PERMISSION = {"DeleteObjects": "DeleteObject", "HeadObject": "GetObject", "ListObjects": "ListBucket", "ListObjectsV2": "ListBucket"}
 
 cloudtrail, functions, iam = boto3.client("cloudtrail"), boto3.client("lambda"), boto3.client("iam")
 
