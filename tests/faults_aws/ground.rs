@@ -34,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// Regions that a test takes one of, since what is in one is not in another.
-const REGIONS: [&str; 16] = [
+const REGIONS: [&str; 24] = [
     "us-east-1",
     "us-east-2",
     "us-west-1",
@@ -51,6 +51,14 @@ const REGIONS: [&str; 16] = [
     "ap-northeast-2",
     "ca-central-1",
     "sa-east-1",
+    "ap-northeast-3",
+    "ap-east-1",
+    "ap-southeast-3",
+    "af-south-1",
+    "eu-south-1",
+    "eu-central-2",
+    "me-south-1",
+    "me-central-1",
 ];
 
 /// A bucket, a Region and a portal of a test's own, with a proxy before everything that is emulated.
