@@ -645,6 +645,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     assert_eq!(put(&[&older]).await, [older, grown]);
 }
 
+/// Found by use: H8.
 #[test]
 fn a_file_catalog_keeps_the_contract_of_a_catalog() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -690,11 +691,13 @@ fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
     });
 }
 
+/// Found by use: H8.
 #[test]
 fn glue_on_ministack_keeps_the_contract_of_a_catalog() {
     glue_keeps_the_contract_of_a_catalog(Kind::MiniStack);
 }
 
+/// Found by use: H8.
 #[test]
 fn glue_on_moto_keeps_the_contract_of_a_catalog() {
     glue_keeps_the_contract_of_a_catalog(Kind::Moto);

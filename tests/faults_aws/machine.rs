@@ -90,6 +90,7 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
 
 /// Guards: what is asked of Step Functions, and that it is asked only where a receipt is missing. Step Functions ends a map
 /// whose items fail too often before it has begun the rest; the emulator begins them all, so that its answers are ours.
+/// Found by use: W1.
 #[test]
 fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has_failed() {
     let ground = Ground::with_tables();
