@@ -18,6 +18,7 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
+use rollcall_core::records::PartitionRecord;
 use rollcall_simulator::{Config, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -287,14 +288,10 @@ pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
 /// When they are no records.
 #[must_use]
 pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
+    // A value forgets the order of the axes.
+    let named: Vec<PartitionRecord> = serde_json::from_slice(records).expect("they are records");
     let records: Vec<Value> = serde_json::from_slice(records).expect("records are JSON");
-    records
-        .into_iter()
-        .map(|record| {
-            let partition: PartitionKey = serde_json::from_value(record["partition"].clone()).expect("it names one");
-            (partition.to_string(), record)
-        })
-        .collect()
+    named.iter().map(|record| record.partition.to_string()).zip(records).collect()
 }
 
 /// Bytes of every file below a folder of a lake, by its path in the lake. What is replaced or removed meanwhile is read as
