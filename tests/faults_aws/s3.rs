@@ -358,7 +358,7 @@ fn s8_an_expired_token_and_a_wrong_clock_are_named() {
 
 /// Guard: the object is the truth; what is derived from it comes back.
 #[test]
-fn s9_an_object_or_the_records_that_were_deleted_by_hand_comes_back() {
+fn s9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
     let ground = Ground::with_tables();
     let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
     assert_eq!(ground.publish("r1", &[pre_k()]).expect("it is published").n_published, 1);
