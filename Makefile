@@ -31,7 +31,7 @@ CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 # What is changed a little, to see that a test notices: the gate, the commit and its stores, the check of `next`, retries.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 MUTATED_CORE := core/src/gate.rs core/src/unique.rs core/src/fetch.rs core/src/edition.rs
-MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs aws/src/s3.rs
+MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs $(wildcard adapters/src/folder/*.rs) aws/src/s3.rs
 
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
 # another selection would build other ones. tests/lib.rs builds the programs by the same.
@@ -78,6 +78,10 @@ planted: ## Plant four bugs; the simulation must find each
 .PHONY: kill
 kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
+
+.PHONY: interrupt
+interrupt: ## Ask 50 runs to stop, at random points
+	ROLLCALL_INTERRUPTS=50 $(CARGO) test --locked $(ALL) --test interrupts -- --nocapture
 
 .PHONY: converge
 converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 lakes converge in three reruns of a faulty stack, on an emulator
@@ -144,7 +148,7 @@ MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall
 	$(MUTATED_ADAPTERS:%=--file %)
 SHOW_TO := --iterate --baseline skip --test-workspace true --features rollcall/aws
 QUICK_TESTS := --test=portal --test=roots --test=contracts
-SLOW_TESTS := --test=faults_portal --test=faults_local --test=faults_aws
+SLOW_TESTS := --test=faults_portal --test=faults_local --test=folder --test=faults_aws
 .PHONY: mutants
 mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, 370 times; a test must notice
 	git diff --quiet HEAD -- core adapters aws || { echo 'expected core, adapters and aws as committed' >&2; exit 2; }

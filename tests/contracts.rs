@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use jiff::Timestamp;
 use rollcall_adapters::file_catalog::FileCatalog;
-use rollcall_adapters::folder::FolderStore;
+use rollcall_adapters::folder::{FolderStore, Found};
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
@@ -395,9 +396,11 @@ async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store
 fn a_folder_keeps_the_contract_of_a_store() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     runtime().block_on(store_contract(async || {
-        // Not there yet, as the folder of a new lake.
         let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
-        FolderStore::new(lake.join("lake"))
+        // Not there yet, as the folder of a new lake.
+        let store = FolderStore::new(lake.join("lake"));
+        store.found(Bytes::from_static(b"{}")).await.expect("the folder can be made");
+        store
     }));
 }
 
@@ -411,19 +414,168 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written() {
+fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written_and_of_no_others() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let [first, ..] = objects();
-    runtime().block_on(put_first(&store, KEY, &first));
-    std::fs::create_dir_all(folder.path().join(".tmp")).expect("a folder can be made");
-    std::fs::write(folder.path().join(".tmp/half"), "PAR1").expect("a file can be written");
+    let runtime = runtime();
+    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("the folder is empty");
+    runtime.block_on(put_first(&store, KEY, &first));
+    for name in [".tmp/.tmpHalf00", ".tmp/mine", ".lake.json-Half00"] {
+        std::fs::write(folder.path().join(name), "PAR1").expect("a file can be written");
+    }
 
-    let lock = store.lock().expect("nobody else holds the lock");
+    let lock = runtime.block_on(store.lock()).expect("nobody else holds the lock");
 
-    assert_eq!(names_in(folder.path()), [".lock", "data"]);
+    assert_eq!(names_in(folder.path()), [".lock", ".tmp", "data", "lake.json"]);
+    assert_eq!(names_in(&folder.path().join(".tmp")), ["mine"]);
     drop(lock);
-    runtime().block_on(assert_holds(&store, KEY, &first));
+    runtime.block_on(assert_holds(&store, KEY, &first));
+}
+
+/// Found by use: H1.
+#[test]
+fn f1_a_folder_without_a_mark_is_not_locked_by_any_caller() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("it is no lake");
+    assert!(error.chain().contains("find `") && error.chain().contains("lake.json`"), "{}", error.chain());
+    assert_eq!(names_in(folder.path()), Vec::<String>::new());
+}
+
+/// Found by use: H1.
+#[test]
+fn f1_a_mark_replaces_nothing_and_of_two_runs_that_make_one_lake_one_is_turned_away() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let lake = folder.path().join("new/lake");
+    let [one, other] = [FolderStore::new(&lake), FolderStore::new(&lake)];
+    runtime().block_on(async {
+        assert_eq!(one.look().await.expect("it can be looked for"), Found::Nothing);
+        one.found(Bytes::from_static(b"one")).await.expect("there is room");
+        other.found(Bytes::from_static(b"other")).await.expect("there is one");
+        assert_eq!(other.look().await.expect("it can be looked at"), Found::Marked(Bytes::from_static(b"one")));
+        assert_eq!(names_in(&lake), ["lake.json"]);
+        let lock = one.lock().await.expect("nobody holds it");
+        assert_eq!(other.lock().await.expect_err("one holds it").name(), "LakeLocked");
+        drop(lock);
+        // What a run leaves that is killed before its mark is in place.
+        std::fs::rename(lake.join("lake.json"), lake.join(".lake.json-Half00")).expect("a file can be renamed");
+        std::fs::remove_file(lake.join(".lock")).expect("a file can be removed");
+        assert_eq!(other.look().await.expect("it can be looked at"), Found::Empty);
+        std::fs::write(lake.join(".lake.json-mine"), "mine").expect("a file can be written");
+        assert_eq!(other.look().await.expect("it can be looked at"), Found::Other);
+    });
+}
+
+/// Found by use: H9, H10.
+#[test]
+fn f2_f3_no_write_is_made_once_the_lake_or_its_lock_is_not_in_its_place() {
+    /// Takes the lake, or its lock, out of its place.
+    type Mishap = fn(&Path);
+    let rename = |lake: &Path| std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
+    let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("it can be removed");
+    let replace = |lake: &Path| {
+        std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
+        std::fs::create_dir(lake).expect("a folder can be made");
+        std::fs::write(lake.join(".lock"), "").expect("a file can be written");
+    };
+    let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+    let relock = |lake: &Path| {
+        std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+        std::fs::write(lake.join(".lock"), "").expect("a file can be written");
+    };
+    let mishaps: [Mishap; 5] = [rename, remove, replace, unlock, relock];
+    for mishap in mishaps {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let lake = folder.path().join("lake");
+        let store = FolderStore::new(&lake);
+        let [first, second, ..] = objects();
+        runtime().block_on(async {
+            store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+            let _lock = store.lock().await.expect("nobody holds it");
+            let etag = put_first(&store, KEY, &first).await;
+            store.check_lock().await.expect("it is in its place");
+            mishap(&lake);
+            let before = files(&lake);
+            let removed = store.remove(KEY, &etag).await;
+            let condition = Condition::Matches(etag);
+            let put = store.put(KEY, second.bytes.clone(), &condition, &stamp(&second, 1)).await;
+            let written = store.write("ledger/a.json", Bytes::from_static(b"{}")).await;
+            let lost = store.check_lock().await.expect_err("it is not in its place").chain();
+            assert!(lost.contains(&lake.display().to_string()), "{lost}");
+            // Where the folder is gone, so is the object.
+            assert!(!matches!(removed, Ok(Put::Done(_))) && !matches!(put, Ok(Put::Done(_))) && written.is_err());
+            assert_eq!(files(&lake), before);
+            store.lost().await;
+        });
+    }
+}
+
+/// Every file and folder below a folder; none where it is not there.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.expect("the folder can be listed").path();
+            found.push(path.display().to_string());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Found by use: H11.
+#[test]
+fn f4_a_lock_that_is_somebodys_file_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let (lake, theirs) = (folder.path().join("lake"), folder.path().join("theirs"));
+    let store = FolderStore::new(&lake);
+    let runtime = runtime();
+    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("there is room");
+    std::fs::write(&theirs, "123").expect("a file can be written");
+    let before = std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time");
+    let make: [fn(&Path, &Path); 4] = [
+        |theirs, lock| std::fs::hard_link(theirs, lock).expect("a link can be made"),
+        |theirs, lock| std::os::unix::fs::symlink(theirs, lock).expect("a link can be made"),
+        |_, lock| std::fs::create_dir(lock).expect("a folder can be made"),
+        |_, lock| {
+            assert!(Command::new("mkfifo").arg(lock).status().expect("the system has mkfifo").success());
+        },
+    ];
+    for make in make {
+        let lock = lake.join(".lock");
+        make(&theirs, &lock);
+        let error = runtime.block_on(store.lock()).expect_err("it is not ours").chain();
+        assert!(error.contains(&format!("open `{}`", lock.display())), "{error}");
+        assert_eq!(std::fs::read_to_string(&theirs).expect("it can be read"), "123");
+        assert_eq!(std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time"), before);
+        std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("it can be removed");
+    }
+    // A file of another program that is no link is locked, and keeps what it says.
+    std::fs::write(lake.join(".lock"), "theirs").expect("a file can be written");
+    let _lock = runtime.block_on(store.lock()).expect("nobody holds it");
+    assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it can be read"), "theirs");
+}
+
+#[test]
+fn d8_nothing_is_removed_through_a_link() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let (lake, outside) = (folder.path().join("lake"), folder.path().join("outside"));
+    let store = FolderStore::new(&lake);
+    let [first, ..] = objects();
+    let runtime = runtime();
+    runtime.block_on(async {
+        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        let etag = put_first(&store, KEY, &first).await;
+        std::fs::rename(lake.join("data"), &outside).expect("a folder can be renamed");
+        std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be made");
+        let error = store.remove(KEY, &etag).await.expect_err("it is elsewhere");
+        assert!(rollcall_core::error::chain(&error).contains("expected no links in a lake"), "{error}");
+        assert_holds(&store, KEY, &first).await;
+    });
 }
 
 #[test]
@@ -460,23 +612,81 @@ fn a_folder_settles_when_the_write_of_a_caller_that_is_gone_is_done() {
 }
 
 #[test]
-fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_one_that_cannot_be_read_is_an_error() {
+fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_a_name_that_no_disk_has_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let torn = "data/t/year=2020/part-00000.parquet";
     std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be made");
     std::fs::write(folder.path().join(torn), "PAR1").expect("a file can be written");
-    std::fs::create_dir_all(folder.path().join(KEY)).expect("a folder can be made");
     runtime().block_on(async {
         let facts = store.head(torn).await.expect("it can be read").expect("it is there");
         assert_eq!((facts.size_bytes, facts.stamp), (4, None));
-        // A folder in place of the object, and a name that no disk has.
-        for key in [KEY, &format!("data/{}", "x".repeat(300))] {
-            let error = store.head(key).await.expect_err("it cannot be read").to_string();
-            assert!(error.starts_with("read `") && error.contains(key), "{error}");
-        }
+        let key = format!("data/{}", "x".repeat(300));
+        let error = store.head(&key).await.expect_err("it cannot be read").to_string();
+        assert!(error.starts_with("read `") && error.contains(&key), "{error}");
         let error = store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("it cannot be read").to_string();
         assert!(error.starts_with("list `"), "{error}");
+    });
+}
+
+/// Found by use: B1, B2.
+#[test]
+fn f6_what_is_no_file_under_an_objects_key_has_no_stamp_and_is_replaced_where_that_can_be() {
+    /// Puts something into the place of an object.
+    type Make = fn(&Path);
+    let make: [(Make, bool); 5] = [
+        (|path| assert!(Command::new("mkfifo").arg(path).status().expect("the system has mkfifo").success()), true),
+        (|path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket can be made")), true),
+        (|path| std::os::unix::fs::symlink(path, path).expect("a link can be made"), true),
+        (|path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link can be made"), true),
+        (|path| std::fs::create_dir(path).expect("a folder can be made"), false),
+    ];
+    let [first, ..] = objects();
+    for (n, (make, can_be_replaced)) in make.into_iter().enumerate() {
+        // A short name: that of a socket has a limit.
+        let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder can be made");
+        let store = FolderStore::new(folder.path());
+        let path = folder.path().join("data/o");
+        std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
+        make(&path);
+        runtime().block_on(async {
+            let facts = store.head("data/o").await.expect("it is told").expect("it is there");
+            assert_eq!(facts.stamp, None, "{n}");
+            assert_eq!(store.head("data/o").await.expect("it is told"), Some(facts.clone()), "{n}");
+            assert_eq!(store.list("data/").await.expect("it can be listed").len(), usize::from(can_be_replaced), "{n}");
+            let condition = Condition::Matches(facts.etag);
+            let put = store.put("data/o", first.bytes.clone(), &condition, &stamp(&first, 1)).await;
+            assert_eq!(put.is_ok(), can_be_replaced, "{n}: {put:?}");
+            if can_be_replaced {
+                assert_holds(&store, "data/o", &first).await;
+            }
+            store.read("data").await.expect_err("a folder is not read");
+        });
+    }
+}
+
+/// Found by use: B2.
+#[test]
+fn f6_a_file_of_a_time_that_no_calendar_has_is_unreadable_and_can_be_replaced() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = FolderStore::new(folder.path());
+    let [first, second, ..] = objects();
+    runtime().block_on(async {
+        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        put_first(&store, KEY, &first).await;
+        let status = Command::new("touch").args(["-d", "@400000000000"]).arg(folder.path().join(KEY)).status();
+        assert!(status.expect("the system has touch").success());
+        let modified =
+            std::fs::metadata(folder.path().join(KEY)).expect("it is there").modified().expect("it has a time");
+        if modified.duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs() != 400_000_000_000 {
+            // The disk has no such times, and so no such files.
+            return;
+        }
+        let facts = store.head(KEY).await.expect("it is told").expect("it is there");
+        assert_eq!(facts.stamp, None);
+        let put = store.put(KEY, second.bytes.clone(), &Condition::Matches(facts.etag), &stamp(&second, 1)).await;
+        assert!(matches!(put, Ok(Put::Done(_))), "{put:?}");
+        assert_holds(&store, KEY, &second).await;
     });
 }
 

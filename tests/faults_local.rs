@@ -10,11 +10,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, rollcall};
+use rollcall_tests::raw_portal::{RawPortal, Step};
+use rollcall_tests::{ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,27 +30,6 @@ fn is_part_of(found: &BTreeMap<String, Vec<u8>>, all: &BTreeMap<String, Vec<u8>>
 fn temporary_files(lake: &Path) -> Vec<String> {
     let entries = fs::read_dir(lake.join(".tmp")).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
-///
-/// - `namespaces`: flags of `unshare`, such as `--mount`.
-/// - `settings`: variables of the script; `ROLLCALL` is the binary.
-fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
-    let mut command = Command::new("unshare");
-    command.arg("--map-root-user").args(namespaces).args(["sh", "-uc"]);
-    command.arg(format!("echo in namespaces; {script}"));
-    command.env("ROLLCALL", binary()).envs(settings.iter().copied());
-    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
-    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
-    let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
-        panic!(
-            "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
-            namespaces.join(" "),
-            outcome.stderr
-        );
-    };
-    Outcome { stdout: stdout.to_owned(), ..outcome }
 }
 
 /// A run under a limit of the shell, such as `ulimit -n 16`.
@@ -111,10 +91,15 @@ fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
         let before = lake.files("");
         let folder = lake.path().to_str().unwrap();
         let found = in_namespaces(&["--mount"], script, &[("LAKE", folder), ("PORTAL", &portal.origin())]).expect(1);
-        let expected = format!(
-            "error: StoreFailed: write `.lock`: lake refused: open `{folder}/.lock`: Read-only file system (os error 30)\n"
-        );
-        assert_eq!((found.stdout.as_str(), found.stderr), ("", expected));
+        // The first file of a new lake is its mark.
+        let first = if before.is_empty() {
+            "write `lake.json`: lake refused: write"
+        } else {
+            "write `.lock`: lake refused: open"
+        };
+        let file = if before.is_empty() { "lake.json" } else { ".lock" };
+        let expected = format!("error: StoreFailed: {first} `{folder}/{file}`: Read-only file system (os error 30)");
+        assert!(found.stdout.is_empty() && found.stderr.starts_with(&expected), "{found:?}");
         assert!(lake.files("") == before);
     }
     assert_eq!(portal.server.requests().len(), n_before);
@@ -248,7 +233,7 @@ fn d8_a_link_inside_the_lake_is_never_written_through() {
     for link in
         ["data", ENROLLMENT, &format!("{ENROLLMENT}/year=2021"), &format!("{ENROLLMENT}/year=2021/grade=grade-pk")]
     {
-        let (lake, outside) = (TestLake::new(), tempfile::tempdir().unwrap());
+        let (lake, outside) = (TestLake::marked(), tempfile::tempdir().unwrap());
         let link = lake.path().join(link);
         fs::create_dir_all(link.parent().unwrap()).unwrap();
         symlink(outside.path(), &link).unwrap();
@@ -258,20 +243,25 @@ fn d8_a_link_inside_the_lake_is_never_written_through() {
         assert!(found.stderr.contains(&told), "{}", found.stderr);
         assert_eq!(names_in(&outside), Vec::<String>::new());
     }
-    // In place of the object itself, and of the folder of what is being written.
-    let (lake, outside) = (TestLake::new(), tempfile::tempdir().unwrap());
+    // In place of the object itself.
+    let (lake, outside) = (TestLake::marked(), tempfile::tempdir().unwrap());
     let target = outside.path().join("precious");
     fs::write(&target, "precious").unwrap();
     fs::create_dir_all(lake.path().join(&object).parent().unwrap()).unwrap();
     symlink(&target, lake.path().join(&object)).unwrap();
-    symlink(outside.path(), lake.path().join(".tmp")).unwrap();
     let _ = lake.run(&portal, &args).expect(0);
     assert_eq!(
         (names_in(&outside), fs::read_to_string(&target).unwrap()),
         (vec!["precious".to_owned()], "precious".into())
     );
     assert!(fs::symlink_metadata(lake.path().join(&object)).unwrap().is_file());
-    // In place of the lock.
+    // In place of the folder of what is being written, and of the lock.
+    fs::remove_dir(lake.path().join(".tmp")).unwrap();
+    symlink(outside.path(), lake.path().join(".tmp")).unwrap();
+    let found = lake.run(&portal, &args).expect(1);
+    assert!(found.stderr.contains("expected no links in a lake, found `"), "{}", found.stderr);
+    assert_eq!(names_in(&outside), ["precious"]);
+    fs::remove_file(lake.path().join(".tmp")).unwrap();
     fs::remove_file(lake.path().join(".lock")).unwrap();
     symlink(&target, lake.path().join(".lock")).unwrap();
     let found = lake.run(&portal, &args).expect(1);
@@ -302,7 +292,8 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     // Files that were being written, under names old and new.
     write(".tmp/.tmpAbC123", "PAR1 half");
     write(".tmp/older/part-00000.parquet.tmp", "half");
-    // A record half written, one of an older shape, and the leavings of a run that never ended.
+    // Records half written, records of the layout before, and what a run left that never ended.
+    write("ledger/ccd_enrollment/records.json", "[{\"committed\": {\"n_rows\": 1");
     write("ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json", "{\"committed\": {\"n_rows\": 1");
     write(
         "ledger/ccd_enrollment/partitions/year=2021/grade=grade-pk.json",
@@ -322,7 +313,8 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     assert!(second.stdout.contains("2 partitions: 2 unchanged"), "{}", second.stdout);
     let warned = "ledger object unreadable, taken as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
     assert!(second.stderr.contains(warned), "{}", second.stderr);
-    assert_eq!(temporary_files(lake.path()), Vec::<String>::new());
+    // No writer of today's gives such a name.
+    assert_eq!(temporary_files(lake.path()), ["older"]);
     assert_eq!(lake.committed(), committed);
     let after = data(lake.path());
     assert!(is_part_of(&before, &after) && after.len() == before.len() + 2, "{:?}", after.keys());
@@ -371,6 +363,64 @@ fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
     assert!(data(lake.path()).is_empty());
 }
 
+fn run_in_vain(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
+    lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
+}
+
+/// Guard: a portal that nobody connects to is found out by the first partitions, once for all, and the exit code says so.
+///
+/// Found by use: B5.
+#[test]
+fn a38_a_portal_that_cannot_be_reached_ends_the_run_with_4_and_one_message_after_the_first_partitions() {
+    // A port that was free a moment ago.
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let origin = format!("http://{closed}");
+    // Not built while the time is taken.
+    let _ = binary();
+    for (args, n_first) in
+        [(["--years", "1986-2024", "--grades", "all"], 8), (["--years", "2021", "--grades", "grade-k"], 1)]
+    {
+        let lake = TestLake::new();
+        let started = Instant::now();
+        let found = run_in_vain(&lake, &origin, &args).expect(4);
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        let told: Vec<&str> = found.stderr.lines().collect();
+        assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
+        let why = "stopped: the portal cannot be reached, so no further partition is tried: PortalUnavailable: fetch page 1 of ";
+        assert!(told[1].starts_with(why) && told[1].contains("refused"), "{}", found.stderr);
+        assert_eq!(told[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
+        let n_receipts = lake.files("ledger").keys().filter(|path| path.contains("/receipts/")).count();
+        assert_eq!(n_receipts, n_first, "those that were not tried have none");
+    }
+}
+
+/// Guard: a portal that was answered once and is gone since fails its partitions one by one.
+///
+/// Found by use: B5.
+#[test]
+fn a38_a_portal_that_goes_away_in_mid_run_ends_it_as_partitions_that_failed() {
+    let portal = TestPortal::small();
+    let gone = Arc::new(Mutex::new(None::<RawPortal>));
+    let to_end = gone.clone();
+    // The answer to the second partition never comes: the portal ends instead, with its port.
+    let raw = RawPortal::before(portal.server.address(), move |asked, answer| {
+        if asked.target.contains("/2020/") {
+            let ended = to_end.lock().unwrap().take();
+            // From another thread, which this one's connection does not wait for.
+            std::thread::spawn(move || drop(ended));
+            return vec![Step::Reset];
+        }
+        vec![Step::Say(answer.bytes())]
+    });
+    let origin = raw.origin();
+    *gone.lock().unwrap() = Some(raw);
+    let lake = TestLake::new();
+    let args = ["--years", "2019-2021", "--grades", "grade-pk", "--in-flight", "1"];
+    let found = run_in_vain(&lake, &origin, &args).expect(3);
+    assert_eq!(found.stderr.matches("failed: PortalUnavailable: ").count(), 2, "{}", found.stderr);
+    assert_eq!(data(lake.path()).len(), 1);
+}
+
 /// Guard: a portal on this machine is never asked by way of a proxy, and one elsewhere is, as the environment says.
 #[test]
 fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_this_machine() {
@@ -404,7 +454,7 @@ fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_t
     let lake = TestLake::new();
     let started = Instant::now();
     let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
-    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(3);
+    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443 HTTP/1.1");
     assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);

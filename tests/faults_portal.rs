@@ -410,7 +410,7 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
         ("rot13", plain(), refused("rot13"), 1),
         ("gzip, gzip", Box::new(twice), refused("gzip, gzip"), 1),
         ("gzip, br", plain(), refused("gzip, br"), 1),
-        ("gzip\r\ncontent-encoding: gzip", Box::new(twice), "found a byte that is not UTF-8 at offset 1".into(), 12),
+        ("gzip\r\ncontent-encoding: gzip", Box::new(twice), refused("gzip, gzip"), 1),
         ("gzip", plain(), "no answer after 4 tries".into(), 12),
     ];
     for (encoding, pack, error, n_requests) in cases {
@@ -423,6 +423,40 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
         let found = run_at(&lake, &packed.origin(), &ONE_PARTITION).expect(3);
         assert!(found.stderr.contains(&error), "{encoding}: {}", found.stderr);
         assert_eq!((packed.asked(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
+    }
+}
+
+/// Guard: what is packed in several members is one body, and all of it must be there and nothing else.
+///
+/// Found by use: B10.
+#[test]
+fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_followed_by_garbage_is_not() {
+    let portal = TestPortal::small();
+    let expected = reference(&portal);
+    let in_members = |answer: &Answer, n_bytes: usize| answer.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
+    let packed = move |answer: &Answer, encoding: &str, body: Vec<u8>| {
+        let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
+        vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+    };
+    for (encoding, n_bytes) in [("gzip", 1000), ("gzip", 1), ("x-gzip", 1 << 20), ("GZIP", 1 << 20), ("X-Gzip", 7000)] {
+        let whole = spoilt(&portal, move |answer| packed(answer, encoding, in_members(answer, n_bytes)));
+        let lake = TestLake::new();
+        let _ = run_at(&lake, &whole.origin(), &ONE_PARTITION).expect(0);
+        assert!(data(lake.path()) == expected, "{encoding}, members of {n_bytes}");
+        assert_eq!(whole.asked(PATH).len(), 2);
+    }
+    type Spoil = fn(Vec<u8>) -> Vec<u8>;
+    let spoil: [(&str, Spoil); 3] = [
+        ("the last member torn", |body| body[..body.len() - 9].to_vec()),
+        ("garbage", |body| [&body, &b"garbage"[..]].concat()),
+        ("the beginning of a member", |body| [&body, &[0x1f, 0x8b, 8][..]].concat()),
+    ];
+    for (name, spoil) in spoil {
+        let spoilt = spoilt_once(&portal, move |answer| packed(answer, "gzip", spoil(in_members(answer, 1000))));
+        let lake = TestLake::new();
+        let _ = run_at(&lake, &spoilt.origin(), &ONE_PARTITION).expect(0);
+        assert_eq!(spoilt.asked(PATH).len(), 4, "{name}: asked again");
+        assert!(data(lake.path()) == expected, "{name}");
     }
 }
 

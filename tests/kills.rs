@@ -68,16 +68,17 @@ fn phase_after(line: &str) -> Option<&'static str> {
         _ if line.contains(": rows complete") => "encoding",
         _ if line.contains(": partition encoded") => "committing",
         _ if line.contains(": object ") && is_of_table => "committing",
-        _ if line.contains(": partition recorded") || line.contains(": partition fetched") => "committing",
+        _ if line.contains(": receipt written") || line.contains(": partition fetched") => "committing",
         _ if line.contains(": object ") && is_of_lookup => "publishing",
         _ if line.contains(": publishing begun") || line.contains(": partitions published") => "publishing",
+        _ if line.contains(": receipts read") || line.contains(": records written") => "publishing",
         _ if line.contains(": look-up table written") || line.contains(": summary written") => "publishing",
         _ => return None,
     })
 }
 
 /// Lines of the log at which a run is killed, by what it does then, each with how often a run says it: once, for each of six
-/// partitions, for each of their three pages, for each of four look-up tables or twice for these.
+/// partitions, for each of their three pages, of which the first is asked for twice, for each of four look-up tables or twice for these.
 const PHASES: [(&str, &[(&str, usize)]); 5] = [
     (
         "planning",
@@ -87,8 +88,8 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
         "fetching",
         &[
             ("plan written", 1),
-            ("page requested path=\"/api/v1/schools/", 18),
-            ("page received path=\"/api/v1/schools/", 18),
+            ("page requested path=\"/api/v1/schools/", 24),
+            ("page received path=\"/api/v1/schools/", 24),
             ("page admitted", 18),
         ],
     ),
@@ -99,12 +100,20 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
             ("partition encoded", 6),
             ("object written beside the tree key=\"data/us_", 6),
             ("object committed key=\"data/us_", 6),
-            ("partition recorded", 6),
+            ("receipt written", 6),
         ],
     ),
     (
         "publishing",
-        &[("publishing begun", 1), ("partitions published", 1), ("data/lookup_", 8), ("look-up table written", 4)],
+        &[
+            ("publishing begun", 1),
+            ("receipts read", 1),
+            ("records written", 1),
+            ("partitions published", 1),
+            ("data/lookup_", 8),
+            ("look-up table written", 4),
+            ("summary written", 1),
+        ],
     ),
 ];
 

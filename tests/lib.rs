@@ -121,6 +121,31 @@ pub fn rollcall(args: &[&str]) -> Command {
     command
 }
 
+/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
+///
+/// - `namespaces`: flags of `unshare`, such as `--mount`.
+/// - `settings`: variables of the script; `ROLLCALL` is the binary.
+///
+/// # Panics
+/// Where namespaces cannot be made.
+#[must_use]
+pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").args(namespaces).args(["sh", "-uc"]);
+    command.arg(format!("echo in namespaces; {script}"));
+    command.env("ROLLCALL", binary()).envs(settings.iter().copied());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
+    let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
+        panic!(
+            "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
+            namespaces.join(" "),
+            outcome.stderr
+        );
+    };
+    Outcome { stdout: stdout.to_owned(), ..outcome }
+}
+
 /// A client of a portal that waits milliseconds where the real one waits seconds, with what a test changes.
 ///
 /// # Panics
@@ -208,6 +233,14 @@ impl TestLake {
         Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 
+    /// A lake that holds nothing but the mark of one.
+    #[must_use]
+    pub fn marked() -> Self {
+        let lake = Self::new();
+        fs::write(lake.path().join("lake.json"), "{\"is_sample\": false}").expect("a mark can be written");
+        lake
+    }
+
     /// Its folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -266,7 +299,12 @@ impl TestLake {
         datasets
             .flat_map(|dataset| {
                 let records = self.records(&dataset).into_iter();
-                records.map(move |(partition, record)| (format!("{dataset}/{partition}"), record["committed"].clone()))
+                records.map(move |(partition, mut record)| {
+                    let mut committed = record["committed"].take();
+                    // Of a file only the process that wrote it knows its run.
+                    committed.as_object_mut().map(|committed| committed.remove("run"));
+                    (format!("{dataset}/{partition}"), committed)
+                })
             })
             .filter(|(_, committed)| !committed.is_null())
             .collect()

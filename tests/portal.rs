@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_aws::roots::Roots;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::error::chain;
 use rollcall_core::ports::{Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use rollcall_tests::client;
+use rollcall_tests::https::HttpsFront;
 use tokio::time::Instant;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
@@ -226,6 +229,26 @@ async fn a_secret_is_not_sent_in_the_clear() {
     );
 }
 
+/// A cause may quote what the other side said, here the name that its certificate is for.
+///
+/// Found by use: H2.
+#[tokio::test]
+async fn a35_a_cause_that_holds_the_secret_is_left_out() {
+    let server = serve(Vec::new()).await;
+    let front = HttpsFront::named("canary-4f1b7d.test", server.address()).await;
+    for (secret, expected) in [("canary-4f1b7d", false), ("canary-00000", true)] {
+        let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
+        settings.roots =
+            Some(Roots::from_pem(front.certificate_pem.clone().into_bytes()).unwrap().certificates().collect());
+        let secret = ("x-api-key".parse().unwrap(), secret.parse().unwrap());
+        let error = get(&HttpPortal::new(settings, Some(secret)).unwrap()).await.unwrap_err();
+        let (words, debug) = (chain(&error), format!("{error:?}"));
+        assert!(words.starts_with("no usable connection: "), "{words}");
+        assert_eq!((words.contains("canary-4f1b7d"), debug.contains("canary-4f1b7d")), (expected, expected), "{words}");
+        assert_eq!(words.ends_with("(left out: it repeats the secret)"), !expected, "{words}");
+    }
+}
+
 #[tokio::test]
 async fn requests_in_flight_stay_within_the_limit_over_all_clones() {
     let config = Config { n_schools: 300, page_size: 100, latency: Duration::from_millis(5), ..Config::default() };
@@ -251,11 +274,11 @@ async fn l9_a_secret_is_sent_in_its_header_and_refused_by_name_when_unset() {
         "read secret `portal-key`: expected a value in the environment variable `ROLLCALL_SECRET_PORTAL_KEY`, found none"
     );
     let server = serve(Vec::new()).await;
-    let header = rollcall_adapters::secret::header(&dataset, |_| Some("canary".into())).unwrap();
-    assert!(!format!("{header:?}").contains("canary"));
+    let header = rollcall_adapters::secret::header(&dataset, |_| Some("canary-1".into())).unwrap();
+    assert!(!format!("{header:?}").contains("canary-1"));
     let settings = PortalSettings::new(parse_origin(&server.origin()).unwrap());
     get(&HttpPortal::new(settings, header).unwrap()).await.unwrap();
     let seen = server.requests();
     let sent = seen[0].headers.iter().find(|(name, _)| name == "x-api-key").map(|(_, value)| value.as_str());
-    assert_eq!(sent, Some("canary"));
+    assert_eq!(sent, Some("canary-1"));
 }

@@ -63,7 +63,7 @@ fn lake() -> Arc<TestLake> {
 
 /// A copy of the shared lake, to be changed.
 fn own_lake() -> TestLake {
-    let (shared, own) = (lake(), TestLake::new());
+    let (shared, own) = (lake(), TestLake::marked());
     for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
         let path = own.path().join(path);
         fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be made");
@@ -182,7 +182,7 @@ fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there
     let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("this is a partition");
     let catalog = FileCatalog::new(FolderStore::new(lake.path()));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
     runtime.block_on(catalog.change_partitions(&dataset, &[], &[partition])).expect("the catalog can be changed");
 
     assert_eq!(rows(&lake, "top_ten_pk_states"), json!([]));
@@ -253,6 +253,116 @@ fn the_tables_of_the_lake_can_be_listed_in_sql() {
                     ccd_school,us_education_ccd_enrollment_data\n\
                     ccd_school,us_education_ccd_enrollment_race_sex_data\n";
     assert_eq!(query(&lake(), tables, "csv"), expected);
+}
+
+/// Found by use: B3.
+#[test]
+fn f9_a_query_of_one_year_opens_no_file_of_another() {
+    let lake = own_lake();
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let count = |condition: &str| {
+        rows(&lake, &format!("select count(*) as n, sum(enrollment) as students from {table} t where {condition}"))
+    };
+    let expected = count("year = 2021");
+    assert_ne!(expected, count("year = 2020"));
+
+    // Of the other year one file is torn, one is gone, and one is a pipe, which nobody will ever write to.
+    let file = |grade: &str| lake.path().join(TABLE).join(format!("year=2020/grade={grade}/part-00000.parquet"));
+    fs::write(file("grade-pk"), "PAR1 torn").expect("a file can be written");
+    fs::remove_dir_all(file("grade-k").parent().expect("an object has a folder")).expect("a folder can be removed");
+    fs::remove_file(file("grade-1")).expect("a file can be removed");
+    let made = std::process::Command::new("mkfifo").arg(file("grade-1")).status().expect("mkfifo runs");
+    assert!(made.success());
+
+    for condition in [
+        "year = 2021",
+        "2021 = year",
+        "year in (2021, 2022)",
+        "year between 2021 and 2030",
+        "not (year = 2020)",
+        "year % 2 = 1",
+        "year > 2020.5",
+        "cast(year as varchar) like '%21'",
+        "year is not null and year <> 2020",
+        "(year = 2021 and enrollment >= 0) or (year = 2021 and coalesce(enrollment, -1) < 0)",
+        "case year when 2021 then true else false end",
+    ] {
+        assert_eq!(count(condition), expected, "{condition}");
+    }
+    // As of a subquery, a join, a union and a group.
+    for sql in [
+        format!("select distinct year from {table} where year > 2020"),
+        format!("select year from (select * from {table}) where year = 2021 group by year"),
+        format!("select a.year from {table} a join {table} b using (year, grade) where a.year = 2021 group by a.year"),
+        format!("select year from {table} where year = 2021 union select year from {table} where year = 2021"),
+        format!("select year from {table} group by year having year = 2021"),
+    ] {
+        assert_eq!(rows(&lake, &sql), json!([{"year": 2021}]), "{sql}");
+    }
+
+    let refused = lake.rollcall("query", &[&format!("select count(*) as n from {table}")]).expect(1).stderr;
+    assert!(refused.contains("year=2020/grade=grade-"), "{refused}");
+}
+
+/// Found by use: H8.
+#[test]
+fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name() {
+    let (lake, portal) = (TestLake::new(), portal(Vec::new()));
+    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("a descriptor is a file");
+    let (int, double) = ("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"double\"");
+    assert_eq!(text.matches(int).count(), 1);
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("changed.toml");
+    fs::write(&file, text.replace(int, double)).expect("a file can be written");
+    let file = file.to_str().expect("a path is text");
+    let of_double = ["--dataset", file, "--years", "2020", "--grades", "grade-pk"];
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let students = format!("select year, sum(enrollment) as students from {table} group by year order by year");
+
+    // A double would be cut to the integer that the table has now.
+    let _ = lake.run(&portal, &of_double).expect(0);
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    assert_eq!(
+        lake.rollcall("query", &[&students]).expect(1).stderr,
+        "error: run query: read column `enrollment` of `year=2020/grade=grade-pk`: expected int as \
+         `ccd_school.us_education_ccd_enrollment_data` has it, found double\n\
+         hint: rewrite it: rollcall run --mode stale\n"
+    );
+    // Other columns, and other partitions, are answered.
+    let others = format!("select year, count(distinct ncessch) > 0 as n from {table} group by year order by year");
+    assert_eq!(rows(&lake, &others), json!([{"year": 2020, "n": true}, {"year": 2021, "n": true}]));
+    let of_2021 = rows(&lake, &students.replace("group", "where year = 2021 group"));
+
+    // The other way about, each integer is the double it is.
+    let _ = lake.run(&portal, &["--years", "2020", "--grades", "grade-pk", "--force"]).expect(0);
+    let of_ints = rows(&lake, &students);
+    assert_eq!(of_ints[1], of_2021[0]);
+    let _ = lake.run(&portal, &of_double).expect(0);
+    for (as_double, as_int) in rows(&lake, &students).as_array().expect("rows").iter().zip([&of_ints[0], &of_ints[1]]) {
+        assert_eq!(as_double["students"].as_f64(), as_int["students"].as_f64());
+    }
+}
+
+#[test]
+fn rows_without_an_order_of_their_own_come_in_that_of_the_files_every_time() {
+    let lake = lake();
+    let table = "ccd_school.us_education_ccd_enrollment_data";
+    let sql = format!("select year, grade, ncessch, enrollment from {table} where enrollment > 20");
+    let first = query(&lake, &sql, "csv");
+    let mut partitions: Vec<&str> = first.lines().skip(1).filter_map(|line| line.get(..12)).collect();
+    partitions.dedup();
+    // Each partition once, as the catalog has them.
+    assert_eq!(
+        partitions,
+        ["2020", "2021"]
+            .map(|year| ["grade-1", "grade-9", "grade-k", "grade-p"].map(|grade| format!("{year},{grade}")))
+            .concat()
+    );
+    for _ in 0..4 {
+        assert!(query(&lake, &sql, "csv") == first, "other rows, or in another order");
+        assert_eq!(query(&lake, &format!("{sql} limit 50"), "csv").lines().count(), 51);
+        assert!(first.starts_with(&query(&lake, &format!("{sql} limit 50"), "csv")));
+    }
 }
 
 #[test]

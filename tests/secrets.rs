@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::s3::S3Store;
@@ -14,6 +16,7 @@ use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ports::{Listed, Store};
 use rollcall_simulator::{Action, Fault, SeenRequest};
 use rollcall_tests::emulator::{Emulator, Kind};
+use rollcall_tests::raw_portal::{Answer, RawPortal, Step};
 use rollcall_tests::{TestLake, TestPortal, descriptor_with_secret};
 use serde_json::json;
 use tempfile::TempDir;
@@ -24,12 +27,22 @@ use tracing_subscriber::fmt::MakeWriter;
 const CANARY: &str = "can+ary/4f 1b=7d";
 /// The same in base64, at each offset in a longer text, without the ends that depend on what is around it; and as a URL
 /// writes it.
-const ENCODED: [&str; 5] = [
+const ENCODED: [&str; 12] = [
     "Y2FuK2FyeS80ZiAxYj03Z",
     "NhbithcnkvNGYgMWI9N2",
     "jYW4rYXJ5LzRmIDFiPTdk",
     "can%2Bary%2F4f%201b%3D7d",
     "can%2Bary%2F4f+1b%3D7d",
+    // As JSON, HTML and program text may write it, and in hexadecimal.
+    "\\u0063\\u0061\\u006e\\u002b\\u0061",
+    "can+ary\\/4f 1b=7d",
+    "can&#43;ary",
+    "63616e2b6172792f34662031623d3764",
+    "63616E2B6172792F34662031623D3764",
+    // The first of it, where a text was cut.
+    "can+ary",
+    // As a header's name may have it.
+    "can-ary",
 ];
 
 fn assert_absent(place: &str, text: &[u8]) {
@@ -40,9 +53,10 @@ fn assert_absent(place: &str, text: &[u8]) {
 }
 
 /// Whether the portal was sent the secret, so that its absence elsewhere means something.
-fn assert_sent(portal: &TestPortal) {
+fn assert_sent(portal: &TestPortal, paths: &[&str]) {
     let is_sent = |(name, value): &(String, String)| name == "x-api-key" && value == CANARY;
-    let data = portal.server.requests().into_iter().filter(|request| request.path.contains("/ccd/enrollment/"));
+    let is_of_paths = |request: &SeenRequest| paths.iter().any(|path| request.path.contains(path));
+    let data = portal.server.requests().into_iter().filter(is_of_paths);
     let sent: Vec<bool> = data.map(|request| request.headers.iter().any(is_sent)).collect();
     assert!(!sent.is_empty() && sent.iter().all(|sent| *sent), "{sent:?}");
 }
@@ -117,7 +131,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
         assert!(found.stdout.contains(error), "{}", found.stdout);
         runs.push(found);
     }
-    assert_sent(&portal);
+    assert_sent(&portal, &["/ccd/enrollment/"]);
     let requests = portal.server.requests();
     assert!(requests.iter().all(|request| request.headers.iter().any(|(name, _)| name == "x-api-key")));
     let is_in_url = |request: &SeenRequest| request.query.contains(CANARY) || request.path.contains(CANARY);
@@ -133,6 +147,135 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     for (path, (bytes, _)) in files {
         assert_absent(&path, &bytes);
     }
+}
+
+/// Texts in which a portal repeats the secret, each with another form of it. All but the first are no header's value.
+const REPEATED: [&str; 13] = [
+    "can+ary/4f 1b=7d",
+    "can+ary\\/4f 1b=7d",
+    "\\u0063\\u0061\\u006e\\u002b\\u0061\\u0072\\u0079\\u002F\\u0034\\u0066\\u0020\\u0031\\u0062\\u003d\\u0037\\u0064",
+    "can\\u002Bary/4f\\u00201b=7d",
+    "Y2FuK2FyeS80ZiAxYj03ZA==",
+    "Y2FuK2FyeS80ZiAxYj03ZA",
+    // `user:` and `us:` before it, the second in the alphabet of URLs.
+    "dXNlcjpjYW4rYXJ5LzRmIDFiPTdk",
+    "dXM6Y2FuK2FyeS80ZiAxYj03ZCE_",
+    "dTpjYW4rYXJ5LzRmIDFiPTdkPz8-",
+    "can%2Bary%2F4f%201b%3D7d",
+    "can%2bary%2f4f+1b%3d7d",
+    "can&#43;ary&#x2F;4f 1b&#61;7d",
+    "63616E2B6172792F34662031623D3764",
+];
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+fn say(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
+    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n");
+    let length = format!("content-length: {}\r\n\r\n", body.as_ref().len());
+    vec![Step::Say([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
+}
+
+/// The steps for the whole answer that would have been, and a text with the secret.
+type Repeat = fn(&Answer, &str) -> Vec<Step>;
+
+/// Answers that repeat a text in what is read from them, by where they do.
+const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
+    ("refusal", |_, it| say("401 Unauthorized", format!(r#"{{"error": "Incorrect API key: {it}"}}"#))),
+    ("fault", |_, it| say("503 Service Unavailable", format!("<p>{it} is busy</p>"))),
+    ("where an excerpt ends", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(190)))),
+    ("where reading ends", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(1010)))),
+    ("compressed refusal", |_, it| say("403 Forbidden\r\ncontent-encoding: GZIP", gzip(it.as_bytes()))),
+    ("refusal that breaks off", |_, it| {
+        let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 1000\r\n\r\nno key ";
+        // Without what stands before it in base64, and without its end.
+        vec![Step::Say([head, &it[..it.len() - 3]].concat().into_bytes())]
+    }),
+    ("value", |answer, it| change(answer, r#"{"year""#, &format!(r#"{{"note":"{it}","year""#))),
+    ("name of a field", |answer, it| change(answer, r#"{"year""#, &format!(r#"{{"{it}":1,"year""#))),
+    ("link", |answer, it| change(answer, r#""next":"#, &format!(r#""next":"http://127.0.0.1/?key={it}","other":"#))),
+    ("number of rows", |answer, it| change(answer, r#""count":"#, &format!(r#""count":"{it}","other":"#))),
+    ("page that is none", |_, it| say("200 OK", format!("<html>{it}</html>"))),
+    ("page that breaks off", |_, it| say("200 OK", format!(r#"{{"count":1,"next":"{}"#, &it[..it.len() - 3]))),
+    ("compressed page", |_, it| say("200 OK\r\ncontent-encoding: x-gzip", gzip(format!("[{it}]").as_bytes()))),
+    ("page in pieces", |_, it| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunks: String = it.chars().map(|c| format!("{:x}\r\n{c}\r\n", c.len_utf8())).collect();
+        vec![Step::Say([head, &chunks, "0\r\n\r\n"].concat().into_bytes())]
+    }),
+];
+
+/// Answers that repeat the secret as it is where it is not read, or only in part.
+const ELSEWHERE: [(&str, Repeat); 8] = [
+    ("reason", |_, it| say(&format!("401 {it}"), "no")),
+    ("redirect", |_, it| say(&format!("302 Found\r\nlocation: https://portal.test/{it}"), "")),
+    ("encoding", |answer, it| say(&format!("200 OK\r\ncontent-encoding: {it}"), &answer.body)),
+    ("wait", |_, it| say(&format!("429 Too Many Requests\r\nretry-after: {it}"), "slow")),
+    ("header", |_, it| say(&format!("404 Not Found\r\nx-echo: {it}\r\n{}: 1", it.replace(['/', ' ', '='], "-")), "no")),
+    ("header that is none", |_, it| say(&format!("404 Not Found\r\n{it}"), "no")),
+    ("status that is none", |_, it| say(it, "no")),
+    ("long header", |_, it| {
+        say(&format!("404 No\r\n{}{}: 1", "x".repeat(70_000), it.replace(['/', ' ', '='], "-")), "")
+    }),
+];
+
+fn change(answer: &Answer, from: &str, to: &str) -> Vec<Step> {
+    let body = String::from_utf8_lossy(&answer.body).replacen(from, to, 1);
+    assert!(body.contains(to), "{body}");
+    say("200 OK", body)
+}
+
+/// A portal that repeats the secret, in each partition otherwise, and how many partitions there are for that.
+fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
+    let cases = IN_WHAT_IS_READ.iter().flat_map(|case| REPEATED.map(|text| (*case, text)));
+    let cases: Vec<_> = cases.chain(ELSEWHERE.map(|case| (case, CANARY))).collect();
+    let partition = |n: usize| format!("{}/grade-{}", 1990 + n / 12, n % 12 + 1);
+    let partitions: Vec<String> = (0..cases.len()).map(partition).collect();
+    let paths = partitions.clone();
+    let repeating = RawPortal::before(portal.server.address(), move |asked, answer| {
+        let of_path = |path: &String| asked.target.contains(&format!("/ccd/enrollment/{path}/"));
+        match paths.iter().position(of_path).map(|n| cases[n]) {
+            Some(((_, repeat), text)) => repeat(answer, text),
+            None => vec![Step::Say(answer.bytes())],
+        }
+    });
+    (repeating, partitions)
+}
+
+/// Found by use: H2.
+#[test]
+fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_output_log_or_file() {
+    let portal = TestPortal::small();
+    let (repeating, partitions) = repeating(&portal);
+    let (_folder, file) = guarded();
+    let lake = TestLake::new();
+    let origin = repeating.origin();
+    let mut args = vec!["--portal", &origin, "--retry-wait", "0", "--dataset", &file, "--tolerated-failures", "1000"];
+    args.extend(partitions.iter().flat_map(|partition| ["--partition", partition]));
+    let found = lake.rollcall_with("run", &args, |command| {
+        command.env("ROLLCALL_SECRET_PORTAL_KEY", CANARY).env("ROLLCALL_LOG", "trace");
+    });
+    let found = found.expect(3);
+    assert!(found.stdout.contains(&format!("{0} partitions: {0} failed", partitions.len())), "{}", found.stdout);
+    assert!(found.stderr.contains("TRACE hyper"), "the log is written at its finest level");
+    let n_refused =
+        found.stderr.matches("portal refused: HTTP 200: the response repeats the secret that was sent").count();
+    assert_eq!(n_refused, 8 * REPEATED.len());
+    let hint = "hint: ask who runs the portal why its responses hold the value of the secret `portal-key`";
+    assert!(found.stderr.contains(hint));
+    assert!(found.stderr.contains("portal refused: HTTP 401: `(left out: it repeats the secret)`"));
+    assert_absent("stdout", found.stdout.as_bytes());
+    assert_absent("stderr", found.stderr.as_bytes());
+    let files = lake.files("");
+    assert!(files.len() > partitions.len());
+    for (path, (bytes, _)) in files {
+        assert_absent(&path, &bytes);
+    }
+    assert_eq!(lake.files("data").keys().filter(|path| path.contains("enrollment")).count(), 0);
+    assert!(repeating.asked("/ccd/enrollment/").iter().all(|asked| asked.head.contains(CANARY)));
 }
 
 /// A log in memory.
@@ -159,15 +302,18 @@ impl<'w> MakeWriter<'w> for Log {
 }
 
 /// What page-fetch does for a dataset with a secret; those built in have none.
+///
+/// Found by use: H2.
 #[test]
-fn a_canary_from_secrets_manager_is_in_no_log_error_or_object_of_a_bucket() {
+fn a35_a_canary_from_secrets_manager_is_in_no_log_error_or_object_of_a_bucket() {
     let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
+    let (repeating, partitions) = repeating(&portal);
     // One thread, so that the log of this thread is that of all tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    runtime.block_on(fetch_with_a_canary(&emulator, &portal));
+    runtime.block_on(fetch_with_a_canary(&emulator, &portal, &repeating, &partitions));
 }
 
-async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal) {
+async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating: &RawPortal, partitions: &[String]) {
     portal.server.set_faults(faults());
     let config = emulator.config().await;
     let created = json!({"Name": "rollcall/portal-key", "SecretString": CANARY});
@@ -180,23 +326,32 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal) {
     let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
     let header = secret::header(&config, "rollcall/", &dataset).await.expect("it is there");
     assert_absent("debug text", format!("{header:?}").as_bytes());
-    let mut settings = PortalSettings::new(parse_origin(&portal.origin()).expect("an origin"));
-    settings.backoff = Duration::ZERO;
-    let client = HttpPortal::new(settings, header).expect("it is set up");
+    let client = |origin: &str| {
+        let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
+        settings.backoff = Duration::ZERO;
+        HttpPortal::new(settings, header.clone())
+            .expect("it is set up")
+            .until(Instant::now() + Duration::from_secs(600))
+    };
+    let (client, repeating) = (client(&portal.origin()), client(&repeating.origin()));
     let store = S3Store::new(&config, "lake");
     let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
     let mut n_failed = 0;
-    for year in [2018, 2019, 2020, 2021] {
-        let partition = dataset.parse_partition(&format!("year={year}/grade=grade-pk")).expect("a partition");
-        let client = client.until(Instant::now() + Duration::from_secs(60));
-        if let Err(error) = fetch_partition(&client, &store, &SystemClock, &dataset, &partition, &run).await {
+    let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
+    // Of each place one form, and another of the next.
+    let repeated = partitions.iter().step_by(REPEATED.len() + 1).map(|path| (&repeating, path.as_str()));
+    let n_repeated = repeated.clone().count();
+    for (client, path) in sound.into_iter().chain(repeated) {
+        let (year, grade) = path.split_once('/').expect("it has two parts");
+        let partition = dataset.parse_partition(&format!("year={year}/grade={grade}")).expect("a partition");
+        if let Err(error) = fetch_partition(client, &store, &SystemClock, &dataset, &partition, &run).await {
             n_failed += 1;
             assert_absent("error", error.chain().as_bytes());
             assert_absent("error as debug text", format!("{error:?}").as_bytes());
         }
     }
-    assert_eq!(n_failed, 2);
-    assert_sent(portal);
+    assert_eq!(n_failed, 2 + n_repeated);
+    assert_sent(portal, sound.map(|(_, path)| path).as_slice());
     let listed = store.list("").await.expect("the bucket can be listed");
     assert!(listed.len() > 5, "{listed:?}");
     for Listed { key, .. } in listed {

@@ -4,51 +4,66 @@
 //! new one and an open reader keeps the old. Its modification time is when its last page was received, since the file's
 //! own bytes may not hold a time.
 
-use std::collections::HashMap;
-use std::fs::{self, File, Metadata, TryLockError};
-use std::io::{self, Read, Write};
+mod calls;
+mod file;
+mod lock;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use rollcall_core::Error;
 use rollcall_core::edition::Stamp;
-use rollcall_core::error::LockHolder;
 use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
 use rollcall_core::table::Footer;
-use tokio::sync::RwLock;
+use tempfile::NamedTempFile;
+use tokio_util::sync::CancellationToken;
+
+use self::calls::{Calls, NoAnswer};
+use self::file::{is_absent, is_of_the_machine, open_regular, sync_folder};
+use self::lock::Held;
+pub use self::lock::{Found, LakeLock};
 
 /// Folder of files that are being written; readers of `data/` never see them.
 const TEMPORARY: &str = ".tmp";
-const LOCK: &str = ".lock";
+/// What the name of such a file begins with; it ends in no `.parquet`.
+const TEMPORARY_PREFIX: &str = ".tmp";
+/// The time in which the disk must answer a call.
+const CALL_WITHIN: Duration = Duration::from_secs(30);
 
-/// A lake in a folder. Clones are the same lake.
+/// A lake in a folder. Clones are the same lake. Its calls are timed: they need a runtime with time enabled.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     root: PathBuf,
-    /// Held from comparing an object to replacing it.
-    commit: Arc<Mutex<()>>,
-    /// Shared by work under way, which goes on when nobody waits for it any more.
-    under_way: Arc<RwLock<()>>,
+    /// Held from comparing an object to replacing it, by its key: one that hangs holds up no other.
+    commits: Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>,
+    calls: Calls,
     /// By key, the etag and the run of what this process wrote: a file cannot say which run that was.
-    written: Arc<Mutex<HashMap<String, (String, String)>>>,
-}
-
-/// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
-#[derive(Debug)]
-pub struct LakeLock {
-    _file: File,
+    written: Arc<Mutex<BTreeMap<String, (String, String)>>>,
+    /// The folder as this run locked it.
+    held: Arc<Mutex<Option<Arc<Held>>>>,
+    /// Cancelled once it is not in its place any more.
+    lost: CancellationToken,
 }
 
 impl FolderStore {
     /// The lake in `root`, which need not be there yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), commit: Arc::default(), under_way: Arc::default(), written: Arc::default() }
+        Self {
+            root: root.into(),
+            commits: Arc::default(),
+            calls: Calls::new(CALL_WITHIN),
+            written: Arc::default(),
+            held: Arc::default(),
+            lost: CancellationToken::new(),
+        }
     }
 
     /// The folder.
@@ -57,53 +72,9 @@ impl FolderStore {
         &self.root
     }
 
-    /// Makes the folder and takes its lock, so that one run at a time writes to it. Left-over temporary files are removed.
-    ///
-    /// # Errors
-    /// [`Error::LakeLocked`] when another run holds it; [`Error::StoreFailed`] when the folder cannot be written to.
-    pub fn lock(&self) -> Result<LakeLock, Error> {
-        let path = self.root.join(LOCK);
-        let failed = |message: &str, error: io::Error| Error::StoreFailed {
-            action: "write",
-            key: LOCK.to_owned(),
-            source: refused(message, &path, error),
-        };
-        make_parents(&self.root, &path).map_err(|error| failed("make folder of", error))?;
-        // Opened, it would be the file it leads to that is emptied.
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
-            return Err(failed("open", leads_out(&path)));
-        }
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| failed("open", error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(&path).unwrap_or_default();
-                return Err(Error::LakeLocked(LockHolder(format!(
-                    "expected no other run on `{}`, found one (process {})\nhint: wait for it to end; nothing was changed",
-                    self.root.display(),
-                    holder.trim()
-                ))));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
-        }
-        file.set_len(0).map_err(|error| failed("write", error))?;
-        writeln!(file, "{}", std::process::id()).map_err(|error| failed("write", error))?;
-        let temporary = self.root.join(TEMPORARY);
-        if temporary.exists() {
-            fs::remove_dir_all(&temporary).map_err(|error| failed("clear temporary files beside", error))?;
-        }
-        Ok(LakeLock { _file: file })
-    }
-
-    /// Waits until no work is under way, such as a write whose caller was stopped.
+    /// Waits until no work is under way, such as a write whose caller was stopped; no longer than the disk may take.
     pub async fn settle(&self) {
-        let _ = self.under_way.write().await;
+        self.calls.settle().await;
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -112,105 +83,97 @@ impl FolderStore {
 
     async fn blocking<T: Send + 'static>(
         &self,
+        key: &str,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let under_way = self.under_way.clone().read_owned().await;
-        let work = move || {
-            let result = work(&store);
-            drop(under_way);
-            result
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| StoreError { message: "work on folder".to_owned(), source: error.into() })?
+        self.calls.run(&self.path(key).display().to_string(), move || work(&store)).await
+    }
+
+    fn commit_of(&self, key: &str) -> Arc<Mutex<()>> {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        commits.entry(key.to_owned()).or_default().clone()
     }
 
     /// Writes bytes to a temporary file, flushed to disk. `modified` becomes its modification time.
-    fn write_temporary(&self, bytes: &[u8], modified: Option<SystemTime>) -> Result<tempfile::TempPath, StoreError> {
+    fn write_temporary(&self, bytes: &[u8], modified: Option<SystemTime>) -> Result<NamedTempFile, StoreError> {
         let folder = self.root.join(TEMPORARY);
         let write = || {
-            fs::create_dir_all(&folder)?;
-            let mut builder = tempfile::Builder::new();
-            // Readable by whom the folder is readable by, as any other file; the library's default is the owner alone.
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(&folder)?;
-            file.write_all(bytes)?;
-            if let Some(modified) = modified {
-                file.as_file().set_modified(modified)?;
-            }
-            file.as_file().sync_all()?;
-            Ok(file.into_temp_path())
+            self.check_held()?;
+            make_parents(&self.root, &folder.join(TEMPORARY_PREFIX))?;
+            file::write_temporary(&folder, TEMPORARY_PREFIX, bytes, modified)
         };
         write().map_err(|error| refused("write temporary file in", &folder, error))
     }
 
     /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
-    fn rename(&self, temporary: tempfile::TempPath, path: &Path) -> Result<(), StoreError> {
-        let failed = |error| refused("write", path, error);
-        make_parents(&self.root, path).map_err(failed)?;
-        temporary.persist(path).map_err(|error| failed(error.error))?;
-        sync_folder(path).map_err(failed)
+    ///
+    /// - `bytes`, `modified`: what the file holds, for a folder on a disk of its own, where it cannot be moved to.
+    fn rename(
+        &self,
+        temporary: NamedTempFile,
+        path: &Path,
+        bytes: &[u8],
+        modified: Option<SystemTime>,
+    ) -> Result<(), StoreError> {
+        let rename = || {
+            self.check_held()?;
+            make_parents(&self.root, path)?;
+            match (temporary.persist(path), path.parent()) {
+                (Err(refused), Some(folder)) if refused.error.kind() == io::ErrorKind::CrossesDevices => {
+                    file::clear_temporary(folder, TEMPORARY_PREFIX)?;
+                    file::write_temporary(folder, TEMPORARY_PREFIX, bytes, modified)?.persist(path)?;
+                }
+                (persisted, _) => {
+                    persisted?;
+                }
+            }
+            sync_folder(path)
+        };
+        rename().map_err(|error| refused("write", path, error))
     }
 
+    /// What is known of an object. One that is there and cannot be read has no stamp: it is no reason to give up others.
     fn head_now(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let path = self.path(key);
-        let failed = |error| refused("read", &path, error);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        let fetched_at = modified_at(&metadata).map_err(failed)?;
-        let etag = etag_of(&metadata).map_err(failed)?;
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = written.get(key).filter(|(written, _)| *written == etag).map(|(_, run)| run.clone());
-        let footer = read_footer(&file).map_err(failed)?.and_then(|metadata| Footer::of(&metadata));
-        let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {
-            edition,
-            partition,
-            n_rows,
-            fetched_at,
-            run,
-        });
-        Ok(Some(ObjectFacts { etag, size_bytes: metadata.len(), stamp }))
-    }
-
-    fn footer_now(&self, key: &str) -> Result<Option<Footer>, StoreError> {
-        let path = self.path(key);
-        let failed = |error| refused("read", &path, error);
-        match File::open(&path) {
-            Ok(file) => Ok(read_footer(&file).map_err(failed)?.and_then(|metadata| Footer::of(&metadata))),
+        match facts(&path) {
+            Ok(mut facts) => {
+                let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+                let run = written.get(key).filter(|(etag, _)| *etag == facts.etag).map(|(_, run)| run.clone());
+                if let Some(stamp) = &mut facts.stamp {
+                    stamp.run = run;
+                }
+                Ok(Some(facts))
+            }
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
+            Err(error) if is_of_the_machine(&error) => Err(refused("read", &path, error)),
+            Err(error) => {
+                tracing::warn!(key, %error, "object unreadable");
+                // A link's own time and size, where it leads nowhere.
+                let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
+                let etag = found.as_ref().map_err(|_| ()).and_then(|found| file::etag(found).map_err(|_| ()));
+                Ok(Some(unreadable(
+                    etag.unwrap_or_else(|()| "unknown".to_owned()),
+                    found.map_or(0, |found| found.len()),
+                )))
+            }
         }
     }
 
-    fn read_now(&self, key: &str) -> Result<Option<Content>, StoreError> {
+    /// The etag of a file, whatever it holds; `None` when there is none.
+    fn etag_now(&self, key: &str) -> Result<Option<String>, StoreError> {
         let path = self.path(key);
-        let read = || {
-            let mut file = File::open(&path)?;
-            let etag = etag_of(&file.metadata()?)?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Ok(Content { bytes: bytes.into(), etag })
-        };
-        match read() {
-            Ok(content) => Ok(Some(content)),
+        // A link's own, where it leads nowhere.
+        let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
+        match found.and_then(|found| file::etag(&found)) {
+            Ok(etag) => Ok(Some(etag)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(refused("read", &path, error)),
         }
     }
 
     fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
-        let path = self.path(key);
-        let found = match fs::metadata(&path) {
-            Ok(metadata) => Some(etag_of(&metadata).map_err(|error| refused("read", &path, error))?),
-            Err(error) if is_absent(&error) => None,
-            Err(error) => return Err(refused("read", &path, error)),
-        };
+        let found = self.etag_now(key)?;
         Ok(match condition {
             Condition::Absent => found.is_none(),
             Condition::Matches(etag) => found.as_ref() == Some(etag),
@@ -220,27 +183,32 @@ impl FolderStore {
 
 impl Store for FolderStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| store.head_now(&key)).await
+        let of_work = key.to_owned();
+        match self.blocking(key, move |store| store.head_now(&of_work)).await {
+            Err(error) if error.source.is::<NoAnswer>() => {
+                tracing::warn!(key, %error, "object unreadable");
+                Ok(Some(unreadable("unknown".to_owned(), 0)))
+            }
+            answer => answer,
+        }
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
-        let (key, condition, fetched_at, run) =
-            (key.to_owned(), condition.clone(), stamp.fetched_at, stamp.run.clone());
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        let (condition, fetched_at, run) = (condition.clone(), stamp.fetched_at, stamp.run.clone());
+        self.blocking(of_call, move |store| {
             let modified = SystemTime::try_from(fetched_at)
                 .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
             let temporary = store.write_temporary(&bytes, Some(modified))?;
             tracing::debug!(key, size_bytes = bytes.len(), "object written beside the tree");
-            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            let commit = store.commit_of(&key);
+            let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
-            store.rename(temporary, &store.path(&key))?;
+            store.rename(temporary, &store.path(&key), &bytes, Some(modified))?;
             tracing::debug!(key, "object committed");
-            let path = store.path(&key);
-            let etag = fs::metadata(&path).and_then(|metadata| etag_of(&metadata));
-            let etag = etag.map_err(|error| refused("read", &path, error))?;
+            let etag = store.etag_now(&key)?.unwrap_or_default();
             if let Some(run) = run {
                 let mut written = store.written.lock().unwrap_or_else(PoisonError::into_inner);
                 written.insert(key, (etag.clone(), run));
@@ -251,14 +219,18 @@ impl Store for FolderStore {
     }
 
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
-        let (key, condition) = (key.to_owned(), Condition::Matches(etag.to_owned()));
-        self.blocking(move |store| {
-            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of_call, key) = (key, key.to_owned());
+        let condition = Condition::Matches(etag.to_owned());
+        self.blocking(of_call, move |store| {
+            let commit = store.commit_of(&key);
+            let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             let path = store.path(&key);
-            check_within(&store.root, &path)
+            store
+                .check_held()
+                .and_then(|()| check_within(&store.root, &path))
                 .and_then(|()| fs::remove_file(&path))
                 .and_then(|()| sync_folder(&path))
                 .map_err(|error| refused("remove", &path, error))?;
@@ -268,47 +240,72 @@ impl Store for FolderStore {
     }
 
     async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| store.footer_now(&key)).await
+        let (of_call, key) = (key, key.to_owned());
+        self.blocking(of_call, move |store| {
+            let path = store.path(&key);
+            match open_regular(&path).and_then(|(file, _)| read_footer(&file)) {
+                Ok(metadata) => Ok(metadata.and_then(|metadata| Footer::of(&metadata))),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(refused("read", &path, error)),
+            }
+        })
+        .await
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| store.read_now(&key)).await
+        let (of_call, key) = (key, key.to_owned());
+        self.blocking(of_call, move |store| {
+            let path = store.path(&key);
+            let read = || {
+                let (mut file, metadata) = open_regular(&path)?;
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok(Content { bytes: bytes.into(), etag: file::etag(&metadata)? })
+            };
+            match read() {
+                Ok(content) => Ok(Some(content)),
+                Err(error) if is_absent(&error) => Ok(None),
+                Err(error) => Err(refused("read", &path, error)),
+            }
+        })
+        .await
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let key = key.to_owned();
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        self.blocking(of_call, move |store| {
             let temporary = store.write_temporary(&bytes, None)?;
-            store.rename(temporary, &store.path(&key))
+            store.rename(temporary, &store.path(&key), &bytes, None)
         })
         .await
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
-        let (key, condition) = (key.to_owned(), condition.clone());
-        self.blocking(move |store| {
+        let (of_call, key) = (key, key.to_owned());
+        let condition = condition.clone();
+        self.blocking(of_call, move |store| {
             let temporary = store.write_temporary(&bytes, None)?;
-            let _commit = store.commit.lock().unwrap_or_else(PoisonError::into_inner);
+            let commit = store.commit_of(&key);
+            let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
             if !store.holds(&key, &condition)? {
                 return Ok(Put::Lost);
             }
-            let path = store.path(&key);
-            store.rename(temporary, &path)?;
-            let etag = fs::metadata(&path).and_then(|metadata| etag_of(&metadata));
-            Ok(Put::Done(etag.map_err(|error| refused("read", &path, error))?))
+            store.rename(temporary, &store.path(&key), &bytes, None)?;
+            Ok(Put::Done(store.etag_now(&key)?.unwrap_or_default()))
         })
         .await
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
-        self.blocking(move |store| {
+        let of_call = keys.first().cloned().unwrap_or_default();
+        self.blocking(&of_call, move |store| {
             for key in keys {
                 let path = store.path(&key);
-                let removed = check_within(&store.root, &path).and_then(|()| match fs::remove_file(&path) {
-                    Err(error) if !is_absent(&error) => Err(error),
-                    _ => Ok(()),
+                let removed = store.check_held().and_then(|()| check_within(&store.root, &path)).and_then(|()| {
+                    match fs::remove_file(&path) {
+                        Err(error) if !is_absent(&error) => Err(error),
+                        _ => Ok(()),
+                    }
                 });
                 removed.map_err(|error| refused("delete", &path, error))?;
                 // Folders that nothing is left in go too; one that is not empty refuses.
@@ -321,8 +318,8 @@ impl Store for FolderStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let prefix = prefix.to_owned();
-        self.blocking(move |store| {
+        let (of_call, prefix) = (prefix, prefix.to_owned());
+        self.blocking(of_call, move |store| {
             let mut listed = Vec::new();
             let folder = store.path(&prefix);
             list_below(&folder, prefix.trim_end_matches('/'), &mut listed)
@@ -334,19 +331,30 @@ impl Store for FolderStore {
     }
 }
 
-/// When a file was last written, or made to say so.
-fn modified_at(metadata: &Metadata) -> io::Result<Timestamp> {
-    Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)
+/// What a file says of itself, as an object.
+fn facts(path: &Path) -> io::Result<ObjectFacts> {
+    let (file, metadata) = open_regular(path)?;
+    let (etag, size_bytes) = (file::etag(&metadata)?, metadata.len());
+    // A time that no calendar has is not one of ours, and the rest is not asked for.
+    let Ok(fetched_at) = Timestamp::try_from(metadata.modified()?) else { return Ok(unreadable(etag, size_bytes)) };
+    let footer = read_footer(&file)?.and_then(|metadata| Footer::of(&metadata));
+    let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {
+        edition,
+        partition,
+        n_rows,
+        fetched_at,
+        run: None,
+    });
+    Ok(ObjectFacts { etag, size_bytes, stamp, is_readable: true })
 }
 
-/// What tells one version of a file from another.
-fn etag_of(metadata: &Metadata) -> io::Result<String> {
-    Ok(format!("{:x}-{:x}", modified_at(metadata)?.as_nanosecond(), metadata.len()))
+/// What is known of an object that is there and cannot be read.
+fn unreadable(etag: String, size_bytes: u64) -> ObjectFacts {
+    ObjectFacts { etag, size_bytes, stamp: None, is_readable: false }
 }
 
-/// The footer of a file; `None` when the file is torn or no Parquet. A disk that does not answer is an error: what the
-/// file holds is not known then.
-fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
+/// The footer of a file; `None` when the file is torn or no Parquet. A disk that fails is an error.
+fn read_footer(file: &fs::File) -> io::Result<Option<ParquetMetaData>> {
     match ParquetMetaDataReader::new().parse_and_finish(file) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(ParquetError::External(source)) => match source.downcast::<io::Error>() {
@@ -357,23 +365,36 @@ fn read_footer(file: &File) -> io::Result<Option<ParquetMetaData>> {
     }
 }
 
-/// Makes the folders above `path`, which is in the lake `root`, that are not there, each flushed into the one above it.
+/// Makes the folders above `path` and below `root` that are not there, each flushed into the one above it. The lake's own
+/// folder is not made: where it is gone, it stays gone.
 fn make_parents(root: &Path, path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent() else { return Ok(()) };
     check_within(root, path)?;
-    // The empty path, above a relative one of a single name, stands for a folder that is there.
-    let missing: Vec<&Path> =
-        folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
-    fs::create_dir_all(folder)?;
-    missing.into_iter().rev().try_for_each(sync_folder)
+    let mut folder = root.to_owned();
+    for name in below(root, path) {
+        folder.push(name);
+        if folder.is_dir() {
+            continue;
+        }
+        match fs::create_dir(&folder) {
+            Ok(()) => sync_folder(&folder)?,
+            // Another write made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The path from the lake `root` to the folder of `path`.
+fn below<'p>(root: &Path, path: &'p Path) -> &'p Path {
+    path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""))
 }
 
 /// Refuses to change a file of the lake `root` whose folder is a link to elsewhere: nothing outside is ever changed, and
 /// what is there would not be found again. The lake itself may be a link.
 fn check_within(root: &Path, path: &Path) -> io::Result<()> {
-    let below = path.parent().and_then(|folder| folder.strip_prefix(root).ok()).unwrap_or(Path::new(""));
     let mut folder = root.to_owned();
-    for name in below {
+    for name in below(root, path) {
         folder.push(name);
         if fs::symlink_metadata(&folder).is_ok_and(|found| found.is_symlink()) {
             return Err(leads_out(&folder));
@@ -399,28 +420,20 @@ fn list_below(folder: &Path, prefix: &str, listed: &mut Vec<Listed>) -> io::Resu
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{prefix}/{name}");
         if entry.file_type()?.is_dir() {
-            list_below(&entry.path(), &key, listed)?;
+            match list_below(&entry.path(), &key, listed) {
+                // What is below is not known; what is beside it is.
+                Err(error) if !is_of_the_machine(&error) => {
+                    tracing::error!(key, %error, "folder unreadable, passed over")
+                }
+                below => below?,
+            }
             continue;
         }
         // What cannot be looked at is listed all the same.
-        let metadata = fs::metadata(entry.path()).and_then(|found| Ok((etag_of(&found)?, modified_at(&found)?)));
-        let (etag, modified_at) = metadata.unwrap_or_default();
+        let found = fs::metadata(entry.path()).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
+        let (etag, modified) = found.map_or((String::new(), None), |(etag, modified)| (etag, Some(modified)));
+        let modified_at = modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or_default();
         listed.push(Listed { key, etag, modified_at });
-    }
-    Ok(())
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Flushes the folder that holds `path`. Elsewhere than on Unix folders cannot be opened, and need not be flushed.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    if cfg!(unix)
-        && let Some(folder) = path.parent()
-    {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()?;
     }
     Ok(())
 }

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
-use rollcall_core::error::excerpt;
+use rollcall_core::error::{chain, excerpt};
 use rollcall_core::ports::{Body, BoxError, Portal, PortalError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
+
+use crate::body::{BadBody, Unpacker};
+use crate::redact::Forms;
 
 /// The live portal.
 pub const LIVE_ORIGIN: &str = "https://educationdata.urban.org";
@@ -28,6 +31,9 @@ const API_PATH: &str = "/api/v1/";
 
 /// Bytes of an error's body that are read for its excerpt.
 const EXCERPT_BYTES: usize = 1024;
+
+/// What stands in a message for a text of the portal that repeats the secret.
+const LEFT_OUT: &str = "(left out: it repeats the secret)";
 
 /// Bodies in memory for each request in flight: one on its way, one being decoded.
 pub const BODIES_PER_REQUEST: usize = 2;
@@ -101,7 +107,7 @@ pub enum BadOrigin {
 /// # Errors
 /// [`BadOrigin::Shape`].
 pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
-    let bad = || BadOrigin::Shape(excerpt(text));
+    let bad = || BadOrigin::Shape(excerpt(&without_userinfo(text)));
     let url = Url::parse(text).map_err(|_| bad())?;
     let is_origin = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some()
@@ -111,6 +117,16 @@ pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
         && url.query().is_none()
         && url.fragment().is_none();
     if is_origin { Ok(url) } else { Err(bad()) }
+}
+
+/// An origin as it was given, for a message: whatever may be a user's name and password is left out.
+#[must_use]
+pub fn without_userinfo(text: &str) -> String {
+    // All before the last `@`, since a password may hold any sign, and a wrong one may be of no URL's shape.
+    let end = [text.rfind('@').map(|at| at + 1), text.rfind("%40").map(|at| at + 3)].into_iter().flatten().max();
+    let Some(rest) = end.and_then(|end| text.get(end..)) else { return text.to_owned() };
+    let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme)).unwrap_or_default();
+    format!("{scheme}…@{rest}")
 }
 
 /// The portal over HTTP. Clones share the client and the limit of requests in flight.
@@ -123,8 +139,15 @@ pub struct HttpPortal {
     /// A body in memory each, from before its request until it is decoded.
     bodies: Arc<Semaphore>,
     settings: Arc<PortalSettings>,
-    secret: Option<(HeaderName, HeaderValue)>,
+    secret: Option<Arc<SentSecret>>,
     deadline: Option<Instant>,
+}
+
+/// What is sent in a header and shown nowhere.
+struct SentSecret {
+    name: HeaderName,
+    value: HeaderValue,
+    forms: Forms,
 }
 
 impl HttpPortal {
@@ -140,6 +163,7 @@ impl HttpPortal {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let mut builder = Client::builder()
             .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
@@ -173,7 +197,10 @@ impl HttpPortal {
             permits: Arc::new(Semaphore::new(settings.in_flight.max(1))),
             bodies: Arc::new(Semaphore::new(BODIES_PER_REQUEST * settings.in_flight.max(1))),
             settings: Arc::new(settings),
-            secret,
+            secret: secret.map(|(name, value)| {
+                let forms = Forms::of(value.as_bytes());
+                Arc::new(SentSecret { name, value, forms })
+            }),
             deadline: None,
         })
     }
@@ -264,29 +291,25 @@ impl HttpPortal {
     /// One request, read to its end.
     async fn attempt(&self, url: Url) -> Result<Bytes, Failure> {
         let mut request = self.client.get(url);
-        if let Some((name, value)) = &self.secret {
-            request = request.header(name, value);
+        if let Some(secret) = &self.secret {
+            request = request.header(&secret.name, &secret.value);
         }
-        let response = request.send().await.map_err(Failure::of)?;
+        let response = request.send().await.map_err(|error| self.no_answer(error))?;
         let status = response.status();
         if status == StatusCode::OK {
-            if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
-                && encoding != "identity"
-            {
-                let found = excerpt(&String::from_utf8_lossy(encoding.as_bytes()));
-                return Err(Failure::Refused { status: 200, excerpt: format!("content encoding {found}") });
+            let bytes = self.read(response).await?;
+            // Before anything is read from it: what is said of a bad page, and rows, come from the body.
+            if self.is_secret_in(&bytes) {
+                return Err(Failure::RepeatsSecret { status: 200 });
             }
-            return self.read(response).await;
+            return Ok(bytes);
         }
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| parse_retry_after(value, Timestamp::now()));
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .map(|value| format!("redirect to {}", excerpt(&String::from_utf8_lossy(value.as_bytes()))));
-        let text = match location {
+        let location = response.headers().get(LOCATION);
+        let text = match location.map(|value| format!("redirect to {}", self.quote(value.as_bytes()))) {
             Some(location) => location,
-            None => read_excerpt(response).await,
+            None => self.quote(&read_start(response).await),
         };
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             Err(Failure::Status { status: status.as_u16(), excerpt: text, retry_after })
@@ -295,21 +318,46 @@ impl HttpPortal {
         }
     }
 
-    /// The whole body, as long as it stays within the limit after decompression.
+    /// The whole body, as long as it stays within the limit once it is unpacked.
     async fn read(&self, mut response: Response) -> Result<Bytes, Failure> {
         let limit_bytes = self.settings.body_limit_bytes;
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        if announced > limit_bytes {
-            return Err(Failure::TooLarge { limit_bytes });
+        let bad = |error| match error {
+            BadBody::TooLarge => Failure::TooLarge { limit_bytes },
+            BadBody::Torn(error) => Failure::NoAnswer { is_connected: true, source: error.into() },
+        };
+        let mut body = Unpacker::new(response.headers(), limit_bytes).map_err(|found| Failure::Refused {
+            status: 200,
+            excerpt: format!("content encoding {}", self.quote(&found)),
+        })?;
+        body.announce(response.content_length().unwrap_or(0)).map_err(bad)?;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+            body.push(&chunk).map_err(bad)?;
         }
-        let mut body = BytesMut::with_capacity(announced);
-        while let Some(chunk) = response.chunk().await.map_err(Failure::of)? {
-            if body.len() + chunk.len() > limit_bytes {
-                return Err(Failure::TooLarge { limit_bytes });
-            }
-            body.extend_from_slice(&chunk);
+        body.finish().map_err(bad)
+    }
+
+    fn is_secret_in(&self, text: &[u8]) -> bool {
+        self.secret.as_ref().is_some_and(|secret| secret.forms.are_in(text))
+    }
+
+    /// What the portal said, for a message. All of it is searched for the secret before it is cut.
+    fn quote(&self, text: &[u8]) -> String {
+        match self.is_secret_in(text) {
+            true => LEFT_OUT.to_owned(),
+            false => excerpt(String::from_utf8_lossy(text).trim()),
         }
-        Ok(body.freeze())
+    }
+
+    /// Why there is no answer. A cause may quote what the portal said, such as the names in its certificate.
+    fn no_answer(&self, error: reqwest::Error) -> Failure {
+        // The URL is in the message that wraps this; its query stays out of logs.
+        let error = error.without_url();
+        let is_certificate = causes(&error)
+            .any(|cause| matches!(cause.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))));
+        let (is_usable, is_connected) = (!is_certificate && !error.is_builder(), !error.is_connect());
+        let is_secret_in_cause = self.is_secret_in(format!("{error:?} {}", chain(&error)).as_bytes());
+        let source: BoxError = if is_secret_in_cause { LEFT_OUT.into() } else { error.into() };
+        if is_usable { Failure::NoAnswer { is_connected, source } } else { Failure::Unusable(source) }
     }
 }
 
@@ -337,10 +385,12 @@ enum Failure {
     #[error("HTTP {status}")]
     Status { status: u16, excerpt: String, retry_after: Option<Duration> },
     #[error("no answer")]
-    NoAnswer(#[source] BoxError),
+    NoAnswer { is_connected: bool, source: BoxError },
     #[error("HTTP {status}")]
     Refused { status: u16, excerpt: String },
-    #[error("connection refused by rule")]
+    #[error("HTTP {status}, and the secret in it")]
+    RepeatsSecret { status: u16 },
+    #[error("no usable connection")]
     Unusable(#[source] BoxError),
     #[error("body over {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
@@ -349,16 +399,8 @@ enum Failure {
 }
 
 impl Failure {
-    fn of(error: reqwest::Error) -> Self {
-        // The URL is in the message that wraps this; its query stays out of logs.
-        let error = error.without_url();
-        let is_certificate = causes(&error)
-            .any(|cause| matches!(cause.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))));
-        if is_certificate || error.is_builder() { Self::Unusable(error.into()) } else { Self::NoAnswer(error.into()) }
-    }
-
     fn is_retryable(&self) -> bool {
-        matches!(self, Self::Status { .. } | Self::NoAnswer(_))
+        matches!(self, Self::Status { .. } | Self::NoAnswer { .. })
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -371,8 +413,9 @@ impl Failure {
     fn after(self, tries: u32) -> PortalError {
         match self {
             Self::Status { status, excerpt, .. } => PortalError::Status { status, tries, excerpt },
-            Self::NoAnswer(source) => PortalError::NoAnswer { tries, source },
+            Self::NoAnswer { is_connected, source } => PortalError::NoAnswer { tries, is_connected, source },
             Self::Refused { status, excerpt } => PortalError::Refused { status, excerpt },
+            Self::RepeatsSecret { status } => PortalError::RepeatsSecret { status },
             Self::Unusable(source) => PortalError::Unusable { source },
             Self::TooLarge { limit_bytes } => PortalError::TooLarge { limit_bytes },
             Self::Deadline => PortalError::Deadline { tries },
@@ -388,15 +431,15 @@ fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (
     })
 }
 
-async fn read_excerpt(mut response: Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < EXCERPT_BYTES
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        bytes.extend_from_slice(&chunk);
+/// The start of a body that is only quoted, unpacked where that can be done.
+async fn read_start(mut response: Response) -> Vec<u8> {
+    let Ok(mut body) = Unpacker::new(response.headers(), EXCERPT_BYTES) else { return Vec::new() };
+    while let Ok(Some(chunk)) = response.chunk().await {
+        if body.push(&chunk).is_err() {
+            break;
+        }
     }
-    bytes.truncate(EXCERPT_BYTES);
-    excerpt(String::from_utf8_lossy(&bytes).trim())
+    body.so_far()
 }
 
 /// Seconds, or an HTTP date; `None` for anything else, and for dates past.
@@ -492,6 +535,27 @@ mod tests {
             "https://educationdata.urban.org/?a=1",
         ] {
             assert!(parse_origin(text).is_err(), "{text}");
+        }
+    }
+
+    /// Found by use: W11.
+    #[test]
+    fn an_origin_that_is_refused_is_shown_without_a_password() {
+        for (text, expected) in [
+            ("https://user:sesame@portal.test", "https://…@portal.test"),
+            ("https://user:sesame@portal.test/api/", "https://…@portal.test/api/"),
+            ("http://user:ses/ame?@portal.test", "http://…@portal.test"),
+            ("https://user:ses@me@portal.test", "https://…@portal.test"),
+            ("https://user:sesame%40portal.test", "https://…@portal.test"),
+            ("https:user:sesame@portal.test", "…@portal.test"),
+            ("user:sesame@portal.test", "…@portal.test"),
+            ("HTTPS://sesame@portal.test", "…@portal.test"),
+            ("https://portal.test/api/", "https://portal.test/api/"),
+            ("portal.test", "portal.test"),
+        ] {
+            let error = parse_origin(text).unwrap_err();
+            assert!(error.to_string().contains(&format!("found `{expected}`\n")), "{error}");
+            assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
         }
     }
 }

@@ -3,13 +3,17 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_core::Error;
 use rollcall_core::dataset::{Dataset, Secret};
+use rollcall_core::error::SecretFound;
+
+use crate::redact;
 
 /// The request header that a dataset's secret is sent in; `None` when it names none.
 ///
 /// - `lookup`: reads an environment variable.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] naming the secret and its variable when that is unset, empty or no header value.
+/// [`Error::SecretMissing`] naming the secret and its variable when that is unset, empty, too
+/// short or no header value.
 pub fn header(
     dataset: &Dataset,
     lookup: impl Fn(&str) -> Option<String>,
@@ -21,17 +25,58 @@ pub fn header(
     header_of(secret, &place, lookup(&secret.variable())).map(Some)
 }
 
-/// A secret's value as a header that no log shows.
+/// A secret's value as a header that no log shows. Blanks and line breaks around it are no part of it.
 ///
 /// - `place`: where the value was looked for, in words.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] when the value is unset, empty or no header value.
+/// [`Error::SecretMissing`] when the value is unset, empty, shorter than 8 characters (a scheme such as `Bearer` left
+/// out) or no header value.
 pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<(HeaderName, HeaderValue), Error> {
-    let missing = || Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned() };
-    let value = value.filter(|value| !value.is_empty()).ok_or_else(missing)?;
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| missing())?;
-    let mut value = HeaderValue::from_str(&value).map_err(|_| missing())?;
+    let unfit = |found| Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned(), found };
+    let value = value.unwrap_or_default();
+    let value = value.trim_ascii();
+    if value.is_empty() {
+        return Err(unfit(SecretFound::None));
+    }
+    if redact::credentials(value).chars().count() < redact::FEWEST_CHARS {
+        return Err(unfit(SecretFound::Short { fewest_chars: redact::FEWEST_CHARS }));
+    }
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| unfit(SecretFound::NoHeader))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| unfit(SecretFound::NoHeader))?;
     value.set_sensitive(true);
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(value: &str) -> Result<HeaderValue, String> {
+        let secret = Secret { header: "x-api-key".into(), name: "portal-key".into() };
+        header_of(&secret, "the vault", Some(value.to_owned())).map(|(_, value)| value).map_err(|error| error.chain())
+    }
+
+    #[test]
+    fn a_secret_is_what_stands_between_blanks_and_is_long_enough_to_be_known_again() {
+        for (value, expected) in [
+            ("12345678", "12345678"),
+            (" \tkey with \"quotes\"\r\n", "key with \"quotes\""),
+            ("Bearer 12345678\n", "Bearer 12345678"),
+            ("schlüssel", "schlüssel"),
+        ] {
+            assert_eq!(header(value).unwrap().as_bytes(), expected.as_bytes());
+        }
+        for (value, found) in [
+            ("", "none"),
+            (" \n", "none"),
+            ("1234567", "one of fewer than 8 characters"),
+            ("Bearer 1234567", "one of fewer than 8 characters"),
+            ("two\nlines of text", "one that no header can hold, such as one of two lines"),
+            ("a\0character", "one that no header can hold, such as one of two lines"),
+        ] {
+            let expected = format!("read secret `portal-key`: expected a value in the vault, found {found}");
+            assert_eq!(header(value).unwrap_err(), expected);
+        }
+    }
 }

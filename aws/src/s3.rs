@@ -91,6 +91,7 @@ impl Store for S3Store {
             etag: found.e_tag.unwrap_or_default(),
             size_bytes: found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
             stamp: found.metadata.as_ref().and_then(stamp_of),
+            is_readable: true,
         }))
     }
 

@@ -9,7 +9,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_adapters::secret::header_of;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ports::StoreError;
+use rollcall_core::error::SecretFound;
 
 use crate::cause::{cause, status};
 
@@ -18,9 +18,9 @@ use crate::cause::{cause, status};
 /// - `prefix`: what stands before the secret's name in Secrets Manager, such as `rollcall/`.
 ///
 /// # Errors
-/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty or no header value,
-///   or when Secrets Manager refuses to give it: then in its own words.
-/// - [`Error::StoreFailed`] when Secrets Manager is ill or asked too much, which may pass.
+/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty, too short
+///   or no header value, or when Secrets Manager refuses to give it: then in its own words.
+/// - [`Error::SecretUnavailable`] when Secrets Manager is ill or asked too much, which may pass.
 pub async fn header(
     config: &SdkConfig,
     prefix: &str,
@@ -33,16 +33,11 @@ pub async fn header(
         Ok(found) => found.secret_string,
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => None,
         Err(error) if may_pass(&error) => {
-            let message = format!("read secret `{}` in Secrets Manager", secret.name);
-            return Err(Error::StoreFailed {
-                action: "read",
-                key: id,
-                source: StoreError { message, source: cause(error) },
-            });
+            return Err(Error::SecretUnavailable { secret: secret.name.clone(), place, source: cause(error) });
         }
         Err(error) => {
             let place = format!("{place} ({})", cause(error));
-            return Err(Error::SecretMissing { secret: secret.name.clone(), place });
+            return Err(Error::SecretMissing { secret: secret.name.clone(), place, found: SecretFound::None });
         }
     };
     header_of(secret, &place, found).map(Some)

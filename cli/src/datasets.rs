@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use rollcall_core::dataset::Dataset;
 
-use crate::output::{self, Format};
+use crate::output::{self, Format, visible};
 use crate::request::load_dataset;
 use crate::template;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
         DatasetsCommand::Template { dataset } => {
             let dataset = dataset.as_deref().map(load_dataset).transpose()?;
-            output::print(&template::tables(dataset.as_ref())?)?;
+            output::print_data(&template::tables(dataset.as_ref())?)?;
         }
         DatasetsCommand::Check { file } => {
             // A name without `.toml` would look for a dataset built in.
@@ -60,9 +60,10 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             })?;
             let dataset = Dataset::parse(file, &text)?;
             output::print(&format!(
-                "{file}: valid, {} columns, key {}\n",
+                "{}: valid, {} columns, key {}\n",
+                visible(file),
                 dataset.columns.len(),
-                dataset.key.join(", ")
+                visible(&dataset.key.join(", "))
             ))?;
         }
     }
@@ -98,15 +99,16 @@ fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
     let spec = dataset.table_spec();
     let mut text = format!(
         "{}: {}\npath   {}\ntable  {}\nkey    {}\nsource {}\n",
-        dataset.name,
-        dataset.title,
-        dataset.path,
-        dataset.qualified_table(),
-        dataset.key.join(", "),
-        dataset.attribution
+        visible(&dataset.name),
+        visible(&dataset.title),
+        visible(&dataset.path),
+        visible(&dataset.qualified_table()),
+        visible(&dataset.key.join(", ")),
+        visible(&dataset.attribution)
     );
     if let Some(secret) = &dataset.secret {
-        text.push_str(&format!("secret {} in header {}, from {}\n", secret.name, secret.header, secret.variable()));
+        let secret = format!("secret {} in header {}, from {}", secret.name, secret.header, secret.variable());
+        text.push_str(&(visible(&secret).into_owned() + "\n"));
     }
     let mut table = output::table(&["column", "type", "comment"]);
     for (name, kind, comment) in &spec.columns {

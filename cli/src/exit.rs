@@ -20,7 +20,7 @@ pub(crate) const PARTIAL: u8 = 3;
 pub(crate) const PORTAL: u8 = 4;
 /// Another run is using the lake.
 pub(crate) const LOCKED: u8 = 75;
-/// Stopped by Ctrl-C or SIGTERM; what was committed stays.
+/// Stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The codes as `--help` shows them.
@@ -32,7 +32,7 @@ Exit codes:
   3    some partitions failed; the others are committed and published
   4    the portal could not be asked what there is to fetch
   75   another run is using the lake
-  130  stopped by Ctrl-C or SIGTERM; what was committed stays";
+  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays";
 
 /// A mistake in what the user gave, where core has no error for it.
 #[derive(Debug, thiserror::Error)]

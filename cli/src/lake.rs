@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rollcall_adapters::file_catalog::FileCatalog;
-use rollcall_adapters::folder::FolderStore;
+use rollcall_adapters::folder::{FolderStore, Found};
 #[cfg(feature = "aws")]
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::request::DEFAULT_DATASET;
+use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
+use crate::lake_mark::LakeMark;
 use crate::output::shell_word;
 
 /// The lake that a command works on when none is named.
@@ -62,18 +64,22 @@ impl LakeArgs {
         }
     }
 
-    /// The store of a lake in a folder that is there.
+    /// The store of a lake in a folder that is there, be it empty.
     ///
     /// # Errors
-    /// [`BadInput`] when there is no such folder, or a bucket is named.
-    pub(crate) fn existing_folder(&self, hint: &str) -> Result<FolderStore, BadInput> {
-        existing(self.folder(hint)?)
+    /// [`BadInput`] when there is no such folder, it is not a lake, or a bucket is named.
+    pub(crate) async fn existing_folder(&self, hint: &str) -> anyhow::Result<FolderStore> {
+        existing(self.folder(hint)?).await
     }
 
     /// The lake to be read; a folder need not be there.
     pub(crate) async fn open(&self) -> anyhow::Result<Lake> {
         match self.bucket() {
-            None => Ok(Lake::Folder(FolderStore::new(&self.lake))),
+            None => {
+                let store = FolderStore::new(&self.lake);
+                LakeMark::find(&store).await?;
+                Ok(Lake::Folder(store))
+            }
             Some(bucket) => Ok(open_bucket(bucket).await?),
         }
     }
@@ -81,7 +87,7 @@ impl LakeArgs {
     /// The lake to be read, a folder that is there or a bucket.
     pub(crate) async fn open_existing(&self) -> anyhow::Result<Lake> {
         match self.open().await? {
-            Lake::Folder(store) => Ok(Lake::Folder(existing(store)?)),
+            Lake::Folder(store) => Ok(Lake::Folder(existing(store).await?)),
             #[cfg(feature = "aws")]
             bucket @ Lake::Bucket(_) => Ok(bucket),
         }
@@ -114,13 +120,17 @@ pub(crate) fn anew(dataset: &Dataset, named: Option<&str>, lake: &LakeArgs) -> S
     words.join(" ")
 }
 
-/// A folder that is there.
-fn existing(store: FolderStore) -> Result<FolderStore, BadInput> {
-    if store.root().is_dir() {
-        return Ok(store);
-    }
+/// A folder that is there, and a lake or empty.
+async fn existing(store: FolderStore) -> anyhow::Result<FolderStore> {
     let found = store.root().display();
-    Err(BadInput(format!("open lake `{found}`: expected a folder, found none\nhint: name it with --lake")))
+    let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
+    if store.look().await.map_err(failed)? == Found::Nothing {
+        return Err(
+            BadInput(format!("open lake `{found}`: expected a folder, found none\nhint: name it with --lake")).into()
+        );
+    }
+    LakeMark::find(&store).await?;
+    Ok(store)
 }
 
 /// The catalog of a lake in a folder.

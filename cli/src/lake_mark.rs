@@ -1,13 +1,15 @@
-//! What a lake says of its data beside the objects: whether the sample filled it, and which dataset each table holds.
+//! What a lake says of its data beside the objects: that it is a lake, whether the sample filled it, and which dataset each
+//! table holds.
 //!
+//! The mark is the first file of a lake: a folder that holds other things and no mark is not one, and is left as it is.
 //! Nothing in a row would tell invented schools from real ones, or one descriptor's rows from another's. Unlike the
 //! ledger it cannot be derived from the objects: a mark that cannot be read is an error.
 
 use std::collections::BTreeMap;
 
-use rollcall_adapters::folder::FolderStore;
+use bytes::Bytes;
+use rollcall_adapters::folder::{FolderStore, Found, LakeLock};
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ports::Store;
 use rollcall_core::{Error, keys, ledger};
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +17,12 @@ use crate::exit::BadInput;
 
 /// The mark of a lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LakeMark {
     pub(crate) is_sample: bool,
+    /// Whether no run has had a plan for it yet: until then it may become a lake of the sample or of a portal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_new: bool,
     /// What each table of `data/` holds, by the table's name.
     #[serde(default)]
     tables: BTreeMap<String, Holder>,
@@ -37,23 +43,46 @@ impl Holder {
 }
 
 impl LakeMark {
-    /// The mark of a lake; `None` when it has none.
+    /// The mark of a lake; `None` when the folder is empty or not there, and so may become one.
     ///
     /// # Errors
-    /// [`BadInput`] when it cannot be read as one.
-    pub(crate) async fn read(store: &FolderStore) -> anyhow::Result<Option<Self>> {
+    /// [`BadInput`] when the folder is not a lake, which is all that is done about it.
+    pub(crate) async fn find(store: &FolderStore) -> anyhow::Result<Option<Self>> {
+        let folder = store.root().display();
         let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
-        let Some(found) = store.read(keys::MARK).await.map_err(failed)? else { return Ok(None) };
-        Ok(Some(serde_json::from_slice(&found.bytes).map_err(|error| {
-            BadInput(format!(
-                "read `{}`: expected {{\"is_sample\": true}} or false, found otherwise: {error}\nhint: it says whether the \
-                 lake's schools are the sample's invented ones; write it anew, or name another folder with --lake",
-                store.root().join(keys::MARK).display(),
+        match store.look().await.map_err(failed)? {
+            Found::Nothing | Found::Empty => Ok(None),
+            Found::Marked(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(|error| {
+                BadInput(format!(
+                    "read `{}`: expected {{\"is_sample\": true}} or false, found otherwise: {error}\nhint: it says whether \
+                     the lake's schools are the sample's invented ones; write it anew, or name another folder with --lake",
+                    store.root().join(keys::MARK).display(),
+                ))
+            })?)),
+            Found::Other => Err(BadInput(format!(
+                "open lake `{folder}`: expected a lake or an empty folder, found other things and no file `{}`; nothing was \
+                 changed\nhint: name another folder with --lake; a lake that lost its mark is one again with \
+                 {{\"is_sample\": false}} in that file",
+                keys::MARK
             ))
-        })?))
+            .into()),
+        }
     }
 
-    /// Refuses a dataset whose table holds another dataset's rows.
+    /// The mark of a lake that is there.
+    ///
+    /// # Errors
+    /// [`BadInput`] when there is none.
+    pub(crate) async fn of_lake(store: &FolderStore) -> anyhow::Result<Self> {
+        Ok(Self::find(store).await?.ok_or_else(|| {
+            BadInput(format!(
+                "open lake `{}`: expected a lake, found an empty folder\nhint: name it with --lake",
+                store.root().display()
+            ))
+        })?)
+    }
+
+    /// Refuses a dataset whose table holds another dataset's rows, or that has another table in this lake.
     ///
     /// # Errors
     /// [`BadInput`] with a hint.
@@ -64,7 +93,19 @@ impl LakeMark {
                  hint: give the descriptor another `table`",
                 dataset.table, dataset.name, holder.dataset
             ))),
-            _ => Ok(()),
+            _ => match self
+                .tables
+                .iter()
+                .find(|(table, holder)| holder.dataset == dataset.name && **table != dataset.table)
+            {
+                // They would share a ledger: what is done for the one would count for the other.
+                Some((table, _)) => Err(BadInput(format!(
+                    "open table `{}` for dataset `{}`: expected its table `{table}` of this lake, found another\n\
+                     hint: give the descriptor another `name`, or the table it had",
+                    dataset.table, dataset.name
+                ))),
+                None => Ok(()),
+            },
         }
     }
 
@@ -74,44 +115,55 @@ impl LakeMark {
     }
 }
 
-/// Refuses to add data to a lake that holds the other kind, or another dataset in the same table. Gives the mark found.
+/// Locks the lake of a run, which is made in a folder that is empty or not there. Refuses to add data to a lake that holds
+/// the other kind, or another dataset in the same table. Gives the mark found.
 ///
 /// # Errors
-/// [`BadInput`] with a hint.
-pub(crate) async fn check(store: &FolderStore, is_sample: bool, dataset: &Dataset) -> anyhow::Result<Option<LakeMark>> {
-    let words = |is_sample| if is_sample { "sample data" } else { "data of the portal" };
-    let mark = LakeMark::read(store).await?;
-    if let Some(mark) = &mark {
-        if mark.is_sample != is_sample {
-            return Err(BadInput(format!(
-                "open lake `{}`: expected one of {}, found {}\n\
-                 hint: name another folder with --lake, or remove this one",
-                store.root().display(),
-                words(is_sample),
-                words(mark.is_sample)
-            ))
-            .into());
-        }
-        mark.check_table(dataset)?;
+/// [`BadInput`] with a hint; [`Error::LakeLocked`]; a lake that cannot be written to.
+pub(crate) async fn lock(
+    store: &FolderStore,
+    is_sample: bool,
+    dataset: &Dataset,
+) -> anyhow::Result<(LakeLock, LakeMark)> {
+    if LakeMark::find(store).await?.is_none() {
+        let mark = LakeMark { is_sample, is_new: true, tables: BTreeMap::new() };
+        store.found(Bytes::from(serde_json::to_vec(&mark)?)).await?;
+        // Another may have been put there first.
+        LakeMark::of_lake(store).await?;
     }
-    Ok(mark)
+    let lock = store.lock().await?;
+    tracing::debug!(lake = %store.root().display(), "lake locked");
+    let mark = LakeMark::of_lake(store).await?;
+    let words = |is_sample| if is_sample { "sample data" } else { "data of the portal" };
+    if mark.is_sample != is_sample && !mark.is_new {
+        return Err(BadInput(format!(
+            "open lake `{}`: expected one of {}, found {}\n\
+             hint: name another folder with --lake, or remove this one",
+            store.root().display(),
+            words(is_sample),
+            words(mark.is_sample)
+        ))
+        .into());
+    }
+    mark.check_table(dataset)?;
+    Ok((lock, mark))
 }
 
 /// Marks the lake as holding `dataset`, where it does not say so yet.
 ///
-/// - `before`: the mark that [`check`] found.
+/// - `before`: the mark that [`lock`] found.
 ///
 /// # Errors
 /// A lake that cannot be written to.
 pub(crate) async fn claim(
     store: &FolderStore,
-    before: Option<LakeMark>,
+    before: LakeMark,
     is_sample: bool,
     dataset: &Dataset,
 ) -> anyhow::Result<()> {
-    let mut mark = before.clone().unwrap_or(LakeMark { is_sample, tables: BTreeMap::new() });
+    let mut mark = LakeMark { is_sample, is_new: false, tables: before.tables.clone() };
     mark.tables.insert(dataset.table.clone(), Holder::of(dataset));
-    if before.as_ref() != Some(&mark) {
+    if before != mark {
         ledger::write_json(store, keys::MARK, &mark).await?;
     }
     Ok(())

@@ -1,88 +1,208 @@
 //! A table of the lake for the SQL engine: exactly the partitions that the catalog registers, and no others.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
 use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
+use crate::footer::{CheckedFiles, Expected};
 use crate::output;
 use crate::pinned::PinnedFolder;
 
-/// A table with its files and their partition values.
+/// A table with its partitions. No file is touched before a query says which partitions it needs.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
+    database: String,
+    table: String,
     schema: TableSchema,
-    /// What is wrong with the table's files fails the queries that read it, and no others.
-    files: std::result::Result<Files, String>,
+    /// What is wrong with the table's entry fails the queries that read it, and no others.
+    partitions: std::result::Result<Vec<Partition>, String>,
+    lake: Arc<PinnedFolder>,
+    /// Objects that the catalog names and the lake does not have, once they are told of.
+    told: Mutex<BTreeSet<String>>,
 }
 
-/// The files of a table.
+/// A partition as the catalog registers it; a look-up table is one without axes.
 #[derive(Debug)]
-struct Files {
-    found: Vec<PartitionedFile>,
-    /// Objects that the catalog names and the lake does not have, until they are told of.
-    absent: Mutex<Vec<String>>,
+struct Partition {
+    object: String,
+    /// Axis values in the order of the table's axes.
+    values: Vec<ScalarValue>,
 }
 
 impl LakeTable {
-    /// The table of a catalog entry, its files as they are now in `lake`.
-    pub(crate) async fn new(table: &CatalogTable, lake: &PinnedFolder) -> Self {
+    /// The table of a catalog entry, whose files are in `lake`.
+    pub(crate) fn new(table: &CatalogTable, lake: Arc<PinnedFolder>) -> Self {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
-        let partition_fields: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
+        let axes: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
         Self {
-            schema: TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build(),
-            files: files(table, lake).await,
+            database: table.database.clone(),
+            table: table.table.clone(),
+            partitions: partitions(table),
+            schema: TableSchema::builder(file_schema).with_table_partition_cols(axes).build(),
+            lake,
+            told: Mutex::default(),
+        }
+    }
+
+    /// The condition on axes that a filter implies; `None` when it implies none.
+    fn implied_on_axes(&self, filter: &Expr) -> Option<Expr> {
+        if self.is_of_axes(filter) {
+            return Some(filter.clone());
+        }
+        match filter {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+                match (self.implied_on_axes(left), self.implied_on_axes(right)) {
+                    (Some(left), Some(right)) => Some(left.and(right)),
+                    (left, right) => left.or(right),
+                }
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+                Some(self.implied_on_axes(left)?.or(self.implied_on_axes(right)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a filter's value is known from a partition's axis values alone.
+    fn is_of_axes(&self, filter: &Expr) -> bool {
+        let axes = self.schema.table_partition_cols();
+        let columns = filter.column_refs();
+        let is_unknown = |expr: &Expr| {
+            matches!(
+                expr,
+                Expr::ScalarSubquery(_)
+                    | Expr::InSubquery(_)
+                    | Expr::Exists(_)
+                    | Expr::SetComparison(_)
+                    | Expr::OuterReferenceColumn(..)
+                    | Expr::Placeholder(_)
+            )
+        };
+        !columns.is_empty()
+            && columns.iter().all(|column| axes.iter().any(|axis| *axis.name() == column.name))
+            && !filter.is_volatile()
+            && !filter.exists(|expr| Ok(is_unknown(expr))).unwrap_or(true)
+    }
+
+    /// The partitions of which every filter on axes is true.
+    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&Partition>> {
+        let partitions = self.partitions.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
+        let mut matching: Vec<&Partition> = partitions.iter().collect();
+        let axes = Arc::new(Schema::new(self.schema.table_partition_cols().clone()));
+        let named_axes = DFSchema::try_from(axes.clone())?;
+        // One after the other, so that an earlier filter guards a later one, as in `year <> 0 and 1 / year > 0`.
+        for filter in filters.iter().filter_map(|filter| self.implied_on_axes(filter)) {
+            if matching.is_empty() {
+                break;
+            }
+            let columns = (0..axes.fields().len())
+                .map(|i| {
+                    ScalarValue::iter_to_array(matching.iter().filter_map(|partition| partition.values.get(i).cloned()))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let batch = RecordBatch::try_new(axes.clone(), columns)?;
+            let verdicts = state.create_physical_expr(filter, &named_axes)?.evaluate(&batch)?;
+            let verdicts = verdicts.into_array(batch.num_rows())?;
+            let mut verdicts = as_boolean_array(&verdicts)?.iter();
+            matching.retain(|_| verdicts.next() == Some(Some(true)));
+        }
+        Ok(matching)
+    }
+
+    /// The files of partitions, each as it is now. A partition whose object is gone has no rows, as on Athena.
+    async fn files(&self, partitions: &[&Partition]) -> Result<Vec<PartitionedFile>> {
+        let mut files = Vec::with_capacity(partitions.len());
+        let mut absent = Vec::new();
+        for partition in partitions {
+            let object = &partition.object;
+            match self.lake.pin(object).await {
+                Ok(meta) => {
+                    let file = PartitionedFile::from(meta).with_partition_values(partition.values.clone());
+                    // With statistics, though nothing is known, a join that finds out late which partitions it needs
+                    // skips the others' files.
+                    let unknown = Statistics::new_unknown(self.schema.file_schema());
+                    files.push(file.with_statistics(Arc::new(unknown)));
+                }
+                Err(Error::NotFound { .. }) if !partition.values.is_empty() => absent.push(object.clone()),
+                Err(Error::NotFound { .. }) => {
+                    return Err(DataFusionError::Execution(format!(
+                        "read `{object}`: expected the object that the catalog names, found none; \
+                         `rollcall repair` writes it"
+                    )));
+                }
+                Err(error) => {
+                    return Err(DataFusionError::Execution(format!(
+                        "read `{object}`: expected the object that the catalog names, found otherwise: {error}"
+                    )));
+                }
+            }
+        }
+        self.warn_absent(absent);
+        Ok(files)
+    }
+
+    /// Tells once of objects that the catalog names and the lake does not have.
+    fn warn_absent(&self, mut absent: Vec<String>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        absent.retain(|object| told.insert(object.clone()));
+        if let [first, ..] = absent.as_slice() {
+            output::complain(&format!(
+                "warning: {} of the catalog not in the lake, such as `{}`: the query goes without\n\
+                 hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
+                output::counted(absent.len() as u64, "object"),
+                output::visible(first)
+            ));
         }
     }
 }
 
-/// The files of a table with their partition values. A partition whose object is gone has no rows, as on Athena.
-async fn files(table: &CatalogTable, lake: &PinnedFolder) -> std::result::Result<Files, String> {
+/// The partitions of a catalog entry.
+fn partitions(table: &CatalogTable) -> std::result::Result<Vec<Partition>, String> {
     if table.partition_keys.is_empty() {
-        let object = keys::lookup_object(&table.table);
-        return match file(lake, &object).await? {
-            Some(found) => Ok(Files { found: vec![found], absent: Mutex::default() }),
-            None => Err(format!(
-                "read `{object}`: expected the object that the catalog names, found none; `rollcall repair` writes it"
-            )),
-        };
+        return Ok(vec![Partition { object: keys::lookup_object(&table.table), values: Vec::new() }]);
     }
-    let mut found = Vec::with_capacity(table.partitions.len());
-    let mut absent = Vec::new();
+    let axes: Vec<Field> = table.partition_keys.iter().map(field).collect();
+    let mut partitions = Vec::with_capacity(table.partitions.len());
     for registered in &table.partitions {
-        let mut values = Vec::with_capacity(table.partition_keys.len());
-        for key in &table.partition_keys {
-            values.push(match registered.partition.value(&key.name) {
-                Some(AxisValue::Int(value)) => ScalarValue::from(*value),
-                Some(AxisValue::Text(value)) => ScalarValue::from(value.as_str()),
-                None => {
-                    return Err(format!(
-                        "read catalog of `{}.{}`: expected a value of `{}` in every partition, found none in `{}`",
-                        table.database, table.table, key.name, registered.partition
-                    ));
-                }
-            });
+        let mut values = Vec::with_capacity(axes.len());
+        for axis in &axes {
+            let value = match registered.partition.value(axis.name()) {
+                Some(AxisValue::Int(value)) => Some(ScalarValue::from(*value)),
+                Some(AxisValue::Text(value)) => Some(ScalarValue::from(value.as_str())),
+                None => None,
+            };
+            let value = value.filter(|value| value.data_type() == *axis.data_type()).ok_or_else(|| {
+                format!(
+                    "read catalog of `{}.{}`: expected a value of `{}`, of its type, in every partition, found none in `{}`",
+                    table.database,
+                    table.table,
+                    axis.name(),
+                    registered.partition
+                )
+            })?;
+            values.push(value);
         }
-        let object = format!("{}{}", registered.location, keys::OBJECT);
-        match file(lake, &object).await? {
-            Some(file) => found.push(file.with_partition_values(values)),
-            None => absent.push(object),
-        }
+        partitions.push(Partition { object: format!("{}{}", registered.location, keys::OBJECT), values });
     }
-    Ok(Files { found, absent: Mutex::new(absent) })
+    Ok(partitions)
 }
 
 fn field(column: &CatalogColumn) -> Field {
@@ -93,28 +213,6 @@ fn field(column: &CatalogColumn) -> Field {
         _ => DataType::Utf8,
     };
     Field::new(&column.name, kind, true)
-}
-
-async fn file(lake: &PinnedFolder, object: &str) -> std::result::Result<Option<PartitionedFile>, String> {
-    match lake.pin(object).await {
-        Ok(meta) => Ok(Some(PartitionedFile::from(meta))),
-        Err(Error::NotFound { .. }) => Ok(None),
-        Err(error) => {
-            Err(format!("read `{object}`: expected the object that the catalog names, found otherwise: {error}"))
-        }
-    }
-}
-
-/// Tells once of objects that the catalog names and the lake does not have.
-fn warn_absent(absent: &mut Vec<String>) {
-    if let [first, ..] = absent.as_slice() {
-        output::complain(&format!(
-            "warning: {} of the catalog not in the lake, such as `{first}`: the query goes without\n\
-             hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
-            output::counted(absent.len() as u64, "object")
-        ));
-        absent.clear();
-    }
 }
 
 /// Where the engine finds the lake's files.
@@ -132,30 +230,132 @@ impl TableProvider for LakeTable {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(filters
+            .iter()
+            .map(|filter| match self.implied_on_axes(filter) {
+                Some(_) if self.is_of_axes(filter) => TableProviderFilterPushDown::Exact,
+                Some(_) => TableProviderFilterPushDown::Inexact,
+                None => TableProviderFilterPushDown::Unsupported,
+            })
+            .collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // Filters are pushed down by the optimizer, which skips files by their partition values and statistics.
-        let source = Arc::new(ParquetSource::new(self.schema.clone()));
-        let files = self.files.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
-        warn_absent(&mut files.absent.lock().unwrap_or_else(PoisonError::into_inner));
-        let files = &files.found;
-        let n_groups = state.config().target_partitions().min(files.len()).max(1);
-        let mut groups = vec![Vec::new(); n_groups];
-        for (i, file) in files.iter().enumerate() {
-            if let Some(group) = groups.get_mut(i % n_groups) {
-                group.push(file.clone());
-            }
+        // Filters on columns are pushed down by the optimizer, which skips parts of files by their statistics.
+        let files = self.files(&self.matching(state, filters)?).await?;
+        let columns = self.schema.file_schema().fields().clone();
+        let read = match projection {
+            Some(read) => read.iter().filter_map(|i| columns.get(*i).cloned()).collect(),
+            None => columns.to_vec(),
+        };
+        let axes = self.schema.table_partition_cols().to_vec();
+        let expected = Expected { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
+        let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
+        let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
+        // Neighbours stay together, in the catalog's order.
+        let in_a_group = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
+        let mut groups: Vec<FileGroup> = files.chunks(in_a_group).map(|files| FileGroup::new(files.to_vec())).collect();
+        if groups.is_empty() {
+            groups.push(FileGroup::default());
         }
         let config = FileScanConfigBuilder::new(lake_url()?, source)
-            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+    use rollcall_adapters::file_catalog::RegisteredPartition;
+    use rollcall_core::partition::PartitionKey;
+
+    /// Thirty years of thirteen grades, and no file of them.
+    fn table() -> LakeTable {
+        let column = |name: &str, kind: &str| CatalogColumn {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            comment: String::new(),
+        };
+        let partitions = (1992..2022).flat_map(|year| {
+            (1..=13).map(move |grade| {
+                let partition = PartitionKey::new(vec![
+                    ("year".to_owned(), AxisValue::Int(year)),
+                    ("grade".to_owned(), AxisValue::Text(format!("grade-{grade}"))),
+                ]);
+                RegisteredPartition { location: format!("data/t/{partition}/"), partition, n_rows: 1 }
+            })
+        });
+        let table = CatalogTable {
+            database: "d".to_owned(),
+            table: "t".to_owned(),
+            comment: String::new(),
+            location: "data/t/".to_owned(),
+            columns: vec![column("enrollment", "int")],
+            partition_keys: vec![column("year", "int"), column("grade", "string")],
+            partitions: partitions.collect(),
+        };
+        LakeTable::new(&table, Arc::new(PinnedFolder::new(&std::env::temp_dir()).unwrap()))
+    }
+
+    /// Found by use: B3.
+    #[test]
+    fn a_condition_on_axes_leaves_the_partitions_of_which_it_is_true() {
+        use TableProviderFilterPushDown::{Exact, Inexact, Unsupported};
+        let table = table();
+        let state = SessionContext::new().state();
+        let columns = DFSchema::try_from(table.schema()).unwrap();
+        for (condition, n_expected, pushdown) in [
+            ("year = 2021", 13, Exact),
+            ("year = 2021 and grade = 'grade-3'", 1, Exact),
+            ("year in (2020, 2021, 2099)", 26, Exact),
+            ("year not in (2020, 2021)", 364, Exact),
+            ("year between 2019 and 2021", 39, Exact),
+            ("year = 2020 or grade = 'grade-1'", 42, Exact),
+            ("not (year < 2021)", 13, Exact),
+            ("year % 2 = 0", 195, Exact),
+            ("cast(year as bigint) * 2 = 4042", 13, Exact),
+            ("cast(year as varchar) = '2021'", 13, Exact),
+            ("grade like 'grade-1%'", 150, Exact),
+            ("grade not like 'grade-1%'", 240, Exact),
+            ("year is null", 0, Exact),
+            ("year is not null", 390, Exact),
+            ("year = null", 0, Exact),
+            ("case when year = 2021 then grade = 'grade-2' else false end", 1, Exact),
+            ("year > 2019.5", 26, Exact),
+            ("year = 2021 and enrollment > 5", 13, Inexact),
+            ("(year = 2021 and enrollment > 5) or (year = 2020 and grade = 'grade-1')", 14, Inexact),
+            ("year = 2021 or enrollment > 5", 390, Unsupported),
+            ("year = enrollment", 390, Unsupported),
+            ("enrollment > 5", 390, Unsupported),
+            ("year = 2000 + random() * 20", 390, Unsupported),
+        ] {
+            let filter = state.create_logical_expr(condition, &columns).unwrap();
+            assert_eq!(table.supports_filters_pushdown(&[&filter]).unwrap(), [pushdown], "{condition}");
+            assert_eq!(table.matching(&state, &[filter]).unwrap().len(), n_expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn an_earlier_condition_guards_a_later_one() {
+        let table = table();
+        let state = SessionContext::new().state();
+        let columns = DFSchema::try_from(table.schema()).unwrap();
+        let [guard, division] =
+            ["year <> 2000", "1 / (year - 2000) = 1"].map(|sql| state.create_logical_expr(sql, &columns).unwrap());
+        let matching = table.matching(&state, &[guard, division.clone()]).unwrap();
+        assert!(matching.iter().all(|partition| partition.object.contains("year=2001")) && matching.len() == 13);
+        assert!(table.matching(&state, &[division]).is_err());
     }
 }

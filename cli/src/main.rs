@@ -5,6 +5,7 @@
 mod aws;
 mod datasets;
 mod exit;
+mod footer;
 mod lake;
 mod lake_mark;
 mod lake_table;
@@ -15,6 +16,7 @@ mod portal;
 mod progress;
 mod prune;
 mod query;
+mod reach;
 mod repair;
 mod report;
 mod request;
@@ -110,7 +112,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
+            output::print_data(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -13,6 +13,7 @@ use rollcall_core::request::Request;
 use serde::Serialize;
 
 use crate::lake::{Lake, LakeArgs, anew};
+use crate::lake_mark::LakeMark;
 use crate::output::{self, Format, counted, thousands};
 use crate::portal::PortalArgs;
 use crate::request::{RequestArgs, Resolved};
@@ -51,7 +52,12 @@ struct Report<'r> {
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let Resolved { dataset, request, .. } = args.request.resolve()?;
     match args.lake.open().await? {
-        Lake::Folder(store) => show(&args, &store, &dataset, &request).await,
+        Lake::Folder(store) => {
+            if let Some(mark) = LakeMark::find(&store).await? {
+                mark.check_table(&dataset)?;
+            }
+            show(&args, &store, &dataset, &request).await
+        }
         #[cfg(feature = "aws")]
         Lake::Bucket(store) => show(&args, &store, &dataset, &request).await,
     }

@@ -9,6 +9,7 @@ use rollcall_core::ports::Clock;
 use rollcall_core::prune::{old_runs, prune_runs};
 
 use crate::lake::LakeArgs;
+use crate::lake_mark::LakeMark;
 use crate::output::{self, counted};
 use crate::request::load_dataset;
 
@@ -32,8 +33,9 @@ pub(crate) async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.existing_folder("the bucket's lifecycle rule deletes old runs by their tag")?;
-    let _lock = store.lock()?;
+    let store = args.lake.existing_folder("the bucket's lifecycle rule deletes old runs by their tag").await?;
+    LakeMark::of_lake(&store).await?;
+    let _lock = store.lock().await?;
     let before = SystemClock.now() - SignedDuration::from_hours(24 * i64::from(args.keep_days));
     for name in names {
         let dataset = load_dataset(name)?;

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use clap::Args;
 use rollcall_adapters::SystemClock;
 use rollcall_core::ports::Clock;
-use rollcall_core::publish::{Repaired, publish_lookups, repair};
+use rollcall_core::publish::{self, Repaired, publish_lookups};
 
+use crate::exit;
 use crate::lake::{self, LakeArgs, anew};
 use crate::lake_mark::{self, LakeMark};
 use crate::output;
 use crate::request::load_dataset;
+use crate::signals::Signals;
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
@@ -22,32 +24,42 @@ pub(crate) struct RepairArgs {
 }
 
 pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        repaired = repair(args) => repaired,
+        () = signals.asked() => {
+            output::complain("interrupted: repair the lake again");
+            Ok(ExitCode::from(exit::INTERRUPTED))
+        }
+    }
+}
+
+async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let names = match &args.dataset {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.existing_folder("on AWS every run does the same before it ends")?;
+    let store = args.lake.existing_folder("on AWS every run does the same before it ends").await?;
     let catalog = lake::catalog(&store);
-    let _lock = store.lock()?;
-    let mark = LakeMark::read(&store).await?;
+    LakeMark::of_lake(&store).await?;
+    let _lock = store.lock().await?;
+    let mark = LakeMark::of_lake(&store).await?;
     for name in names {
         let dataset = load_dataset(name)?;
-        if let Some(mark) = &mark {
-            mark.check_table(&dataset)?;
-            if mark.is_of_another_schema(&dataset) {
-                if args.dataset.is_none() {
-                    output::complain(&format!(
-                        "warning: {}: left alone, since another descriptor of that name filled its table\n\
-                         hint: name the file with --dataset",
-                        dataset.name
-                    ));
-                    continue;
-                }
-                lake_mark::claim(&store, Some(mark.clone()), mark.is_sample, &dataset).await?;
+        mark.check_table(&dataset)?;
+        if mark.is_of_another_schema(&dataset) {
+            if args.dataset.is_none() {
+                output::complain(&format!(
+                    "warning: {}: left alone, since another descriptor of that name filled its table\n\
+                     hint: name the file with --dataset",
+                    dataset.name
+                ));
+                continue;
             }
+            lake_mark::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
-        let repaired = repair(&store, &catalog, &dataset).await?;
+        let repaired = publish::repair(&store, &catalog, &dataset).await?;
         let Repaired { survey, n_records, published, stale } = &repaired;
         if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
             continue;

@@ -1,9 +1,11 @@
 //! What a run came to, as it is printed, wherever it ran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::{Dataset, RESCUED};
+use rollcall_core::error::excerpt;
 use rollcall_core::ledger::{Outcome, Receipt, Summary};
+use rollcall_core::page::FieldNames;
 use rollcall_core::partition::AxisValue;
 use serde::Serialize;
 
@@ -32,6 +34,7 @@ impl Report<'_> {
         output::warn_unreadable(&self.summary.unreadable);
         output::warn_stale(&self.summary.stale, anew);
         warn_of_empty_years(self.summary);
+        warn_unknown(self.summary.receipts.iter());
         if format == Format::Json {
             return output::print_json(self);
         }
@@ -67,6 +70,31 @@ fn warn_of_empty_years(summary: &Summary) {
             empty.join(", ")
         ));
     }
+}
+
+/// Tells people which fields the descriptor does not declare, in one line for all partitions.
+pub(crate) fn warn_unknown<'r>(receipts: impl Iterator<Item = &'r Receipt>) {
+    const MOST_NAMED: usize = 5;
+    let (mut n_rows, mut names) = (0, BTreeSet::new());
+    for receipt in receipts {
+        n_rows += receipt.n_unknown;
+        names.extend(receipt.unknown_fields.iter().map(String::as_str));
+    }
+    if n_rows == 0 {
+        return;
+    }
+    let mut named: Vec<String> = names.iter().take(MOST_NAMED).map(|name| excerpt(name)).collect();
+    if let Some(n_more @ 1..) = names.len().checked_sub(MOST_NAMED) {
+        // A receipt names twenty at most.
+        let at_least = if names.len() >= FieldNames::MOST { "at least " } else { "" };
+        named.push(format!("and {at_least}{n_more} more"));
+    }
+    let which = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    output::complain(&format!(
+        "warning: {} {} fields that the descriptor does not declare{which}; kept in {RESCUED}",
+        counted(n_rows, "row"),
+        if n_rows == 1 { "has" } else { "have" },
+    ));
 }
 
 /// The summary for people.

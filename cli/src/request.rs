@@ -76,7 +76,7 @@ impl RequestArgs {
                     Some(dataset) => load_dataset(dataset)?,
                     None => Dataset::built_in(&named)?,
                 };
-                if value.get("dataset").is_some() && named != dataset.name {
+                if value.get("dataset").is_some_and(|name| !name.is_null()) && named != dataset.name {
                     return Err(BadInput(format!(
                         "read input `{input}`: expected no other `dataset` than `{}` of --dataset, found `{}`",
                         dataset.name,
@@ -180,15 +180,27 @@ fn is_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "toml")
 }
 
+/// Most bytes of an input: room for the 100,000 partitions that a plan may have, each named by itself. As JSON in memory an
+/// input takes up to a hundred times its size.
+const MOST_INPUT_BYTES: u64 = 8 << 20;
+
 fn read_input(input: &str) -> anyhow::Result<Value> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = if input == "-" {
-        std::io::stdin().read_to_string(&mut text).map(|_| ())
+        std::io::stdin().take(MOST_INPUT_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::read_to_string(input).map(|found| text = found)
+        std::fs::File::open(input).and_then(|file| file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut bytes))
     };
     read.map_err(|error| BadInput(format!("read input `{input}`: {error}")))?;
-    let value: UniqueKeys = serde_json::from_str(&text)
+    if bytes.len() as u64 > MOST_INPUT_BYTES {
+        return Err(BadInput(format!(
+            "read input `{input}`: expected at most {} MiB, found more\nhint: name years and grades instead of each \
+             partition, or make several runs of it",
+            MOST_INPUT_BYTES >> 20
+        ))
+        .into());
+    }
+    let value: UniqueKeys = serde_json::from_slice(&bytes)
         .map_err(|error| BadInput(format!("read input `{input}`: expected JSON, each field once: {error}")))?;
     Ok(value.0)
 }

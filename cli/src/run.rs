@@ -32,6 +32,7 @@ use crate::output::{self, Format, counted, shell_word};
 use crate::portal::{OpenPortal, PortalArgs};
 use crate::progress::{RunBar, RunPortal};
 use crate::query;
+use crate::reach::{Reach, WatchedPortal};
 use crate::report::Report;
 use crate::request::{RequestArgs, Resolved};
 use crate::signals::Signals;
@@ -79,7 +80,10 @@ const LOCAL_FLAGS: [&str; 7] =
 enum Ended {
     AllTried,
     TooManyFailed,
+    Unreachable,
     Interrupted,
+    /// The lake is not in its place any more.
+    LakeLost,
 }
 
 /// Everything that a run works with, once its plan is made.
@@ -138,9 +142,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
     let query = args.query.as_deref().map(query::find).transpose()?;
     let open = args.portal.open(&dataset).await?;
     let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
-    let lock = store.lock()?;
-    tracing::debug!(lake = %store.root().display(), "lake locked");
-    let mark = lake_mark::check(&store, args.portal.is_sample(), &dataset).await?;
+    let (lock, mark) = lake_mark::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
     let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
@@ -174,14 +176,17 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
     let tried = Arc::new(Tried::default());
+    let reach = Arc::new(Reach::new(items.len().min(args.portal.in_flight())));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
         .take_while(|_| future::ready(tried.n_failed() <= args.tolerated_failures))
         .map(|partition| {
             let (open, store, bar, stop) = (prepared.open.clone(), prepared.store.clone(), bar.clone(), stop.clone());
             let (dataset, facts, tried) = (prepared.dataset.clone(), prepared.facts.clone(), tried.clone());
+            let reach = reach.clone();
             AbortOnDropHandle::new(tasks.spawn(async move {
-                let portal = RunPortal { portal: open.for_partition(), bar: &bar, stop: &stop };
+                let portal = WatchedPortal { portal: open.for_partition(), reach: &reach };
+                let portal = RunPortal { portal, bar: &bar, stop: &stop };
                 tried.begin(&partition);
                 let came = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
                 tried.end(&partition, came);
@@ -194,15 +199,26 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
             if let Err(error) = joined {
                 output::complain(&format!("failed: a partition's task ended early: {error}"));
                 tried.note_failure();
+                reach.reached();
             }
         })
         .count();
     let mut fetches = pin!(fetches);
     let ended = tokio::select! {
+        // Before its fetches are seen to end.
+        biased;
+        why = reach.unreachable() => {
+            output::complain(&format!(
+                "stopped: the portal cannot be reached, so no further partition is tried: {why}\nhint: check \
+                 `--portal` and the network"
+            ));
+            Ended::Unreachable
+        }
         n_tried = &mut fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
         () = signals.asked() => Ended::Interrupted,
+        () = prepared.store.lost() => Ended::LakeLost,
     };
-    if matches!(ended, Ended::Interrupted) {
+    if !matches!(ended, Ended::AllTried | Ended::TooManyFailed) {
         // What waits for the portal ends now, and what was received is committed, with its receipt. A lake that does not
         // answer is left behind.
         stop.cancel();
@@ -215,7 +231,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let not_tried = tried.rest_of(items);
     let rest = counted(not_tried.len() as u64, "partition");
     match ended {
-        Ended::AllTried => {}
+        Ended::AllTried | Ended::LakeLost | Ended::Unreachable => {}
         Ended::TooManyFailed => output::complain(&format!(
             "stopped: more than {} failed; {rest} not tried",
             counted(args.tolerated_failures as u64, "partition")
@@ -277,14 +293,30 @@ enum Came {
 
 /// One partition, tried again from page 1 where that may help. The last try's receipt stays.
 async fn fetch_with_retries(
-    portal: &RunPortal<'_, HttpPortal>,
+    portal: &RunPortal<'_, WatchedPortal<'_, HttpPortal>>,
     store: &FolderStore,
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
 ) -> Came {
+    let WatchedPortal { portal: http, reach } = &portal.portal;
     for tries in 1..=PARTITION_TRIES {
-        match fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await {
+        let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
+        match &fetched {
+            // The run says so, once.
+            Err(error) if error.is_unreachable() => {
+                let makes_sense = tokio::select! {
+                    makes_sense = reach.not_connected(error) => makes_sense,
+                    () = portal.stop.cancelled() => false,
+                };
+                if !makes_sense {
+                    return Came::ToFailure;
+                }
+            }
+            Err(Error::Interrupted { .. }) => {}
+            _ => reach.reached(),
+        }
+        match fetched {
             Ok(_) => return Came::ToSomething,
             Err(Error::Interrupted { .. }) => return Came::ToNothing,
             // There is one deadline for all tries.
@@ -292,7 +324,7 @@ async fn fetch_with_retries(
             Err(error) if error.is_retryable() && tries < PARTITION_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "partition fetched again");
                 tokio::select! {
-                    () = portal.portal.pause(tries) => {}
+                    () = http.pause(tries) => {}
                     () = portal.stop.cancelled() => return report_failure(partition, &error),
                 }
             }
@@ -316,12 +348,14 @@ async fn finish(
     not_tried: &BTreeSet<PartitionKey>,
 ) -> anyhow::Result<ExitCode> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
+    store.check_lock().await?;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
     let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
-        Ended::AllTried | Ended::TooManyFailed if summary.n_open() > 0 => exit::PARTIAL,
-        Ended::AllTried | Ended::TooManyFailed => exit::OK,
+        Ended::Unreachable => exit::PORTAL,
+        _ if summary.n_open() > 0 => exit::PARTIAL,
+        _ => exit::OK,
     };
     let queried = match &prepared.query {
         Some(sql) => query::result(catalog, store.root(), sql, args.format.into()).await.map(Some),

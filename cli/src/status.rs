@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::exit::BadInput;
 use crate::lake::{Lake, LakeArgs, anew};
 use crate::output::{self, Format, age, counted, rounded};
+use crate::report;
 use crate::request::load_dataset;
 
 /// Width that a grid keeps to; more columns go into a further grid below.
@@ -126,7 +127,7 @@ async fn show_lake(
         output::size(size_bytes)
     ));
     text.push_str("cell: last outcome, rows committed, age of the commit\n");
-    text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - not known\n");
+    text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - unknown\n");
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
@@ -232,6 +233,11 @@ fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     }
 }
 
+/// A message and its hint, or its list, as one row of a table.
+fn in_one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
 #[derive(Serialize)]
 struct RunReport<'r> {
     run: &'r str,
@@ -267,12 +273,9 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
-        return output::print_json(&RunReport {
-            run,
-            is_finished: summary.is_some(),
-            summary: &summary,
-            partitions: &rows,
-        });
+        output::print_json(&RunReport { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
+        report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+        return Ok(());
     }
     let mut table = output::table(&["partition", "outcome", "rows", "error"]);
     for row in &rows {
@@ -282,7 +285,7 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
             row.item.partition.to_string(),
             receipt.map_or("no receipt", |receipt| receipt.outcome.as_str()).to_owned(),
             receipt.map_or_else(String::new, |receipt| output::thousands(receipt.n_rows)),
-            error.map_or_else(String::new, |error| format!("{}: {}", error.name, error.message)),
+            error.map_or_else(String::new, |error| format!("{}: {}", error.name, in_one_line(&error.message))),
         ]);
     }
     output::align_right(&mut table, &[2]);
@@ -294,5 +297,6 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });
     output::print(&text)?;
+    report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
     Ok(())
 }

@@ -7,6 +7,8 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::ports::TableSpec;
 
+use crate::output;
+
 /// The resources of one dataset's table, or of every built-in dataset and look-up table when none is named, as YAML below
 /// `Resources:`.
 ///
@@ -87,5 +89,6 @@ fn pascal(name: &str) -> String {
 
 /// A YAML scalar in double quotes.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    // Text of JSON is text of YAML.
+    output::json_text(serde_json::Value::from(text).to_string())
 }

@@ -20,6 +20,12 @@ impl Nulls {
         nulls.append_n_nulls(n);
     }
 
+    /// Whether the last of `n_values` is null.
+    fn ends_in_null(&self, n_values: usize) -> bool {
+        let nulls = self.0.as_ref().filter(|nulls| nulls.len() == n_values);
+        nulls.is_some_and(|nulls| n_values.checked_sub(1).is_some_and(|last| !nulls.is_valid(last)))
+    }
+
     /// Forgets those of values from `index` on.
     fn truncate(&mut self, index: usize) {
         if let Some(nulls) = &mut self.0 {
@@ -47,6 +53,11 @@ impl<T: ArrowPrimitiveType> Default for Numbers<T> {
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
+    /// The last value; `None` where it is null or there is none.
+    pub(crate) fn last(&self) -> Option<T::Native> {
+        self.values.last().copied().filter(|_| !self.nulls.ends_in_null(self.values.len()))
+    }
+
     /// Makes room for `n_values` more.
     pub(crate) fn reserve(&mut self, n_values: usize) {
         self.values.reserve_exact(n_values);
@@ -106,6 +117,21 @@ impl Texts {
         self.append(second);
     }
 
+    /// The last value; `None` where it is null or there is none.
+    pub(crate) fn last(&self) -> Option<&str> {
+        let start = self.ends.iter().nth_back(1).map_or(Some(0), |end| usize::try_from(*end).ok())?;
+        let is_null = self.nulls.ends_in_null(self.ends.len());
+        self.text.get(start..).filter(|_| !self.ends.is_empty() && !is_null)
+    }
+
+    /// Takes the first `n` bytes from the last value, which has them.
+    pub(crate) fn shorten_last(&mut self, n: usize) {
+        if let Some(rest) = self.last().and_then(|last| last.get(n..)).map(str::to_owned) {
+            self.truncate(self.ends.len() - 1);
+            self.append(&rest);
+        }
+    }
+
     pub(crate) fn append_nulls(&mut self, n: usize) {
         self.nulls.add(self.ends.len(), n);
         self.ends.resize(self.ends.len() + n, self.at());
@@ -157,6 +183,30 @@ mod tests {
     use super::*;
     use arrow_array::types::Int32Type;
     use arrow_array::{Array, Int32Array};
+
+    #[test]
+    fn the_last_value_is_known_and_can_be_shortened() {
+        let mut texts = Texts::default();
+        assert_eq!(texts.last(), None);
+        texts.append("first");
+        texts.append_joined("00", "12");
+        assert_eq!(texts.last(), Some("0012"));
+        texts.shorten_last(2);
+        assert_eq!(texts.last(), Some("12"));
+        texts.append_nulls(1);
+        assert_eq!(texts.last(), None);
+        texts.truncate(2);
+        assert_eq!(texts.last(), Some("12"));
+        assert_eq!(texts.finish().unwrap(), StringArray::from(vec!["first", "12"]));
+        let mut numbers = Numbers::<Int32Type>::default();
+        assert_eq!(numbers.last(), None);
+        numbers.append(7);
+        assert_eq!(numbers.last(), Some(7));
+        numbers.append_null();
+        assert_eq!(numbers.last(), None);
+        numbers.append(8);
+        assert_eq!(numbers.last(), Some(8));
+    }
 
     #[test]
     fn values_and_nulls_come_back_in_their_order() {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::availability::Unreadable;
 use crate::partition::PartitionKey;
-use crate::ports::{CatalogError, PortalError, StoreError};
+use crate::ports::{BoxError, CatalogError, PortalError, StoreError};
 use crate::values::LostValues;
 
 /// Everything that can go wrong with a request, a descriptor or a partition.
@@ -35,9 +36,9 @@ pub enum Error {
         dataset: String,
         /// Path of the portal's list below its API root.
         path: String,
-        /// Why the list could not be read, where the portal did not answer.
+        /// Why the list could not be read.
         #[source]
-        source: Option<PortalError>,
+        source: Unreadable,
     },
     /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
     #[error("fetch page {page} of `{partition}`: portal unavailable")]
@@ -51,13 +52,14 @@ pub enum Error {
         source: PortalError,
     },
     /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
-    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref()))]
+    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref(), source))]
     PortalRefused {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Page that was asked for, from 1.
         page: u32,
-        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403).
+        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403), or where the
+        /// answer repeats it.
         secret: Option<String>,
         /// What the portal said.
         #[source]
@@ -93,13 +95,26 @@ pub enum Error {
         /// Page that was asked for, from 1.
         page: u32,
     },
-    /// Stop: the dataset names a secret that is not set.
-    #[error("read secret `{secret}`: expected a value in {place}, found none")]
+    /// Stop: the dataset names a secret that is not set, or whose value cannot be used.
+    #[error("read secret `{secret}`: expected a value in {place}, found {found}")]
     SecretMissing {
         /// Name of the secret, as the descriptor gives it.
         secret: String,
         /// Where it was looked for.
         place: String,
+        /// What was found there.
+        found: SecretFound,
+    },
+    /// Retry, then stop: whoever keeps the dataset's secret does not answer, or is asked too much.
+    #[error("read secret `{secret}`: expected a value in {place}, found no answer")]
+    SecretUnavailable {
+        /// Name of the secret, as the descriptor gives it.
+        secret: String,
+        /// Where it was looked for.
+        place: String,
+        /// Why.
+        #[source]
+        source: BoxError,
     },
     /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
     #[error(
@@ -170,15 +185,16 @@ pub enum Error {
     },
     /// Stop: a column no longer holds what the descriptor declares.
     #[error(
-        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+        "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: {}",
+        hint_of_drift(key.as_deref())
     )]
     SchemaDrift {
         /// Partition that was fetched.
         partition: PartitionKey,
         /// Column that drifted.
-        column: String,
+        column: Box<str>,
         /// Type declared.
-        expected: String,
+        expected: Box<str>,
         /// First value that does not fit, escaped and cut.
         found: String,
         /// Row of that value in the partition, from 1.
@@ -187,6 +203,8 @@ pub enum Error {
         n_misfits: u64,
         /// Rows of the partition.
         n_rows: u64,
+        /// The columns of the key with commas, where this is one of them and has no value.
+        key: Option<Box<str>>,
     },
     /// Stop: the partition lost more than half of its rows, or of a column's values, so it does not replace the fuller one.
     #[error(
@@ -230,10 +248,10 @@ pub enum Error {
         source: CatalogError,
     },
     /// Stop: columns could not be written as Parquet.
-    #[error("encode `{partition}` as Parquet")]
+    #[error("encode `{object}` as Parquet")]
     EncodeFailed {
-        /// Partition that was encoded.
-        partition: String,
+        /// Partition or look-up table that was encoded.
+        object: String,
         /// Why.
         #[source]
         source: parquet::errors::ParquetError,
@@ -266,6 +284,30 @@ impl fmt::Display for Shrunk {
             Self::Values(LostValues { column, before, after }) => {
                 write!(f, "at least half of the {before} values of `{column}` committed before, found {after}")
             }
+        }
+    }
+}
+
+/// What was found in the place of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFound {
+    /// No value, or an empty one.
+    None,
+    /// A value that could be found by chance in what a portal says.
+    Short {
+        /// Characters that it should have at least.
+        fewest_chars: usize,
+    },
+    /// A value that cannot be sent.
+    NoHeader,
+}
+
+impl fmt::Display for SecretFound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Short { fewest_chars } => write!(f, "one of fewer than {fewest_chars} characters"),
+            Self::NoHeader => f.write_str("one that no header can hold, such as one of two lines"),
         }
     }
 }
@@ -314,7 +356,7 @@ impl fmt::Display for CountFound {
 
 impl Error {
     /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "InvalidRequest",
         "InvalidDescriptor",
         "YearsUnknown",
@@ -324,6 +366,7 @@ impl Error {
         "DeadlineExceeded",
         "Interrupted",
         "SecretMissing",
+        "SecretUnavailable",
         "BadBody",
         "CountMismatch",
         "DuplicateKey",
@@ -351,6 +394,7 @@ impl Error {
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::Interrupted { .. } => "Interrupted",
             Self::SecretMissing { .. } => "SecretMissing",
+            Self::SecretUnavailable { .. } => "SecretUnavailable",
             Self::BadBody { .. } => "BadBody",
             Self::CountMismatch { .. } => "CountMismatch",
             Self::DuplicateKey { .. } => "DuplicateKey",
@@ -373,6 +417,7 @@ impl Error {
             self,
             Self::PortalUnavailable { .. }
                 | Self::DeadlineExceeded { .. }
+                | Self::SecretUnavailable { .. }
                 | Self::BadBody { .. }
                 | Self::CountMismatch { .. }
                 | Self::DuplicateKey { .. }
@@ -380,6 +425,15 @@ impl Error {
                 | Self::StoreFailed { .. }
                 | Self::CatalogFailed { .. }
         )
+    }
+
+    /// Whether the portal could not be connected to, in which case other partitions are no better off.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::PortalUnavailable { source, .. } | Self::PortalRefused { source, .. } => source.is_unreachable(),
+            _ => false,
+        }
     }
 
     /// The message and its causes, joined by `: `, for the one place where an error is shown.
@@ -426,15 +480,87 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
-fn hint_of_secret(name: Option<&str>) -> String {
-    name.map(|name| format!("\nhint: see that the value of the secret `{name}` still holds")).unwrap_or_default()
+fn hint_of_drift(key: Option<&str>) -> String {
+    match key {
+        None => "if the portal changed for good, change the column in the descriptor".to_owned(),
+        Some(key) => format!(
+            "the columns of the key ({key}) are never null or empty; if the portal has rows without them, give the descriptor \
+             another `key`"
+        ),
+    }
+}
+
+fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
+    match (name, source) {
+        (None, _) => String::new(),
+        (Some(name), PortalError::RepeatsSecret { .. }) => {
+            format!("\nhint: ask who runs the portal why its responses hold the value of the secret `{name}`")
+        }
+        (Some(name), _) => format!("\nhint: see that the value of the secret `{name}` still holds"),
+    }
+}
+
+/// Most mistakes of one request or descriptor that are written out: a message is for people, and a function's answer
+/// may have 6 MB.
+pub(crate) const MOST_MISTAKES: usize = 20;
+
+/// How the line begins that stands for the mistakes beyond.
+const AND_MORE: &str = "… and ";
+
+/// Mistakes while they are found. Those beyond [`MOST_MISTAKES`] are counted and take no room.
+#[derive(Debug, Default)]
+pub(crate) struct Mistakes {
+    written: Vec<String>,
+    n_more: usize,
+}
+
+impl Mistakes {
+    /// Adds one mistake; `describe` is called only when there is room for it.
+    pub(crate) fn add(&mut self, describe: impl FnOnce() -> String) {
+        if self.written.len() < MOST_MISTAKES {
+            self.written.push(describe());
+        } else {
+            self.n_more += 1;
+        }
+    }
+
+    /// Mistakes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.written.len() + self.n_more
+    }
+
+    /// A sentence each, for [`Error::InvalidRequest`] and [`Error::InvalidDescriptor`]; the last one counts those left out.
+    pub(crate) fn into_sentences(mut self) -> Vec<String> {
+        if self.n_more > 0 {
+            self.written.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));
+        }
+        self.written
+    }
+}
+
+/// `1234567` → `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn join_mistakes(mistakes: &[String]) -> String {
     match mistakes {
         [one] => one.clone(),
         many => {
-            let mut text = format!("found {} mistakes", many.len());
+            let mut text = match many.split_last() {
+                Some((last, written)) if last.starts_with(AND_MORE) => {
+                    format!("found more than {} mistakes", written.len())
+                }
+                _ => format!("found {} mistakes", many.len()),
+            };
             for mistake in many {
                 text.push_str("\n  - ");
                 text.push_str(mistake);
@@ -459,12 +585,12 @@ mod tests {
         let error = Error::YearsUnknown {
             dataset: "ccd_enrollment".into(),
             path: "api-endpoints/".into(),
-            source: Some(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
+            source: Unreadable::Portal(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
         };
         assert_eq!(
             error.chain(),
             "list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name the years, \
-             found none that can be read: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
+             found none that can be read: portal did not list its endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
         );
     }
 }

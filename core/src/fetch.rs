@@ -71,6 +71,7 @@ pub async fn fetch_partition(
                 portal_release: run.portal_release.clone(),
                 size_bytes: done.size_bytes,
                 n_unknown: facts.n_unknown,
+                unknown_fields: facts.unknown_fields.into_names(),
                 n_misfits: facts.n_misfits,
                 started_at,
                 finished_at: clock.now(),
@@ -636,6 +637,11 @@ mod tests {
         all[1] = all[1].replace("\"fips\"", "\"lunch\":[1, 2],\"fips\"");
         let receipt = fetch(&store, pages(&all, 3)).unwrap();
         assert_eq!((receipt.outcome, receipt.n_unknown, receipt.n_misfits), (Outcome::Written, 1, 0));
+        assert_eq!(receipt.unknown_fields, ["lunch"]);
+        // On several pages, a field of its own each.
+        all[2] = all[2].replace("\"fips\"", "\"meals\":3,\"fips\"");
+        let receipt = fetch(&store, pages(&all, 1)).unwrap();
+        assert_eq!((receipt.n_unknown, receipt.unknown_fields), (2, vec!["lunch".to_owned(), "meals".to_owned()]));
     }
 
     #[test]
@@ -681,6 +687,52 @@ mod tests {
                 );
                 assert!(error.chain().contains(&expected), "{}", error.chain());
             }
+        }
+    }
+
+    /// Found by use: H12.
+    #[test]
+    fn a41_a_key_that_its_row_does_not_let_pad_is_written_as_it_came_unless_there_are_many() {
+        for (n_odd, expected) in [(1, None), (2, Some("of 1000 rows do not fit"))] {
+            let mut all = rows(1000);
+            for i in 0..n_odd {
+                let odd = format!("\"2500003{:04}\"", 1636 + i);
+                all[700 + i] = all[700 + i].replace(&format!("\"{:012}\"", 701 + i), &odd);
+                all[700 + i] =
+                    all[700 + i].replace("\"fips\":1,\"leaid\":\"100002\"", "\"fips\":25,\"leaid\":\"2500003\"");
+            }
+            match (fetch(&MemoryStore::default(), pages(&all, 400)), expected) {
+                (Ok(receipt), None) => assert_eq!((receipt.outcome, receipt.n_misfits), (Outcome::Written, 1)),
+                (Err(error), Some(_)) => assert_eq!(
+                    error.chain(),
+                    "check column `ncessch` of `year=2021/grade=grade-pk`: expected string of at most 12 characters that \
+                     begins with the row's `fips` and `leaid` once it is padded, found `\"25000031636\"` in row 701 (2 of \
+                     1000 rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+                ),
+                (result, _) => panic!("{result:?}"),
+            }
+        }
+        // One that is kept hides none that is lost.
+        let mut all = rows(1000);
+        all[1] = all[1].replace("\"000000000002\"", "\"0000000000002\"");
+        all[3] = all[3].replace("\"000000000004\"", "null");
+        let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
+        assert!(
+            error.chain().contains("expected string, never null or empty, found `null` in row 4"),
+            "{}",
+            error.chain()
+        );
+    }
+
+    /// Found by use: W12.
+    #[test]
+    fn the_hint_at_a_key_without_a_value_names_the_columns_of_the_key() {
+        for to in ["\"\"", "null"] {
+            let all = [rows(1).concat().replace("\"000000000001\"", to)];
+            let error = fetch(&MemoryStore::default(), pages(&all, 1)).unwrap_err();
+            let hint = "\nhint: the columns of the key (ncessch) are never null or empty; if the portal has rows without \
+                        them, give the descriptor another `key`";
+            assert!(error.chain().ends_with(hint), "{}", error.chain());
         }
     }
 

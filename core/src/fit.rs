@@ -28,6 +28,23 @@ const MOST_COMPARED: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0
 /// One column while its page is decoded.
 pub(crate) struct ColumnBuilder {
     values: Values,
+    /// Zeros put before the row's text, which its other columns must agree with; 0 where nothing is to be checked.
+    n_padded: usize,
+    /// The text that did not fit was kept as it came: it is longer than the declared width.
+    is_kept: bool,
+    /// Whether what is padded is to be checked.
+    is_checked: bool,
+}
+
+/// What became of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is in the column.
+    Whole,
+    /// It is in the column as it came, and is not what the column declares.
+    Kept,
+    /// A null stands for it.
+    Lost,
 }
 
 enum Values {
@@ -46,7 +63,46 @@ impl ColumnBuilder {
             ColumnKind::Bigint => Values::Bigint(Numbers::default()),
             ColumnKind::Double => Values::Double(Numbers::default()),
         };
-        Self { values }
+        Self { values, n_padded: 0, is_kept: false, is_checked: !column.starts_with.is_empty() }
+    }
+
+    /// Whether zeros were put before the row's text, and not checked yet.
+    pub(crate) fn is_padded(&self) -> bool {
+        self.n_padded > 0
+    }
+
+    /// Ends the row: what was padded stays so, or becomes again what it was.
+    pub(crate) fn settle(&mut self, agrees: bool) {
+        if let Values::String(texts, _) = &mut self.values
+            && !agrees
+        {
+            texts.shorten_last(self.n_padded);
+        }
+        self.n_padded = 0;
+    }
+
+    /// Whether a text that was padded is this column's value of the same row and so many more digits, whatever zeros either
+    /// begins with. `None` where there is no value: null, empty, or a code such as -1 for missing.
+    pub(crate) fn begins(&self, padded: &str, n_more: usize) -> Option<bool> {
+        let beginning = padded.get(..padded.len().checked_sub(n_more)?)?;
+        let number = match &self.values {
+            Values::Int(numbers) => i64::from(numbers.last()?),
+            Values::Bigint(numbers) => numbers.last()?,
+            Values::String(texts, _) => {
+                let text = texts.last().filter(|text| !text.is_empty() && !text.starts_with('-'))?;
+                return Some(beginning.trim_start_matches('0') == text.trim_start_matches('0'));
+            }
+            Values::Double(_) => return None,
+        };
+        (number >= 0).then(|| beginning.parse() == Ok(number))
+    }
+
+    /// The text of the last row.
+    pub(crate) fn last_text(&self) -> Option<&str> {
+        match &self.values {
+            Values::String(texts, _) => texts.last(),
+            _ => None,
+        }
     }
 
     /// Makes room for `n_rows` more, and for no more text than `most_bytes`.
@@ -72,6 +128,7 @@ impl ColumnBuilder {
 
     /// Keeps the first `n_rows`.
     pub(crate) fn truncate(&mut self, n_rows: usize) {
+        self.n_padded = 0;
         match &mut self.values {
             Values::String(texts, _) => texts.truncate(n_rows),
             Values::Int(numbers) => numbers.truncate(n_rows),
@@ -101,9 +158,17 @@ impl ColumnBuilder {
         deserializer.deserialize_any(ValueVisitor(self))
     }
 
-    /// Appends a JSON value from its own text, exactly. `false` when it does not fit; a null stands for it.
-    pub(crate) fn append_raw(&mut self, raw: &RawValue) -> bool {
-        let text = raw.get();
+    /// Appends a JSON value from its own text, exactly.
+    pub(crate) fn append_raw(&mut self, raw: &RawValue) -> Fit {
+        self.is_kept = false;
+        match (self.append_spelled(raw.get()), self.is_kept) {
+            (true, _) => Fit::Whole,
+            (false, true) => Fit::Kept,
+            (false, false) => Fit::Lost,
+        }
+    }
+
+    fn append_spelled(&mut self, text: &str) -> bool {
         match text.as_bytes().first() {
             Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(text) {
                 Ok(value) => self.append_text(&value),
@@ -124,20 +189,43 @@ impl ColumnBuilder {
         false
     }
 
-    /// Appends text. `false` when it does not fit; a null stands for it.
+    /// Appends text. `false` when it does not fit; it stands there as it came then, or a null stands for it.
     #[inline]
     pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
-            Values::String(texts, width) if width.is_none_or(|width| width <= text.len()) => {
+            Values::String(texts, width) if width.is_none_or(|width| width == text.len()) => {
                 texts.append(text);
                 true
             }
-            Values::String(texts, width) => {
-                append_padded(texts, *width, text);
-                true
+            Values::String(_, Some(width)) => {
+                let width = *width;
+                self.append_of_width(width, text)
             }
             _ => self.append_number(text),
         }
+    }
+
+    /// Appends text of another length than the declared width. Digits that are too few are padded with leading zeros, other
+    /// text that is shorter stays as it is, and longer text does not fit.
+    fn append_of_width(&mut self, width: usize, text: &str) -> bool {
+        const ZEROS: &str = "00000000000000000000000000000000";
+        let Values::String(texts, _) = &mut self.values else { return false };
+        let n_missing = width.saturating_sub(text.len());
+        if n_missing > 0
+            && !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && let Some(zeros) = ZEROS.get(..n_missing)
+        {
+            texts.append_joined(zeros, text);
+            if self.is_checked {
+                self.n_padded = n_missing;
+            }
+            return true;
+        }
+        texts.append(text);
+        // A width is of characters; text within it in bytes has no more of these.
+        self.is_kept = text.len() > width && text.chars().count() > width;
+        !self.is_kept
     }
 
     /// Appends a number spelled as JSON spells numbers, whether it stood in quotes or not.
@@ -161,12 +249,11 @@ impl ColumnBuilder {
                     return true;
                 }
             }
-            Values::String(texts, width) => {
+            Values::String(..) => {
                 if text.bytes().all(|b| b.is_ascii_digit())
                     || parse_integer(text).is_some_and(|n| n.to_string() == text)
                 {
-                    append_padded(texts, *width, text);
-                    return true;
+                    return self.append_text(text);
                 }
             }
         }
@@ -213,27 +300,9 @@ impl ColumnBuilder {
                 numbers.append(value as f64);
                 true
             }
-            Values::String(texts, width) => {
-                append_padded(texts, *width, &value.to_string());
-                true
-            }
+            Values::String(..) => self.append_text(&value.to_string()),
             _ => self.misfit(),
         }
-    }
-}
-
-/// Text of digits alone is padded with leading zeros; all other text stays as it is.
-fn append_padded(texts: &mut Texts, width: Option<usize>, text: &str) {
-    const ZEROS: &str = "00000000000000000000000000000000";
-    if let Some(n_missing) = width.and_then(|width| width.checked_sub(text.len()))
-        && n_missing > 0
-        && !text.is_empty()
-        && text.bytes().all(|b| b.is_ascii_digit())
-        && let Some(zeros) = ZEROS.get(..n_missing)
-    {
-        texts.append_joined(zeros, text);
-    } else {
-        texts.append(text);
     }
 }
 
@@ -249,6 +318,31 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
         && !fraction.is_empty()
         && fraction.bytes().all(|b| b == b'0');
     is_plain.then(|| whole.parse().ok()).flatten()
+}
+
+/// The integer that a text spells as JSON spells numbers, with an exponent or without: `2021`, `2021.00`, `2.021e3`.
+///
+/// Exact: nothing passes through a float.
+pub(crate) fn parse_integral(text: &str) -> Option<i64> {
+    const MOST_ZEROS: usize = 18;
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return parse_integer(text) };
+    let exponent: i64 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    // The rules for signs, leading zeros and the point are those of a number without an exponent.
+    parse_integer(&format!("{whole}.0"))?;
+    if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let significant = format!("{digits}{fraction}");
+    let trimmed = significant.trim_end_matches('0');
+    let n_zeros = (significant.len() - trimmed.len()) as i64 + exponent.checked_sub(fraction.len() as i64)?;
+    if trimmed.is_empty() {
+        return Some(0);
+    }
+    let n_zeros = usize::try_from(n_zeros).ok().filter(|n| *n <= MOST_ZEROS)?;
+    let sign = if whole.starts_with('-') { "-" } else { "" };
+    format!("{sign}{trimmed}{}", "0".repeat(n_zeros)).parse().ok()
 }
 
 /// The finite double that a text spells as JSON spells numbers. An integer, `5` or `5.0`, must survive the way there and
@@ -331,14 +425,14 @@ mod tests {
     use arrow_array::cast::AsArray;
 
     fn column(kind: ColumnKind, width: Option<u8>) -> Column {
-        Column { name: "c".into(), kind, width, dictionary: true, comment: String::new() }
+        Column { name: "c".into(), kind, width, starts_with: [].into(), dictionary: true, comment: String::new() }
     }
 
     /// Appends `json` by both ways; they must agree wherever the direct one accepts. Gives the exact one's verdict.
     fn fit(kind: ColumnKind, width: Option<u8>, json: &str) -> (bool, ArrayRef) {
         let mut direct = ColumnBuilder::new(&column(kind, width));
         let mut exact = ColumnBuilder::new(&column(kind, width));
-        let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap());
+        let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap()) == Fit::Whole;
         let array = exact.finish().unwrap();
         if let Ok(true) = direct.append_from(&mut serde_json::Deserializer::from_str(json)) {
             assert!(fits, "{json}");
@@ -438,11 +532,61 @@ mod tests {
     }
 
     #[test]
+    fn an_integer_is_read_from_any_spelling_of_it_and_from_no_other_number() {
+        for (text, expected) in [
+            ("2021", Some(2021)),
+            ("2021.00", Some(2021)),
+            ("2.021e3", Some(2021)),
+            ("2.021E+3", Some(2021)),
+            ("20210e-1", Some(2021)),
+            ("202100.00e-2", Some(2021)),
+            ("-1.0e0", Some(-1)),
+            ("0e999999999999", Some(0)),
+            ("-0.0e5", Some(0)),
+            ("9223372036854775807e0", Some(i64::MAX)),
+            ("2021.0000000000000000000001", None),
+            ("2.0215e3", None),
+            ("1e19", None),
+            ("1e999999999999999999999", None),
+            ("02.021e3", None),
+            ("2.e3", None),
+            ("e3", None),
+            ("2e", None),
+            ("2e3e1", None),
+            (" 2021", None),
+            ("+2021", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_integral(text), expected, "{text}");
+        }
+    }
+
+    /// Found by use: H12.
+    #[test]
+    fn a41_text_longer_than_its_width_is_kept_as_it_came_and_does_not_fit() {
+        for (json, expected, fits) in [
+            ("\"12345678\"", "12345678", Fit::Kept),
+            ("12345678", "12345678", Fit::Kept),
+            ("-1234567", "-1234567", Fit::Kept),
+            ("\"0803990-1\"", "0803990-1", Fit::Kept),
+            ("\"caf\u{e9}bar\"", "caf\u{e9}bar", Fit::Whole),
+            ("\"caf\u{e9}bars\"", "caf\u{e9}bars", Fit::Kept),
+            ("\"1234567\"", "1234567", Fit::Whole),
+        ] {
+            let mut exact = ColumnBuilder::new(&column(ColumnKind::String, Some(7)));
+            let mut direct = ColumnBuilder::new(&column(ColumnKind::String, Some(7)));
+            assert_eq!(exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap()), fits, "{json}");
+            let is_taken = direct.append_from(&mut serde_json::Deserializer::from_str(json)).unwrap();
+            assert_eq!(is_taken, fits == Fit::Whole, "{json}");
+            assert_eq!(exact.finish().unwrap().as_string::<i32>().value(0), expected);
+        }
+    }
+
+    #[test]
     fn text_of_digits_is_padded_and_other_text_stays() {
         for (json, expected) in [
             ("\"100002\"", Some("0100002")),
             ("\"0803990\"", Some("0803990")),
-            ("\"12345678\"", Some("12345678")),
             ("\"A12\"", Some("A12")),
             ("\"\"", Some("")),
             ("803990", Some("0803990")),

@@ -33,7 +33,7 @@ axis = [
     { name = "grade", type = "string", values = [{ value = "grade-pk", code = -1 }, { value = "grade-1", code = 1 }] },
 ]
 column = [
-    { name = "id", type = "string", width = 4 },
+    { name = "id", type = "string", width = 4, starts_with = { int = 2 } },
     { name = "text", type = "string" },
     { name = "int", type = "int" },
     { name = "big", type = "bigint" },

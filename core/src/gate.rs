@@ -3,7 +3,7 @@
 
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::page::{Misfits, Page};
+use crate::page::{FieldNames, Misfits, Page};
 use crate::partition::PartitionKey;
 use crate::table::{Encoded, TableWriter};
 use crate::unique::KeySet;
@@ -17,6 +17,7 @@ pub(crate) struct FetchFacts {
     pub(crate) n_rows: u64,
     pub(crate) n_pages: u32,
     pub(crate) n_unknown: u64,
+    pub(crate) unknown_fields: FieldNames,
     pub(crate) n_misfits: u64,
 }
 
@@ -30,6 +31,7 @@ pub(crate) struct Gate<'g> {
     /// Rows admitted.
     pub(crate) n_rows: u64,
     n_unknown: u64,
+    unknown_fields: FieldNames,
 }
 
 impl<'g> Gate<'g> {
@@ -43,29 +45,29 @@ impl<'g> Gate<'g> {
             misfits: vec![Misfits::default(); dataset.columns.len()],
             n_rows: 0,
             n_unknown: 0,
+            unknown_fields: FieldNames::default(),
         })
     }
 
     pub(crate) fn admit(&mut self, page: u32, decoded: Page) -> Result<(), Error> {
         for (i, (column, found)) in self.dataset.columns.iter().zip(&decoded.misfits).enumerate() {
-            let Some((row, raw)) = &found.first else { continue };
             let Some(sum) = self.misfits.get_mut(i) else { continue };
-            sum.n_values += found.n_values;
-            let row = self.n_rows + row;
-            sum.first.get_or_insert((row, raw.clone()));
-            if self.dataset.key.contains(&column.name) {
+            sum.add(found, self.n_rows);
+            // A key that is kept as it came is one, if not the one declared: of these, some may pass as in any column.
+            if found.n_values > found.n_kept && self.dataset.key.contains(&column.name) {
                 return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
             }
         }
         if let Err(none) = self.keys.add(&decoded.batch) {
             if let Some(sum) = self.misfits.get_mut(none.column) {
                 let row = self.n_rows + none.row as u64 + 1;
-                *sum = Misfits { n_values: 1, first: Some((row, Some(none.found.to_owned()))) };
+                *sum = Misfits { n_values: 1, n_kept: 0, first: Some((row, Some(none.found.to_owned()))) };
             }
             return Err(self.drift(none.column, self.n_rows + decoded.batch.num_rows() as u64));
         }
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
+        self.unknown_fields.merge(&decoded.unknown_fields);
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
         let is_sorted = self.keys.is_ascending();
         self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))
@@ -90,6 +92,7 @@ impl<'g> Gate<'g> {
             n_rows: self.n_rows,
             n_pages,
             n_unknown: self.n_unknown,
+            unknown_fields: self.unknown_fields,
             n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
         };
         let partition = self.partition;
@@ -100,23 +103,51 @@ impl<'g> Gate<'g> {
     }
 
     fn drift(&self, column: usize, n_rows: u64) -> Error {
-        let (name, kind) =
-            self.dataset.columns.get(column).map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
+        let declared = self.dataset.columns.get(column);
+        let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
         let found = self.misfits.get(column).cloned().unwrap_or_default();
         let (row, raw) = found.first.unwrap_or_default();
-        let is_key = self.dataset.key.iter().any(|key| key == name);
+        let is_lost = found.n_values > found.n_kept;
+        let is_key = is_lost && self.dataset.key.iter().any(|key| key == name);
+        let expected = match declared.and_then(|column| Some((column.width?, &column.starts_with))) {
+            Some((width, others)) if !is_lost => {
+                let others: Vec<String> = others.keys().map(|name| format!("`{name}`")).collect();
+                let begins = match others.as_slice() {
+                    [] => String::new(),
+                    others => format!(" that begins with the row's {} once it is padded", others.join(" and ")),
+                };
+                format!("{kind} of at most {width} characters{begins}")
+            }
+            _ if is_key => format!("{kind}, never null or empty"),
+            _ => kind.to_owned(),
+        };
         Error::SchemaDrift {
             partition: self.partition.clone(),
-            column: name.to_owned(),
-            expected: if is_key { format!("{kind}, never null or empty") } else { kind.to_owned() },
+            column: name.into(),
+            expected: expected.into(),
             found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
             n_rows,
+            key: is_key.then(|| self.dataset.key.join(", ").into()),
         }
     }
 }
 
 fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError) -> Error {
-    Error::EncodeFailed { partition: partition.to_string(), source }
+    Error::EncodeFailed { object: partition.to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{enrollment, partition};
+
+    #[test]
+    fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
+        let (dataset, partition) = (enrollment(), partition());
+        for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
+            assert_eq!(Gate::new(&dataset, &partition, count).unwrap().n_rows, 0);
+        }
+    }
 }

@@ -105,6 +105,9 @@ pub struct Receipt {
     /// Rows with fields that the descriptor does not know.
     #[serde(default)]
     pub n_unknown: u64,
+    /// Names of such fields, the first twenty in the alphabet, each cut at 64 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_fields: Vec<String>,
     /// Values kept in `_rescued` since they do not fit their column.
     #[serde(default)]
     pub n_misfits: u64,
@@ -133,6 +136,7 @@ impl Receipt {
             portal_release: None,
             size_bytes: None,
             n_unknown: 0,
+            unknown_fields: Vec::new(),
             n_misfits: 0,
             started_at,
             finished_at,

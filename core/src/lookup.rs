@@ -1,5 +1,6 @@
 //! Look-up tables of the portal's codes: states, grades, races, sexes. Small, without partitions, built in.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
@@ -79,6 +80,7 @@ impl Lookup {
                 name: name.to_owned(),
                 kind: if name == "code" { ColumnKind::Int } else { ColumnKind::String },
                 width: None,
+                starts_with: BTreeMap::new(),
                 dictionary: true,
                 comment: String::new(),
             })
@@ -137,7 +139,7 @@ impl Lookup {
     /// # Errors
     /// [`Error::EncodeFailed`].
     pub fn encode(&self) -> Result<Encoded, Error> {
-        let failed = |source| Error::EncodeFailed { partition: self.dataset.table.clone(), source };
+        let failed = |source| Error::EncodeFailed { object: self.dataset.table.clone(), source };
         let columns = self.dataset.columns.iter().enumerate().map(|(i, column)| -> ArrayRef {
             let values = self.rows.iter().map(|row| row.get(i).filter(|text| !text.is_empty()));
             match column.kind {

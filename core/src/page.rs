@@ -14,7 +14,7 @@ pub(crate) mod laws;
 mod scan;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use crate::column::Texts;
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::fit::{ColumnBuilder, parse_integer};
+use crate::fit::{ColumnBuilder, Fit, parse_integral};
 use crate::partition::PartitionKey;
 
 /// One page, decoded.
@@ -42,6 +42,47 @@ pub struct Page {
     pub misfits: Vec<Misfits>,
     /// Rows with a field that the descriptor does not know.
     pub n_unknown: u64,
+    /// Names of such fields.
+    pub unknown_fields: FieldNames,
+}
+
+/// Names of fields that the descriptor does not know: as many as people read, each as long as they read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FieldNames(BTreeSet<String>);
+
+impl FieldNames {
+    /// Most names that are kept; of more, those that are first in the alphabet.
+    pub const MOST: usize = 20;
+    const MOST_CHARACTERS: usize = 64;
+
+    fn add(&mut self, name: &str) {
+        match name.char_indices().nth(Self::MOST_CHARACTERS).and_then(|(end, _)| name.get(..end)) {
+            Some(beginning) => self.insert(&format!("{beginning}…")),
+            None => self.insert(name),
+        }
+    }
+
+    /// A row may hold thousands of names: one that has no place costs a comparison.
+    fn insert(&mut self, name: &str) {
+        if self.0.len() >= Self::MOST && self.0.last().is_some_and(|last| last.as_str() <= name) {
+            return;
+        }
+        self.0.insert(name.to_owned());
+        if self.0.len() > Self::MOST {
+            self.0.pop_last();
+        }
+    }
+
+    /// Adds the names of another page.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|name| self.insert(name));
+    }
+
+    /// The names, in the order of the alphabet.
+    #[must_use]
+    pub fn into_names(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
 }
 
 /// Values of one column that do not fit it.
@@ -49,8 +90,26 @@ pub struct Page {
 pub struct Misfits {
     /// How many, absent fields included.
     pub n_values: u64,
-    /// The first: row (from 1, on its page) and JSON text, `None` when the field was absent.
+    /// Of those, how many stand in the column as they came: text that is too long, or that its row does not let pad.
+    pub n_kept: u64,
+    /// The first that a null stands for, or the first of all where there is no such: row (from 1, on its page) and JSON text,
+    /// `None` when the field was absent.
     pub first: Option<(u64, Option<String>)>,
+}
+
+impl Misfits {
+    /// Adds values found later, whose rows are counted from `n_rows` on.
+    pub(crate) fn add(&mut self, later: &Self, n_rows: u64) {
+        let has_lost_before = self.n_values > self.n_kept;
+        let has_lost = later.n_values > later.n_kept;
+        if let Some((row, raw)) = &later.first
+            && (self.first.is_none() || (has_lost && !has_lost_before))
+        {
+            self.first = Some((n_rows + row, raw.clone()));
+        }
+        self.n_values += later.n_values;
+        self.n_kept += later.n_kept;
+    }
 }
 
 /// Decodes pages of one partition.
@@ -126,12 +185,13 @@ impl<'d> PageDecoder<'d> {
             return Err(self.bad_body(page, format!("`{}`", excerpt(text)), None));
         };
         let n_unknown = sink.n_unknown;
+        let unknown_fields = std::mem::take(&mut sink.unknown_fields);
         let misfits = std::mem::take(&mut sink.misfits);
         let batch = sink
             .finish()
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
-        Ok(Page { count, next: envelope.next, batch, misfits, n_unknown })
+        Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
     }
 
     fn bad_body(&self, page: u32, found: String, source: Option<serde_json::Error>) -> Error {
@@ -172,6 +232,13 @@ enum Slot {
     Axis(usize),
 }
 
+/// What a padded text must begin with.
+struct Check {
+    column: usize,
+    /// Columns, and how many digits come after each.
+    begins_with: Vec<(usize, usize)>,
+}
+
 struct Field {
     name: String,
     slot: Slot,
@@ -185,6 +252,10 @@ struct Sink {
     /// Position in `fields` of the first row's k-th field; past the end for a field that is none of them.
     order: Vec<usize>,
     columns: Vec<ColumnBuilder>,
+    /// Columns whose padding is checked at the end of a row, the narrowest first: a wider one may begin with it.
+    checks: Vec<Check>,
+    /// The JSON text of what this row's columns padded and is not checked yet; of the exact pass alone.
+    padded: Vec<(usize, String)>,
     codes: Vec<i64>,
     misfits: Vec<Misfits>,
     rescued: Texts,
@@ -192,6 +263,7 @@ struct Sink {
     leftover: BTreeMap<String, String>,
     n_rows: u64,
     n_unknown: u64,
+    unknown_fields: FieldNames,
     /// Every value is read from its own text.
     is_exact_pass: bool,
     /// Something did not fit and its text is gone: the page must be read again.
@@ -213,12 +285,15 @@ impl Sink {
             order: Vec::with_capacity(fields.len()),
             fields,
             columns: dataset.columns.iter().map(ColumnBuilder::new).collect(),
+            checks: checks(dataset),
+            padded: Vec::new(),
             codes: decoder.codes.iter().map(|(_, code)| *code).collect(),
             misfits: vec![Misfits::default(); dataset.columns.len()],
             rescued: Texts::default(),
             leftover: BTreeMap::new(),
             n_rows: 0,
             n_unknown: 0,
+            unknown_fields: FieldNames::default(),
             is_exact_pass,
             is_inexact: false,
             failure: None,
@@ -252,12 +327,50 @@ impl Sink {
         found
     }
 
-    fn note_misfit(&mut self, column: usize, raw: Option<String>) {
+    fn note_misfit(&mut self, column: usize, raw: Option<String>, is_kept: bool) {
         if let Some(misfits) = self.misfits.get_mut(column) {
-            misfits.n_values += 1;
-            let row = self.n_rows;
-            misfits.first.get_or_insert((row, raw));
+            let one = Misfits { n_values: 1, n_kept: u64::from(is_kept), first: Some((self.n_rows, raw)) };
+            misfits.add(&one, 0);
         }
+    }
+
+    /// Keeps a value that does not fit, with the text it has in JSON.
+    fn keep(&mut self, column: usize, raw: String, is_kept: bool) {
+        // Columns come first among the fields.
+        if let Some(field) = self.fields.get(column) {
+            self.leftover.insert(field.name.clone(), raw.clone());
+        }
+        self.note_misfit(column, Some(raw), is_kept);
+    }
+
+    /// Whether all that this row padded begins with what it should; what does not is as it came then.
+    fn settle_padding(&mut self) -> bool {
+        let mut agree = true;
+        for check in &self.checks {
+            let Some(text) =
+                self.columns.get(check.column).filter(|it| it.is_padded()).and_then(ColumnBuilder::last_text)
+            else {
+                continue;
+            };
+            let mut is_known = false;
+            let mut agrees = true;
+            for (other, n_more) in &check.begins_with {
+                if let Some(begins) = self.columns.get(*other).and_then(|other| other.begins(text, *n_more)) {
+                    is_known = true;
+                    agrees &= begins;
+                }
+            }
+            // Where nothing is known of the row, nothing agrees.
+            let agrees = agrees && is_known;
+            if let Some(builder) = self.columns.get_mut(check.column) {
+                builder.settle(agrees);
+            }
+            agree &= agrees;
+            if agrees {
+                self.padded.retain(|(column, _)| *column != check.column);
+            }
+        }
+        agree
     }
 
     /// Gives absent fields their nulls and writes what was left over of the row.
@@ -272,13 +385,20 @@ impl Sink {
                     if let Some(builder) = self.columns.get_mut(column) {
                         builder.append_null();
                     }
-                    self.note_misfit(column, None);
+                    self.note_misfit(column, None, false);
                 }
                 Slot::Axis(axis) => {
                     self.failure =
                         Some(Failure::WrongAxis { row: self.n_rows, axis, found: "no such field".to_owned() });
                     return Err(());
                 }
+            }
+        }
+        if !self.settle_padding() {
+            // The exact pass has the text of what was not padded after all.
+            self.is_inexact |= !self.is_exact_pass;
+            for (column, raw) in std::mem::take(&mut self.padded) {
+                self.keep(column, raw, true);
             }
         }
         if self.leftover.is_empty() {
@@ -289,6 +409,25 @@ impl Sink {
         }
         Ok(())
     }
+}
+
+/// What is checked of a dataset's columns. A text begins with narrower ones only, so that these are settled before it.
+fn checks(dataset: &Dataset) -> Vec<Check> {
+    let position = |name: &str| dataset.columns.iter().position(|column| column.name == name);
+    let mut checks: Vec<(Option<u8>, Check)> = dataset
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| !column.starts_with.is_empty())
+        .map(|(i, column)| {
+            let others = column.starts_with.iter();
+            let begins_with =
+                others.filter_map(|(name, n_more)| Some((position(name)?, usize::from(*n_more)))).collect();
+            (column.width, Check { column: i, begins_with })
+        })
+        .collect();
+    checks.sort_by_key(|(width, _)| *width);
+    checks.into_iter().map(|(_, check)| check).collect()
 }
 
 /// The JSON object of what a row could not place, in order of field names.
@@ -392,6 +531,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Key::Known(found) => found,
                 Key::Unknown(name) => {
                     has_unknown = true;
+                    sink.unknown_fields.add(&name);
                     let raw = map.next_value::<&RawValue>()?;
                     if sink.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {
                         sink.failure = Some(Failure::RepeatedField { row, field: name });
@@ -412,11 +552,12 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Slot::Column(column) => {
                     if sink.is_exact_pass {
                         let raw = map.next_value::<&RawValue>()?;
-                        let fits = sink.columns.get_mut(column).is_some_and(|builder| builder.append_raw(raw));
-                        if !fits {
-                            let name = field.name.clone();
-                            sink.leftover.insert(name, raw.get().to_owned());
-                            sink.note_misfit(column, Some(raw.get().to_owned()));
+                        let builder = sink.columns.get_mut(column);
+                        match builder.map(|builder| (builder.append_raw(raw), builder.is_padded())) {
+                            Some((Fit::Whole, false)) => {}
+                            Some((Fit::Whole, true)) => sink.padded.push((column, raw.get().to_owned())),
+                            Some((Fit::Kept, _)) => sink.keep(column, raw.get().to_owned(), true),
+                            Some((Fit::Lost, _)) | None => sink.keep(column, raw.get().to_owned(), false),
                         }
                     } else if let Some(builder) = sink.columns.get_mut(column)
                         && !map.next_value_seed(ValueSeed(builder))?
@@ -425,10 +566,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     }
                 }
                 Slot::Axis(axis) => {
-                    let raw_or_code = map.next_value_seed(AxisSeed)?;
-                    if raw_or_code.as_ref().ok() != sink.codes.get(axis) {
-                        let found = raw_or_code.map_or_else(|found| found, |code| code.to_string());
-                        sink.failure = Some(Failure::WrongAxis { row, axis, found });
+                    let raw = map.next_value::<&RawValue>()?;
+                    if axis_code(raw).as_ref() != sink.codes.get(axis) {
+                        sink.failure = Some(Failure::WrongAxis { row, axis, found: describe_axis(raw) });
                         return Err(A::Error::custom("wrong partition"));
                     }
                 }
@@ -483,56 +623,21 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// Reads an axis field: its code, or what was found instead.
-struct AxisSeed;
-
-impl<'de> DeserializeSeed<'de> for AxisSeed {
-    type Value = Result<i64, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
+/// The code that an axis field holds, whatever JSON spells it: `2021`, `2021.0`, `2.021e3` or either in quotes.
+fn axis_code(raw: &RawValue) -> Option<i64> {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => parse_integral(&serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?),
+        _ => parse_integral(raw.get()),
     }
 }
 
-impl<'de> Visitor<'de> for AxisSeed {
-    type Value = Result<i64, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the code of an axis")
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Ok(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_err(|_| value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Err(value.to_string()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(parse_integer(value).ok_or_else(|| format!("`{}`", excerpt(value))))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Err(value.to_string()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Err("null".to_owned()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Err("an array".to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Err("an object".to_owned()))
+/// What an axis field holds instead of its code, in few words.
+fn describe_axis(raw: &RawValue) -> String {
+    match raw.get().as_bytes().first() {
+        Some(b'[') => "an array".to_owned(),
+        Some(b'{') => "an object".to_owned(),
+        Some(b'"') => format!("`{}`", excerpt(raw.get().trim_matches('"'))),
+        _ => excerpt(raw.get()),
     }
 }
 
@@ -597,21 +702,127 @@ mod tests {
             [
                 Some("{\"enrollment\":18446744073709551616}".to_owned()),
                 Some("{\"enrollment\":\"many\\n\",\"new\":{\"a\": [1, 2.50]}}".to_owned()),
-                Some("{\"enrollment\":1e400,\"fips\":\"\\ud800\"}".to_owned()),
+                // Without its state, nothing says that the district lacks a zero.
+                Some("{\"enrollment\":1e400,\"fips\":\"\\ud800\",\"leaid\":\"100002\"}".to_owned()),
                 None,
             ]
         );
         assert_eq!(page.n_unknown, 1);
-        assert_eq!(page.misfits[4], Misfits { n_values: 3, first: Some((1, Some("18446744073709551616".to_owned()))) });
+        assert_eq!(
+            page.misfits[4],
+            Misfits { n_values: 3, n_kept: 0, first: Some((1, Some("18446744073709551616".to_owned()))) }
+        );
         let enrollment = page.batch.column(4).as_primitive::<Int32Type>();
         assert_eq!((enrollment.null_count(), enrollment.value(3)), (3, 7));
+    }
+
+    /// Found by use: H12.
+    #[test]
+    fn a41_an_id_is_padded_only_where_the_result_is_of_the_rows_own_district_and_state() {
+        let of = |ncessch: &str, fips: &str, leaid: &str| {
+            row(1, "5")
+                .replace("\"000000000001\"", ncessch)
+                .replace("\"fips\":1", &format!("\"fips\":{fips}"))
+                .replace("\"100002\"", leaid)
+        };
+        let plain = of("\"010000200277\"", "1", "\"100002\"");
+        for (ncessch, fips, leaid, expected, n_kept) in [
+            ("\"10000200277\"", "1", "\"100002\"", ("010000200277", "0100002"), 0),
+            ("10000200277", "1", "\"0100002\"", ("010000200277", "0100002"), 0),
+            ("10000200277", "\"1\"", "100002", ("010000200277", "0100002"), 0),
+            // Known of 1986: it lost a zero inside, and padded would be a school of Alaska.
+            ("\"25000031636\"", "25", "\"2500003\"", ("25000031636", "2500003"), 1),
+            ("\"25000031636\"", "25", "\"250003\"", ("25000031636", "250003"), 2),
+            ("\"25000031636\"", "25", "\"250000\"", ("25000031636", "250000"), 2),
+            // Another district of the same state.
+            ("\"20000031636\"", "2", "\"200003\"", ("20000031636", "0200003"), 1),
+            ("\"20000031636\"", "2", "null", ("020000031636", ""), 0),
+            ("\"25000031636\"", "25", "null", ("25000031636", ""), 1),
+            ("\"10000200277\"", "null", "\"0100002\"", ("010000200277", "0100002"), 0),
+            ("\"10000200277\"", "null", "\"\"", ("10000200277", ""), 1),
+            ("\"10000200277\"", "-1", "\"-1\"", ("10000200277", "-1"), 1),
+            ("\"10000200277\"", "1", "\"-2\"", ("010000200277", "-2"), 0),
+            // Territories and the Bureau of Indian Education miss no zero.
+            ("\"600003000001\"", "60", "\"6000030\"", ("600003000001", "6000030"), 0),
+            ("\"590000100001\"", "4", "\"5900001\"", ("590000100001", "5900001"), 0),
+        ] {
+            let odd = of(ncessch, fips, leaid);
+            for rows in [vec![odd.clone()], vec![plain.clone(), odd.clone(), plain.clone()]] {
+                let read = decode(page(rows.len() as u64, None, &rows).as_bytes()).unwrap();
+                let i = rows.len() / 2;
+                let found = (
+                    read.batch.column(0).as_string::<i32>().value(i),
+                    read.batch.column(6).as_string::<i32>().value(i),
+                );
+                assert_eq!(found, expected, "{odd}");
+                assert_eq!(read.misfits.iter().map(|misfits| misfits.n_kept).sum::<u64>(), n_kept, "{odd}");
+                assert_eq!(read.misfits.iter().map(|misfits| misfits.n_values).sum::<u64>(), n_kept, "{odd}");
+                assert_eq!(rescued(&read)[i].is_some(), n_kept > 0, "{odd}");
+                if rows.len() > 1 {
+                    assert_eq!(read.batch.column(6).as_string::<i32>().value(0), "0100002", "{odd}");
+                    assert_eq!(rescued(&read)[0], None);
+                }
+            }
+        }
+        let kept = decode(page(1, None, &[of("25000031636", "25", "\"2500003\"")]).as_bytes()).unwrap();
+        assert_eq!(rescued(&kept), [Some("{\"ncessch\":25000031636}".to_owned())]);
+        assert_eq!(
+            kept.misfits[0],
+            Misfits { n_values: 1, n_kept: 1, first: Some((1, Some("25000031636".to_owned()))) }
+        );
+    }
+
+    /// Found by use: W2.
+    #[test]
+    fn names_of_unknown_fields_are_kept_once_twenty_at_most_and_cut() {
+        let with = |fields: &str| row(1, "5").replace("\"fips\"", &format!("{fields}\"fips\""));
+        let names = |rows: &[String]| {
+            decode(page(rows.len() as u64, None, rows).as_bytes()).unwrap().unknown_fields.into_names()
+        };
+        assert!(names(&[row(1, "5")]).is_empty());
+        let plain = row(2, "5");
+        assert_eq!(
+            names(&[plain.clone(), with("\"magnet\":1,\"charter\":0,"), with("\"magnet\":1,")]),
+            ["charter", "magnet"]
+        );
+        let many: String = (0..1_000).rev().map(|i| format!("\"f{i:03}\":null,")).collect();
+        let found = names(&[plain.clone(), with(&many)]);
+        assert_eq!((found.len(), found[0].as_str(), found[19].as_str()), (20, "f000", "f019"));
+        let long = names(&[with(&format!("\"{}\":1,", "\u{e9}".repeat(70)))]);
+        assert_eq!(long, [format!("{}…", "\u{e9}".repeat(64))]);
     }
 
     #[test]
     fn an_absent_field_is_null_and_counted() {
         let page = decode(page(1, None, &[row(1, "5").replace("\"fips\":1,", "")]).as_bytes()).unwrap();
         assert!(page.batch.column(5).is_null(0));
-        assert_eq!(page.misfits[5], Misfits { n_values: 1, first: Some((1, None)) });
+        assert_eq!(page.misfits[5], Misfits { n_values: 1, n_kept: 0, first: Some((1, None)) });
+    }
+
+    /// Found by use: W4.
+    #[test]
+    fn a40_an_integral_double_is_its_integer_for_axes_and_what_is_none_is_shown_as_it_came() {
+        let of = |year: &str| decode(page(1, None, &[row(1, "5").replace(":2021,", &format!(":{year},"))]).as_bytes());
+        for year in ["2021.0", "2021.00", "2.021e3", "20210E-1", "\"2021\"", "\"2021.0\""] {
+            assert_eq!(of(year).unwrap().batch.num_rows(), 1, "{year}");
+        }
+        let expected = "check row 1 on page 1 of `year=2021/grade=grade-pk`: expected `year` 2021, found ";
+        for (year, found) in [
+            ("2021.5", "2021.5"),
+            ("2021.0000000000000001", "2021.0000000000000001"),
+            ("2020", "2020"),
+            ("2020.0", "2020.0"),
+            ("2.0215e3", "2.0215e3"),
+            ("\"2021-22\"", "`2021-22`"),
+            ("\"2021.5\"", "`2021.5`"),
+            ("1e400", "1e400"),
+            ("null", "null"),
+            ("true", "true"),
+            ("[2021]", "an array"),
+            ("{\"year\":2021}", "an object"),
+        ] {
+            assert_eq!(of(year).unwrap_err().chain(), format!("{expected}{found}"), "{year}");
+        }
     }
 
     #[test]
@@ -661,6 +872,6 @@ mod tests {
         assert_eq!(decode(of(&open).as_bytes()).unwrap_err().name(), "BadBody");
         let kept = decode(of(&format!("{open}{close}")).as_bytes()).unwrap();
         let rescued = kept.batch.column(kept.batch.num_columns() - 1).as_string::<i32>().value(0);
-        assert_eq!(rescued, format!("{{\"fips\":{open}{close}}}"));
+        assert_eq!(rescued, format!("{{\"fips\":{open}{close},\"leaid\":\"100002\"}}"));
     }
 }

@@ -1,10 +1,10 @@
 //! The planner step: request × what the portal lists × what the lake holds → the exact list of partitions to fetch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::availability::{self, ENDPOINTS_PATH, Unreadable};
+use crate::availability::{self, ENDPOINTS_PATH};
 use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::error::{Error, chain};
 use crate::keys;
@@ -12,7 +12,7 @@ use crate::ledger::{self, Outcome};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{Portal, Store};
 use crate::records::{self, Records};
-use crate::request::{AxisSelection, Mode, Request, Selection, plural};
+use crate::request::{AxisSelection, Mode, Request, Selection, check_size, plural};
 use crate::schema::keep_schema;
 use crate::survey::{self, Seen};
 
@@ -79,8 +79,7 @@ pub async fn plan_partitions(
 ) -> Result<Plan, Error> {
     if let Some(run) = &request.failed_of {
         // Its years were checked when that run was planned.
-        let failed = failed_of(store, dataset, run).await?.into_iter();
-        let named = failed.filter(|partition| request.selection.covers(dataset, partition)).collect();
+        let named = request.selection.narrow(dataset, failed_of(store, dataset, run).await?);
         let portal_release = availability::newest_release(portal).await;
         return Ok(Plan { items: with_reason(named, Reason::Failed), warnings: Vec::new(), portal_release });
     }
@@ -92,10 +91,7 @@ pub async fn plan_partitions(
             return Err(Error::YearsUnknown {
                 dataset: dataset.name.clone(),
                 path: ENDPOINTS_PATH.to_owned(),
-                source: match error {
-                    Unreadable::Portal(source) => Some(source),
-                    _ => None,
-                },
+                source: error,
             });
         }
         Err(error) => {
@@ -181,9 +177,11 @@ fn expand(dataset: &Dataset, request: &Request, listed: Option<&BTreeSet<i32>>) 
             partitions.clone()
         }
         Selection::Axes(axes) => {
+            let values: Vec<Vec<AxisValue>> =
+                dataset.axes.iter().zip(axes).map(|(axis, selection)| axis_values(axis, selection, listed)).collect();
+            check_size(dataset, &values.iter().map(Vec::len).collect::<Vec<_>>())?;
             let mut combinations = vec![Vec::new()];
-            for (axis, selection) in dataset.axes.iter().zip(axes) {
-                let values = axis_values(axis, selection, listed);
+            for (axis, values) in dataset.axes.iter().zip(&values) {
                 values.iter().for_each(&mut check);
                 combinations = combinations
                     .iter()
@@ -297,17 +295,21 @@ async fn stale(
             _ => true,
         })
     };
+    let stale: BTreeMap<PartitionKey, Reason> = survey
+        .objects
+        .into_iter()
+        .filter_map(|(partition, object)| match object.seen {
+            Seen::Readable(stamp) => Some((partition, records::staleness(&stamp.edition, dataset)?)),
+            Seen::NotOurs | Seen::Unknown => None,
+        })
+        .collect();
     let mut items = Vec::new();
-    for (partition, object) in survey.objects {
-        let Seen::Readable(stamp) = object.seen else { continue };
-        let Some(reason) = records::staleness(&stamp.edition, dataset) else { continue };
-        if !selection.covers(dataset, &partition) {
-            continue;
-        }
-        if is_listed(&partition) {
-            items.push(PlanItem { partition, reason });
-        } else {
-            unlisted.insert(partition.to_string());
+    for partition in selection.narrow(dataset, stale.keys().cloned().collect()) {
+        match stale.get(&partition) {
+            Some(reason) if is_listed(&partition) => items.push(PlanItem { partition, reason: *reason }),
+            _ => {
+                unlisted.insert(partition.to_string());
+            }
         }
     }
     items.sort_by_cached_key(|item| std::cmp::Reverse(item.partition.axes().first().map(|(_, value)| value.clone())));
@@ -386,6 +388,64 @@ mod tests {
             let plan = block_on(plan_partitions(&portal, &store, &dataset, &request)).unwrap();
             let found: Vec<String> = plan.items.iter().map(|item| item.partition.to_string()).collect();
             assert_eq!(found.join(" "), expected, "{input}");
+        }
+    }
+
+    /// Found by use: B8.
+    #[test]
+    fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is_made() {
+        let mut dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let word = |i: i64| crate::dataset::CodedValue { value: format!("v{i}"), code: i };
+        let axis = |name: &str| Axis {
+            name: name.to_owned(),
+            kind: AxisKind::String,
+            comment: String::new(),
+            total: None,
+            values: (0..100).map(word).collect(),
+        };
+        for (n_axes, found) in [
+            (2, None),
+            (3, Some("1,000,000: 100 as × 100 bs × 100 cs")),
+            (5, Some("10,000,000,000: 100 as × 100 bs × 100 cs × 100 ds × 100 es")),
+        ] {
+            dataset.axes = ["a", "b", "c", "d", "e"].into_iter().take(n_axes).map(axis).collect();
+            let selection = Selection::Axes(vec![AxisSelection::All; n_axes]);
+            let plain = Request::parse(&json!({"partitions": [{}]}), &Dataset { axes: Vec::new(), ..dataset.clone() });
+            let request = Request { selection, ..plain.unwrap() };
+            let planned = expand(&dataset, &request, None).map(|partitions| partitions.len());
+            match found {
+                None => assert_eq!(planned.unwrap(), 10_000),
+                Some(found) => assert_eq!(
+                    planned.unwrap_err().chain(),
+                    format!(
+                        "check request: expected at most 100,000 partitions in one plan, found {found}\n    hint: name fewer \
+                         values of an axis, and make several runs of it"
+                    )
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn all_years_of_a_list_that_cannot_be_read_are_refused_and_years_by_name_are_not() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let plan = |input: serde_json::Value| {
+            let request = Request::parse(&input, &dataset).unwrap();
+            let portal = CannedPages::new(vec!["<html>busy</html>".to_owned()]);
+            block_on(plan_partitions(&portal, &MemoryStore::default(), &dataset, &request))
+        };
+        for grades in [json!("all"), json!(["grade-pk"])] {
+            let error = plan(json!({"years": "all", "grades": grades})).unwrap_err();
+            assert_eq!(error.name(), "YearsUnknown");
+        }
+        for (input, n_partitions) in [
+            (json!({"years": [2020], "grades": "all"}), 17),
+            (json!({"years": "2015-2016", "grades": ["grade-pk"]}), 2),
+            (json!({"partitions": [{"year": 2020, "grade": "grade-pk"}]}), 1),
+        ] {
+            let plan = plan(input.clone()).unwrap();
+            assert_eq!((plan.items.len(), plan.warnings.len()), (n_partitions, 1), "{input}");
+            assert!(plan.warnings[0].starts_with("years of `ccd_enrollment` are not checked"), "{:?}", plan.warnings);
         }
     }
 

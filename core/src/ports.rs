@@ -66,6 +66,8 @@ pub enum PortalError {
     NoAnswer {
         /// Requests made.
         tries: u32,
+        /// Whether there was a connection the last time.
+        is_connected: bool,
         /// The last cause.
         #[source]
         source: BoxError,
@@ -78,8 +80,14 @@ pub enum PortalError {
         /// Start of the body, or the redirect's target.
         excerpt: String,
     },
+    /// The answer repeats the secret that was sent, so nothing of it is read.
+    #[error("HTTP {status}: the response repeats the secret that was sent, and was not read")]
+    RepeatsSecret {
+        /// HTTP status.
+        status: u16,
+    },
     /// The connection cannot be trusted or made at all.
-    #[error("connection refused by rule")]
+    #[error("no usable connection")]
     Unusable {
         /// Why.
         #[source]
@@ -103,6 +111,12 @@ pub enum PortalError {
 }
 
 impl PortalError {
+    /// Whether there was no connection that a request could be made on.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::NoAnswer { is_connected: false, .. } | Self::Unusable { .. })
+    }
+
     /// Turns what the portal did into the error of a partition's page.
     ///
     /// - `dataset`: its secret is named where HTTP 401 or 403 may be about that.
@@ -113,8 +127,8 @@ impl PortalError {
             Self::Status { .. } | Self::NoAnswer { .. } => {
                 crate::Error::PortalUnavailable { partition, page, source: self }
             }
-            Self::Refused { .. } | Self::Unusable { .. } => {
-                let is_of_secret = matches!(self, Self::Refused { status: 401 | 403, .. });
+            Self::Refused { .. } | Self::RepeatsSecret { .. } | Self::Unusable { .. } => {
+                let is_of_secret = matches!(self, Self::Refused { status: 401 | 403, .. } | Self::RepeatsSecret { .. });
                 let secret = dataset.secret.as_ref().filter(|_| is_of_secret).map(|secret| secret.name.clone());
                 crate::Error::PortalRefused { partition, page, secret, source: self }
             }
@@ -195,6 +209,8 @@ pub struct ObjectFacts {
     pub size_bytes: u64,
     /// What the writer said of it; `None` when the object is not one of ours or cannot be read.
     pub stamp: Option<Stamp>,
+    /// Whether it could be looked at. If not, what it holds is not known.
+    pub is_readable: bool,
 }
 
 /// What must hold for a conditional write.
@@ -322,6 +338,13 @@ mod tests {
     fn a5_a_secret_is_named_where_the_portal_may_have_refused_it() {
         let secret = Some(Secret { header: "x-api-key".into(), name: "portal-key".into() });
         let hint = "\nhint: see that the value of the secret `portal-key` still holds";
+        let repeated = Dataset { secret: secret.clone(), ..enrollment() };
+        assert_eq!(
+            PortalError::RepeatsSecret { status: 200 }.of_page(&repeated, &partition(), 2).chain(),
+            "fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP 200: the response repeats the secret that \
+             was sent, and was not read\nhint: ask who runs the portal why its responses hold the value of the secret \
+             `portal-key`"
+        );
         for (status, secret, hint) in
             [(401, &secret, hint), (403, &secret, hint), (400, &secret, ""), (404, &secret, ""), (403, &None, "")]
         {

@@ -85,7 +85,8 @@ pub async fn publish_left(
     tracing::debug!(run, n_left, "receipts read");
     let stored = records::read_stored(store, dataset).await?;
     let survey = survey::survey(store, dataset, &stored.records).await?;
-    let (records, _) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
+    let (records, n_records) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
+    tracing::debug!(run, n_records, "records written");
     let published = match registrar {
         Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
         Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
@@ -643,7 +644,7 @@ mod tests {
     fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         let mut older = enrollment();
-        older.columns.retain(|column| column.name != "fips");
+        older.columns.retain(|column| column.name != "sex");
         block_on(schema::keep_schema(&store, &older)).unwrap();
         let portal = CannedPages::new(pages(&[row(1, "5")], 2));
         let facts = RunFacts { run: "r1".into(), portal_release: None, force: false, pages_at_once: 1 };

@@ -254,10 +254,13 @@ fn follow_objects(records: &mut Records, survey: &Survey) {
         match &object.seen {
             Seen::Readable(stamp) => {
                 let mut committed = Committed::new(stamp, &object.etag, object.size_bytes);
-                // Pages and release are what an object does not know of itself.
+                // Pages and release are what an object does not know of itself, nor does a file know its run.
                 if let Some(before) = record.committed.take().filter(|before| before.edition == committed.edition) {
                     committed.n_pages = before.n_pages;
                     committed.portal_release = before.portal_release;
+                    if before.etag == committed.etag {
+                        committed.run = committed.run.or(before.run);
+                    }
                 }
                 record.committed = Some(committed);
             }

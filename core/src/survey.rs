@@ -99,7 +99,8 @@ pub(crate) async fn look(store: &impl Store, dataset: &Dataset, partition: &Part
             size_bytes: facts.size_bytes,
             seen: match facts.stamp.filter(|stamp| stamp.is_of(partition)) {
                 Some(stamp) => Seen::Readable(stamp),
-                None => Seen::NotOurs,
+                None if facts.is_readable => Seen::NotOurs,
+                None => Seen::Unknown,
             },
         }),
         Err(error) => {

@@ -196,6 +196,7 @@ impl Store for MemoryStore {
             etag: etag.to_string(),
             size_bytes: bytes.len() as u64,
             stamp: stamp.clone(),
+            is_readable: true,
         }))
     }
 

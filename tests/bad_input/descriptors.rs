@@ -29,8 +29,8 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         (
             "an unknown key of a column",
             descriptor(columns, "[[column]]\nname = \"race\"\nunit = \"code\"\n"),
-            "line 58, key `unit`: unknown field `unit`, expected one of `name`, `type`, `width`, `dictionary`, \
-             `comment`",
+            "line 59, key `unit`: unknown field `unit`, expected one of `name`, `type`, `width`, `starts_with`, \
+             `dictionary`, `comment`",
         ),
         (
             "a wrong type",
@@ -40,7 +40,7 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         (
             "a type that there is not",
             descriptor("type = \"bigint\"", "type = \"long\""),
-            "line 52, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
+            "line 53, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
         ),
         ("no table", descriptor("table = \"us_education_ccd_enrollment_data\"\n", ""), "line 1: missing field `table`"),
         ("not TOML", "{\"name\": \"odd\"}".to_owned(), "line 1: invalid key-value pair, expected key"),
@@ -132,6 +132,32 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
                 "key = [\"ncessch\"]\nsecret = { header = \"x-key\", value = \"hunter2\" }",
             ),
             "line 11, key `secret`: unknown field `value`, expected `header` or `name`",
+        ),
+        (
+            "a comment that Glue does not take",
+            descriptor(
+                "comment = \"Fall of the school year: 2021 is 2021-22\"",
+                &format!("comment = \"{}\"", "x".repeat(256)),
+            ),
+            &format!(
+                "`axis.comment` of `year`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}…`",
+                "x".repeat(200)
+            ),
+        ),
+        (
+            "a database that engines keep for themselves",
+            descriptor("database = \"ccd_school\"", "database = \"information_schema\""),
+            "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
+             themselves",
+        ),
+        (
+            "a header that frames the message",
+            descriptor(
+                "key = [\"ncessch\"]",
+                "key = [\"ncessch\"]\nsecret = { header = \"Content-Length\", name = \"portal\" }",
+            ),
+            "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found \
+             `Content-Length`, which the client or the connection sets",
         ),
         (
             "two rules broken",

@@ -1,9 +1,11 @@
 //! Flags, inputs and lists of years that ask for nothing that is there.
 
 use std::fs::{self, File};
+use std::process::Command;
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{TestLake, TestPortal, write_page};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, write_page};
+use serde_json::json;
 
 use crate::pages::{Pages, portal_of};
 
@@ -153,7 +155,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     hint: write `2020-2021`
   - `grades`: expected one of {GRADES}, found `k`
     hint: write `grade-k`
-  - `mode`: expected one of all, missing, failed, found `some`"
+  - `mode`: expected one of all, missing, failed, stale, found `some`"
     );
     let input: &[&str] = &["--input", "-"];
     check_refused(&[
@@ -185,8 +187,8 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             Some(r#"{"years": true, "grades": [5], "force": "yes", "failed_of": 7}"#),
             "error: InvalidRequest: check request: found 4 mistakes\n  - `years`: expected years such as [2020, \
              2021], \"2015-2021\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
-             \"all\", found `5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
-             or false, found `yes`",
+             \"all\", found `5`\n    hint: write `grade-5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
+             or false, found the text \"yes\"",
         ),
         (
             "a year with a fraction",
@@ -309,6 +311,82 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     ]);
 }
 
+/// Runs a request within 1 GiB of address space, and gives what it came to.
+fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome {
+    let lake = TestLake::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), input).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--as={}", 1_u64 << 30)).arg(binary()).args(["run", "--lake"]).arg(lake.path());
+    command.args(["--portal", &portal.origin(), "--input"]).arg(file.path()).args(args);
+    Outcome::of(command.output().unwrap())
+}
+
+/// Found by use: B8.
+#[test]
+fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let wrong = json!({"years": vec!["20"; 130_000], "grades": ["grade-pk"]}).to_string();
+    let found = run_within_a_gib(&portal, &[], &wrong).expect(2);
+    assert!(found.stderr.ends_with("\n  - … and 129,980 more\n"), "{found:?}");
+    assert!(found.stderr.len() < 5_000, "{} bytes", found.stderr.len());
+
+    let partitions = |n: usize| {
+        let partitions = vec![r#"{"year": 2021, "grade": "grade-pk"}"#; n].join(",");
+        run_within_a_gib(&portal, &[], &format!("{{\"partitions\": [{partitions}]}}")).expect(2).stderr
+    };
+    assert_eq!(
+        partitions(100_001),
+        "error: InvalidRequest: check request: `partitions`: expected at most 100,000 in one plan, found 100,001\n"
+    );
+    let found = partitions(1_000_000);
+    assert!(found.contains(": expected at most 8 MiB, found more\nhint: name years and grades instead of"), "{found}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("five.toml");
+    let axes = ["a", "b", "c", "d", "e"];
+    let values: Vec<String> = (0..100).map(|i| format!("{{ value = \"v{i}\", code = {i} }}")).collect();
+    let mut text = format!(
+        "name = \"five\"\ntitle = \"Five axes\"\nattribution = \"A\"\npath = \"five/{}/\"\ndatabase = \"d\"\ntable = \
+         \"five\"\nkey = [\"id\"]\n",
+        axes.map(|axis| format!("{{{axis}}}")).join("/")
+    );
+    for axis in axes {
+        text += &format!("[[axis]]\nname = \"{axis}\"\ntype = \"string\"\nvalues = [{}]\n", values.join(", "));
+    }
+    text += "[[column]]\nname = \"id\"\ntype = \"string\"\n";
+    fs::write(&file, text).unwrap();
+    let all = json!({"as": "all", "bs": "all", "cs": "all", "ds": "all", "es": "all"}).to_string();
+    let found = run_within_a_gib(&portal, &["--dataset", file.to_str().unwrap()], &all).expect(2);
+    assert_eq!(
+        found.stderr,
+        "error: InvalidRequest: check request: expected at most 100,000 partitions in one plan, found 10,000,000,000: 100 as \
+         × 100 bs × 100 cs × 100 ds × 100 es\n    hint: name fewer values of an axis, and make several runs of it\n"
+    );
+    assert_eq!(portal.n_data_requests(), 0);
+}
+
+/// Found by use: W5, W6, W7.
+#[test]
+fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_named() {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let input = json!({
+        "years": [2021], "grades": ["grade-pk"], "dataset": null, "partitions": null, "mode": null, "failed_of": null,
+        "force": null, "catalog": null, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:x", "_trace": {},
+    });
+    let _ = run_within_a_gib(&portal, &[], &input.to_string()).expect(0);
+    let directory = json!({"years": [2021], "grades": null, "dataset": null}).to_string();
+    let _ = run_within_a_gib(&portal, &["--dataset", "ccd_directory"], &directory).expect(0);
+    let event = json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}});
+    let found = run_within_a_gib(&portal, &[], &event.to_string()).expect(2);
+    assert_eq!(
+        found.stderr,
+        "error: InvalidRequest: check request: expected a request such as {\"years\": [2020, 2021], \"grades\": \
+         [\"grade-pk\"]}, found an event of EventBridge itself (`detail-type`: the text \"Scheduled Event\")\n    hint: set \
+         the input of the rule or the schedule to a constant, the request's JSON\n"
+    );
+}
+
 #[test]
 fn flags_that_exclude_each_other_are_refused() {
     let lake = TestLake::new();
@@ -331,6 +409,17 @@ fn flags_that_exclude_each_other_are_refused() {
     assert_eq!(fs::read_dir(lake.path()).unwrap().count(), 0);
 }
 
+/// Found by use: W11.
+#[test]
+fn a_password_in_an_origin_is_refused_and_not_repeated() {
+    for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
+        let lake = TestLake::new();
+        let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
+        assert!(found.stderr.contains("…@portal.test`"), "{}", found.stderr);
+        assert!(!found.stderr.contains("ses") && found.stdout.is_empty(), "{}", found.stderr);
+    }
+}
+
 /// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
@@ -343,16 +432,17 @@ fn unreadable_lists() -> [(&'static str, &'static str); 5] {
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": \"soon\"}]}",
-            "read `years_available`: expected years, ranges and commas, found `soon`",
+            "read `years_available`: expected text of years, ranges and commas, found `soon`",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": null}]}",
-            "read `years_available`: expected years, ranges and commas, found ``",
+            "read `years_available`: expected text of years, ranges and commas, found `null`",
         ),
     ]
 }
 
+/// Found by use: B4, W11.
 #[test]
 fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
     for (body, reason) in unreadable_lists() {
@@ -363,15 +453,14 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
         let lake = TestLake::new();
 
         let all = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
-        assert!(
-            all.stderr.starts_with(
+        assert_eq!(
+            all.stderr,
+            format!(
                 "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` \
-                 to name the years, found none that can be read"
+                 to name the years, found none that can be read: {reason}\nhint: name the years instead of `all`\n"
             ),
-            "{body}\n{}",
-            all.stderr
+            "{body}"
         );
-        assert!(all.stderr.ends_with("hint: name the years instead of `all`\n"), "{body}\n{}", all.stderr);
         assert_eq!(portal.n_data_requests(), 0, "{body}");
         assert_eq!(lake.files("ledger").len() + lake.files("data").len(), 0, "{body}");
 
@@ -394,7 +483,7 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
     assert_eq!(
         found.stderr,
         "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name \
-         the years, found none that can be read: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         the years, found none that can be read: portal did not list its endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
          instead of `all`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);

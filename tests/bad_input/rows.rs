@@ -25,6 +25,14 @@ fn drift(column: &str, expected_and_found: &str) -> String {
     )
 }
 
+fn drift_of_key(expected_and_found: &str) -> String {
+    format!(
+        "SchemaDrift: check column `ncessch` of `year=2021/grade=grade-pk`: expected {expected_and_found}\n\
+         hint: the columns of the key (ncessch) are never null or empty; if the portal has rows without them, give the \
+         descriptor another `key`"
+    )
+}
+
 fn shrank(found: u32) -> String {
     format!(
         "ShrankTooMuch: replace `year=2021/grade=grade-pk`: \
@@ -215,19 +223,19 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
             // A key is refused on its page: more pages could not mend it.
             "no key column",
             |pages| pages.replace_all("\"ncessch\"", "\"school\""),
-            drift("ncessch", "string, never null or empty, found no such field in row 1 (3 of 3 rows do not fit)"),
+            drift_of_key("string, never null or empty, found no such field in row 1 (3 of 3 rows do not fit)"),
             1,
         ),
         (
             "a null key",
             |pages| pages.replace(2, "\"010000500875\"", "null"),
-            drift("ncessch", "string, never null or empty, found `null` in row 5 (1 of 6 rows do not fit)"),
+            drift_of_key("string, never null or empty, found `null` in row 5 (1 of 6 rows do not fit)"),
             2,
         ),
         (
             "a key that is no text",
             |pages| pages.replace(2, "\"010000500876\"", "{}"),
-            drift("ncessch", "string, never null or empty, found `{}` in row 6 (1 of 6 rows do not fit)"),
+            drift_of_key("string, never null or empty, found `{}` in row 6 (1 of 6 rows do not fit)"),
             2,
         ),
     ]);

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// Takes connections and hands what they say to a server without TLS. Dropping it closes them.
 pub struct HttpsFront {
-    /// The certificate of `localhost`, in PEM; it is its own root.
+    /// The certificate, in PEM; it is its own root.
     pub certificate_pem: String,
     port: u16,
     task: JoinHandle<()>,
@@ -26,8 +26,16 @@ impl HttpsFront {
     /// # Panics
     /// When no port can be had.
     pub async fn before(behind: SocketAddr) -> Self {
+        Self::named("localhost", behind).await
+    }
+
+    /// The same, with a certificate of another name.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub async fn named(name: &str, behind: SocketAddr) -> Self {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("a name is enough");
+            generate_simple_self_signed([name.to_owned()]).expect("a name is enough");
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("it is a key");
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()

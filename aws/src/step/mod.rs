@@ -38,10 +38,11 @@ fn portal_settings(
     in_flight: usize,
     roots: Option<&crate::roots::Roots>,
 ) -> Result<rollcall_adapters::portal::PortalSettings, StartError> {
-    use rollcall_adapters::portal::{LIVE_ORIGIN, PortalSettings, parse_origin};
+    use rollcall_adapters::portal::{LIVE_ORIGIN, PortalSettings, parse_origin, without_userinfo};
     let named = crate::settings::optional(crate::settings::PORTAL);
     let origin = parse_origin(named.as_deref().unwrap_or(LIVE_ORIGIN)).map_err(|_| {
-        BadSetting::new(crate::settings::PORTAL, "scheme, host and perhaps a port of the portal", named.as_deref())
+        let found = named.as_deref().map(without_userinfo);
+        BadSetting::new(crate::settings::PORTAL, "scheme, host and perhaps a port of the portal", found.as_deref())
     })?;
     let mut settings = PortalSettings::new(origin);
     settings.in_flight = in_flight;

@@ -31,7 +31,11 @@ pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> 
             .unwrap_or_else(|error| unreachable!("`_rescued` is no JSON, {error}: {text}"));
     }
     for (misfits, array) in page.misfits.iter().zip(page.batch.columns()) {
-        assert!(misfits.n_values <= array.null_count() as u64, "a value that does not fit is null");
+        assert!(
+            misfits.n_values - misfits.n_kept <= array.null_count() as u64,
+            "a value that does not fit is null or kept"
+        );
+        assert!(misfits.n_kept <= n_rescued, "what is kept as it came is in `_rescued` too");
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
@@ -108,6 +112,7 @@ fn assert_same(one: &Page, other: &Page, body: &str) {
     assert_eq!(one.batch, other.batch, "{body}");
     assert_eq!((one.count, &one.next), (other.count, &other.next), "{body}");
     assert_eq!((&one.misfits, one.n_unknown), (&other.misfits, other.n_unknown), "{body}");
+    assert_eq!(one.unknown_fields, other.unknown_fields, "{body}");
 }
 
 #[cfg(test)]
@@ -183,6 +188,9 @@ mod tests {
             "{\"a\":{\"b\":[null]}}",
             "1e400",
             "\"\"",
+            "700",
+            "\"0\"",
+            "\"70001\"",
         ]);
         prop_oneof![
             4 => (-3..1_000_i32).prop_map(|n| n.to_string()),
@@ -198,16 +206,19 @@ mod tests {
     struct Row {
         values: Vec<String>,
         is_plain: Vec<bool>,
+        year: &'static str,
         flaw: Option<(u8, Index, String)>,
     }
 
     fn row() -> impl Strategy<Value = Row> {
         let flaw = prop::option::weighted(0.2, (0..4_u8, any::<Index>(), value()));
-        (vec(value(), 5), vec(prop::bool::weighted(0.6), 5), flaw).prop_map(|(values, is_plain, flaw)| Row {
-            values,
-            is_plain,
-            flaw,
-        })
+        let year = prop_oneof![
+            6 => Just("2021"),
+            3 => select(vec!["2021.0", "2021.00", "2.021e3", "20210e-1", "\"2021\"", "\"2021.0\""]),
+            1 => select(vec!["2021.5", "2020", "2020.0", "\"2.0215e3\"", "2021.0000000000000001"]),
+        ];
+        (vec(value(), 5), vec(prop::bool::weighted(0.6), 5), flaw, year)
+            .prop_map(|(values, is_plain, flaw, year)| Row { values, is_plain, flaw, year })
     }
 
     fn write_row(row: &Row, order: &[usize], space: &str) -> String {
@@ -227,6 +238,7 @@ mod tests {
                 field.1.clone_from(value);
             }
         }
+        fields[0].1 = row.year.to_owned();
         let mut fields: Vec<_> = order.iter().map(|i| fields[*i].clone()).collect();
         match &row.flaw {
             Some((0, at, _)) => drop(fields.remove(at.index(fields.len()))),

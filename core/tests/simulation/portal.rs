@@ -79,7 +79,11 @@ fn serve(
         }
         1 => {
             world.count("portal: no answer");
-            return Err(PortalError::NoAnswer { tries: MOST_TRIES, source: "connection cut".into() });
+            return Err(PortalError::NoAnswer {
+                tries: MOST_TRIES,
+                is_connected: true,
+                source: "connection cut".into(),
+            });
         }
         2 => {
             world.count("portal: refused");
