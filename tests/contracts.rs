@@ -3,9 +3,11 @@
 use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use jiff::Timestamp;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, Found};
@@ -15,7 +17,8 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::edition::Stamp;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Put, Store, TableSpec};
+use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Content, Listed, Put, Store, TableSpec};
+use rollcall_core::schema::TypedColumn;
 use rollcall_core::table::Encoded;
 use rollcall_tests::emulator::{Emulator, Kind, table_input};
 use rollcall_tests::registered;
@@ -23,6 +26,9 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
+const RECORDS: &str = "ledger/ccd_enrollment/records.json";
+/// The first column of every look-up table.
+const CODE: (&str, &str) = ("code", "int");
 const OTHER_KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-k/part-00000.parquet";
 
 fn runtime() -> Runtime {
@@ -41,6 +47,7 @@ fn stamp(object: &Encoded, second: u32) -> Stamp {
     let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("this is a time");
     Stamp {
         edition: object.edition,
+        partition: Some("year=2021/grade=grade-pk".to_owned()),
         n_rows: object.n_rows,
         fetched_at: noon + Duration::from_secs(second.into()),
         run: Some("20261123T120000-000".to_owned()),
@@ -60,13 +67,17 @@ async fn put_first(store: &impl Store, key: &str, object: &Encoded) -> String {
     }
 }
 
+async fn keys_below(store: &impl Store, prefix: &str) -> Vec<String> {
+    store.list(prefix).await.expect("the store answers").into_iter().map(|listed| listed.key).collect()
+}
+
 async fn etag(store: &impl Store, key: &str) -> String {
     store.head(key).await.expect("the store answers").expect("there is an object").etag
 }
 
 /// Fails the test unless the object at `key` is `object`, byte by byte.
 async fn assert_holds(store: &impl Store, key: &str, object: &Encoded) {
-    let found = store.read(key).await.expect("the store answers").expect("there is an object");
+    let found = store.read(key).await.expect("the store answers").expect("there is an object").bytes;
     assert!(found == object.bytes, "{key}: expected {} bytes, found {} others", object.bytes.len(), found.len());
 }
 
@@ -77,11 +88,16 @@ async fn store_contract<S: Store>(empty: impl AsyncFn() -> S) {
     a_write_over_an_etag_is_lost_where_nothing_is(&empty().await).await;
     the_head_of_an_object_says_what_its_writer_said(&empty().await).await;
     the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(&empty().await).await;
+    the_footer_of_an_object_is_that_of_its_file_and_nothing_else_has_one(&empty().await).await;
     of_two_writes_over_one_state_exactly_one_wins(&empty().await).await;
     a_reader_sees_a_whole_object_or_none(&empty().await).await;
     a_removal_is_lost_with_an_old_etag_and_done_with_the_right_one(&empty().await).await;
     ledger_objects_are_read_as_they_were_last_written(&empty().await).await;
+    a_ledger_object_is_replaced_once_over_each_of_its_etags(&empty().await).await;
+    of_eight_replacements_over_one_state_exactly_one_is_kept(&empty().await).await;
+    more_objects_than_one_call_takes_are_deleted_and_absent_ones_count_as_deleted(&empty().await).await;
     a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(&empty().await).await;
+    a_listing_has_the_etags_and_times_that_a_closer_look_finds(&empty().await).await;
 }
 
 async fn a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(store: &impl Store) {
@@ -157,6 +173,29 @@ async fn the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(store: &impl St
     assert_holds(store, KEY, &first).await;
 }
 
+async fn the_footer_of_an_object_is_that_of_its_file_and_nothing_else_has_one(store: &impl Store) {
+    let footer = async |key: &str| store.footer(key).await.expect("the store answers");
+    assert_eq!(footer(KEY).await, None);
+    for object in objects() {
+        if let Some(facts) = store.head(KEY).await.expect("the store answers") {
+            let removed = store.remove(KEY, &facts.etag).await.expect("the store answers");
+            assert!(matches!(removed, Put::Done(_)));
+        }
+        let _ = put_first(store, KEY, &object).await;
+
+        let found = footer(KEY).await.expect("the object is one of ours");
+
+        assert_eq!((found.edition, found.n_rows), (object.edition, object.n_rows));
+        assert_eq!(found.columns.first().map(|column| (column.name.as_str(), column.kind.as_str())), Some(CODE));
+    }
+    // Nothing at all, what is no Parquet, and a file that is cut.
+    let [cut, ..] = objects();
+    for bytes in [Bytes::new(), Bytes::from_static(b"not Parquet"), cut.bytes.slice(..cut.bytes.len() - 9)] {
+        store.write(KEY, bytes).await.expect("the store answers");
+        assert_eq!(footer(KEY).await, None);
+    }
+}
+
 async fn of_two_writes_over_one_state_exactly_one_wins(store: &impl Store) {
     let [a, b, c, d] = objects();
     let mut condition = Condition::Absent;
@@ -193,11 +232,11 @@ async fn a_reader_sees_a_whole_object_or_none(store: &impl Store) {
     let n_seen = Cell::new(0);
     let reader = async {
         loop {
-            if let Some(found) = store.read(KEY).await.expect("the store answers") {
+            if let Some(Content { bytes: found, .. }) = store.read(KEY).await.expect("the store answers") {
                 assert!(objects.iter().any(|object| object.bytes == found), "found {} bytes of none", found.len());
                 n_seen.set(n_seen.get() + 1);
             }
-            for key in store.list("data/").await.expect("the store answers") {
+            for key in keys_below(store, "data/").await {
                 assert_eq!(key, KEY, "nothing else is below data/, for however short a time");
             }
         }
@@ -235,16 +274,104 @@ async fn ledger_objects_are_read_as_they_were_last_written(store: &impl Store) {
     for text in ["{}", "", "{\"outcome\": \"written\"}\n"] {
         store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
         let found = store.read(key).await.expect("the store answers");
-        assert_eq!(found.as_deref(), Some(text.as_bytes()));
+        assert_eq!(found.map(|found| found.bytes).as_deref(), Some(text.as_bytes()));
     }
     // A name that is a folder of others is no object.
     let parent = key.rsplit_once('/').expect("the key has a parent").0;
     assert!(!matches!(store.read(parent).await, Ok(Some(_))));
 }
 
+async fn replace(store: &impl Store, key: &str, text: &'static str, condition: &Condition) -> Put {
+    store.replace(key, Bytes::from_static(text.as_bytes()), condition).await.expect("the store answers")
+}
+
+async fn a_ledger_object_is_replaced_once_over_each_of_its_etags(store: &impl Store) {
+    let held = async || store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+    assert_eq!(replace(store, RECORDS, "[0]", &Condition::Matches("\"e\"".to_owned())).await, Put::Lost);
+    assert_eq!(store.read(RECORDS).await.expect("the store answers"), None);
+
+    let Put::Done(first) = replace(store, RECORDS, "[1]", &Condition::Absent).await else { panic!("nothing is there") };
+
+    assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[1]"), etag: first.clone() });
+    assert_eq!(replace(store, RECORDS, "[2]", &Condition::Absent).await, Put::Lost);
+    let over_first = Condition::Matches(first.clone());
+    let Put::Done(second) = replace(store, RECORDS, "[3]", &over_first).await else { panic!("the etag is right") };
+    assert_ne!(first, second);
+    assert_eq!(replace(store, RECORDS, "[4]", &over_first).await, Put::Lost);
+    assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[3]"), etag: second.clone() });
+    // A plain write changes the etag like any other.
+    store.write(RECORDS, Bytes::from_static(b"[5]")).await.expect("the store answers");
+    assert_eq!(replace(store, RECORDS, "[6]", &Condition::Matches(second)).await, Put::Lost);
+    let over_current = Condition::Matches(held().await.etag);
+    assert!(matches!(replace(store, RECORDS, "[7]", &over_current).await, Put::Done(_)));
+    store.delete(vec![RECORDS.to_owned()]).await.expect("the store answers");
+    assert_eq!(replace(store, RECORDS, "[8]", &over_current).await, Put::Lost);
+    assert!(matches!(replace(store, RECORDS, "[9]", &Condition::Absent).await, Put::Done(_)));
+}
+
+async fn of_eight_replacements_over_one_state_exactly_one_is_kept(store: &impl Store) {
+    let mut condition = Condition::Absent;
+    for round in 0..5 {
+        let texts: Vec<String> = (0..8).map(|writer| format!("[{round}{writer}]")).collect();
+
+        let puts = join_all(texts.iter().map(|text| store.replace(RECORDS, Bytes::from(text.clone()), &condition)));
+
+        let puts: Vec<Put> = puts.await.into_iter().map(|put| put.expect("the store answers")).collect();
+        let mut won = puts.iter().zip(&texts).filter(|(put, _)| **put != Put::Lost);
+        let (Some((Put::Done(etag), text)), None) = (won.next(), won.next()) else {
+            panic!("expected one to win in round {round}, found {puts:?}")
+        };
+        let held = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+        assert_eq!((held.bytes.as_ref(), &held.etag), (text.as_bytes(), etag));
+        condition = Condition::Matches(held.etag);
+    }
+}
+
+async fn more_objects_than_one_call_takes_are_deleted_and_absent_ones_count_as_deleted(store: &impl Store) {
+    store.delete(Vec::new()).await.expect("nothing to delete is deleted");
+    let folder = "ledger/a/runs/1/receipts/";
+    // S3 takes 1,000 in one call. A key in the midst has signs that a list of keys in XML must escape.
+    let mut keys: Vec<String> = (0..1_100).map(|i| format!("{folder}year={i:04}.json")).collect();
+    keys.push(format!("{folder}a & <b>.json"));
+    let (there, others) = ([&keys[0], &keys[1_099], &keys[1_100]], ["ledger/a/runs/1/plan.json", "ledger/a/runs/10/x"]);
+    for key in there.into_iter().map(String::as_str).chain(others) {
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+    }
+
+    for _ in 0..2 {
+        store.delete(keys.clone()).await.expect("the store answers");
+
+        assert_eq!(keys_below(store, "ledger/").await, others);
+    }
+}
+
+async fn a_listing_has_the_etags_and_times_that_a_closer_look_finds(store: &impl Store) {
+    let [first, second, ..] = objects();
+    let etag_of_first = put_first(store, KEY, &first).await;
+    let _ = put_first(store, OTHER_KEY, &first).await;
+    assert!(matches!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 7).await, Put::Done(_)));
+    for text in ["[1]", "[2]"] {
+        store.write(RECORDS, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
+    }
+
+    let (data, ledger) = (store.list("data/").await, store.list("ledger/").await);
+
+    let data = data.expect("the store answers");
+    assert_eq!(data.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), [OTHER_KEY, KEY]);
+    for listed in &data {
+        assert_eq!(listed.etag, etag(store, &listed.key).await);
+    }
+    let ledger = ledger.expect("the store answers");
+    let content = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+    assert_eq!(ledger.iter().map(|listed| listed.etag.as_str()).collect::<Vec<_>>(), [content.etag]);
+    // S3 tells whole seconds, a folder of a data object the time of its rows.
+    let ago = |listed: &Listed| listed.modified_at.duration_until(Timestamp::now()).as_secs();
+    assert!((-1..60).contains(&ago(&ledger[0])), "{ledger:?}");
+}
+
 async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store: &impl Store) {
     let [first, ..] = objects();
-    assert_eq!(store.list("ledger/ccd_enrollment/runs/").await.expect("the store answers"), Vec::<String>::new());
+    assert_eq!(keys_below(store, "ledger/ccd_enrollment/runs/").await, Vec::<String>::new());
     let keys = [
         "ledger/a/runs/1/plan.json",
         "ledger/a/runs/1/receipts/year=2020/grade=grade-1.json",
@@ -258,11 +385,11 @@ async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store
     }
     let _ = put_first(store, KEY, &first).await;
 
-    assert_eq!(store.list("ledger/").await.expect("the store answers"), keys);
-    assert_eq!(store.list("ledger/a/").await.expect("the store answers"), keys[..5]);
-    assert_eq!(store.list("ledger/a/runs/1/").await.expect("the store answers"), keys[..4]);
-    assert_eq!(store.list("ledger/a/runs/2/").await.expect("the store answers"), Vec::<String>::new());
-    assert_eq!(store.list("data/").await.expect("the store answers"), [KEY]);
+    assert_eq!(keys_below(store, "ledger/").await, keys);
+    assert_eq!(keys_below(store, "ledger/a/").await, keys[..5]);
+    assert_eq!(keys_below(store, "ledger/a/runs/1/").await, keys[..4]);
+    assert_eq!(keys_below(store, "ledger/a/runs/2/").await, Vec::<String>::new());
+    assert_eq!(keys_below(store, "data/").await, [KEY]);
 }
 
 #[test]
@@ -586,6 +713,7 @@ async fn catalog_contract<C: Catalog>(
     two_hundred_and_fifty_partitions_are_changed_at_once(&empty().await, &declare).await;
     partitions_of_a_table_that_is_not_there_cannot_be_changed(&empty().await).await;
     partitions_stay_when_the_columns_of_their_table_change(&empty().await, &declare, &columns).await;
+    a_partition_keeps_the_columns_of_its_own_file(&empty().await, &declare).await;
 }
 
 fn enrollment() -> Dataset {
@@ -611,6 +739,11 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
         for _ in 0..2 {
             catalog.ensure_table(&lookup.table_spec()).await.expect("a table without partitions is a table");
         }
+    }
+    let mut all = vec![dataset.table_spec()];
+    all.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
+    for specs in [&all[..], &all[1..], &[]] {
+        catalog.ensure_tables(specs).await.expect("they are all there");
     }
     assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
 }
@@ -685,15 +818,44 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "teachers", "_rescued"];
     assert_eq!(columns(catalog, &dataset.table).await, expected);
     let found = partitions(catalog, &dataset).await;
-    let keys = |partitions: &[CatalogPartition]| -> Vec<PartitionKey> {
-        partitions.iter().map(|registered| registered.partition.clone()).collect()
-    };
-    assert_eq!(keys(&found), keys(&put));
-    // Where each partition keeps columns of its own it is found to lack the new one, until it is put again.
+    // Their files have the columns that they had before, and so do they.
+    assert_eq!(found, put);
     catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
     assert_eq!(partitions(catalog, &dataset).await, put);
 }
 
+async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
+    catalog: &C,
+    declare: &impl AsyncFn(&C, &TableSpec),
+) {
+    let dataset = enrollment();
+    declare(catalog, &dataset.table_spec()).await;
+    let current = registered(2021, "grade-pk", 7);
+    // An older file: a column was another type, one had another name, one was not there.
+    let mut columns = current.columns.as_ref().clone();
+    columns.remove(3);
+    columns[1] = TypedColumn { name: "number".to_owned(), kind: "string".to_owned() };
+    columns[3] = TypedColumn { kind: "bigint".to_owned(), ..columns[3].clone() };
+    let older = CatalogPartition { columns: Arc::new(columns), ..registered(2020, "grade-pk", 5) };
+    let put = async |put: &[&CatalogPartition]| {
+        let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
+        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+        partitions(catalog, &dataset).await
+    };
+
+    assert_eq!(put(&[&older, &current]).await, [older.clone(), current.clone()]);
+    // A change of one, or of the table said again, is no change of the other.
+    let grown = CatalogPartition { n_rows: 8, ..current.clone() };
+    assert_eq!(put(&[&grown]).await, [older.clone(), grown.clone()]);
+    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    assert_eq!(partitions(catalog, &dataset).await, [older.clone(), grown.clone()]);
+    // Written anew, a file has today's columns; and back, where an older program wrote it.
+    let rewritten = CatalogPartition { columns: current.columns.clone(), ..older.clone() };
+    assert_eq!(put(&[&rewritten]).await, [rewritten, grown.clone()]);
+    assert_eq!(put(&[&older]).await, [older, grown]);
+}
+
+/// Found by use: H8.
 #[test]
 fn a_file_catalog_keeps_the_contract_of_a_catalog() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -739,11 +901,13 @@ fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
     });
 }
 
+/// Found by use: H8.
 #[test]
 fn glue_on_ministack_keeps_the_contract_of_a_catalog() {
     glue_keeps_the_contract_of_a_catalog(Kind::MiniStack);
 }
 
+/// Found by use: H8.
 #[test]
 fn glue_on_moto_keeps_the_contract_of_a_catalog() {
     glue_keeps_the_contract_of_a_catalog(Kind::Moto);
@@ -771,10 +935,14 @@ fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
             if there.is_ok() {
                 // A table that is not as declared is refused before it is changed.
                 catalog.ensure_table(spec).await.expect_err("the table has other columns");
+                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("among several, too");
+                assert_eq!(said.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
                 let call = glue.update_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be changed");
             } else {
                 catalog.ensure_table(spec).await.expect_err("there is no table");
+                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("nor among several");
+                assert_eq!(said.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be made");
             }

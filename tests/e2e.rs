@@ -75,10 +75,11 @@ fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack
     let found = stack.partitions();
     assert_eq!(found.keys().collect::<Vec<_>>(), ["year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
     // Equal ledgers, but for what tells two runs and two stores apart.
-    for (key, theirs) in lake.committed() {
-        let ours = stack.read_json(&key)["committed"].clone();
+    let (ours, theirs) = (stack.records(), lake.records("ccd_enrollment"));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for (path, theirs) in theirs {
         for fact in ["edition", "n_rows", "size_bytes", "n_pages", "portal_release"] {
-            assert_eq!(ours[fact], theirs[fact], "{fact} of {key}");
+            assert_eq!(ours[&path]["committed"][fact], theirs["committed"][fact], "{fact} of {path}");
         }
     }
     let summary = stack.read_json(output["summary"]["key"].as_str().expect("a key"));
@@ -164,7 +165,11 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
         .collect();
     assert_eq!(planned.len(), 20);
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), planned);
-    assert_eq!(stack.objects("ledger/ccd_enrollment/runs/twenty/receipts/").len(), 20);
+    // All that is left of the run's receipts is in its summary.
+    let left: Vec<String> = stack.objects("ledger/ccd_enrollment/runs/twenty/").into_keys().collect();
+    assert_eq!(left, ["plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}")));
+    let summary = stack.read_json("ledger/ccd_enrollment/runs/twenty/summary.json");
+    assert_eq!(summary["partitions"].as_array().map(Vec::len), Some(20));
 }
 
 fn a_backfill_touches_exactly_its_partition(stack: &Stack) {
@@ -230,9 +235,9 @@ fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
     let proxy = stack.hold_a_write_of_page_fetch();
-    // The stale writer has other rows, or it would find its own.
+    // The stale writer has other rows, or it would find its own. Page 1 is asked for again at the end.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
-    stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(1)]);
+    stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(2)]);
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
     let stale = stack.start("stale", &request);
     proxy.wait_until_held();
@@ -390,6 +395,13 @@ fn roles_allow_what_their_functions_use_and_little_else(stack: &Stack) {
     let of_lambda = ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
     for (function, (allowed, used)) in stack.actions() {
         let mut unused: BTreeSet<&str> = of_lambda.into();
+        // A tag that comes with an object is a permission of its own, which the emulator does not ask for.
+        let _ = unused.insert("s3:PutObjectTagging");
+        if function == "catalog" {
+            // The emulator knows no resource of a map run, so that it refuses to describe one: what is left without a receipt
+            // counts as killed. `faults_aws` has the answers that AWS gives.
+            unused.extend(["states:DescribeMapRun", "states:ListExecutions", "states:DescribeExecution"]);
+        }
         if function == "page-fetch" {
             // It lists nothing: without this S3 would answer 403 for a key that is not there. And no dataset that is built
             // in has a secret.

@@ -317,13 +317,19 @@ impl TestLake {
 /// When they are no records.
 #[must_use]
 pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
-    let Ok(text) = fs::read_to_string(lake.join(format!("ledger/{dataset}/records.json"))) else {
-        return BTreeMap::new();
-    };
-    // As JSON values their axes would come in the order of the alphabet.
-    let named: Vec<PartitionRecord> = serde_json::from_str(&text).expect("records are records");
-    let records: Vec<Value> = serde_json::from_str(&text).expect("records are JSON");
-    named.into_iter().map(|record| record.partition.to_string()).zip(records).collect()
+    fs::read(lake.join(format!("ledger/{dataset}/records.json"))).map(|text| by_path(&text)).unwrap_or_default()
+}
+
+/// The ledger's records as they are written, by Hive path.
+///
+/// # Panics
+/// When they are no records.
+#[must_use]
+pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
+    // A value forgets the order of the axes.
+    let named: Vec<PartitionRecord> = serde_json::from_slice(records).expect("they are records");
+    let records: Vec<Value> = serde_json::from_slice(records).expect("records are JSON");
+    named.iter().map(|record| record.partition.to_string()).zip(records).collect()
 }
 
 /// Bytes of every file below a folder of a lake, by its path in the lake. What is replaced or removed meanwhile is read as

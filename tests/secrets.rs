@@ -353,9 +353,9 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     }
     assert_eq!(n_failed, 2 + n_repeated);
     assert_sent(portal, sound.map(|(_, path)| path).as_slice());
-    let keys = store.list("").await.expect("the bucket can be listed");
-    assert!(keys.len() > 8, "{keys:?}");
-    for Listed { key, .. } in keys {
+    let listed = store.list("").await.expect("the bucket can be listed");
+    assert!(listed.len() > 5, "{listed:?}");
+    for Listed { key, .. } in listed {
         assert_absent(&key, &store.read(&key).await.expect("it can be read").expect("it is there").bytes);
     }
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

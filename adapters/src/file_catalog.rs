@@ -143,7 +143,7 @@ impl<S: Store> Catalog for FileCatalog<S> {
                 })
                 .collect()
         };
-        let table = CatalogTable {
+        let mut table = CatalogTable {
             database: spec.database.clone(),
             table: spec.table.clone(),
             comment: spec.comment.clone(),
@@ -152,6 +152,13 @@ impl<S: Store> Catalog for FileCatalog<S> {
             partition_keys: columns(&spec.partition_keys),
             partitions: before.as_ref().map(|table| table.partitions.clone()).unwrap_or_default(),
         };
+        let of_table = before.as_ref().map(CatalogTable::typed_columns);
+        if of_table.as_ref().is_some_and(|of_table| *of_table != table.typed_columns()) {
+            // Their files have the columns that the table had.
+            for registered in table.partitions.iter_mut().filter(|registered| registered.columns.is_none()) {
+                registered.columns.clone_from(&of_table);
+            }
+        }
         if before.as_ref() == Some(&table) { Ok(()) } else { self.write(&key, &table).await }
     }
 

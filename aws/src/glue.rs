@@ -3,7 +3,7 @@
 //! A batch call answers HTTP 200 with an error for each entry that it did not take, so every entry's error is looked at:
 //! a partition that is there already is updated, one that is gone is created, and what may pass is tried again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,13 +106,6 @@ impl GlueCatalog {
         }
     }
 
-    async fn table_there(&self, database: &str, table: &str) -> Result<Table, CatalogError> {
-        let found = self.table(database, table).await?;
-        found.ok_or_else(|| {
-            failed("read table", "expected the template's table, found none\nhint: deploy the template again")
-        })
-    }
-
     /// The partition as Glue is told of it: everything of the table but the location, and the columns where its file is of
     /// another schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
@@ -153,7 +146,7 @@ impl GlueCatalog {
 
     /// Adds or changes every one of `put`, in rounds: what a call did not take goes into the next one.
     async fn put(&self, dataset: &Dataset, put: &[CatalogPartition]) -> Result<(), CatalogError> {
-        let table = self.table_there(&dataset.database, &dataset.table).await?;
+        let table = self.table(&dataset.database, &dataset.table).await?.ok_or_else(no_table)?;
         let storage = table.storage_descriptor.unwrap_or_else(|| StorageDescriptor::builder().build());
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
             put.iter().map(|registered| (values_of(&registered.partition), registered)).collect();
@@ -206,12 +199,25 @@ impl GlueCatalog {
             Err(error) => Err(failed("take out partition", cause(error))),
         }
     }
-}
 
-impl Catalog for GlueCatalog {
-    /// Checks the template's table; it is not changed.
-    async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
-        let table = self.table_there(&spec.database, &spec.table).await?;
+    /// Every table of a database; none where there is no such database.
+    async fn tables(&self, database: &str) -> Result<Vec<Table>, CatalogError> {
+        let mut pages = self.client.get_tables().database_name(database).into_paginator().send();
+        let mut tables = Vec::new();
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => tables.extend(page.table_list.into_iter().flatten()),
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => {
+                    return Ok(tables);
+                }
+                Err(error) => return Err(failed("list tables", cause(error))),
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Checks that a table is as declared.
+    fn check(&self, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
         let storage = table.storage_descriptor.as_ref();
         let location = format!("{}{}", self.lake, spec.location);
         let found = [
@@ -229,6 +235,27 @@ impl Catalog for GlueCatalog {
                          template again"
                     ),
                 ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Catalog for GlueCatalog {
+    /// Checks the template's table; it is not changed.
+    async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
+        let table = self.table(&spec.database, &spec.table).await?;
+        self.check(&table.ok_or_else(no_table)?, spec)
+    }
+
+    /// One call for each database.
+    async fn ensure_tables(&self, specs: &[TableSpec]) -> Result<(), CatalogError> {
+        let databases: BTreeSet<&str> = specs.iter().map(|spec| spec.database.as_str()).collect();
+        for database in databases {
+            let tables = self.tables(database).await?;
+            for spec in specs.iter().filter(|spec| spec.database == database) {
+                let found = tables.iter().find(|table| table.name == spec.table).ok_or_else(no_table);
+                found.and_then(|table| self.check(table, spec)).map_err(|error| error.of_table(spec))?;
             }
         }
         Ok(())
@@ -340,6 +367,10 @@ fn described(columns: &[Column]) -> String {
 fn declared(columns: &[(String, String, String)]) -> String {
     let words: Vec<String> = columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
     words.join(", ")
+}
+
+fn no_table() -> CatalogError {
+    failed("read table", "expected the template's table, found none\nhint: deploy the template again")
 }
 
 fn failed(message: &str, source: impl Into<BoxError>) -> CatalogError {

@@ -10,6 +10,8 @@ pub mod execution;
 pub mod glue;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(feature = "glue")]
+pub mod map_run;
 pub mod metrics;
 pub mod payload;
 pub mod roots;

@@ -18,6 +18,9 @@ const MOST_NAMED: usize = 20;
 pub struct PlanEvent {
     /// Name of the execution, which is the run's.
     pub run: String,
+    /// ARN of the execution, where the state machine gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
     /// When the execution began.
     pub started_at: Timestamp,
     /// The input, unchecked.
@@ -38,6 +41,9 @@ pub struct ObjectReference {
 pub struct Planned {
     /// Run.
     pub run: String,
+    /// ARN of its execution, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// Dataset.
@@ -184,11 +190,14 @@ fn message(summary: &Summary, fetch_error: Option<&StepError>) -> String {
         .take(MOST_NAMED)
         .map(|failed| format!("{} ({})", failed.partition, failed.error.name))
         .collect();
-    let mut message = format!("{n_failed} of {} failed: {}", summary.n_planned, named.join(", "));
+    let mut message = match (n_failed, n_not_tried) {
+        (0, _) => format!("{n_not_tried} of {} not tried", summary.n_planned),
+        _ => format!("{n_failed} of {} failed: {}", summary.n_planned, named.join(", ")),
+    };
     if n_failed > named.len() {
         message.push_str(&format!(" and {} more", n_failed - named.len()));
     }
-    if n_not_tried > 0 {
+    if n_failed > 0 && n_not_tried > 0 {
         message.push_str(&format!("; {n_not_tried} not tried"));
     }
     if let Some(StepError { error, .. }) = fetch_error {

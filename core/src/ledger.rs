@@ -3,7 +3,7 @@
 //! The ledger is derived. A commit never asks it; it can be rebuilt from the objects. A receipt is an object of its own
 //! until its run is published; then it is part of the run's summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -15,6 +15,7 @@ use crate::edition::Edition;
 use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
+use crate::plan::PlanItem;
 use crate::ports::{Condition, Content, Listed, Put, Store};
 
 /// Objects read at once by a step that looks at a whole plan.
@@ -301,6 +302,15 @@ pub struct Left {
     /// Keys of the receipts that are still objects of their own. One that was listed and gone when it was to be read is not
     /// among them: what comes there later was not read.
     pub(crate) keys: Vec<String>,
+}
+
+impl Left {
+    /// The partitions of a plan that left no receipt.
+    #[must_use]
+    pub fn missing(&self, dataset: &Dataset, plan: &[PlanItem]) -> BTreeSet<PartitionKey> {
+        let planned = plan.iter().filter_map(|item| dataset.arrange(&item.partition));
+        planned.filter(|partition| !self.receipts.contains_key(partition)).collect()
+    }
 }
 
 /// Reads what a run left: the receipts of its summary, and those that are still objects of their own or came since.

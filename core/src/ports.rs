@@ -247,6 +247,16 @@ pub trait Catalog: Send + Sync {
     /// Makes sure that the table of `dataset` is there with the columns declared.
     fn ensure_table(&self, table: &TableSpec) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
+    /// The same of several tables, in fewer calls where the catalog can. The error names the table.
+    fn ensure_tables(&self, tables: &[TableSpec]) -> impl Future<Output = Result<(), CatalogError>> + Send {
+        async move {
+            for table in tables {
+                self.ensure_table(table).await.map_err(|error| error.of_table(table))?;
+            }
+            Ok(())
+        }
+    }
+
     /// Every partition registered of `database.table`.
     fn partitions(&self, dataset: &Dataset)
     -> impl Future<Output = Result<Vec<CatalogPartition>, CatalogError>> + Send;
@@ -301,6 +311,15 @@ pub struct CatalogError {
     pub source: BoxError,
 }
 
+impl CatalogError {
+    /// The error of one table among several.
+    #[must_use]
+    pub fn of_table(self, table: &TableSpec) -> Self {
+        let message = format!("{} `{}.{}`", self.message, table.database, table.table);
+        Self { message, ..self }
+    }
+}
+
 /// The time.
 pub trait Clock: Send + Sync {
     /// Now, in UTC.
@@ -311,7 +330,9 @@ pub trait Clock: Send + Sync {
 mod tests {
     use super::*;
     use crate::dataset::Secret;
+    use crate::lookup::Lookup;
     use crate::testing::{enrollment, partition};
+    use futures::executor::block_on;
 
     #[test]
     fn a5_a_secret_is_named_where_the_portal_may_have_refused_it() {
@@ -334,5 +355,38 @@ mod tests {
                 format!("fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP {status}: `no`{hint}")
             );
         }
+    }
+
+    /// A catalog without the table of this name.
+    struct Without(&'static str);
+
+    impl Catalog for Without {
+        async fn ensure_table(&self, table: &TableSpec) -> Result<(), CatalogError> {
+            if table.table == self.0 {
+                return Err(CatalogError { message: "read table".to_owned(), source: "found none".into() });
+            }
+            Ok(())
+        }
+
+        async fn partitions(&self, _: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
+            Ok(Vec::new())
+        }
+
+        async fn change_partitions(
+            &self,
+            _: &Dataset,
+            _: &[CatalogPartition],
+            _: &[PartitionKey],
+        ) -> Result<(), CatalogError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn of_several_tables_the_one_that_is_wrong_is_named() {
+        let specs: Vec<TableSpec> = Lookup::built_in().unwrap().iter().map(Lookup::table_spec).collect();
+        let ensured = |missing| block_on(Without(missing).ensure_tables(&specs)).map_err(|error| error.message);
+        assert_eq!(ensured("another"), Ok(()));
+        assert_eq!(ensured("lookup_races"), Err("read table `ccd_school.lookup_races`".to_owned()));
     }
 }

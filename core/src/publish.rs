@@ -64,9 +64,28 @@ pub async fn publish_partitions(
     planned: &PlannedRun<'_>,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
+    let left = ledger::read_left(store, dataset, planned.name).await?;
+    publish_left(store, catalog, clock, dataset, planned, left, registrar).await
+}
+
+/// The same of a run whose receipts were read.
+///
+/// - `left`: what [`ledger::read_left`] gave.
+///
+/// # Errors
+/// Those of [`publish_partitions`].
+pub async fn publish_left(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    planned: &PlannedRun<'_>,
+    left: Left,
+    registrar: Registrar,
+) -> Result<Summary, Error> {
     let run = planned.name;
     tracing::debug!(run, "publishing begun");
-    let (mut left, mut survey, mut records) = take_stock(store, clock, dataset, planned).await?;
+    let (mut left, mut survey, mut records) = take_stock(store, clock, dataset, planned, left).await?;
     let published = match registrar {
         Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
         Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
@@ -87,7 +106,8 @@ pub async fn publish_partitions(
             store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
             return Ok(summary);
         }
-        (left, survey, records) = take_stock(store, clock, dataset, planned).await?;
+        let again = ledger::read_left(store, dataset, run).await?;
+        (left, survey, records) = take_stock(store, clock, dataset, planned, again).await?;
     }
     Err(Error::WriteConflict { key, tries: SUMMARY_TRIES })
 }
@@ -98,9 +118,9 @@ async fn take_stock(
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
+    mut left: Left,
 ) -> Result<(Left, Survey, Records), Error> {
     let run = planned.name;
-    let mut left = ledger::read_left(store, dataset, run).await?;
     let n_left = left.receipts.len();
     complete(&mut left.receipts, dataset, planned, clock.now());
     tracing::debug!(run, n_left, "receipts read");
@@ -301,18 +321,16 @@ pub async fn publish_lookups(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    for (lookup, Encoded { bytes, edition, n_rows, .. }) in Lookup::built_in_encoded()? {
+    let lookups = Lookup::built_in_encoded()?;
+    for (lookup, Encoded { bytes, edition, n_rows, .. }) in lookups {
         let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
         if wrote {
             tracing::info!(table = lookup.table(), n_rows, "look-up table written");
         }
-        let spec = lookup.table_spec();
-        catalog
-            .ensure_table(&spec)
-            .await
-            .map_err(|source| Error::CatalogFailed { table: format!("{}.{}", spec.database, spec.table), source })?;
     }
-    Ok(())
+    let specs: Vec<_> = lookups.iter().map(|(lookup, _)| lookup.table_spec()).collect();
+    let ensured = catalog.ensure_tables(&specs).await;
+    ensured.map_err(|source| Error::CatalogFailed { table: "look-up tables".to_owned(), source })
 }
 
 /// Adds the receipts up.
@@ -644,12 +662,18 @@ mod tests {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
         let items = [item(partition()), item(other_partition())];
-        let not_tried = BTreeSet::from([other_partition()]);
+        // What a publisher asks about before it publishes.
+        let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
+        let not_tried = left.missing(&enrollment(), &items);
+        assert_eq!(not_tried, BTreeSet::from([other_partition()]));
         let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, not_tried: &not_tried };
         let registrar = Registrar::Publisher;
         let summary =
-            block_on(publish_partitions(&store, &catalog, &StandingClock, &enrollment(), &planned, registrar)).unwrap();
+            block_on(publish_left(&store, &catalog, &StandingClock, &enrollment(), &planned, left, registrar)).unwrap();
         assert_eq!(summary.outcomes_in_words(), "1 written, 1 not tried");
+        // Whoever publishes the run again need not ask.
+        let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
+        assert!(left.missing(&enrollment(), &items).is_empty());
         assert!(summary.failed.is_empty());
         let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert!(records[&other_partition()].last_attempt.as_ref().unwrap().outcome.is_open());

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::emulator::proxy::{Fault, Proxy, Rule};
 use crate::emulator::{Emulator, Kind};
-use crate::{Outcome, TestPortal, executables, rollcall, workspace};
+use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 
 /// Glue database of every table.
 pub const DATABASE: &str = "ccd_school";
@@ -342,6 +342,12 @@ impl Stack {
     #[must_use]
     pub fn read_json(&self, key: &str) -> Value {
         serde_json::from_slice(&self.read(key)).expect("it is JSON")
+    }
+
+    /// The ledger's records of the default dataset, by Hive path.
+    #[must_use]
+    pub fn records(&self) -> BTreeMap<String, Value> {
+        by_path(&self.read("ledger/ccd_enrollment/records.json"))
     }
 
     /// Removes an object.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::edition::Edition;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::ports::{Catalog, CatalogPartition, ObjectFacts};
+use rollcall_core::ports::{Catalog, CatalogPartition};
 use rollcall_core::publish::converge;
+use rollcall_core::survey::{Object, Seen as SeenObject, Survey};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
 use rollcall_tests::{partition, registered, state_machine};
 use serde_json::{Value, json};
@@ -130,12 +132,14 @@ fn g4_a_throttled_call_is_made_again_and_then_named() {
 #[test]
 fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() {
     let ground = Ground::with_tables();
-    let (_, stamp) = object();
-    let facts = ObjectFacts { etag: "\"e\"".to_owned(), size_bytes: 7, stamp: Some(stamp) };
-    let objects: BTreeMap<PartitionKey, ObjectFacts> =
-        (1800..2050).map(|year| (partition(year, "grade-pk"), facts.clone())).collect();
+    let (_, mut stamp) = object();
+    stamp.edition = Edition { schema_id: ground.dataset.schema_id(), ..stamp.edition };
+    let seen = Object { etag: "\"e\"".to_owned(), size_bytes: 7, seen: SeenObject::Readable(stamp) };
+    let objects: BTreeMap<PartitionKey, Object> =
+        (1800..2050).map(|year| (partition(year, "grade-pk"), seen.clone())).collect();
+    let survey = Survey { objects, strays: Vec::new() };
     let (lake, catalog) = (ground.lake(), ground.catalog());
-    let publish = || ground.runtime.block_on(converge(&lake, &catalog, &ground.dataset, &objects));
+    let publish = || ground.runtime.block_on(converge(&lake, &catalog, &ground.dataset, &survey));
     let sizes = || named_in(&ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
     // Of the second batch nothing is heard any more; the SDK asks three times.
     let over = json_error(500, "InternalServiceException", "It is ill.");
@@ -147,7 +151,7 @@ fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() 
     ground.proxy.set([]);
     assert_eq!((publish().expect("Glue is well again").n_put, sizes()), (150, vec![100, 50]));
     let found: Vec<PartitionKey> = ground.registered().into_iter().map(|registered| registered.partition).collect();
-    assert_eq!(found, objects.into_keys().collect::<Vec<_>>());
+    assert_eq!(found, survey.objects.into_keys().collect::<Vec<_>>());
 }
 
 /// Guard: a crawl under way is waited for, then another is started; if it never ends, so does the run, not well.

@@ -1,6 +1,6 @@
 //! What these tests stand on: a bucket, a Region and a portal of their own behind a proxy, and the events of the functions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +15,13 @@ use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::ledger::{self, Outcome, PartitionRecord, Receipt, Summary};
+use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{PlanItem, Reason};
-use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, ObjectFacts, Store};
+use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, Listed, ObjectFacts, Store};
 use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::records::PartitionRecord;
 use rollcall_core::table::Encoded;
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Fault as PortalFault};
@@ -33,7 +34,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// Regions that a test takes one of, since what is in one is not in another.
-const REGIONS: [&str; 16] = [
+const REGIONS: [&str; 24] = [
     "us-east-1",
     "us-east-2",
     "us-west-1",
@@ -50,6 +51,14 @@ const REGIONS: [&str; 16] = [
     "ap-northeast-2",
     "ca-central-1",
     "sa-east-1",
+    "ap-northeast-3",
+    "ap-east-1",
+    "ap-southeast-3",
+    "af-south-1",
+    "eu-south-1",
+    "eu-central-2",
+    "me-south-1",
+    "me-central-1",
 ];
 
 /// A bucket, a Region and a portal of a test's own, with a proxy before everything that is emulated.
@@ -145,11 +154,15 @@ impl Ground {
     }
 
     pub fn keys(&self, prefix: &str) -> Vec<String> {
+        self.listed(prefix).into_iter().map(|listed| listed.key).collect()
+    }
+
+    pub fn listed(&self, prefix: &str) -> Vec<Listed> {
         self.runtime.block_on(self.lake().list(prefix)).expect("the bucket can be listed")
     }
 
     pub fn read(&self, key: &str) -> Option<Bytes> {
-        self.runtime.block_on(self.lake().read(key)).expect("the bucket answers")
+        self.runtime.block_on(self.lake().read(key)).expect("the bucket answers").map(|found| found.bytes)
     }
 
     pub fn read_json(&self, key: &str) -> Value {
@@ -185,17 +198,32 @@ impl Ground {
         keys::partition_object(&self.dataset, partition)
     }
 
+    /// A partition's record, as the run that published last left it.
     pub fn record(&self, partition: &PartitionKey) -> PartitionRecord {
-        let record = self.read_json(&keys::record(&self.dataset, partition));
-        serde_json::from_value(record).expect("it is a record")
+        let records: Vec<PartitionRecord> =
+            serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("they are records");
+        let is_of = |record: &PartitionRecord| self.dataset.arrange(&record.partition).as_ref() == Some(partition);
+        records.into_iter().find(is_of).expect("there is its record")
     }
 
+    /// A partition's receipt: an object of its own until its run is published, then part of the summary.
     pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
-        let receipt = self.read_json(&keys::receipt(&self.dataset, run, partition));
-        serde_json::from_value(receipt).expect("it is a receipt")
+        let lake = self.lake();
+        let left = self.runtime.block_on(ledger::read_left(&lake, &self.dataset, run)).expect("the bucket answers");
+        left.receipts.get(partition).expect("there is its receipt").clone()
     }
 
-    /// Fails the test unless the record says what the object says, and of the last attempt that it was `run`'s.
+    /// Fails the test unless the receipt says that `run` came to `outcome`, and of the rows what the object says.
+    pub fn assert_received(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
+        let (receipt, facts) = (self.receipt(partition, run), self.head(&self.object(partition)).expect("an object"));
+        let stamp = facts.stamp.expect("the object is one of ours");
+        assert_eq!((receipt.outcome, receipt.error), (outcome, None));
+        assert_eq!((receipt.edition, receipt.n_rows), (Some(stamp.edition), stamp.n_rows));
+        assert_eq!(receipt.size_bytes, Some(facts.size_bytes));
+    }
+
+    /// Fails the test unless the record says what the object says, and of the last attempt that it was `run`'s, which is
+    /// published.
     pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
         let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("an object"));
         let committed = record.committed.expect("something is committed");
@@ -204,7 +232,7 @@ impl Ground {
         assert_eq!((committed.etag, committed.size_bytes), (facts.etag, facts.size_bytes));
         let attempt = record.last_attempt.expect("there was an attempt");
         assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.error), (run, outcome, None));
-        assert_eq!(self.receipt(partition, run).outcome, outcome);
+        self.assert_received(partition, run, outcome);
     }
 
     /// The program of a function, in an environment like that of Lambda, behind the proxy.
@@ -261,7 +289,9 @@ impl Ground {
     /// Publishes a run behind the proxy.
     pub fn publish(&self, run: &str, plan: &[PartitionKey]) -> Result<Summary, Error> {
         let (store, catalog) = (self.store(), self.catalog());
-        let planned = PlannedRun { name: run, started_at: Timestamp::now(), items: &items(plan) };
+        let not_tried = BTreeSet::new();
+        let planned =
+            PlannedRun { name: run, started_at: Timestamp::now(), items: &items(plan), not_tried: &not_tried };
         let published =
             publish_partitions(&store, &catalog, &SystemClock, &self.dataset, &planned, Registrar::Publisher);
         self.runtime.block_on(published)
@@ -306,6 +336,7 @@ pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
     let encoded = lookup.encode().expect("it encodes");
     let stamp = rollcall_core::edition::Stamp {
         edition: encoded.edition,
+        partition: None,
         n_rows: encoded.n_rows,
         fetched_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
         run: Some("r1".to_owned()),

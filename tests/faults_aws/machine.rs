@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rollcall_aws::payload::{ObjectReference, Published};
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
-use rollcall_tests::emulator::proxy::Seen;
+use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
 use rollcall_tests::emulator::runtime::Answer;
 use rollcall_tests::{partition, state_machine};
 use serde_json::{Value, json};
@@ -47,12 +47,99 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
         n_published: 0,
         n_withdrawn: 0,
         unreadable: Vec::new(),
+        stale: Vec::new(),
         failed,
+        receipts: Vec::new(),
     };
     let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
     let published = json!(Published::of(&summary, reference, None));
     assert!(published.to_string().len() < 4_096, "{published}");
     assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
+}
+
+/// ARN of an execution, and of its map run.
+const EXECUTION: &str = "arn:aws:states:us-east-1:000000000000:execution:rollcall-dev-ingest:r1";
+const MAP_RUN: &str = "arn:aws:states:us-east-1:000000000000:mapRun:rollcall-dev-ingest/fetch:1";
+
+/// Has Step Functions answer `operation` with `answer`.
+fn says(operation: &str, answer: &Value) -> Rule {
+    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Answer { status: 200, body: answer.to_string() })
+}
+
+/// A map run of four items, as Step Functions tells of it: how many of them ended well, failed and were stopped, and the
+/// children that were begun, each with its status.
+fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rule> {
+    let of_map_run = json!({"mapRunArn": MAP_RUN, "executionArn": EXECUTION, "stateMachineArn": "s", "startDate": 0});
+    let counts = json!({
+        "total": 4, "succeeded": succeeded, "failed": failed, "aborted": aborted, "pending": 0, "running": 0,
+        "timedOut": 0, "resultsWritten": 0
+    });
+    let child = |(number, status): (usize, &&str)| {
+        let arn = format!("{EXECUTION}-{number}");
+        json!({"executionArn": arn, "name": number.to_string(), "status": status, "stateMachineArn": "s", "startDate": 0})
+    };
+    let children: Vec<Value> = children.iter().enumerate().map(child).collect();
+    let input = fetch_event("r1", &partition(2018, "grade-pk")).to_string();
+    vec![
+        says("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
+        says("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
+        says("ListExecutions", &json!({"executions": children})),
+        says("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
+    ]
+}
+
+/// Guards: what is asked of Step Functions, and that it is asked only where a receipt is missing. Step Functions ends a map
+/// whose items fail too often before it has begun the rest; the emulator begins them all, so that its answers are ours.
+/// Found by use: W1.
+#[test]
+fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has_failed() {
+    let ground = Ground::with_tables();
+    let catalog = ground.function("catalog");
+    // The first has a receipt. The second was begun and killed, in the cases where anything was begun.
+    let plan = [2021, 2018, 2019, 2020].map(|year| partition(year, "grade-pk"));
+    let denied = json_error(400, "AccessDeniedException", "User: x is not authorized");
+    let again = |run: &str| format!("; run them again with {{\"failed_of\": \"{run}\"}}");
+    let killed = "year=2018/grade=grade-pk (NoReceipt)";
+    let all =
+        format!("3 of 4 failed: {killed}, year=2019/grade=grade-pk (NoReceipt), year=2020/grade=grade-pk (NoReceipt)");
+    for (run, rules, n_asked, expected) in [
+        ("no-map", vec![says("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
+        ("stopped", map_run([1, 0, 3], &["ABORTED", "SUCCEEDED"]), 4, format!("1 of 4 failed: {killed}; 2 not tried")),
+        ("at-once", map_run([1, 0, 3], &["SUCCEEDED"]), 3, "3 of 4 not tried".to_owned()),
+        ("all-begun", map_run([1, 3, 0], &[]), 2, all.clone()),
+        ("denied", vec![Rule::new("AWSStepFunctions.", denied)], 1, all),
+    ] {
+        let _ = ground.fetch(&plan[0], run).expect("it is fetched");
+        let mut event = publish_event(&ground, run, &plan);
+        event["execution"] = json!(EXECUTION);
+        ground.proxy.set(rules);
+        let _ = ground.proxy.take_seen();
+
+        let published = catalog.call(&event).given();
+
+        assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), n_asked, "{run}");
+        assert_eq!(
+            (&published["n_failed"], &published["message"]),
+            (&json!(3), &json!(expected + &again(run))),
+            "{run}"
+        );
+        // A second publishing of the run finds it all in the summary.
+        let repeated = catalog.call(&event).given();
+        assert_eq!((&repeated["outcomes"], &repeated["message"]), (&published["outcomes"], &published["message"]));
+        assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0, "{run}");
+        ground.proxy.set([]);
+        // All three are still to be fetched.
+        let request = json!({"failed_of": run});
+        let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).given();
+        assert_eq!(planned["n_planned"], 3, "{run}");
+    }
+    assert!(catalog.said().contains("not known which partitions were begun"), "{}", catalog.said());
+    // Where every receipt is there, nobody is asked.
+    let mut event = publish_event(&ground, "whole", &plan[..1]);
+    event["execution"] = json!(EXECUTION);
+    let _ = ground.fetch(&plan[0], "whole").expect("it is fetched");
+    assert_eq!(catalog.call(&event).given()["n_failed"], 0);
+    assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0);
 }
 
 /// Events that a state leaves in the history of its execution, at most: entered, left, and for each try of a task
@@ -145,7 +232,8 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
     }
     let outcome = |name: &str, n: u64| {
-        let mut outcomes = json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0});
+        let mut outcomes =
+            json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0, "not_tried": 0});
         outcomes[name] = json!(n);
         outcomes
     };

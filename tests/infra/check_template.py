@@ -35,6 +35,7 @@ METRICS = [
     "Pages",
     "PartitionsEmpty",
     "PartitionsFailed",
+    "PartitionsNotTried",
     "PartitionsSuperseded",
     "PartitionsUnchanged",
     "PartitionsWritten",

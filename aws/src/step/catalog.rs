@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger;
+use rollcall_core::error::chain;
+use rollcall_core::ledger::{self, Left};
+use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::{CatalogError, StoreError};
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::publish::{PlannedRun, Registrar, publish_left};
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
 use crate::glue::GlueCatalog;
+use crate::map_run::MapRuns;
 use crate::metrics;
-use crate::payload::{ObjectReference, PublishEvent, Published};
+use crate::payload::{ObjectReference, Planned, PublishEvent, Published};
 use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::settings;
@@ -23,6 +26,7 @@ use crate::step::StartError;
 pub struct CatalogStep {
     store: S3Store,
     catalog: GlueCatalog,
+    map_runs: MapRuns,
 }
 
 impl CatalogStep {
@@ -33,13 +37,17 @@ impl CatalogStep {
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
         let config = crate::client::config(Roots::of_system().as_ref()).await;
-        Ok(Self { catalog: GlueCatalog::new(&config, &bucket), store: S3Store::new(&config, bucket) })
+        Ok(Self {
+            catalog: GlueCatalog::new(&config, &bucket),
+            map_runs: MapRuns::new(&config),
+            store: S3Store::new(&config, bucket),
+        })
     }
 
     /// Publishes a run's partitions, or checks those that a crawler found, and writes the summary.
     ///
     /// # Errors
-    /// Those of [`publish_partitions`]; [`Error::CatalogFailed`] also for a crawler that failed.
+    /// Those of [`publish_left`]; [`Error::CatalogFailed`] also for a crawler that failed.
     pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
         let dataset = Dataset::built_in(&planned.dataset)?;
@@ -71,15 +79,35 @@ impl CatalogStep {
                 source: "found none that can be read".into(),
             },
         })?;
-        let not_tried = BTreeSet::new();
+        let left = ledger::read_left(&self.store, &dataset, &planned.run).await?;
+        let not_tried = self.not_tried(&dataset, &planned, &plan, &left).await;
         let run =
             PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
-        let summary = publish_partitions(&self.store, &self.catalog, &SystemClock, &dataset, &run, registrar).await?;
+        let summary = publish_left(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
         metrics::emit(&metrics::of_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
         let published = Published::of(&summary, reference, fetch_error.as_ref());
         tracing::info!(run = published.run, message = published.message, "published");
         Ok(published)
+    }
+
+    /// The planned partitions that were never begun. Where Step Functions does not tell, none: those without a receipt then
+    /// count as failed, and are planned again just the same.
+    async fn not_tried(
+        &self,
+        dataset: &Dataset,
+        planned: &Planned,
+        plan: &[PlanItem],
+        left: &Left,
+    ) -> BTreeSet<PartitionKey> {
+        let missing = left.missing(dataset, plan);
+        let Some(execution) = planned.execution.as_deref().filter(|_| !missing.is_empty()) else {
+            return BTreeSet::new();
+        };
+        self.map_runs.not_tried(execution, dataset, &missing).await.unwrap_or_else(|error| {
+            tracing::warn!(run = planned.run, error = chain(&error), "not known which partitions were begun");
+            BTreeSet::new()
+        })
     }
 }

@@ -38,7 +38,7 @@ impl Planner {
     /// # Errors
     /// Those of [`plan_partitions`]; [`Error::InvalidRequest`] also for a name that no run can have.
     pub async fn plan(&self, event: PlanEvent, deadline: Instant) -> Result<Planned, Error> {
-        let PlanEvent { run, started_at, request } = event;
+        let PlanEvent { run, execution, started_at, request } = event;
         if !is_run_name(&run) {
             return Err(Error::InvalidRequest {
                 mistakes: vec![format!(
@@ -58,6 +58,7 @@ impl Planner {
         tracing::info!(run, dataset = dataset.name, n_planned = plan.items.len(), "planned");
         Ok(Planned {
             run,
+            execution,
             started_at,
             dataset: dataset.name,
             plan: ObjectReference { bucket: self.store.bucket().to_owned(), key },

@@ -209,6 +209,7 @@ impl Store for SimStore {
                 etag: object.etag.clone(),
                 size_bytes: object.bytes.len() as u64,
                 stamp: object.stamp.clone(),
+                is_readable: true,
             });
             let version = object.and_then(|object| object.version);
             if let Some(partition) = partition_of(world, key) {

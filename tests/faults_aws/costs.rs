@@ -1,0 +1,176 @@
+//! What a run asks of S3 and Glue, counted: it grows with what the run does, not with the lake.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use rollcall_core::edition::{ENCODING_VERSION, Edition, Stamp};
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::ports::{Condition, Put, Store};
+use rollcall_simulator::{Action, Fault};
+use rollcall_tests::emulator::proxy::Seen;
+use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::partition;
+use serde_json::{Value, json};
+
+use crate::ground::{Ground, fetch_event, object, plan_event, pre_k, publish_event};
+
+/// Requests by method of S3 or operation of Glue.
+fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for seen in seen {
+        let kind = match seen.line.rsplit_once(" AWSGlue.") {
+            Some((_, operation)) => operation,
+            None if seen.line.contains("?list-type=2") => "LIST",
+            None if seen.line.contains("?delete") => "DeleteObjects",
+            None => seen.line.split(' ').next().expect("a method"),
+        };
+        *kinds.entry(kind.to_owned()).or_insert(0) += 1;
+    }
+    kinds
+}
+
+fn kinds(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    expected.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect()
+}
+
+/// A lake of `n_partitions`, published, without the portal's having been asked for each of them.
+fn lake_of(n_partitions: usize) -> Ground {
+    let ground = Ground::with_tables();
+    let (encoded, stamp) = object();
+    let grades = ["grade-k", "grade-1", "grade-2", "grade-3", "grade-4", "grade-5", "grade-6", "grade-7", "grade-8"];
+    let all = (1900..).flat_map(|year| grades.map(|grade| partition(year, grade))).take(n_partitions);
+    let edition =
+        Edition { schema_id: ground.dataset.schema_id(), encoding_version: ENCODING_VERSION, ..stamp.edition };
+    let lake = ground.lake();
+    let put = |partition: PartitionKey| {
+        let stamp = Stamp { edition, partition: Some(partition.to_string()), ..stamp.clone() };
+        let (lake, key, bytes) = (&lake, ground.object(&partition), encoded.bytes.clone());
+        async move { lake.put(&key, bytes, &Condition::Absent, &stamp).await }
+    };
+    let puts: Result<Vec<Put>, _> =
+        ground.runtime.block_on(stream::iter(all).map(put).buffer_unordered(16).try_collect());
+    assert!(puts.expect("the bucket answers").iter().all(|put| *put != Put::Lost));
+    let published = ground.publish("all", &[]).expect("it is published");
+    assert_eq!(published.n_published, n_partitions);
+    let _ = ground.proxy.take_seen();
+    ground
+}
+
+/// Guard: what is published is found in one listing and one object of records, whatever the lake holds.
+#[test]
+fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_large_the_lake() {
+    for n_partitions in [12, 720] {
+        let ground = lake_of(n_partitions);
+        let catalog = ground.function("catalog");
+        for (run, written, glue) in [
+            ("added", "BatchCreatePartition", &[("BatchCreatePartition", 1)][..]),
+            // One that is there is first taken for a new one, and then changed.
+            ("changed", "BatchUpdatePartition", &[("BatchCreatePartition", 1), ("BatchUpdatePartition", 1)]),
+        ] {
+            let n_rows = ground.fetch(&pre_k(), run).expect("it is fetched").n_rows;
+            let event = publish_event(&ground, run, &[pre_k()]);
+            let _ = ground.proxy.take_seen();
+
+            let published = catalog.call(&event).given();
+
+            assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)), "{run}");
+            let seen = ground.proxy.take_seen();
+            let mut expected = kinds(&[
+                // Plan, receipt, records.
+                ("GET", 3),
+                // Of the run, and of the data.
+                ("LIST", 2),
+                // The partition's object, and the look-up tables'.
+                ("HEAD", 5),
+                // Records and summary.
+                ("PUT", 2),
+                // The receipt.
+                ("DeleteObjects", 1),
+                ("GetTable", 2),
+                ("GetTables", 1),
+                ("GetPartitions", 2),
+            ]);
+            expected.extend(kinds(glue));
+            assert_eq!(by_kind(&seen), expected, "{run} of {n_partitions}");
+            assert!(seen.iter().any(|seen| seen.line.ends_with(written)));
+            assert!(seen.len() <= 20, "{}", seen.len());
+            // For the second round the portal corrects itself: the last of its pages of 100 rows has one less.
+            let shorter = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
+            let shorter = [Fault::new(Action::CountAdd { delta: -1 }), shorter];
+            ground.portal.server.set_faults(shorter.map(|fault| fault.on_path("2021/grade-pk")).to_vec());
+        }
+    }
+}
+
+/// Guard: what is unchanged is looked at once, and its receipt written. Planning and publishing do not count.
+#[test]
+fn an_unchanged_partition_costs_one_head_and_one_put() {
+    let ground = Ground::with_tables();
+    let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
+    let years = [2018, 2019, 2020, 2021];
+    let request = json!({"years": years, "grades": ["grade-pk"]});
+    for run in ["first", "second"] {
+        let planned = planner.call(&plan_event(run, &request)).given();
+        let planning = by_kind(&ground.proxy.take_seen());
+        for year in years {
+            let event = fetch_event(run, &partition(year, "grade-pk"));
+            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+        }
+        let fetching = by_kind(&ground.proxy.take_seen());
+        let published = catalog.call(&planned).given();
+        let publishing = by_kind(&ground.proxy.take_seen());
+        if run == "first" {
+            assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 8)]));
+            continue;
+        }
+        assert_eq!(published["outcomes"]["unchanged"], 4);
+        // The schema is there already; the plan is new.
+        assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
+        assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
+        let expected = [
+            ("GET", 6),
+            ("LIST", 2),
+            ("HEAD", 4),
+            ("PUT", 2),
+            ("DeleteObjects", 1),
+            ("GetTable", 1),
+            ("GetTables", 1),
+            ("GetPartitions", 1),
+        ];
+        assert_eq!(publishing, kinds(&expected));
+    }
+}
+
+/// Guard: what of a run may go with its age is tagged, and nothing else is: the template's rule deletes it.
+#[test]
+fn what_is_of_a_run_and_only_that_is_tagged_as_such() {
+    let ground = Ground::with_tables();
+    let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
+    let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).given();
+    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
+    let _ = catalog.call(&planned).given();
+    let written: Vec<(String, bool)> = ground
+        .proxy
+        .take_seen_of("PUT ")
+        .iter()
+        .map(|seen| (seen.line.clone(), seen.header("x-amz-tagging") == Some("rollcall=run")))
+        .collect();
+    assert!(written.iter().all(|(line, is_tagged)| line.contains("/runs/r1/") == *is_tagged), "{written:?}");
+    assert_eq!(written.iter().filter(|(_, is_tagged)| *is_tagged).count(), 3, "plan, receipt and summary: {written:?}");
+
+    let template = crate::ground::template();
+    let bucket = &template["Resources"]["Bucket"]["Properties"];
+    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let of_runs: Vec<&Value> =
+        rules.iter().filter(|rule| rule["TagFilters"] == json!([{"Key": "rollcall", "Value": "run"}])).collect();
+    let [of_runs] = of_runs.as_slice() else { panic!("expected one rule, found {of_runs:?}") };
+    let facts = (&of_runs["Status"], &of_runs["ExpirationInDays"], &of_runs["Prefix"]);
+    assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &json!("ledger/")));
+    // No other rule deletes what is current.
+    assert_eq!(rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).count(), 1);
+    // With versions, what is deleted leaves a version and a mark, which go too.
+    assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
+    for field in ["NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"] {
+        assert!(rules.iter().any(|rule| !rule[field].is_null() && rule["TagFilters"].is_null()), "{field}");
+    }
+}
