@@ -166,9 +166,10 @@ fn run(stage: Stage, source: &Bodies, decoder: &PageDecoder<'_>, pages: &[Page])
             }
         }
         Stage::Encode => {
-            let mut writer = TableWriter::new(&source.dataset)?;
+            let mut writer = TableWriter::new(&source.dataset, &source.partition, n_rows(pages) as u64)?;
             for page in pages {
-                writer.append(black_box(page.batch.clone()))?;
+                // The portal serves these in the order of their keys.
+                writer.append(black_box(page.batch.clone()), true)?;
             }
             black_box(writer.finish()?);
         }

@@ -188,8 +188,8 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
                 let portal = WatchedPortal { portal: open.for_partition(), reach: &reach };
                 let portal = RunPortal { portal, bar: &bar, stop: &stop };
                 tried.begin(&partition);
-                let came = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
-                tried.end(&partition, came);
+                let attempt = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+                tried.end(&partition, attempt);
                 bar.partition_done();
             }))
         })
@@ -265,11 +265,11 @@ impl Tried {
         self.partitions().insert(partition.clone());
     }
 
-    fn end(&self, partition: &PartitionKey, came: Came) {
-        match came {
-            Came::ToSomething => {}
-            Came::ToFailure => self.note_failure(),
-            Came::ToNothing => {
+    fn end(&self, partition: &PartitionKey, attempt: Attempt) {
+        match attempt {
+            Attempt::Succeeded => {}
+            Attempt::Failed => self.note_failure(),
+            Attempt::NotTried => {
                 self.partitions().remove(partition);
             }
         }
@@ -283,12 +283,12 @@ impl Tried {
 }
 
 /// What trying a partition came to.
-enum Came {
-    /// A receipt of anything but a failure.
-    ToSomething,
-    ToFailure,
+enum Attempt {
+    /// It left a receipt of anything but a failure.
+    Succeeded,
+    Failed,
     /// The run ended before its rows were received.
-    ToNothing,
+    NotTried,
 }
 
 /// One partition, tried again from page 1 where that may help. The last try's receipt stays.
@@ -298,7 +298,7 @@ async fn fetch_with_retries(
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
-) -> Came {
+) -> Attempt {
     let WatchedPortal { portal: http, reach } = &portal.portal;
     for tries in 1..=PARTITION_TRIES {
         let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
@@ -310,15 +310,15 @@ async fn fetch_with_retries(
                     () = portal.stop.cancelled() => false,
                 };
                 if !makes_sense {
-                    return Came::ToFailure;
+                    return Attempt::Failed;
                 }
             }
             Err(Error::Interrupted { .. }) => {}
             _ => reach.reached(),
         }
         match fetched {
-            Ok(_) => return Came::ToSomething,
-            Err(Error::Interrupted { .. }) => return Came::ToNothing,
+            Ok(_) => return Attempt::Succeeded,
+            Err(Error::Interrupted { .. }) => return Attempt::NotTried,
             // There is one deadline for all tries.
             Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
             Err(error) if error.is_retryable() && tries < PARTITION_TRIES && !portal.stop.is_cancelled() => {
@@ -331,13 +331,13 @@ async fn fetch_with_retries(
             Err(error) => return report_failure(partition, &error),
         }
     }
-    Came::ToFailure
+    Attempt::Failed
 }
 
-fn report_failure(partition: &PartitionKey, error: &Error) -> Came {
+fn report_failure(partition: &PartitionKey, error: &Error) -> Attempt {
     tracing::debug!(%partition, "partition given up");
     output::complain(&format!("failed: {}: {}", error.name(), error.chain()));
-    Came::ToFailure
+    Attempt::Failed
 }
 
 /// Publishes, tells what the run came to, and answers the query.
