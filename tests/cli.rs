@@ -495,6 +495,38 @@ fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
     }
 }
 
+#[test]
+fn prune_deletes_old_runs_and_neither_the_last_one_nor_data_nor_records() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    for _ in 0..3 {
+        let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    }
+    let runs = |lake: &TestLake| {
+        let files = lake.files("ledger").into_keys();
+        files.filter(|path| path.contains("/runs/")).map(|path| path.split('/').nth(3).unwrap().to_owned()).collect()
+    };
+    let (before, all): (_, BTreeSet<String>) = (lake.files("data"), runs(&lake));
+    let (records, last) = (lake.committed(), all.last().unwrap().clone());
+    assert_eq!(all.len(), 3);
+    // A plan and a summary each.
+    for (args, said, left) in [
+        (vec![], "0 files of 0 runs deleted", 3),
+        (vec!["--keep-days", "0", "--dry-run"], "4 files of 2 runs would be deleted", 3),
+        (vec!["--keep-days", "0"], "4 files of 2 runs deleted", 1),
+    ] {
+        let found = lake.rollcall("prune", &args).expect(0);
+        assert!(found.stdout.contains(&format!("ccd_enrollment: {said}\n")), "{}", found.stdout);
+        assert_eq!(runs(&lake).len(), left, "{args:?}");
+    }
+    assert_eq!(runs(&lake), BTreeSet::from([last.clone()]));
+    assert_eq!((lake.files("data"), lake.committed()), (before, records));
+    let status = lake.rollcall("status", &[]).expect(0);
+    assert!(status.stdout.contains(&format!("last run {last}: finished")), "{}", status.stdout);
+    // A run that was pruned is known no more.
+    let gone = all.first().unwrap();
+    let _ = lake.rollcall("status", &["--run", gone]).expect(2);
+}
+
 /// Found by use: B11.
 #[test]
 fn a_year_without_any_rows_is_told_and_asked_for_again_where_the_release_is_not_known() {

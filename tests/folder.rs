@@ -84,7 +84,7 @@ fn snapshot(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
 }
 
 /// Every command that takes a folder, with what it needs.
-fn commands(portal: &TestPortal) -> [Vec<String>; 6] {
+fn commands(portal: &TestPortal) -> [Vec<String>; 7] {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let origin = portal.origin();
     let select = vec!["query".to_owned(), "select 1 as one".to_owned()];
@@ -95,6 +95,7 @@ fn commands(portal: &TestPortal) -> [Vec<String>; 6] {
         words("repair"),
         words("status"),
         select,
+        words("prune --keep-days 0"),
     ]
 }
 
@@ -156,7 +157,9 @@ fn f1_commands_that_read_make_nothing_and_repair_makes_no_lake() {
             fs::create_dir(&lake).unwrap();
         }
         let before = snapshot(outside.path());
-        for (command, code) in commands(&portal)[2..].iter().zip(if is_there { [0, 2, 0, 0] } else { [0, 2, 2, 2] }) {
+        for (command, code) in
+            commands(&portal)[2..].iter().zip(if is_there { [0, 2, 0, 0, 2] } else { [0, 2, 2, 2, 2] })
+        {
             let mut command_line = rollcall(&command.iter().map(String::as_str).collect::<Vec<_>>());
             let _ = Outcome::of(command_line.arg("--lake").arg(&lake).output().unwrap()).expect(code);
             assert_eq!(snapshot(outside.path()), before, "{command:?}");
