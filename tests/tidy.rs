@@ -178,6 +178,36 @@ fn every_fuzz_target_is_run_and_begins_with_a_corpus() {
 }
 
 #[test]
+fn everything_that_is_built_in_has_a_licence_that_allows_it() {
+    const ALLOWED: [&str; 11] = [
+        "0BSD",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "CC0-1.0",
+        "ISC",
+        "MIT",
+        "Unicode-3.0",
+        "Unlicense",
+        "Zlib",
+    ];
+    // What an expression says of these words: which of them, all of them, and more than them.
+    const SYNTAX: [&str; 5] = ["OR", "AND", "WITH", "LLVM-exception", ""];
+    let lines = cargo_tree("{p}|{l}", &["--workspace", "--features", "rollcall/aws", "--edges", "normal,build"]);
+    let mut n_packages = 0;
+    for line in lines.lines() {
+        let Some((package, licence)) = line.trim_end_matches(" (*)").split_once('|') else { continue };
+        assert!(!licence.is_empty(), "{package} names no licence");
+        let words = licence.split([' ', '/', '(', ')']);
+        let other: Vec<&str> = words.filter(|word| !ALLOWED.contains(word) && !SYNTAX.contains(word)).collect();
+        assert_eq!(other, Vec::<&str>::new(), "{package}: {licence}");
+        n_packages += 1;
+    }
+    assert!(n_packages > 200, "{n_packages}");
+}
+
+#[test]
 fn there_is_one_arrow_one_parquet_and_one_datafusion() {
     let lock = toml("Cargo.lock");
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
