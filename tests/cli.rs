@@ -495,6 +495,26 @@ fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
     }
 }
 
+/// Found by use: B11.
+#[test]
+fn a_year_without_any_rows_is_told_and_asked_for_again_where_the_release_is_not_known() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let empty = Action::Body { text: r#"{"count": 0, "next": null, "previous": null, "results": []}"#.to_owned() };
+    portal.server.set_faults(vec![Fault::new(empty).on_path("enrollment/2021/")]);
+    let args = ["--years", "2020,2021", "--grades", "grade-pk,grade-k"];
+    let found = lake.run(&portal, &args).expect(0);
+    let warning = "warning: the portal lists 2021, and has no rows for what was asked of it\n";
+    assert!(found.stderr.starts_with(warning), "{}", found.stderr);
+    assert!(found.stdout.contains("4 partitions: 2 written, 2 empty"), "{}", found.stdout);
+    // Under the same release nothing can have changed; where it cannot be read, it is asked again.
+    let missing = [&args[..], &["--mode", "missing"]].concat();
+    assert!(lake.run(&portal, &missing).expect(0).stdout.contains("nothing to fetch"));
+    portal.server.set_faults(vec![unavailable("api-changes/")]);
+    let found = lake.run(&portal, &missing).expect(0);
+    assert!(found.stdout.contains("2 partitions: 2 written"), "{}", found.stdout);
+    assert_eq!(found.stderr, "");
+}
+
 #[test]
 fn too_many_failures_end_a_run_and_the_hint_names_every_flag_it_needs() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());

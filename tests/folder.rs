@@ -458,7 +458,7 @@ fn d12_a_run_whose_terminal_is_closed_publishes_what_it_committed_and_one_under_
     let run = start(lake.path(), &portal, &[&TWO_GRADES[..], &["--format", "json"]].concat());
     wait_until("one partition is recorded, another under way", || {
         portal.n_data_requests() >= 3
-            && lake.files("ledger").keys().filter(|key| key.ends_with("year=2021/grade=grade-pk.json")).count() == 2
+            && lake.files("ledger").keys().any(|key| key.ends_with("year=2021/grade=grade-pk.json"))
     });
     signal(&run, "HUP");
     let report: Value = wait(run).expect(130).json();
@@ -594,7 +594,9 @@ fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_o
         }
         let found = wait(run).expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
-        let told = "interrupted: what is committed stays; the next run registers it for queries\n";
+        let told = "warning: the lake does not answer; what is under way there is left to itself\n\
+                    interrupted: what is committed stays; 0 partitions not tried\n\
+                    interrupted: what is committed stays; the next run registers it for queries\n";
         assert_eq!(found.stderr, if is_twice { "" } else { told });
     }
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -36,6 +37,8 @@ const TEMPORARY: &str = ".tmp";
 const TEMPORARY_PREFIX: &str = ".tmp";
 /// The time in which the disk must answer a call.
 const CALL_WITHIN: Duration = Duration::from_secs(30);
+/// Files of a listing looked at at once.
+const LOOKS_AT_ONCE: usize = 32;
 
 /// A lake in a folder. Clones are the same lake. Its calls are timed: they need a runtime with time enabled.
 #[derive(Debug, Clone)]
@@ -319,15 +322,26 @@ impl Store for FolderStore {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         let (of_call, prefix) = (prefix, prefix.to_owned());
-        self.blocking(of_call, move |store| {
-            let mut listed = Vec::new();
+        let keys = self.blocking(of_call, move |store| {
+            let mut keys = Vec::new();
             let folder = store.path(&prefix);
-            list_below(&folder, prefix.trim_end_matches('/'), &mut listed)
+            list_below(&folder, prefix.trim_end_matches('/'), &mut keys)
                 .map_err(|error| refused("list", &folder, error))?;
-            listed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            Ok(listed)
-        })
-        .await
+            keys.sort_unstable();
+            Ok(keys)
+        });
+        // Each is looked at by itself: one that does not answer is listed all the same.
+        let looks = keys.await?.into_iter().map(|key| async move {
+            let path = self.path(&key);
+            let look = self.blocking(&key, move |_| {
+                let found = fs::metadata(&path).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
+                found.map_err(|error| refused("look at", &path, error))
+            });
+            let (etag, modified) = look.await.map_or((String::new(), None), |(etag, at)| (etag, Some(at)));
+            let modified_at = modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or_default();
+            Listed { key, etag, modified_at }
+        });
+        Ok(stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await)
     }
 }
 
@@ -407,8 +421,8 @@ fn leads_out(link: &Path) -> io::Error {
     io::Error::other(format!("expected no links in a lake, found `{}`", link.display()))
 }
 
-/// Adds all files below `folder`, whose own key is `prefix`.
-fn list_below(folder: &Path, prefix: &str, listed: &mut Vec<Listed>) -> io::Result<()> {
+/// Adds the keys of all files below `folder`, whose own key is `prefix`.
+fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(()),
@@ -420,20 +434,16 @@ fn list_below(folder: &Path, prefix: &str, listed: &mut Vec<Listed>) -> io::Resu
         let Ok(name) = entry.file_name().into_string() else { continue };
         let key = format!("{prefix}/{name}");
         if entry.file_type()?.is_dir() {
-            match list_below(&entry.path(), &key, listed) {
+            match list_below(&entry.path(), &key, keys) {
                 // What is below is not known; what is beside it is.
                 Err(error) if !is_of_the_machine(&error) => {
                     tracing::error!(key, %error, "folder unreadable, passed over")
                 }
                 below => below?,
             }
-            continue;
+        } else {
+            keys.push(key);
         }
-        // What cannot be looked at is listed all the same.
-        let found = fs::metadata(entry.path()).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
-        let (etag, modified) = found.map_or((String::new(), None), |(etag, modified)| (etag, Some(modified)));
-        let modified_at = modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or_default();
-        listed.push(Listed { key, etag, modified_at });
     }
     Ok(())
 }

@@ -294,7 +294,7 @@ mod tests {
                     ("year".to_owned(), AxisValue::Int(year)),
                     ("grade".to_owned(), AxisValue::Text(format!("grade-{grade}"))),
                 ]);
-                RegisteredPartition { location: format!("data/t/{partition}/"), partition, n_rows: 1 }
+                RegisteredPartition { location: format!("data/t/{partition}/"), partition, n_rows: 1, columns: None }
             })
         });
         let table = CatalogTable {

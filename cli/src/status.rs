@@ -300,3 +300,37 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
     report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use rollcall_core::ledger::ErrorFacts;
+    use rollcall_core::records::LastAttempt;
+
+    use super::*;
+
+    /// Found by use: B13.
+    #[test]
+    fn the_last_run_is_not_one_of_a_clock_that_was_ahead() {
+        let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
+        let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
+        let attempt = |run: &str, at: &str| LastAttempt {
+            run: run.to_owned(),
+            outcome: Outcome::Failed,
+            error: None::<ErrorFacts>,
+            at: at.parse().unwrap(),
+            portal_release: None,
+        };
+        let of = |runs: &[&str], tried: LastAttempt| {
+            let record = PartitionRecord { partition: partition.clone(), committed: None, last_attempt: Some(tried) };
+            let runs = runs.iter().map(|run| (*run).to_owned()).collect();
+            last_run(runs, &Records::from([(partition.clone(), record)]), now)
+        };
+        let ahead = ("20461126T120000-000", "2046-11-26T12:00:01Z");
+        let (earlier, scheduled) = ("20261125T120000-000", attempt("scheduled", "2026-11-25T13:00:00Z"));
+        assert_eq!(of(&[earlier, ahead.0], attempt(ahead.0, ahead.1)).as_deref(), Some(earlier));
+        assert_eq!(of(&[earlier, ahead.0], scheduled.clone()).as_deref(), Some("scheduled"));
+        assert_eq!(of(&[], scheduled).as_deref(), Some("scheduled"));
+        // A clock some hours ahead of ours is one of another machine.
+        assert_eq!(of(&["20261126T180000-000"], attempt("x", ahead.1)).as_deref(), Some("20261126T180000-000"));
+    }
+}

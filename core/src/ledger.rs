@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
-use crate::ports::Store;
+use crate::ports::{Condition, Content, Listed, Put, Store};
 
 /// Objects read at once by a step that looks at a whole plan.
 pub(crate) const READS_AT_ONCE: usize = 16;
@@ -228,13 +228,17 @@ impl Summary {
 /// [`Error::StoreFailed`] when the lake does not answer.
 pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &str) -> Result<Option<T>, Error> {
     let found = store.read(key).await.map_err(|source| store_failed("read", key, source))?;
-    Ok(found.and_then(|found| match serde_json::from_slice(&found.bytes) {
+    Ok(found.and_then(|found| parse_json(key, &found.bytes)))
+}
+
+fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> Option<T> {
+    match serde_json::from_slice(bytes) {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::error!(key, %error, "ledger object unreadable, taken as absent");
             None
         }
-    }))
+    }
 }
 
 /// Writes a JSON object of the ledger.
@@ -242,10 +246,24 @@ pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &s
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not take it.
 pub async fn write_json<T: Serialize + Sync>(store: &impl Store, key: &str, value: &T) -> Result<(), Error> {
+    store.write(key, render(key, value)?).await.map_err(|source| store_failed("write", key, source))
+}
+
+/// Writes a JSON object of the ledger, if `condition` still holds.
+pub(crate) async fn replace_json<T: Serialize + Sync>(
+    store: &impl Store,
+    key: &str,
+    value: &T,
+    condition: &Condition,
+) -> Result<Put, Error> {
+    store.replace(key, render(key, value)?, condition).await.map_err(|source| store_failed("write", key, source))
+}
+
+fn render<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Error> {
     let mut text = serde_json::to_vec_pretty(value)
         .map_err(|error| store_failed("write", key, other_cause("serialize", error)))?;
     text.push(b'\n');
-    store.write(key, Bytes::from(text)).await.map_err(|source| store_failed("write", key, source))
+    Ok(text.into())
 }
 
 pub(crate) fn store_failed(action: &'static str, key: &str, source: crate::ports::StoreError) -> Error {
@@ -279,7 +297,10 @@ pub struct Left {
     pub receipts: BTreeMap<PartitionKey, Receipt>,
     /// Whether the run has a summary.
     pub is_published: bool,
-    /// Keys of the receipts that are still objects of their own.
+    /// What must hold when the summary is written: it is as it was read.
+    pub(crate) condition: Option<Condition>,
+    /// Keys of the receipts that are still objects of their own. One that was listed and gone when it was to be read is not
+    /// among them: what comes there later was not read.
     pub(crate) keys: Vec<String>,
 }
 
@@ -294,15 +315,33 @@ impl Left {
 
 /// Reads what a run left: the receipts of its summary, and those that are still objects of their own or came since.
 ///
+/// The summary is read last: a receipt that is gone by then is in it.
+///
 /// # Errors
 /// [`Error::StoreFailed`] when the lake does not answer.
 pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Left, Error> {
     let prefix = keys::run_prefix(dataset, run);
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    let summary_key = keys::summary(dataset, run);
+    let of_receipts =
+        listed.into_iter().filter(|listed| keys::run_and_partition_of_receipt(dataset, &listed.key).is_some());
+    let found: Vec<(String, Option<Receipt>)> = stream::iter(of_receipts)
+        .map(|Listed { key, .. }| async move {
+            let found = store.read(&key).await.map_err(|source| store_failed("read", &key, source))?;
+            Ok(found.map(|Content { bytes, .. }| {
+                let receipt = parse_json(&key, &bytes);
+                (key, receipt)
+            }))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|found| async move { Ok(found) })
+        .try_collect()
+        .await?;
     let mut left = Left::default();
-    if listed.iter().any(|listed| listed.key == summary_key) {
-        let summary: Option<Summary> = read_json(store, &summary_key).await?;
+    let summary_key = keys::summary(dataset, run);
+    let summary = store.read(&summary_key).await.map_err(|source| store_failed("read", &summary_key, source))?;
+    if let Some(Content { bytes, etag }) = summary {
+        left.condition = Some(Condition::Matches(etag));
+        let summary: Option<Summary> = parse_json(&summary_key, &bytes);
         left.is_published = summary.is_some();
         for receipt in summary.into_iter().flat_map(|summary| summary.receipts) {
             if let Some(partition) = dataset.arrange(&receipt.partition) {
@@ -310,16 +349,9 @@ pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Resu
             }
         }
     }
-    let of_receipts =
-        listed.into_iter().filter(|listed| keys::run_and_partition_of_receipt(dataset, &listed.key).is_some());
-    left.keys = of_receipts.map(|listed| listed.key).collect();
-    let found: Vec<Receipt> = stream::iter(left.keys.iter())
-        .map(|key| async move { read_json(store, key).await })
-        .buffer_unordered(READS_AT_ONCE)
-        .try_filter_map(|receipt| async move { Ok(receipt) })
-        .try_collect()
-        .await?;
-    for receipt in found {
+    for (key, receipt) in found {
+        left.keys.push(key);
+        let Some(receipt) = receipt else { continue };
         let Some(partition) = dataset.arrange(&receipt.partition) else { continue };
         // A try's receipt says more than what was said for want of one.
         let is_later = left

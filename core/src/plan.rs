@@ -343,7 +343,8 @@ fn last_outcome(records: &Records, partition: &PartitionKey) -> Option<Outcome> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{CannedPages, MemoryStore};
+    use crate::ledger::Receipt;
+    use crate::testing::{CannedPages, MemoryStore, NOW, time};
     use futures::executor::block_on;
     use proptest::prelude::*;
     use serde_json::json;
@@ -457,6 +458,31 @@ mod tests {
             error.chain(),
             "check request: `years`: expected years that the portal lists for `ccd_enrollment` (1980, 1984-2022), found 2023-2024"
         );
+    }
+
+    /// Found by use: B11.
+    #[test]
+    fn what_the_portal_had_no_rows_for_is_asked_again_under_another_release() {
+        let store = MemoryStore::default();
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let named = expand_json(&json!({"years": [2021], "grades": ["grade-pk"]}), None).unwrap();
+        let empty = |portal_release: Option<&str>| Receipt {
+            outcome: Outcome::Empty,
+            portal_release: portal_release.map(str::to_owned),
+            ..Receipt::of_nothing(named[0].clone(), None, time(NOW), time(NOW))
+        };
+        for (then, now, is_asked) in [
+            (Some("0.26.0"), Some("0.26.0"), false),
+            (Some("0.26.0"), Some("0.26.1"), true),
+            (Some("0.26.0"), None, true),
+            (None, Some("0.26.0"), true),
+            (None, None, true),
+        ] {
+            let key = keys::receipt(&dataset, "r1", &named[0]);
+            block_on(ledger::write_json(&store, &key, &empty(then))).unwrap();
+            let found = block_on(missing(&store, &dataset, named.clone(), now)).unwrap();
+            assert_eq!(found.len(), usize::from(is_asked), "{then:?} and {now:?}");
+        }
     }
 
     /// Years as a request may spell them, with the years that they are; some of them twice.

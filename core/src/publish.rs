@@ -16,11 +16,14 @@ use crate::ledger::{self, FailedPartition, Left, Outcome, Receipt, Summary, no_r
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
-use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Store};
+use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Condition, Put, Store};
 use crate::records::{self, Records};
 use crate::schema::{self, TypedColumn};
 use crate::survey::{self, Seen, Survey};
 use crate::table::Encoded;
+
+/// Conditional writes of one summary.
+const SUMMARY_TRIES: u32 = 8;
 
 /// Who adds partitions to the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +50,12 @@ pub struct PlannedRun<'r> {
 /// Publishes a run's partitions and writes its summary.
 ///
 /// The records come first, then the summary, which holds all receipts; then the receipts' own objects are deleted. Whatever
-/// is killed in between is found by whoever publishes the run again.
+/// is killed in between is found by whoever publishes the run again. Where two publish it at once, the slower one takes over
+/// what the other summed up.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`].
+/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`];
+/// [`Error::WriteConflict`] when others are faster every time.
 pub async fn publish_partitions(
     store: &impl Store,
     catalog: &impl Catalog,
@@ -75,11 +80,47 @@ pub async fn publish_left(
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
-    mut left: Left,
+    left: Left,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
     let run = planned.name;
     tracing::debug!(run, "publishing begun");
+    let (mut left, mut survey, mut records) = take_stock(store, clock, dataset, planned, left).await?;
+    let published = match registrar {
+        Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
+        Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
+    };
+    tracing::debug!(run, n_put = published.n_put, n_removed = published.n_removed, "partitions published");
+    publish_lookups(store, catalog, clock.now(), run).await?;
+    let key = keys::summary(dataset, run);
+    for _ in 0..SUMMARY_TRIES {
+        let mut summary = summarize(dataset, planned, left.receipts, clock.now());
+        summary.n_published = published.n_put;
+        summary.n_withdrawn = published.n_removed;
+        summary.unreadable = survey.unreadable();
+        summary.stale = stale(&records, dataset);
+        let condition = left.condition.unwrap_or(Condition::Absent);
+        if ledger::replace_json(store, &key, &summary, &condition).await? != Put::Lost {
+            tracing::debug!(run, "summary written");
+            let folder = keys::run_prefix(dataset, run);
+            store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
+            return Ok(summary);
+        }
+        let again = ledger::read_left(store, dataset, run).await?;
+        (left, survey, records) = take_stock(store, clock, dataset, planned, again).await?;
+    }
+    Err(Error::WriteConflict { key, tries: SUMMARY_TRIES })
+}
+
+/// What a run left and what objects there are, and the records once they say both.
+async fn take_stock(
+    store: &impl Store,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    planned: &PlannedRun<'_>,
+    mut left: Left,
+) -> Result<(Left, Survey, Records), Error> {
+    let run = planned.name;
     let n_left = left.receipts.len();
     complete(&mut left.receipts, dataset, planned, clock.now());
     tracing::debug!(run, n_left, "receipts read");
@@ -87,22 +128,7 @@ pub async fn publish_left(
     let survey = survey::survey(store, dataset, &stored.records).await?;
     let (records, n_records) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
     tracing::debug!(run, n_records, "records written");
-    let published = match registrar {
-        Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
-        Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
-    };
-    tracing::debug!(run, n_put = published.n_put, n_removed = published.n_removed, "partitions published");
-    publish_lookups(store, catalog, clock.now(), run).await?;
-    let mut summary = summarize(dataset, planned, left.receipts, clock.now());
-    summary.n_published = published.n_put;
-    summary.n_withdrawn = published.n_removed;
-    summary.unreadable = survey.unreadable();
-    summary.stale = stale(&records, dataset);
-    ledger::write_json(store, &keys::summary(dataset, run), &summary).await?;
-    tracing::debug!(run, "summary written");
-    let folder = keys::run_prefix(dataset, run);
-    store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
-    Ok(summary)
+    Ok((left, survey, records))
 }
 
 /// Partitions whose object is of another schema or encoding than a run would write today.
@@ -561,6 +587,74 @@ mod tests {
         let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert_eq!(records[&other_partition()].last_attempt.as_ref().unwrap().run, "rival");
         assert_eq!(records[&partition()].last_attempt.as_ref().unwrap().run, "r1");
+    }
+
+    #[test]
+    fn a_try_is_recorded_whichever_run_is_published_first() {
+        let of_try = Receipt {
+            outcome: Outcome::Written,
+            ..Receipt::of_nothing(partition(), None, time(NOW), time("2026-11-23T12:01:00Z"))
+        };
+        let said = |error| Receipt::of_nothing(partition(), error, time(NOW), time("2026-11-23T12:05:00Z"));
+        let older = Receipt { finished_at: time("2026-11-23T12:00:30Z"), ..of_try.clone() };
+        for (run, other) in [("slow", said(Some(no_receipt()))), ("slow", said(None)), ("r1", older)] {
+            for is_first in [true, false] {
+                let store = MemoryStore::default();
+                let mut order = [("r1", of_try.clone()), (run, other.clone())];
+                if !is_first {
+                    order.reverse();
+                }
+                for (run, receipt) in order {
+                    let receipts = BTreeMap::from([(partition(), receipt)]);
+                    let (dataset, nothing) = (enrollment(), Survey::default());
+                    let stored = block_on(records::read_stored(&store, &dataset)).unwrap();
+                    let update = records::update_records(&store, &dataset, stored, &nothing, run, &receipts);
+                    block_on(update).unwrap();
+                }
+                let records = block_on(read_records(&store, &enrollment())).unwrap();
+                let attempt = records[&partition()].last_attempt.clone().unwrap();
+                let expected = ("r1", Outcome::Written, of_try.finished_at);
+                assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.at), expected, "{other:?} {is_first}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_publisher_of_the_run_summed_up_meanwhile_is_kept() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let plan = [item(partition()), item(other_partition())];
+        publish(&store, &catalog, &plan, "r1").unwrap();
+        // A receipt came, and another publisher took it up and deleted it, since this one looked.
+        let of_rival = MemoryStore::default();
+        fetch(&of_rival, "r1");
+        let late = Receipt { partition: other_partition(), ..again_of(&store, "r1") };
+        block_on(ledger::write_json(&of_rival, &keys::receipt(&enrollment(), "r1", &other_partition()), &late))
+            .unwrap();
+        publish(&of_rival, &MemoryCatalog::default(), &plan, "r1").unwrap();
+        let key = keys::summary(&enrollment(), "r1");
+        let bytes = of_rival.bytes(&key).unwrap();
+        store.before_next(Box::new(move |store| store.set(&key, &bytes, None)));
+        let slower = publish(&store, &catalog, &plan, "r1").unwrap();
+        assert_eq!((slower.count(Outcome::Written), slower.count(Outcome::Failed)), (2, 0));
+        let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
+        assert!(left.receipts.values().all(|receipt| receipt.outcome == Outcome::Written), "{left:?}");
+    }
+
+    #[test]
+    fn a_receipt_that_came_where_none_was_read_stays() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        let key = keys::receipt(&enrollment(), "r1", &partition());
+        let late = store.bytes(&key).unwrap();
+        // Another publisher deleted it since it was listed, and a task that was taken for dead leaves its own.
+        store.gone_when_read.lock().unwrap().insert(key.clone());
+        let of_late = key.clone();
+        store.before_next(Box::new(move |store| store.set(&of_late, &late, None)));
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        assert!(store.bytes(&key).is_some());
+        assert_eq!(publish(&store, &catalog, &[item(partition())], "r1").unwrap().count(Outcome::Written), 1);
+        assert_eq!(store.bytes(&key), None);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub struct LastAttempt {
     /// The error of a failed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorFacts>,
-    /// When it ended.
+    /// When it ended; for one that left no receipt, when its run began.
     pub at: Timestamp,
     /// The portal's newest release then, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,16 +282,16 @@ fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, recei
         committed.n_pages = Some(receipt.n_pages);
         committed.portal_release.clone_from(&receipt.portal_release);
     }
-    // What was not tried ends when its run does, and says nothing against a try since the run began.
-    let ended_at = if receipt.is_of_a_try() { receipt.finished_at } else { receipt.started_at };
-    if record.last_attempt.as_ref().is_some_and(|known| known.at > ended_at && known.run != run) {
+    // What is said for want of a try says nothing against one since the run began, whichever is noted first.
+    let at = if receipt.is_of_a_try() { receipt.finished_at } else { receipt.started_at };
+    if record.last_attempt.as_ref().is_some_and(|known| known.at > at) {
         return;
     }
     record.last_attempt = Some(LastAttempt {
         run: run.to_owned(),
         outcome: receipt.outcome,
         error: receipt.error.clone(),
-        at: receipt.finished_at,
+        at,
         portal_release: receipt.portal_release.clone(),
     });
 }

@@ -121,6 +121,8 @@ pub(crate) struct MemoryStore {
     rivals: Mutex<Vec<Rival>>,
     /// Keys of objects that cannot be looked at.
     pub(crate) refuses_look: Mutex<BTreeSet<String>>,
+    /// Keys of objects that are deleted after they were listed and before they are read.
+    pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
     /// How often it was called, by what was done.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
     /// The next conditional write or removal is carried out and its answer lost.
@@ -233,6 +235,9 @@ impl Store for MemoryStore {
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
         self.note("read");
+        if self.gone_when_read.lock().unwrap().remove(key) {
+            self.drop_object(key);
+        }
         let objects = self.objects.lock().unwrap();
         Ok(objects.get(key).map(|(bytes, _, etag)| Content { bytes: bytes.clone(), etag: etag.to_string() }))
     }

@@ -1,7 +1,8 @@
 //! The auditor: what must hold after every step, judged from what the portal served and what the objects hold.
 //!
 //! It decodes every object with a Parquet reader and compares rows; it knows nothing of editions, and asks none of
-//! core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the catalog.
+//! core's decisions. This file judges objects; `ledger.rs` judges receipts, records and what becomes of them, `publish.rs`
+//! what publishing leaves.
 
 mod decode;
 mod ledger;
@@ -13,17 +14,21 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rollcall_core::edition::Stamp;
+use serde_json::Value;
 
 pub(crate) use self::decode::Decoder;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
 
 pub(crate) const ONE_VERSION: &str = "an object holds one version of one partition";
+pub(crate) const PAGE_1_AGAIN: &str = "pages of which the first changed meanwhile are not written";
 pub(crate) const NEWEST_WINS: &str = "the newest write wins";
 pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
 pub(crate) const SHRINK_GUARD: &str = "a fuller partition stays without force";
 pub(crate) const RECEIPTS: &str = "a receipt tells the truth";
 pub(crate) const RECORDS: &str = "a record says what the object said";
+pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
+pub(crate) const NO_OUTCOME_LOST: &str = "no outcome is lost";
 pub(crate) const ACCOUNTED: &str = "every planned partition is accounted for";
 pub(crate) const REGISTERED: &str = "publishing converges from the objects";
 pub(crate) const CONVERGES: &str = "a clean run mends everything";
@@ -38,7 +43,7 @@ pub(crate) struct Violation {
 
 /// An object that was at a partition's location once.
 pub(crate) struct Version {
-    partition: usize,
+    pub(crate) partition: usize,
     /// Sorted.
     rows: Vec<Row>,
     stamp: Stamp,
@@ -59,13 +64,34 @@ pub(crate) struct Session {
     /// What page 1 was of.
     pub(crate) content: Content,
     pub(crate) page_length: usize,
+    /// Whether later pages are of what the source holds by then.
+    pub(crate) follows: bool,
     /// When each page that can be read was served last.
     pub(crate) received: BTreeMap<u32, Timestamp>,
-    /// Nothing was served that must be refused.
+    /// The rows of each page that can be read.
+    pub(crate) pages: BTreeMap<u32, Vec<Row>>,
+    /// Whether page 1 was the same when it was served once more, and how many pages had been served by then.
+    pub(crate) again: Option<(bool, usize)>,
+    /// Nothing was served that must be refused; page 1 served once more apart.
     pub(crate) is_sound: bool,
 }
 
 impl Session {
+    pub(crate) fn new(content: Content, page_length: usize, follows: bool) -> Self {
+        let (received, pages) = (BTreeMap::new(), BTreeMap::new());
+        Self { content, page_length, follows, received, pages, again: None, is_sound: true }
+    }
+
+    /// The rows of all pages as they were served, sorted.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        sorted(&self.pages.values().flatten().copied().collect::<Vec<Row>>())
+    }
+
+    /// Whether page 1 was seen to be the same after the last page, or is the last.
+    fn is_of_one_look(&self) -> bool {
+        self.n_pages() == 1 || self.again == Some((true, self.n_pages()))
+    }
+
     pub(crate) fn n_pages(&self) -> usize {
         self.content.len().div_ceil(self.page_length).max(1)
     }
@@ -77,7 +103,8 @@ impl Session {
 
 /// One try to fetch a partition.
 pub(crate) struct Fetching {
-    run: String,
+    pub(crate) run: String,
+    schema_id: u64,
     partition: usize,
     force: bool,
     started_step: u32,
@@ -94,6 +121,8 @@ struct Publishing {
     run: String,
     started_at: Timestamp,
     planned: Vec<usize>,
+    /// Of those, what was never begun.
+    not_tried: BTreeSet<usize>,
     from: u32,
     /// `None` while it may still act.
     to: Option<u32>,
@@ -111,15 +140,39 @@ pub(crate) struct Auditor {
     vanished: BTreeSet<usize>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
-    /// What a task's last look at a partition's object found.
-    last_heads: BTreeMap<(TaskId, usize), Option<usize>>,
-    record_writes: Vec<(u32, TaskId, usize)>,
-    receipt_writes: Vec<(u32, String)>,
+    /// What a task's last look at a partition's object found, be it in a listing.
+    last_looks: BTreeMap<(TaskId, usize), Look>,
+    /// Partitions whose object a task could not look at: what is registered and recorded of them stays.
+    unseen: BTreeSet<(TaskId, usize)>,
+    /// The etag of every ledger object as a task last read it.
+    reads: BTreeMap<(TaskId, String), String>,
+    record_writes: Vec<(u32, TaskId)>,
+    /// Every receipt that was written, by run and partition, in the order of their writes.
+    receipts: BTreeMap<(String, usize), Vec<Landed>>,
+    /// Where the last receipt was deleted by a task that had read the one before it. A deletion has no condition, so that
+    /// a task taken for dead may lose its receipt to a publisher that acts at the same time.
+    deleted_unread: BTreeSet<(String, usize)>,
     /// When the portal last had no rows for a partition whose object was removed for it.
     emptied: BTreeMap<usize, Timestamp>,
     /// Writes under `data/` and changes of the catalog, look-up tables among them.
     pub(crate) n_data_writes: u64,
     pub(crate) n_catalog_changes: u64,
+    /// Writes of ledger objects, by key.
+    pub(crate) ledger_writes: BTreeMap<String, u64>,
+}
+
+/// What a look at a partition's object came to.
+#[derive(Clone, Copy)]
+enum Look {
+    /// There was this version, or none that can be read.
+    Found(Option<usize>),
+    Failed,
+}
+
+/// A receipt that was written.
+struct Landed {
+    step: u32,
+    receipt: Value,
 }
 
 impl Auditor {
@@ -133,12 +186,16 @@ impl Auditor {
             vanished: BTreeSet::new(),
             fetches: BTreeMap::new(),
             publishes: BTreeMap::new(),
-            last_heads: BTreeMap::new(),
+            last_looks: BTreeMap::new(),
+            unseen: BTreeSet::new(),
+            reads: BTreeMap::new(),
             record_writes: Vec::new(),
-            receipt_writes: Vec::new(),
+            receipts: BTreeMap::new(),
+            deleted_unread: BTreeSet::new(),
             emptied: BTreeMap::new(),
             n_data_writes: 0,
             n_catalog_changes: 0,
+            ledger_writes: BTreeMap::new(),
         }
     }
 
@@ -149,9 +206,18 @@ impl Auditor {
         }
     }
 
-    pub(crate) fn begin_fetch(&mut self, task: TaskId, run: &str, partition: usize, force: bool, step: u32) {
+    pub(crate) fn begin_fetch(
+        &mut self,
+        task: TaskId,
+        run: &str,
+        schema_id: u64,
+        partition: usize,
+        force: bool,
+        step: u32,
+    ) {
         let fetching = Fetching {
             run: run.to_owned(),
+            schema_id,
             partition,
             force,
             started_step: step,
@@ -163,9 +229,19 @@ impl Auditor {
         self.fetches.insert(task, fetching);
     }
 
-    /// A look at a partition's object found this.
-    pub(crate) fn head(&mut self, task: TaskId, partition: usize, found: Option<usize>) {
-        self.last_heads.insert((task, partition), found);
+    /// A look at a partition's object, or a listing, found this.
+    pub(crate) fn look(&mut self, task: TaskId, partition: usize, found: Option<usize>) {
+        self.last_looks.insert((task, partition), Look::Found(found));
+    }
+
+    /// A look at a partition's object failed.
+    pub(crate) fn look_failed(&mut self, task: TaskId, partition: usize) {
+        self.last_looks.insert((task, partition), Look::Failed);
+        self.unseen.insert((task, partition));
+    }
+
+    /// A fetch looked at its object.
+    pub(crate) fn head(&mut self, task: TaskId, found: Option<usize>) {
         if let Some(fetching) = self.fetches.get_mut(&task) {
             fetching.heads.push(found);
         }
@@ -189,15 +265,24 @@ impl Auditor {
         let rows = rows.unwrap_or_default();
         let is_own = rows.iter().all(|(school, _)| source::partition_of_school(*school) == partition);
         self.demand(ONE_VERSION, is_own, || format!("`{name}`: t{task} wrote rows of another partition: {rows:?}"));
-        let (mut served, mut last_received, mut force) = (None, None, false);
-        if let Some(Fetching { partition: of, session: Some(session), force: may, .. }) = self.fetches.get(&task) {
-            served = (session.is_sound && *of == partition).then(|| session.content.clone());
+        let (mut served, mut last_received, mut force, mut is_of_one_look) = (None, None, false, false);
+        let mut is_of_schema = false;
+        if let Some(Fetching { partition: of, session: Some(session), force: may, schema_id, .. }) =
+            self.fetches.get(&task)
+        {
+            served = (session.is_sound && *of == partition).then(|| session.rows());
+            is_of_one_look = session.is_of_one_look();
             last_received = session.last_received();
             force = *may;
+            is_of_schema = stamp.edition.schema_id == *schema_id;
         }
-        self.demand(ONE_VERSION, served.as_ref() == Some(&rows), || {
+        self.demand(PAGE_1_AGAIN, is_of_one_look, || format!("`{name}`: t{task} wrote {rows:?}, served {served:?}"));
+        // As files are: sorted by their key.
+        self.demand(ONE_VERSION, served.as_ref() == Some(rows.as_ref()), || {
             format!("`{name}`: t{task} was served {served:?} and wrote {rows:?}")
         });
+        let is_named = stamp.partition == Some(name.to_string()) && is_of_schema;
+        self.demand(ONE_VERSION, is_named, || format!("`{name}`: t{task} wrote what says {stamp:?}"));
         self.demand(ONE_VERSION, stamp.n_rows == rows.len() as u64 && !rows.is_empty(), || {
             format!("`{name}`: t{task} wrote {} rows and said {}", rows.len(), stamp.n_rows)
         });
@@ -206,7 +291,8 @@ impl Auditor {
         });
         let rows = sorted(&rows);
         if let Some(old) = replaced.and_then(|id| self.versions.get(id)) {
-            let (old_at, n_old, is_equal) = (old.stamp.fetched_at, old.rows.len(), old.rows == rows);
+            let is_equal = old.rows == rows && old.stamp.edition.schema_id == stamp.edition.schema_id;
+            let (old_at, n_old) = (old.stamp.fetched_at, old.rows.len());
             self.demand(NOT_TWICE, !is_equal, || format!("`{name}`: t{task} wrote the rows that were there"));
             self.demand(NEWEST_WINS, old_at <= stamp.fetched_at, || {
                 format!("`{name}`: t{task} replaced rows received at {old_at} by some received at {}", stamp.fetched_at)

@@ -17,8 +17,8 @@ pub(crate) struct CatalogState {
 }
 
 impl CatalogState {
-    pub(crate) fn n_rows(&self, partition: &PartitionKey) -> Option<u64> {
-        Some(self.partitions.get(partition)?.n_rows)
+    pub(crate) fn partition(&self, partition: &PartitionKey) -> Option<&CatalogPartition> {
+        self.partitions.get(partition)
     }
 
     pub(crate) fn n_registered(&self) -> usize {

@@ -10,7 +10,7 @@
 //! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
 //! - `ROLLCALL_SEEDS=100000` simulates as many; `make simulate` does, as a release build.
 //! - `ROLLCALL_SEED=17` simulates that one and prints all that happened (with `-- --nocapture`).
-//! - `make planted` plants four bugs in a copy of core; the simulation must find each.
+//! - `make planted` plants eight bugs in a copy of core; the simulation must find each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod audit;
@@ -35,7 +35,7 @@ const SEEDS: u64 = 2_000;
 const LAST_LINES: usize = 60;
 
 /// What has to happen now and then, so that the simulation cannot go blind.
-const MUST_HAPPEN: [&str; 47] = [
+const MUST_HAPPEN: [&str; 63] = [
     "a fetch that was taken for dead ended",
     "answer of a step lost",
     "catalog: error after the effect",
@@ -45,6 +45,7 @@ const MUST_HAPPEN: [&str; 47] = [
     "fetch: CountMismatch",
     "fetch: DeadlineExceeded",
     "fetch: DuplicateKey",
+    "fetch: Interrupted",
     "fetch: PortalRefused",
     "fetch: PortalUnavailable",
     "fetch: ShrankTooMuch",
@@ -57,29 +58,44 @@ const MUST_HAPPEN: [&str; 47] = [
     "fetch: unchanged",
     "fetch: written",
     "fetching stopped early",
+    "lake of the layout before",
     "lost answer found to be the own write",
     "object deleted by hand",
     "object removed",
     "object torn by hand",
+    "page 1 changed while the others were read",
+    "partition not tried",
     "portal: bad body",
     "portal: count changed",
     "portal: count off",
     "portal: deadline",
+    "portal: first page of another version",
+    "portal: interrupted",
     "portal: lost row",
     "portal: next elsewhere",
     "portal: no answer",
+    "portal: page of another version",
     "portal: refused",
     "portal: repeated row",
     "portal: unavailable",
     "portal: wrong axis",
+    "receipt written over one that was read for the summary, and deleted",
+    "rows of several versions, of which page 1 did not tell",
+    "run interrupted",
     "run killed",
     "run published",
+    "run published once more",
+    "source changed between two pages",
+    "stale partition planned",
     "stale writer",
     "store: condition lost",
     "store: condition lost to the own write",
     "store: conflict",
+    "store: deletion answered by an error",
     "store: error after the effect",
+    "store: ledger condition lost",
     "store: ledger write answered by an error",
+    "store: partial deletion",
     "store: read fails",
     "store: write fails before its effect",
     "write landed after its sender died",

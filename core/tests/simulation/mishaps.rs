@@ -35,11 +35,41 @@ impl Simulation {
         {
             self.time_out(task);
         }
+        if self.with(|world| world.chance(world.rates.interrupt)) {
+            self.interrupt();
+        }
+        if self.with(|world| world.chance(world.rates.again)) {
+            self.publish_again();
+        }
         if self.with(|world| world.chance(world.rates.crash))
             && let Some(task) = self.any_task()
         {
             self.crash(task);
         }
+    }
+
+    /// Somebody interrupts a run: what came is committed and published, the rest is not tried.
+    fn interrupt(&mut self) {
+        let fetching = |run: &usize| matches!(self.runs[*run].phase, Phase::Fetching { .. });
+        let runs: Vec<usize> = (0..self.runs.len()).filter(fetching).collect();
+        let Some(run) = self.with(|world| world.rng.choice(&runs).copied()) else { return };
+        let name = self.runs[run].name.clone();
+        self.with(|world| {
+            if world.interrupted.insert(name.clone()) {
+                world.count("run interrupted");
+                world.note(None, "interrupted", name, String::new());
+            }
+        });
+        self.begin_no_more(run);
+    }
+
+    /// Somebody publishes a run that is over once more.
+    fn publish_again(&mut self) {
+        let is_over = |run: &usize| matches!(self.runs[*run].phase, Phase::Over) && !self.runs[*run].items.is_empty();
+        let runs: Vec<usize> = (0..self.runs.len()).filter(is_over).collect();
+        let Some(run) = self.with(|world| world.rng.choice(&runs).copied()) else { return };
+        self.with(|world| world.count("run published once more"));
+        self.publish(run);
     }
 
     fn any_task(&self) -> Option<TaskId> {

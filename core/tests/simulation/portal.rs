@@ -1,9 +1,10 @@
 //! The simulated portal: pages of what the source holds, and everything that may be wrong with them.
 //!
-//! A fetch is served one version of its partition, or sees by another `count` that the source has changed: a change
-//! that shows in nothing is beyond any reader of pages.
-
-use std::collections::BTreeMap;
+//! To some fetches the portal serves each page of what the source holds by then, to others one version of their partition,
+//! with another `count` where the source has changed. Where pages are of several versions, core notices by `count`, by a
+//! key that comes twice or, for any other change, by page 1, which it looks at again after the last page. A change that
+//! shows in none of these is beyond any reader of pages: the rows of the pages served are what may be written then, and
+//! nothing else (`Session::rows`).
 
 use bytes::Bytes;
 use rollcall_core::ports::{Body, Portal, PortalError};
@@ -18,6 +19,8 @@ use crate::world::{Shared, World};
 const MOST_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
+/// A page of another version of the source than page 1, with the same `count`.
+const MIXED: &str = "page of another version";
 
 /// The portal as one task sees it.
 pub(crate) struct SimPortal {
@@ -65,6 +68,10 @@ fn serve(
 ) -> Result<(&'static str, String), PortalError> {
     let partition =
         (0..world.source.n_partitions()).find(|index| world.dataset.portal_path(&source::key_of(*index)) == path);
+    if world.audit.fetches.get(&task).is_some_and(|fetching| world.interrupted.contains(&fetching.run)) {
+        world.count("portal: interrupted");
+        return Err(PortalError::Interrupted);
+    }
     let is_faulty = world.chance(world.rates.portal);
     let fault = match tries {
         // What was asked for again is seldom well at once.
@@ -116,20 +123,27 @@ fn serve_page(
     page: u32,
     fault: u32,
 ) -> Result<(&'static str, String), PortalError> {
+    let is_begun = world.audit.fetches.get(&task).is_some_and(|fetching| fetching.session.is_some());
+    if is_begun && world.chance(world.rates.revise) && world.source.revise(partition, &mut world.rng) {
+        world.count("source changed between two pages");
+    }
     let current = world.source.current(partition).clone();
     let (now, page_length) = (world.now(), world.rng.usize(2..=4));
     let shows_change = world.rng.bool();
+    let follows = world.rng.bool();
     let Some(fetching) = world.audit.fetches.get_mut(&task) else {
         return Err(PortalError::Refused { status: 404, excerpt: "not a fetch".into() });
     };
-    if page == 1 {
-        let (content, received) = (current.clone(), BTreeMap::new());
-        fetching.session = Some(Session { content, page_length, received, is_sound: true });
+    // Page 1 was served well before: this is the look at it after the last page.
+    let is_again = page == 1 && fetching.session.as_ref().is_some_and(|session| session.received.contains_key(&1));
+    if page == 1 && !is_again {
+        fetching.session = Some(Session::new(current.clone(), page_length, follows));
     }
     let Some(session) = &mut fetching.session else {
         return Err(PortalError::Refused { status: 404, excerpt: "page 1 comes first".into() });
     };
-    let (content, page_length) = (session.content.clone(), session.page_length);
+    let page_length = session.page_length;
+    let content = if session.follows { current.clone() } else { session.content.clone() };
     let first = (page as usize - 1) * page_length;
     if first >= content.len() && page > 1 {
         return Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() });
@@ -143,7 +157,8 @@ fn serve_page(
     match fault {
         BAD_BODY => said = "bad body",
         5 if first > 0 => {
-            rows[0] = content[0];
+            // One that page 1 had as it was served.
+            rows[0] = session.pages.get(&1).and_then(|rows| rows.first()).copied().unwrap_or(content[0]);
             said = "repeated row";
         }
         6 if !rows.is_empty() => {
@@ -166,13 +181,23 @@ fn serve_page(
             count = current.len();
             said = "count changed";
         }
+        _ if session.content.len() != content.len() => said = "count changed",
+        _ if session.content != content => said = if is_again { "first page of another version" } else { MIXED },
         _ => {}
     }
-    if said == "bad body" {
+    if said != "bad body" {
+        let is_of_rows = said != "wrong axis";
+        if is_again {
+            let is_same = is_of_rows && count == session.content.len() && session.pages.get(&1) == Some(&rows);
+            session.again = Some((is_same, session.pages.len()));
+        } else {
+            session.received.insert(page, now);
+            session.pages.insert(page, rows.clone());
+            session.is_sound &= said == "page" || said == MIXED;
+        }
+    } else if !is_again {
         session.received.remove(&page);
-    } else {
-        session.received.insert(page, now);
-        session.is_sound &= said == "page";
+        session.pages.remove(&page);
     }
     if said != "page" {
         world.count(format!("portal: {said}"));

@@ -1,23 +1,25 @@
 //! Runs as the state machine makes them: plan, fetch with retries, publish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use jiff::Timestamp;
+use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
-use rollcall_core::plan::{Plan, PlanItem, plan_partitions};
+use rollcall_core::ledger::{Outcome, Receipt, Summary};
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::plan::{Plan, PlanItem, Reason, plan_partitions, write_plan};
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use rollcall_core::request::Request;
-use rollcall_core::{Error, keys};
 use serde_json::Value;
 
 use crate::catalog::SimCatalog;
 use crate::portal::SimPortal;
 use crate::schedule::{Task, TaskId, Work};
+use crate::source::sorted;
 use crate::store::SimStore;
 use crate::world::{Shared, SimClock, World};
 
@@ -62,10 +64,14 @@ pub(crate) enum Phase {
 /// A run under way.
 pub(crate) struct Run {
     pub(crate) name: String,
+    /// The version of the descriptor that it runs with.
+    dataset: Arc<Dataset>,
     request: Request,
     pub(crate) phase: Phase,
     started_at: Timestamp,
-    items: Arc<Vec<PlanItem>>,
+    pub(crate) items: Arc<Vec<PlanItem>>,
+    /// Planned partitions that were not begun, or got no page any more, before it was stopped.
+    not_tried: BTreeSet<PartitionKey>,
     portal_release: Option<String>,
     /// Tries of planning, of every partition and of publishing.
     tries: BTreeMap<usize, Tries>,
@@ -86,24 +92,27 @@ pub(crate) struct Job {
 /// The runs of one seed and the tasks they are made of.
 pub(crate) struct Simulation {
     pub(crate) world: Shared,
-    dataset: Arc<Dataset>,
+    pub(crate) dataset: Arc<Dataset>,
+    /// Another version of the descriptor.
+    pub(crate) other_dataset: Arc<Dataset>,
     pub(crate) jobs: BTreeMap<TaskId, Job>,
     n_tasks: TaskId,
     pub(crate) runs: Vec<Run>,
 }
 
 impl Simulation {
-    pub(crate) fn new(world: World) -> Self {
+    pub(crate) fn new(world: World, other_dataset: Arc<Dataset>) -> Self {
         let dataset = world.dataset.clone();
-        Self { world: Arc::new(Mutex::new(world)), dataset, jobs: BTreeMap::new(), n_tasks: 0, runs: Vec::new() }
+        let (world, jobs, runs) = (Arc::new(Mutex::new(world)), BTreeMap::new(), Vec::new());
+        Self { world, dataset, other_dataset, jobs, n_tasks: 0, runs }
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         act(&mut self.world.lock().unwrap())
     }
 
-    /// Begins a run. Gives its place among the runs.
-    pub(crate) fn start(&mut self, request: &Value) -> usize {
+    /// Begins a run with some version of the descriptor. Gives its place among the runs.
+    pub(crate) fn start(&mut self, request: &Value, dataset: &Arc<Dataset>) -> usize {
         let name = format!("r{}", self.runs.len() + 1);
         let width = self.with(|world| {
             world.note(None, "start", name.clone(), request.to_string());
@@ -111,10 +120,12 @@ impl Simulation {
         });
         self.runs.push(Run {
             name,
-            request: Request::parse(request, &self.dataset).unwrap(),
+            dataset: dataset.clone(),
+            request: Request::parse(request, dataset).unwrap(),
             phase: Phase::Planning,
             started_at: self.with(|world| world.now()),
             items: Arc::default(),
+            not_tried: BTreeSet::new(),
             portal_release: None,
             tries: BTreeMap::new(),
             width,
@@ -129,10 +140,11 @@ impl Simulation {
     fn spawn(&mut self, run: usize, step: Step) {
         let task = self.n_tasks;
         self.n_tasks += 1;
-        let Run { name, request, started_at, items, portal_release, .. } = &self.runs[run];
+        let Run { name, dataset, request, started_at, items, not_tried, portal_release, .. } = &self.runs[run];
         let (name, request, started_at) = (name.clone(), request.clone(), *started_at);
-        let (items, portal_release) = (items.clone(), portal_release.clone());
-        let (dataset, clock) = (self.dataset.clone(), SimClock(self.world.clone()));
+        let (items, not_tried, portal_release) = (items.clone(), not_tried.clone(), portal_release.clone());
+        let (dataset, clock) = (dataset.clone(), SimClock(self.world.clone()));
+        let schema_id = dataset.schema_id();
         let (portal, store) = (SimPortal::new(&self.world, task), SimStore::new(&self.world, task));
         let catalog = SimCatalog::new(&self.world, task);
         let (force, subject) = (request.force, describe(&name, step, &items));
@@ -140,9 +152,7 @@ impl Simulation {
             Step::Plan => Box::pin(async move {
                 let started_at = clock.now();
                 Ended::Planned(match plan_partitions(&portal, &store, &dataset, &request).await {
-                    Ok(plan) => ledger::write_json(&store, &keys::plan(&dataset, &name), &plan.items)
-                        .await
-                        .map(|()| (plan, started_at)),
+                    Ok(plan) => write_plan(&store, &dataset, &name, &plan.items).await.map(|()| (plan, started_at)),
                     Err(error) => Err(error),
                 })
             }),
@@ -154,9 +164,9 @@ impl Simulation {
                 })
             }
             Step::Publish => {
-                let (name, items) = (name.clone(), items.clone());
+                let (name, items, not_tried) = (name.clone(), items.clone(), not_tried.clone());
                 Box::pin(async move {
-                    let planned = PlannedRun { name: &name, started_at, items: &items };
+                    let planned = PlannedRun { name: &name, started_at, items: &items, not_tried: &not_tried };
                     let registrar = Registrar::Publisher;
                     Ended::Published(publish_partitions(&store, &catalog, &clock, &dataset, &planned, registrar).await)
                 })
@@ -171,11 +181,12 @@ impl Simulation {
                 Step::Plan => {}
                 Step::Fetch(item) => {
                     let partition = world.index_of(&items[item].partition).unwrap();
-                    world.audit.begin_fetch(task, &run_name, partition, force, step_now);
+                    world.audit.begin_fetch(task, &run_name, schema_id, partition, force, step_now);
                 }
                 Step::Publish => {
                     let planned = items.iter().filter_map(|item| world.index_of(&item.partition)).collect();
-                    world.audit.begin_publish(task, &run_name, started_at, planned, step_now);
+                    let not_tried = not_tried.iter().filter_map(|partition| world.index_of(partition)).collect();
+                    world.audit.begin_publish(task, &run_name, started_at, planned, not_tried, step_now);
                 }
             }
         });
@@ -230,6 +241,15 @@ impl Simulation {
                 if job.is_given_up {
                     world.count("a fetch that was taken for dead ended");
                 }
+                let session = world.audit.fetches[&task].session.as_ref();
+                let has_changed = session.is_some_and(|session| matches!(session.again, Some((false, _))));
+                let is_mixed = session.is_some_and(|session| session.rows() != sorted(&session.content));
+                if has_changed && said == "CountMismatch" {
+                    world.count("page 1 changed while the others were read");
+                }
+                if is_mixed && said == Outcome::Written.as_str() {
+                    world.count("rows of several versions, of which page 1 did not tell");
+                }
             }
             if let Ended::Published(published) = &ended {
                 if published.is_ok() {
@@ -255,9 +275,15 @@ impl Simulation {
                 run.items = Arc::new(plan.items);
                 run.portal_release = plan.portal_release;
                 run.phase = Phase::Fetching { next: 0, active: 0 };
+                let n_stale = run.items.iter().filter(|item| item.reason == Reason::OtherSchema).count();
+                (0..n_stale).for_each(|_| self.with(|world| world.count("stale partition planned")));
                 return self.fetch_next(job.run);
             }
             Ended::Fetched(Ok(_)) => return self.fetched(job.run),
+            Ended::Fetched(Err(Error::Interrupted { partition, .. })) => {
+                self.runs[job.run].not_tried.insert(partition);
+                return self.fetched(job.run);
+            }
             Ended::Published(Ok(summary)) => {
                 let run = &mut self.runs[job.run];
                 run.summary = Some(summary);
@@ -291,6 +317,7 @@ impl Simulation {
                 // Too many failed: those under way are stopped, the rest is not begun.
                 if self.with(|world| world.chance(world.rates.crash * 20)) {
                     self.with(|world| world.count("fetching stopped early"));
+                    self.begin_no_more(run);
                     self.kill(run);
                     self.publish(run);
                 } else {
@@ -328,7 +355,18 @@ impl Simulation {
         }
     }
 
-    fn publish(&mut self, run: usize) {
+    /// A run begins no more partitions: the rest is not tried.
+    pub(crate) fn begin_no_more(&mut self, run: usize) {
+        let Run { phase: Phase::Fetching { next, .. }, items, not_tried, .. } = &mut self.runs[run] else { return };
+        let rest: Vec<PartitionKey> = items[*next..].iter().map(|item| item.partition.clone()).collect();
+        *next = items.len();
+        let n_rest = rest.len();
+        not_tried.extend(rest);
+        (0..n_rest).for_each(|_| self.with(|world| world.count("partition not tried")));
+    }
+
+    /// Publishes a run: for the first time, or once more.
+    pub(crate) fn publish(&mut self, run: usize) {
         self.runs[run].phase = Phase::Publishing;
         self.spawn(run, Step::Publish);
     }

@@ -123,7 +123,7 @@ impl Wake for Flag {
 }
 
 /// A future that the schedule polls.
-pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A task until it ends.
 pub(crate) struct Task<T> {

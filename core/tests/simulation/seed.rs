@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::audit::{CONVERGES, Decoder, RESTS, Violation};
 use crate::runs::{Run, Simulation};
 use crate::source::{self, Pool};
+use crate::store;
 use crate::world::{Entry, World};
 
 /// What a seed came to.
@@ -48,19 +49,23 @@ impl fmt::Display for Simulated {
 /// What every seed shares: none of it changes what a seed does.
 pub(crate) struct Common {
     dataset: Arc<Dataset>,
+    other_dataset: Arc<Dataset>,
     pool: Arc<Pool>,
     decoder: Arc<Mutex<Decoder>>,
 }
 
 impl Common {
     pub(crate) fn new() -> Self {
-        Self { dataset: Arc::new(source::dataset()), pool: Arc::new(Pool::new()), decoder: Arc::default() }
+        let (dataset, other_dataset) = (Arc::new(source::dataset()), Arc::new(source::other_dataset()));
+        Self { dataset, other_dataset, pool: Arc::new(Pool::new()), decoder: Arc::default() }
     }
 
     /// Simulates one seed: a time of faults, then clean runs.
     pub(crate) fn simulate(&self, seed: u64) -> Simulated {
         let (pool, decoder) = (self.pool.clone(), self.decoder.clone());
-        let mut simulation = Simulation::new(World::new(seed, pool, decoder, self.dataset.clone()));
+        let world = World::new(seed, pool, decoder, self.dataset.clone());
+        let mut simulation = Simulation::new(world, self.other_dataset.clone());
+        simulation.begin_older();
         simulation.live_through_faults();
         simulation.converge();
         let simulated = simulation.with(|world| Simulated {
@@ -80,6 +85,30 @@ impl Simulation {
         self.with(|world| world.audit.violation.is_some())
     }
 
+    /// Some lakes are older: all they know is laid out as it was before, and nobody is at work.
+    fn begin_older(&mut self) {
+        if self.with(|world| world.rng.u32(0..4)) > 0 {
+            return;
+        }
+        let rates = self.with(World::calm_down);
+        self.run_all(false);
+        self.with(|world| {
+            world.rates = rates;
+            store::lay_out_as_before(world);
+        });
+    }
+
+    /// Runs all partitions, alone. Gives the run's place.
+    fn run_all(&mut self, force: bool) -> usize {
+        let n_partitions = self.with(|world| world.source.n_partitions());
+        let partitions: Vec<PartitionKey> = (0..n_partitions).map(source::key_of).collect();
+        let run = self.start(&json!({"partitions": partitions, "force": force}), &self.dataset.clone());
+        while !self.jobs.is_empty() && !self.is_violated() {
+            self.step();
+        }
+        run
+    }
+
     /// A few runs, some at the same time, while things go wrong.
     fn live_through_faults(&mut self) {
         let mut starts: Vec<u32> = self.with(|world| {
@@ -93,6 +122,7 @@ impl Simulation {
             (0..n_runs).map(|_| next()).collect()
         });
         starts.reverse();
+        let has_other = self.with(|world| world.rng.u32(0..4) == 0);
         loop {
             if self.is_violated() {
                 return;
@@ -102,7 +132,9 @@ impl Simulation {
             if starts.last().is_some_and(is_due) {
                 starts.pop();
                 let request = self.draw_request();
-                self.start(&request);
+                let is_of_other = has_other && self.with(|world| world.rng.bool());
+                let dataset = if is_of_other { self.other_dataset.clone() } else { self.dataset.clone() };
+                self.start(&request, &dataset);
                 continue;
             }
             if is_idle {
@@ -119,18 +151,15 @@ impl Simulation {
 
     /// Faults end: one run with force mends everything, and one after it has nothing to do.
     fn converge(&mut self) {
-        self.with(World::calm_down);
+        let _ = self.with(World::calm_down);
         for is_first in [true, false] {
             if self.is_violated() {
                 return;
             }
             let n_writes = self.with(|world| (world.audit.n_data_writes, world.audit.n_catalog_changes));
+            self.with(|world| world.audit.ledger_writes.clear());
+            let run = self.run_all(is_first);
             let n_partitions = self.with(|world| world.source.n_partitions());
-            let partitions: Vec<PartitionKey> = (0..n_partitions).map(source::key_of).collect();
-            let run = self.start(&json!({"partitions": partitions, "force": is_first}));
-            while !self.jobs.is_empty() && !self.is_violated() {
-                self.step();
-            }
             let Run { name, summary, .. } = &self.runs[run];
             let count = |outcome| summary.as_ref().map_or(0, |summary| summary.count(outcome));
             let (n_idle, n_written) = (count(Outcome::Unchanged) + count(Outcome::Empty), count(Outcome::Written));
@@ -148,6 +177,7 @@ impl Simulation {
                 world.audit.demand(RESTS, n_now == n_writes, || {
                     format!("{name} went from {n_writes:?} writes and changes to {n_now:?}")
                 });
+                world.audit.rested(&dataset, name);
             }
         }
     }
@@ -164,10 +194,11 @@ impl Simulation {
                 .collect();
             let force = world.rng.u32(0..4) == 0;
             let mut request = json!({"partitions": partitions, "force": force});
-            match world.rng.u32(0..10) {
+            match world.rng.u32(0..11) {
                 0..=1 => request["mode"] = "failed".into(),
                 2 => request["mode"] = "missing".into(),
                 3 if !earlier.is_empty() => request["failed_of"] = world.rng.choice(&earlier).unwrap().as_str().into(),
+                4 => request["mode"] = "stale".into(),
                 _ => {}
             }
             request

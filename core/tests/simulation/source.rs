@@ -39,10 +39,12 @@ dictionary = false
 /// Years and grades of the partitions there may be; an index into this is what the simulation calls one by.
 const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade-k", 0), (2020, "grade-pk", -1)];
 
-/// Rows of each content. The last two are earlier ones in another order: the same edition in other bytes.
-const LENGTHS: [usize; 16] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5];
-/// What the last contents are the reverse of.
+/// Rows of each content. The last ones are made of earlier ones.
+const LENGTHS: [usize; 18] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8];
+/// What contents are the reverse of: the same edition in another order.
 const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
+/// What contents differ from in their last row alone: page 1 does not tell them from each other.
+const REVISED: [(usize, usize); 2] = [(16, 9), (17, 12)];
 
 /// School and enrollment. The school says which partition the row is of.
 pub(crate) type Row = (i64, i32);
@@ -61,6 +63,12 @@ pub(crate) fn dataset() -> Dataset {
     Dataset::parse("simulated.toml", DESCRIPTOR).unwrap()
 }
 
+/// The same dataset as another version of its descriptor has it: the schema differs.
+pub(crate) fn other_dataset() -> Dataset {
+    let (before, after) = DESCRIPTOR.rsplit_once("\"int\"").unwrap();
+    Dataset::parse("simulated.toml", &format!("{before}\"bigint\"{after}")).unwrap()
+}
+
 /// The partition that rows of `school` are of.
 pub(crate) fn partition_of_school(school: i64) -> usize {
     usize::try_from(school / 1000).unwrap()
@@ -75,9 +83,17 @@ impl Pool {
         let contents = |partition: usize| {
             let mut contents: Vec<Content> = Vec::new();
             for (i, length) in LENGTHS.iter().enumerate() {
-                let rows = match REVERSED.iter().find(|(reversed, _)| *reversed == i) {
-                    Some((_, of)) => contents[*of].iter().rev().copied().collect(),
-                    None => {
+                let made_of = |pairs: &[(usize, usize); 2]| {
+                    let of = pairs.iter().find(|(made, _)| *made == i)?.1;
+                    Some(contents[of].as_ref().clone())
+                };
+                let rows = match (made_of(&REVERSED), made_of(&REVISED)) {
+                    (Some(rows), _) => rows.into_iter().rev().collect(),
+                    (None, Some(mut rows)) => {
+                        rows.last_mut().unwrap().1 += 1;
+                        rows
+                    }
+                    (None, None) => {
                         let mut schools: Vec<i64> = (1..=11).collect();
                         rng.shuffle(&mut schools);
                         let base = i64::try_from(partition).unwrap() * 1000;
@@ -119,6 +135,16 @@ impl Source {
         let content = rng.choice(&self.pool.0[partition]).unwrap().clone();
         self.current[partition] = content.clone();
         (partition, content)
+    }
+
+    /// Changes a partition to another content of as many rows, if there is one.
+    pub(crate) fn revise(&mut self, partition: usize, rng: &mut Rng) -> bool {
+        let current = &self.current[partition];
+        let others = self.pool.0[partition].iter().filter(|other| other.len() == current.len() && *other != current);
+        let revised = rng.choice(&others.collect::<Vec<&Content>>()).map(|content| Content::clone(content));
+        let is_revised = revised.is_some();
+        self.current[partition] = revised.unwrap_or_else(|| current.clone());
+        is_revised
     }
 }
 

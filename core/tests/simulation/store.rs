@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use parquet::file::metadata::ParquetMetaDataReader;
 use rollcall_core::edition::Stamp;
 use rollcall_core::keys;
-use rollcall_core::ports::{Condition, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::partition::PartitionKey;
+use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
+use rollcall_core::table::Footer;
 use serde_json::Value;
 
 use crate::audit::NewObject;
@@ -26,12 +30,23 @@ struct Object {
     stamp: Option<Stamp>,
     /// The auditor's number of a partition's object.
     version: Option<usize>,
+    modified_at: Timestamp,
 }
 
 impl Bucket {
     /// The auditor's number of a partition's object.
     pub(crate) fn version(&self, key: &str) -> Option<usize> {
         self.objects.get(key)?.version
+    }
+
+    /// The etag of an object.
+    pub(crate) fn etag(&self, key: &str) -> Option<&str> {
+        Some(&self.objects.get(key)?.etag)
+    }
+
+    /// The keys below a prefix.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
     /// A ledger object, read as JSON.
@@ -47,15 +62,42 @@ impl Bucket {
         }
     }
 
-    fn insert(&mut self, key: &str, bytes: Bytes, stamp: Option<Stamp>, version: Option<usize>, etag: String) {
-        self.objects.insert(key.to_owned(), Object { bytes, etag, stamp, version });
-    }
-
     /// An etag that was never given before.
     fn next_etag(&mut self) -> String {
         self.n_writes += 1;
         format!("e{}", self.n_writes)
     }
+}
+
+fn insert(world: &mut World, key: &str, bytes: Bytes, stamp: Option<Stamp>, version: Option<usize>, etag: String) {
+    let object = Object { bytes, etag, stamp, version, modified_at: world.now() };
+    world.bucket.objects.insert(key.to_owned(), object);
+}
+
+/// Writes a ledger object, judged by the auditor before and after. Gives its etag.
+fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> String {
+    let dataset = world.dataset.clone();
+    world.audit.wrote(&dataset, task, key, &bytes, world.step, &world.bucket);
+    let etag = world.bucket.next_etag();
+    insert(world, key, bytes, None, None, etag.clone());
+    world.audit.outcomes_kept(&dataset, key, &world.bucket);
+    etag
+}
+
+/// Makes of the records an object for each partition, as they were laid out before.
+pub(crate) fn lay_out_as_before(world: &mut World) {
+    let dataset = world.dataset.clone();
+    let Some(object) = world.bucket.objects.remove(&keys::records(&dataset)) else { return };
+    let records: Vec<Value> = serde_json::from_slice(&object.bytes).unwrap();
+    for record in records {
+        let partition: PartitionKey = serde_json::from_value(record["partition"].clone()).unwrap();
+        let partition = dataset.arrange(&partition).unwrap();
+        let key = format!("{}{partition}.json", keys::older_records_prefix(&dataset));
+        let etag = world.bucket.next_etag();
+        insert(world, &key, serde_json::to_vec(&record).unwrap().into(), None, None, etag);
+    }
+    world.count("lake of the layout before");
+    world.note(None, "laid out as before", keys::older_records_prefix(&dataset), String::new());
 }
 
 /// Deletes a partition's object behind everyone's back, or leaves something in its place that is not one of ours.
@@ -72,7 +114,7 @@ pub(crate) fn spoil_by_hand(world: &mut World, partition: usize) {
         world.count("object torn by hand");
         world.note(None, "torn by hand", key.clone(), String::new());
         let etag = world.bucket.next_etag();
-        world.bucket.insert(&key, Bytes::from_static(b"PAR1"), None, None, etag);
+        insert(world, &key, Bytes::from_static(b"PAR1"), None, None, etag);
     }
 }
 
@@ -100,6 +142,9 @@ impl SimStore {
             let is_refused = world.chance(world.rates.store);
             let done = if is_refused {
                 world.count(if is_write { "store: write fails before its effect" } else { "store: read fails" });
+                if let (Some(partition), "HEAD") = (partition_of(world, &key), verb) {
+                    world.audit.look_failed(task, partition);
+                }
                 Err(failed(verb, &key, "refused before its effect"))
             } else {
                 act(world, &key)
@@ -164,10 +209,12 @@ impl Store for SimStore {
                 etag: object.etag.clone(),
                 size_bytes: object.bytes.len() as u64,
                 stamp: object.stamp.clone(),
+                is_readable: true,
             });
             let version = object.and_then(|object| object.version);
             if let Some(partition) = partition_of(world, key) {
-                world.audit.head(task, partition, version);
+                world.audit.look(task, partition, version);
+                world.audit.head(task, version);
             }
             let result = facts.as_ref().map_or("none".to_owned(), |facts| {
                 let n_rows = facts.stamp.as_ref().map_or(0, |stamp| stamp.n_rows);
@@ -201,7 +248,7 @@ impl Store for SimStore {
                 }
                 version
             });
-            world.bucket.insert(key, bytes, Some(stamp), version, etag.clone());
+            insert(world, key, bytes, Some(stamp), version, etag.clone());
             told(world, task, "PUT", key, etag)
         })
         .await
@@ -224,10 +271,26 @@ impl Store for SimStore {
         .await
     }
 
-    async fn read(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        self.ask("GET", key, false, |world, key| {
-            let bytes = world.bucket.objects.get(key).map(|object| object.bytes.clone());
-            Ok((bytes.as_ref().map_or("none".to_owned(), |bytes| format!("{} bytes", bytes.len())), bytes))
+    async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
+        self.ask("FOOTER", key, false, |world, key| {
+            let object = world.bucket.objects.get(key);
+            let metadata = object.and_then(|object| ParquetMetaDataReader::new().parse_and_finish(&object.bytes).ok());
+            let footer = metadata.and_then(|metadata| Footer::of(&metadata));
+            Ok((footer.as_ref().map_or("none".to_owned(), |footer| format!("{} rows", footer.n_rows)), footer))
+        })
+        .await
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
+        let task = self.task;
+        self.ask("GET", key, false, move |world, key| {
+            let object = world.bucket.objects.get(key);
+            let content = object.map(|object| Content { bytes: object.bytes.clone(), etag: object.etag.clone() });
+            if let Some(content) = &content {
+                world.audit.read(task, key, &content.etag);
+            }
+            let result = content.as_ref().map(|content| format!("{}, {} bytes", content.etag, content.bytes.len()));
+            Ok((result.unwrap_or_else(|| "none".to_owned()), content))
         })
         .await
     }
@@ -235,10 +298,7 @@ impl Store for SimStore {
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let task = self.task;
         self.ask("WRITE", key, true, move |world, key| {
-            let dataset = world.dataset.clone();
-            world.audit.wrote(&dataset, task, key, &bytes, world.step);
-            let etag = world.bucket.next_etag();
-            world.bucket.insert(key, bytes, None, None, etag);
+            write_ledger(world, task, key, bytes);
             if world.chance(world.rates.store) {
                 world.count("store: ledger write answered by an error");
                 return Err(failed("WRITE", key, "done, answer lost"));
@@ -248,11 +308,64 @@ impl Store for SimStore {
         .await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        self.ask("LIST", prefix, false, |world, prefix| {
-            let keys: Vec<String> =
-                world.bucket.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
-            Ok((format!("{} keys", keys.len()), keys))
+    async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
+        let (task, condition) = (self.task, condition.clone());
+        self.ask("REPLACE", key, true, move |world, key| {
+            if conflicts(world) {
+                return Ok(answer(Put::Lost));
+            }
+            if !world.bucket.holds(key, &condition) {
+                world.count("store: ledger condition lost");
+                return Ok(answer(Put::Lost));
+            }
+            let etag = write_ledger(world, task, key, bytes);
+            told(world, task, "REPLACE", key, etag)
+        })
+        .await
+    }
+
+    async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
+        let task = self.task;
+        let subject = format!("{} keys", keys.len());
+        self.ask("DELETE", &subject, true, move |world, subject| {
+            let is_faulty = world.chance(world.rates.store);
+            let n_done = if is_faulty { world.rng.usize(0..=keys.len()) } else { keys.len() };
+            let dataset = world.dataset.clone();
+            for key in keys.iter().take(n_done) {
+                if world.audit.deletes(&dataset, task, key, &world.bucket) {
+                    world.count("receipt written over one that was read for the summary, and deleted");
+                }
+                world.bucket.objects.remove(key);
+                world.audit.outcomes_kept(&dataset, key, &world.bucket);
+            }
+            if is_faulty {
+                let is_whole = n_done == keys.len();
+                world.count(if is_whole { "store: deletion answered by an error" } else { "store: partial deletion" });
+                return Err(failed("DELETE", subject, if is_whole { "done, answer lost" } else { "done in part" }));
+            }
+            Ok(("done".to_owned(), ()))
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let task = self.task;
+        self.ask("LIST", prefix, false, move |world, prefix| {
+            let found = world.bucket.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+            let listed: Vec<Listed> = found
+                .map(|(key, object)| Listed {
+                    key: key.clone(),
+                    etag: object.etag.clone(),
+                    modified_at: object.modified_at,
+                })
+                .collect();
+            if prefix == keys::table_prefix(&world.dataset.table) {
+                for partition in 0..world.source.n_partitions() {
+                    let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
+                    world.audit.look(task, partition, world.bucket.version(&key));
+                }
+            }
+            Ok((format!("{} keys", listed.len()), listed))
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! The simulated world that every task shares: source, bucket, catalog, clock, and the generator all is drawn from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
@@ -33,6 +33,10 @@ pub(crate) struct Rates {
     pub(crate) hold: u32,
     pub(crate) change: u32,
     pub(crate) spoil: u32,
+    pub(crate) interrupt: u32,
+    pub(crate) again: u32,
+    /// Changes of the source between two pages of one fetch, with the `count` as it was.
+    pub(crate) revise: u32,
 }
 
 impl Rates {
@@ -48,12 +52,28 @@ impl Rates {
             hold: one_of(&[0, 20, 60]),
             change: one_of(&[4, 15, 50]),
             spoil: one_of(&[0, 0, 6]),
+            interrupt: one_of(&[0, 0, 10]),
+            again: one_of(&[0, 0, 4, 12]),
+            revise: one_of(&[0, 30, 150]),
         }
     }
 
     /// Nothing goes wrong and nothing changes.
     fn calm() -> Self {
-        Self { portal: 0, store: 0, conflict: 0, catalog: 0, crash: 0, timeout: 0, hold: 0, change: 0, spoil: 0 }
+        Self {
+            portal: 0,
+            store: 0,
+            conflict: 0,
+            catalog: 0,
+            crash: 0,
+            timeout: 0,
+            hold: 0,
+            change: 0,
+            spoil: 0,
+            interrupt: 0,
+            again: 0,
+            revise: 0,
+        }
     }
 }
 
@@ -89,6 +109,8 @@ pub(crate) struct World {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: CatalogState,
     pub(crate) calls: Calls,
+    /// Runs that somebody interrupted: their fetches get no page any more.
+    pub(crate) interrupted: BTreeSet<String>,
     pub(crate) audit: Auditor,
     /// What happened, in order.
     pub(crate) trace: Vec<Entry>,
@@ -110,6 +132,7 @@ impl World {
             bucket: Bucket::default(),
             catalog: CatalogState::default(),
             calls: Calls::default(),
+            interrupted: BTreeSet::new(),
             audit: Auditor::new(decoder, n_partitions),
             trace: Vec::new(),
             counts: BTreeMap::new(),
@@ -118,8 +141,9 @@ impl World {
         }
     }
 
-    pub(crate) fn calm_down(&mut self) {
-        self.rates = Rates::calm();
+    /// Ends all faults. Gives how often they came.
+    pub(crate) fn calm_down(&mut self) -> Rates {
+        std::mem::replace(&mut self.rates, Rates::calm())
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -27,12 +27,21 @@ fn decode(bytes: Bytes) -> Option<Vec<Row>> {
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?.build().ok()? {
         let batch = batch.ok()?;
         let schools = batch.column_by_name("school")?.as_primitive_opt::<Int64Type>()?;
-        let enrollments = batch.column_by_name("enrollment")?.as_primitive_opt::<Int32Type>()?;
+        let enrollments = batch.column_by_name("enrollment")?;
+        // One of both descriptors has it as `int`, the other as `bigint`.
+        let enrollments: Vec<i32> = match enrollments.as_primitive_opt::<Int32Type>() {
+            _ if enrollments.null_count() > 0 => return None,
+            Some(enrollments) => enrollments.values().to_vec(),
+            None => {
+                let enrollments = enrollments.as_primitive_opt::<Int64Type>()?.values().iter();
+                enrollments.map(|value| i32::try_from(*value).ok()).collect::<Option<_>>()?
+            }
+        };
         let rescued = batch.column_by_name("_rescued")?;
-        if schools.null_count() + enrollments.null_count() > 0 || rescued.null_count() != rescued.len() {
+        if schools.null_count() > 0 || rescued.null_count() != rescued.len() {
             return None;
         }
-        rows.extend(schools.values().iter().copied().zip(enrollments.values().iter().copied()));
+        rows.extend(schools.values().iter().copied().zip(enrollments));
     }
     Some(rows)
 }

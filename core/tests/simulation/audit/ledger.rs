@@ -1,43 +1,152 @@
-//! What receipts and records say, against what was served and seen.
+//! What receipts and records say, against what was served and seen; and that none of it is lost.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use serde_json::Value;
 
-use super::{Auditor, Fetching, RECEIPTS, RECORDS, Session, Version};
+use super::{
+    ACCOUNTED, ATTEMPTS, Auditor, Fetching, Landed, Look, NO_OUTCOME_LOST, RECEIPTS, RECORDS, Session, Version,
+};
 use crate::schedule::TaskId;
-use crate::source::{self, sorted};
+use crate::source;
+use crate::store::Bucket;
+
+/// A time in JSON.
+pub(super) fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// Whether a receipt or an attempt is of a try, and not what was said for want of a receipt.
+pub(super) fn is_of_a_try(said: &Value) -> bool {
+    said["outcome"] != "not_tried" && said["error"]["name"] != "NoReceipt"
+}
+
+/// The item that is of a partition, in an array of records or of receipts.
+pub(super) fn item_of(items: &Value, partition: usize) -> Option<&Value> {
+    let name = serde_json::to_value(source::key_of(partition)).ok()?;
+    items.as_array()?.iter().find(|item| item["partition"] == name)
+}
+
+/// The record of a partition as the ledger holds it, in whichever layout.
+pub(super) fn record_of(dataset: &Dataset, bucket: &Bucket, partition: usize) -> Value {
+    let found = match bucket.json(&keys::records(dataset)) {
+        Some(records) => item_of(&records, partition).cloned(),
+        None => {
+            let name = source::key_of(partition);
+            bucket.json(&format!("{}{name}.json", keys::older_records_prefix(dataset)))
+        }
+    };
+    found.unwrap_or_default()
+}
 
 impl Auditor {
-    /// An object of the ledger was written.
-    pub(crate) fn wrote(&mut self, dataset: &Dataset, task: TaskId, key: &str, bytes: &Bytes, step: u32) {
+    /// A ledger object was read.
+    pub(crate) fn read(&mut self, task: TaskId, key: &str, etag: &str) {
+        self.reads.insert((task, key.to_owned()), etag.to_owned());
+    }
+
+    /// The run and the partition of a receipt's key.
+    fn of_receipt(&self, dataset: &Dataset, key: &str) -> Option<(String, usize)> {
+        let (run, name) = keys::run_and_partition_of_receipt(dataset, key)?;
+        Some((run, (0..self.n_partitions).find(|partition| source::key_of(*partition) == name)?))
+    }
+
+    /// An object of the ledger is written in place of what `bucket` holds.
+    pub(crate) fn wrote(
+        &mut self,
+        dataset: &Dataset,
+        task: TaskId,
+        key: &str,
+        bytes: &Bytes,
+        step: u32,
+        bucket: &Bucket,
+    ) {
+        *self.ledger_writes.entry(key.to_owned()).or_default() += 1;
         let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        if let Some(partition) =
-            (0..self.n_partitions).find(|partition| key == keys::record(dataset, &source::key_of(*partition)))
-        {
-            self.record_writes.push((step, task, partition));
-            self.record(task, partition, &value);
-        } else if let Some(fetching) = self.fetches.get(&task) {
+        if let Some(fetching) = self.fetches.get(&task) {
             let (run, partition) = (fetching.run.clone(), fetching.partition);
             let expected = keys::receipt(dataset, &run, &source::key_of(partition));
             self.demand(RECEIPTS, key == expected, || format!("t{task} wrote `{key}` and not `{expected}`"));
-            self.receipt_writes.push((step, run));
             self.receipt(task, &value);
+            self.deleted_unread.remove(&(run.clone(), partition));
+            self.receipts.entry((run, partition)).or_default().push(Landed { step, receipt: value });
+        } else if key == keys::records(dataset) {
+            self.record_writes.push((step, task));
+            for partition in 0..self.n_partitions {
+                let before = record_of(dataset, bucket, partition);
+                let record = item_of(&value, partition).cloned().unwrap_or_default();
+                self.record(task, partition, &before, &record);
+                self.attempt(task, partition, &before["last_attempt"], &record["last_attempt"]);
+            }
+        } else if let Some(run) = self.publishes.get(&task).map(|publishing| publishing.run.clone()) {
+            let expected = keys::summary(dataset, &run);
+            self.demand(ACCOUNTED, key == expected, || format!("t{task} wrote `{key}` and not `{expected}`"));
+            self.summary(task, &value);
         }
     }
 
-    /// A record says of the object what the task's last look at it found.
-    fn record(&mut self, task: TaskId, partition: usize, record: &Value) {
+    /// A task deletes an object of the ledger. Gives whether that is a receipt written over the one that it had read.
+    pub(crate) fn deletes(&mut self, dataset: &Dataset, task: TaskId, key: &str, bucket: &Bucket) -> bool {
+        let (Some(of), Some(etag)) = (self.of_receipt(dataset, key), bucket.etag(key)) else { return false };
+        let is_unread = self.reads.get(&(task, key.to_owned())).is_some_and(|read| read != etag);
+        if is_unread {
+            self.deleted_unread.insert(of);
+        }
+        is_unread
+    }
+
+    /// After an object of a run was written or deleted: the last receipt of each partition is there, or the summary holds
+    /// it or a later one.
+    pub(crate) fn outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
+        let Some(run) = keys::run_of(dataset, key) else { return };
+        let summary = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
+        for partition in 0..self.n_partitions {
+            let of = (run.clone(), partition);
+            let Some(Landed { receipt, .. }) = self.receipts.get(&of).and_then(|receipts| receipts.last()) else {
+                continue;
+            };
+            let name = source::key_of(partition);
+            let is_there = bucket.etag(&keys::receipt(dataset, &run, &name)).is_some();
+            let folded = item_of(&summary["partitions"], partition);
+            // The one that was read is in the summary, and no more is promised of one that was written over it.
+            let is_unread = self.deleted_unread.contains(&of);
+            let is_folded = folded.is_some_and(|folded| {
+                is_of_a_try(folded) && (is_unread || time(&folded["finished_at"]) >= time(&receipt["finished_at"]))
+            });
+            if !is_there && !is_folded {
+                let found = format!("`{name}`: {receipt} of {run} is gone, and the summary says {folded:?}");
+                self.demand(NO_OUTCOME_LOST, false, || found);
+            }
+        }
+    }
+
+    /// A record says of the object what the task's last look at it found, or what was recorded where it could not look.
+    fn record(&mut self, task: TaskId, partition: usize, before: &Value, record: &Value) {
         let name = source::key_of(partition);
-        let seen = self.last_heads.get(&(task, partition)).copied();
-        self.demand(RECORDS, seen.is_some(), || format!("`{name}`: t{task} wrote a record without a look"));
-        let seen = seen.flatten().and_then(|id| self.versions.get(id));
         let committed = &record["committed"];
+        let seen = match self.last_looks.get(&(task, partition)) {
+            Some(Look::Found(seen)) => seen.and_then(|id| self.versions.get(id)),
+            Some(Look::Failed) => {
+                // A receipt may tell the pages of it since.
+                let fields = ["etag", "edition", "n_rows", "size_bytes", "fetched_at", "run"];
+                let is_same = fields.iter().all(|field| committed[field] == before["committed"][field]);
+                self.demand(RECORDS, is_same, || format!("`{name}`: t{task} could not look and recorded {committed}"));
+                return;
+            }
+            None => {
+                self.demand(RECORDS, false, || format!("`{name}`: t{task} wrote a record without a look"));
+                return;
+            }
+        };
         let is_true = match seen {
             None => committed.is_null(),
             Some(version) => {
                 committed["etag"] == *version.etag
+                    && committed["edition"] == *version.stamp.edition.to_string()
                     && committed["n_rows"] == version.rows.len()
                     && committed["size_bytes"] == version.size_bytes
                     && committed["fetched_at"] == *version.stamp.fetched_at.to_string()
@@ -48,7 +157,7 @@ impl Auditor {
         let has_pages = |fetching: &Fetching| {
             let session = fetching.session.as_ref().filter(|_| fetching.partition == partition);
             session.zip(seen).is_some_and(|(session, version)| {
-                committed["n_pages"] == session.n_pages() && sorted(&session.content) == version.rows
+                committed["n_pages"] == session.n_pages() && session.rows() == version.rows
             })
         };
         let is_known = committed["n_pages"].is_null() || self.fetches.values().any(has_pages);
@@ -56,24 +165,91 @@ impl Auditor {
         self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
+    /// The last attempt recorded is one that was recorded or a receipt, or says for the publisher's run that there is none;
+    /// and it is not older than the one recorded before.
+    fn attempt(&mut self, task: TaskId, partition: usize, before: &Value, attempt: &Value) {
+        let name = source::key_of(partition);
+        let is_kept = before.is_null() || !is_of_a_try(before) || time(&attempt["at"]) >= time(&before["at"]);
+        self.demand(ATTEMPTS, is_kept, || format!("`{name}`: t{task} replaced {before} by {attempt}"));
+        if attempt.is_null() || attempt == before {
+            return;
+        }
+        let run = attempt["run"].as_str().unwrap_or_default().to_owned();
+        let is_own = self.publishes.get(&task).is_some_and(|publishing| publishing.run == run);
+        let is_true = if is_of_a_try(attempt) {
+            self.receipts.get(&(run, partition)).is_some_and(|receipts| {
+                receipts.iter().any(|Landed { receipt, .. }| {
+                    attempt["at"] == receipt["finished_at"]
+                        && attempt["outcome"] == receipt["outcome"]
+                        && attempt["error"] == receipt["error"]
+                })
+            })
+        } else {
+            true
+        };
+        self.demand(RECORDS, is_own && is_true, || format!("`{name}`: t{task} recorded the attempt {attempt}"));
+    }
+
+    /// A summary holds one receipt for each planned partition, in the plan's order, and adds up. Each is one that was
+    /// written, or says why there is none.
+    fn summary(&mut self, task: TaskId, summary: &Value) {
+        let publishing = &self.publishes[&task];
+        let (run, planned, from) = (publishing.run.clone(), publishing.planned.clone(), publishing.from);
+        let not_tried = publishing.not_tried.clone();
+        let receipts = summary["partitions"].as_array().cloned().unwrap_or_default();
+        let named: Vec<&Value> = receipts.iter().map(|receipt| &receipt["partition"]).collect();
+        let expected: Vec<Value> =
+            planned.iter().map(|partition| serde_json::to_value(source::key_of(*partition)).unwrap()).collect();
+        let is_whole = named == expected.iter().collect::<Vec<&Value>>();
+        self.demand(ACCOUNTED, is_whole, || format!("{run} planned {expected:?} and summed up {named:?}"));
+        let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+        for (partition, receipt) in planned.iter().zip(&receipts) {
+            let name = source::key_of(*partition);
+            *outcomes.entry(receipt["outcome"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+            let of = (run.clone(), *partition);
+            let landed = self.receipts.get(&of).map_or(&[][..], Vec::as_slice);
+            let is_true = if is_of_a_try(receipt) {
+                landed.iter().any(|landed| landed.receipt == *receipt)
+            } else {
+                // What was there when it began to publish cannot be missed.
+                let is_expected = (receipt["outcome"] == "not_tried") == not_tried.contains(partition);
+                let is_missed = landed.iter().any(|landed| landed.step < from) && !self.deleted_unread.contains(&of);
+                is_expected && !is_missed
+            };
+            self.demand(ACCOUNTED, is_true, || format!("`{name}`: {run} summed up {receipt}"));
+        }
+        let said: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
+        let is_sum = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n)
+            && said.values().sum::<u64>() == planned.len() as u64
+            && summary["n_planned"] == planned.len();
+        self.demand(ACCOUNTED, is_sum, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
+        let n_failed = summary["failed"].as_array().map_or(0, Vec::len) as u64;
+        let is_named = said.get("failed").copied() == Some(n_failed);
+        self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
+    }
+
     fn receipt(&mut self, task: TaskId, receipt: &Value) {
         let fetching = &self.fetches[&task];
         let name = source::key_of(fetching.partition);
         let outcome = receipt["outcome"].as_str().unwrap_or_default();
-        let content = fetching.session.as_ref().map(|session| session.content.clone()).unwrap_or_default();
+        let is_empty = fetching.session.as_ref().is_some_and(|session| session.content.is_empty());
         let received = fetching.session.as_ref().and_then(Session::last_received);
         let n_pages = fetching.session.as_ref().map_or(0, Session::n_pages);
-        let rows = sorted(&content);
+        let rows = fetching.session.as_ref().map(Session::rows).unwrap_or_default();
         let first = fetching.heads.first().copied().flatten().map(|id| &self.versions[id]);
         let is_sized = |version: &Version| receipt["size_bytes"] == version.size_bytes;
+        let is_edition = |version: &Version| {
+            version.partition == fetching.partition
+                && version.rows == rows
+                && version.stamp.edition.schema_id == fetching.schema_id
+        };
+        let is_own = |version: &Version| version.stamp.run.as_ref() == Some(&fetching.run);
         let is_true = match outcome {
-            "written" => self
-                .versions
-                .iter()
-                .rev()
-                .take_while(|version| version.step >= fetching.started_step)
-                .any(|version| version.partition == fetching.partition && version.rows == rows && is_sized(version)),
-            "unchanged" => first.is_some_and(|version| version.rows == rows && is_sized(version)),
+            // Since it began, or by an earlier try of its run.
+            "written" => self.versions.iter().any(|version| {
+                (version.step >= fetching.started_step || is_own(version)) && is_edition(version) && is_sized(version)
+            }),
+            "unchanged" => first.is_some_and(|version| is_edition(version) && is_sized(version) && !is_own(version)),
             "superseded" => fetching
                 .heads
                 .iter()
@@ -81,7 +257,7 @@ impl Auditor {
                 .map(|id| &self.versions[*id])
                 .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
             // It was absent, was removed, or was found to be gone when it should be.
-            "empty" => content.is_empty() && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
+            "empty" => is_empty && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
             "failed" => receipt["error"]["name"].is_string(),
             _ => false,
         };

@@ -1,14 +1,17 @@
 //! What publishing leaves, against the objects there are.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ports::CatalogPartition;
+use rollcall_core::schema::TypedColumn;
 use serde_json::Value;
 
-use super::{ACCOUNTED, Auditor, CONVERGES, Publishing, RECORDS, REGISTERED};
+use super::ledger::{is_of_a_try, item_of, record_of, time};
+use super::{ATTEMPTS, Auditor, CONVERGES, Publishing, RECORDS, REGISTERED, RESTS, Version};
 use crate::catalog::CatalogState;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, sorted};
@@ -23,9 +26,11 @@ impl Auditor {
             let is_there = registered.location == keys::partition_prefix(dataset, name);
             self.demand(REGISTERED, is_there, || format!("t{task} registered `{}`", registered.location));
             let held = self.versions.iter().filter(|version| source::key_of(version.partition) == *name);
-            let is_held = held.map(|version| version.rows.len() as u64).any(|n_rows| n_rows == registered.n_rows);
+            let is_held = held
+                .map(|version| (version.rows.len() as u64, version.stamp.edition.schema_id))
+                .any(|held| (Some(held.0), Some(held.1)) == said_by(registered));
             self.demand(REGISTERED, is_held, || {
-                format!("t{task} registered `{name}` with {} rows, which no object there held", registered.n_rows)
+                format!("t{task} registered `{name}` as {registered:?}, which no object there is")
             });
         }
     }
@@ -36,9 +41,10 @@ impl Auditor {
         run: &str,
         started_at: Timestamp,
         planned: Vec<usize>,
+        not_tried: BTreeSet<usize>,
         step: u32,
     ) {
-        let publishing = Publishing { run: run.to_owned(), started_at, planned, from: step, to: None };
+        let publishing = Publishing { run: run.to_owned(), started_at, planned, not_tried, from: step, to: None };
         self.publishes.insert(task, publishing);
     }
 
@@ -58,14 +64,14 @@ impl Auditor {
         catalog: &CatalogState,
     ) -> usize {
         let (run, from) = (self.publishes[&task].run.clone(), self.publishes[&task].from);
-        self.accounted(dataset, task, bucket);
         self.recorded(dataset, task, bucket);
+        self.attempts_recorded(dataset, task, bucket);
         let mut n_overtaken = 0;
         for partition in 0..self.n_partitions {
             let (is_present, since) = self.presence[partition];
             let name = source::key_of(partition);
-            let is_registered = catalog.n_rows(&name).is_some();
-            if since >= from || is_registered == is_present {
+            let is_registered = catalog.partition(&name).is_some();
+            if since >= from || is_registered == is_present || self.unseen.contains(&(task, partition)) {
                 continue;
             }
             // A publisher that looked before an object vanished or came back may have acted on that since: until the
@@ -87,18 +93,20 @@ impl Auditor {
     /// Every record follows its object, where neither was written by others meanwhile.
     fn recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
         let from = self.publishes[&task].from;
+        if self.record_writes.iter().any(|(at, by)| *by != task && *at >= from) {
+            return;
+        }
         for partition in 0..self.n_partitions {
-            let is_touched = |(at, by, of): &(u32, TaskId, usize)| *of == partition && *by != task && *at >= from;
-            if self.presence[partition].1 >= from
+            if self.unseen.contains(&(task, partition))
+                || self.presence[partition].1 >= from
                 || self.versions.iter().any(|version| version.partition == partition && version.step >= from)
-                || self.record_writes.iter().any(is_touched)
             {
                 continue;
             }
             let name = source::key_of(partition);
-            let version = bucket.version(&keys::partition_object(dataset, &name)).map(|id| &self.versions[id]);
+            let version = self.object(dataset, bucket, partition);
             let etag = version.map(|version| version.etag.clone());
-            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
+            let record = record_of(dataset, bucket, partition);
             let recorded = record["committed"]["etag"].as_str();
             self.demand(RECORDS, recorded == etag.as_deref(), || {
                 format!("`{name}`: after publishing, {recorded:?} is recorded of {etag:?}")
@@ -106,38 +114,32 @@ impl Auditor {
         }
     }
 
-    /// Every planned partition left a receipt or a record, and the summary adds up.
-    fn accounted(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
-        let Publishing { run, started_at, planned, from, .. } = &self.publishes[&task];
-        let (run, started_at, planned, from) = (run.clone(), *started_at, planned.clone(), *from);
+    /// Of every partition that a run summed up, its attempt is recorded or a later one. What is said for want of a receipt
+    /// is no later one unless its run began after the attempt.
+    fn attempts_recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
+        let run = self.publishes[&task].run.clone();
         let summary: Value = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
-        let is_alone = !self.receipt_writes.iter().any(|(step, of)| *of == run && *step >= from);
-        let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-        for partition in &planned {
-            let name = source::key_of(*partition);
-            let receipt: Option<Value> = bucket.json(&keys::receipt(dataset, &run, &name));
-            let outcome = receipt.as_ref().and_then(|receipt| receipt["outcome"].as_str()).unwrap_or("failed");
-            *outcomes.entry(outcome.to_owned()).or_default() += 1;
-            if receipt.is_some()
-                || self.record_writes.iter().any(|(at, by, of)| at >= &from && *by != task && of == partition)
-            {
-                continue;
-            }
-            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
-            let attempt = &record["last_attempt"];
-            let at: Option<Timestamp> = attempt["at"].as_str().and_then(|at| at.parse().ok());
-            self.demand(ACCOUNTED, at.is_some_and(|at| at >= started_at), || {
-                format!("`{name}` was planned by {run} and has neither receipt nor record: {attempt}")
+        for partition in self.publishes[&task].planned.clone() {
+            let name = source::key_of(partition);
+            let receipt = item_of(&summary["partitions"], partition).cloned().unwrap_or_default();
+            let attempt = record_of(dataset, bucket, partition)["last_attempt"].clone();
+            let of = |publishing: &&Publishing| attempt["run"] == *publishing.run;
+            let began_at = self.publishes.values().find(of).map(|publishing| publishing.started_at);
+            let is_recorded = match (is_of_a_try(&receipt), is_of_a_try(&attempt)) {
+                _ if receipt.is_null() || attempt.is_null() => false,
+                (true, true) => time(&attempt["at"]) >= time(&receipt["finished_at"]),
+                (true, false) => began_at >= time(&receipt["finished_at"]),
+                (false, _) => true,
+            };
+            self.demand(ATTEMPTS, is_recorded, || {
+                format!("`{name}`: after publishing {run}, {attempt} is recorded of {receipt}")
             });
         }
-        let said: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
-        let is_sum = said.values().sum::<u64>() == planned.len() as u64 && summary["n_planned"] == planned.len();
-        self.demand(ACCOUNTED, is_sum, || format!("{run} planned {}: {summary}", planned.len()));
-        let n_failed = summary["failed"].as_array().map_or(0, Vec::len) as u64;
-        let is_named = said.get("failed").copied() == Some(n_failed);
-        self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
-        let is_same = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n);
-        self.demand(ACCOUNTED, is_same || !is_alone, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
+    }
+
+    /// The object that a partition has.
+    fn object(&self, dataset: &Dataset, bucket: &Bucket, partition: usize) -> Option<&Version> {
+        bucket.version(&keys::partition_object(dataset, &source::key_of(partition))).map(|id| &self.versions[id])
     }
 
     /// After a clean run, objects, records and catalog are what the source holds.
@@ -149,25 +151,57 @@ impl Auditor {
         bucket: &Bucket,
         catalog: &CatalogState,
     ) {
+        let summary: Value = bucket.json(&keys::summary(dataset, run)).unwrap_or_default();
         for (partition, content) in contents.iter().enumerate() {
             let name = source::key_of(partition);
-            let object = bucket.version(&keys::partition_object(dataset, &name)).map(|id| &self.versions[id]);
+            let object = self.object(dataset, bucket, partition);
             let rows = sorted(content);
-            let is_latest = object.map_or(&[][..], |version| &version.rows) == rows;
+            let is_of_schema = object.is_none_or(|version| version.stamp.edition.schema_id == dataset.schema_id());
+            let is_latest = is_of_schema && object.map_or(&[][..], |version| &version.rows) == rows;
             let etag = object.map(|version| version.etag.clone());
             self.demand(CONVERGES, is_latest, || format!("`{name}`: the object is not what the source holds"));
-            let record: Value = bucket.json(&keys::record(dataset, &name)).unwrap_or_default();
+            let record = record_of(dataset, bucket, partition);
             let is_recorded = record["committed"]["etag"].as_str() == etag.as_deref()
                 && record["committed"]["n_pages"].is_u64() == etag.is_some()
                 && record["last_attempt"]["run"] == *run
                 && record["last_attempt"]["outcome"] != "failed";
             self.demand(CONVERGES, is_recorded, || format!("`{name}`: recorded as {record}"));
-            let registered = catalog.n_rows(&name);
-            let is_registered = registered == (!rows.is_empty()).then_some(rows.len() as u64);
-            self.demand(CONVERGES, is_registered, || format!("`{name}`: registered with {registered:?} rows"));
+            let registered = catalog.partition(&name);
+            let said = registered.map_or((None, None), said_by);
+            let has_rows = !rows.is_empty();
+            let is_registered =
+                said == (has_rows.then_some(rows.len() as u64), has_rows.then_some(dataset.schema_id()));
+            self.demand(CONVERGES, is_registered, || format!("`{name}`: registered as {registered:?}"));
+            let receipt = item_of(&summary["partitions"], partition);
+            let is_summed_up = receipt.is_some_and(is_of_a_try);
+            self.demand(CONVERGES, is_summed_up, || format!("`{name}`: {run} sums up {receipt:?}"));
         }
         let n_registered = catalog.n_registered();
         let n_full = contents.iter().filter(|content| !content.is_empty()).count();
         self.demand(CONVERGES, n_registered == n_full, || format!("{n_registered} registered, {n_full} have rows"));
+        let left = bucket.keys(&format!("{}receipts/", keys::run_prefix(dataset, run)));
+        self.demand(CONVERGES, left.is_empty(), || format!("{run} left {left:?}"));
+        let is_of_now = bucket.json(&keys::records(dataset)).is_some();
+        self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
+
+    /// Since writes were last counted, a run wrote its plan, its summary, a receipt for each partition and the records, each
+    /// once, and nothing else.
+    pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
+        let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
+        let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
+        let expected: Vec<(String, u64)> =
+            receipts.chain(others).collect::<BTreeSet<String>>().into_iter().map(|key| (key, 1)).collect();
+        let written: Vec<(String, u64)> = self.ledger_writes.clone().into_iter().collect();
+        self.demand(RESTS, written == expected, || format!("{run} wrote {written:?}"));
+    }
+}
+
+/// Rows, and the schema whose columns are registered, of those that the simulation knows.
+fn said_by(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
+    static SCHEMAS: LazyLock<[(Vec<TypedColumn>, u64); 2]> = LazyLock::new(|| {
+        [source::dataset(), source::other_dataset()].map(|dataset| (dataset.typed_columns(), dataset.schema_id()))
+    });
+    let of = SCHEMAS.iter().find(|(columns, _)| *columns == *registered.columns);
+    (Some(registered.n_rows), of.map(|(_, schema_id)| *schema_id))
 }
