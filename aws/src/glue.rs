@@ -4,7 +4,7 @@
 //! a partition that is there already is updated, one that is gone is created, and what may pass is tried again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -47,6 +47,8 @@ pub struct GlueCatalog {
     client: Client,
     /// `s3://<bucket>/`, before every location.
     lake: String,
+    /// What partitions have of their table, by database and table, as it was last found to be as declared.
+    checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 
 /// What is done with a partition.
@@ -93,7 +95,11 @@ impl GlueCatalog {
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
         let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(Passing).build();
-        Self { client: Client::from_conf(glue), lake: format!("s3://{bucket}/") }
+        Self { client: Client::from_conf(glue), lake: format!("s3://{bucket}/"), checked: Arc::default() }
+    }
+
+    fn checked(&self) -> MutexGuard<'_, HashMap<(String, String), StorageDescriptor>> {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn table(&self, database: &str, table: &str) -> Result<Option<Table>, CatalogError> {
@@ -146,8 +152,11 @@ impl GlueCatalog {
 
     /// Adds or changes every one of `put`, in rounds: what a call did not take goes into the next one.
     async fn put(&self, dataset: &Dataset, put: &[CatalogPartition]) -> Result<(), CatalogError> {
-        let table = self.table(&dataset.database, &dataset.table).await?.ok_or_else(no_table)?;
-        let storage = table.storage_descriptor.unwrap_or_else(|| StorageDescriptor::builder().build());
+        let checked = self.checked().get(&name_of(&dataset.database, &dataset.table)).cloned();
+        let storage = match checked {
+            Some(storage) => storage,
+            None => storage_of(&self.table(&dataset.database, &dataset.table).await?.ok_or_else(no_table)?),
+        };
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
             put.iter().map(|registered| (values_of(&registered.partition), registered)).collect();
         let mut due: Vec<(Action, &CatalogPartition)> =
@@ -244,8 +253,12 @@ impl GlueCatalog {
 impl Catalog for GlueCatalog {
     /// Checks the template's table; it is not changed.
     async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
-        let table = self.table(&spec.database, &spec.table).await?;
-        self.check(&table.ok_or_else(no_table)?, spec)
+        let name = name_of(&spec.database, &spec.table);
+        self.checked().remove(&name);
+        let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
+        self.check(&table, spec)?;
+        self.checked().insert(name, storage_of(&table));
+        Ok(())
     }
 
     /// One call for each database.
@@ -367,6 +380,14 @@ fn described(columns: &[Column]) -> String {
 fn declared(columns: &[(String, String, String)]) -> String {
     let words: Vec<String> = columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
     words.join(", ")
+}
+
+fn name_of(database: &str, table: &str) -> (String, String) {
+    (database.to_owned(), table.to_owned())
+}
+
+fn storage_of(table: &Table) -> StorageDescriptor {
+    table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build())
 }
 
 fn no_table() -> CatalogError {

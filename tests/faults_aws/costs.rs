@@ -76,8 +76,8 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
             assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)), "{run}");
             let seen = ground.proxy.take_seen();
             let mut expected = kinds(&[
-                // Plan, receipt, records.
-                ("GET", 3),
+                // Plan, receipt, summary, which is not there yet, and records.
+                ("GET", 4),
                 // Of the run, and of the data.
                 ("LIST", 2),
                 // The partition's object, and the look-up tables'.
@@ -86,7 +86,7 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
                 ("PUT", 2),
                 // The receipt.
                 ("DeleteObjects", 1),
-                ("GetTable", 2),
+                ("GetTable", 1),
                 ("GetTables", 1),
                 ("GetPartitions", 2),
             ]);
@@ -128,7 +128,7 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
         assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
         assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
         let expected = [
-            ("GET", 6),
+            ("GET", 7),
             ("LIST", 2),
             ("HEAD", 4),
             ("PUT", 2),

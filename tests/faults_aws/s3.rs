@@ -8,7 +8,7 @@ use rollcall_core::ports::{Condition, Put, Store, StoreError};
 use rollcall_simulator::Config;
 use rollcall_tests::TestPortal;
 use rollcall_tests::emulator::REGION;
-use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Rule, s3_error};
+use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Rule, Seen, s3_error};
 use rollcall_tests::emulator::runtime::Answer;
 use serde_json::{Value, json};
 
@@ -317,6 +317,17 @@ fn an_object_that_s3_does_not_delete_among_others_is_named() {
     let deleted = ground.runtime.block_on(ground.store().delete(vec![gone.to_owned(), kept.to_owned()]));
     let said = chain(&deleted.expect_err("one is refused"));
     assert_eq!(said, format!("delete `s3://{}/{kept}`: AccessDenied: Access Denied", ground.bucket));
+}
+
+/// Guard: S3 takes 1,000 keys in a call and refuses more, which the emulators do not.
+#[test]
+fn no_call_deletes_more_than_a_thousand_objects() {
+    let ground = Ground::new();
+    let keys = (0..2_001).map(|number| format!("ledger/a/runs/1/receipts/year={number}.json")).collect();
+    ground.runtime.block_on(ground.store().delete(keys)).expect("what is not there is deleted");
+    let n_keys = |seen: &Seen| String::from_utf8_lossy(&seen.body).matches("<Key>").count();
+    let seen = ground.proxy.take_seen_of("?delete");
+    assert_eq!(seen.iter().map(n_keys).collect::<Vec<_>>(), [1000, 1000, 1]);
 }
 
 /// Guard: the footer is looked for in the end of a file, and read again where it is longer than that.
