@@ -597,7 +597,7 @@ fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_o
         }
         let found = wait(run).expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
-        let told = "warning: the lake does not answer; what is under way there is left to itself\n\
+        let told = "warning: the lake does not answer; stopped waiting for writes under way\n\
                     interrupted: what is committed stays; 0 partitions not tried\n\
                     interrupted: what is committed stays; the next run registers it for queries\n";
         assert_eq!(found.stderr, if is_twice { "" } else { told });

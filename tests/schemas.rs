@@ -210,8 +210,8 @@ fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_th
         let published = run(&new, &["--years", "2021"]).expect(0);
 
         // Two partitions are of another schema, and everybody says so.
-        let said = "warning: 2 partitions of another schema or encoding than today's: `year=2019/grade=grade-pk`, \
-                    `year=2020/grade=grade-pk`\nhint: write anew: rollcall run --mode stale";
+        let said = "warning: 2 partitions with another schema or encoding than a run would write today: `year=2019/grade=grade-pk`, \
+                    `year=2020/grade=grade-pk`\nhint: rewrite them: rollcall run --mode stale";
         let named = new.to_str().unwrap();
         let origin = portal.origin();
         let plan = |args: &[&str]| {

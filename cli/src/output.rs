@@ -141,7 +141,7 @@ pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
 pub(crate) fn warn_stale(partitions: &[PartitionKey], anew: &str) {
     if !partitions.is_empty() {
         complain(&format!(
-            "warning: {} of another schema or encoding than today's: {}\nhint: write anew: {anew}",
+            "warning: {} with another schema or encoding than a run would write today: {}\nhint: rewrite them: {anew}",
             counted(partitions.len() as u64, "partition"),
             some_of(partitions)
         ));
@@ -152,8 +152,8 @@ pub(crate) fn warn_stale(partitions: &[PartitionKey], anew: &str) {
 pub(crate) fn warn_strays(keys: &[String]) {
     if !keys.is_empty() {
         complain(&format!(
-            "warning: {} among the partitions that no partition is: {}\nhint: queries do not see it; move it elsewhere, or delete it",
-            counted(keys.len() as u64, "file"),
+            "warning: {} in the table's folder: {}\nhint: queries ignore them; move or delete them",
+            counted(keys.len() as u64, "stray file"),
             some_of(keys)
         ));
     }

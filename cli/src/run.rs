@@ -224,7 +224,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
         stop.cancel();
         let drained = future::join(fetches, prepared.store.settle());
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            output::complain("warning: the lake does not answer; what is under way there is left to itself");
+            output::complain("warning: the lake does not answer; stopped waiting for writes under way");
         }
     }
     bar.finish();
