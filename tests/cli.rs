@@ -930,8 +930,8 @@ fn help_lists_every_exit_code() {
         "  0    everything asked for was done",
         "  1    the lake, the catalog or the machine failed",
         "  2    the input is wrong: flags, request, descriptor or SQL",
-        "  3    some partitions failed; the others are committed and published",
-        "  4    the portal could not be asked what there is to fetch",
+        "  3    some partitions failed or were not tried; the others are committed and published",
+        "  4    the portal could not be reached, or asked what there is to fetch",
         "  75   another run is using the lake",
         "  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays",
     ] {
@@ -983,8 +983,11 @@ fn a_query_that_cannot_be_run_names_what_there_is() {
          rescued_values, school_openings_and_closings, state_change_by_year, top_ten_pk_states, found `top_ten`\n"
     );
     let nothing = lake.rollcall("query", &["top_ten_pk_states"]).expect(2);
-    let hint =
-        format!("hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`\n", lake.path().display());
+    let hint = format!(
+        "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register what is in its folder `data` \
+             with `rollcall repair`\n",
+        lake.path().display()
+    );
     assert!(nothing.stderr.ends_with(&hint), "{}", nothing.stderr);
 
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);

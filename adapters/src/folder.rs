@@ -334,11 +334,14 @@ impl Store for FolderStore {
         let looks = keys.await?.into_iter().map(|key| async move {
             let path = self.path(&key);
             let look = self.blocking(&key, move |_| {
-                let found = fs::metadata(&path).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
+                // Opened, since one that cannot be read any more may have the time and size that it had.
+                let found = open_regular(&path).and_then(|(_, found)| Ok((file::etag(&found)?, found.modified()?)));
                 found.map_err(|error| refused("look at", &path, error))
             });
             let (etag, modified) = look.await.map_or((String::new(), None), |(etag, at)| (etag, Some(at)));
-            let modified_at = modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or_default();
+            // What has no time that can be told is not old.
+            let modified_at =
+                modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or(Timestamp::MAX);
             Listed { key, etag, modified_at }
         });
         Ok(stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await)
@@ -430,14 +433,14 @@ fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result
     };
     for entry in entries {
         let entry = entry?;
-        // A name that is not UTF-8 is not one of ours.
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let key = format!("{prefix}/{name}");
+        // A name that is not UTF-8 is not one of ours, and is listed as what it looks like.
+        let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             match list_below(&entry.path(), &key, keys) {
                 // What is below is not known; what is beside it is.
                 Err(error) if !is_of_the_machine(&error) => {
-                    tracing::error!(key, %error, "folder unreadable, passed over")
+                    tracing::error!(key, %error, "folder unreadable, passed over");
+                    keys.push(format!("{key}/"));
                 }
                 below => below?,
             }

@@ -29,8 +29,8 @@ Exit codes:
   0    everything asked for was done
   1    the lake, the catalog or the machine failed
   2    the input is wrong: flags, request, descriptor or SQL
-  3    some partitions failed; the others are committed and published
-  4    the portal could not be asked what there is to fetch
+  3    some partitions failed or were not tried; the others are committed and published
+  4    the portal could not be reached, or asked what there is to fetch
   75   another run is using the lake
   130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays";
 

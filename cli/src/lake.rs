@@ -110,8 +110,10 @@ impl LakeArgs {
 /// - `named`: the dataset as the command line named it, where it did.
 pub(crate) fn anew(dataset: &Dataset, named: Option<&str>, lake: &LakeArgs) -> String {
     let mut words = vec!["rollcall run --mode stale".to_owned()];
-    if dataset.name != DEFAULT_DATASET {
-        words.push(format!("--dataset {}", shell_word(named.unwrap_or(&dataset.name))));
+    // A file may describe a dataset of the default's name.
+    let named = named.unwrap_or(&dataset.name);
+    if named != DEFAULT_DATASET {
+        words.push(format!("--dataset {}", shell_word(named)));
     }
     match lake.bucket() {
         Some(_) => words.push("--on aws".to_owned()),

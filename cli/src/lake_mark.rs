@@ -93,7 +93,9 @@ impl LakeMark {
                  hint: give the descriptor another `table`",
                 dataset.table, dataset.name, holder.dataset
             ))),
-            _ => match self
+            // Its own, whatever an older program let its name fill beside it.
+            Some(_) => Ok(()),
+            None => match self
                 .tables
                 .iter()
                 .find(|(table, holder)| holder.dataset == dataset.name && **table != dataset.table)

@@ -20,7 +20,7 @@ pub(crate) struct PruneArgs {
     /// Dataset by name, or a descriptor file; every one built in when none is named
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
-    /// Days since a run was last written to
+    /// Keep runs written to in the last DAYS days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     keep_days: u16,
     /// Say what would go, and delete nothing

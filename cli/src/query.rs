@@ -153,7 +153,11 @@ async fn collect(
     let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.database, table.table)).collect();
     let refused = |error: DataFusionError| {
         let hint = if names.is_empty() {
-            format!("hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`", root.display())
+            format!(
+                "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register what is in its folder \
+                 `data` with `rollcall repair`",
+                root.display()
+            )
         } else {
             format!("hint: tables of this lake: {}", names.join(", "))
         };

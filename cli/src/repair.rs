@@ -59,7 +59,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             lake_mark::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
-        let repaired = publish::repair(&store, &catalog, &dataset).await?;
+        let repaired = publish::repair(&store, &catalog, &SystemClock, &dataset).await?;
         let Repaired { survey, n_records, published, stale } = &repaired;
         if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
             continue;

@@ -32,7 +32,7 @@ pub(crate) struct RequestArgs {
     /// Fetch those that failed in this run
     #[arg(long, value_name = "RUN")]
     failed_of: Option<String>,
-    /// Let a partition replace one with more than twice its rows, or a column's values
+    /// Allow a partition, or a column's values, to shrink by more than half
     #[arg(long)]
     force: bool,
     /// Dataset by name, or a descriptor file

@@ -14,7 +14,7 @@ use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::{Clock, Store};
 use rollcall_core::publish::stale;
-use rollcall_core::records::{PartitionRecord, Records, read_records};
+use rollcall_core::records::{PartitionRecord, Records, follow_objects, read_records};
 use rollcall_core::survey::survey;
 use serde::Serialize;
 
@@ -71,6 +71,8 @@ struct LakeReport<'r> {
     stale: &'r [PartitionKey],
     /// Files among the partitions that are none.
     strays: &'r [String],
+    /// Partitions whose object cannot be read.
+    unreadable: &'r [PartitionKey],
 }
 
 async fn show_lake(
@@ -80,8 +82,10 @@ async fn show_lake(
     named: &str,
     format: Format,
 ) -> anyhow::Result<()> {
-    let records = read_records(store, dataset).await?;
-    let strays = survey(store, dataset, &records).await?.strays;
+    let mut records = read_records(store, dataset).await?;
+    let survey = survey(store, dataset, &records).await?;
+    follow_objects(&mut records, &survey);
+    let (strays, unreadable) = (&survey.strays, survey.unreadable());
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
     let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::run_of(dataset, &listed.key)).collect();
     let stale = stale(&records, dataset);
@@ -98,11 +102,13 @@ async fn show_lake(
             last_run: last_run.map(String::as_str),
             is_last_run_finished: summary.is_some(),
             stale: &stale,
-            strays: &strays,
+            strays,
+            unreadable: &unreadable,
         });
     }
     output::warn_stale(&stale, &anew(dataset, Some(named), lake));
-    output::warn_strays(&strays);
+    output::warn_strays(strays);
+    output::warn_unreadable(&unreadable);
     let now = SystemClock.now();
     let last_run_line = last_run.map_or_else(String::new, |run| {
         let state = match &summary {

@@ -176,7 +176,8 @@ pub trait Store: Send + Sync {
     /// Deletes ledger objects; those that are not there count as deleted.
     fn delete(&self, keys: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Every object whose key starts with `prefix`, in the order of their keys. `prefix` ends in `/`.
+    /// Every object whose key starts with `prefix`, in the order of their keys. `prefix` ends in `/`. Where a part below it
+    /// cannot be listed, its prefix stands for it, ending in `/`.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 }
 

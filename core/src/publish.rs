@@ -126,7 +126,8 @@ async fn take_stock(
     tracing::debug!(run, n_left, "receipts read");
     let stored = records::read_stored(store, dataset).await?;
     let survey = survey::survey(store, dataset, &stored.records).await?;
-    let (records, n_records) = records::update_records(store, dataset, stored, &survey, run, &left.receipts).await?;
+    let (records, n_records) =
+        records::update_records(store, dataset, stored, &survey, run, &left.receipts, clock.now()).await?;
     tracing::debug!(run, n_records, "records written");
     Ok((left, survey, records))
 }
@@ -176,8 +177,22 @@ pub async fn converge(
     survey: &Survey,
 ) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
-    catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
-    let registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    // A descriptor that no object is of, such as one whose every partition was refused, does not change the table that there is.
+    let mut schema_ids = survey.objects.values().filter_map(|object| match &object.seen {
+        Seen::Readable(stamp) => Some(stamp.edition.schema_id),
+        Seen::NotOurs | Seen::Unknown => None,
+    });
+    let first = schema_ids.next();
+    let is_unused =
+        first.is_some_and(|first| std::iter::once(first).chain(schema_ids).all(|id| id != dataset.schema_id()));
+    let mut registered = match is_unused {
+        true => by_key(catalog.partitions(dataset).await.map_err(failed)?),
+        false => BTreeMap::new(),
+    };
+    if registered.is_empty() {
+        catalog.ensure_table(&dataset.table_spec()).await.map_err(failed)?;
+        registered = by_key(catalog.partitions(dataset).await.map_err(failed)?);
+    }
     let due = due(store, dataset, survey, &registered).await?;
     let put: Vec<CatalogPartition> =
         due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
@@ -285,12 +300,18 @@ fn by_key(partitions: Vec<CatalogPartition>) -> BTreeMap<PartitionKey, CatalogPa
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].
-pub async fn repair(store: &impl Store, catalog: &impl Catalog, dataset: &Dataset) -> Result<Repaired, Error> {
+pub async fn repair(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    dataset: &Dataset,
+) -> Result<Repaired, Error> {
     let stored = records::read_stored(store, dataset).await?;
     // Every object is looked at, whatever the records say of it.
     let survey = survey::survey(store, dataset, &Records::new()).await?;
     let nothing = BTreeMap::new();
-    let (records, n_records) = records::update_records(store, dataset, stored, &survey, "", &nothing).await?;
+    let (records, n_records) =
+        records::update_records(store, dataset, stored, &survey, "", &nothing, clock.now()).await?;
     if records.is_empty() && survey.objects.is_empty() && survey.strays.is_empty() && n_records == 0 {
         return Ok(Repaired { survey, ..Repaired::default() });
     }
@@ -578,7 +599,8 @@ mod tests {
         let receipts = BTreeMap::from([(other_partition(), receipt)]);
         let (of_rival, nothing) = (MemoryStore::default(), Survey::default());
         let stored = records::Stored::default();
-        block_on(records::update_records(&of_rival, &enrollment(), stored, &nothing, "rival", &receipts)).unwrap();
+        block_on(records::update_records(&of_rival, &enrollment(), stored, &nothing, "rival", &receipts, time(NOW)))
+            .unwrap();
         let bytes = of_rival.bytes(RECORDS).unwrap();
         let rival: crate::testing::Rival = Box::new(move |store: &MemoryStore| store.set(RECORDS, &bytes, None));
         fetch(&store, "r1");
@@ -608,7 +630,7 @@ mod tests {
                     let receipts = BTreeMap::from([(partition(), receipt)]);
                     let (dataset, nothing) = (enrollment(), Survey::default());
                     let stored = block_on(records::read_stored(&store, &dataset)).unwrap();
-                    let update = records::update_records(&store, &dataset, stored, &nothing, run, &receipts);
+                    let update = records::update_records(&store, &dataset, stored, &nothing, run, &receipts, time(NOW));
                     block_on(update).unwrap();
                 }
                 let records = block_on(read_records(&store, &enrollment())).unwrap();
@@ -710,6 +732,55 @@ mod tests {
         assert_eq!(found, [partition()]);
         let survey = block_on(survey::survey(&store, &enrollment(), &Records::new())).unwrap();
         assert_eq!(survey.strays.len(), strays.len());
+    }
+
+    /// Found by use: H8.
+    #[test]
+    fn a_descriptor_that_no_object_is_of_changes_no_table() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let ensured = || std::mem::take(&mut *catalog.ensured.lock().unwrap());
+        assert_eq!(ensured()[0].columns.len(), enrollment().columns.len() + 1);
+        let mut other = enrollment();
+        other.columns.retain(|column| column.name != "sex");
+        let planned = PlannedRun { name: "r2", started_at: time(NOW), items: &[], not_tried: &BTreeSet::new() };
+        let publish =
+            || block_on(publish_partitions(&store, &catalog, &StandingClock, &other, &planned, Registrar::Publisher));
+        publish().unwrap();
+        assert!(ensured().iter().all(|table| table.table != other.table));
+        // Once there is one, it does.
+        let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
+        let facts = RunFacts { run: "r3".into(), portal_release: None, force: false, pages_at_once: 1 };
+        block_on(fetch_partition(&portal, &store, &StandingClock, &other, &partition(), &facts)).unwrap();
+        publish().unwrap();
+        assert_eq!(ensured()[0].columns.len(), other.columns.len() + 1);
+    }
+
+    /// Found by use: B13.
+    #[test]
+    fn an_attempt_of_a_clock_that_was_ahead_does_not_stay_the_last_one() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let ahead = time("2046-11-23T12:00:00Z");
+        let receipt = Receipt::of_nothing(partition(), Some(no_receipt()), ahead, ahead);
+        block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "ahead", &partition()), &receipt)).unwrap();
+        publish(&store, &catalog, &[item(partition())], "ahead").unwrap();
+        fetch(&store, "r2");
+        publish(&store, &catalog, &[item(partition())], "r2").unwrap();
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert_eq!(records[&partition()].last_attempt.as_ref().unwrap().run, "r2");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_takes_no_other_along() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition()), item(other_partition())], "r1").unwrap();
+        let text = String::from_utf8(store.bytes(RECORDS).unwrap().to_vec()).unwrap();
+        store.set(RECORDS, text.replace("\"written\"", "\"skipped\"").as_bytes(), None);
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert_eq!(records.keys().collect::<Vec<_>>(), [&other_partition()]);
+        assert_eq!(records[&other_partition()].last_attempt.as_ref().unwrap().outcome, Outcome::Failed);
     }
 
     /// Found by use: B2.

@@ -3,12 +3,13 @@
 //! A commit never asks it. It says what planning and `status` would otherwise ask each object for, and since it remembers
 //! each object's etag, publishing finds in one listing which objects changed, whoever changed them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::dataset::Dataset;
 use crate::edition::{ENCODING_VERSION, Edition, Stamp};
@@ -125,8 +126,11 @@ pub(crate) async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result
     let key = keys::records(dataset);
     let found = store.read(&key).await.map_err(|source| store_failed("read", &key, source))?;
     let condition = found.as_ref().map(|Content { etag, .. }| Condition::Matches(etag.clone()));
-    let parsed = found.and_then(|Content { bytes, .. }| match serde_json::from_slice::<Vec<PartitionRecord>>(&bytes) {
-        Ok(records) => Some(records),
+    let parsed = found.and_then(|Content { bytes, .. }| match serde_json::from_slice::<Vec<&RawValue>>(&bytes) {
+        // A record that cannot be read takes no other along.
+        Ok(records) => {
+            Some(records.into_iter().filter_map(|record| parse_record(&key, record.get())).collect::<Vec<_>>())
+        }
         Err(error) => {
             tracing::error!(key, %error, "ledger object unreadable, taken as absent");
             None
@@ -148,6 +152,16 @@ pub(crate) async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result
     Ok(Stored { records, condition, older })
 }
 
+fn parse_record(key: &str, text: &str) -> Option<PartitionRecord> {
+    match serde_json::from_str(text) {
+        Ok(record) => Some(record),
+        Err(error) => {
+            tracing::error!(key, %error, "record unreadable, taken as absent");
+            None
+        }
+    }
+}
+
 fn arranged(dataset: &Dataset, record: PartitionRecord) -> Option<(PartitionKey, PartitionRecord)> {
     let partition = dataset.arrange(&record.partition)?;
     Some((partition.clone(), PartitionRecord { partition, ..record }))
@@ -161,13 +175,17 @@ pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Recor
     let mut records = read_stored(store, dataset).await?.records;
     let prefix = keys::runs_prefix(dataset);
     let listed = store.list(&prefix).await.map_err(|source| store_failed("list", &prefix, source))?;
-    // A receipt is deleted once its run is published, so whatever is there is not in the records.
+    // What a run with a summary left is in the records, and its receipts are there only where they were not deleted: by a
+    // publisher that was killed, or by a program before this layout.
+    let of_runs = listed.iter().filter_map(|listed| Some((keys::run_of(dataset, &listed.key)?, listed)));
+    let published: BTreeSet<String> =
+        of_runs.filter(|(run, listed)| listed.key == keys::summary(dataset, run)).map(|(run, _)| run).collect();
     let left = listed.iter().filter_map(|listed| {
-        let (run, partition) = keys::run_and_partition_of_receipt(dataset, &listed.key)?;
-        Some((listed.key.clone(), run, partition))
+        let (run, _) = keys::run_and_partition_of_receipt(dataset, &listed.key)?;
+        (!published.contains(&run)).then(|| (listed.key.clone(), run))
     });
     let receipts: Vec<(String, Receipt)> = stream::iter(left)
-        .map(|(key, run, _)| async move {
+        .map(|(key, run)| async move {
             let receipt: Option<Receipt> = read_json(store, &key).await?;
             Ok::<_, Error>(receipt.map(|receipt| (run, receipt)))
         })
@@ -177,7 +195,7 @@ pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Recor
         .await?;
     for (run, receipt) in receipts {
         if let Some(partition) = dataset.arrange(&receipt.partition) {
-            note_attempt(&mut records, partition, &run, &receipt);
+            note_attempt(&mut records, partition, &run, &receipt, Timestamp::MAX);
         }
     }
     Ok(records)
@@ -197,8 +215,11 @@ pub(crate) async fn update_records(
     survey: &Survey,
     run: &str,
     receipts: &BTreeMap<PartitionKey, Receipt>,
+    now: Timestamp,
 ) -> Result<(Records, usize), Error> {
     const TRIES: u32 = 8;
+    // An attempt of a later time is one of a clock that was ahead once; it must not stay the last one until then.
+    let until = now.saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
     let key = keys::records(dataset);
     for tries in 0..TRIES {
         if tries > 0 {
@@ -207,7 +228,7 @@ pub(crate) async fn update_records(
         let mut records = stored.records.clone();
         follow_objects(&mut records, survey);
         for (partition, receipt) in receipts {
-            note_attempt(&mut records, partition.clone(), run, receipt);
+            note_attempt(&mut records, partition.clone(), run, receipt, until);
         }
         let n_changed =
             records.iter().filter(|(partition, record)| stored.records.get(*partition) != Some(record)).count()
@@ -239,7 +260,7 @@ fn render(records: &Records) -> Result<Bytes, Error> {
 }
 
 /// Makes every record say of its object what the object says. One that cannot be looked at keeps what it said.
-fn follow_objects(records: &mut Records, survey: &Survey) {
+pub fn follow_objects(records: &mut Records, survey: &Survey) {
     for (partition, record) in records.iter_mut() {
         if !survey.objects.contains_key(partition) {
             record.committed = None;
@@ -271,8 +292,8 @@ fn follow_objects(records: &mut Records, survey: &Survey) {
     records.retain(|_, record| record.committed.is_some() || record.last_attempt.is_some());
 }
 
-/// Notes what a run's attempt came to, unless a later one is known.
-fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, receipt: &Receipt) {
+/// Notes what a run's attempt came to, unless a later one is known, which is one of a time up to `until`.
+fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, receipt: &Receipt, until: Timestamp) {
     let record =
         records.entry(partition.clone()).or_insert(PartitionRecord { partition, committed: None, last_attempt: None });
     // Pages and release are those of the rows received: another writer's object may be there by now.
@@ -284,7 +305,7 @@ fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, recei
     }
     // What is said for want of a try says nothing against one since the run began, whichever is noted first.
     let at = if receipt.is_of_a_try() { receipt.finished_at } else { receipt.started_at };
-    if record.last_attempt.as_ref().is_some_and(|known| known.at > at) {
+    if record.last_attempt.as_ref().is_some_and(|known| known.at > at && known.at <= until) {
         return;
     }
     record.last_attempt = Some(LastAttempt {

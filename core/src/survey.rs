@@ -67,6 +67,12 @@ pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> R
     let mut due = Vec::new();
     for Listed { key, etag, .. } in listed {
         match keys::partition_of_object(dataset, &key) {
+            None if key.ends_with('/') => {
+                // A folder that could not be listed: what is known to be in it cannot be looked at.
+                let below =
+                    known.keys().filter(|partition| keys::partition_object(dataset, partition).starts_with(&key));
+                due.extend(below.cloned());
+            }
             None => survey.strays.push(key),
             Some(partition) => match known.get(&partition).and_then(|record| record.committed.as_ref()) {
                 Some(committed) if committed.etag == etag && !etag.is_empty() => {

@@ -280,12 +280,15 @@ impl Store for MemoryStore {
 #[derive(Default)]
 pub(crate) struct MemoryCatalog {
     pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
+    /// Tables that were made sure of.
+    pub(crate) ensured: Mutex<Vec<TableSpec>>,
     /// Drops every change, as a catalog does whose errors nobody reads.
     pub(crate) forgets: bool,
 }
 
 impl Catalog for MemoryCatalog {
-    async fn ensure_table(&self, _: &TableSpec) -> Result<(), CatalogError> {
+    async fn ensure_table(&self, table: &TableSpec) -> Result<(), CatalogError> {
+        self.ensured.lock().unwrap().push(table.clone());
         Ok(())
     }
 

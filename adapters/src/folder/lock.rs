@@ -84,7 +84,9 @@ impl FolderStore {
             let entry = entry?;
             // What a run leaves that is killed while it makes a lake.
             let is_of_new_lake = entry.file_name().to_str().is_some_and(|name| file::is_temporary(name, MARK_PREFIX));
-            is_empty &= is_of_new_lake && entry.file_type()?.is_file();
+            // What file systems and desktops put into any folder.
+            let is_of_system = matches!(entry.file_name().to_str(), Some("lost+found" | ".DS_Store"));
+            is_empty &= is_of_system || is_of_new_lake && entry.file_type()?.is_file();
         }
         // Looked for after the others: another run that makes this lake just now makes its mark first.
         let mark = self.root.join(keys::MARK);
