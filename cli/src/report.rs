@@ -19,13 +19,27 @@ const MOST_SHOWN: usize = 60;
 pub(crate) struct Report<'r> {
     #[serde(flatten)]
     pub(crate) summary: &'r Summary,
-    pub(crate) warnings: &'r [String],
+    /// Those of the plan, and of what came of it.
+    warnings: Vec<String>,
     /// Rows of the query, where one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) query: Option<serde_json::Value>,
 }
 
-impl Report<'_> {
+impl<'r> Report<'r> {
+    /// - `of_plan`: warnings that were shown when the run was planned.
+    /// - `query`: rows of the query, where one was asked for.
+    pub(crate) fn new(summary: &'r Summary, of_plan: &[String], query: Option<serde_json::Value>) -> Self {
+        let mut warnings = of_plan.to_vec();
+        if let Some(warning) = of_empty_years(summary) {
+            output::complain(&format!(
+                "warning: {warning}\nhint: --mode missing asks for it again once the portal has a newer release"
+            ));
+            warnings.push(warning);
+        }
+        Self { summary, warnings, query }
+    }
+
     /// Prints it.
     ///
     /// - `again`: the command that fetches what failed.
@@ -33,7 +47,6 @@ impl Report<'_> {
     pub(crate) fn print(&self, dataset: &Dataset, format: Format, again: &str, anew: &str) -> anyhow::Result<()> {
         output::warn_unreadable(&self.summary.unreadable);
         output::warn_stale(&self.summary.stale, anew);
-        warn_of_empty_years(self.summary);
         warn_unknown(self.summary.receipts.iter());
         if format == Format::Json {
             return output::print_json(self);
@@ -51,8 +64,8 @@ impl Report<'_> {
     }
 }
 
-/// Warns of years of which the portal, which lists them, has no rows at all.
-fn warn_of_empty_years(summary: &Summary) {
+/// Names the years of which the portal had no rows for anything that was asked of them.
+fn of_empty_years(summary: &Summary) -> Option<String> {
     let mut by_year: BTreeMap<&AxisValue, bool> = BTreeMap::new();
     for receipt in &summary.receipts {
         let year =
@@ -63,13 +76,7 @@ fn warn_of_empty_years(summary: &Summary) {
     }
     let empty: Vec<String> =
         by_year.into_iter().filter(|(_, is_empty)| *is_empty).map(|(year, _)| year.to_string()).collect();
-    if !empty.is_empty() {
-        output::complain(&format!(
-            "warning: the portal lists {}, and has no rows for what was asked of it\nhint: ask again later: --mode missing does, \
-             once the portal has a newer release",
-            empty.join(", ")
-        ));
-    }
+    (!empty.is_empty()).then(|| format!("the portal has no rows for any partition asked of {}", empty.join(", ")))
 }
 
 /// Tells people which fields the descriptor does not declare, in one line for all partitions.

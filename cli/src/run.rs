@@ -369,7 +369,7 @@ async fn finish(
         Format::Json => result.as_deref().map(serde_json::from_str).transpose()?,
         Format::Table => None,
     };
-    let report = Report { summary: &summary, warnings: &plan.warnings, query };
+    let report = Report::new(&summary, &plan.warnings, query);
     report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
     output::note_sample(args.portal.is_sample());
     if let (Format::Table, Some(result)) = (args.format, result) {

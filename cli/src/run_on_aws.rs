@@ -154,7 +154,7 @@ async fn tell_published(
         let named = if message.contains(&partition) { String::new() } else { format!("{partition}: ") };
         output::complain(&format!("failed: {name}: {named}{message}"));
     }
-    let report = Report { summary: &summary, warnings: &planned.warnings, query: None };
+    let report = Report::new(&summary, &planned.warnings, None);
     report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
     Ok(ExitCode::from(if summary.n_open() > 0 { exit::PARTIAL } else { exit::OK }))
 }

@@ -110,6 +110,7 @@ pub async fn plan_partitions(
     };
     let items = match request.mode {
         Mode::Stale if is_open_ended(&request.selection) => {
+            check_unlisted(dataset, named_and_unlisted(&request.selection, listed.as_ref()), listed.as_ref())?;
             stale(store, dataset, &request.selection, listed.as_ref(), &mut warnings).await?
         }
         mode => {
@@ -137,6 +138,20 @@ pub async fn plan_partitions(
 pub async fn write_plan(store: &impl Store, dataset: &Dataset, run: &str, items: &[PlanItem]) -> Result<(), Error> {
     keep_schema(store, dataset).await?;
     ledger::write_json(store, &keys::plan(dataset, run), &items).await
+}
+
+/// Years that a selection names one by one and the portal does not list.
+fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> BTreeSet<i32> {
+    let (Selection::Axes(axes), Some(listed)) = (selection, listed) else { return BTreeSet::new() };
+    let named = axes.iter().flat_map(|axis| match axis {
+        AxisSelection::Values(values) => values.as_slice(),
+        AxisSelection::Any | AxisSelection::All => &[],
+    });
+    let years = named.filter_map(|value| match value {
+        AxisValue::Int(year) => Some(*year),
+        AxisValue::Text(_) => None,
+    });
+    years.filter(|year| !listed.contains(year)).collect()
 }
 
 /// Whether a selection leaves it to the lake which partitions there are.
@@ -197,8 +212,14 @@ fn expand(dataset: &Dataset, request: &Request, listed: Option<&BTreeSet<i32>>) 
             combinations.into_iter().map(PartitionKey::new).collect()
         }
     };
+    check_unlisted(dataset, unlisted, listed)?;
+    Ok(partitions)
+}
+
+/// Refuses years that are named and not listed.
+fn check_unlisted(dataset: &Dataset, unlisted: BTreeSet<i32>, listed: Option<&BTreeSet<i32>>) -> Result<(), Error> {
     if unlisted.is_empty() {
-        return Ok(partitions);
+        return Ok(());
     }
     let field = dataset.axes.iter().find(|axis| axis.kind == AxisKind::Int).map_or_else(String::new, plural);
     let listed = describe_years(listed.into_iter().flatten().copied());

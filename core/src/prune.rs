@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::keys;
 use crate::ledger::store_failed;
 use crate::ports::Store;
+use crate::records;
 
 /// What [`prune_runs`] deletes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,12 +45,16 @@ pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) 
     Ok(old)
 }
 
-/// Deletes what [`old_runs`] found.
+/// Deletes what [`old_runs`] found. What runs that were not published left of their attempts is recorded first.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others write records all the time.
 pub async fn prune_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
     let old = old_runs(store, dataset, before).await?;
+    if old.runs.is_empty() {
+        return Ok(old);
+    }
+    records::keep_attempts(store, dataset).await?;
     let prefix = keys::runs_prefix(dataset);
     store.delete(old.keys.clone()).await.map_err(|source| store_failed("delete", &prefix, source))?;
     Ok(old)
@@ -58,7 +63,8 @@ pub async fn prune_runs(store: &impl Store, dataset: &Dataset, before: Timestamp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{MemoryStore, enrollment, time};
+    use crate::ledger::{self, ErrorFacts, Outcome, Receipt};
+    use crate::testing::{MemoryStore, NOW, enrollment, partition, time};
     use futures::executor::block_on;
 
     #[test]
@@ -83,5 +89,23 @@ mod tests {
         assert_eq!(store.keys("").len(), 6);
         assert_eq!(prune("2027-01-01T00:00:00Z").runs, ["slow"]);
         assert_eq!(prune("2027-01-01T00:00:00Z"), Pruned::default());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_recorded_before_it_is_deleted() {
+        let store = MemoryStore::default();
+        let (now, old) = (time(NOW), time("2026-01-01T00:00:00Z"));
+        let failed = ErrorFacts { name: "BadBody".to_owned(), message: "no page".to_owned() };
+        let receipt = Receipt::of_nothing(partition(), Some(failed), old, old);
+        let key = keys::receipt(&enrollment(), "killed", &partition());
+        block_on(ledger::write_json(&store, &key, &receipt)).unwrap();
+        store.set_at(&key, old);
+        store.set_at("ledger/ccd_enrollment/runs/last/plan.json", now);
+        block_on(ledger::write_json(&store, &key, &receipt)).unwrap();
+        assert_eq!(block_on(prune_runs(&store, &enrollment(), now)).unwrap().runs, ["killed"]);
+        let records = block_on(records::read_records(&store, &enrollment())).unwrap();
+        let attempt = records[&partition()].last_attempt.as_ref().unwrap();
+        assert_eq!((attempt.run.as_str(), attempt.outcome), ("killed", Outcome::Failed));
+        assert_eq!(store.bytes(&key), None);
     }
 }

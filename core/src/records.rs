@@ -21,6 +21,9 @@ use crate::plan::Reason;
 use crate::ports::{Condition, Content, Put, Store};
 use crate::survey::{Seen, Survey};
 
+/// Conditional writes of the records.
+const TRIES: u32 = 8;
+
 /// What is committed of a partition, as its object says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
@@ -201,6 +204,27 @@ pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Recor
     Ok(records)
 }
 
+/// Writes down what the receipts of runs that were not published say, before these are deleted.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others are faster every time.
+pub(crate) async fn keep_attempts(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
+    let key = keys::records(dataset);
+    for _ in 0..TRIES {
+        let stored = read_stored(store, dataset).await?;
+        let records = read_records(store, dataset).await?;
+        if records == stored.records {
+            return Ok(());
+        }
+        let condition = stored.condition.unwrap_or(Condition::Absent);
+        let put = store.replace(&key, render(&records)?, &condition).await;
+        if put.map_err(|source| store_failed("write", &key, source))? != Put::Lost {
+            return Ok(());
+        }
+    }
+    Err(Error::WriteConflict { key, tries: TRIES })
+}
+
 /// Makes the records say what the objects and a run's receipts say, and writes them where that changes them. Gives how many
 /// records changed.
 ///
@@ -217,7 +241,6 @@ pub(crate) async fn update_records(
     receipts: &BTreeMap<PartitionKey, Receipt>,
     now: Timestamp,
 ) -> Result<(Records, usize), Error> {
-    const TRIES: u32 = 8;
     // An attempt of a later time is one of a clock that was ahead once; it must not stay the last one until then.
     let until = now.saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
     let key = keys::records(dataset);
