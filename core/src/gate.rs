@@ -3,13 +3,16 @@
 
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::page::{FieldNames, Misfits, Page};
+use crate::page::{FieldNames, Misfits, NO_FIELD, Page};
 use crate::partition::PartitionKey;
 use crate::table::{Encoded, TableWriter};
 use crate::unique::KeySet;
 
 /// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
 const MOST_ROWS_AHEAD: u64 = 4_000_000;
+
+/// Most bytes of memory for a partition's file and its keys. The largest of the portal, 2.4 million rows, takes a quarter.
+const MOST_BYTES: usize = 64 << 20;
 
 /// What was received of a partition.
 #[derive(Debug, Default)]
@@ -28,6 +31,7 @@ pub(crate) struct Gate<'g> {
     keys: KeySet,
     table: TableWriter,
     misfits: Vec<Misfits>,
+    most_bytes: usize,
     /// Rows admitted.
     pub(crate) n_rows: u64,
     n_unknown: u64,
@@ -43,6 +47,7 @@ impl<'g> Gate<'g> {
             keys: KeySet::new(dataset, n_ahead),
             table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
             misfits: vec![Misfits::default(); dataset.columns.len()],
+            most_bytes: MOST_BYTES,
             n_rows: 0,
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
@@ -70,7 +75,23 @@ impl<'g> Gate<'g> {
         self.unknown_fields.merge(&decoded.unknown_fields);
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
         let is_sorted = self.keys.is_ascending();
-        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))
+        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
+        let found_bytes = self.memory_bytes();
+        if found_bytes > self.most_bytes {
+            return Err(Error::PartitionTooLarge {
+                partition: self.partition.clone(),
+                page,
+                limit_bytes: self.most_bytes,
+                found_bytes,
+                n_rows: self.n_rows,
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that the rows so far take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.keys.memory_bytes()
     }
 
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
@@ -125,7 +146,7 @@ impl<'g> Gate<'g> {
             partition: self.partition.clone(),
             column: name.into(),
             expected: expected.into(),
-            found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
+            found: raw.map_or_else(|| NO_FIELD.to_owned(), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
             n_rows,

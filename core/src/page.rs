@@ -28,6 +28,14 @@ use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
 use crate::fit::{ColumnBuilder, Fit, parse_integral};
 use crate::partition::PartitionKey;
+use crate::ports::PortalError;
+
+/// Most values of a page, nulls included: more than seven pages of the portal's widest table have. A body of few bytes may
+/// have many rows, and an absent field takes as much memory as any other.
+const MOST_VALUES: u64 = 4_000_000;
+
+/// Most fields of a row that the descriptor does not know: each takes more memory than its text.
+const MOST_UNKNOWN: usize = 10_000;
 
 /// One page, decoded.
 #[derive(Debug)]
@@ -134,7 +142,9 @@ impl<'d> PageDecoder<'d> {
     /// - Each row's axis fields must be the partition's; they are dropped, since the path holds them.
     ///
     /// # Errors
-    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs.
+    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs;
+    /// [`Error::SchemaDrift`] at the first row that lacks a field of the key, its rows counted from 1 on this page;
+    /// [`Error::BodyTooLarge`] for more rows than 4,000,000 values make, or more than 10,000 unknown fields in a row.
     ///
     /// Source of the envelope: recorded answers of the Education Data Portal.
     pub fn decode(&self, page: u32, body: &[u8]) -> Result<Page, Error> {
@@ -172,6 +182,12 @@ impl<'d> PageDecoder<'d> {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
+                    Some(Failure::NoKey { row, column }) => self.no_key(row, column),
+                    Some(Failure::TooMany { limit, what }) => Error::BodyTooLarge {
+                        partition: self.partition.clone(),
+                        page,
+                        source: PortalError::TooMany { limit, what },
+                    },
                     None => self.bad_body(page, format!("`{}`", excerpt(near(text, &error))), Some(error)),
                 });
             }
@@ -192,6 +208,22 @@ impl<'d> PageDecoder<'d> {
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
+    }
+
+    /// A row, counted on its page, has no field of this column.
+    fn no_key(&self, row: u64, column: usize) -> Error {
+        let declared = self.dataset.columns.get(column);
+        let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
+        Error::SchemaDrift {
+            partition: self.partition.clone(),
+            column: name.into(),
+            expected: format!("{kind}, never null or empty").into(),
+            found: NO_FIELD.to_owned(),
+            row,
+            n_misfits: 1,
+            n_rows: row,
+            key: Some(self.dataset.key.join(", ").into()),
+        }
     }
 
     fn bad_body(&self, page: u32, found: String, source: Option<serde_json::Error>) -> Error {
@@ -223,7 +255,12 @@ struct Envelope {
 enum Failure {
     RepeatedField { row: u64, field: String },
     WrongAxis { row: u64, axis: usize, found: String },
+    NoKey { row: u64, column: usize },
+    TooMany { limit: u64, what: String },
 }
+
+/// What stands in a message for the value of a field that is absent.
+pub(crate) const NO_FIELD: &str = "no such field";
 
 /// Where a field of a row goes.
 #[derive(Clone, Copy)]
@@ -242,6 +279,7 @@ struct Check {
 struct Field {
     name: String,
     slot: Slot,
+    is_key: bool,
     /// Row (from 1) that last had this field.
     seen_in: u64,
 }
@@ -262,6 +300,7 @@ struct Sink {
     /// What this row could not place: field and JSON text.
     leftover: BTreeMap<String, String>,
     n_rows: u64,
+    most_rows: u64,
     n_unknown: u64,
     unknown_fields: FieldNames,
     /// Every value is read from its own text.
@@ -279,7 +318,7 @@ impl Sink {
         let fields: Vec<Field> = columns
             .map(|(i, column)| (&column.name, Slot::Column(i)))
             .chain(axes.map(|(i, (name, _))| (name, Slot::Axis(i))))
-            .map(|(name, slot)| Field { name: name.clone(), slot, seen_in: 0 })
+            .map(|(name, slot)| Field { name: name.clone(), slot, is_key: dataset.key.contains(name), seen_in: 0 })
             .collect();
         Self {
             order: Vec::with_capacity(fields.len()),
@@ -292,6 +331,8 @@ impl Sink {
             rescued: Texts::default(),
             leftover: BTreeMap::new(),
             n_rows: 0,
+            // `_rescued` is a column too.
+            most_rows: MOST_VALUES / (dataset.columns.len() as u64 + 1),
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
             is_exact_pass,
@@ -375,12 +416,16 @@ impl Sink {
 
     /// Gives absent fields their nulls and writes what was left over of the row.
     fn end_row(&mut self) -> Result<(), ()> {
+        let mut no_key = None;
         for i in 0..self.fields.len() {
             let Some(field) = self.fields.get(i) else { continue };
             if field.seen_in == self.n_rows {
                 continue;
             }
             match field.slot {
+                Slot::Column(column) if field.is_key => {
+                    no_key.get_or_insert(column);
+                }
                 Slot::Column(column) => {
                     if let Some(builder) = self.columns.get_mut(column) {
                         builder.append_null();
@@ -388,11 +433,14 @@ impl Sink {
                     self.note_misfit(column, None, false);
                 }
                 Slot::Axis(axis) => {
-                    self.failure =
-                        Some(Failure::WrongAxis { row: self.n_rows, axis, found: "no such field".to_owned() });
+                    self.failure = Some(Failure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
                     return Err(());
                 }
             }
+        }
+        if let Some(column) = no_key {
+            self.failure = Some(Failure::NoKey { row: self.n_rows, column });
+            return Err(());
         }
         if !self.settle_padding() {
             // The exact pass has the text of what was not padded after all.
@@ -521,6 +569,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let sink = self.0;
+        if sink.n_rows == sink.most_rows {
+            let what = format!("rows of {} columns", sink.columns.len());
+            sink.failure = Some(Failure::TooMany { limit: sink.most_rows, what });
+            return Err(A::Error::custom("too many rows"));
+        }
         sink.n_rows += 1;
         let row = sink.n_rows;
         let mut position = 0;
@@ -531,6 +584,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Key::Known(found) => found,
                 Key::Unknown(name) => {
                     has_unknown = true;
+                    if sink.leftover.len() >= MOST_UNKNOWN {
+                        let what = format!("unknown fields in row {row}");
+                        sink.failure = Some(Failure::TooMany { limit: MOST_UNKNOWN as u64, what });
+                        return Err(A::Error::custom("too many fields"));
+                    }
                     sink.unknown_fields.add(&name);
                     let raw = map.next_value::<&RawValue>()?;
                     if sink.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {

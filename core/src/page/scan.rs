@@ -258,6 +258,9 @@ impl Sink {
         self.reserve(envelope.count?, text.len() - cursor.at, template.length);
         let mut n_odd = 0;
         loop {
+            if self.n_rows == self.most_rows {
+                return None;
+            }
             let start = cursor;
             if self.scan_row(&template, &mut cursor).is_none() {
                 n_odd += 1;
@@ -289,7 +292,7 @@ impl Sink {
         let n_by_size = size_bytes / row_bytes;
         // Rows that are shorter than the first one.
         let n_rows = n_by_size + n_by_size / 16;
-        let n_rows = usize::try_from(count).map_or(n_rows, |count| n_rows.min(count));
+        let n_rows = usize::try_from(count.min(self.most_rows)).map_or(n_rows, |most| n_rows.min(most));
         for column in &mut self.columns {
             column.reserve(n_rows, size_bytes);
         }
