@@ -291,7 +291,17 @@ async fn fetch_rows(
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut to_ask, mut due) = (1, 2, first);
     loop {
-        let Fetched { page: decoded, permit, received_at, .. } = due;
+        let Fetched { page: decoded, permit, received_at, tries, .. } = due;
+        let with_page = gate.memory_bytes() + decoded.batch.get_array_memory_size();
+        if !room.try_hold(with_page) {
+            // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
+            // page, which is asked for once more. It may exceed the limit then, so this happens once.
+            drop((decoded, permit));
+            let held = portal.hold(room, with_page).await;
+            held.map_err(|error| error.of_page(dataset, partition, page))?;
+            due = fetcher.page(page, Asked { tries, was_useful: true, room: None }).await?;
+            continue;
+        }
         if decoded.count != expected {
             return Err(mismatch(CountFound::OnPage { page, count: decoded.count }));
         }
@@ -311,14 +321,13 @@ async fn fetch_rows(
         }
         gate.admit(page, decoded)?;
         drop(permit);
+        // No more than before, since rows take less when they are encoded; if they do take more, by a little.
+        let _ = room.try_hold(gate.memory_bytes());
         fetched_at = fetched_at.max(received_at);
         if page == n_pages {
             break;
         }
         page += 1;
-        // Here and nowhere else, when this partition holds nothing that another one waits for.
-        let held = portal.hold(room, gate.memory_bytes()).await;
-        held.map_err(|error| error.of_page(dataset, partition, page))?;
         while to_ask <= n_pages && ahead.len() < pages_at_once.max(1) {
             let mut asked = Asked::default();
             if to_ask > page {

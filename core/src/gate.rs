@@ -73,10 +73,10 @@ impl<'g> Gate<'g> {
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
         self.unknown_fields.merge(&decoded.unknown_fields);
-        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
         let is_sorted = self.keys.is_ascending();
         self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
         let found_bytes = self.memory_bytes();
+        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, memory_bytes = found_bytes, "page admitted");
         if found_bytes > self.most_bytes {
             return Err(Error::PartitionTooLarge {
                 partition: self.partition.clone(),

@@ -15,6 +15,9 @@ use crate::fit::parse_integral;
 const ODD_ROWS: u64 = 16;
 const ODD_PART: u64 = 8;
 
+/// Bytes before the rows that are copied to be read by themselves.
+const MOST_HEAD_BYTES: usize = 1 << 16;
+
 /// What stands before the value of one column, and which column it is.
 struct Place<'t> {
     /// From the end of the value before: white space, comma, key, colon; whole fields where they are axes.
@@ -249,6 +252,9 @@ impl Sink {
         const RESULTS: &str = "\"results\":";
         // What comes before the rows is read by serde, with no rows in it.
         let (head, _) = text.split_once(RESULTS)?;
+        if head.len() > MOST_HEAD_BYTES {
+            return None;
+        }
         let envelope = self.read(&format!("{head}{RESULTS}[]}}")).ok()?;
         let mut cursor = Cursor { text, at: head.len() + RESULTS.len() };
         cursor.skip_white_space();
