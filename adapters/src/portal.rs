@@ -43,13 +43,13 @@ const LEFT_OUT: &str = "(left out: it repeats the secret)";
 pub const PAGES_PER_REQUEST: usize = 2;
 
 /// Most bytes of a body, counted after decompression. The widest page of the portal, 10,000 rows of 51 columns, has 12 MB.
-const MOST_BODY_BYTES: usize = 32 << 20;
+const MOST_BODY_BYTES: usize = 24 << 20;
 
 /// Memory for bodies and decoded pages, for each request in flight: two pages of 10,000 rows of nine columns.
-const PAGE_MEMORY: usize = 6 << 20;
+const PAGE_MEMORY: usize = 5 << 20;
 
 /// Memory for partitions without their pages, for each request in flight.
-const PARTITION_MEMORY: usize = 8 << 20;
+const PARTITION_MEMORY: usize = 6 << 20;
 
 /// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
 const BYTES_PER_BYTE: usize = 2;

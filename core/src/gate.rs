@@ -12,7 +12,7 @@ use crate::unique::KeySet;
 const MOST_ROWS_AHEAD: u64 = 4_000_000;
 
 /// Most bytes of memory for a partition's file and its keys. The largest of the portal, 2.4 million rows, takes a quarter.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 48 << 20;
 
 /// What was received of a partition.
 #[derive(Debug, Default)]
