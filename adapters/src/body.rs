@@ -13,6 +13,10 @@ pub(crate) enum Unpacker {
     Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
+/// Room that is asked of the system for each body, whatever its length: what is not written to takes no memory. glibc maps
+/// more than 32 MiB for itself, so that the body never moves as it grows and its memory goes back to the system with it.
+const MAPPED_BYTES: usize = 33 << 20;
+
 /// Why a body is not taken.
 #[derive(Debug)]
 pub(crate) enum BadBody {
@@ -28,7 +32,8 @@ impl Unpacker {
     /// # Errors
     /// The encoding, as the headers have it, when it is neither none nor gzip, once.
     pub(crate) fn new(headers: &HeaderMap, limit_bytes: usize) -> Result<Self, Vec<u8>> {
-        let kept = Bounded { bytes: Vec::new(), limit_bytes, is_over: false };
+        let bytes = Vec::with_capacity(MAPPED_BYTES);
+        let kept = Bounded { bytes, limit_bytes, is_over: false };
         // Several headers are one list, and names are equal in any case (RFC 9110, sections 5.3 and 8.4.1).
         let values: Vec<&[u8]> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
         let values = values.join(&b", "[..]);

@@ -46,10 +46,10 @@ pub const PAGES_PER_REQUEST: usize = 2;
 const MOST_BODY_BYTES: usize = 24 << 20;
 
 /// Memory for bodies and decoded pages, for each request in flight: two pages of 10,000 rows of nine columns.
-const PAGE_MEMORY: usize = 5 << 20;
+const PAGE_MEMORY: usize = 4 << 20;
 
 /// Memory for partitions without their pages, for each request in flight.
-const PARTITION_MEMORY: usize = 6 << 20;
+const PARTITION_MEMORY: usize = 5 << 20;
 
 /// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
 const BYTES_PER_BYTE: usize = 2;

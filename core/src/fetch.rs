@@ -292,7 +292,7 @@ async fn fetch_rows(
     let (mut page, mut to_ask, mut due) = (1, 2, first);
     loop {
         let Fetched { page: decoded, permit, received_at, tries, .. } = due;
-        let with_page = gate.memory_bytes() + decoded.batch.get_array_memory_size();
+        let with_page = gate.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
             // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
             // page, which is asked for once more. It may exceed the limit then, so this happens once.

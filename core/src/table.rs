@@ -145,9 +145,9 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Bytes of memory that this takes, as far as they depend on the rows.
+    /// Bytes of memory that this takes, as far as they depend on the rows. The coalescer's columns have room to grow.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
+        2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
 
     fn write_chunks(&mut self) -> Result<(), ParquetError> {
