@@ -364,7 +364,7 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
         let mut told = String::new();
         BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
         assert!(
-            told.starts_with("failed: ") && told.contains("expected at most 67108864 bytes, found more"),
+            told.starts_with("failed: ") && told.contains("expected at most 16777216 bytes, found more"),
             "{name}: {told}"
         );
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();

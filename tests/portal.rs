@@ -188,10 +188,47 @@ async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
     let late = Instant::now() + Duration::from_secs(60);
     portal.until(late).get(PATH, 1, Asked::default()).await.unwrap();
     assert!(Instant::now() < late);
+    // One whose answer was useful is not waited for, and counts all the same.
+    let again = |tries| Asked { tries, was_useful: true, room: None };
+    assert_eq!(portal.until(late).get(PATH, 1, again(1)).await.map(|body| body.tries).unwrap(), 2);
+    assert!(Instant::now() < late);
+    let used_up = portal.get(PATH, 1, again(4)).await.map(|body| body.tries).unwrap_err();
+    assert_eq!(used_up.to_string(), "answered at the last of 4 tries, and is to be asked for once more");
     // The wait would be an hour and ends with the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
     let _ = portal.until(soon).get(PATH, 1, asked_before(1)).await;
     assert!(Instant::now() >= soon);
+}
+
+/// Guard: a page that is asked for ahead never waits for memory, whatever the others take.
+///
+/// Found by use: B6.
+#[tokio::test]
+async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_the_page_that_is_due_waits() {
+    let server = serve(Vec::new()).await;
+    let portal = client(&server.origin(), |_| {}).until(Instant::now() + Duration::from_secs(20));
+    let size = get(&portal).await.unwrap();
+    let ahead = |n_bytes| {
+        let mut room = portal.page_memory().room();
+        assert!(room.try_hold(n_bytes));
+        Asked { room: Some(room), ..Asked::default() }
+    };
+    let outgrown = portal.get(PATH, 1, ahead(size - 1)).await.map(|body| body.tries).unwrap_err();
+    assert_eq!(outgrown.to_string(), "larger than expected after 1 tries");
+    assert_eq!(portal.page_memory().held_bytes(), 0);
+    let body = portal.get(PATH, 1, ahead(size)).await.unwrap();
+    assert_eq!(portal.page_memory().held_bytes(), size);
+    drop(body);
+    // Someone exceeds the limit: what is due next waits until they are done.
+    let mut other = portal.page_memory().room();
+    other.hold(1 << 40).await;
+    let soon = portal.until(Instant::now() + Duration::from_millis(200));
+    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 tries");
+    drop(other);
+    let body = portal.get(PATH, 1, Asked::default()).await.unwrap();
+    assert_eq!(portal.page_memory().held_bytes(), 2 * size);
+    drop(body);
+    assert_eq!(portal.page_memory().held_bytes(), 0);
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ const LEFT_OUT: &str = "(left out: it repeats the secret)";
 pub const PAGES_PER_REQUEST: usize = 2;
 
 /// Most bytes of a body, counted after decompression. The widest page of the portal, 10,000 rows of 51 columns, has 12 MB.
-const MOST_BODY_BYTES: usize = 24 << 20;
+const MOST_BODY_BYTES: usize = 16 << 20;
 
 /// Memory for bodies and decoded pages, for each request in flight: two pages of 10,000 rows of nine columns.
 const PAGE_MEMORY: usize = 4 << 20;

@@ -486,9 +486,12 @@ pub(crate) async fn commit_plain(
 mod tests {
     use super::*;
     use crate::edition::{Digest, ENCODING_VERSION};
+    use crate::memory::Memory;
     use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
     use futures::executor::block_on;
     use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::task::Poll;
 
     const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
@@ -989,6 +992,107 @@ mod tests {
         let portal = CannedPages::new(pages(&rows(5), 5));
         fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap();
         assert_eq!(*portal.asked.lock().unwrap(), [1]);
+    }
+
+    /// A portal with memory for next to nothing, which counts what is held.
+    struct Tight {
+        pages: CannedPages,
+        page_memory: Memory,
+        partition_memory: Memory,
+        most_held: Mutex<(usize, usize)>,
+    }
+
+    impl Tight {
+        async fn turn(&self) {
+            {
+                let mut most = self.most_held.lock().unwrap();
+                most.0 = most.0.max(self.page_memory.held_bytes());
+                most.1 = most.1.max(self.partition_memory.held_bytes());
+            }
+            let mut is_later = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    impl Portal for Tight {
+        fn root(&self) -> &Url {
+            self.pages.root()
+        }
+
+        async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
+            self.turn().await;
+            let room = asked.room.take();
+            let mut body = self.pages.get(path, page, asked).await?;
+            body.permit = Some(match room {
+                Some(room) if room.n_bytes() < body.bytes.len() => {
+                    return Err(PortalError::Outgrown { tries: body.tries });
+                }
+                Some(room) => room,
+                None => {
+                    let mut room = self.page_memory.room();
+                    for i in 1..=4 {
+                        room.hold(body.bytes.len() * i / 2).await;
+                        self.turn().await;
+                    }
+                    room
+                }
+            });
+            Ok(body)
+        }
+
+        fn page_memory(&self) -> Memory {
+            self.page_memory.clone()
+        }
+
+        fn partition_memory(&self) -> Memory {
+            self.partition_memory.clone()
+        }
+    }
+
+    /// Guard: nothing waits while it holds what another one waits for. Where something does, this does not end.
+    ///
+    /// Found by use: B6.
+    #[test]
+    fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
+        let mut uneven = rows(40);
+        // From the second page on, rows are longer than those of the first.
+        uneven[5..]
+            .iter_mut()
+            .for_each(|row| *row = row.replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500))));
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for limit in [0, 1, 5_000, 20_000, 1 << 20] {
+                let bodies = pages(&uneven, 5);
+                let most_body = bodies.iter().map(String::len).max().unwrap();
+                let portal = Tight {
+                    pages: CannedPages::new(bodies),
+                    page_memory: Memory::new(limit),
+                    partition_memory: Memory::new(limit),
+                    most_held: Mutex::default(),
+                };
+                let stores: Vec<MemoryStore> = (0..8).map(|_| MemoryStore::default()).collect();
+                let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
+                let fetches = stores
+                    .iter()
+                    .map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
+                for receipt in block_on(futures::future::join_all(fetches)) {
+                    assert_eq!(receipt.unwrap().n_rows, 40);
+                }
+                let (pages, partitions) = *portal.most_held.lock().unwrap();
+                assert!(pages <= limit + 2 * most_body, "{pages} of {limit}");
+                assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
+                assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
+                // Each page once, page 1 twice, and one more for what was given up: a page ahead, or that of a partition.
+                let asked = portal.pages.asked.lock().unwrap().len();
+                assert!(asked <= 8 * (2 * 8 + 2), "{asked} requests");
+            }
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions end");
     }
 
     #[test]

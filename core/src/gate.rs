@@ -162,7 +162,7 @@ fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{enrollment, partition};
+    use crate::testing::{enrollment, page, partition, row};
 
     #[test]
     fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
@@ -170,5 +170,33 @@ mod tests {
         for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
             assert_eq!(Gate::new(&dataset, &partition, count).unwrap().n_rows, 0);
         }
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_a_partition_that_takes_more_memory_than_the_cap_is_refused_with_both_numbers() {
+        let (dataset, partition) = (enrollment(), partition());
+        let mut gate = Gate::new(&dataset, &partition, 30).unwrap();
+        gate.most_bytes = 20_000;
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        // What counts is in no column.
+        let row =
+            |school: u64| row(school, "5").replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500)));
+        let mut admit = |number: u32| {
+            let rows: Vec<String> = (0..10).map(|i| row(u64::from(number) * 10 + i)).collect();
+            gate.admit(number, decoder.decode(number, page(30, None, &rows).as_bytes()).unwrap())
+        };
+        admit(1).unwrap();
+        let error = admit(2).unwrap_err();
+        let Error::PartitionTooLarge { page, limit_bytes, found_bytes, n_rows, .. } = error else { panic!("{error}") };
+        assert_eq!((page, limit_bytes, n_rows), (2, 20_000, 20));
+        assert!((20_001..60_000).contains(&found_bytes), "{found_bytes}");
+        assert_eq!(
+            error.chain(),
+            format!(
+                "fetch page 2 of `year=2021/grade=grade-pk`: partition too large: expected at most 20000 bytes for its file \
+                 and keys, found {found_bytes} after 20 rows"
+            )
+        );
     }
 }

@@ -6,10 +6,11 @@
 //!   waits for room, and one that turns out larger is given up and asked for again when it is due.
 //! - The page that is due next of a partition waits for room while its body arrives, at the door of one place for a body
 //!   that exceeds the limit. Whoever has that place needs nothing more than the rest of its own body.
-//! - A partition waits for room between two pages, when none of it waits for anything else, at the door of one place for
-//!   a partition that exceeds the limit. Whoever has that place needs only its own pages, for which the above holds.
+//! - A partition waits for room when there is none for the rows of the page that came, and gives that page up first, to ask
+//!   for it again. It waits at the door of one place for a partition that exceeds the limit. Whoever has that place needs
+//!   only its own pages, for which the above holds.
 //!
-//! So what is held is at most the limit, one body and its rows, and one partition.
+//! So what is held is at most both limits, one body and its rows, and one partition.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -932,4 +932,60 @@ mod tests {
         let rescued = kept.batch.column(kept.batch.num_columns() - 1).as_string::<i32>().value(0);
         assert_eq!(rescued, format!("{{\"fips\":{open}{close},\"leaid\":\"100002\"}}"));
     }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_a_page_has_a_most_of_values_and_a_row_of_unknown_fields() {
+        let dataset =
+            Dataset { columns: [enrollment().columns, (0..300).map(more_column).collect()].concat(), ..enrollment() };
+        let partition = partition();
+        let decoder = PageDecoder::new(&dataset, &partition);
+        let most = usize::try_from(MOST_VALUES).unwrap() / (dataset.columns.len() + 1);
+        let whole: String = (0..300).map(|i| format!("\"more{i}\":1,")).collect();
+        let of = |n_rows: usize, fields: &str| {
+            let row = row(1, "5").replace("\"fips\"", &format!("{fields}\"fips\""));
+            decoder.decode(3, page(n_rows as u64, None, &vec![row; n_rows]).as_bytes())
+        };
+        // Rows that are scanned, and rows that serde reads.
+        for fields in [whole.as_str(), "\"more7\":1.5,"] {
+            assert_eq!(of(most, fields).unwrap().batch.num_rows(), most);
+            let error = of(most + 1, fields).unwrap_err();
+            assert_eq!(
+                (error.name(), error.chain()),
+                (
+                    "BodyTooLarge",
+                    format!(
+                        "fetch page 3 of `year=2021/grade=grade-pk`: body too large: expected at most {most} rows of 307 \
+                         columns, found more"
+                    )
+                )
+            );
+        }
+        let unknown = |n: usize| (0..n).map(|i| format!("\"new{i}\":1,")).collect::<String>();
+        assert_eq!(of(1, &unknown(MOST_UNKNOWN)).unwrap().n_unknown, 1);
+        let error = of(2, &unknown(MOST_UNKNOWN + 1)).unwrap_err();
+        assert!(error.chain().ends_with("expected at most 10000 unknown fields in row 1, found more"), "{error:?}");
+    }
+
+    fn more_column(i: usize) -> crate::dataset::Column {
+        crate::dataset::Column { name: format!("more{i}"), ..enrollment().columns[4].clone() }
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_the_first_row_without_a_key_is_the_last_that_is_read() {
+        let keyless = "{\"year\":2021,\"grade\":-1}".to_owned();
+        let rows = [&[row(1, "5")][..], &vec![keyless; 50_000]].concat();
+        let body = page(50_001, None, &rows);
+        // What comes after it is not looked at.
+        for end in ["]}", "", " and no JSON"] {
+            let error = decode(body.replace("]}", end).as_bytes()).unwrap_err();
+            assert_eq!(error.name(), "SchemaDrift");
+            assert!(
+                error.chain().contains("found no such field in row 2 (1 of 2 rows do not fit)"),
+                "{}",
+                error.chain()
+            );
+        }
+    }
 }
