@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 use rollcall_adapters::portal::HttpPortal;
-use rollcall_core::ports::{Asked, Portal, PortalError};
+use rollcall_core::ports::{self, Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
 use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
@@ -58,7 +58,7 @@ fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
 }
 
 async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
-    portal.get(PATH, 1, Asked::default()).await.map(|body| body.bytes.to_vec())
+    portal.get(PATH, 1, ports::Asked::default()).await.map(|body| body.bytes.to_vec())
 }
 
 /// Guard: a wait that would end after the deadline is not begun.

@@ -356,14 +356,12 @@ impl HttpPortal {
             for piece in chunk.chunks(PIECE_BYTES) {
                 body.push(piece).map_err(bad)?;
                 let n_bytes = body.n_bytes();
-                match (&mut room, most_bytes) {
-                    (Some(room), _) => room.hold(BYTES_PER_BYTE * n_bytes).await,
-                    (None, Some(most_bytes)) if n_bytes > most_bytes => return Err(Failure::Outgrown),
-                    (None, _) => {}
-                }
+                make_room(room.as_mut(), n_bytes, most_bytes).await?;
             }
         }
-        Ok(Received { bytes: body.finish().map_err(bad)?, room })
+        let bytes = body.finish().map_err(bad)?;
+        make_room(room.as_mut(), bytes.len(), most_bytes).await?;
+        Ok(Received { bytes, room })
     }
 
     fn is_secret_in(&self, text: &[u8]) -> bool {
@@ -425,6 +423,14 @@ impl Portal for HttpPortal {
 struct Received {
     bytes: Bytes,
     room: Option<Room>,
+}
+
+/// Makes room for so many bytes of a body, or finds that it has outgrown the room that it was given.
+async fn make_room(room: Option<&mut Room>, n_bytes: usize, most_bytes: Option<usize>) -> Result<(), Failure> {
+    if let Some(room) = room {
+        room.hold(BYTES_PER_BYTE * n_bytes).await;
+    }
+    if most_bytes.is_some_and(|most_bytes| n_bytes > most_bytes) { Err(Failure::Outgrown) } else { Ok(()) }
 }
 
 /// Why one try failed.
