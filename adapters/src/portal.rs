@@ -45,11 +45,11 @@ pub const PAGES_PER_REQUEST: usize = 2;
 /// Most bytes of a body, counted after decompression. The widest page of the portal, 10,000 rows of 51 columns, has 12 MB.
 const MOST_BODY_BYTES: usize = 16 << 20;
 
-/// Memory for bodies and decoded pages, for each request in flight: two pages of 10,000 rows of nine columns.
+/// Memory for bodies and decoded pages, for each request in flight: a page of 10,000 rows of nine columns, and a part of one.
 const PAGE_MEMORY: usize = 4 << 20;
 
-/// Memory for partitions without their pages, for each request in flight.
-const PARTITION_MEMORY: usize = 5 << 20;
+/// Memory for partitions without their pages, for each request in flight: a partition of 100,000 rows of nine columns.
+const PARTITION_MEMORY: usize = 6 << 20;
 
 /// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
 const BYTES_PER_BYTE: usize = 2;
