@@ -495,6 +495,30 @@ fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
     }
 }
 
+/// Guard: the second look at page 1 of several counts with the first.
+#[test]
+fn a1_page_1_is_asked_for_at_most_twelve_times_however_often_it_is_looked_at() {
+    let busy = || Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
+    let page_1 = |action: Action| Fault::new(action).on_path("grade-pk/").on_page(1);
+    // The fourth answer of each attempt is a page, which leaves no request for a second look.
+    let late = (0..10).map(|i| page_1(busy()).starting_at(4 * i + 1).times(3));
+    for (what, faults, code, expected) in [
+        ("there once, and never again", vec![page_1(busy()).starting_at(2)], 3, 12),
+        ("a page once, and never again", vec![page_1(Action::Html).starting_at(2)], 3, 12),
+        ("there at the fourth request, always", late.collect(), 3, 12),
+        ("there at the fourth request, once", vec![page_1(busy()).times(3)], 0, 6),
+        ("there at the third request, once", vec![page_1(busy()).times(2)], 0, 4),
+        ("gone for two requests of the second look", vec![page_1(busy()).starting_at(2).times(2)], 0, 4),
+    ] {
+        let (lake, portal) = (TestLake::new(), TestPortal::small());
+        portal.server.set_faults(faults);
+        let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(code);
+        let requests = portal.server.requests();
+        let n_page_1 = requests.iter().filter(|it| it.path.contains("grade-pk/") && it.query.is_empty()).count();
+        assert_eq!(n_page_1, expected, "{what}");
+    }
+}
+
 #[test]
 fn prune_deletes_old_runs_and_neither_the_last_one_nor_data_nor_records() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 use rollcall_adapters::portal::HttpPortal;
-use rollcall_core::ports::{Portal, PortalError};
+use rollcall_core::ports::{self, Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
 use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
@@ -58,7 +58,7 @@ fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
 }
 
 async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
-    portal.get(PATH, 1, 0).await.map(|body| body.bytes.to_vec())
+    portal.get(PATH, 1, ports::Asked::default()).await.map(|body| body.bytes.to_vec())
 }
 
 /// Guard: a wait that would end after the deadline is not begun.
@@ -365,7 +365,7 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
         let mut told = String::new();
         BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
         assert!(
-            told.starts_with("failed: ") && told.contains("expected at most 67108864 bytes, found more"),
+            told.starts_with("failed: ") && told.contains("expected at most 16777216 bytes, found more"),
             "{name}: {told}"
         );
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();

@@ -8,7 +8,7 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::roots::Roots;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
-use rollcall_core::ports::{Portal, PortalError};
+use rollcall_core::ports::{Asked, Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use rollcall_tests::client;
 use rollcall_tests::https::HttpsFront;
@@ -25,8 +25,13 @@ fn status(code: u16, retry_after: Option<&str>) -> Action {
     Action::Status { code, retry_after: retry_after.map(str::to_owned), body: Some("busy".into()) }
 }
 
+/// Asked for before, with no useful answer.
+fn asked_before(tries: u32) -> Asked {
+    Asked { tries, ..Asked::default() }
+}
+
 async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
-    portal.get(PATH, 1, 0).await.map(|body| body.bytes.len())
+    portal.get(PATH, 1, Asked::default()).await.map(|body| body.bytes.len())
 }
 
 #[tokio::test]
@@ -141,12 +146,12 @@ async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
 async fn tries_made_before_count_and_the_last_one_says_so() {
     let server = serve(vec![Fault::new(status(503, None))]).await;
     let portal = client(&server.origin(), |_| {});
-    let error = portal.get(PATH, 1, 3).await.map(|body| body.tries).unwrap_err();
+    let error = portal.get(PATH, 1, asked_before(3)).await.map(|body| body.tries).unwrap_err();
     assert_eq!((error.to_string(), server.requests().len()), ("HTTP 503 after 4 tries: `busy`".into(), 1));
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {});
     for (tries, expected) in [(0, (1, true)), (2, (3, true)), (3, (4, false))] {
-        let body = portal.get(PATH, 1, tries).await.unwrap();
+        let body = portal.get(PATH, 1, asked_before(tries)).await.unwrap();
         assert_eq!((body.tries, body.may_ask_again), expected);
     }
 }
@@ -155,7 +160,7 @@ async fn tries_made_before_count_and_the_last_one_says_so() {
 async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 600_000 }).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
-    let mut stalled = Box::pin(portal.get(PATH, 1, 0));
+    let mut stalled = Box::pin(portal.get(PATH, 1, Asked::default()));
     while server.requests().is_empty() {
         // Polled once a turn, as a caller does that is not only waiting for this.
         let _ = futures::poll!(&mut stalled);
@@ -181,12 +186,49 @@ async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
     let long = Duration::from_secs(3_600);
     let portal = client(&server.origin(), |settings| (settings.backoff, settings.most_backoff) = (long, long));
     let late = Instant::now() + Duration::from_secs(60);
-    portal.until(late).get(PATH, 1, 0).await.unwrap();
+    portal.until(late).get(PATH, 1, Asked::default()).await.unwrap();
     assert!(Instant::now() < late);
+    // One whose answer was useful is not waited for, and counts all the same.
+    let again = |tries| Asked { tries, was_useful: true, room: None };
+    assert_eq!(portal.until(late).get(PATH, 1, again(1)).await.map(|body| body.tries).unwrap(), 2);
+    assert!(Instant::now() < late);
+    let used_up = portal.get(PATH, 1, again(4)).await.map(|body| body.tries).unwrap_err();
+    assert_eq!(used_up.to_string(), "answered at the last of 4 tries, and is to be asked for once more");
     // The wait would be an hour and ends with the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
-    let _ = portal.until(soon).get(PATH, 1, 1).await;
+    let _ = portal.until(soon).get(PATH, 1, asked_before(1)).await;
     assert!(Instant::now() >= soon);
+}
+
+/// Guard: a page that is asked for ahead never waits for memory, whatever the others take.
+///
+/// Found by use: B6.
+#[tokio::test]
+async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_the_page_that_is_due_waits() {
+    let server = serve(Vec::new()).await;
+    let portal = client(&server.origin(), |_| {}).until(Instant::now() + Duration::from_secs(20));
+    let size = get(&portal).await.unwrap();
+    let ahead = |n_bytes| {
+        let mut room = portal.page_memory().room();
+        assert!(room.try_hold(n_bytes));
+        Asked { room: Some(room), ..Asked::default() }
+    };
+    let outgrown = portal.get(PATH, 1, ahead(size - 1)).await.map(|body| body.tries).unwrap_err();
+    assert_eq!(outgrown.to_string(), "larger than expected after 1 tries");
+    assert_eq!(portal.page_memory().held_bytes(), 0);
+    let body = portal.get(PATH, 1, ahead(size)).await.unwrap();
+    assert_eq!(portal.page_memory().held_bytes(), size);
+    drop(body);
+    // Someone exceeds the limit: what is due next waits until they are done.
+    let mut other = portal.page_memory().room();
+    other.hold(1 << 40).await;
+    let soon = portal.until(Instant::now() + Duration::from_millis(200));
+    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 tries");
+    drop(other);
+    let body = portal.get(PATH, 1, Asked::default()).await.unwrap();
+    assert_eq!(portal.page_memory().held_bytes(), 2 * size);
+    drop(body);
+    assert_eq!(portal.page_memory().held_bytes(), 0);
 }
 
 #[tokio::test]
@@ -194,7 +236,7 @@ async fn pages_are_asked_for_by_number_from_the_second_on() {
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {});
     for page in [1, 2] {
-        portal.get(PATH, page, 0).await.unwrap();
+        portal.get(PATH, page, Asked::default()).await.unwrap();
     }
     let queries: Vec<String> = server.requests().into_iter().map(|request| request.query).collect();
     assert_eq!(queries, ["", "page=2"]);
@@ -204,7 +246,7 @@ async fn pages_are_asked_for_by_number_from_the_second_on() {
 async fn a_wait_for_a_place_ends_with_the_deadline_too() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
-    let stalled = portal.get(PATH, 1, 0);
+    let stalled = portal.get(PATH, 1, Asked::default());
     let soon = portal.until(Instant::now() + Duration::from_millis(100));
     let late = async {
         while server.requests().is_empty() {

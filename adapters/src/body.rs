@@ -13,6 +13,10 @@ pub(crate) enum Unpacker {
     Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
+/// Room that is asked of the system for each body, whatever its length: what is not written to takes no memory. glibc maps
+/// more than 32 MiB for itself, so that the body never moves as it grows and its memory goes back to the system with it.
+const MAPPED_BYTES: usize = 33 << 20;
+
 /// Why a body is not taken.
 #[derive(Debug)]
 pub(crate) enum BadBody {
@@ -28,7 +32,8 @@ impl Unpacker {
     /// # Errors
     /// The encoding, as the headers have it, when it is neither none nor gzip, once.
     pub(crate) fn new(headers: &HeaderMap, limit_bytes: usize) -> Result<Self, Vec<u8>> {
-        let kept = Bounded { bytes: Vec::new(), limit_bytes, is_over: false };
+        let bytes = Vec::with_capacity(MAPPED_BYTES);
+        let kept = Bounded { bytes, limit_bytes, is_over: false };
         // Several headers are one list, and names are equal in any case (RFC 9110, sections 5.3 and 8.4.1).
         let values: Vec<&[u8]> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
         let values = values.join(&b", "[..]);
@@ -43,14 +48,21 @@ impl Unpacker {
         }
     }
 
-    /// Makes room for a body whose length was announced. That of a packed one says little of what it unpacks to.
-    pub(crate) fn announce(&mut self, n_bytes: u64) -> Result<(), BadBody> {
-        let Self::Plain(kept) = self else { return Ok(()) };
-        match usize::try_from(n_bytes).ok().filter(|n_bytes| *n_bytes <= kept.limit_bytes) {
-            Some(n_bytes) => kept.bytes.reserve_exact(n_bytes),
-            None => return Err(BadBody::TooLarge),
+    /// Refuses a body whose length was announced and is over the limit. That of a packed one says little of what it unpacks
+    /// to, and none is believed before the bytes arrive.
+    pub(crate) fn check_announced(&self, n_bytes: u64) -> Result<(), BadBody> {
+        match self {
+            Self::Plain(kept) if n_bytes > kept.limit_bytes as u64 => Err(BadBody::TooLarge),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Bytes of memory that the body takes so far.
+    pub(crate) fn n_bytes(&self) -> usize {
+        match self {
+            Self::Plain(kept) => kept.bytes.len(),
+            Self::Gzip(decoder) => decoder.get_ref().bytes.len(),
+        }
     }
 
     /// Takes the bytes that follow.
@@ -189,9 +201,9 @@ mod tests {
     #[test]
     fn an_announced_length_over_the_limit_is_refused_unless_it_is_that_of_a_packed_body() {
         for (encoding, is_refused) in [("identity", true), ("gzip", false)] {
-            let mut unpacker = Unpacker::new(&headers(&[encoding]), 100).unwrap();
-            assert_eq!(unpacker.announce(101).is_err(), is_refused, "{encoding}");
-            assert!(unpacker.announce(100).is_ok());
+            let unpacker = Unpacker::new(&headers(&[encoding]), 100).unwrap();
+            assert_eq!(unpacker.check_announced(101).is_err(), is_refused, "{encoding}");
+            assert!(unpacker.check_announced(100).is_ok());
         }
     }
 }

@@ -14,7 +14,8 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
 use rollcall_core::error::{chain, excerpt};
-use rollcall_core::ports::{Body, BoxError, Portal, PortalError};
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{Asked, Body, BoxError, Portal, PortalError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,11 +33,26 @@ const API_PATH: &str = "/api/v1/";
 /// Bytes of an error's body that are read for its excerpt.
 const EXCERPT_BYTES: usize = 1024;
 
+/// Bytes of an answer that are unpacked before memory for them is counted.
+const PIECE_BYTES: usize = 1024;
+
 /// What stands in a message for a text of the portal that repeats the secret.
 const LEFT_OUT: &str = "(left out: it repeats the secret)";
 
-/// Bodies in memory for each request in flight: one on its way, one being decoded.
-pub const BODIES_PER_REQUEST: usize = 2;
+/// Pages asked for ahead, for each request in flight: one on its way, one being decoded.
+pub const PAGES_PER_REQUEST: usize = 2;
+
+/// Most bytes of a body, counted after decompression. The widest page of the portal, 10,000 rows of 51 columns, has 12 MB.
+const MOST_BODY_BYTES: usize = 16 << 20;
+
+/// Memory for bodies and decoded pages, for each request in flight: a page of 10,000 rows of nine columns, and a part of one.
+const PAGE_MEMORY: usize = 4 << 20;
+
+/// Memory for partitions without their pages, for each request in flight: a partition of 100,000 rows of nine columns.
+const PARTITION_MEMORY: usize = 6 << 20;
+
+/// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
+const BYTES_PER_BYTE: usize = 2;
 
 /// How the portal is asked.
 #[derive(Debug, Clone)]
@@ -76,7 +92,7 @@ impl PortalSettings {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(180),
-            body_limit_bytes: 64 << 20,
+            body_limit_bytes: MOST_BODY_BYTES,
             tries: 4,
             backoff: Duration::from_secs(1),
             most_backoff: Duration::from_secs(60),
@@ -136,8 +152,8 @@ pub struct HttpPortal {
     root: Url,
     /// A request in flight each.
     permits: Arc<Semaphore>,
-    /// A body in memory each, from before its request until it is decoded.
-    bodies: Arc<Semaphore>,
+    page_memory: Memory,
+    partition_memory: Memory,
     settings: Arc<PortalSettings>,
     secret: Option<Arc<SentSecret>>,
     deadline: Option<Instant>,
@@ -195,7 +211,8 @@ impl HttpPortal {
             client: builder.build().map_err(BadOrigin::Client)?,
             root,
             permits: Arc::new(Semaphore::new(settings.in_flight.max(1))),
-            bodies: Arc::new(Semaphore::new(BODIES_PER_REQUEST * settings.in_flight.max(1))),
+            page_memory: Memory::new(PAGE_MEMORY * settings.in_flight.max(1)),
+            partition_memory: Memory::new(PARTITION_MEMORY * settings.in_flight.max(1)),
             settings: Arc::new(settings),
             secret: secret.map(|(name, value)| {
                 let forms = Forms::of(value.as_bytes());
@@ -236,16 +253,15 @@ impl HttpPortal {
     /// One page: waits for its turn, asks, asks again where that may help.
     ///
     /// A page keeps its place among the requests in flight through its retries, and gives it up with the last byte.
-    async fn transfer(self, url: Url, page: u32, tries_before: u32) -> Result<Body, PortalError> {
-        let turn = async {
-            let body = self.bodies.clone().acquire_owned().await;
-            let request = self.permits.clone().acquire_owned().await;
-            body.and_then(|body| Ok((body, request?)))
-        };
-        let turn = self.in_time(turn).await.ok_or(PortalError::Deadline { tries: tries_before })?;
-        let (body_permit, request_permit) = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
+    async fn transfer(self, url: Url, page: u32, asked: Asked) -> Result<Body, PortalError> {
+        let tries = asked.tries;
+        if tries >= self.settings.tries {
+            return Err(PortalError::UsedUp { tries });
+        }
+        let turn = self.in_time(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
+        let request_permit = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
-        let (bytes, tries) = self.fetch(&url, tries_before).await?;
+        let (Received { bytes, room }, tries) = self.fetch(&url, &asked).await?;
         tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
         drop(request_permit);
         Ok(Body {
@@ -253,21 +269,22 @@ impl HttpPortal {
             received_at: Timestamp::now(),
             tries,
             may_ask_again: tries < self.settings.tries,
-            permit: Some(Box::new(body_permit)),
+            permit: asked.room.or(room),
         })
     }
 
     /// The body of an answer, and the requests made for it so far.
-    async fn fetch(&self, url: &Url, tries_before: u32) -> Result<(Bytes, u32), PortalError> {
-        let mut n_tries = tries_before;
-        if tries_before > 0 {
-            self.pause(tries_before).await;
+    async fn fetch(&self, url: &Url, asked: &Asked) -> Result<(Received, u32), PortalError> {
+        let mut n_tries = asked.tries;
+        if asked.tries > 0 && !asked.was_useful {
+            self.pause(asked.tries).await;
         }
-        let waits = FullJitter::new(&self.settings, tries_before + 1);
+        let most_bytes = asked.room.as_ref().map(Room::n_bytes);
+        let waits = FullJitter::new(&self.settings, asked.tries + 1);
         let result = (|| {
             n_tries += 1;
             let url = url.clone();
-            async move { self.in_time(self.attempt(url)).await.unwrap_or(Err(Failure::Deadline)) }
+            async move { self.in_time(self.attempt(url, most_bytes)).await.unwrap_or(Err(Failure::Deadline)) }
         })
         .retry(waits)
         .sleep(tokio::time::sleep)
@@ -283,13 +300,15 @@ impl HttpPortal {
         })
         .await;
         match result {
-            Ok(bytes) => Ok((bytes, n_tries)),
+            Ok(received) => Ok((received, n_tries)),
             Err(failure) => Err(failure.after(n_tries)),
         }
     }
 
     /// One request, read to its end.
-    async fn attempt(&self, url: Url) -> Result<Bytes, Failure> {
+    ///
+    /// - `most_bytes`: for a page asked for ahead, those that it may take.
+    async fn attempt(&self, url: Url, most_bytes: Option<usize>) -> Result<Received, Failure> {
         let mut request = self.client.get(url);
         if let Some(secret) = &self.secret {
             request = request.header(&secret.name, &secret.value);
@@ -297,12 +316,12 @@ impl HttpPortal {
         let response = request.send().await.map_err(|error| self.no_answer(error))?;
         let status = response.status();
         if status == StatusCode::OK {
-            let bytes = self.read(response).await?;
+            let received = self.read(response, most_bytes).await?;
             // Before anything is read from it: what is said of a bad page, and rows, come from the body.
-            if self.is_secret_in(&bytes) {
+            if self.is_secret_in(&received.bytes) {
                 return Err(Failure::RepeatsSecret { status: 200 });
             }
-            return Ok(bytes);
+            return Ok(received);
         }
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| parse_retry_after(value, Timestamp::now()));
@@ -318,9 +337,11 @@ impl HttpPortal {
         }
     }
 
-    /// The whole body, as long as it stays within the limit once it is unpacked.
-    async fn read(&self, mut response: Response) -> Result<Bytes, Failure> {
+    /// The whole body, as long as it stays within the limit once it is unpacked. That of the page which is due waits for
+    /// memory as it grows; one that was asked for ahead waits for nothing.
+    async fn read(&self, mut response: Response, most_bytes: Option<usize>) -> Result<Received, Failure> {
         let limit_bytes = self.settings.body_limit_bytes;
+        let mut room = most_bytes.is_none().then(|| self.page_memory.room());
         let bad = |error| match error {
             BadBody::TooLarge => Failure::TooLarge { limit_bytes },
             BadBody::Torn(error) => Failure::NoAnswer { is_connected: true, source: error.into() },
@@ -329,11 +350,18 @@ impl HttpPortal {
             status: 200,
             excerpt: format!("content encoding {}", self.quote(&found)),
         })?;
-        body.announce(response.content_length().unwrap_or(0)).map_err(bad)?;
+        body.check_announced(response.content_length().unwrap_or(0)).map_err(bad)?;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
-            body.push(&chunk).map_err(bad)?;
+            // In pieces, since a packed byte may be a thousand.
+            for piece in chunk.chunks(PIECE_BYTES) {
+                body.push(piece).map_err(bad)?;
+                let n_bytes = body.n_bytes();
+                make_room(room.as_mut(), n_bytes, most_bytes).await?;
+            }
         }
-        body.finish().map_err(bad)
+        let bytes = body.finish().map_err(bad)?;
+        make_room(room.as_mut(), bytes.len(), most_bytes).await?;
+        Ok(Received { bytes, room })
     }
 
     fn is_secret_in(&self, text: &[u8]) -> bool {
@@ -366,7 +394,19 @@ impl Portal for HttpPortal {
         &self.root
     }
 
-    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+    fn page_memory(&self) -> Memory {
+        self.page_memory.clone()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.partition_memory.clone()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        self.in_time(room.hold(n_bytes)).await.ok_or(PortalError::Deadline { tries: 0 })
+    }
+
+    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
         let unusable = |source: BoxError| PortalError::Unusable { source };
         let mut url = self.root.join(path).map_err(|error| unusable(error.into()))?;
         if page > 1 {
@@ -374,9 +414,23 @@ impl Portal for HttpPortal {
         }
         // A task of its own, so that bytes arrive and the next request leaves while the caller decodes other pages. It
         // ends with this future.
-        let task = AbortOnDropHandle::new(tokio::spawn(self.clone().transfer(url, page, tries)));
+        let task = AbortOnDropHandle::new(tokio::spawn(self.clone().transfer(url, page, asked)));
         task.await.map_err(|error| unusable(error.into()))?
     }
+}
+
+/// A body, and the room that it took where none was given.
+struct Received {
+    bytes: Bytes,
+    room: Option<Room>,
+}
+
+/// Makes room for so many bytes of a body, or finds that it has outgrown the room that it was given.
+async fn make_room(room: Option<&mut Room>, n_bytes: usize, most_bytes: Option<usize>) -> Result<(), Failure> {
+    if let Some(room) = room {
+        room.hold(BYTES_PER_BYTE * n_bytes).await;
+    }
+    if most_bytes.is_some_and(|most_bytes| n_bytes > most_bytes) { Err(Failure::Outgrown) } else { Ok(()) }
 }
 
 /// Why one try failed.
@@ -394,6 +448,8 @@ enum Failure {
     Unusable(#[source] BoxError),
     #[error("body over {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
+    #[error("larger than the pages before")]
+    Outgrown,
     #[error("deadline")]
     Deadline,
 }
@@ -418,6 +474,7 @@ impl Failure {
             Self::RepeatsSecret { status } => PortalError::RepeatsSecret { status },
             Self::Unusable(source) => PortalError::Unusable { source },
             Self::TooLarge { limit_bytes } => PortalError::TooLarge { limit_bytes },
+            Self::Outgrown => PortalError::Outgrown { tries },
             Self::Deadline => PortalError::Deadline { tries },
         }
     }

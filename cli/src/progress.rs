@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rollcall_core::ports::{Body, Portal, PortalError};
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{Asked, Body, Portal, PortalError};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -124,13 +125,29 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
         let body = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(PortalError::Interrupted),
-            body = self.portal.get(path, page, tries) => body?,
+            body = self.portal.get(path, page, asked) => body?,
         };
         self.bar.page_received(body.bytes.len());
         Ok(body)
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.portal.page_memory()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.portal.partition_memory()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(PortalError::Interrupted),
+            held = self.portal.hold(room, n_bytes) => held,
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Whether a run's portal can be reached at all: its first fetches find out together.
 
 use rollcall_core::Error;
-use rollcall_core::ports::{Body, Portal, PortalError};
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{Asked, Body, Portal, PortalError};
 use tokio::sync::watch;
 use url::Url;
 
@@ -74,12 +75,24 @@ impl<P: Portal> Portal for WatchedPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
-        let answer = self.portal.get(path, page, tries).await;
+    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
+        let answer = self.portal.get(path, page, asked).await;
         if !answer.as_ref().is_err_and(PortalError::is_unreachable) {
             self.reach.reached();
         }
         answer
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.portal.page_memory()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.portal.partition_memory()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        self.portal.hold(room, n_bytes).await
     }
 }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
-use rollcall_adapters::portal::{BODIES_PER_REQUEST, HttpPortal};
+use rollcall_adapters::portal::{HttpPortal, PAGES_PER_REQUEST};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
@@ -155,8 +155,7 @@ async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::
         run: run_name(started_at),
         portal_release: plan.portal_release.clone(),
         force: request.force,
-        // As many as there may be bodies in memory.
-        pages_at_once: BODIES_PER_REQUEST * args.portal.in_flight(),
+        pages_at_once: PAGES_PER_REQUEST * args.portal.in_flight(),
     };
     lake_mark::claim(&store, mark, args.portal.is_sample(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;

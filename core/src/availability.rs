@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::dataset::{Dataset, YEARS};
-use crate::ports::{Portal, PortalError};
+use crate::ports::{Asked, Portal, PortalError};
 
 /// Path of the portal's list of endpoints below its API root.
 pub const ENDPOINTS_PATH: &str = "api-endpoints/";
@@ -67,7 +67,7 @@ fn text(fields: &Fields, name: &str) -> Option<String> {
 pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, Unreadable> {
     let mut n_seen = 0;
     for page in 1..=MOST_PAGES {
-        let body = portal.get(ENDPOINTS_PATH, page, 0).await?;
+        let body = portal.get(ENDPOINTS_PATH, page, Asked::default()).await?;
         let listed = Listed::read(&body.bytes)?;
         n_seen += listed.results.len() as u64;
         let count: Option<u64> = listed.count.as_ref().and_then(|count| serde_json::from_str(count.get()).ok());
@@ -104,7 +104,7 @@ const MOST_VERSION_CHARS: usize = 64;
 /// `None` where the list cannot be read; nothing depends on it. An entry without a date and a name of at most 64 printable
 /// characters is passed over.
 pub async fn newest_release(portal: &impl Portal) -> Option<String> {
-    let body = portal.get(CHANGES_PATH, 1, 0).await.ok()?;
+    let body = portal.get(CHANGES_PATH, 1, Asked::default()).await.ok()?;
     let changes = Listed::read(&body.bytes).ok()?;
     // The list is not sorted, and its dates are month/day/year.
     let dated = changes.entries().filter_map(|change| {

@@ -85,6 +85,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     /// None that is known.
     pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
         let nulls = self.nulls.finish(self.values.len());
+        self.values.shrink_to_fit();
         PrimitiveArray::try_new(ScalarBuffer::from(std::mem::take(&mut self.values)), nulls)
     }
 }
@@ -167,13 +168,14 @@ impl Texts {
     /// More than 2 GiB of text.
     pub(crate) fn finish(&mut self) -> Result<StringArray, ArrowError> {
         let nulls = self.nulls.finish(self.ends.len());
-        let text = std::mem::take(&mut self.text);
+        let mut text = std::mem::take(&mut self.text);
+        text.shrink_to_fit();
         if i32::try_from(text.len()).is_err() {
             return Err(ArrowError::OffsetOverflowError(text.len()));
         }
         let mut offsets = Vec::with_capacity(self.ends.len() + 1);
         offsets.push(0);
-        offsets.append(&mut self.ends);
+        offsets.append(&mut std::mem::take(&mut self.ends));
         StringArray::try_new(OffsetBuffer::new(offsets.into()), Buffer::from(text.into_bytes()), nulls)
     }
 }

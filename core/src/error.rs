@@ -65,7 +65,7 @@ pub enum Error {
         #[source]
         source: PortalError,
     },
-    /// Stop: a body is larger than the cap, counted after decompression.
+    /// Stop: a body is larger than the cap, counted after decompression, or has more rows than a page may have.
     #[error("fetch page {page} of `{partition}`: body too large")]
     BodyTooLarge {
         /// Partition that was fetched.
@@ -75,6 +75,22 @@ pub enum Error {
         /// The cap.
         #[source]
         source: PortalError,
+    },
+    /// Stop: a partition takes more memory than the cap.
+    #[error(
+        "fetch page {page} of `{partition}`: partition too large: expected at most {limit_bytes} bytes for its file and keys, found {found_bytes} after {n_rows} rows"
+    )]
+    PartitionTooLarge {
+        /// Partition that was fetched.
+        partition: PartitionKey,
+        /// Page whose rows made it too large, from 1.
+        page: u32,
+        /// The cap.
+        limit_bytes: usize,
+        /// Bytes that it takes with these rows.
+        found_bytes: usize,
+        /// Rows so far.
+        n_rows: u64,
     },
     /// Retry once: the time allowed for this partition is used up.
     #[error("fetch page {page} of `{partition}`: deadline exceeded")]
@@ -356,13 +372,14 @@ impl fmt::Display for CountFound {
 
 impl Error {
     /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 23] = [
         "InvalidRequest",
         "InvalidDescriptor",
         "YearsUnknown",
         "PortalUnavailable",
         "PortalRefused",
         "BodyTooLarge",
+        "PartitionTooLarge",
         "DeadlineExceeded",
         "Interrupted",
         "SecretMissing",
@@ -391,6 +408,7 @@ impl Error {
             Self::PortalUnavailable { .. } => "PortalUnavailable",
             Self::PortalRefused { .. } => "PortalRefused",
             Self::BodyTooLarge { .. } => "BodyTooLarge",
+            Self::PartitionTooLarge { .. } => "PartitionTooLarge",
             Self::DeadlineExceeded { .. } => "DeadlineExceeded",
             Self::Interrupted { .. } => "Interrupted",
             Self::SecretMissing { .. } => "SecretMissing",

@@ -1,7 +1,8 @@
 //! The page-fetch step: one partition from the portal to one committed object and a receipt.
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use jiff::Timestamp;
 use url::Url;
 
@@ -11,9 +12,10 @@ use crate::error::{CountFound, Error, Shrunk, excerpt};
 use crate::gate::{FetchFacts, Gate};
 use crate::keys;
 use crate::ledger::{self, ErrorFacts, Outcome, Receipt, store_failed};
+use crate::memory::Room;
 use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
-use crate::ports::{Clock, Condition, ObjectFacts, Portal, Put, Store};
+use crate::ports::{Asked, Body, Clock, Condition, ObjectFacts, Portal, PortalError, Put, Store};
 use crate::table::{Encoded, fingerprint};
 
 /// Conditional writes of one commit.
@@ -28,8 +30,8 @@ pub struct RunFacts {
     pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
-    /// Pages of one partition asked for ahead of the one due next. More than there are requests in flight keeps these
-    /// busy while pages that came are decoded.
+    /// Most pages of one partition asked for ahead of the one due next, where there is memory for them. More than there are
+    /// requests in flight keeps these busy while pages that came are decoded.
     pub pages_at_once: usize,
 }
 
@@ -129,7 +131,9 @@ async fn commit_partition(
 ) -> Result<Done, Error> {
     let key = keys::partition_object(dataset, partition);
     let before = head(store, partition, &key).await?;
-    let (facts, fetched) = fetch_rows(portal, dataset, partition, run.pages_at_once).await?;
+    // Held until the file is committed.
+    let mut room = portal.partition_memory().room();
+    let (facts, fetched) = fetch_rows(portal, dataset, partition, run.pages_at_once, &mut room).await?;
     let Some((encoded, fetched_at)) = fetched else {
         return commit_empty(store, partition, &key, before, facts, run).await;
     };
@@ -254,16 +258,17 @@ async fn fetch_rows(
     dataset: &Dataset,
     partition: &PartitionKey,
     pages_at_once: usize,
+    room: &mut Room,
 ) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
     let path = dataset.portal_path(partition);
     let decoder = PageDecoder::new(dataset, partition);
     let fetcher = PageFetcher { portal, decoder: &decoder, dataset, partition, path: &path };
-    let (first, received_at) = fetcher.page(1).await?;
-    let expected = first.count;
-    let page_length = first.batch.num_rows() as u64;
+    let first = fetcher.page(1, Asked::default()).await?;
+    let expected = first.page.count;
+    let page_length = first.page.batch.num_rows() as u64;
     let links = Links { root: portal.root(), path: &path, partition };
     if expected == 0 && page_length == 0 {
-        links.check(1, first.next.as_deref(), true, 1)?;
+        links.check(1, first.page.next.as_deref(), true, 1)?;
         return Ok((FetchFacts { n_pages: 1, ..FetchFacts::default() }, None));
     }
     let mismatch = |found| Error::CountMismatch { partition: partition.clone(), expected, found };
@@ -273,46 +278,109 @@ async fn fetch_rows(
     let Ok(n_pages) = u32::try_from(expected.div_ceil(page_length)) else {
         return Err(mismatch(CountFound::Received(page_length)));
     };
+    if n_pages > 1 && !first.may_ask_again {
+        let source = PortalError::UsedUp { tries: first.tries };
+        return Err(source.of_page(dataset, partition, 1));
+    }
     let mut gate = Gate::new(dataset, partition, expected)?;
-    let first_page = (n_pages > 1).then(|| fingerprint(&first.batch));
-    let mut fetched_at = received_at;
-    let mut pages = stream::iter(2..=n_pages)
-        .map(|page| async move { fetcher.page(page).await.map(|(decoded, at)| (page, decoded, at)) })
-        .buffered(pages_at_once.max(1));
-    let mut next = Some((1, first, received_at));
-    while let Some((page, decoded, received_at)) = next {
+    let first_page = (n_pages > 1).then(|| (fingerprint(&first.page.batch), first.tries));
+    let mut fetched_at = first.received_at;
+    let memory = portal.page_memory();
+    // Pages are of one length, and so of about one size: an eighth more is room for what differs.
+    let page_bytes = first.n_bytes + first.n_bytes / 8;
+    let mut ahead = FuturesOrdered::new();
+    let (mut page, mut to_ask, mut due) = (1, 2, first);
+    loop {
+        let Fetched { page: decoded, permit, received_at, tries, .. } = due;
+        let with_page = gate.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
+        if !room.try_hold(with_page) {
+            // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
+            // page, which is asked for once more. It may exceed the limit then, so this happens once.
+            drop((decoded, permit));
+            let held = portal.hold(room, with_page).await;
+            held.map_err(|error| error.of_page(dataset, partition, page))?;
+            due = fetcher.page(page, Asked { tries, was_useful: true, room: None }).await?;
+            continue;
+        }
         if decoded.count != expected {
             return Err(mismatch(CountFound::OnPage { page, count: decoded.count }));
         }
         let n_rows = decoded.batch.num_rows() as u64;
-        let due = page_length.min(expected - u64::from(page - 1) * page_length);
+        let n_due = page_length.min(expected - u64::from(page - 1) * page_length);
         let n_received = gate.n_rows + n_rows;
         if decoded.next.is_none() && page < n_pages {
             return Err(mismatch(CountFound::Received(n_received)));
         }
         links.check(page, decoded.next.as_deref(), page == n_pages, n_pages)?;
-        if n_rows != due {
+        if n_rows != n_due {
             return Err(mismatch(if page == n_pages {
                 CountFound::Received(n_received)
             } else {
-                CountFound::PageLength { page, n_rows, expected: due }
+                CountFound::PageLength { page, n_rows, expected: n_due }
             }));
         }
         gate.admit(page, decoded)?;
+        drop(permit);
+        // No more than before, since rows take less when they are encoded; if they do take more, by a little.
+        let _ = room.try_hold(gate.memory_bytes());
         fetched_at = fetched_at.max(received_at);
-        next = pages.next().await.transpose()?;
+        if page == n_pages {
+            break;
+        }
+        page += 1;
+        while to_ask <= n_pages && ahead.len() < pages_at_once.max(1) {
+            let mut asked = Asked::default();
+            if to_ask > page {
+                let mut room = memory.room();
+                if !room.try_hold(page_bytes) {
+                    break;
+                }
+                asked.room = Some(room);
+            }
+            ahead.push_back(fetcher.page(to_ask, asked));
+            to_ask += 1;
+        }
+        let fetched = match ahead.next().await {
+            Some(Err(Error::PortalUnavailable { source: PortalError::Outgrown { tries }, .. })) => {
+                fetcher.page(page, Asked { tries, was_useful: true, room: None }).await
+            }
+            Some(fetched) => fetched,
+            // The page that is due was asked for above, if not before.
+            None => break,
+        };
+        due = fetched.map_err(|error| counted_after(gate.n_rows, error))?;
     }
-    drop(pages);
-    if let Some(first_page) = first_page {
+    drop(ahead);
+    if let Some((first_page, tries)) = first_page {
         // The source may have changed between two pages with its `count` as it was: what page 1 holds now tells, as far as
-        // one look can.
-        let (again, _) = fetcher.page(1).await?;
+        // one look can. Its requests count with those of the first look.
+        let again = fetcher.page(1, Asked { tries, was_useful: true, room: None }).await?.page;
         if again.count != expected || fingerprint(&again.batch) != first_page {
             return Err(mismatch(CountFound::Changed));
         }
     }
     let (facts, encoded) = gate.finish(n_pages)?;
     Ok((facts, Some((encoded, fetched_at))))
+}
+
+/// A page, with what it took to get it.
+struct Fetched {
+    page: Page,
+    received_at: Timestamp,
+    /// Bytes of its body and of its rows.
+    n_bytes: usize,
+    permit: Option<Room>,
+    tries: u32,
+    may_ask_again: bool,
+}
+
+/// An error of the rows of one page, of which `n_rows` came before.
+fn counted_after(n_rows: u64, mut error: Error) -> Error {
+    if let Error::SchemaDrift { row, n_rows: n_so_far, .. } = &mut error {
+        *row += n_rows;
+        *n_so_far += n_rows;
+    }
+    error
 }
 
 /// Gets and decodes pages of one partition.
@@ -334,19 +402,29 @@ impl<P> Copy for PageFetcher<'_, P> {}
 
 impl<P: Portal> PageFetcher<'_, P> {
     /// One page. A body that is none is asked for again, since a proxy's error page or a cut answer passes.
-    async fn page(self, page: u32) -> Result<(Page, Timestamp), Error> {
-        let mut tries = 0;
+    async fn page(self, page: u32, mut asked: Asked) -> Result<Fetched, Error> {
+        let is_ahead = asked.room.is_some();
         loop {
-            let body = self.portal.get(self.path, page, tries).await;
+            let body = self.portal.get(self.path, page, asked).await;
             let body = body.map_err(|error| error.of_page(self.dataset, self.partition, page))?;
-            tries = body.tries;
-            match self.decoder.decode(page, &body.bytes) {
-                Ok(decoded) => return Ok((decoded, body.received_at)),
-                Err(error @ Error::BadBody { .. }) if body.may_ask_again => {
+            let Body { bytes, received_at, tries, may_ask_again, mut permit } = body;
+            match self.decoder.decode(page, &bytes) {
+                Ok(decoded) => {
+                    let row_bytes = decoded.batch.get_array_memory_size();
+                    let n_bytes = bytes.len() + row_bytes;
+                    drop(bytes);
+                    let has_room = permit.as_mut().is_none_or(|room| room.try_hold(row_bytes));
+                    if is_ahead && !has_room {
+                        return Err(PortalError::Outgrown { tries }.of_page(self.dataset, self.partition, page));
+                    }
+                    return Ok(Fetched { page: decoded, received_at, n_bytes, permit, tries, may_ask_again });
+                }
+                Err(error @ Error::BadBody { .. }) if may_ask_again => {
                     tracing::warn!(partition = %self.partition, page, tries, error = error.chain(), "page asked for again");
                 }
                 Err(error) => return Err(error),
             }
+            asked = Asked { tries, was_useful: false, room: permit.filter(|_| is_ahead) };
         }
     }
 }
@@ -408,10 +486,12 @@ pub(crate) async fn commit_plain(
 mod tests {
     use super::*;
     use crate::edition::{Digest, ENCODING_VERSION};
-    use crate::ports::{Body, PortalError};
+    use crate::memory::Memory;
     use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
     use futures::executor::block_on;
     use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    use std::task::Poll;
 
     const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
@@ -682,6 +762,8 @@ mod tests {
                 all[n - 1] = all[n - 1].replace(&from.replace("KEY", &format!("{n:012}")), to);
                 let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
                 assert_eq!(error.name(), "SchemaDrift");
+                // A row that has no such field is the last that is read.
+                let n_rows = if to.is_empty() { n } else { n_rows };
                 let expected = format!(
                     "expected string, never null or empty, found {found} in row {n} (1 of {n_rows} rows do not fit)"
                 );
@@ -876,9 +958,9 @@ mod tests {
             self.pages.root()
         }
 
-        async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+        async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
             let is_again = page == 1 && self.pages.asked.lock().unwrap().contains(&1);
-            let mut body = self.pages.get(path, page, tries).await?;
+            let mut body = self.pages.get(path, page, asked).await?;
             if is_again {
                 body.bytes = Bytes::from(self.again.clone());
             }
@@ -910,6 +992,107 @@ mod tests {
         let portal = CannedPages::new(pages(&rows(5), 5));
         fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap();
         assert_eq!(*portal.asked.lock().unwrap(), [1]);
+    }
+
+    /// A portal with memory for next to nothing, which counts what is held.
+    struct Tight {
+        pages: CannedPages,
+        page_memory: Memory,
+        partition_memory: Memory,
+        most_held: Mutex<(usize, usize)>,
+    }
+
+    impl Tight {
+        async fn turn(&self) {
+            {
+                let mut most = self.most_held.lock().unwrap();
+                most.0 = most.0.max(self.page_memory.held_bytes());
+                most.1 = most.1.max(self.partition_memory.held_bytes());
+            }
+            let mut is_later = false;
+            std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    }
+
+    impl Portal for Tight {
+        fn root(&self) -> &Url {
+            self.pages.root()
+        }
+
+        async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
+            self.turn().await;
+            let room = asked.room.take();
+            let mut body = self.pages.get(path, page, asked).await?;
+            body.permit = Some(match room {
+                Some(room) if room.n_bytes() < body.bytes.len() => {
+                    return Err(PortalError::Outgrown { tries: body.tries });
+                }
+                Some(room) => room,
+                None => {
+                    let mut room = self.page_memory.room();
+                    for i in 1..=4 {
+                        room.hold(body.bytes.len() * i / 2).await;
+                        self.turn().await;
+                    }
+                    room
+                }
+            });
+            Ok(body)
+        }
+
+        fn page_memory(&self) -> Memory {
+            self.page_memory.clone()
+        }
+
+        fn partition_memory(&self) -> Memory {
+            self.partition_memory.clone()
+        }
+    }
+
+    /// Guard: nothing waits while it holds what another one waits for. Where something does, this does not end.
+    ///
+    /// Found by use: B6.
+    #[test]
+    fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
+        let mut uneven = rows(40);
+        // From the second page on, rows are longer than those of the first.
+        uneven[5..]
+            .iter_mut()
+            .for_each(|row| *row = row.replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500))));
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for limit in [0, 1, 5_000, 20_000, 1 << 20] {
+                let bodies = pages(&uneven, 5);
+                let most_body = bodies.iter().map(String::len).max().unwrap();
+                let portal = Tight {
+                    pages: CannedPages::new(bodies),
+                    page_memory: Memory::new(limit),
+                    partition_memory: Memory::new(limit),
+                    most_held: Mutex::default(),
+                };
+                let stores: Vec<MemoryStore> = (0..8).map(|_| MemoryStore::default()).collect();
+                let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
+                let fetches = stores
+                    .iter()
+                    .map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
+                for receipt in block_on(futures::future::join_all(fetches)) {
+                    assert_eq!(receipt.unwrap().n_rows, 40);
+                }
+                let (pages, partitions) = *portal.most_held.lock().unwrap();
+                assert!(pages <= limit + 2 * most_body, "{pages} of {limit}");
+                assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
+                assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
+                // Each page once, page 1 twice, and one more for what was given up: a page ahead, or that of a partition.
+                let asked = portal.pages.asked.lock().unwrap().len();
+                assert!(asked <= 8 * (2 * 8 + 2), "{asked} requests");
+            }
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions end");
     }
 
     #[test]

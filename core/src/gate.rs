@@ -3,13 +3,16 @@
 
 use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
-use crate::page::{FieldNames, Misfits, Page};
+use crate::page::{FieldNames, Misfits, NO_FIELD, Page};
 use crate::partition::PartitionKey;
 use crate::table::{Encoded, TableWriter};
 use crate::unique::KeySet;
 
 /// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
 const MOST_ROWS_AHEAD: u64 = 4_000_000;
+
+/// Most bytes of memory for a partition's file and its keys. The largest of the portal, 2.4 million rows, takes a quarter.
+const MOST_BYTES: usize = 48 << 20;
 
 /// What was received of a partition.
 #[derive(Debug, Default)]
@@ -28,6 +31,7 @@ pub(crate) struct Gate<'g> {
     keys: KeySet,
     table: TableWriter,
     misfits: Vec<Misfits>,
+    most_bytes: usize,
     /// Rows admitted.
     pub(crate) n_rows: u64,
     n_unknown: u64,
@@ -43,6 +47,7 @@ impl<'g> Gate<'g> {
             keys: KeySet::new(dataset, n_ahead),
             table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
             misfits: vec![Misfits::default(); dataset.columns.len()],
+            most_bytes: MOST_BYTES,
             n_rows: 0,
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
@@ -68,9 +73,25 @@ impl<'g> Gate<'g> {
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
         self.unknown_fields.merge(&decoded.unknown_fields);
-        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, "page admitted");
         let is_sorted = self.keys.is_ascending();
-        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))
+        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
+        let found_bytes = self.memory_bytes();
+        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, memory_bytes = found_bytes, "page admitted");
+        if found_bytes > self.most_bytes {
+            return Err(Error::PartitionTooLarge {
+                partition: self.partition.clone(),
+                page,
+                limit_bytes: self.most_bytes,
+                found_bytes,
+                n_rows: self.n_rows,
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that the rows so far take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.keys.memory_bytes()
     }
 
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
@@ -125,7 +146,7 @@ impl<'g> Gate<'g> {
             partition: self.partition.clone(),
             column: name.into(),
             expected: expected.into(),
-            found: raw.map_or_else(|| "no such field".to_owned(), |raw| format!("`{}`", excerpt(&raw))),
+            found: raw.map_or_else(|| NO_FIELD.to_owned(), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
             n_rows,
@@ -141,7 +162,7 @@ fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{enrollment, partition};
+    use crate::testing::{enrollment, page, partition, row};
 
     #[test]
     fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
@@ -149,5 +170,33 @@ mod tests {
         for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
             assert_eq!(Gate::new(&dataset, &partition, count).unwrap().n_rows, 0);
         }
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_a_partition_that_takes_more_memory_than_the_cap_is_refused_with_both_numbers() {
+        let (dataset, partition) = (enrollment(), partition());
+        let mut gate = Gate::new(&dataset, &partition, 30).unwrap();
+        gate.most_bytes = 20_000;
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        // What counts is in no column.
+        let row =
+            |school: u64| row(school, "5").replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500)));
+        let mut admit = |number: u32| {
+            let rows: Vec<String> = (0..10).map(|i| row(u64::from(number) * 10 + i)).collect();
+            gate.admit(number, decoder.decode(number, page(30, None, &rows).as_bytes()).unwrap())
+        };
+        admit(1).unwrap();
+        let error = admit(2).unwrap_err();
+        let Error::PartitionTooLarge { page, limit_bytes, found_bytes, n_rows, .. } = error else { panic!("{error}") };
+        assert_eq!((page, limit_bytes, n_rows), (2, 20_000, 20));
+        assert!((20_001..60_000).contains(&found_bytes), "{found_bytes}");
+        assert_eq!(
+            error.chain(),
+            format!(
+                "fetch page 2 of `year=2021/grade=grade-pk`: partition too large: expected at most 20000 bytes for its file \
+                 and keys, found {found_bytes} after 20 rows"
+            )
+        );
     }
 }

@@ -18,6 +18,7 @@ mod gate;
 pub mod keys;
 pub mod ledger;
 pub mod lookup;
+pub mod memory;
 pub mod page;
 pub mod partition;
 pub mod plan;

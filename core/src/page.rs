@@ -28,6 +28,14 @@ use crate::dataset::Dataset;
 use crate::error::{Error, excerpt};
 use crate::fit::{ColumnBuilder, Fit, parse_integral};
 use crate::partition::PartitionKey;
+use crate::ports::PortalError;
+
+/// Most values of a page, nulls included: more than seven pages of the portal's widest table have. A body of few bytes may
+/// have many rows, and an absent field takes as much memory as any other.
+const MOST_VALUES: u64 = 4_000_000;
+
+/// Most fields of a row that the descriptor does not know: each takes more memory than its text.
+const MOST_UNKNOWN: usize = 10_000;
 
 /// One page, decoded.
 #[derive(Debug)]
@@ -134,7 +142,9 @@ impl<'d> PageDecoder<'d> {
     /// - Each row's axis fields must be the partition's; they are dropped, since the path holds them.
     ///
     /// # Errors
-    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs.
+    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs;
+    /// [`Error::SchemaDrift`] at the first row that lacks a field of the key, its rows counted from 1 on this page;
+    /// [`Error::BodyTooLarge`] for more rows than 4,000,000 values make, or more than 10,000 unknown fields in a row.
     ///
     /// Source of the envelope: recorded answers of the Education Data Portal.
     pub fn decode(&self, page: u32, body: &[u8]) -> Result<Page, Error> {
@@ -172,6 +182,12 @@ impl<'d> PageDecoder<'d> {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
+                    Some(Failure::NoKey { row, column }) => self.no_key(row, column),
+                    Some(Failure::TooMany { limit, what }) => Error::BodyTooLarge {
+                        partition: self.partition.clone(),
+                        page,
+                        source: PortalError::TooMany { limit, what },
+                    },
                     None => self.bad_body(page, format!("`{}`", excerpt(near(text, &error))), Some(error)),
                 });
             }
@@ -192,6 +208,22 @@ impl<'d> PageDecoder<'d> {
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
             .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
+    }
+
+    /// A row, counted on its page, has no field of this column.
+    fn no_key(&self, row: u64, column: usize) -> Error {
+        let declared = self.dataset.columns.get(column);
+        let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
+        Error::SchemaDrift {
+            partition: self.partition.clone(),
+            column: name.into(),
+            expected: format!("{kind}, never null or empty").into(),
+            found: NO_FIELD.to_owned(),
+            row,
+            n_misfits: 1,
+            n_rows: row,
+            key: Some(self.dataset.key.join(", ").into()),
+        }
     }
 
     fn bad_body(&self, page: u32, found: String, source: Option<serde_json::Error>) -> Error {
@@ -223,7 +255,12 @@ struct Envelope {
 enum Failure {
     RepeatedField { row: u64, field: String },
     WrongAxis { row: u64, axis: usize, found: String },
+    NoKey { row: u64, column: usize },
+    TooMany { limit: u64, what: String },
 }
+
+/// What stands in a message for the value of a field that is absent.
+pub(crate) const NO_FIELD: &str = "no such field";
 
 /// Where a field of a row goes.
 #[derive(Clone, Copy)]
@@ -242,6 +279,7 @@ struct Check {
 struct Field {
     name: String,
     slot: Slot,
+    is_key: bool,
     /// Row (from 1) that last had this field.
     seen_in: u64,
 }
@@ -262,6 +300,7 @@ struct Sink {
     /// What this row could not place: field and JSON text.
     leftover: BTreeMap<String, String>,
     n_rows: u64,
+    most_rows: u64,
     n_unknown: u64,
     unknown_fields: FieldNames,
     /// Every value is read from its own text.
@@ -279,7 +318,7 @@ impl Sink {
         let fields: Vec<Field> = columns
             .map(|(i, column)| (&column.name, Slot::Column(i)))
             .chain(axes.map(|(i, (name, _))| (name, Slot::Axis(i))))
-            .map(|(name, slot)| Field { name: name.clone(), slot, seen_in: 0 })
+            .map(|(name, slot)| Field { name: name.clone(), slot, is_key: dataset.key.contains(name), seen_in: 0 })
             .collect();
         Self {
             order: Vec::with_capacity(fields.len()),
@@ -292,6 +331,8 @@ impl Sink {
             rescued: Texts::default(),
             leftover: BTreeMap::new(),
             n_rows: 0,
+            // `_rescued` is a column too.
+            most_rows: MOST_VALUES / (dataset.columns.len() as u64 + 1),
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
             is_exact_pass,
@@ -375,12 +416,16 @@ impl Sink {
 
     /// Gives absent fields their nulls and writes what was left over of the row.
     fn end_row(&mut self) -> Result<(), ()> {
+        let mut no_key = None;
         for i in 0..self.fields.len() {
             let Some(field) = self.fields.get(i) else { continue };
             if field.seen_in == self.n_rows {
                 continue;
             }
             match field.slot {
+                Slot::Column(column) if field.is_key => {
+                    no_key.get_or_insert(column);
+                }
                 Slot::Column(column) => {
                     if let Some(builder) = self.columns.get_mut(column) {
                         builder.append_null();
@@ -388,11 +433,14 @@ impl Sink {
                     self.note_misfit(column, None, false);
                 }
                 Slot::Axis(axis) => {
-                    self.failure =
-                        Some(Failure::WrongAxis { row: self.n_rows, axis, found: "no such field".to_owned() });
+                    self.failure = Some(Failure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
                     return Err(());
                 }
             }
+        }
+        if let Some(column) = no_key {
+            self.failure = Some(Failure::NoKey { row: self.n_rows, column });
+            return Err(());
         }
         if !self.settle_padding() {
             // The exact pass has the text of what was not padded after all.
@@ -521,6 +569,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let sink = self.0;
+        if sink.n_rows == sink.most_rows {
+            let what = format!("rows of {} columns", sink.columns.len());
+            sink.failure = Some(Failure::TooMany { limit: sink.most_rows, what });
+            return Err(A::Error::custom("too many rows"));
+        }
         sink.n_rows += 1;
         let row = sink.n_rows;
         let mut position = 0;
@@ -531,6 +584,11 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Key::Known(found) => found,
                 Key::Unknown(name) => {
                     has_unknown = true;
+                    if sink.leftover.len() >= MOST_UNKNOWN {
+                        let what = format!("unknown fields in row {row}");
+                        sink.failure = Some(Failure::TooMany { limit: MOST_UNKNOWN as u64, what });
+                        return Err(A::Error::custom("too many fields"));
+                    }
                     sink.unknown_fields.add(&name);
                     let raw = map.next_value::<&RawValue>()?;
                     if sink.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {
@@ -873,5 +931,61 @@ mod tests {
         let kept = decode(of(&format!("{open}{close}")).as_bytes()).unwrap();
         let rescued = kept.batch.column(kept.batch.num_columns() - 1).as_string::<i32>().value(0);
         assert_eq!(rescued, format!("{{\"fips\":{open}{close},\"leaid\":\"100002\"}}"));
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_a_page_has_a_most_of_values_and_a_row_of_unknown_fields() {
+        let dataset =
+            Dataset { columns: [enrollment().columns, (0..300).map(more_column).collect()].concat(), ..enrollment() };
+        let partition = partition();
+        let decoder = PageDecoder::new(&dataset, &partition);
+        let most = usize::try_from(MOST_VALUES).unwrap() / (dataset.columns.len() + 1);
+        let whole: String = (0..300).map(|i| format!("\"more{i}\":1,")).collect();
+        let of = |n_rows: usize, fields: &str| {
+            let row = row(1, "5").replace("\"fips\"", &format!("{fields}\"fips\""));
+            decoder.decode(3, page(n_rows as u64, None, &vec![row; n_rows]).as_bytes())
+        };
+        // Rows that are scanned, and rows that serde reads.
+        for fields in [whole.as_str(), "\"more7\":1.5,"] {
+            assert_eq!(of(most, fields).unwrap().batch.num_rows(), most);
+            let error = of(most + 1, fields).unwrap_err();
+            assert_eq!(
+                (error.name(), error.chain()),
+                (
+                    "BodyTooLarge",
+                    format!(
+                        "fetch page 3 of `year=2021/grade=grade-pk`: body too large: expected at most {most} rows of 307 \
+                         columns, found more"
+                    )
+                )
+            );
+        }
+        let unknown = |n: usize| (0..n).map(|i| format!("\"new{i}\":1,")).collect::<String>();
+        assert_eq!(of(1, &unknown(MOST_UNKNOWN)).unwrap().n_unknown, 1);
+        let error = of(2, &unknown(MOST_UNKNOWN + 1)).unwrap_err();
+        assert!(error.chain().ends_with("expected at most 10000 unknown fields in row 1, found more"), "{error:?}");
+    }
+
+    fn more_column(i: usize) -> crate::dataset::Column {
+        crate::dataset::Column { name: format!("more{i}"), ..enrollment().columns[4].clone() }
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_the_first_row_without_a_key_is_the_last_that_is_read() {
+        let keyless = "{\"year\":2021,\"grade\":-1}".to_owned();
+        let rows = [&[row(1, "5")][..], &vec![keyless; 50_000]].concat();
+        let body = page(50_001, None, &rows);
+        // What comes after it is not looked at.
+        for end in ["]}", "", " and no JSON"] {
+            let error = decode(body.replace("]}", end).as_bytes()).unwrap_err();
+            assert_eq!(error.name(), "SchemaDrift");
+            assert!(
+                error.chain().contains("found no such field in row 2 (1 of 2 rows do not fit)"),
+                "{}",
+                error.chain()
+            );
+        }
     }
 }

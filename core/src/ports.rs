@@ -1,6 +1,5 @@
 //! Where core meets the world: the traits that adapters implement. Nothing else is a trait.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use url::Url;
 
 use crate::dataset::Dataset;
 use crate::edition::Stamp;
+use crate::memory::{Memory, Room};
 use crate::partition::PartitionKey;
 use crate::schema::TypedColumn;
 use crate::table::Footer;
@@ -26,12 +26,42 @@ pub trait Portal: Send + Sync {
 
     /// GETs page `page` (from 1) of `path` below the root.
     ///
-    /// - `tries`: requests already made for this page whose answers were of no use ([`Body::tries`]). They count
-    ///   against the adapter's limit, and a wait comes first when there were any.
-    ///
     /// # Errors
     /// What the portal did, after the adapter's own retries.
-    fn get(&self, path: &str, page: u32, tries: u32) -> impl Future<Output = Result<Body, PortalError>> + Send;
+    fn get(&self, path: &str, page: u32, asked: Asked) -> impl Future<Output = Result<Body, PortalError>> + Send;
+
+    /// What bodies and decoded pages of all partitions take together.
+    fn page_memory(&self) -> Memory {
+        Memory::new(usize::MAX)
+    }
+
+    /// What all partitions take together, without their pages: files in the making and keys.
+    fn partition_memory(&self) -> Memory {
+        Memory::new(usize::MAX)
+    }
+
+    /// Waits for room as [`Room::hold`] does, no longer than a page would be waited for.
+    ///
+    /// # Errors
+    /// [`PortalError::Deadline`], [`PortalError::Interrupted`].
+    fn hold(&self, room: &mut Room, n_bytes: usize) -> impl Future<Output = Result<(), PortalError>> + Send {
+        async move {
+            room.hold(n_bytes).await;
+            Ok(())
+        }
+    }
+}
+
+/// How a page is asked for.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Requests already made for this page ([`Body::tries`]). They count against the adapter's limit.
+    pub tries: u32,
+    /// Whether the last of them had a useful answer. If not, a wait comes before the next.
+    pub was_useful: bool,
+    /// Of a page that is asked for ahead of the one due next: the room that its body and its rows may take. A larger one is
+    /// [`PortalError::Outgrown`]. The page that is due waits for room instead.
+    pub room: Option<Room>,
 }
 
 /// One answer of the portal, whole.
@@ -44,8 +74,8 @@ pub struct Body {
     pub tries: u32,
     /// Whether the adapter would ask for this page once more.
     pub may_ask_again: bool,
-    /// Held until the body is dropped, so that bodies in memory stay within a limit over all partitions.
-    pub permit: Option<Box<dyn Any + Send>>,
+    /// Held until the page's rows are in its table, so that pages in memory stay within a limit over all partitions.
+    pub permit: Option<Room>,
 }
 
 /// What the portal did instead of serving a page.
@@ -99,6 +129,26 @@ pub enum PortalError {
         /// The cap.
         limit_bytes: usize,
     },
+    /// More of something than a page may have.
+    #[error("expected at most {limit} {what}, found more")]
+    TooMany {
+        /// The cap.
+        limit: u64,
+        /// Of what, such as `rows of 51 columns`.
+        what: String,
+    },
+    /// A page that was asked for ahead is larger than the room it was given. It is asked for again when it is due.
+    #[error("larger than expected after {tries} tries")]
+    Outgrown {
+        /// Requests made.
+        tries: u32,
+    },
+    /// All requests that are made for a page were made, and one more would be needed.
+    #[error("answered at the last of {tries} tries, and is to be asked for once more")]
+    UsedUp {
+        /// Requests made.
+        tries: u32,
+    },
     /// Whoever asked does not wait any more, since the run ends.
     #[error("interrupted")]
     Interrupted,
@@ -124,7 +174,7 @@ impl PortalError {
     pub fn of_page(self, dataset: &Dataset, partition: &PartitionKey, page: u32) -> crate::Error {
         let partition = partition.clone();
         match self {
-            Self::Status { .. } | Self::NoAnswer { .. } => {
+            Self::Status { .. } | Self::NoAnswer { .. } | Self::Outgrown { .. } | Self::UsedUp { .. } => {
                 crate::Error::PortalUnavailable { partition, page, source: self }
             }
             Self::Refused { .. } | Self::RepeatsSecret { .. } | Self::Unusable { .. } => {
@@ -132,7 +182,9 @@ impl PortalError {
                 let secret = dataset.secret.as_ref().filter(|_| is_of_secret).map(|secret| secret.name.clone());
                 crate::Error::PortalRefused { partition, page, secret, source: self }
             }
-            Self::TooLarge { .. } => crate::Error::BodyTooLarge { partition, page, source: self },
+            Self::TooLarge { .. } | Self::TooMany { .. } => {
+                crate::Error::BodyTooLarge { partition, page, source: self }
+            }
             Self::Interrupted => crate::Error::Interrupted { partition, page },
             Self::Deadline { .. } => crate::Error::DeadlineExceeded { partition, page, source: self },
         }

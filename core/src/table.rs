@@ -60,6 +60,8 @@ pub struct Encoded {
 pub struct TableWriter {
     writer: ArrowWriter<Vec<u8>>,
     coalescer: BatchCoalescer,
+    /// Bytes of the rows that the coalescer holds, as they were appended.
+    held_bytes: usize,
     /// Packs the keys by which rows are sorted.
     packer: Packer,
     /// Whether all rows so far are in the order of their keys.
@@ -109,6 +111,7 @@ impl TableWriter {
         Ok(Self {
             writer: ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?,
             coalescer: BatchCoalescer::new(schema, CHUNK),
+            held_bytes: 0,
             packer: Packer::new(dataset),
             is_sorted: true,
             digest: Digest::default(),
@@ -131,8 +134,20 @@ impl TableWriter {
         self.is_sorted &= is_sorted;
         digest_rows(&batch, &mut self.digest, &mut self.row);
         self.values.add(&batch);
+        let (n_bytes, n_rows) = (batch.get_array_memory_size(), batch.num_rows());
         self.coalescer.push_batch(batch)?;
-        self.write_chunks()
+        self.held_bytes += n_bytes;
+        if self.coalescer.has_completed_batch() {
+            self.write_chunks()?;
+            // What is left is of this batch.
+            self.held_bytes = n_bytes / n_rows.max(1) * self.coalescer.get_buffered_rows();
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that this takes, as far as they depend on the rows. The coalescer's columns have room to grow.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
 
     fn write_chunks(&mut self) -> Result<(), ParquetError> {

@@ -12,8 +12,8 @@ use crate::dataset::Dataset;
 use crate::edition::Stamp;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{
-    Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, Portal, PortalError,
-    Put, Store, StoreError, TableSpec,
+    Asked, Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, Portal,
+    PortalError, Put, Store, StoreError, TableSpec,
 };
 use crate::table::Footer;
 
@@ -90,14 +90,14 @@ impl Portal for CannedPages {
         &self.root
     }
 
-    async fn get(&self, _path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
+    async fn get(&self, _path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
         self.asked.lock().unwrap().push(page);
         match self.pages.get(page as usize - 1) {
             Some(body) => Ok(Body {
                 bytes: Bytes::from(body.clone()),
                 received_at: self.received_at,
-                tries: tries + 1,
-                may_ask_again: tries + 1 < 4,
+                tries: asked.tries + 1,
+                may_ask_again: asked.tries + 1 < 4,
                 permit: None,
             }),
             None => Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() }),

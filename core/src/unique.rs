@@ -203,6 +203,15 @@ impl KeySet {
         matches!(self.keys, Keys::Ascending(_))
     }
 
+    /// Bytes of memory that the keys take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match &self.keys {
+            Keys::Ascending(keys) => keys.bytes.len(),
+            Keys::Narrow(keys) => size_of_val(keys.as_slice()),
+            Keys::Wide(keys) => size_of_val(keys.as_slice()),
+        }
+    }
+
     /// Adds the key of every row.
     ///
     /// # Errors

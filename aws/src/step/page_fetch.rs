@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::portal::{BODIES_PER_REQUEST, HttpPortal, PortalSettings};
+use rollcall_adapters::portal::{HttpPortal, PAGES_PER_REQUEST, PortalSettings};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition, record_failure};
@@ -76,7 +76,7 @@ impl PageFetch {
             run: event.run,
             portal_release: event.portal_release,
             force: event.force,
-            pages_at_once: BODIES_PER_REQUEST * self.settings.in_flight,
+            pages_at_once: PAGES_PER_REQUEST * self.settings.in_flight,
         };
         match self.portal_of(&dataset).await {
             Ok(portal) => {

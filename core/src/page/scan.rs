@@ -15,6 +15,9 @@ use crate::fit::parse_integral;
 const ODD_ROWS: u64 = 16;
 const ODD_PART: u64 = 8;
 
+/// Bytes before the rows that are copied to be read by themselves.
+const MOST_HEAD_BYTES: usize = 1 << 16;
+
 /// What stands before the value of one column, and which column it is.
 struct Place<'t> {
     /// From the end of the value before: white space, comma, key, colon; whole fields where they are axes.
@@ -249,6 +252,9 @@ impl Sink {
         const RESULTS: &str = "\"results\":";
         // What comes before the rows is read by serde, with no rows in it.
         let (head, _) = text.split_once(RESULTS)?;
+        if head.len() > MOST_HEAD_BYTES {
+            return None;
+        }
         let envelope = self.read(&format!("{head}{RESULTS}[]}}")).ok()?;
         let mut cursor = Cursor { text, at: head.len() + RESULTS.len() };
         cursor.skip_white_space();
@@ -258,6 +264,9 @@ impl Sink {
         self.reserve(envelope.count?, text.len() - cursor.at, template.length);
         let mut n_odd = 0;
         loop {
+            if self.n_rows == self.most_rows {
+                return None;
+            }
             let start = cursor;
             if self.scan_row(&template, &mut cursor).is_none() {
                 n_odd += 1;
@@ -289,7 +298,7 @@ impl Sink {
         let n_by_size = size_bytes / row_bytes;
         // Rows that are shorter than the first one.
         let n_rows = n_by_size + n_by_size / 16;
-        let n_rows = usize::try_from(count).map_or(n_rows, |count| n_rows.min(count));
+        let n_rows = usize::try_from(count.min(self.most_rows)).map_or(n_rows, |most| n_rows.min(most));
         for column in &mut self.columns {
             column.reserve(n_rows, size_bytes);
         }

@@ -7,7 +7,7 @@
 //! nothing else (`Session::rows`).
 
 use bytes::Bytes;
-use rollcall_core::ports::{Body, Portal, PortalError};
+use rollcall_core::ports::{Asked, Body, Portal, PortalError};
 use url::Url;
 
 use crate::audit::Session;
@@ -40,8 +40,8 @@ impl Portal for SimPortal {
         &self.root
     }
 
-    async fn get(&self, path: &str, page: u32, tries: u32) -> Result<Body, PortalError> {
-        let (task, path) = (self.task, path.to_owned());
+    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
+        let (task, path, tries) = (self.task, path.to_owned(), asked.tries);
         call(&self.shared, task, false, move |world| {
             let served = serve(world, task, &path, page, tries);
             let result = match &served {
