@@ -551,6 +551,35 @@ fn prune_deletes_old_runs_and_neither_the_last_one_nor_data_nor_records() {
     let _ = lake.rollcall("status", &["--run", gone]).expect(2);
 }
 
+/// Found by use: H3, W3.
+#[test]
+fn strays_among_the_partitions_are_named_by_status_and_repair_and_served_by_nobody() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &TWO_GRADES).expect(0);
+    let count = format!("select count(*) as n from {TABLE}");
+    let before = query(&lake, &count);
+    let year = lake.path().join(OBJECT).parent().unwrap().parent().unwrap().to_owned();
+    let names: [&[u8]; 5] =
+        [b"grade=grade-k (copy)", b"grade=grade-k.bak", b"grade=grade-16", b"grade=\x1b[31m\nred", b"grade=grade-\xff"];
+    for name in names {
+        let folder = year.join(OsStr::from_bytes(name));
+        fs::create_dir(&folder).unwrap();
+        fs::copy(lake.path().join(OBJECT), folder.join("part-00000.parquet")).unwrap();
+    }
+    for command in ["status", "repair"] {
+        let found = lake.rollcall(command, &[]).expect(0);
+        assert!(found.stderr.contains("warning: 5 stray files in the table's folder: "), "{command}: {}", found.stderr);
+        assert!(!found.stderr.contains('\u{1b}'), "{command}: {}", found.stderr);
+        assert_eq!(query(&lake, &count), before, "{command}");
+    }
+    let json = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+    assert_eq!(json["strays"].as_array().unwrap().len(), 5, "{json}");
+    let report = run_json(&lake, &portal, &TWO_GRADES, 0);
+    assert_eq!((outcomes(&report), query(&lake, &count)), (counts(&[("unchanged", 2)]), before));
+}
+
 /// Found by use: B11.
 #[test]
 fn a_year_without_any_rows_is_told_and_asked_for_again_where_the_release_is_not_known() {

@@ -334,8 +334,7 @@ impl Store for FolderStore {
         let looks = keys.await?.into_iter().map(|key| async move {
             let path = self.path(&key);
             let look = self.blocking(&key, move |_| {
-                // Opened, since one that cannot be read any more may have the time and size that it had.
-                let found = open_regular(&path).and_then(|(_, found)| Ok((file::etag(&found)?, found.modified()?)));
+                let found = file::look(&path).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
                 found.map_err(|error| refused("look at", &path, error))
             });
             let (etag, modified) = look.await.map_or((String::new(), None), |(etag, at)| (etag, Some(at)));

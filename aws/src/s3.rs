@@ -75,6 +75,19 @@ impl S3Store {
         if keys::is_of_run(key) { put.tagging(OF_RUN) } else { put }
     }
 
+    /// Sends a write that takes effect only while `condition` holds.
+    async fn put_if(&self, put: PutObjectFluentBuilder, key: &str, condition: &Condition) -> Result<Put, StoreError> {
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Matches(etag) => put.if_match(etag),
+        };
+        match put.send().await {
+            Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
+            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
+            Err(error) => Err(self.failed("write", key, cause(error))),
+        }
+    }
+
     fn failed(&self, action: &str, key: &str, source: impl Into<BoxError>) -> StoreError {
         StoreError { message: format!("{action} `s3://{}/{key}`", self.bucket), source: source.into() }
     }
@@ -105,15 +118,7 @@ impl Store for S3Store {
             .content_type("application/vnd.apache.parquet")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
-        let put = match condition {
-            Condition::Absent => put.if_none_match("*"),
-            Condition::Matches(etag) => put.if_match(etag),
-        };
-        match put.send().await {
-            Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
-            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
-            Err(error) => Err(self.failed("write", key, cause(error))),
-        }
+        self.put_if(put, key, condition).await
     }
 
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
@@ -168,15 +173,7 @@ impl Store for S3Store {
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
         let put = self.put_of_ledger(key, bytes);
-        let put = match condition {
-            Condition::Absent => put.if_none_match("*"),
-            Condition::Matches(etag) => put.if_match(etag),
-        };
-        match put.send().await {
-            Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
-            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
-            Err(error) => Err(self.failed("write", key, cause(error))),
-        }
+        self.put_if(put, key, condition).await
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {

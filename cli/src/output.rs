@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
 use jiff::{SignedDuration, Timestamp};
 use rollcall_core::error::excerpt;
+pub(crate) use rollcall_core::error::thousands;
 use rollcall_core::partition::PartitionKey;
 use serde::Serialize;
 
@@ -233,19 +234,6 @@ pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
 /// A table as text without trailing blanks.
 pub(crate) fn render(table: &Table) -> String {
     table.0.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
-}
-
-/// `1234567` → `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `1` → `1 page`, `2` → `2 pages`.

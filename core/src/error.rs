@@ -557,7 +557,8 @@ impl Mistakes {
 }
 
 /// `1234567` → `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
+#[must_use]
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {

@@ -23,6 +23,19 @@ pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
+/// Looks at a regular file that may be read, without opening it: one that may not be read any more can have the time and size
+/// that it had.
+///
+/// # Errors
+/// Those of [`open_regular`].
+pub(super) fn look(path: &Path) -> io::Result<Metadata> {
+    let found = fs::metadata(path)?;
+    check_regular(&found)?;
+    #[cfg(unix)]
+    rustix::fs::access(path, rustix::fs::Access::READ_OK)?;
+    Ok(found)
+}
+
 pub(super) fn check_regular(found: &Metadata) -> io::Result<()> {
     if found.is_file() {
         return Ok(());
