@@ -42,8 +42,10 @@ impl Portal for SimPortal {
 
     async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
         let (task, path, tries) = (self.task, path.to_owned(), asked.tries);
+        // A page that is looked at once more is not one that is asked for again.
+        let is_again = tries > 0 && !asked.was_useful;
         call(&self.shared, task, false, move |world| {
-            let served = serve(world, task, &path, page, tries);
+            let served = serve(world, task, &path, page, is_again);
             let result = match &served {
                 Ok((said, text)) => format!("{said}, {} bytes", text.len()),
                 Err(error) => error.to_string(),
@@ -64,7 +66,7 @@ fn serve(
     task: TaskId,
     path: &str,
     page: u32,
-    tries: u32,
+    is_again: bool,
 ) -> Result<(&'static str, String), PortalError> {
     let partition =
         (0..world.source.n_partitions()).find(|index| world.dataset.portal_path(&source::key_of(*index)) == path);
@@ -73,9 +75,9 @@ fn serve(
         return Err(PortalError::Interrupted);
     }
     let is_faulty = world.chance(world.rates.portal);
-    let fault = match tries {
+    let fault = match is_again {
         // What was asked for again is seldom well at once.
-        1.. if world.rng.u32(0..4) > 0 => BAD_BODY,
+        true if world.rng.u32(0..4) > 0 => BAD_BODY,
         _ if is_faulty => world.rng.u32(0..10),
         _ => NO_FAULT,
     };
