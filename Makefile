@@ -28,9 +28,11 @@ FUZZ_LENGTH_next := 512
 FUZZ_LENGTH_retry_after := 128
 CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 
-# What is changed a little, to see that a test notices: the gate, the commit and its stores, the check of `next`, retries.
+# What is changed a little, to see that a test notices: the gate, the commit and its stores, the check of `next`, retries,
+# what is recorded, published and pruned, and what memory is shared.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
-MUTATED_CORE := core/src/gate.rs core/src/unique.rs core/src/fetch.rs core/src/edition.rs
+MUTATED_CORE := $(addprefix core/src/,gate.rs unique.rs fetch.rs edition.rs values.rs memory.rs schema.rs survey.rs \
+	records.rs ledger.rs publish.rs prune.rs)
 MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs $(wildcard adapters/src/folder/*.rs) aws/src/s3.rs
 
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
@@ -150,7 +152,7 @@ SHOW_TO := --iterate --baseline skip --test-workspace true --features rollcall/a
 QUICK_TESTS := --test=portal --test=roots --test=contracts
 SLOW_TESTS := --test=faults_portal --test=faults_local --test=folder --test=faults_aws
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, 370 times; a test must notice
+mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, some 600 times; a test must notice
 	git diff --quiet HEAD -- core adapters aws || { echo 'expected core, adapters and aws as committed' >&2; exit 2; }
 	rm -rf target/mutants
 	mkdir -p target/mutants/core target/mutants/adapters
