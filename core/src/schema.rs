@@ -87,3 +87,42 @@ pub(crate) async fn columns_of(
     }
     Ok(known)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::{AxisValue, PartitionKey};
+    use crate::plan::write_plan;
+    use crate::table::{Footer, TableWriter};
+    use crate::testing::{MemoryStore, enrollment};
+    use futures::executor::block_on;
+    use parquet::file::metadata::ParquetMetaDataReader;
+
+    #[test]
+    fn a_schema_is_kept_before_its_first_object_and_written_once() {
+        let store = MemoryStore::default();
+        let key = "ledger/ccd_enrollment/schemas/".to_owned();
+        for _ in 0..2 {
+            block_on(write_plan(&store, &enrollment(), "r1", &[])).unwrap();
+            let kept = store.keys(&key);
+            let columns: Option<Vec<TypedColumn>> = block_on(read_json(&store, &kept[0])).unwrap();
+            assert_eq!((kept.len(), columns), (1, Some(enrollment().typed_columns())));
+        }
+        // Two plans and one schema.
+        assert_eq!(store.calls.lock().unwrap()["write"], 3);
+        let other = BTreeMap::from([(enrollment().schema_id(), "no such object".to_owned()), (7, "none".to_owned())]);
+        let known = block_on(columns_of(&store, &enrollment(), &other)).unwrap();
+        assert_eq!(known, BTreeMap::from([(enrollment().schema_id(), enrollment().typed_columns())]));
+    }
+
+    #[test]
+    fn a_footer_says_the_columns_of_every_type() {
+        let dataset = Dataset::built_in("ccd_directory").unwrap();
+        let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
+        let encoded = TableWriter::new(&dataset, &partition, 0).unwrap().finish().unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&encoded.bytes).unwrap();
+        let columns = Footer::of(&metadata).unwrap().columns;
+        assert_eq!(columns, dataset.typed_columns());
+        assert!(columns.iter().any(|column| column.kind == "double"));
+    }
+}
