@@ -295,8 +295,6 @@ pub(crate) fn no_receipt() -> ErrorFacts {
 pub struct Left {
     /// Receipts, by partition; one that left none is not in the map.
     pub receipts: BTreeMap<PartitionKey, Receipt>,
-    /// Whether the run has a summary.
-    pub is_published: bool,
     /// What must hold when the summary is written: it is as it was read.
     pub(crate) condition: Option<Condition>,
     /// Keys of the receipts that are still objects of their own. One that was listed and gone when it was to be read is not
@@ -342,7 +340,6 @@ pub async fn read_left(store: &impl Store, dataset: &Dataset, run: &str) -> Resu
     if let Some(Content { bytes, etag }) = summary {
         left.condition = Some(Condition::Matches(etag));
         let summary: Option<Summary> = parse_json(&summary_key, &bytes);
-        left.is_published = summary.is_some();
         for receipt in summary.into_iter().flat_map(|summary| summary.receipts) {
             if let Some(partition) = dataset.arrange(&receipt.partition) {
                 left.receipts.insert(partition, receipt);

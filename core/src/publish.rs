@@ -178,13 +178,15 @@ pub async fn converge(
 ) -> Result<Published, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     // A descriptor that no object is of, such as one whose every partition was refused, does not change the table that there is.
-    let mut schema_ids = survey.objects.values().filter_map(|object| match &object.seen {
-        Seen::Readable(stamp) => Some(stamp.edition.schema_id),
-        Seen::NotOurs | Seen::Unknown => None,
-    });
-    let first = schema_ids.next();
-    let is_unused =
-        first.is_some_and(|first| std::iter::once(first).chain(schema_ids).all(|id| id != dataset.schema_id()));
+    let mut schema_ids = survey
+        .objects
+        .values()
+        .filter_map(|object| match &object.seen {
+            Seen::Readable(stamp) => Some(stamp.edition.schema_id),
+            Seen::NotOurs | Seen::Unknown => None,
+        })
+        .peekable();
+    let is_unused = schema_ids.peek().is_some() && schema_ids.all(|id| id != dataset.schema_id());
     let mut registered = match is_unused {
         true => by_key(catalog.partitions(dataset).await.map_err(failed)?),
         false => BTreeMap::new(),
