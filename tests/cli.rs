@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Outcome, TestLake, TestPortal, binary, python, rollcall, workspace, write_page};
+use rollcall_tests::{
+    Killed, Outcome, TestLake, TestPortal, binary, python, rollcall, stalled, wait_until, workspace, write_page,
+};
 use serde_json::{Value, json};
 
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
@@ -22,54 +23,11 @@ fn unavailable(path: &str) -> Fault {
     Fault::new(action).on_path(path)
 }
 
-/// An answer that comes after every test has ended.
-fn stalled(path: &str) -> Fault {
-    Fault::new(Action::Delay { ms: 600_000 }).on_path(path)
-}
-
-/// Waits for a fact; fails when it has not come true in a minute.
-fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_true() {
-        assert!(Instant::now() < deadline, "expected within a minute: {fact}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// A run under way; killed when the test ends before it.
-struct Started(Option<Child>);
-
-impl Started {
-    fn run(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Self {
-        let origin = portal.origin();
-        let lake = lake.path().to_str().unwrap();
-        let mut all = vec!["run", "--lake", lake, "--portal", &origin, "--retry-wait", "0"];
-        all.extend(args);
-        let child = rollcall(&all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        Self(Some(child.unwrap()))
-    }
-
-    fn id(&self) -> u32 {
-        self.0.as_ref().unwrap().id()
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    fn wait(mut self) -> Outcome {
-        Outcome::of(self.0.take().unwrap().wait_with_output().unwrap())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// A run under way.
+fn start(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Killed {
+    let mut run = rollcall(&["run", "--portal", &portal.origin(), "--retry-wait", "0", "--lake"]);
+    run.arg(lake.path()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Killed(run.spawn().unwrap())
 }
 
 /// Paths below the API root of the data requests after the first `n_before`, each once.
@@ -355,7 +313,7 @@ fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
 fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
-    let first = Started::run(&lake, &portal, &TWO_GRADES);
+    let first = start(&lake, &portal, &TWO_GRADES);
     wait_until("the first run asks for data", || has_seen(&portal, "grade-k/"));
     assert!(lake.path().join(".lock").exists());
 
@@ -363,7 +321,7 @@ fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
         "error: LakeLocked: lock lake: expected no other run on `{}`, found one (process {})\n\
          hint: wait for it to end; nothing was changed\n",
         lake.path().display(),
-        first.id()
+        first.0.id()
     );
     let second = lake.run(&portal, &["--years", "2021", "--grades", "grade-1"]).expect(75);
     assert_eq!((second.stdout.as_str(), second.stderr.as_str()), ("", expected.as_str()));
@@ -383,7 +341,7 @@ fn d6_a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_com
     for signal in ["TERM", "INT"] {
         let (lake, portal) = (TestLake::new(), TestPortal::small());
         portal.server.set_faults(vec![stalled("grade-k/"), stalled("grade-1/")]);
-        let started = Started::run(&lake, &portal, &args);
+        let started = start(&lake, &portal, &args);
         let receipt = "year=2021/grade=grade-pk.json";
         wait_until("one partition is recorded, another under way", || {
             has_seen(&portal, "grade-k/") && lake.files("ledger").keys().any(|key| key.ends_with(receipt))
@@ -423,7 +381,7 @@ fn d2_a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
         let portal = TestPortal::small();
         // The last page of the last year never comes, so that the run cannot end before it is killed.
         portal.server.set_faults(vec![stalled("2020/grade-15/")]);
-        let started = Started::run(&lake, &portal, &args);
+        let started = start(&lake, &portal, &args);
         wait_until("requests are seen", || portal.n_data_requests() >= n_requests);
         started.signal("KILL");
         assert_eq!(started.wait().code, None);
@@ -622,7 +580,7 @@ fn too_many_failures_end_a_run_and_the_hint_names_every_flag_it_needs() {
 fn d6_a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("api-endpoints/")]);
-    let started = Started::run(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
+    let started = start(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
     wait_until("the list of years is asked for", || !portal.server.requests().is_empty());
     started.signal("INT");
     assert_eq!(started.wait().expect(130).stderr, "interrupted: nothing was fetched\n");
@@ -634,10 +592,10 @@ fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let lake = TestLake::new();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let started = Started(Some(child));
+    let started = Killed(child);
     // It waits for its input when the thread that reads it sleeps in a read of a pipe.
     wait_until("the input is read", || {
-        fs::read_to_string(format!("/proc/{}/syscall", started.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
+        fs::read_to_string(format!("/proc/{}/syscall", started.0.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
     });
     // Not SIGINT: whoever started the tests may have had it ignored, and then so does the program.
     started.signal("TERM");

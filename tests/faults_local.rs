@@ -13,9 +13,11 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use rollcall_simulator::{Action, Config, Fault};
+use rollcall_simulator::Config;
 use rollcall_tests::raw_portal::{RawPortal, Step};
-use rollcall_tests::{ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall};
+use rollcall_tests::{
+    ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, stalled, wait_until,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -469,23 +471,18 @@ fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_t
 #[test]
 fn d6_a_run_that_is_asked_to_stop_ends_within_five_seconds() {
     let portal = TestPortal::small();
-    portal.server.set_faults(vec![Fault::new(Action::Delay { ms: 600_000 }).on_path("grade-k/").on_page(2)]);
+    portal.server.set_faults(vec![stalled("grade-k/").on_page(2)]);
     for signal in ["INT", "TERM"] {
         let lake = TestLake::new();
         let n_before = portal.n_data_requests();
         let mut run = rollcall(&["run", "--retry-wait", "0", "--format", "json", "--portal", &portal.origin()]);
         run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let run = run.spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let run = Killed(run.spawn().unwrap());
         // Both pages of one partition, and the first and the second of the other.
-        while portal.n_data_requests() < n_before + 4 {
-            assert!(Instant::now() < deadline, "expected within a minute: four pages are asked for");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        wait_until("four pages are asked for", || portal.n_data_requests() >= n_before + 4);
         let asked = Instant::now();
-        let status = Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status().unwrap();
-        assert!(status.success());
-        let found = Outcome::of(run.wait_with_output().unwrap()).expect(130);
+        run.signal(signal);
+        let found = run.wait().expect(130);
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         let report: Value = found.json();
         assert_eq!((&report["n_planned"], temporary_files(lake.path()).len()), (&Value::from(2), 0));

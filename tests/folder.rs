@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, workspace};
+use rollcall_tests::{
+    Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, stalled, wait_until, workspace,
+};
 use serde_json::Value;
 
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
@@ -17,49 +19,14 @@ const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grad
 const ONE_GRADE: [&str; 4] = ["--years", "2021", "--grades", "grade-k"];
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
 
-/// An answer that comes after every test has ended.
-fn stalled(path: &str) -> Fault {
-    Fault::new(Action::Delay { ms: 600_000 }).on_path(path)
-}
-
-fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_true() {
-        assert!(Instant::now() < deadline, "expected within a minute: {fact}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// A run under way, with what it prints kept; killed when the test ends before it.
 fn start(lake: &Path, portal: &TestPortal, args: &[&str]) -> Killed {
-    start_by(Command::new(binary()), lake, portal, args)
+    start_by(rollcall(&[]), lake, portal, args)
 }
 
 fn start_by(mut command: Command, lake: &Path, portal: &TestPortal, args: &[&str]) -> Killed {
     command.args(["run", "--retry-wait", "0", "--portal", &portal.origin(), "--lake"]).arg(lake).args(args);
-    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
     Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
-
-fn signal(run: &Killed, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &run.0.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-/// What a run came to that may still be under way.
-fn wait(mut run: Killed) -> Outcome {
-    let mut outcome = Outcome { code: None, stdout: String::new(), stderr: String::new() };
-    use std::io::Read;
-    let mut stderr = run.0.stderr.take().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).unwrap();
-        text
-    });
-    run.0.stdout.take().unwrap().read_to_string(&mut outcome.stdout).unwrap();
-    outcome.stderr = reader.join().unwrap();
-    outcome.code = run.0.wait().unwrap().code();
-    outcome
 }
 
 /// Everything in a folder and the folder itself, by path: its kind, bytes or target, and time.
@@ -218,7 +185,7 @@ fn f1_of_runs_that_make_one_new_lake_at_once_one_goes_on_and_the_others_are_turn
         let mut i = 0;
         while i < runs.len() {
             if runs[i].0.try_wait().unwrap().is_some() {
-                ended.push(wait(runs.remove(i)));
+                ended.push(runs.remove(i).wait());
             } else {
                 i += 1;
             }
@@ -229,15 +196,15 @@ fn f1_of_runs_that_make_one_new_lake_at_once_one_goes_on_and_the_others_are_turn
         assert!(found.expect(75).stderr.starts_with("error: LakeLocked: "));
     }
     wait_until("the other asks for data", || portal.n_data_requests() == 1);
-    signal(&runs[0], "INT");
-    let _ = wait(runs.remove(0)).expect(130);
+    runs[0].signal("INT");
+    let _ = runs.remove(0).wait().expect(130);
 }
 
 /// A run of seventeen partitions, one after the other, that stands still once the first is asked for.
 fn standing(lake: &Path, portal: &TestPortal) -> Killed {
     let run = start(lake, portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
     wait_until("the run asks for data", || portal.n_data_requests() > 0);
-    signal(&run, "STOP");
+    run.signal("STOP");
     run
 }
 
@@ -253,14 +220,14 @@ fn f2_a_run_whose_lake_is_renamed_or_removed_stops_and_makes_nothing_in_its_old_
         let n_before = portal.n_data_requests();
         let run = start(&lake, &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
         wait_until("the run asks for data", || portal.n_data_requests() > n_before);
-        signal(&run, "STOP");
+        run.signal("STOP");
         if is_renamed {
             fs::rename(&lake, outside.path().join("elsewhere")).unwrap();
         } else {
             fs::remove_dir_all(&lake).unwrap();
         }
-        signal(&run, "CONT");
-        let found = wait(run).expect(1);
+        run.signal("CONT");
+        let found = run.wait().expect(1);
         assert!(found.stderr.contains("error: StoreFailed: "), "{}", found.stderr);
         assert!(found.stderr.contains(&format!("expected the lake `{}`", lake.display())), "{}", found.stderr);
         assert!(!lake.exists());
@@ -278,8 +245,8 @@ fn f3_a_run_whose_lock_is_removed_stops_and_another_goes_on() {
     fs::remove_file(lake.path().join(".lock")).unwrap();
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let before = lake.files("");
-    signal(&first, "CONT");
-    let found = wait(first).expect(1);
+    first.signal("CONT");
+    let found = first.wait().expect(1);
     assert!(found.stderr.contains("error: StoreFailed: write `.lock`"), "{}", found.stderr);
     assert_eq!(lake.files(""), before);
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
@@ -463,19 +430,19 @@ fn d12_a_run_whose_terminal_is_closed_publishes_what_it_committed_and_one_under_
         portal.n_data_requests() >= 3
             && lake.files("ledger").keys().any(|key| key.ends_with("year=2021/grade=grade-pk.json"))
     });
-    signal(&run, "HUP");
-    let report: Value = wait(run).expect(130).json();
+    run.signal("HUP");
+    let report: Value = run.wait().expect(130).json();
     assert_eq!(report["outcomes"]["written"], 1);
     let answer = lake.rollcall("query", &[&format!("select distinct grade from {TABLE}"), "--format", "csv"]);
     assert_eq!(answer.expect(0).stdout, "grade\ngrade-pk\n");
 
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let mut nohup = Command::new("sh");
-    nohup.args(["-c", r#"trap '' HUP; exec "$0" "$@""#]).arg(binary());
+    nohup.env_remove("ROLLCALL_LOG").args(["-c", r#"trap '' HUP; exec "$0" "$@""#]).arg(binary());
     let run = start_by(nohup, lake.path(), &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
     wait_until("the run asks for data", || portal.n_data_requests() > 0);
-    signal(&run, "HUP");
-    let found = wait(run).expect(0);
+    run.signal("HUP");
+    let found = run.wait().expect(0);
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
 }
 
@@ -485,6 +452,18 @@ struct Flushes {
 }
 
 impl Flushes {
+    /// Starts a run and lets the write of its object hang, until the file that comes back is removed.
+    fn hold(&self, mut command: Command, lake: &TestLake, portal: &TestPortal) -> (Killed, PathBuf) {
+        let holds = self.folder.path().join("holds");
+        fs::write(&holds, "").unwrap();
+        self.set(&mut command);
+        command.env("FSYNC_HOLDS", &holds);
+        let run = start_by(command, lake.path(), portal, &ONE_GRADE);
+        let is_object = |call: &(String, u64, String)| call.0 == "file" && call.1 > 4_000;
+        wait_until("the object is being written", || self.calls().iter().any(is_object));
+        (run, holds)
+    }
+
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let source = workspace().join("tests/fixtures/fsync.c");
@@ -556,19 +535,15 @@ fn every_file_of_a_lake_is_flushed_and_every_folder_and_one_that_cannot_be_is_no
 fn d6_an_object_that_is_under_way_when_a_run_is_asked_to_stop_is_registered_too() {
     let portal = TestPortal::small();
     let (lake, flushes) = (TestLake::new(), Flushes::new());
-    let holds = flushes.folder.path().join("holds");
-    fs::write(&holds, "").unwrap();
-    let mut command = Command::new(binary());
-    flushes.set(&mut command);
-    command.env("FSYNC_HOLDS", &holds);
-    let run = start_by(command, lake.path(), &portal, &ONE_GRADE);
-    let is_object = |call: &(String, u64, String)| call.0 == "file" && call.1 > 4_000;
-    wait_until("the object is being written", || flushes.calls().iter().any(is_object));
-    signal(&run, "INT");
-    // Time in which a run that does not wait for its write ends.
-    std::thread::sleep(Duration::from_secs(1));
+    let mut command = rollcall(&[]);
+    command.env("ROLLCALL_LOG", "rollcall_adapters=debug");
+    let (mut run, holds) = flushes.hold(command, &lake, &portal);
+    run.signal("INT");
+    // It is told while nobody could yet have seen the object.
+    let mut log = BufReader::new(run.0.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("waiting for calls under way")), "the run waits for its write");
     fs::remove_file(&holds).unwrap();
-    let _ = wait(run).expect(130);
+    let _ = run.wait().expect(130);
     let answer = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]);
     assert_eq!(answer.expect(0).stdout, "n\n192\n");
 }
@@ -581,21 +556,14 @@ fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_o
     let portal = TestPortal::small();
     for is_twice in [true, false] {
         let (lake, flushes) = (TestLake::new(), Flushes::new());
-        let holds = flushes.folder.path().join("holds");
-        fs::write(&holds, "").unwrap();
-        let mut command = Command::new(binary());
-        flushes.set(&mut command);
-        command.env("FSYNC_HOLDS", &holds);
-        let run = start_by(command, lake.path(), &portal, &ONE_GRADE);
-        let is_object = |call: &(String, u64, String)| call.0 == "file" && call.1 > 4_000;
-        wait_until("the object is being written", || flushes.calls().iter().any(is_object));
+        let (run, _holds) = flushes.hold(rollcall(&[]), &lake, &portal);
         let asked = Instant::now();
-        signal(&run, "TERM");
+        run.signal("TERM");
         if is_twice {
             // Two signals of a kind that come at once are one.
-            signal(&run, "INT");
+            run.signal("INT");
         }
-        let found = wait(run).expect(130);
+        let found = run.wait().expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
         let told = "warning: the lake does not answer; stopped waiting for writes under way\n\
                     interrupted: what is committed stays; 0 partitions not tried\n\

@@ -4,13 +4,13 @@
 //! machine's timing lets it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use rollcall_simulator::Config;
 use rollcall_tests::chance::number_from_env;
-use rollcall_tests::{ENROLLMENT, HUNDRED, Killed, Outcome, TestLake, TestPortal, rollcall};
+use rollcall_tests::{ENROLLMENT, HUNDRED, Killed, Outcome, TestLake, TestPortal, rollcall, wait_until};
 use serde_json::{Value, json};
 
 /// Outcome of every partition, by Hive path.
@@ -28,21 +28,14 @@ fn interrupted(lake: &TestLake, portal: &TestPortal, n_requests: usize, signal: 
     command.args(HUNDRED).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let before = portal.n_data_requests();
     let mut child = Killed(command.spawn().unwrap());
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while portal.n_data_requests() - before < n_requests && child.0.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "the portal was asked {} times", portal.n_data_requests() - before);
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("the portal has seen the requests or the run has ended", || {
+        portal.n_data_requests() - before >= n_requests || child.0.try_wait().unwrap().is_some()
+    });
     let begun = Instant::now();
-    let _ = Command::new("kill").args([&format!("-{signal}"), &child.0.id().to_string()]).status().unwrap();
-    let mut said = [Vec::new(), Vec::new()];
-    let (mut stdout, mut stderr) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
-    let _ = std::io::Read::read_to_end(&mut stdout, &mut said[0]).unwrap();
-    let _ = std::io::Read::read_to_end(&mut stderr, &mut said[1]).unwrap();
-    let code = child.0.wait().unwrap().code();
+    child.signal(signal);
+    let outcome = child.wait();
     assert!(begun.elapsed() < Duration::from_secs(30), "it ended after {:?}", begun.elapsed());
-    let [stdout, stderr] = said.map(|bytes| String::from_utf8(bytes).unwrap());
-    Outcome { code, stdout, stderr }
+    outcome
 }
 
 /// Found by use: W1.

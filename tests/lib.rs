@@ -7,19 +7,19 @@ pub mod raw_portal;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
 use rollcall_core::records::PartitionRecord;
-use rollcall_simulator::{Config, Running, Simulator};
+use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -403,14 +403,56 @@ pub fn state_machine() -> Value {
     serde_json::from_str(&text).expect("it is JSON once it is filled in")
 }
 
-/// A program that is killed when its test ends.
+/// A program under way; killed when its test ends before it.
 pub struct Killed(pub Child);
+
+impl Killed {
+    /// Sends a signal, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
+        assert!(status.expect("the system has `kill`").success());
+    }
+
+    /// Waits for the end. What it printed is there where it was piped.
+    #[must_use]
+    pub fn wait(mut self) -> Outcome {
+        fn read(pipe: Option<impl Read>) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+            }
+            bytes
+        }
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        // At once, since a program waits while one of them is full.
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            let stderr = scope.spawn(|| read(stderr));
+            (read(stdout), stderr.join().expect("a pipe can be read"))
+        });
+        Outcome::of(Output { status: self.0.wait().expect("it can be waited for"), stdout, stderr })
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Waits for a fact; fails when it has not come true in two minutes.
+pub fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "expected within two minutes: {fact}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// An answer that comes after every test has ended.
+#[must_use]
+pub fn stalled(path: &str) -> Fault {
+    Fault::new(Action::Delay { ms: 600_000 }).on_path(path)
 }
 
 /// Folder of recorded answers of the real portal, kept beside the project and not in it.

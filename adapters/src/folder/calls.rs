@@ -91,9 +91,11 @@ impl Calls {
         let settled = async {
             loop {
                 let changed = self.changed.notified();
-                if self.state().n_under_way == 0 {
+                let n_under_way = self.state().n_under_way;
+                if n_under_way == 0 {
                     return;
                 }
+                tracing::debug!(n_under_way, "waiting for calls under way");
                 changed.await;
             }
         };
