@@ -143,6 +143,17 @@ impl Receipt {
         }
     }
 
+    /// Whether there may be an object that the run wrote or found as it was to be.
+    #[must_use]
+    pub(crate) fn may_be_committed(&self) -> bool {
+        match self.outcome {
+            Outcome::Written | Outcome::Unchanged | Outcome::Superseded => true,
+            // What was killed may have committed before.
+            Outcome::Failed => !self.is_of_a_try(),
+            Outcome::Empty | Outcome::NotTried => false,
+        }
+    }
+
     /// Whether a try wrote it, rather than whoever published the run without one.
     #[must_use]
     pub(crate) fn is_of_a_try(&self) -> bool {

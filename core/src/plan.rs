@@ -321,7 +321,7 @@ async fn stale(
         .into_iter()
         .filter_map(|(partition, object)| match object.seen {
             Seen::Readable(stamp) => Some((partition, records::staleness(&stamp.edition, dataset)?)),
-            Seen::NotOurs | Seen::Unknown => None,
+            Seen::NotOurs | Seen::Unknown(_) => None,
         })
         .collect();
     let mut items = Vec::new();

@@ -16,7 +16,7 @@ use crate::ledger::{self, FailedPartition, Left, Outcome, Receipt, Summary, no_r
 use crate::lookup::Lookup;
 use crate::partition::PartitionKey;
 use crate::plan::PlanItem;
-use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Condition, Put, Store};
+use crate::ports::{Catalog, CatalogError, CatalogPartition, Clock, Condition, Put, Store, StoreError};
 use crate::records::{self, Records};
 use crate::schema::{self, TypedColumn};
 use crate::survey::{self, Seen, Survey};
@@ -54,8 +54,8 @@ pub struct PlannedRun<'r> {
 /// what the other summed up.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`];
-/// [`Error::WriteConflict`] when others are faster every time.
+/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`], also when an object
+/// that the run committed cannot be looked at, which keeps nothing else from being published; [`Error::WriteConflict`] when others are faster every time.
 pub async fn publish_partitions(
     store: &impl Store,
     catalog: &impl Catalog,
@@ -80,20 +80,25 @@ pub async fn publish_left(
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
-    left: Left,
+    mut left: Left,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
     let run = planned.name;
-    tracing::debug!(run, "publishing begun");
-    let (mut left, mut survey, mut records) = take_stock(store, clock, dataset, planned, left).await?;
-    let published = match registrar {
-        Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
-        Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
-    };
-    tracing::debug!(run, n_put = published.n_put, n_removed = published.n_removed, "partitions published");
-    publish_lookups(store, catalog, clock.now(), run).await?;
     let key = keys::summary(dataset, run);
-    for _ in 0..SUMMARY_TRIES {
+    let mut published = Published::default();
+    for tries in 0..SUMMARY_TRIES {
+        tracing::debug!(run, "publishing begun");
+        let (survey, records) = take_stock(store, clock, dataset, planned, &mut left).await?;
+        let changed = match registrar {
+            Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
+            Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
+        };
+        published.n_put += changed.n_put;
+        published.n_removed += changed.n_removed;
+        tracing::debug!(run, n_put = changed.n_put, n_removed = changed.n_removed, "partitions published");
+        if tries == 0 {
+            publish_lookups(store, catalog, clock.now(), run).await?;
+        }
         let mut summary = summarize(dataset, planned, left.receipts, clock.now());
         summary.n_published = published.n_put;
         summary.n_withdrawn = published.n_removed;
@@ -104,22 +109,39 @@ pub async fn publish_left(
             tracing::debug!(run, "summary written");
             let folder = keys::run_prefix(dataset, run);
             store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
-            return Ok(summary);
+            return check_seen(dataset, &summary, &survey).map(|()| summary);
         }
-        let again = ledger::read_left(store, dataset, run).await?;
-        (left, survey, records) = take_stock(store, clock, dataset, planned, again).await?;
+        left = ledger::read_left(store, dataset, run).await?;
     }
     Err(Error::WriteConflict { key, tries: SUMMARY_TRIES })
 }
 
-/// What a run left and what objects there are, and the records once they say both.
+/// An object that the run may have committed and that could not be looked at is not published as it is: whoever publishes
+/// the run again looks once more. Everything else is published by then.
+fn check_seen(dataset: &Dataset, summary: &Summary, survey: &Survey) -> Result<(), Error> {
+    let committed = summary.receipts.iter().filter(|receipt| receipt.may_be_committed());
+    let unseen = committed.filter_map(|Receipt { partition, .. }| match &survey.objects.get(partition)?.seen {
+        Seen::Unknown(why) => Some((partition, why)),
+        Seen::Readable(_) | Seen::NotOurs => None,
+    });
+    match unseen.into_iter().next() {
+        None => Ok(()),
+        Some((partition, why)) => {
+            let message = "expected what the run committed, to publish it".to_owned();
+            let source = StoreError { message, source: why.clone().into() };
+            Err(ledger::store_failed("read", &keys::partition_object(dataset, partition), source))
+        }
+    }
+}
+
+/// What objects there are, and the records once they say that and what the run left.
 async fn take_stock(
     store: &impl Store,
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
-    mut left: Left,
-) -> Result<(Left, Survey, Records), Error> {
+    left: &mut Left,
+) -> Result<(Survey, Records), Error> {
     let run = planned.name;
     let n_left = left.receipts.len();
     complete(&mut left.receipts, dataset, planned, clock.now());
@@ -129,7 +151,7 @@ async fn take_stock(
     let (records, n_records) =
         records::update_records(store, dataset, stored, &survey, run, &left.receipts, clock.now()).await?;
     tracing::debug!(run, n_records, "records written");
-    Ok((left, survey, records))
+    Ok((survey, records))
 }
 
 /// Partitions whose object is of another schema or encoding than a run would write today.
@@ -183,7 +205,7 @@ pub async fn converge(
         .values()
         .filter_map(|object| match &object.seen {
             Seen::Readable(stamp) => Some(stamp.edition.schema_id),
-            Seen::NotOurs | Seen::Unknown => None,
+            Seen::NotOurs | Seen::Unknown(_) => None,
         })
         .peekable();
     let is_unused = schema_ids.peek().is_some() && schema_ids.all(|id| id != dataset.schema_id());
@@ -200,7 +222,7 @@ pub async fn converge(
         due.values().filter(|partition| registered.get(&partition.partition) != Some(partition)).cloned().collect();
     let mut remove = Vec::new();
     for partition in registered.keys().filter(|partition| !due.contains_key(*partition)) {
-        if survey.objects.get(partition).is_some_and(|object| object.seen == Seen::Unknown) {
+        if survey.objects.get(partition).is_some_and(|object| matches!(object.seen, Seen::Unknown(_))) {
             continue;
         }
         // Another run may have written and registered it since the objects were listed.
@@ -243,7 +265,7 @@ async fn due(
         .iter()
         .filter_map(|(partition, object)| match &object.seen {
             Seen::Readable(stamp) => Some((partition, stamp.n_rows, stamp.edition.schema_id)),
-            Seen::NotOurs | Seen::Unknown => None,
+            Seen::NotOurs | Seen::Unknown(_) => None,
         })
         .collect();
     let current = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
@@ -804,6 +826,40 @@ mod tests {
         assert_eq!(catalog.partitions.lock().unwrap().len(), 2);
         let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+    }
+
+    #[test]
+    fn what_the_run_may_have_committed_and_cannot_be_looked_at_is_an_error_once_all_else_is_published() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
+        let plan = [item(partition()), item(other_partition())];
+        let publish = |run: &str| publish(&store, &catalog, &plan, run);
+        let refused = publish("r1").unwrap_err();
+        assert_eq!(refused.name(), "StoreFailed");
+        assert!(refused.chain().contains("expected what the run committed, to publish it"), "{}", refused.chain());
+        // Its receipt is in the summary, from which the next try begins.
+        let summary: Summary =
+            serde_json::from_slice(&store.bytes(&keys::summary(&enrollment(), "r1")).unwrap()).unwrap();
+        assert_eq!((summary.count(Outcome::Written), &summary.unreadable[..]), (1, &[partition()][..]));
+        // A run that was killed may have committed it too.
+        assert_eq!(publish("r2").unwrap_err().name(), "StoreFailed");
+        store.refuses_look.lock().unwrap().clear();
+        assert_eq!(publish("r1").unwrap().n_published, 1);
+
+        // One that failed, or was not tried, changed nothing.
+        store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
+        store.set(OBJECT, b"whatever", None);
+        let _ = block_on(crate::fetch::record_failure(
+            &store,
+            &StandingClock,
+            &enrollment(),
+            &partition(),
+            &RunFacts { run: "r3".into(), portal_release: None, force: false, pages_at_once: 1 },
+            time(NOW),
+            Error::WriteConflict { key: OBJECT.to_owned(), tries: 4 },
+        ));
+        assert_eq!(publish("r3").unwrap().unreadable, [partition()]);
     }
 
     /// Found by use: H8.

@@ -309,7 +309,7 @@ pub fn follow_objects(records: &mut Records, survey: &Survey) {
                 record.committed = Some(committed);
             }
             Seen::NotOurs => record.committed = None,
-            Seen::Unknown => {}
+            Seen::Unknown(_) => {}
         }
     }
     records.retain(|_, record| record.committed.is_some() || record.last_attempt.is_some());

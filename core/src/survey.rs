@@ -41,8 +41,8 @@ pub enum Seen {
     Readable(Stamp),
     /// It is torn, or not one of ours, or another partition's.
     NotOurs,
-    /// It could not be looked at, so what it holds is not known.
-    Unknown,
+    /// It could not be looked at, for this reason, so what it holds is not known.
+    Unknown(String),
 }
 
 impl Survey {
@@ -106,12 +106,13 @@ pub(crate) async fn look(store: &impl Store, dataset: &Dataset, partition: &Part
             seen: match facts.stamp.filter(|stamp| stamp.is_of(partition)) {
                 Some(stamp) => Seen::Readable(stamp),
                 None if facts.is_readable => Seen::NotOurs,
-                None => Seen::Unknown,
+                None => Seen::Unknown("expected a file that can be read".to_owned()),
             },
         }),
         Err(error) => {
-            tracing::warn!(%partition, error = chain(&error), "object not looked at");
-            Some(Object { etag: String::new(), size_bytes: 0, seen: Seen::Unknown })
+            let why = chain(&error);
+            tracing::warn!(%partition, error = why, "object not looked at");
+            Some(Object { etag: String::new(), size_bytes: 0, seen: Seen::Unknown(why) })
         }
     }
 }

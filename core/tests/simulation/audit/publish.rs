@@ -71,7 +71,10 @@ impl Auditor {
             let (is_present, since) = self.presence[partition];
             let name = source::key_of(partition);
             let is_registered = catalog.partition(&name).is_some();
-            if since >= from || is_registered == is_present || self.unseen.contains(&(task, partition)) {
+            // What could not be looked at stays as it was registered, but for what the run itself may have committed.
+            let may_be_unseen = is_registered || !self.may_have_committed(dataset, task, bucket, partition);
+            let is_unseen = may_be_unseen && self.unseen.contains(&(task, partition));
+            if since >= from || is_registered == is_present || is_unseen {
                 continue;
             }
             // A publisher that looked before an object vanished or came back may have acted on that since: until the
@@ -88,6 +91,16 @@ impl Auditor {
             });
         }
         n_overtaken
+    }
+
+    /// Whether a run's summary says that it wrote an object, found it as it was to be, or was killed at it.
+    fn may_have_committed(&self, dataset: &Dataset, task: TaskId, bucket: &Bucket, partition: usize) -> bool {
+        let summary: Value = bucket.json(&keys::summary(dataset, &self.publishes[&task].run)).unwrap_or_default();
+        item_of(&summary["partitions"], partition).is_some_and(|receipt| match receipt["outcome"].as_str() {
+            Some("written" | "unchanged" | "superseded") => true,
+            Some("failed") => !is_of_a_try(receipt),
+            _ => false,
+        })
     }
 
     /// Every record follows its object, where neither was written by others meanwhile.
