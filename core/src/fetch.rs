@@ -528,6 +528,18 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_leaves_a_receipt_with_its_error_and_the_release_that_was_read() {
+        let (store, portal) = (MemoryStore::default(), CannedPages::new(vec![page(3, None, &rows(2))]));
+        let run = RunFacts { portal_release: Some("0.24.0".into()), ..run_facts(false) };
+        block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &run)).unwrap_err();
+        let receipt = store.bytes(&keys::receipt(&enrollment(), "r1", &partition())).unwrap();
+        let receipt: Receipt = serde_json::from_slice(&receipt).unwrap();
+        assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Failed, 0, 0));
+        assert_eq!(receipt.error.unwrap().name, "CountMismatch");
+        assert_eq!(receipt.portal_release.as_deref(), Some("0.24.0"));
+    }
+
+    #[test]
     fn the_same_rows_are_unchanged_in_any_order_and_any_page_size() {
         let store = MemoryStore::default();
         fetch(&store, pages(&rows(5), 2)).unwrap();
@@ -1009,13 +1021,18 @@ mod tests {
                 most.0 = most.0.max(self.page_memory.held_bytes());
                 most.1 = most.1.max(self.partition_memory.held_bytes());
             }
-            let mut is_later = false;
-            std::future::poll_fn(|context| {
-                context.waker().wake_by_ref();
-                if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+            next_turn().await;
         }
+    }
+
+    /// Lets the others act.
+    async fn next_turn() {
+        let mut is_later = false;
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     impl Portal for Tight {
@@ -1093,6 +1110,116 @@ mod tests {
             done.send(()).unwrap();
         });
         ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions end");
+    }
+
+    /// A portal that writes down what it is asked, and answers a little later.
+    struct Watched {
+        pages: CannedPages,
+        page_memory: Memory,
+        partition_memory: Memory,
+        /// Whether an answer may be asked for once more.
+        may_ask_again: bool,
+        /// Pages asked for, each with the room that it has.
+        asked: Mutex<Vec<(u32, Option<usize>)>>,
+        /// Requests under way, and the most at once.
+        in_flight: Mutex<(usize, usize)>,
+    }
+
+    impl Watched {
+        fn new(bodies: Vec<String>) -> Self {
+            Self {
+                pages: CannedPages::new(bodies),
+                page_memory: Memory::new(1 << 30),
+                partition_memory: Memory::new(1 << 30),
+                may_ask_again: true,
+                asked: Mutex::default(),
+                in_flight: Mutex::default(),
+            }
+        }
+
+        fn fetch(&self) -> Result<Receipt, Error> {
+            let (store, run) = (MemoryStore::default(), run_facts(false));
+            block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run))
+        }
+
+        fn asked(&self) -> Vec<(u32, Option<usize>)> {
+            self.asked.lock().unwrap().clone()
+        }
+    }
+
+    impl Portal for Watched {
+        fn root(&self) -> &Url {
+            self.pages.root()
+        }
+
+        async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
+            let room = asked.room.take();
+            self.asked.lock().unwrap().push((page, room.as_ref().map(Room::n_bytes)));
+            {
+                let mut in_flight = self.in_flight.lock().unwrap();
+                in_flight.0 += 1;
+                in_flight.1 = in_flight.1.max(in_flight.0);
+            }
+            next_turn().await;
+            self.in_flight.lock().unwrap().0 -= 1;
+            let body = self.pages.get(path, page, asked).await?;
+            Ok(Body { permit: room, may_ask_again: body.may_ask_again && self.may_ask_again, ..body })
+        }
+
+        fn page_memory(&self) -> Memory {
+            self.page_memory.clone()
+        }
+
+        fn partition_memory(&self) -> Memory {
+            self.partition_memory.clone()
+        }
+    }
+
+    /// Bytes that the rows of a page take.
+    fn row_bytes(body: &str) -> usize {
+        let (dataset, partition) = (enrollment(), partition());
+        PageDecoder::new(&dataset, &partition).decode(1, body.as_bytes()).unwrap().batch.get_array_memory_size()
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn pages_are_asked_for_ahead_each_with_room_for_an_eighth_more_than_page_1() {
+        let bodies = pages(&rows(16), 2);
+        let page_1 = bodies[0].len() + row_bytes(&bodies[0]);
+        let portal = Watched::new(bodies.clone());
+        portal.fetch().unwrap();
+        let ahead = Some(page_1 + page_1 / 8);
+        // Four at once, of which the one that is due needs no room of its own beforehand.
+        let expected = [(1, None), (2, None), (3, ahead), (4, ahead), (5, ahead), (6, ahead), (7, ahead), (8, ahead)];
+        assert_eq!(portal.asked(), [&expected[..], &[(1, None)]].concat());
+        assert_eq!(portal.in_flight.lock().unwrap().1, 4);
+        // Where there is no room, none is asked for ahead.
+        let portal = Watched { page_memory: Memory::new(page_1 + page_1 / 8 - 1), ..Watched::new(bodies) };
+        portal.fetch().unwrap();
+        assert!(portal.asked().iter().all(|(_, room)| room.is_none()), "{:?}", portal.asked());
+        assert_eq!(portal.in_flight.lock().unwrap().1, 1);
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a_page_is_held_twice_while_it_is_taken_in_and_given_up_where_there_is_no_room_for_that() {
+        let body = page(5, None, &rows(5));
+        let gate = Gate::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
+        let needed = gate + 2 * row_bytes(&body);
+        for (limit, n_asked) in [(needed, 1), (needed - 1, 2)] {
+            let portal = Watched { partition_memory: Memory::new(limit), ..Watched::new(vec![body.clone()]) };
+            portal.fetch().unwrap();
+            assert_eq!(portal.asked().len(), n_asked, "{limit} of {needed}");
+        }
+    }
+
+    #[test]
+    fn a_page_1_that_took_all_its_requests_is_enough_where_it_need_not_be_looked_at_again() {
+        let portal = |length| Watched { may_ask_again: false, ..Watched::new(pages(&rows(5), length)) };
+        assert_eq!(portal(5).fetch().unwrap().n_rows, 5);
+        let several = portal(2);
+        assert_eq!(several.fetch().unwrap_err().name(), "PortalUnavailable");
+        assert_eq!(several.asked().len(), 1);
     }
 
     #[test]
