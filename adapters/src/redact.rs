@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     /// With signs that JSON, HTML, URLs and the alphabets of base64 write otherwise.
-    const SECRET: &str = "can+ary/4f 1b=7d\"\\<&>%41_Z";
+    const SECRET: &str = "can+ary/4f 1b=7d\"'\\<&>%41_Z";
 
     fn every_char(escape: impl Fn(char) -> String) -> String {
         SECRET.chars().map(escape).collect()
@@ -264,6 +264,7 @@ mod tests {
             })
         };
         let html = SECRET.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        let html_of_attributes = html.replace('\'', "&apos;").replace(' ', "&nbsp;");
         let hex = every_char(|c| format!("{:02x}", u32::from(c)));
         vec![
             ("plain", SECRET.to_owned()),
@@ -281,8 +282,10 @@ mod tests {
             ("URL in JSON, escaped", percent(true, "+").replace('%', "\\u0025")),
             ("URL, all escaped", every_char(|c| format!("%{:02x}", u32::from(c)))),
             ("HTML", html),
+            ("HTML of attributes", html_of_attributes),
             ("HTML, decimal", every_char(|c| format!("&#{};", u32::from(c)))),
             ("HTML, hexadecimal", every_char(|c| format!("&#x{:X};", u32::from(c)))),
+            ("HTML in a URL", every_char(|c| format!("%26%23{}%3B", u32::from(c)))),
             ("program text", every_char(|c| format!("\\x{:02x}", u32::from(c)))),
             ("hexadecimal", hex.clone()),
             ("hexadecimal, upper case", hex.to_uppercase()),
@@ -335,12 +338,23 @@ mod tests {
     fn a_text_that_breaks_off_within_a_secret_is_found() {
         let found = Forms::of(SECRET.as_bytes());
         for (name, form) in forms() {
-            for n_chars in form.chars().count().min(40)..form.chars().count() {
+            for n_chars in form.chars().count().min(FEWEST_BYTES_AT_END * MOST_BYTES_FOR_ONE)..form.chars().count() {
                 let cut: String = form.chars().take(n_chars).collect();
                 assert!(found.are_in(format!("no such key: {cut}").as_bytes()), "{name}: {cut}");
             }
         }
         assert!(found.are_in(b"no such key: can+a") && !found.are_in(b"no such key: can"));
+        // However the text's length lies to that of what is searched at once.
+        for n_bytes in (WINDOW_BYTES - 1_000..WINDOW_BYTES + 1_000).step_by(100) {
+            let text = format!("{}{}", "x".repeat(n_bytes), &SECRET[..12]);
+            assert!(found.are_in(text.as_bytes()), "after {n_bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn a_backslash_before_a_letter_that_begins_an_escape_and_does_not_here_is_undone() {
+        let found = Forms::of(b"pixels-unsung-9");
+        assert!(found.are_in(br"key pi\xels-\unsung-9 is unknown"));
     }
 
     #[test]
