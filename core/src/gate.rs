@@ -172,6 +172,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_rows_take_is_what_their_columns_and_their_keys_take() {
+        let (dataset, partition) = (enrollment(), partition());
+        let mut gate = Gate::new(&dataset, &partition, 2).unwrap();
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        gate.admit(1, decoder.decode(1, page(2, None, &[row(1, "5"), row(2, "5")]).as_bytes()).unwrap()).unwrap();
+        let (columns, keys) = (gate.table.memory_bytes(), gate.keys.memory_bytes());
+        assert!(columns > 0 && keys > 0 && gate.memory_bytes() == columns + keys, "{columns} and {keys}");
+    }
+
     /// Found by use: B6.
     #[test]
     fn a42_a_partition_that_takes_more_memory_than_the_cap_is_refused_with_both_numbers() {

@@ -506,6 +506,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_failed_or_was_not_tried_is_planned_again_and_nothing_else() {
+        let store = MemoryStore::default();
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let named = expand_json(&json!({"years": [2021], "grades": ["grade-pk"]}), None).unwrap();
+        for outcome in Outcome::ALL {
+            let receipt = Receipt { outcome, ..Receipt::of_nothing(named[0].clone(), None, time(NOW), time(NOW)) };
+            block_on(ledger::write_json(&store, &keys::receipt(&dataset, "r1", &named[0]), &receipt)).unwrap();
+            let found = block_on(failed(&store, &dataset, named.clone())).unwrap();
+            let is_expected = matches!(outcome, Outcome::Failed | Outcome::NotTried);
+            assert_eq!(found.len(), usize::from(is_expected), "{outcome:?}");
+        }
+    }
+
     /// Years as a request may spell them, with the years that they are; some of them twice.
     fn years() -> impl Strategy<Value = (serde_json::Value, BTreeSet<i32>)> {
         let item = (1986..2025i32, 0..4i32, 0..3u8).prop_map(|(first, more, how)| match how {
