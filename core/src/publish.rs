@@ -469,6 +469,7 @@ mod tests {
         assert_eq!(summary.n_planned, 2);
         assert_eq!(summary.outcomes.values().sum::<usize>(), 2);
         assert_eq!((summary.count(Outcome::Written), summary.count(Outcome::Failed)), (1, 1));
+        assert_eq!(summary.n_open(), 1);
         assert_eq!(summary.failed[0].error.name, "NoReceipt");
         assert_eq!(summary.n_published, 1);
     }
@@ -704,6 +705,25 @@ mod tests {
     }
 
     #[test]
+    fn a_try_whose_receipt_comes_late_says_more_than_that_there_was_none_and_an_older_try_says_less() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        let publish = || publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let land = |outcome, at: &str| {
+            let receipt = Receipt { outcome, ..Receipt::of_nothing(partition(), None, time(at), time(at)) };
+            block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "r1", &partition()), &receipt)).unwrap();
+        };
+        assert_eq!(publish().failed[0].error.name, "NoReceipt");
+        // It ended before the run was published without it.
+        land(Outcome::Unchanged, "2026-11-23T11:59:00Z");
+        assert_eq!(publish().count(Outcome::Unchanged), 1);
+        land(Outcome::Superseded, "2026-11-23T11:58:00Z");
+        assert_eq!(publish().count(Outcome::Unchanged), 1);
+        land(Outcome::Superseded, "2026-11-23T12:00:00Z");
+        let last = publish();
+        assert_eq!((last.count(Outcome::Superseded), last.n_open()), (1, 0));
+    }
+
+    #[test]
     fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
@@ -716,7 +736,7 @@ mod tests {
         let registrar = Registrar::Publisher;
         let summary =
             block_on(publish_left(&store, &catalog, &StandingClock, &enrollment(), &planned, left, registrar)).unwrap();
-        assert_eq!(summary.outcomes_in_words(), "1 written, 1 not tried");
+        assert_eq!((summary.outcomes_in_words().as_str(), summary.n_open()), ("1 written, 1 not tried", 1));
         // Whoever publishes the run again need not ask.
         let left = block_on(ledger::read_left(&store, &enrollment(), "r1")).unwrap();
         assert!(left.missing(&enrollment(), &items).is_empty());
