@@ -26,7 +26,9 @@ pub(crate) const FEWEST_CHARS: usize = 8;
 /// Found are the value itself, the value in base64 (either alphabet, padded or not, at any offset in a longer text) and
 /// in hexadecimal; each of them in upper or lower case, with `+` for spaces, and escaped character by character as JSON,
 /// URLs, HTML or program text do it, up to [`MOST_LAYERS`] deep; and the first bytes of any of these at a text's end.
-/// The credentials after a scheme, such as those of `Bearer …`, count as the value, and so does the password of `Basic …`.
+/// What stands in the value after a blank, a `:` or a `=` counts as the value too, so that the credentials after a scheme
+/// (`Bearer …`), in a parameter (`Token token="…"`) or after a user's name are found without these; and so does the password
+/// of `Basic …`. Parts of fewer than [`FEWEST_CHARS`] characters are not looked for by themselves.
 pub(crate) struct Forms {
     needles: Vec<Finder<'static>>,
     /// Bytes of the longest needle.
@@ -34,14 +36,12 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// The forms of a header's value, whose [`credentials`] have at least [`FEWEST_CHARS`] characters.
+    /// The forms of a header's value that [`is_long_enough`].
     pub(crate) fn of(value: &[u8]) -> Self {
         let mut spellings = vec![value.to_vec()];
         if let Ok(text) = std::str::from_utf8(value) {
-            let credentials = credentials(text);
-            let basic = from_base64(credentials).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-            let (_, password) = basic.split_once(':').unwrap_or_default();
-            let parts = [credentials, &basic, password].into_iter().filter(|part| part.chars().count() >= FEWEST_CHARS);
+            let basic = user_and_password(text).unwrap_or_default();
+            let parts = parts(text).chain(parts(&basic)).filter(|part| part.chars().count() >= FEWEST_CHARS);
             spellings.extend(parts.map(|part| part.as_bytes().to_vec()));
             if !text.is_ascii() {
                 // The portal may take the bytes for Latin-1, or answer in Latin-1.
@@ -116,12 +116,39 @@ impl Forms {
     }
 }
 
-/// The part of a header's value that is secret: what follows a scheme (RFC 9110, section 11.4), or all of it.
-pub(crate) fn credentials(value: &str) -> &str {
+/// Whether the secret part of a header's value has [`FEWEST_CHARS`] characters: what follows a scheme, or all of it; of
+/// `Basic …` the password.
+pub(crate) fn is_long_enough(value: &str) -> bool {
+    let credentials = credentials(value);
+    let basic = if credentials == value { None } else { user_and_password(value) };
+    let secret = basic.as_deref().and_then(|basic| basic.split_once(':')).map_or(credentials, |(_, password)| password);
+    secret.chars().count() >= FEWEST_CHARS
+}
+
+/// What follows a scheme (RFC 9110, section 11.4), which is a token (section 5.6.2), or all of a header's value.
+fn credentials(value: &str) -> &str {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match value.split_once(' ') {
-        Some((scheme, credentials)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => credentials.trim(),
+        Some((scheme, credentials)) if scheme.bytes().all(is_of_token) => credentials.trim(),
         _ => value,
     }
+}
+
+/// What `Basic` credentials encode, `user:password` (RFC 7617); `None` when they encode no text of that kind.
+fn user_and_password(value: &str) -> Option<String> {
+    let decoded = String::from_utf8(from_base64(credentials(value))?).ok()?;
+    decoded.contains(':').then_some(decoded)
+}
+
+/// The value, what stands in it after each blank, and of each of these what stands after the first `:` or `=`, to its end
+/// and to the end of that parameter.
+fn parts(value: &str) -> impl Iterator<Item = &str> {
+    let after_blank = value.match_indices(' ').filter_map(|(at, _)| value.get(at + 1..));
+    std::iter::once(value).chain(after_blank).flat_map(|part| {
+        let after = part.split_once([':', '=']).map_or("", |(_, after)| after.trim_start_matches('"'));
+        let parameter = after.split(['"', ',', ';', ' ']).next().unwrap_or_default();
+        [part, after.trim_end_matches('"'), parameter]
+    })
 }
 
 /// The text without what tells its spellings apart: case, the alphabets of base64, `+` for spaces, and control characters,
@@ -372,8 +399,46 @@ mod tests {
             assert!(found.are_in(text.as_bytes()), "{text}");
         }
         assert!(!bearer.are_in(b"expected a Bearer token") && !basic.are_in(b"expected Basic credentials"));
-        for (value, expected) in [("Bearer abc", "abc"), ("can+ary/4f 1b=7d", "can+ary/4f 1b=7d"), ("key", "key")] {
+        for (value, expected) in [
+            ("Bearer abc", "abc"),
+            ("Api-Key abc", "abc"),
+            ("OAuth2 abc", "abc"),
+            ("can+ary/4f 1b=7d", "can+ary/4f 1b=7d"),
+            ("key", "key"),
+        ] {
             assert_eq!(credentials(value), expected);
+        }
+        for (value, expected) in [
+            ("12345678", true),
+            ("1234567", false),
+            ("Api-Key 1234567", false),
+            ("Basic dXNlcjpvcGVuIHNlc2FtZQ==", true),
+            // A user of a long name and a password of four characters.
+            ("Basic YS1sb25nLW5hbWU6b3Blbg==", false),
+        ] {
+            assert_eq!(is_long_enough(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_secret_part_of_a_value_is_found_without_what_stands_around_it() {
+        for value in [
+            "Api-Key sk-4f1b7d-0a",
+            "OAuth2 sk-4f1b7d-0a",
+            "Token token=\"sk-4f1b7d-0a\"",
+            "Token token=\"sk-4f1b7d-0a\", id=7",
+            "ApiKey user:sk-4f1b7d-0a",
+            "session=sk-4f1b7d-0a; theme=dark",
+            "theme=dark; session=sk-4f1b7d-0a",
+            "SSWS  sk-4f1b7d-0a",
+            "two words sk-4f1b7d-0a",
+        ] {
+            let found = Forms::of(value.as_bytes());
+            for text in ["unknown key sk-4f1b7d-0a", "c2stNGYxYjdkLTBh is unknown", "{\"key\": \"sk\\u002d4f1b7d-0a\"}"]
+            {
+                assert!(found.are_in(text.as_bytes()), "{text} of {value}");
+            }
+            assert!(!found.are_in(b"a token, an id, a session of two words, a theme, an api-key."), "{value}");
         }
     }
 

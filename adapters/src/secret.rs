@@ -31,7 +31,7 @@ pub fn header(
 ///
 /// # Errors
 /// [`Error::SecretMissing`] when the value is unset, empty, shorter than 8 characters (a scheme such as `Bearer` left
-/// out) or no header value.
+/// out, and the user of `Basic`) or no header value.
 pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<(HeaderName, HeaderValue), Error> {
     let unfit = |found| Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned(), found };
     let value = value.unwrap_or_default();
@@ -39,7 +39,7 @@ pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<
     if value.is_empty() {
         return Err(unfit(SecretFound::None));
     }
-    if redact::credentials(value).chars().count() < redact::FEWEST_CHARS {
+    if !redact::is_long_enough(value) {
         return Err(unfit(SecretFound::Short { fewest_chars: redact::FEWEST_CHARS }));
     }
     let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| unfit(SecretFound::NoHeader))?;
@@ -72,6 +72,8 @@ mod tests {
             (" \n", "none"),
             ("1234567", "one of fewer than 8 characters"),
             ("Bearer 1234567", "one of fewer than 8 characters"),
+            ("Api-Key 1234567", "one of fewer than 8 characters"),
+            ("Basic YS1sb25nLW5hbWU6b3Blbg==", "one of fewer than 8 characters"),
             ("two\nlines of text", "one that no header can hold, such as one of two lines"),
             ("a\0character", "one that no header can hold, such as one of two lines"),
         ] {
