@@ -898,6 +898,13 @@ fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
             S3Store::new(&config, bucket)
         })
         .await;
+        // What the console makes as a folder keeps the place of objects and is none.
+        let store = S3Store::new(&config, "lake-1");
+        let before = keys_below(&store, "data/").await;
+        for folder in ["data/", "data/us_education_ccd_enrollment_data/year=2021/"] {
+            client.put_object().bucket("lake-1").key(folder).send().await.expect("an object can be put");
+        }
+        assert_eq!(keys_below(&store, "data/").await, before);
     });
 }
 

@@ -202,6 +202,8 @@ impl Store for S3Store {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, cause(error)))?;
             listed.extend(page.contents.into_iter().flatten().filter_map(|object| {
+                // What the console makes as a folder is no object: it only keeps the place of others.
+                object.key.as_ref().filter(|key| !key.ends_with('/'))?;
                 let modified = object.last_modified?;
                 let modified_at = Timestamp::new(modified.secs(), i32::try_from(modified.subsec_nanos()).ok()?).ok()?;
                 Some(Listed { key: object.key?, etag: object.e_tag.unwrap_or_default(), modified_at })

@@ -245,7 +245,7 @@ pub struct Content {
 /// An object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
+    /// Its key. One that ends with `/` is of a folder that could not be listed.
     pub key: String,
     /// That of [`ObjectFacts`] or [`Content`]; empty where the object cannot be looked at.
     pub etag: String,

@@ -331,8 +331,10 @@ pub async fn repair(
     dataset: &Dataset,
 ) -> Result<Repaired, Error> {
     let stored = records::read_stored(store, dataset).await?;
-    // Every object is looked at, whatever the records say of it.
-    let survey = survey::survey(store, dataset, &Records::new()).await?;
+    // Every object is looked at, whatever the records say of it: they only say which there were.
+    let mut known = stored.records.clone();
+    known.values_mut().filter_map(|record| record.committed.as_mut()).for_each(|committed| committed.etag.clear());
+    let survey = survey::survey(store, dataset, &known).await?;
     let nothing = BTreeMap::new();
     let (records, n_records) =
         records::update_records(store, dataset, stored, &survey, "", &nothing, clock.now()).await?;
@@ -846,6 +848,54 @@ mod tests {
         assert_eq!(catalog.partitions.lock().unwrap().len(), 2);
         let records = block_on(read_records(&store, &enrollment())).unwrap();
         assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_takes_nothing_from_the_records_or_the_catalog() {
+        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+        fetch(&store, "r1");
+        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+        let records = block_on(read_records(&store, &enrollment())).unwrap();
+        assert!(records[&partition()].committed.as_ref().unwrap().n_pages.is_some());
+        for (folder, n_known) in [("year=2021/", 1), ("year=2020/", 0)] {
+            let folder = format!("data/us_education_ccd_enrollment_data/{folder}");
+            *store.refuses_look.lock().unwrap() = BTreeSet::from([folder]);
+            let repaired = block_on(repair(&store, &catalog, &StandingClock, &enrollment())).unwrap();
+            assert_eq!(repaired.survey.unreadable().len(), n_known);
+            assert_eq!((repaired.n_records, &repaired.published), (0, &Published::default()));
+            publish(&store, &catalog, &[], &format!("without {n_known}")).unwrap();
+            assert_eq!(block_on(read_records(&store, &enrollment())).unwrap(), records);
+            assert_eq!(catalog.partitions.lock().unwrap().len(), 1);
+        }
+        // Every object that can be looked at is.
+        store.refuses_look.lock().unwrap().clear();
+        store.calls.lock().unwrap().clear();
+        block_on(repair(&store, &catalog, &StandingClock, &enrollment())).unwrap();
+        assert_eq!(store.calls.lock().unwrap()["head"], 1);
+    }
+
+    #[test]
+    fn a_repair_makes_no_table_of_nothing_and_one_of_whatever_there_is() {
+        let repaired = |store: &MemoryStore| {
+            let catalog = MemoryCatalog::default();
+            let repaired = block_on(repair(store, &catalog, &StandingClock, &enrollment())).unwrap();
+            let n_tables = catalog.ensured.lock().unwrap().len();
+            (repaired.survey.objects.len(), repaired.survey.strays.len(), repaired.n_records, n_tables)
+        };
+        let store = MemoryStore::default();
+        assert_eq!(repaired(&store), (0, 0, 0, 0));
+        store.set("data/us_education_ccd_enrollment_data/notes.txt", b"", None);
+        assert_eq!(repaired(&store), (0, 1, 0, 1));
+        fetch(&store, "r1");
+        assert_eq!(repaired(&store), (1, 1, 1, 1));
+        assert_eq!(repaired(&store), (1, 1, 0, 1));
+        // Of an object that is gone, a record is left that says so.
+        let gone = MemoryStore::default();
+        fetch(&gone, "r1");
+        let _ = repaired(&gone);
+        gone.drop_object(OBJECT);
+        assert_eq!(repaired(&gone), (0, 0, 1, 1));
+        assert_eq!(repaired(&gone), (0, 0, 0, 0));
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub(crate) struct MemoryStore {
     /// When objects were written, where not now.
     modified_at: Mutex<BTreeMap<String, Timestamp>>,
     rivals: Mutex<Vec<Rival>>,
-    /// Keys of objects that cannot be looked at.
+    /// Keys of objects that cannot be looked at, and of folders that cannot be listed, each with a `/` at its end.
     pub(crate) refuses_look: Mutex<BTreeSet<String>>,
     /// Keys of objects that are deleted after they were listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
@@ -188,10 +188,14 @@ impl MemoryStore {
     }
 }
 
+fn is_below(folder: &str, key: &str) -> bool {
+    folder.ends_with('/') && key.starts_with(folder)
+}
+
 impl Store for MemoryStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         self.note("head");
-        if self.refuses_look.lock().unwrap().contains(key) {
+        if self.refuses_look.lock().unwrap().iter().any(|refused| refused == key || is_below(refused, key)) {
             return Err(StoreError { message: format!("read `{key}`"), source: "permission denied".into() });
         }
         Ok(self.objects.lock().unwrap().get(key).map(|(bytes, stamp, etag)| ObjectFacts {
@@ -266,12 +270,17 @@ impl Store for MemoryStore {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
         self.note("list");
         let objects = self.objects.lock().unwrap();
+        let refused = self.refuses_look.lock().unwrap();
+        let folders = refused.iter().filter(|key| key.starts_with(prefix) && key.ends_with('/'));
+        let folders = folders.map(|key| Listed { key: key.clone(), etag: String::new(), modified_at: Timestamp::MAX });
         let found = objects.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(found
+            .filter(|(key, _)| !refused.iter().any(|refused| is_below(refused, key)))
             .map(|(key, (_, _, etag))| {
                 let modified_at = self.modified_at.lock().unwrap().get(key).copied().unwrap_or_else(|| time(NOW));
                 Listed { key: key.clone(), etag: etag.to_string(), modified_at }
             })
+            .chain(folders)
             .collect())
     }
 }
