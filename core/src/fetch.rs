@@ -278,12 +278,9 @@ async fn fetch_rows(
     let Ok(n_pages) = u32::try_from(expected.div_ceil(page_length)) else {
         return Err(mismatch(CountFound::Received(page_length)));
     };
-    if n_pages > 1 && !first.may_ask_again {
-        let source = PortalError::UsedUp { tries: first.tries };
-        return Err(source.of_page(dataset, partition, 1));
-    }
     let mut gate = Gate::new(dataset, partition, expected)?;
-    let first_page = (n_pages > 1).then(|| (fingerprint(&first.page.batch), first.tries));
+    // What page 1 held when it was taken in, and the requests that it took.
+    let mut first_page = None;
     let mut fetched_at = first.received_at;
     let memory = portal.page_memory();
     // Pages are of one length, and so of about one size: an eighth more is room for what differs.
@@ -291,7 +288,7 @@ async fn fetch_rows(
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut to_ask, mut due) = (1, 2, first);
     loop {
-        let Fetched { page: decoded, permit, received_at, tries, .. } = due;
+        let Fetched { page: decoded, permit, received_at, tries, may_ask_again, .. } = due;
         let with_page = gate.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
             // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
@@ -318,6 +315,12 @@ async fn fetch_rows(
             } else {
                 CountFound::PageLength { page, n_rows, expected: n_due }
             }));
+        }
+        if page == 1 && n_pages > 1 {
+            if !may_ask_again {
+                return Err(PortalError::UsedUp { tries }.of_page(dataset, partition, 1));
+            }
+            first_page = Some((fingerprint(&decoded.batch), tries));
         }
         gate.admit(page, decoded)?;
         drop(permit);
@@ -1121,6 +1124,10 @@ mod tests {
         may_ask_again: bool,
         /// Pages asked for, each with the room that it has.
         asked: Mutex<Vec<(u32, Option<usize>)>>,
+        /// The requests for the same page that had been made before each.
+        tries_before: Mutex<Vec<u32>>,
+        /// What the first answer of all holds instead.
+        once: Option<String>,
         /// Requests under way, and the most at once.
         in_flight: Mutex<(usize, usize)>,
     }
@@ -1133,6 +1140,8 @@ mod tests {
                 partition_memory: Memory::new(1 << 30),
                 may_ask_again: true,
                 asked: Mutex::default(),
+                tries_before: Mutex::default(),
+                once: None,
                 in_flight: Mutex::default(),
             }
         }
@@ -1154,7 +1163,9 @@ mod tests {
 
         async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
             let room = asked.room.take();
+            let is_first = self.asked().is_empty();
             self.asked.lock().unwrap().push((page, room.as_ref().map(Room::n_bytes)));
+            self.tries_before.lock().unwrap().push(asked.tries);
             {
                 let mut in_flight = self.in_flight.lock().unwrap();
                 in_flight.0 += 1;
@@ -1162,7 +1173,10 @@ mod tests {
             }
             next_turn().await;
             self.in_flight.lock().unwrap().0 -= 1;
-            let body = self.pages.get(path, page, asked).await?;
+            let mut body = self.pages.get(path, page, asked).await?;
+            if let Some(once) = self.once.as_ref().filter(|_| is_first) {
+                body.bytes = Bytes::from(once.clone());
+            }
             Ok(Body { permit: room, may_ask_again: body.may_ask_again && self.may_ask_again, ..body })
         }
 
@@ -1211,6 +1225,22 @@ mod tests {
             portal.fetch().unwrap();
             assert_eq!(portal.asked().len(), n_asked, "{limit} of {needed}");
         }
+    }
+
+    #[test]
+    fn a_page_1_that_was_given_up_is_asked_for_four_times_in_all_and_compared_as_it_was_taken_in() {
+        let bodies = pages(&rows(5), 2);
+        let gate = Gate::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
+        let too_small = Memory::new(gate + 2 * row_bytes(&bodies[0]) - 1);
+        // Once, once more when there is room, and once after the last page: a fourth request is left.
+        let portal = Watched { partition_memory: too_small.clone(), ..Watched::new(bodies.clone()) };
+        portal.fetch().unwrap();
+        assert_eq!(portal.asked().iter().filter(|(page, _)| *page == 1).count(), 3);
+        assert_eq!(*portal.tries_before.lock().unwrap(), [0, 1, 0, 0, 2]);
+        // The first time it held other rows.
+        let mut portal = Watched { partition_memory: too_small, ..Watched::new(bodies.clone()) };
+        portal.once = Some(page(5, Some(2), &[row(7, "1"), row(8, "1")]));
+        assert_eq!(portal.fetch().unwrap().n_rows, 5);
     }
 
     #[test]
