@@ -180,6 +180,32 @@ fn w3_no_history_comes_near_its_limit_of_25_000_events() {
     assert!(most < 20_000, "{most}");
 }
 
+/// Guard: each retrier counts by itself, so that errors and kills of a fetch are one retrier's; whatever publishing may
+/// recover from is tried again.
+#[test]
+fn w4_a_partition_is_fetched_at_most_three_times_whatever_mix_of_errors_and_kills_ends_its_tries() {
+    let machine = state_machine();
+    let fetch = &machine["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
+    // Of a service error, the function was not begun.
+    let is_of_service = |error: &str| error.starts_with("Lambda.") && error != "Lambda.Unknown";
+    let begun: Vec<u64> = fetch["Retry"]
+        .as_array()
+        .expect("retriers")
+        .iter()
+        .filter(|retrier| !errors_of(retrier).into_iter().all(is_of_service))
+        .map(|retrier| retrier["MaxAttempts"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(begun, [2]);
+    let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("retriers");
+    for error in ["CatalogFailed", "StoreFailed", "WriteConflict", "Sandbox.Timedout"] {
+        assert!(publish.iter().any(|retrier| errors_of(retrier).contains(&error)), "{error}");
+    }
+}
+
+fn errors_of(retrier: &Value) -> Vec<&str> {
+    retrier["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
 /// Guard: a failed run says how to run again what failed, and just that is planned.
 #[test]
 fn w5_what_failed_is_run_again_by_the_name_of_its_run() {
