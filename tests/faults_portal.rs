@@ -234,6 +234,27 @@ fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
     }
 }
 
+/// Guard: what a try waits for memory is not the portal's time, and costs no try.
+///
+/// Found by use: B6.
+#[test]
+fn a42_a_page_that_waits_for_memory_does_not_use_up_the_time_of_its_try() {
+    let portal = TestPortal::small();
+    let client = client(&portal.origin(), |settings| {
+        settings.total_timeout = Duration::from_millis(300);
+        settings.tries = 1;
+    });
+    Runtime::new().unwrap().block_on(async {
+        // All that there is, and the place of whoever may exceed it.
+        let mut all = client.page_memory().room();
+        all.hold(1 << 30).await;
+        let mut page = std::pin::pin!(get(&client));
+        assert!(tokio::time::timeout(Duration::from_millis(900), &mut page).await.is_err(), "it waits");
+        drop(all);
+        assert!(page.await.is_ok());
+    });
+}
+
 /// Guard: a body that stops in its middle is given up by the time without a byte.
 #[test]
 fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {

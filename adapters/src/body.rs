@@ -32,7 +32,9 @@ impl Unpacker {
     /// # Errors
     /// The encoding, as the headers have it, when it is neither none nor gzip, once.
     pub(crate) fn new(headers: &HeaderMap, limit_bytes: usize) -> Result<Self, Vec<u8>> {
-        let bytes = Vec::with_capacity(MAPPED_BYTES);
+        let mut bytes = Vec::new();
+        // Where the system refuses so much, the body is moved as it grows.
+        let _ = bytes.try_reserve_exact(MAPPED_BYTES);
         let kept = Bounded { bytes, limit_bytes, is_over: false };
         // Several headers are one list, and names are equal in any case (RFC 9110, sections 5.3 and 8.4.1).
         let values: Vec<&[u8]> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();

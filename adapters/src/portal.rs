@@ -187,7 +187,6 @@ impl HttpPortal {
             .redirect(Policy::none())
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.idle_timeout)
-            .timeout(settings.total_timeout)
             .pool_max_idle_per_host(settings.in_flight)
             .tcp_nodelay(true);
         let is_loopback = match settings.origin.host() {
@@ -313,10 +312,11 @@ impl HttpPortal {
         if let Some(secret) = &self.secret {
             request = request.header(&secret.name, &secret.value);
         }
-        let response = request.send().await.map_err(|error| self.no_answer(error))?;
+        let mut patience = Patience { total: self.settings.total_timeout, spent: Duration::ZERO };
+        let response = patience.spend(request.send()).await?.map_err(|error| self.no_answer(error))?;
         let status = response.status();
         if status == StatusCode::OK {
-            let received = self.read(response, most_bytes).await?;
+            let received = self.read(response, &mut patience, most_bytes).await?;
             // Before anything is read from it: what is said of a bad page, and rows, come from the body.
             if self.is_secret_in(&received.bytes) {
                 return Err(Failure::RepeatsSecret { status: 200 });
@@ -328,7 +328,7 @@ impl HttpPortal {
         let location = response.headers().get(LOCATION);
         let text = match location.map(|value| format!("redirect to {}", self.quote(value.as_bytes()))) {
             Some(location) => location,
-            None => self.quote(&read_start(response).await),
+            None => self.quote(&read_start(response, &mut patience).await),
         };
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             Err(Failure::Status { status: status.as_u16(), excerpt: text, retry_after })
@@ -339,7 +339,12 @@ impl HttpPortal {
 
     /// The whole body, as long as it stays within the limit once it is unpacked. That of the page which is due waits for
     /// memory as it grows; one that was asked for ahead waits for nothing.
-    async fn read(&self, mut response: Response, most_bytes: Option<usize>) -> Result<Received, Failure> {
+    async fn read(
+        &self,
+        mut response: Response,
+        patience: &mut Patience,
+        most_bytes: Option<usize>,
+    ) -> Result<Received, Failure> {
         let limit_bytes = self.settings.body_limit_bytes;
         let mut room = most_bytes.is_none().then(|| self.page_memory.room());
         let bad = |error| match error {
@@ -351,7 +356,7 @@ impl HttpPortal {
             excerpt: format!("content encoding {}", self.quote(&found)),
         })?;
         body.check_announced(response.content_length().unwrap_or(0)).map_err(bad)?;
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.no_answer(error))? {
+        while let Some(chunk) = patience.spend(response.chunk()).await?.map_err(|error| self.no_answer(error))? {
             // In pieces, since a packed byte may be a thousand.
             for piece in chunk.chunks(PIECE_BYTES) {
                 body.push(piece).map_err(bad)?;
@@ -416,6 +421,28 @@ impl Portal for HttpPortal {
         // ends with this future.
         let task = AbortOnDropHandle::new(tokio::spawn(self.clone().transfer(url, page, asked)));
         task.await.map_err(|error| unusable(error.into()))?
+    }
+}
+
+/// The time that the portal may take for one request. What is spent waiting for memory is not the portal's.
+struct Patience {
+    total: Duration,
+    spent: Duration,
+}
+
+impl Patience {
+    /// What the portal says next.
+    ///
+    /// # Errors
+    /// [`Failure::NoAnswer`] once the whole time is spent.
+    async fn spend<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let said = tokio::time::timeout(self.total.saturating_sub(self.spent), next).await;
+        self.spent += begun.elapsed();
+        said.map_err(|_| Failure::NoAnswer {
+            is_connected: true,
+            source: format!("expected the whole response within {} s", self.total.as_secs_f32()).into(),
+        })
     }
 }
 
@@ -489,9 +516,9 @@ fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (
 }
 
 /// The start of a body that is only quoted, unpacked where that can be done.
-async fn read_start(mut response: Response) -> Vec<u8> {
+async fn read_start(mut response: Response, patience: &mut Patience) -> Vec<u8> {
     let Ok(mut body) = Unpacker::new(response.headers(), EXCERPT_BYTES) else { return Vec::new() };
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Ok(Ok(Some(chunk))) = patience.spend(response.chunk()).await {
         if body.push(&chunk).is_err() {
             break;
         }

@@ -4,15 +4,18 @@
 //!
 //! - A page that is asked for ahead of the one due next has its room before it is asked for, or is not asked for. It never
 //!   waits for room, and one that turns out larger is given up and asked for again when it is due.
-//! - The page that is due next of a partition waits for room while its body arrives, at the door of one place for a body
-//!   that exceeds the limit. Whoever has that place needs nothing more than the rest of its own body.
+//! - The page that is due next of a partition waits while its body arrives, for room that comes back or for the one place of
+//!   a body that exceeds the limit. Whoever has that place needs nothing more than the rest of its own body.
 //! - A partition waits for room when there is none for the rows of the page that came, and gives that page up first, to ask
 //!   for it again. It waits at the door of one place for a partition that exceeds the limit. Whoever has that place needs
 //!   only its own pages, for which the above holds.
 //!
 //! So what is held is at most both limits, one body and its rows, and one partition.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
@@ -25,14 +28,21 @@ pub struct Memory {
 #[derive(Debug)]
 struct Shared {
     limit_bytes: usize,
-    held_bytes: Mutex<usize>,
+    held: Mutex<Held>,
     /// The place of whoever may exceed the limit.
     place: Arc<AsyncMutex<()>>,
 }
 
+/// What is held, and who is told when it is less.
+#[derive(Debug, Default)]
+struct Held {
+    n_bytes: usize,
+    waiting: Vec<Waker>,
+}
+
 impl Shared {
-    fn held(&self) -> MutexGuard<'_, usize> {
-        self.held_bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -41,7 +51,7 @@ impl Memory {
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
         let place = Arc::new(AsyncMutex::new(()));
-        Self { shared: Arc::new(Shared { limit_bytes, held_bytes: Mutex::new(0), place }) }
+        Self { shared: Arc::new(Shared { limit_bytes, held: Mutex::default(), place }) }
     }
 
     /// No room yet.
@@ -53,7 +63,7 @@ impl Memory {
     /// Bytes held at this moment.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        *self.shared.held()
+        self.shared.held().n_bytes
     }
 }
 
@@ -76,30 +86,65 @@ impl Room {
     /// Holds so many bytes instead of those before, unless they are more and exceed the limit. Gives whether it does.
     #[must_use]
     pub fn try_hold(&mut self, n_bytes: usize) -> bool {
-        let mut held = self.shared.held();
-        let others = *held - self.n_bytes;
+        let shared = self.shared.clone();
+        let mut held = shared.held();
+        self.hold_of(&mut held, n_bytes)
+    }
+
+    /// Holds so many bytes instead of those before. Where they exceed the limit, it waits until there is room for them or no
+    /// other exceeds it.
+    pub async fn hold(&mut self, n_bytes: usize) {
+        let shared = self.shared.clone();
+        let mut place = pin!(shared.place.clone().lock_owned());
+        poll_fn(|context| {
+            {
+                let mut held = shared.held();
+                if self.hold_of(&mut held, n_bytes) {
+                    return Poll::Ready(());
+                }
+                if !held.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
+                    held.waiting.push(context.waker().clone());
+                }
+            }
+            match place.as_mut().poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(place) => {
+                    self.place = Some(place);
+                    let _ = self.hold_of(&mut shared.held(), n_bytes);
+                    Poll::Ready(())
+                }
+            }
+        })
+        .await;
+    }
+
+    fn hold_of(&mut self, held: &mut Held, n_bytes: usize) -> bool {
+        let others = held.n_bytes - self.n_bytes;
         let may = n_bytes <= self.n_bytes
             || self.place.is_some()
             || n_bytes <= self.shared.limit_bytes.saturating_sub(others);
         if may {
-            *held = others + n_bytes;
+            held.set(others + n_bytes);
             self.n_bytes = n_bytes;
         }
         may
     }
+}
 
-    /// Holds so many bytes instead of those before. Where they exceed the limit, it waits until no other does.
-    pub async fn hold(&mut self, n_bytes: usize) {
-        if !self.try_hold(n_bytes) {
-            self.place = Some(self.shared.place.clone().lock_owned().await);
-            let _ = self.try_hold(n_bytes);
+impl Held {
+    fn set(&mut self, n_bytes: usize) {
+        if n_bytes < self.n_bytes {
+            self.waiting.drain(..).for_each(Waker::wake);
         }
+        self.n_bytes = n_bytes;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        *self.shared.held() -= self.n_bytes;
+        let mut held = self.shared.held();
+        let others = held.n_bytes - self.n_bytes;
+        held.set(others);
     }
 }
 
@@ -139,5 +184,51 @@ mod tests {
         // One that does not wait any more is in nobody's way.
         drop(third);
         assert_eq!(one.hold(101).now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn whoever_waits_has_room_as_soon_as_it_comes_back_although_another_exceeds_the_limit() {
+        let memory = Memory::new(100);
+        let (mut large, mut one, mut two) = (memory.room(), memory.room(), memory.room());
+        let mut other = memory.room();
+        assert!(other.try_hold(90));
+        assert_eq!(large.hold(20).now_or_never(), Some(()));
+        {
+            let (wake_one, wake_two) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+            let (mut one, mut two) = (pin!(one.hold(50)), pin!(two.hold(60)));
+            let poll = |room: &mut std::pin::Pin<&mut dyn Future<Output = ()>>, woken: &Arc<Woken>| {
+                let waker = Waker::from(woken.clone());
+                room.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_ready()
+            };
+            let (mut one, mut two) = (one.as_mut() as _, two.as_mut() as _);
+            assert!(!poll(&mut one, &wake_one) && !poll(&mut two, &wake_two));
+            assert!(other.try_hold(90), "nothing comes back");
+            assert!(!wake_one.is_woken() && !wake_two.is_woken());
+            assert!(other.try_hold(10));
+            assert!(wake_one.is_woken() && wake_two.is_woken());
+            assert!(poll(&mut one, &wake_one) && !poll(&mut two, &wake_two), "there is room for one");
+            drop(other);
+            assert!(wake_two.is_woken() && !poll(&mut two, &wake_two));
+            // The place that the large one gives up is as good as room.
+            drop(large);
+            assert!(wake_two.is_woken() && poll(&mut two, &wake_two));
+        }
+        assert_eq!(memory.held_bytes(), 110);
+    }
+
+    /// Whether it was woken since it was last asked.
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+
+    impl Woken {
+        fn is_woken(&self) -> bool {
+            self.0.swap(false, std::sync::atomic::Ordering::Relaxed)
+        }
+    }
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 }
