@@ -588,6 +588,28 @@ fn d6_a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
 }
 
 #[test]
+fn d6_a_run_whose_query_is_interrupted_says_what_it_came_to() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    // Of 192 rows to the sixth.
+    let endless = format!("select count(*) from {TABLE} a, {TABLE} b, {TABLE} c, {TABLE} d, {TABLE} e, {TABLE} f");
+    for (format, told) in [("table", "1 written"), ("json", "\"written\": 1")] {
+        let args = ["--years", "2021", "--grades", "grade-k", "--force", "--format", format, "--query", &endless];
+        let run = start(&lake, &portal, &args);
+        wait_until("the run is published", || {
+            let ledger = lake.files("ledger");
+            ledger.keys().any(|key| key.ends_with("summary.json"))
+                && !ledger.keys().any(|key| key.contains("receipts/"))
+        });
+        run.signal("TERM");
+        let found = run.wait().expect(130);
+        assert!(found.stdout.contains(told), "{found:?}");
+        let words = "interrupted: the query was not finished; ask it again with `rollcall query`\n";
+        assert!(found.stderr.ends_with(words), "{found:?}");
+        std::fs::remove_dir_all(lake.path()).unwrap();
+    }
+}
+
+#[test]
 fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let lake = TestLake::new();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);
@@ -818,8 +840,8 @@ fn sample_and_portal_never_share_a_lake() {
     assert_eq!(
         refused.stderr,
         format!(
-            "error: open lake `{}`: expected one of sample data, found data of the portal\n\
-             hint: name another folder with --lake, or remove this one\n",
+            "error: open lake `{}`: expected a lake for sample data, found one of data of the portal\n\
+             hint: keep each in a folder of its own: name another with --lake\n",
             lake.path().display()
         )
     );
@@ -829,10 +851,12 @@ fn sample_and_portal_never_share_a_lake() {
     let _ = sample.rollcall("run", &[&["--sample"], &args[..]].concat()).expect(0);
     let shown = sample.rollcall("query", &["select count(*) as n from ccd_school.lookup_sexes"]).expect(0);
     assert!(shown.stderr.starts_with("note: sample data."), "{}", shown.stderr);
-    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
+    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found one of sample data"));
+    let plan = sample.rollcall("plan", &[&["--portal", &portal.origin()], &args[..]].concat()).expect(2);
+    assert!(plan.stderr.contains("found one of sample data"), "{}", plan.stderr);
     // The mark is no part of the ledger, and a damaged one is not taken for none.
     fs::remove_dir_all(sample.path().join("ledger")).unwrap();
-    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found sample data"));
+    assert!(sample.run(&portal, &args).expect(2).stderr.contains("found one of sample data"));
     fs::write(sample.path().join("lake.json"), "{\"is_sample\": tr").unwrap();
     let damaged = sample.run(&portal, &args).expect(2).stderr;
     assert!(damaged.contains("lake.json`: expected {\"is_sample\": true} or false, found otherwise: EOF"), "{damaged}");

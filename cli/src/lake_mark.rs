@@ -82,6 +82,24 @@ impl LakeMark {
         })?)
     }
 
+    /// Refuses data of the sample in a lake of a portal's, and the other way round.
+    ///
+    /// # Errors
+    /// [`BadInput`] with a hint.
+    pub(crate) fn check_kind(&self, store: &FolderStore, is_sample: bool) -> Result<(), BadInput> {
+        if self.is_new || self.is_sample == is_sample {
+            return Ok(());
+        }
+        let words = |is_sample| if is_sample { "sample data" } else { "data of the portal" };
+        Err(BadInput(format!(
+            "open lake `{}`: expected a lake for {}, found one of {}\nhint: keep each in a folder of its own: name another \
+             with --lake",
+            store.root().display(),
+            words(is_sample),
+            words(self.is_sample)
+        )))
+    }
+
     /// Refuses a dataset whose table holds another dataset's rows, or that has another table in this lake.
     ///
     /// # Errors
@@ -136,17 +154,7 @@ pub(crate) async fn lock(
     let lock = store.lock().await?;
     tracing::debug!(lake = %store.root().display(), "lake locked");
     let mark = LakeMark::of_lake(store).await?;
-    let words = |is_sample| if is_sample { "sample data" } else { "data of the portal" };
-    if mark.is_sample != is_sample && !mark.is_new {
-        return Err(BadInput(format!(
-            "open lake `{}`: expected one of {}, found {}\n\
-             hint: name another folder with --lake, or remove this one",
-            store.root().display(),
-            words(is_sample),
-            words(mark.is_sample)
-        ))
-        .into());
-    }
+    mark.check_kind(store, is_sample)?;
     mark.check_table(dataset)?;
     Ok((lock, mark))
 }

@@ -54,6 +54,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     match args.lake.open().await? {
         Lake::Folder(store) => {
             if let Some(mark) = LakeMark::find(&store).await? {
+                mark.check_kind(&store, args.portal.is_sample())?;
                 mark.check_table(&dataset)?;
             }
             show(&args, &store, &dataset, &request).await

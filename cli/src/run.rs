@@ -17,6 +17,7 @@ use rollcall_adapters::portal::{HttpPortal, PAGES_PER_REQUEST};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::ledger::Summary;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, PlanItem, plan_partitions, write_plan};
 use rollcall_core::ports::Clock;
@@ -126,10 +127,33 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         () = signals.asked() => return Ok(interrupted("nothing was fetched")),
     };
     let (ended, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
-    tokio::select! {
-        code = finish(&prepared, &args, ended, &not_tried) => code,
-        () = signals.asked() => Ok(interrupted("what is committed stays; the next run registers it for queries")),
-    }
+    let summary = tokio::select! {
+        biased;
+        summary = publish(&prepared, &not_tried) => summary?,
+        () = signals.asked() => {
+            return Ok(interrupted("what is committed stays; the next run registers it for queries"));
+        }
+    };
+    let answer = match &prepared.query {
+        None => Answer::NotAsked,
+        Some(_) if matches!(ended, Ended::Interrupted) => Answer::Interrupted,
+        Some(sql) => tokio::select! {
+            result = query::result(&prepared.catalog, prepared.store.root(), sql, args.format.into()) => {
+                result.map_or_else(Answer::Failed, Answer::Given)
+            }
+            () = signals.asked() => Answer::Interrupted,
+        },
+    };
+    report(&prepared, &args, ended, &summary, answer)
+}
+
+/// What became of the query after a run.
+enum Answer {
+    NotAsked,
+    /// As it is printed.
+    Given(String),
+    Failed(anyhow::Error),
+    Interrupted,
 }
 
 fn interrupted(what: &str) -> ExitCode {
@@ -178,7 +202,7 @@ async fn fetch_all(prepared: &Prepared, args: &RunArgs, signals: &mut Signals) -
     let reach = Arc::new(Reach::new(items.len().min(args.portal.in_flight())));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
-        .take_while(|_| future::ready(tried.n_failed() <= args.tolerated_failures))
+        .take_while(|_| future::ready(tried.n_failed() <= args.tolerated_failures && !stop.is_cancelled()))
         .map(|partition| {
             let (open, store, bar, stop) = (prepared.open.clone(), prepared.store.clone(), bar.clone(), stop.clone());
             let (dataset, facts, tried) = (prepared.dataset.clone(), prepared.facts.clone(), tried.clone());
@@ -299,6 +323,7 @@ async fn fetch_with_retries(
     facts: &RunFacts,
 ) -> Attempt {
     let WatchedPortal { portal: http, reach } = &portal.portal;
+    let mut before = None;
     for tries in 1..=PARTITION_TRIES {
         let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
         match &fetched {
@@ -317,7 +342,10 @@ async fn fetch_with_retries(
         }
         match fetched {
             Ok(_) => return Attempt::Succeeded,
-            Err(Error::Interrupted { .. }) => return Attempt::NotTried,
+            // A try that ended counts, whatever the next one would have come to.
+            Err(Error::Interrupted { .. }) => {
+                return before.map_or(Attempt::NotTried, |error| report_failure(partition, &error));
+            }
             // There is one deadline for all tries.
             Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
             Err(error) if error.is_retryable() && tries < PARTITION_TRIES && !portal.stop.is_cancelled() => {
@@ -326,6 +354,7 @@ async fn fetch_with_retries(
                     () = http.pause(tries) => {}
                     () = portal.stop.cancelled() => return report_failure(partition, &error),
                 }
+                before = Some(error);
             }
             Err(error) => return report_failure(partition, &error),
         }
@@ -339,44 +368,49 @@ fn report_failure(partition: &PartitionKey, error: &Error) -> Attempt {
     Attempt::Failed
 }
 
-/// Publishes, tells what the run came to, and answers the query.
-async fn finish(
-    prepared: &Prepared,
-    args: &RunArgs,
-    ended: Ended,
-    not_tried: &BTreeSet<PartitionKey>,
-) -> anyhow::Result<ExitCode> {
+/// Registers what was committed, and sums up the run.
+async fn publish(prepared: &Prepared, not_tried: &BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
     let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
     store.check_lock().await?;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
-    let summary = publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?;
+    Ok(publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?)
+}
+
+/// Tells what the run came to, and what the query after it.
+fn report(
+    prepared: &Prepared,
+    args: &RunArgs,
+    ended: Ended,
+    summary: &Summary,
+    answer: Answer,
+) -> anyhow::Result<ExitCode> {
+    let Prepared { dataset, plan, .. } = prepared;
     let code = match ended {
         Ended::Interrupted => exit::INTERRUPTED,
         Ended::Unreachable => exit::PORTAL,
         _ if summary.n_open() > 0 => exit::PARTIAL,
         _ => exit::OK,
     };
-    let queried = match &prepared.query {
-        Some(sql) => query::result(catalog, store.root(), sql, args.format.into()).await.map(Some),
-        None => Ok(None),
+    let query = match (args.format, &answer) {
+        (Format::Json, Answer::Given(result)) => Some(serde_json::from_str(result)?),
+        _ => None,
     };
-    let (result, failure) = match queried {
-        Ok(result) => (result, None),
-        Err(failure) => (None, Some(failure)),
-    };
-    let query = match args.format {
-        Format::Json => result.as_deref().map(serde_json::from_str).transpose()?,
-        Format::Table => None,
-    };
-    let report = Report::new(&summary, &plan.warnings, query);
+    let report = Report::new(summary, &plan.warnings, query);
     report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
     output::note_sample(args.portal.is_sample());
-    if let (Format::Table, Some(result)) = (args.format, result) {
-        output::print(&format!("\n{result}"))?;
-    }
-    let query_code = failure.map(|failure| exit::report(&failure));
+    let query_code = match answer {
+        Answer::NotAsked => ExitCode::from(exit::OK),
+        Answer::Given(result) => {
+            if args.format == Format::Table {
+                output::print(&format!("\n{result}"))?;
+            }
+            ExitCode::from(exit::OK)
+        }
+        Answer::Failed(failure) => exit::report(&failure),
+        Answer::Interrupted => interrupted("the query was not finished; ask it again with `rollcall query`"),
+    };
     // What the fetching came to weighs more than the query after it.
-    Ok(query_code.filter(|_| code == exit::OK).unwrap_or(ExitCode::from(code)))
+    Ok(if code == exit::OK { query_code } else { ExitCode::from(code) })
 }
 
 impl RunArgs {
