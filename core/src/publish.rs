@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::fetch::commit_plain;
 use crate::keys;
 use crate::ledger::{self, FailedPartition, Left, Outcome, Receipt, Summary, no_receipt};
@@ -107,8 +107,10 @@ pub async fn publish_left(
         let condition = left.condition.unwrap_or(Condition::Absent);
         if ledger::replace_json(store, &key, &summary, &condition).await? != Put::Lost {
             tracing::debug!(run, "summary written");
-            let folder = keys::run_prefix(dataset, run);
-            store.delete(left.keys).await.map_err(|source| ledger::store_failed("delete", &folder, source))?;
+            // A receipt that stays is no harm: it is in the summary too.
+            if let Err(error) = store.delete(left.keys).await {
+                tracing::warn!(run, error = chain(&error), "receipts not deleted");
+            }
             return check_seen(dataset, &summary, &survey).map(|()| summary);
         }
         left = ledger::read_left(store, dataset, run).await?;
