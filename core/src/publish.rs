@@ -834,22 +834,28 @@ mod tests {
     /// Found by use: B2.
     #[test]
     fn an_object_that_cannot_be_looked_at_keeps_its_place_and_takes_no_other_along() {
-        let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
-        fetch(&store, "r1");
-        publish(&store, &catalog, &[item(partition())], "r1").unwrap();
-        // It was touched, so it is looked at again, and cannot be.
-        store.set(OBJECT, b"whatever", None);
-        store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
-        let rows = [row(1, "5")].map(|row| row.replace("2021", "2020"));
-        let portal = CannedPages::new(pages(&rows, 2)).of_year(2020);
-        let facts = RunFacts { run: "r2".into(), portal_release: None, force: false, pages_at_once: 1 };
-        block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &other_partition(), &facts)).unwrap();
-        let summary = publish(&store, &catalog, &[item(other_partition())], "r2").unwrap();
-        assert_eq!((summary.n_published, summary.n_withdrawn), (1, 0));
-        assert_eq!(summary.unreadable, [partition()]);
-        assert_eq!(catalog.partitions.lock().unwrap().len(), 2);
-        let records = block_on(read_records(&store, &enrollment())).unwrap();
-        assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+        for is_there in [false, true] {
+            let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+            fetch(&store, "r1");
+            publish(&store, &catalog, &[item(partition())], "r1").unwrap();
+            // It was touched, so it is looked at again, and cannot be.
+            store.set(OBJECT, b"whatever", None);
+            match is_there {
+                true => store.unreadable.lock().unwrap().insert(OBJECT.to_owned()),
+                false => store.refuses_look.lock().unwrap().insert(OBJECT.to_owned()),
+            };
+            let rows = [row(1, "5")].map(|row| row.replace("2021", "2020"));
+            let portal = CannedPages::new(pages(&rows, 2)).of_year(2020);
+            let facts = RunFacts { run: "r2".into(), portal_release: None, force: false, pages_at_once: 1 };
+            block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &other_partition(), &facts))
+                .unwrap();
+            let summary = publish(&store, &catalog, &[item(other_partition())], "r2").unwrap();
+            assert_eq!((summary.n_published, summary.n_withdrawn), (1, 0));
+            assert_eq!(summary.unreadable, [partition()]);
+            assert_eq!(catalog.partitions.lock().unwrap().len(), 2);
+            let records = block_on(read_records(&store, &enrollment())).unwrap();
+            assert_eq!(records[&partition()].committed.as_ref().unwrap().n_rows, 2);
+        }
     }
 
     #[test]

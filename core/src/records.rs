@@ -339,3 +339,84 @@ fn note_attempt(records: &mut Records, partition: PartitionKey, run: &str, recei
         portal_release: receipt.portal_release.clone(),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edition::Digest;
+    use crate::survey::Object;
+    use crate::testing::{MemoryStore, NOW, enrollment, partition, time};
+    use futures::executor::block_on;
+
+    const KEY: &str = "ledger/ccd_enrollment/records.json";
+
+    fn stamp(run: Option<&str>) -> Stamp {
+        let dataset = enrollment();
+        let edition = Edition { digest: Digest(1), schema_id: dataset.schema_id(), encoding_version: ENCODING_VERSION };
+        let (partition, run) = (Some(partition().to_string()), run.map(str::to_owned));
+        Stamp { edition, partition, n_rows: 5, fetched_at: time(NOW), run }
+    }
+
+    fn survey(etag: &str, seen: Seen) -> Survey {
+        let object = Object { etag: etag.to_owned(), size_bytes: 7, seen };
+        Survey { objects: BTreeMap::from([(partition(), object)]), ..Survey::default() }
+    }
+
+    #[test]
+    fn a_record_is_of_its_partition_in_whatever_order_its_axes_stand() {
+        let store = MemoryStore::default();
+        let text = r#"[{"partition": {"grade": "grade-pk", "year": 2021}, "committed": null, "last_attempt": null}]"#;
+        store.set(KEY, text.as_bytes(), None);
+        let records = block_on(read_stored(&store, &enrollment())).unwrap().records;
+        assert_eq!(records[&partition()].partition.to_string(), partition().to_string());
+    }
+
+    #[test]
+    fn a_folder_remembers_the_run_of_an_object_as_long_as_it_is_the_same_one() {
+        let mut records = Records::new();
+        let run = |records: &Records| records[&partition()].committed.as_ref().unwrap().run.clone();
+        follow_objects(&mut records, &survey("e1", Seen::Readable(stamp(Some("r1")))));
+        for (etag, expected) in [("e1", Some("r1")), ("e2", None)] {
+            follow_objects(&mut records, &survey(etag, Seen::Readable(stamp(None))));
+            assert_eq!(run(&records).as_deref(), expected, "{etag}");
+        }
+        // What cannot be looked at stays as it was; what is torn does not.
+        follow_objects(&mut records, &survey("", Seen::Unknown("no answer".into())));
+        assert_eq!(records[&partition()].committed.as_ref().unwrap().etag, "e2");
+        follow_objects(&mut records, &survey("e3", Seen::NotOurs));
+        assert!(records.is_empty());
+    }
+
+    #[test]
+    fn records_that_were_read_are_not_read_again_unless_another_wrote_them() {
+        let store = MemoryStore::default();
+        let update = |store: &MemoryStore| {
+            let stored = block_on(read_stored(store, &enrollment())).unwrap();
+            store.calls.lock().unwrap().clear();
+            let survey = survey("e1", Seen::Readable(stamp(Some("r1"))));
+            let none = BTreeMap::new();
+            block_on(update_records(store, &enrollment(), stored, &survey, "r1", &none, time(NOW))).unwrap().1
+        };
+        assert_eq!((update(&store), store.calls.lock().unwrap().get("read").copied()), (1, None));
+        assert_eq!((update(&store), store.calls.lock().unwrap().get("read").copied()), (0, None));
+        store.drop_object(KEY);
+        store.before_next(Box::new(|store| store.set(KEY, b"[]", None)));
+        assert_eq!((update(&store), store.calls.lock().unwrap()["read"]), (1, 1));
+    }
+
+    #[test]
+    fn attempts_are_kept_beside_what_another_wrote_meanwhile() {
+        let (store, dataset) = (MemoryStore::default(), enrollment());
+        let receipt = Receipt::of_nothing(partition(), None, time(NOW), time(NOW));
+        block_on(crate::ledger::write_json(&store, &keys::receipt(&dataset, "r1", &partition()), &receipt)).unwrap();
+        let other = r#"[{"partition": {"year": 2020, "grade": "grade-pk"}, "committed": null, "last_attempt": null}]"#;
+        store.before_next(Box::new(|store| store.set(KEY, other.as_bytes(), None)));
+        block_on(keep_attempts(&store, &dataset)).unwrap();
+        let records = block_on(read_stored(&store, &dataset)).unwrap().records;
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[&partition()].last_attempt.as_ref().unwrap().run, "r1");
+        let n_writes = store.calls.lock().unwrap()["write"];
+        block_on(keep_attempts(&store, &dataset)).unwrap();
+        assert_eq!(store.calls.lock().unwrap()["write"], n_writes, "they say so already");
+    }
+}

@@ -121,6 +121,8 @@ pub(crate) struct MemoryStore {
     rivals: Mutex<Vec<Rival>>,
     /// Keys of objects that cannot be looked at, and of folders that cannot be listed, each with a `/` at its end.
     pub(crate) refuses_look: Mutex<BTreeSet<String>>,
+    /// Keys of objects that are there and cannot be read.
+    pub(crate) unreadable: Mutex<BTreeSet<String>>,
     /// Keys of objects that are deleted after they were listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
     /// How often it was called, by what was done.
@@ -198,11 +200,12 @@ impl Store for MemoryStore {
         if self.refuses_look.lock().unwrap().iter().any(|refused| refused == key || is_below(refused, key)) {
             return Err(StoreError { message: format!("read `{key}`"), source: "permission denied".into() });
         }
+        let is_readable = !self.unreadable.lock().unwrap().contains(key);
         Ok(self.objects.lock().unwrap().get(key).map(|(bytes, stamp, etag)| ObjectFacts {
             etag: etag.to_string(),
             size_bytes: bytes.len() as u64,
-            stamp: stamp.clone(),
-            is_readable: true,
+            stamp: stamp.clone().filter(|_| is_readable),
+            is_readable,
         }))
     }
 
