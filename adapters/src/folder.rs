@@ -461,3 +461,77 @@ fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result
 fn refused(action: &str, path: &Path, error: io::Error) -> StoreError {
     StoreError { message: format!("{action} `{}`", path.display()), source: error.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_core::edition::{Digest, Edition};
+    use rollcall_core::lookup::Lookup;
+
+    const KEY: &str = "data/t/year=2021/part-00000.parquet";
+
+    fn lake() -> (tempfile::TempDir, FolderStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        (folder, store)
+    }
+
+    fn stamp(run: &str) -> Stamp {
+        Stamp {
+            edition: Edition { digest: Digest(1), schema_id: 1, encoding_version: 2 },
+            partition: None,
+            n_rows: 1,
+            fetched_at: "2026-11-23T12:00:00Z".parse().unwrap(),
+            run: Some(run.to_owned()),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_process_wrote_is_of_its_run_until_it_is_replaced() {
+        let (folder, store) = lake();
+        let lookups = Lookup::built_in().unwrap();
+        let [bytes, other] = [&lookups[0], &lookups[1]].map(|lookup| lookup.encode().unwrap().bytes);
+        let Put::Done(etag) = store.put(KEY, bytes, &Condition::Absent, &stamp("r1")).await.unwrap() else { panic!() };
+        let run = async |store: &FolderStore| store.head(KEY).await.unwrap().unwrap().stamp.unwrap().run;
+        assert_eq!(run(&store).await.as_deref(), Some("r1"));
+        let another = FolderStore::new(folder.path());
+        assert_eq!(run(&another).await, None);
+        let _ = another.put(KEY, other, &Condition::Matches(etag), &stamp("r2")).await.unwrap();
+        assert_eq!((run(&store).await, run(&another).await.as_deref()), (None, Some("r2")));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_an_error_and_not_taken_for_absent() {
+        let (folder, store) = lake();
+        fs::create_dir(folder.path().join("data")).unwrap();
+        // No file can have such a name.
+        let key = format!("data/{}/part-00000.parquet", "x".repeat(300));
+        assert!(store.head(&key).await.is_err());
+        assert!(store.footer(&key).await.is_err());
+        assert!(store.read(&key).await.is_err());
+        assert!(store.remove(&key, "etag").await.is_err());
+        assert!(store.delete(vec![key]).await.is_err());
+        let absent = KEY.to_owned();
+        assert!(store.head(&absent).await.unwrap().is_none() && store.footer(&absent).await.unwrap().is_none());
+        assert_eq!(store.remove(&absent, "etag").await.unwrap(), Put::Lost);
+        store.delete(vec![absent]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_deletion_takes_the_folders_that_nothing_is_left_in_and_leaves_the_lake() {
+        let (folder, store) = lake();
+        let keys: Vec<String> = (0..250).map(|i| format!("ledger/d/runs/r1/receipts/{i}.json")).collect();
+        for key in &keys {
+            store.write(key, Bytes::from_static(b"{}")).await.unwrap();
+        }
+        store.write("ledger/d/records.json", Bytes::from_static(b"[]")).await.unwrap();
+        store.delete(keys).await.unwrap();
+        assert!(!folder.path().join("ledger/d/runs").exists());
+        assert_eq!(store.list("").await.unwrap().len(), 1);
+        store.delete(vec!["ledger/d/records.json".to_owned()]).await.unwrap();
+        assert!(folder.path().exists() && !folder.path().join("ledger").exists());
+        // What is in the place of an object is no object, and is not gone.
+        fs::create_dir_all(folder.path().join("data/t")).unwrap();
+        assert!(store.delete(vec!["data/t".to_owned()]).await.is_err());
+    }
+}

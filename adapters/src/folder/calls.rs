@@ -172,6 +172,7 @@ mod tests {
         let (release, work) = hang();
         let error = calls.run("a", work).await.unwrap_err();
         assert!(error.source.is::<NoAnswer>());
+        assert_eq!(error.source.to_string(), "expected an answer of the disk within 0 s, found none");
         let refused = calls.run("a", || -> Result<u32, StoreError> { panic!("the key is refused") }).await.unwrap_err();
         assert_eq!(refused.to_string(), "wait for `a`");
         assert_eq!(calls.run("b", || Ok(2)).await.unwrap(), 2);

@@ -195,6 +195,29 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_time_before_1970_has_an_etag_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let etags = [true, false].map(|is_before| {
+            let offset = std::time::Duration::from_millis(1_500);
+            let at = if is_before { UNIX_EPOCH - offset } else { UNIX_EPOCH + offset };
+            let file = write_temporary(folder.path(), ".tmp", b"text", Some(at)).unwrap();
+            etag(&file.as_file().metadata().unwrap()).unwrap()
+        });
+        assert_ne!(etags[0], etags[1]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_error_of_this_machine_is_told_from_one_of_the_file() {
+        use rustix::io::Errno;
+        for (errno, expected) in
+            [(Errno::MFILE, true), (Errno::NOMEM, true), (Errno::ACCESS, false), (Errno::LOOP, false)]
+        {
+            assert_eq!(is_of_the_machine(&errno.into()), expected, "{errno}");
+        }
+    }
+
+    #[test]
     fn f3_the_temporary_file_of_a_live_writer_is_not_cleared() {
         let folder = tempfile::tempdir().unwrap();
         let live = write_temporary(folder.path(), ".tmp", b"live", None).unwrap();
