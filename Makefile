@@ -74,7 +74,7 @@ simulate: ## Simulate 100,000 seeds of overlapping runs with faults (release bui
 		--test simulation -- --nocapture every_promise
 
 .PHONY: planted
-planted: ## Plant eight bugs; the simulation must find each
+planted: ## Plant nine bugs; the simulation must find each
 	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
 
 .PHONY: kill

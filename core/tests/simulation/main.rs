@@ -10,7 +10,7 @@
 //! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
 //! - `ROLLCALL_SEEDS=100000` simulates as many; `make simulate` does, as a release build.
 //! - `ROLLCALL_SEED=17` simulates that one and prints all that happened (with `-- --nocapture`).
-//! - `make planted` plants eight bugs in a copy of core; the simulation must find each.
+//! - `make planted` plants nine bugs in a copy of core; the simulation must find each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod audit;
