@@ -146,9 +146,8 @@ impl Store for S3Store {
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, size) {
                 Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::of(&metadata))),
-                Err(ParquetError::NeedMoreData(due)) if (due as u64) > n_bytes && n_bytes < size => {
-                    n_bytes = (due as u64).min(size);
-                }
+                // Never less than before, so that this ends.
+                Err(ParquetError::NeedMoreData(due)) if due as u64 > n_bytes => n_bytes = due as u64,
                 Err(_) => return Ok(None),
             }
         }

@@ -1,15 +1,17 @@
 //! A lake in a bucket that is slow, ill, torn or tampered with.
 
+use std::process::Command;
+
 use bytes::Bytes;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::keys;
 use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::{Condition, Put, Store, StoreError};
 use rollcall_simulator::Config;
-use rollcall_tests::TestPortal;
 use rollcall_tests::emulator::REGION;
 use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Rule, Seen, s3_error};
 use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::{TestPortal, python};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, chain, fetch_event, object, of_type, other_rows, pre_k, publish_event, template};
@@ -343,6 +345,44 @@ fn the_footer_of_a_large_file_is_read_without_its_rows() {
     let asked: Vec<String> =
         ground.proxy.take_seen().iter().filter_map(|seen| seen.header("range").map(str::to_owned)).collect();
     assert_eq!(asked, ["bytes=-65536"]);
+}
+
+/// Guard: a footer longer than what is looked at first is read by one more request, and what only claims to be one is none.
+#[test]
+fn a_footer_longer_than_what_is_looked_at_first_is_read_whole_and_a_claimed_one_is_none() {
+    let ground = Ground::with_tables();
+    let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let (store, key) = (ground.store(), ground.object(&pre_k()));
+    let content = ground.runtime.block_on(store.read(&key)).expect("the bucket answers").expect("it is there");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let [from, to] = ["from.parquet", "to.parquet"].map(|name| folder.path().join(name));
+    std::fs::write(&from, &content.bytes).expect("a file can be written");
+    let script = "
+import sys, pyarrow.parquet as pq
+table = pq.read_table(sys.argv[1], partitioning=None)
+facts = {**pq.read_metadata(sys.argv[1]).metadata, b'padding': b'x' * 100_000}
+with pq.ParquetWriter(sys.argv[2], table.schema) as writer:
+    writer.write_table(table)
+    writer.add_key_value_metadata(facts)
+";
+    let written = Command::new(python()).args(["-c", script]).args([&from, &to]).output().expect("Python runs");
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    let long = std::fs::read(&to).expect("it was written");
+    let claimed = |length: i32| [&[b'x'; 100_000][..], &length.to_le_bytes(), b"PAR1"].concat();
+    for (bytes, n_asked, expected) in [
+        (long, 2, receipt.edition),
+        (claimed(80_000), 2, None),
+        (claimed(i32::MAX), 1, None),
+        (b"short".to_vec(), 1, None),
+        (Vec::new(), 1, None),
+    ] {
+        let put = ground.s3().put_object().bucket(&ground.bucket).key(&key).body(bytes.into()).send();
+        let _ = ground.runtime.block_on(put).expect("an object can be put");
+        let _ = ground.proxy.take_seen();
+        let footer = ground.runtime.block_on(store.footer(&key)).expect("the bucket answers");
+        assert_eq!(footer.map(|footer| footer.edition), expected);
+        assert_eq!(ground.proxy.take_seen().len(), n_asked);
+    }
 }
 
 /// Guard: credentials that ran out, or a clock that is wrong, are named.
