@@ -341,7 +341,7 @@ pub async fn repair(
     let (records, n_records) =
         records::update_records(store, dataset, stored, &survey, "", &nothing, clock.now()).await?;
     if records.is_empty() && survey.objects.is_empty() && survey.strays.is_empty() && n_records == 0 {
-        return Ok(Repaired { survey, ..Repaired::default() });
+        return Ok(Repaired::default());
     }
     let published = converge(store, catalog, dataset, &survey).await?;
     Ok(Repaired { stale: stale(&records, dataset), survey, n_records, published })

@@ -135,8 +135,8 @@ mod tests {
         for (array, expected) in [
             (Arc::new(Int32Array::from(numbers.to_vec())) as ArrayRef, r#"{"a":[3,2]}"#),
             (Arc::new(Int32Array::from(vec![5, -1, 0])), r#"{"a":[2,1]}"#),
-            (Arc::new(Int64Array::from(vec![5, -1, -2, -3, 0, 2, 3])), r#"{"a":[4,3]}"#),
-            (Arc::new(Float64Array::from(vec![0.5, -1.0, -2.0, -3.0, 0.0, 1.0, 2.0, 3.0])), r#"{"a":[5,4]}"#),
+            (Arc::new(Int64Array::from(vec![5, -1, -2, -3, 0])), r#"{"a":[2,1]}"#),
+            (Arc::new(Float64Array::from(vec![0.5, -1.0, -2.0, -3.0, 0.0])), r#"{"a":[2,1]}"#),
             (Arc::new(StringArray::from(vec![Some("x"), None, Some(""), Some("-2"), Some("0")])), r#"{"a":[2,2]}"#),
         ] {
             let found = counts(array);
