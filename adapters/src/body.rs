@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
@@ -12,10 +11,6 @@ pub(crate) enum Unpacker {
     /// One gzip member after another is one body (RFC 1952, section 2.2).
     Gzip(Box<MultiGzDecoder<Bounded>>),
 }
-
-/// Room that is asked of the system for each body, whatever its length: what is not written to takes no memory. glibc maps
-/// more than 32 MiB for itself, so that the body never moves as it grows and its memory goes back to the system with it.
-const MAPPED_BYTES: usize = 33 << 20;
 
 /// Why a body is not taken.
 #[derive(Debug)]
@@ -29,12 +24,11 @@ pub(crate) enum BadBody {
 impl Unpacker {
     /// For an answer with these headers, of at most `limit_bytes` once unpacked.
     ///
+    /// - `bytes`: empty; what the body is kept in.
+    ///
     /// # Errors
     /// The encoding, as the headers have it, when it is neither none nor gzip, once.
-    pub(crate) fn new(headers: &HeaderMap, limit_bytes: usize) -> Result<Self, Vec<u8>> {
-        let mut bytes = Vec::new();
-        // Where the system refuses so much, the body is moved as it grows.
-        let _ = bytes.try_reserve_exact(MAPPED_BYTES);
+    pub(crate) fn new(headers: &HeaderMap, limit_bytes: usize, bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
         let kept = Bounded { bytes, limit_bytes, is_over: false };
         // Several headers are one list, and names are equal in any case (RFC 9110, sections 5.3 and 8.4.1).
         let values: Vec<&[u8]> = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.as_bytes()).collect();
@@ -77,13 +71,13 @@ impl Unpacker {
     }
 
     /// The whole body, after its last byte.
-    pub(crate) fn finish(mut self) -> Result<Bytes, BadBody> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, BadBody> {
         if let Self::Gzip(decoder) = &mut self
             && let Err(error) = decoder.try_finish()
         {
             return Err(self.bad(error));
         }
-        Ok(self.so_far().into())
+        Ok(self.so_far())
     }
 
     /// What there is of a body that may not be whole.
@@ -147,8 +141,8 @@ mod tests {
 
     /// What a body unpacks to that comes in pieces of `piece` bytes.
     fn unpack(encodings: &[&'static str], body: &[u8], piece: usize, limit_bytes: usize) -> Result<String, String> {
-        let mut unpacker =
-            Unpacker::new(&headers(encodings), limit_bytes).map_err(|found| String::from_utf8(found).unwrap())?;
+        let mut unpacker = Unpacker::new(&headers(encodings), limit_bytes, Vec::new())
+            .map_err(|found| String::from_utf8(found).unwrap())?;
         let named = |bad| match bad {
             BadBody::TooLarge => "too large".to_owned(),
             BadBody::Torn(_) => "torn".to_owned(),
@@ -203,7 +197,7 @@ mod tests {
     #[test]
     fn an_announced_length_over_the_limit_is_refused_unless_it_is_that_of_a_packed_body() {
         for (encoding, is_refused) in [("identity", true), ("gzip", false)] {
-            let unpacker = Unpacker::new(&headers(&[encoding]), 100).unwrap();
+            let unpacker = Unpacker::new(&headers(&[encoding]), 100, Vec::new()).unwrap();
             assert_eq!(unpacker.check_announced(101).is_err(), is_refused, "{encoding}");
             assert!(unpacker.check_announced(100).is_ok());
         }

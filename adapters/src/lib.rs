@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod body;
+mod buffers;
 pub mod file_catalog;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]

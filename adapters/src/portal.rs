@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::body::{BadBody, Unpacker};
+use crate::buffers::Buffers;
 use crate::redact::Forms;
 
 /// The live portal.
@@ -152,6 +153,7 @@ pub struct HttpPortal {
     root: Url,
     /// A request in flight each.
     permits: Arc<Semaphore>,
+    buffers: Buffers,
     page_memory: Memory,
     partition_memory: Memory,
     settings: Arc<PortalSettings>,
@@ -210,6 +212,7 @@ impl HttpPortal {
             client: builder.build().map_err(BadOrigin::Client)?,
             root,
             permits: Arc::new(Semaphore::new(settings.in_flight.max(1))),
+            buffers: Buffers::new(settings.in_flight.max(1)),
             page_memory: Memory::new(PAGE_MEMORY * settings.in_flight.max(1)),
             partition_memory: Memory::new(PARTITION_MEMORY * settings.in_flight.max(1)),
             settings: Arc::new(settings),
@@ -351,9 +354,8 @@ impl HttpPortal {
             BadBody::TooLarge => Failure::TooLarge { limit_bytes },
             BadBody::Torn(error) => Failure::NoAnswer { is_connected: true, source: error.into() },
         };
-        let mut body = Unpacker::new(response.headers(), limit_bytes).map_err(|found| Failure::Refused {
-            status: 200,
-            excerpt: format!("content encoding {}", self.quote(&found)),
+        let mut body = Unpacker::new(response.headers(), limit_bytes, self.buffers.take()).map_err(|found| {
+            Failure::Refused { status: 200, excerpt: format!("content encoding {}", self.quote(&found)) }
         })?;
         body.check_announced(response.content_length().unwrap_or(0)).map_err(bad)?;
         while let Some(chunk) = patience.spend(response.chunk()).await?.map_err(|error| self.no_answer(error))? {
@@ -366,7 +368,7 @@ impl HttpPortal {
         }
         let bytes = body.finish().map_err(bad)?;
         make_room(room.as_mut(), bytes.len(), most_bytes).await?;
-        Ok(Received { bytes, room })
+        Ok(Received { bytes: self.buffers.lend(bytes), room })
     }
 
     fn is_secret_in(&self, text: &[u8]) -> bool {
@@ -517,7 +519,7 @@ fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (
 
 /// The start of a body that is only quoted, unpacked where that can be done.
 async fn read_start(mut response: Response, patience: &mut Patience) -> Vec<u8> {
-    let Ok(mut body) = Unpacker::new(response.headers(), EXCERPT_BYTES) else { return Vec::new() };
+    let Ok(mut body) = Unpacker::new(response.headers(), EXCERPT_BYTES, Vec::new()) else { return Vec::new() };
     while let Ok(Ok(Some(chunk))) = patience.spend(response.chunk()).await {
         if body.push(&chunk).is_err() {
             break;
