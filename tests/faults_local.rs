@@ -179,7 +179,9 @@ fn d7_a_run_whose_stdout_is_closed_or_full_still_leaves_a_whole_lake() {
         assert_eq!(status["is_last_run_finished"], true);
     }
     // The other commands print as it does.
-    for args in [&["status"][..], &["plan", "--years", "2021", "--grades", "all", "--sample"], &["datasets", "list"]] {
+    let origin = portal.origin();
+    let plan = ["plan", "--years", "2021", "--grades", "all", "--portal", &origin];
+    for args in [&["status"][..], &plan, &["datasets", "list"]] {
         let mut command = rollcall(args);
         if args[0] != "datasets" {
             command.env("ROLLCALL_LAKE", reference.path());
