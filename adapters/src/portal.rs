@@ -55,6 +55,9 @@ const PARTITION_MEMORY: usize = 6 << 20;
 /// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
 const BYTES_PER_BYTE: usize = 2;
 
+// Else no page would be asked for ahead.
+const _: () = assert!(PAGE_MEMORY >= BYTES_PER_BYTE * 1_500_000);
+
 /// How the portal is asked.
 #[derive(Debug, Clone)]
 pub struct PortalSettings {
