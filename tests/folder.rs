@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -300,6 +300,31 @@ fn f5_folders_of_a_lake_may_be_disks_of_their_own() {
     let found = in_namespaces(&["--mount"], script, &settings).expect(0);
     assert!(found.stdout.contains("2 partitions: 2 written"), "{}", found.stdout);
     assert!(data(moved.path()) == data(reference.path()));
+}
+
+/// Guard: what is in a folder that cannot be listed is not known, and is neither taken for gone nor in the way of the rest.
+///
+/// Found by use: B2.
+#[test]
+fn f6_a_folder_that_cannot_be_listed_takes_nothing_from_the_records_of_what_is_in_it() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "2020-2021", "--grades", "grade-k"]).expect(0);
+    let before = lake.records("ccd_enrollment");
+    let folder = lake.path().join("data/us_education_ccd_enrollment_data/year=2020");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
+    // Whoever may read everything is asked as one who may not.
+    let script = r#"
+setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" repair --lake "$LAKE" >"$OUT/repair" 2>&1; echo repair $?
+setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" status --lake "$LAKE" >"$OUT/status" 2>&1; echo status $?
+"#;
+    let out = tempfile::tempdir().unwrap();
+    let settings = [("LAKE", lake.path().to_str().unwrap()), ("OUT", out.path().to_str().unwrap())];
+    let found = in_namespaces(&[], script, &settings).expect(0);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = ["repair", "status"].map(|name| fs::read_to_string(out.path().join(name)).unwrap());
+    assert_eq!(found.stdout, "repair 0\nstatus 0\n", "{said:?}");
+    assert!(said.iter().all(|said| said.contains("year=2020/grade=grade-k")), "{said:?}");
+    assert_eq!(lake.records("ccd_enrollment"), before);
 }
 
 /// Guard: what is no file is not opened, and harms its own partition at most.
