@@ -119,10 +119,10 @@ impl Forms {
 /// Whether the secret part of a header's value has [`FEWEST_CHARS`] characters: what follows a scheme, or all of it; of
 /// `Basic …` the password.
 pub(crate) fn is_long_enough(value: &str) -> bool {
-    let credentials = credentials(value);
-    let basic = if credentials == value { None } else { user_and_password(value) };
-    let secret = basic.as_deref().and_then(|basic| basic.split_once(':')).map_or(credentials, |(_, password)| password);
-    secret.chars().count() >= FEWEST_CHARS
+    let is_basic = value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let basic = is_basic.then(|| user_and_password(value)).flatten();
+    let password = basic.as_deref().and_then(|basic| basic.split_once(':')).map(|(_, password)| password);
+    password.unwrap_or_else(|| credentials(value)).chars().count() >= FEWEST_CHARS
 }
 
 /// What follows a scheme (RFC 9110, section 11.4), which is a token (section 5.6.2), or all of a header's value.
@@ -415,6 +415,9 @@ mod tests {
             ("Basic dXNlcjpvcGVuIHNlc2FtZQ==", true),
             // A user of a long name and a password of four characters.
             ("Basic YS1sb25nLW5hbWU6b3Blbg==", false),
+            ("basic YS1sb25nLW5hbWU6b3Blbg==", false),
+            // A token that happens to decode to text with a colon near its end.
+            ("Bearer YS1sb25nLW5hbWU6b3Blbg==", true),
         ] {
             assert_eq!(is_long_enough(value), expected, "{value}");
         }
