@@ -14,12 +14,12 @@ use rollcall_adapters::folder::{FolderStore, Found};
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::edition::Stamp;
+use rollcall_core::file::Encoded;
+use rollcall_core::file::Stamp;
+use rollcall_core::file::TypedColumn;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogPartition, Condition, Content, Listed, Put, Store, TableSpec};
-use rollcall_core::schema::TypedColumn;
-use rollcall_core::table::Encoded;
 use rollcall_tests::emulator::{Emulator, Kind, table_input};
 use rollcall_tests::registered;
 use tempfile::TempDir;
@@ -692,7 +692,7 @@ fn f6_a_file_of_a_time_that_no_calendar_has_is_unreadable_and_can_be_replaced() 
 
 /// The partitions that a catalog holds. A catalog may give them in any order.
 async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
-    let mut found = catalog.partitions(dataset).await.expect("the catalog answers");
+    let mut found = catalog.partitions(&dataset.table_spec()).await.expect("the catalog answers");
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     found
 }
@@ -754,7 +754,7 @@ async fn partitions_are_added_replaced_and_taken_out<C: Catalog>(catalog: &C, de
     let change = async |put: &[&CatalogPartition], remove: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
         let remove: Vec<PartitionKey> = remove.iter().map(|registered| registered.partition.clone()).collect();
-        catalog.change_partitions(&dataset, &put, &remove).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &remove).await.expect("the catalog answers");
         partitions(catalog, &dataset).await
     };
     let (pk, k) = (registered(2021, "grade-pk", 7), registered(2021, "grade-k", 9));
@@ -786,18 +786,18 @@ async fn two_hundred_and_fifty_partitions_are_changed_at_once<C: Catalog>(
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
 
-    catalog.change_partitions(&dataset, &all, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &all, &[]).await.expect("the catalog answers");
 
     all.reverse();
     assert_eq!(partitions(catalog, &dataset).await, all);
     let (gone, left) = all.split_at(240);
     let gone: Vec<PartitionKey> = gone.iter().map(|registered| registered.partition.clone()).collect();
-    catalog.change_partitions(&dataset, &[], &gone).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &[], &gone).await.expect("the catalog answers");
     assert_eq!(partitions(catalog, &dataset).await, left);
 }
 
 async fn partitions_of_a_table_that_is_not_there_cannot_be_changed(catalog: &impl Catalog) {
-    let changed = catalog.change_partitions(&enrollment(), &[registered(2021, "grade-pk", 7)], &[]).await;
+    let changed = catalog.change_partitions(&enrollment().table_spec(), &[registered(2021, "grade-pk", 7)], &[]).await;
     assert!(changed.is_err());
 }
 
@@ -810,7 +810,7 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let mut spec = dataset.table_spec();
     declare(catalog, &spec).await;
     let put = [registered(2020, "grade-pk", 7), registered(2021, "grade-pk", 9)];
-    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
     spec.columns.insert(7, ("teachers".to_owned(), "double".to_owned(), "Full-time equivalent".to_owned()));
 
     declare(catalog, &spec).await;
@@ -820,7 +820,7 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let found = partitions(catalog, &dataset).await;
     // Their files have the columns that they had before, and so do they.
     assert_eq!(found, put);
-    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
     assert_eq!(partitions(catalog, &dataset).await, put);
 }
 
@@ -839,7 +839,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     let older = CatalogPartition { columns: Arc::new(columns), ..registered(2020, "grade-pk", 5) };
     let put = async |put: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
-        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
         partitions(catalog, &dataset).await
     };
 
@@ -971,7 +971,7 @@ fn small_catalog(folder: &TempDir, runtime: &Runtime) -> FileCatalog<FolderStore
     runtime.block_on(async {
         catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
         let put = [registered(2021, "grade-pk", 7), registered(2020, "grade-pk", 5), registered(2020, "grade-1", 3)];
-        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
     });
     catalog
 }
@@ -981,7 +981,7 @@ fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
     let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
     let catalog = small_catalog(&folder, &runtime);
 
-    let found = runtime.block_on(catalog.partitions(&enrollment())).expect("the catalog answers");
+    let found = runtime.block_on(catalog.partitions(&enrollment().table_spec())).expect("the catalog answers");
 
     let paths: Vec<String> = found.iter().map(|registered| registered.partition.to_string()).collect();
     assert_eq!(paths, ["year=2020/grade=grade-1", "year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
@@ -995,7 +995,7 @@ fn a_file_catalog_whose_file_is_damaged_says_so_and_is_written_anew_by_the_next_
     std::fs::write(&file, "{\"database\": \"ccd_sch").expect("the file can be written");
     let dataset = enrollment();
 
-    let error = runtime.block_on(catalog.partitions(&dataset)).expect_err("the file is cut");
+    let error = runtime.block_on(catalog.partitions(&dataset.table_spec())).expect_err("the file is cut");
     assert_eq!(error.to_string(), "read `catalog/ccd_school/us_education_ccd_enrollment_data.json`");
 
     runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog answers");

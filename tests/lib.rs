@@ -16,9 +16,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
+use rollcall_core::ledger::PartitionRecord;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::ports::CatalogPartition;
-use rollcall_core::records::PartitionRecord;
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use serde_json::{Value, json};
 use tempfile::TempDir;

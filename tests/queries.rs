@@ -183,7 +183,9 @@ fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there
     let catalog = FileCatalog::new(FolderStore::new(lake.path()));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
-    runtime.block_on(catalog.change_partitions(&dataset, &[], &[partition])).expect("the catalog can be changed");
+    runtime
+        .block_on(catalog.change_partitions(&dataset.table_spec(), &[], &[partition]))
+        .expect("the catalog can be changed");
 
     assert_eq!(rows(&lake, "top_ten_pk_states"), json!([]));
     let grades = "select distinct grade from ccd_school.us_education_ccd_enrollment_data where year = 2021 order by 1";

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::file::TypedColumn;
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, Store, TableSpec};
-use rollcall_core::schema::TypedColumn;
 use serde::{Deserialize, Serialize};
 
 /// A catalog of tables kept in a store. Writers are kept apart by the lake's lock.
@@ -162,13 +162,13 @@ impl<S: Store> Catalog for FileCatalog<S> {
         if before.as_ref() == Some(&table) { Ok(()) } else { self.write(&key, &table).await }
     }
 
-    async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
-        let key = keys::catalog_table(&dataset.database, &dataset.table);
+    async fn partitions(&self, spec: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let key = keys::catalog_table(&spec.database, &spec.table);
         let Some(table) = self.read(&key).await? else { return Ok(Vec::new()) };
         let of_table = table.typed_columns();
         let registered = table.partitions.into_iter().filter_map(|registered| {
             Some(CatalogPartition {
-                partition: dataset.arrange(&registered.partition)?,
+                partition: spec.arrange(&registered.partition)?,
                 location: registered.location,
                 n_rows: registered.n_rows,
                 columns: registered.columns.unwrap_or_else(|| of_table.clone()),
@@ -179,17 +179,17 @@ impl<S: Store> Catalog for FileCatalog<S> {
 
     async fn change_partitions(
         &self,
-        dataset: &Dataset,
+        spec: &TableSpec,
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
-        let key = keys::catalog_table(&dataset.database, &dataset.table);
+        let key = keys::catalog_table(&spec.database, &spec.table);
         let Some(mut table) = self.read(&key).await? else {
             return Err(failed("read", &key, "expected the table, found none"));
         };
         let changed: BTreeSet<&PartitionKey> = put.iter().map(|put| &put.partition).chain(remove).collect();
         // Entries of other axes, which a changed descriptor leaves behind, go too.
-        table.partitions.retain_mut(|registered| match dataset.arrange(&registered.partition) {
+        table.partitions.retain_mut(|registered| match spec.arrange(&registered.partition) {
             Some(partition) => {
                 registered.partition = partition;
                 !changed.contains(&registered.partition)

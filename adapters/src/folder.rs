@@ -20,9 +20,9 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use rollcall_core::edition::Stamp;
+use rollcall_core::file::Footer;
+use rollcall_core::file::Stamp;
 use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
-use rollcall_core::table::Footer;
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
@@ -465,7 +465,7 @@ fn refused(action: &str, path: &Path, error: io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollcall_core::edition::{Digest, Edition};
+    use rollcall_core::file::{Digest, Edition};
     use rollcall_core::lookup::Lookup;
 
     const KEY: &str = "data/t/year=2021/part-00000.parquet";

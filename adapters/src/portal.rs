@@ -13,9 +13,10 @@ use reqwest::header::{
 };
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode};
-use rollcall_core::error::{chain, excerpt};
+use rollcall_core::error::chain;
 use rollcall_core::memory::{Memory, Room};
 use rollcall_core::ports::{Asked, Body, BoxError, Portal, PortalError};
+use rollcall_core::text::excerpt;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;

@@ -3,7 +3,7 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_core::Error;
 use rollcall_core::dataset::{Dataset, Secret};
-use rollcall_core::error::SecretFound;
+use rollcall_core::error::found::SecretFound;
 
 use crate::redact;
 

@@ -15,10 +15,9 @@ use aws_sdk_glue::types::{
     BatchUpdatePartitionRequestEntry, Column, ErrorDetail, Partition, PartitionInput, StorageDescriptor, Table,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use rollcall_core::dataset::Dataset;
+use rollcall_core::file::TypedColumn;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, TableSpec};
-use rollcall_core::schema::TypedColumn;
 
 use crate::cause::cause;
 
@@ -128,15 +127,15 @@ impl GlueCatalog {
             .build()
     }
 
-    async fn create(&self, dataset: &Dataset, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
-        let call = self.client.batch_create_partition().database_name(&dataset.database).table_name(&dataset.table);
+    async fn create(&self, spec: &TableSpec, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
+        let call = self.client.batch_create_partition().database_name(&spec.database).table_name(&spec.table);
         let answer =
             call.set_partition_input_list(Some(inputs)).send().await.map_err(|e| failed("add partitions", cause(e)))?;
         let errors = answer.errors.unwrap_or_default();
         Ok(errors.into_iter().map(|error| Refusal::of(error.partition_values, error.error_detail)).collect())
     }
 
-    async fn update(&self, dataset: &Dataset, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
+    async fn update(&self, spec: &TableSpec, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
         let entries = inputs
             .into_iter()
             .map(|input| {
@@ -144,18 +143,18 @@ impl GlueCatalog {
                 entry.partition_input(input).build().map_err(|error| failed("change partitions", error))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let call = self.client.batch_update_partition().database_name(&dataset.database).table_name(&dataset.table);
+        let call = self.client.batch_update_partition().database_name(&spec.database).table_name(&spec.table);
         let answer = call.set_entries(Some(entries)).send().await.map_err(|e| failed("change partitions", cause(e)))?;
         let errors = answer.errors.unwrap_or_default();
         Ok(errors.into_iter().map(|error| Refusal::of(error.partition_value_list, error.error_detail)).collect())
     }
 
     /// Adds or changes every one of `put`, in rounds: what a call did not take goes into the next one.
-    async fn put(&self, dataset: &Dataset, put: &[CatalogPartition]) -> Result<(), CatalogError> {
-        let checked = self.checked().get(&name_of(&dataset.database, &dataset.table)).cloned();
+    async fn put(&self, spec: &TableSpec, put: &[CatalogPartition]) -> Result<(), CatalogError> {
+        let checked = self.checked().get(&name_of(&spec.database, &spec.table)).cloned();
         let storage = match checked {
             Some(storage) => storage,
-            None => storage_of(&self.table(&dataset.database, &dataset.table).await?.ok_or_else(no_table)?),
+            None => storage_of(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
         };
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
             put.iter().map(|registered| (values_of(&registered.partition), registered)).collect();
@@ -173,8 +172,8 @@ impl GlueCatalog {
                     .collect();
                 for inputs in inputs.chunks(ENTRIES_A_CALL) {
                     let refusals = match action {
-                        Action::Create => self.create(dataset, inputs.to_vec()).await?,
-                        Action::Update => self.update(dataset, inputs.to_vec()).await?,
+                        Action::Create => self.create(spec, inputs.to_vec()).await?,
+                        Action::Update => self.update(spec, inputs.to_vec()).await?,
                     };
                     for refusal in refusals {
                         let next = refusal.next(action).filter(|_| round < ROUNDS);
@@ -200,8 +199,8 @@ impl GlueCatalog {
         Ok(())
     }
 
-    async fn remove(&self, dataset: &Dataset, partition: &PartitionKey) -> Result<(), CatalogError> {
-        let call = self.client.delete_partition().database_name(&dataset.database).table_name(&dataset.table);
+    async fn remove(&self, spec: &TableSpec, partition: &PartitionKey) -> Result<(), CatalogError> {
+        let call = self.client.delete_partition().database_name(&spec.database).table_name(&spec.table);
         match call.set_partition_values(Some(values_of(partition))).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => Ok(()),
@@ -274,8 +273,8 @@ impl Catalog for GlueCatalog {
         Ok(())
     }
 
-    async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
-        let call = self.client.get_partitions().database_name(&dataset.database).table_name(&dataset.table);
+    async fn partitions(&self, spec: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let call = self.client.get_partitions().database_name(&spec.database).table_name(&spec.table);
         let mut pages = call.into_paginator().send();
         let mut partitions = Vec::new();
         while let Some(page) = pages.next().await {
@@ -284,7 +283,7 @@ impl Catalog for GlueCatalog {
                 let storage = partition.storage_descriptor.as_ref()?;
                 let location = storage.location().unwrap_or_default();
                 Some(CatalogPartition {
-                    partition: dataset.parse_partition(&hive_path(dataset, &partition)?)?,
+                    partition: spec.parse_partition(&hive_path(spec, &partition)?)?,
                     // One that lies elsewhere keeps its whole location, and so equals none that is due.
                     location: location.strip_prefix(&self.lake).unwrap_or(location).to_owned(),
                     n_rows: n_rows(&partition),
@@ -298,15 +297,15 @@ impl Catalog for GlueCatalog {
 
     async fn change_partitions(
         &self,
-        dataset: &Dataset,
+        spec: &TableSpec,
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
         if !put.is_empty() {
-            self.put(dataset, put).await?;
+            self.put(spec, put).await?;
         }
         stream::iter(remove.iter().cloned())
-            .map(|partition| async move { self.remove(dataset, &partition).await })
+            .map(|partition| async move { self.remove(spec, &partition).await })
             .buffer_unordered(REMOVALS_AT_ONCE)
             .try_collect()
             .await
@@ -343,12 +342,12 @@ fn values_of(partition: &PartitionKey) -> Vec<String> {
     partition.axes().iter().map(|(_, value)| value.to_string()).collect()
 }
 
-/// The Hive path of a partition; `None` when it has another number of values than the dataset has axes.
-fn hive_path(dataset: &Dataset, partition: &Partition) -> Option<String> {
+/// The Hive path of a partition; `None` when it has another number of values than the table has partition columns.
+fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<String> {
     let values = partition.values();
     let segments: Vec<String> =
-        dataset.axes.iter().zip(values).map(|(axis, value)| format!("{}={value}", axis.name)).collect();
-    (values.len() == dataset.axes.len()).then(|| segments.join("/"))
+        spec.partition_keys.iter().zip(values).map(|((name, _, _), value)| format!("{name}={value}")).collect();
+    (values.len() == spec.partition_keys.len()).then(|| segments.join("/"))
 }
 
 /// Rows as the partition says; a number that no object has when it does not say.

@@ -14,10 +14,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
-use rollcall_core::edition::Stamp;
+use rollcall_core::file::Footer;
+use rollcall_core::file::Stamp;
 use rollcall_core::keys;
 use rollcall_core::ports::{BoxError, Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
-use rollcall_core::table::Footer;
 
 use crate::cause::{cause, status};
 

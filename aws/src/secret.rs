@@ -9,7 +9,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_adapters::secret::header_of;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::error::SecretFound;
+use rollcall_core::error::found::SecretFound;
 
 use crate::cause::{cause, status};
 

@@ -22,7 +22,7 @@ impl BadSetting {
     /// - `found`: the value, or `None` where there is none.
     pub(crate) fn new(variable: &'static str, expected: &'static str, found: Option<&str>) -> Self {
         let found =
-            found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", rollcall_core::error::excerpt(found)));
+            found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", rollcall_core::text::excerpt(found)));
         Self { variable, expected, found }
     }
 }

@@ -15,9 +15,9 @@ use cpu_time::ThreadTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use rollcall_core::dataset::Dataset;
+use rollcall_core::file::TableWriter;
 use rollcall_core::page::{Page, PageDecoder, bench};
 use rollcall_core::partition::{AxisValue, PartitionKey};
-use rollcall_core::table::TableWriter;
 use rollcall_simulator::{Config, Simulator};
 
 /// CPU time of the thread that measures, which is the one at work in every stage.

@@ -21,9 +21,9 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::error::excerpt;
+use rollcall_core::file::PARTITION_KEY;
 use rollcall_core::request::DEFAULT_DATASET;
-use rollcall_core::table::PARTITION_KEY;
+use rollcall_core::text::excerpt;
 
 use crate::output::visible;
 use crate::pinned::PinnedFolder;

@@ -11,9 +11,9 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
 use jiff::{SignedDuration, Timestamp};
-use rollcall_core::error::excerpt;
-pub(crate) use rollcall_core::error::thousands;
 use rollcall_core::partition::PartitionKey;
+use rollcall_core::text::excerpt;
+pub(crate) use rollcall_core::text::thousands;
 use serde::Serialize;
 
 use crate::progress;

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::ledger::Reason;
+use rollcall_core::ledger::read_records;
+use rollcall_core::ledger::stale_partitions;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::{Reason, plan_partitions};
+use rollcall_core::plan::plan_partitions;
 use rollcall_core::ports::Store;
-use rollcall_core::publish::stale;
-use rollcall_core::records::read_records;
 use rollcall_core::request::Request;
 use serde::Serialize;
 
@@ -71,7 +72,7 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
         output::complain(&format!("warning: {warning}"));
     }
     let records = read_records(store, dataset).await?;
-    let stale = stale(&records, dataset);
+    let stale = stale_partitions(&records, dataset);
     output::warn_stale(&stale, &anew(dataset, args.request.dataset_named(), &args.lake));
     let rows: Vec<Row> = plan
         .items

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::SignedDuration;
 use rollcall_adapters::SystemClock;
+use rollcall_core::ledger::{old_runs, prune_runs};
 use rollcall_core::ports::Clock;
-use rollcall_core::prune::{old_runs, prune_runs};
 
 use crate::lake::LakeArgs;
 use crate::lake_mark::LakeMark;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_core::dataset::{Dataset, RESCUED};
-use rollcall_core::error::excerpt;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::file::RESCUED;
 use rollcall_core::ledger::{Outcome, Receipt, Summary};
-use rollcall_core::page::FieldNames;
+use rollcall_core::page::field_names::FieldNames;
 use rollcall_core::partition::AxisValue;
+use rollcall_core::text::excerpt;
 use serde::Serialize;
 
 use crate::output::{self, Format, counted, size, thousands};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::{AxisKind, Dataset};
-use rollcall_core::error::excerpt;
 use rollcall_core::request::{self, DEFAULT_DATASET, Request};
+use rollcall_core::text::excerpt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 

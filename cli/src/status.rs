@@ -9,13 +9,13 @@ use jiff::{SignedDuration, Timestamp, civil};
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
+use rollcall_core::ledger::PlanItem;
+use rollcall_core::ledger::stale_partitions;
+use rollcall_core::ledger::survey;
 use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
+use rollcall_core::ledger::{PartitionRecord, Records, follow_objects, read_records};
 use rollcall_core::partition::{AxisValue, PartitionKey};
-use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::{Clock, Store};
-use rollcall_core::publish::stale;
-use rollcall_core::records::{PartitionRecord, Records, follow_objects, read_records};
-use rollcall_core::survey::survey;
 use serde::Serialize;
 
 use crate::exit::BadInput;
@@ -88,7 +88,7 @@ async fn show_lake(
     let (strays, unreadable) = (&survey.strays, survey.unreadable());
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
     let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::run_of(dataset, &listed.key)).collect();
-    let stale = stale(&records, dataset);
+    let stale = stale_partitions(&records, dataset);
     let last_run = last_run(runs, &records, SystemClock.now());
     let last_run = last_run.as_ref();
     let summary: Option<Summary> = match last_run {
@@ -270,12 +270,12 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
         return Err(BadInput(format!(
             "show run: expected a run of `{}` in `{lake}`, found none named `{}`",
             dataset.name,
-            rollcall_core::error::excerpt(run)
+            rollcall_core::text::excerpt(run)
         ))
         .into());
     };
     let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
-    let mut receipts = ledger::read_left(store, dataset, run).await?.receipts;
+    let mut receipts = ledger::read_run(store, dataset, run).await?.receipts;
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
@@ -310,7 +310,7 @@ async fn show_run(store: &impl Store, lake: &str, dataset: &Dataset, run: &str, 
 #[cfg(test)]
 mod tests {
     use rollcall_core::ledger::ErrorFacts;
-    use rollcall_core::records::LastAttempt;
+    use rollcall_core::ledger::LastAttempt;
 
     use super::*;
 

@@ -1,16 +1,22 @@
 //! Everything that can go wrong, one variant per reaction of whoever runs the steps.
 
-use std::fmt;
+pub mod found;
+pub(crate) mod mistakes;
+pub mod years;
 
-use crate::availability::Unreadable;
+use crate::error::found::{CountFound, LockHolder, SecretFound, Shrunk};
+use crate::error::mistakes::join_mistakes;
+use crate::error::years::YearsUnreadable;
 use crate::partition::PartitionKey;
-use crate::ports::{BoxError, CatalogError, PortalError, StoreError};
-use crate::values::LostValues;
+use crate::ports::catalog::CatalogError;
+use crate::ports::cause::BoxError;
+use crate::ports::portal::PortalError;
+use crate::ports::store::StoreError;
 
 /// Everything that can go wrong with a request, a descriptor or a partition.
 ///
 /// The variant's name ([`Error::name`]) is what receipts, logs and the state machine know the error by.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[non_exhaustive]
 pub enum Error {
     /// Stop: the request cannot be run as it was given. Holds every mistake found, not just the first.
@@ -38,7 +44,7 @@ pub enum Error {
         path: String,
         /// Why the list could not be read.
         #[source]
-        source: Unreadable,
+        source: YearsUnreadable,
     },
     /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
     #[error("fetch page {page} of `{partition}`: portal unavailable")]
@@ -274,158 +280,19 @@ pub enum Error {
     },
 }
 
-/// What a partition has less of than the one committed before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shrunk {
-    /// Rows.
-    Rows {
-        /// Rows committed; `None` for an object that cannot be read.
-        before: Option<u64>,
-        /// Rows fetched.
-        after: u64,
-    },
-    /// Values of a column.
-    Values(LostValues),
-}
-
-impl fmt::Display for Shrunk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rows { before: Some(before), after } => {
-                write!(f, "at least half of the {before} rows committed before, found {after}")
-            }
-            Self::Rows { before: None, after } => {
-                write!(f, "rows in place of an object that cannot be read, found {after}")
-            }
-            Self::Values(LostValues { column, before, after }) => {
-                write!(f, "at least half of the {before} values of `{column}` committed before, found {after}")
-            }
-        }
-    }
-}
-
-/// What was found in the place of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretFound {
-    /// No value, or an empty one.
-    None,
-    /// A value that could be found by chance in what a portal says.
-    Short {
-        /// Characters that it should have at least.
-        fewest_chars: usize,
-    },
-    /// A value that cannot be sent.
-    NoHeader,
-}
-
-impl fmt::Display for SecretFound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Short { fewest_chars } => write!(f, "one of fewer than {fewest_chars} characters"),
-            Self::NoHeader => f.write_str("one that no header can hold, such as one of two lines"),
-        }
-    }
-}
-
-/// Who holds the lock of a lake, in words.
-#[derive(Debug)]
-pub struct LockHolder(pub String);
-
-/// What came instead of the rows that page 1 promised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CountFound {
-    /// This many rows were received in all.
-    Received(u64),
-    /// A later page gave another `count`.
-    OnPage {
-        /// Page, from 1.
-        page: u32,
-        /// Its `count`.
-        count: u64,
-    },
-    /// Page 1, looked at again after the last page, holds other rows than at first.
-    Changed,
-    /// A page that should have been full was not, or the last one was too long.
-    PageLength {
-        /// Page, from 1.
-        page: u32,
-        /// Rows on it.
-        n_rows: u64,
-        /// Rows expected on it.
-        expected: u64,
-    },
-}
-
-impl fmt::Display for CountFound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Received(n_rows) => write!(f, "received {n_rows}"),
-            Self::OnPage { page, count } => write!(f, "page {page} says {count}"),
-            Self::Changed => f.write_str("found page 1 changed while the others were read"),
-            Self::PageLength { page, n_rows, expected } => {
-                write!(f, "page {page} holds {n_rows} where {expected} were due")
-            }
-        }
-    }
-}
-
 impl Error {
-    /// Every name that [`Error::name`] can give, in the order of the enum.
-    pub const NAMES: [&'static str; 23] = [
-        "InvalidRequest",
-        "InvalidDescriptor",
-        "YearsUnknown",
-        "PortalUnavailable",
-        "PortalRefused",
-        "BodyTooLarge",
-        "PartitionTooLarge",
-        "DeadlineExceeded",
-        "Interrupted",
-        "SecretMissing",
-        "SecretUnavailable",
-        "BadBody",
-        "CountMismatch",
-        "DuplicateKey",
-        "UntrustedNext",
-        "WrongPartition",
-        "SchemaDrift",
-        "ShrankTooMuch",
-        "WriteConflict",
-        "StoreFailed",
-        "LakeLocked",
-        "CatalogFailed",
-        "EncodeFailed",
-    ];
+    /// Every name that [`Error::name`] can return, in the order of the enum.
+    pub const NAMES: &[&str] = <Self as strum::VariantNames>::VARIANTS;
 
     /// The variant's name, as receipts and the state machine know it.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::InvalidRequest { .. } => "InvalidRequest",
-            Self::InvalidDescriptor { .. } => "InvalidDescriptor",
-            Self::YearsUnknown { .. } => "YearsUnknown",
-            Self::PortalUnavailable { .. } => "PortalUnavailable",
-            Self::PortalRefused { .. } => "PortalRefused",
-            Self::BodyTooLarge { .. } => "BodyTooLarge",
-            Self::PartitionTooLarge { .. } => "PartitionTooLarge",
-            Self::DeadlineExceeded { .. } => "DeadlineExceeded",
-            Self::Interrupted { .. } => "Interrupted",
-            Self::SecretMissing { .. } => "SecretMissing",
-            Self::SecretUnavailable { .. } => "SecretUnavailable",
-            Self::BadBody { .. } => "BadBody",
-            Self::CountMismatch { .. } => "CountMismatch",
-            Self::DuplicateKey { .. } => "DuplicateKey",
-            Self::UntrustedNext { .. } => "UntrustedNext",
-            Self::WrongPartition { .. } => "WrongPartition",
-            Self::SchemaDrift { .. } => "SchemaDrift",
-            Self::ShrankTooMuch { .. } => "ShrankTooMuch",
-            Self::WriteConflict { .. } => "WriteConflict",
-            Self::StoreFailed { .. } => "StoreFailed",
-            Self::LakeLocked(_) => "LakeLocked",
-            Self::CatalogFailed { .. } => "CatalogFailed",
-            Self::EncodeFailed { .. } => "EncodeFailed",
-        }
+        self.into()
+    }
+
+    /// The error of an object that the store could not read, write, list or remove.
+    pub(crate) fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
+        Self::StoreFailed { action, key: key.to_owned(), source }
     }
 
     /// Whether fetching the same partition again, from page 1, may succeed.
@@ -485,19 +352,6 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// Quotes text from outside for a message: control characters escaped, cut at 200 characters.
-#[must_use]
-pub fn excerpt(text: &str) -> String {
-    const LIMIT: usize = 200;
-    let mut quoted: String = text.chars().take(LIMIT).flat_map(char::escape_debug).collect();
-    // Double quotes are common in JSON and harmless on a terminal or in a log line.
-    quoted = quoted.replace("\\\"", "\"").replace("\\'", "'");
-    if text.chars().nth(LIMIT).is_some() {
-        quoted.push('…');
-    }
-    quoted
-}
-
 fn hint_of_drift(key: Option<&str>) -> String {
     match key {
         None => "if the portal changed for good, change the column in the descriptor".to_owned(),
@@ -518,93 +372,16 @@ fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
     }
 }
 
-/// Most mistakes of one request or descriptor that are written out: a message is for people, and a function's answer
-/// may have 6 MB.
-pub(crate) const MOST_MISTAKES: usize = 20;
-
-/// How the line begins that stands for the mistakes beyond.
-const AND_MORE: &str = "… and ";
-
-/// Mistakes while they are found. Those beyond [`MOST_MISTAKES`] are counted and take no room.
-#[derive(Debug, Default)]
-pub(crate) struct Mistakes {
-    written: Vec<String>,
-    n_more: usize,
-}
-
-impl Mistakes {
-    /// Adds one mistake; `describe` is called only when there is room for it.
-    pub(crate) fn add(&mut self, describe: impl FnOnce() -> String) {
-        if self.written.len() < MOST_MISTAKES {
-            self.written.push(describe());
-        } else {
-            self.n_more += 1;
-        }
-    }
-
-    /// Mistakes so far.
-    pub(crate) fn len(&self) -> usize {
-        self.written.len() + self.n_more
-    }
-
-    /// A sentence each, for [`Error::InvalidRequest`] and [`Error::InvalidDescriptor`]; the last one counts those left out.
-    pub(crate) fn into_sentences(mut self) -> Vec<String> {
-        if self.n_more > 0 {
-            self.written.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));
-        }
-        self.written
-    }
-}
-
-/// `1234567` → `1,234,567`.
-#[must_use]
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn join_mistakes(mistakes: &[String]) -> String {
-    match mistakes {
-        [one] => one.clone(),
-        many => {
-            let mut text = match many.split_last() {
-                Some((last, written)) if last.starts_with(AND_MORE) => {
-                    format!("found more than {} mistakes", written.len())
-                }
-                _ => format!("found {} mistakes", many.len()),
-            };
-            for mistake in many {
-                text.push_str("\n  - ");
-                text.push_str(mistake);
-            }
-            text
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_excerpt_is_cut_and_cannot_forge_a_log_line() {
-        assert_eq!(excerpt("a\nb\u{1b}[31m\"c\""), "a\\nb\\u{1b}[31m\"c\"");
-        assert_eq!(excerpt(&"x".repeat(300)).chars().count(), 201);
-    }
 
     #[test]
     fn a_hint_stays_last_when_causes_are_joined() {
         let error = Error::YearsUnknown {
             dataset: "ccd_enrollment".into(),
             path: "api-endpoints/".into(),
-            source: Unreadable::Portal(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
+            source: YearsUnreadable::Portal(PortalError::Status { status: 503, tries: 4, excerpt: "busy".into() }),
         };
         assert_eq!(
             error.chain(),

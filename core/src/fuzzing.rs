@@ -10,14 +10,14 @@ use serde_json::Value;
 use url::Url;
 
 use crate::dataset::{AxisKind, Dataset};
-use crate::fetch::Links;
+use crate::fetch::links::Links;
+use crate::file::TableWriter;
+use crate::ledger::PartitionRecord;
+use crate::ledger::PlanItem;
 use crate::ledger::{Receipt, Summary};
 use crate::page::{PageDecoder, laws};
 use crate::partition::{AxisValue, PartitionKey};
-use crate::plan::PlanItem;
-use crate::records::PartitionRecord;
 use crate::request::{AxisSelection, Request, Selection, is_run_name};
-use crate::table::TableWriter;
 
 /// A dataset with a column of every kind, and names short enough that a fuzzer gets to the values.
 const EVERY_KIND: &str = r#"

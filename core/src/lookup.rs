@@ -5,31 +5,16 @@ use std::sync::{Arc, OnceLock};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 
+use crate::dataset::registry::{LOOKUPS, lookup_table};
 use crate::dataset::{Axis, Column, ColumnKind, Dataset};
 use crate::error::Error;
+use crate::file::columns::RESCUED;
+use crate::file::writer::{Encoded, TableWriter};
 use crate::keys;
-use crate::ports::TableSpec;
-use crate::table::{Encoded, TableWriter};
+use crate::ports::catalog::TableSpec;
 
 /// Database of the look-up tables.
 const DATABASE: &str = "ccd_school";
-
-const BUILT_IN: [(&str, &str, &str); 4] = [
-    ("lookup_states", "Names of FIPS state codes.", include_str!("../../datasets/lookups/states.csv")),
-    (
-        "lookup_grades",
-        "Names of grade codes, with the value of the partition column `grade`.",
-        include_str!("../../datasets/lookups/grades.csv"),
-    ),
-    ("lookup_races", "Names of race codes.", include_str!("../../datasets/lookups/races.csv")),
-    ("lookup_sexes", "Names of sex codes.", include_str!("../../datasets/lookups/sexes.csv")),
-];
-
-/// Whether a table of this name is a look-up table.
-#[must_use]
-pub(crate) fn is_lookup_table(table: &str) -> bool {
-    BUILT_IN.iter().any(|(name, _, _)| *name == table)
-}
 
 /// One look-up table.
 #[derive(Debug, Clone)]
@@ -44,7 +29,7 @@ impl Lookup {
     /// # Errors
     /// [`Error::InvalidDescriptor`] when a file is no table of codes; a test reads them all.
     pub fn built_in() -> Result<Vec<Self>, Error> {
-        BUILT_IN.iter().map(|(table, comment, text)| Self::parse(table, comment, text)).collect()
+        LOOKUPS.iter().map(|(stem, text)| Self::parse(&lookup_table(stem), text)).collect()
     }
 
     /// Every look-up table built in with its file, made once a process: publishing asks each time and seldom writes.
@@ -61,10 +46,12 @@ impl Lookup {
         Ok(MADE.get_or_init(|| made))
     }
 
-    /// Reads a table from CSV: `#` comments, a header `code,label,…`, then rows; empty is null.
-    fn parse(table: &str, comment: &str, text: &str) -> Result<Self, Error> {
+    /// Reads a table from CSV: `#` comments, the first of which is the table's, a header `code,label,…`, then rows; empty
+    /// is null.
+    fn parse(table: &str, text: &str) -> Result<Self, Error> {
         let invalid =
             |mistake: String| Error::InvalidDescriptor { file: format!("{table}.csv"), mistakes: vec![mistake] };
+        let comment = text.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap_or_default();
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| invalid(error.to_string()))?.clone();
         let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(|error| invalid(error.to_string()))?;
@@ -124,7 +111,7 @@ impl Lookup {
     #[must_use]
     pub fn table_spec(&self) -> TableSpec {
         let mut spec = self.dataset.table_spec();
-        spec.columns.retain(|(name, _, _)| name != crate::dataset::RESCUED);
+        spec.columns.retain(|(name, _, _)| name != RESCUED);
         spec
     }
 

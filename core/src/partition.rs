@@ -50,6 +50,13 @@ impl PartitionKey {
         self.axes.iter().find_map(|(name, value)| (name == axis).then_some(value))
     }
 
+    /// Returns the same partition with its axes in the order of `names`. JSON objects that pass through other programs may
+    /// come back in another order. `None` when it has other axes.
+    pub(crate) fn in_order<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Self> {
+        let axes: Option<Vec<_>> = names.map(|name| Some((name.to_owned(), self.value(name)?.clone()))).collect();
+        axes.filter(|axes| axes.len() == self.axes.len()).map(Self::new)
+    }
+
     /// Reads a Hive path such as `year=2021/grade=grade-pk`, given the names and kinds of the axes in order.
     ///
     /// `None` when the path has other axes, or a number is not one or not spelled as it prints.

@@ -9,13 +9,13 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use url::Url;
 
 use crate::dataset::Dataset;
-use crate::edition::Stamp;
+use crate::file::Footer;
+use crate::file::Stamp;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{
     Asked, Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, Portal,
     PortalError, Put, Store, StoreError, TableSpec,
 };
-use crate::table::Footer;
 
 pub(crate) const NOW: &str = "2026-11-23T12:00:00Z";
 
@@ -304,13 +304,13 @@ impl Catalog for MemoryCatalog {
         Ok(())
     }
 
-    async fn partitions(&self, _: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
+    async fn partitions(&self, _: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
         Ok(self.partitions.lock().unwrap().clone())
     }
 
     async fn change_partitions(
         &self,
-        _: &Dataset,
+        _: &TableSpec,
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {

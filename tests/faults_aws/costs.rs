@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use rollcall_core::edition::{ENCODING_VERSION, Edition, Stamp};
+use rollcall_core::file::{ENCODING_VERSION, Edition, Stamp};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Condition, Put, Store};
 use rollcall_simulator::{Action, Fault};

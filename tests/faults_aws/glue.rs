@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_core::edition::Edition;
+use rollcall_core::file::Edition;
+use rollcall_core::ledger::{Object, Seen as SeenObject, Survey};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogPartition};
 use rollcall_core::publish::converge;
-use rollcall_core::survey::{Object, Seen as SeenObject, Survey};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
 use rollcall_tests::{partition, registered, state_machine};
 use serde_json::{Value, json};
@@ -89,7 +89,10 @@ fn g3_a_change_under_way_is_waited_for_and_then_named() {
     ground.proxy.set([Rule::new("AWSGlue.DeletePartition", whole()).times(2)]);
     let catalog = ground.catalog();
     let gone = [put[0].partition.clone()];
-    ground.runtime.block_on(catalog.change_partitions(&ground.dataset, &[], &gone)).expect("the third is taken");
+    ground
+        .runtime
+        .block_on(catalog.change_partitions(&ground.dataset.table_spec(), &[], &gone))
+        .expect("the third is taken");
     assert_eq!(ground.registered(), put[1..]);
 
     ground.proxy.set([Rule::new(CREATE, whole())]);
@@ -113,7 +116,8 @@ fn g4_a_throttled_call_is_made_again_and_then_named() {
         ground.proxy.set([Rule::new(operation, throttled()).times(2)]);
         ground.register(&put).expect("the third is taken");
         let catalog = ground.catalog();
-        let found = ground.runtime.block_on(catalog.partitions(&ground.dataset)).expect("the third is taken");
+        let found =
+            ground.runtime.block_on(catalog.partitions(&ground.dataset.table_spec())).expect("the third is taken");
         assert_eq!(found, put);
     }
     let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");

@@ -15,14 +15,14 @@ use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::file::Encoded;
+use rollcall_core::ledger::PartitionRecord;
 use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
+use rollcall_core::ledger::{PlanItem, Reason};
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::{PlanItem, Reason};
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, Listed, ObjectFacts, Store};
 use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
-use rollcall_core::records::PartitionRecord;
-use rollcall_core::table::Encoded;
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
@@ -209,7 +209,7 @@ impl Ground {
     /// A partition's receipt: an object of its own until its run is published, then part of the summary.
     pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
         let lake = self.lake();
-        let left = self.runtime.block_on(ledger::read_left(&lake, &self.dataset, run)).expect("the bucket answers");
+        let left = self.runtime.block_on(ledger::read_run(&lake, &self.dataset, run)).expect("the bucket answers");
         left.receipts.get(partition).expect("there is its receipt").clone()
     }
 
@@ -277,13 +277,13 @@ impl Ground {
     /// Registers partitions behind the proxy.
     pub fn register(&self, put: &[CatalogPartition]) -> Result<(), CatalogError> {
         let catalog = self.catalog();
-        self.runtime.block_on(catalog.change_partitions(&self.dataset, put, &[]))
+        self.runtime.block_on(catalog.change_partitions(&self.dataset.table_spec(), put, &[]))
     }
 
     /// Partitions that Glue has.
     pub fn registered(&self) -> Vec<CatalogPartition> {
         let catalog = GlueCatalog::new(&self.direct, &self.bucket);
-        self.runtime.block_on(catalog.partitions(&self.dataset)).expect("the catalog answers")
+        self.runtime.block_on(catalog.partitions(&self.dataset.table_spec())).expect("the catalog answers")
     }
 
     /// Publishes a run behind the proxy.
@@ -331,10 +331,10 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// A data object, and what its writer says of it.
-pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
+pub fn object() -> (Encoded, rollcall_core::file::Stamp) {
     let lookup = Lookup::built_in().expect("they are built in").remove(0);
     let encoded = lookup.encode().expect("it encodes");
-    let stamp = rollcall_core::edition::Stamp {
+    let stamp = rollcall_core::file::Stamp {
         edition: encoded.edition,
         partition: None,
         n_rows: encoded.n_rows,

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rollcall_core::error::LockHolder;
+use rollcall_core::error::found::LockHolder;
 use rollcall_core::ports::StoreError;
 use rollcall_core::{Error, keys};
 

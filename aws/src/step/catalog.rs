@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
-use rollcall_core::ledger::{self, Left};
+use rollcall_core::ledger::PlanItem;
+use rollcall_core::ledger::{self, RunReceipts};
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::plan::PlanItem;
 use rollcall_core::ports::{CatalogError, StoreError};
-use rollcall_core::publish::{PlannedRun, Registrar, publish_left};
+use rollcall_core::publish::{PlannedRun, Registrar, publish_receipts};
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ impl CatalogStep {
     /// Publishes a run's partitions, or checks those that a crawler found, and writes the summary.
     ///
     /// # Errors
-    /// Those of [`publish_left`]; [`Error::CatalogFailed`] also for a crawler that failed.
+    /// Those of [`publish_receipts`]; [`Error::CatalogFailed`] also for a crawler that failed.
     pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
         let dataset = Dataset::built_in(&planned.dataset)?;
@@ -79,11 +79,12 @@ impl CatalogStep {
                 source: "found none that can be read".into(),
             },
         })?;
-        let left = ledger::read_left(&self.store, &dataset, &planned.run).await?;
+        let left = ledger::read_run(&self.store, &dataset, &planned.run).await?;
         let not_tried = self.not_tried(&dataset, &planned, &plan, &left).await;
         let run =
             PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
-        let summary = publish_left(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
+        let summary =
+            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
         metrics::emit(&metrics::of_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
@@ -99,7 +100,7 @@ impl CatalogStep {
         dataset: &Dataset,
         planned: &Planned,
         plan: &[PlanItem],
-        left: &Left,
+        left: &RunReceipts,
     ) -> BTreeSet<PartitionKey> {
         let missing = left.missing(dataset, plan);
         let Some(execution) = planned.execution.as_deref().filter(|_| !missing.is_empty()) else {

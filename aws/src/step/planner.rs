@@ -2,9 +2,10 @@
 
 use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::error::excerpt;
-use rollcall_core::plan::{plan_partitions, write_plan};
+use rollcall_core::ledger::write_plan;
+use rollcall_core::plan::plan_partitions;
 use rollcall_core::request::{self, Request, is_run_name};
+use rollcall_core::text::excerpt;
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 

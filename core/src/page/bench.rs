@@ -1,17 +1,17 @@
 //! What benchmarks measure of this crate by itself, behind feature `bench`: each way through a page, and what rows pass
 //! between decoding and encoding. Nothing else may use it.
 
-use super::{Page, PageDecoder, Sink};
+use super::{Page, PageBuilder, PageDecoder};
 use crate::dataset::Dataset;
-use crate::edition::Digest;
 use crate::error::Error;
-use crate::table::digest_rows;
+use crate::file::Digest;
+use crate::file::digest_rows;
 use crate::unique::KeySet;
 
 /// Whether [`PageDecoder::decode`] scans this body, and does not leave it to serde.
 #[must_use]
 pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
-    std::str::from_utf8(body).is_ok_and(|text| Sink::new(decoder, false).scan(text).is_some())
+    std::str::from_utf8(body).is_ok_and(|text| decoder.builder(false).scan(text).is_some())
 }
 
 /// Does what [`PageDecoder::decode`] does, without the scanner.

@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use serde_json::Value;
 
-use super::{Page, PageDecoder, Sink};
+use super::{Page, PageDecoder};
 use crate::error::Error;
 
 /// Decodes a body and checks what an accepted page promises of itself. Gives the rows of an accepted one.
@@ -107,9 +107,9 @@ pub(crate) fn all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
 
 /// The page as each value's own text has it; `None` where serde refuses it.
 fn exactly(decoder: &PageDecoder<'_>, body: &str) -> Option<Result<Page, Error>> {
-    let mut sink = Sink::new(decoder, true);
-    let envelope = sink.read(body).ok()?;
-    Some(decoder.assemble(1, body, envelope, sink))
+    let mut builder = decoder.builder(true);
+    let envelope = builder.read(body).ok()?;
+    Some(decoder.assemble(1, body, envelope, builder))
 }
 
 fn assert_same(one: &Page, other: &Page, body: &str) {

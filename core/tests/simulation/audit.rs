@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rollcall_core::edition::Stamp;
+use rollcall_core::file::Stamp;
 use serde_json::Value;
 
 pub(crate) use self::decode::Decoder;

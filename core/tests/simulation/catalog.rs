@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 
@@ -82,8 +81,8 @@ impl Catalog for SimCatalog {
         .await
     }
 
-    async fn partitions(&self, dataset: &Dataset) -> Result<Vec<CatalogPartition>, CatalogError> {
-        let table = dataset.table.clone();
+    async fn partitions(&self, table: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let table = table.table.clone();
         self.ask("list partitions", table.clone(), false, move |world| {
             if !world.catalog.tables.contains(&table) {
                 return Err(failed("list partitions", "no such table"));
@@ -95,12 +94,12 @@ impl Catalog for SimCatalog {
 
     async fn change_partitions(
         &self,
-        dataset: &Dataset,
+        table: &TableSpec,
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
         let (put, remove, task) = (put.to_vec(), remove.to_vec(), self.task);
-        let subject = format!("{} put, {} removed in {}", put.len(), remove.len(), dataset.table);
+        let subject = format!("{} put, {} removed in {}", put.len(), remove.len(), table.table);
         self.ask("change partitions", subject, true, move |world| {
             let mut changes: Vec<Change> =
                 put.into_iter().map(Change::Put).chain(remove.into_iter().map(Change::Remove)).collect();

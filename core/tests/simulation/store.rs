@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use parquet::file::metadata::ParquetMetaDataReader;
-use rollcall_core::edition::Stamp;
+use rollcall_core::file::Footer;
+use rollcall_core::file::Stamp;
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
-use rollcall_core::table::Footer;
 use serde_json::Value;
 
 use crate::audit::NewObject;

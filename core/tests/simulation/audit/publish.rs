@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::file::TypedColumn;
 use rollcall_core::keys;
 use rollcall_core::ports::CatalogPartition;
-use rollcall_core::schema::TypedColumn;
 use serde_json::Value;
 
 use super::ledger::{is_of_a_try, item_of, record_of, time};

@@ -1,0 +1,28 @@
+//! Builds every descriptor and look-up table of `datasets/` into the program.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+    let mut code = String::new();
+    for (name, folder, extension) in [("DATASETS", folder.clone(), "toml"), ("LOOKUPS", folder.join("lookups"), "csv")]
+    {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        let entries = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+        let mut files: Vec<&Path> = entries
+            .iter()
+            .map(PathBuf::as_path)
+            .filter(|path| path.extension().is_some_and(|it| it == extension))
+            .collect();
+        files.sort_unstable();
+        let _ = writeln!(code, "pub(crate) const {name}: [(&str, &str); {}] = [", files.len());
+        for path in files {
+            let stem = path.file_stem().unwrap_or_default();
+            let _ = writeln!(code, "    ({stem:?}, include_str!({:?})),", path.canonicalize()?);
+        }
+        code.push_str("];\n");
+    }
+    fs::write(Path::new(&env::var_os("OUT_DIR").unwrap_or_default()).join("registry.rs"), code)
+}

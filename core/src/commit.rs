@@ -1,0 +1,121 @@
+//! The commit: one conditional write that puts a new object in place of the one last seen, or none where there is no need.
+
+mod shrink;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::commit::shrink::{check_rows, check_unreadable, check_values};
+use crate::error::Error;
+use crate::file::edition::Edition;
+use crate::file::stamp::Stamp;
+use crate::file::writer::Encoded;
+use crate::ledger::receipt::Outcome;
+use crate::partition::PartitionKey;
+use crate::ports::store::{Condition, ObjectFacts, Put, Store};
+
+/// Conditional writes of one commit.
+const WRITE_TRIES: u32 = 4;
+
+/// Puts the object in place of the one last seen, or finds that there is no need to.
+pub(crate) async fn commit(
+    store: &impl Store,
+    partition: &PartitionKey,
+    key: &str,
+    before: Option<ObjectFacts>,
+    encoded: &Encoded,
+    stamp: &Stamp,
+    force: bool,
+) -> Result<(Outcome, u64), Error> {
+    let mut seen = before;
+    for tries in 0..WRITE_TRIES {
+        let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts.size_bytes)));
+        if let Some((seen, size_bytes)) = seen_stamp {
+            if seen.edition == stamp.edition {
+                // After a lost write, an equal edition is ours whose answer was lost, or another's of the same rows. Before
+                // one, it is ours where an earlier try of this run committed it and left no receipt.
+                let is_own = tries > 0 || seen.run == stamp.run;
+                return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
+            }
+            if tries > 0 && seen.fetched_at > stamp.fetched_at {
+                return Ok((Outcome::Superseded, size_bytes));
+            }
+            check_rows(partition, seen.n_rows, stamp.n_rows, force)?;
+            check_values(store, partition, key, encoded, force).await?;
+        }
+        let condition = match &seen {
+            Some(facts) => Condition::Matches(facts.etag.clone()),
+            None => Condition::Absent,
+        };
+        let put = store
+            .put(key, encoded.bytes.clone(), &condition, stamp)
+            .await
+            .map_err(|source| Error::store_failed("write", key, source))?;
+        match put {
+            Put::Done(_) => return Ok((Outcome::Written, encoded.bytes.len() as u64)),
+            Put::Lost => seen = head(store, partition, key).await?,
+        }
+    }
+    Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
+}
+
+/// Removes the object of a partition for which the portal has no rows. One that is not empty stays, unless `force`.
+///
+/// # Errors
+/// [`Error::ShrankTooMuch`] without `force`; [`Error::WriteConflict`] when another object is there by now;
+/// [`Error::StoreFailed`].
+pub(crate) async fn commit_empty(
+    store: &impl Store,
+    partition: &PartitionKey,
+    key: &str,
+    before: Option<ObjectFacts>,
+    force: bool,
+) -> Result<(), Error> {
+    let Some(before) = before else { return Ok(()) };
+    match &before.stamp {
+        Some(stamp) => check_rows(partition, stamp.n_rows, 0, force)?,
+        // An unreadable object may still hold rows, so it does not count as empty.
+        None => check_unreadable(partition, force)?,
+    }
+    let removed = store.remove(key, &before.etag).await.map_err(|source| Error::store_failed("remove", key, source))?;
+    // An object that is gone was removed by another run, or by this one if the response to its request was lost.
+    if removed == Put::Lost && head(store, partition, key).await?.is_some() {
+        return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
+    }
+    Ok(())
+}
+
+/// Returns what is known of a partition's object. One that names another partition counts as unreadable.
+pub(crate) async fn head(
+    store: &impl Store,
+    partition: &PartitionKey,
+    key: &str,
+) -> Result<Option<ObjectFacts>, Error> {
+    let found = store.head(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+    Ok(found.map(|facts| ObjectFacts { stamp: facts.stamp.filter(|stamp| stamp.is_of(partition)), ..facts }))
+}
+
+/// Writes a table without partitions (a look-up) when its edition is not the one there. Returns whether it wrote.
+pub(crate) async fn commit_plain(
+    store: &impl Store,
+    key: &str,
+    bytes: Bytes,
+    edition: Edition,
+    n_rows: u64,
+    now: Timestamp,
+    run: &str,
+) -> Result<bool, Error> {
+    let seen = store.head(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+    if seen.as_ref().and_then(|facts| facts.stamp.as_ref()).is_some_and(|stamp| stamp.edition == edition) {
+        return Ok(false);
+    }
+    let condition = match seen {
+        Some(facts) => Condition::Matches(facts.etag),
+        None => Condition::Absent,
+    };
+    let stamp = Stamp { edition, partition: None, n_rows, fetched_at: now, run: Some(run.to_owned()) };
+    let put =
+        store.put(key, bytes, &condition, &stamp).await.map_err(|source| Error::store_failed("write", key, source))?;
+    // A write lost here was another run's of the same program: the same table.
+    Ok(put != Put::Lost)
+}

@@ -1,0 +1,31 @@
+//! The datasets built into the program.
+
+use crate::dataset::Dataset;
+use crate::dataset::registry::DATASETS;
+use crate::error::Error;
+use crate::text::excerpt;
+
+impl Dataset {
+    /// Names of the datasets built in.
+    #[must_use]
+    pub fn built_in_names() -> Vec<&'static str> {
+        DATASETS.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// A dataset built in, by name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] naming those there are; [`Error::InvalidDescriptor`] never, since a test reads them all.
+    pub fn built_in(name: &str) -> Result<Self, Error> {
+        match DATASETS.iter().find(|(known, _)| *known == name) {
+            Some((name, text)) => Self::parse(&format!("datasets/{name}.toml"), text),
+            None => Err(Error::InvalidRequest {
+                mistakes: vec![format!(
+                    "`dataset`: expected one of {}, found `{}`",
+                    Self::built_in_names().join(", "),
+                    excerpt(name)
+                )],
+            }),
+        }
+    }
+}

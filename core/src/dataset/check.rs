@@ -1,0 +1,169 @@
+//! The rules that a descriptor must obey: those of Glue, of query engines, of file systems and of the portal's paths.
+
+mod axis;
+mod column;
+mod names;
+mod secret;
+
+use std::collections::BTreeSet;
+
+use crate::dataset::check::names::{
+    MOST_COMMENT_BYTES, MOST_DESCRIPTION_BYTES, check_comment, check_folder, check_name, check_sql_name,
+};
+use crate::dataset::registry::{self, TAKEN};
+use crate::dataset::{ColumnKind, Dataset, MOST_WIDTH};
+use crate::error::mistakes::Mistakes;
+use crate::file::columns::RESCUED;
+use crate::text::excerpt;
+
+impl Dataset {
+    /// Returns every rule that the descriptor breaks, a sentence each.
+    pub(super) fn mistakes(&self) -> Mistakes {
+        let mut mistakes = Mistakes::default();
+        check_name(&mut mistakes, "name", &self.name);
+        for (key, value) in [("database", &self.database), ("table", &self.table)] {
+            check_sql_name(&mut mistakes, key, value);
+        }
+        if self.database == "information_schema" {
+            mistakes.add(|| {
+                "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
+                 themselves"
+                    .to_owned()
+            });
+        }
+        check_folder(&mut mistakes, "table", &self.table);
+        let description = self.table_spec().comment;
+        check_comment(&mut mistakes, "`comment` and `attribution`", &description, MOST_DESCRIPTION_BYTES);
+        let mut names = BTreeSet::new();
+        if self.axes.is_empty() {
+            mistakes.add(|| "`axis`: expected at least one, found none".to_owned());
+        }
+        for axis in &self.axes {
+            check_sql_name(&mut mistakes, "axis.name", &axis.name);
+            check_folder(&mut mistakes, "axis.name", &axis.name);
+            if axis.name == RESCUED || !names.insert(axis.name.as_str()) {
+                mistakes
+                    .add(|| format!("`axis.name`: expected every name once, found `{}` again", excerpt(&axis.name)));
+            }
+            axis.check(&mut mistakes);
+        }
+        for column in &self.columns {
+            check_sql_name(&mut mistakes, "column.name", &column.name);
+            let name = || excerpt(&column.name);
+            if column.name == RESCUED || !names.insert(column.name.as_str()) {
+                mistakes.add(|| format!("`column.name`: expected names that are not taken, found `{}` again", name()));
+            }
+            if let Some(width) = column.width
+                && !(1..=MOST_WIDTH).contains(&width)
+            {
+                mistakes.add(|| format!("`column.width` of `{}`: expected 1 to {MOST_WIDTH}, found {width}", name()));
+            }
+            if column.width.is_some() && column.kind != ColumnKind::String {
+                mistakes.add(|| {
+                    format!(
+                        "`column.width` of `{}`: expected only on columns of type string, found it on {}",
+                        name(),
+                        column.kind.glue_type()
+                    )
+                });
+            }
+            check_comment(
+                &mut mistakes,
+                &format!("`column.comment` of `{}`", name()),
+                &column.comment,
+                MOST_COMMENT_BYTES,
+            );
+        }
+        for column in &self.columns {
+            self.check_starts_with(&mut mistakes, column);
+        }
+        if self.columns.is_empty() {
+            mistakes.add(|| "`column`: expected at least one, found none".to_owned());
+        }
+        if self.key.is_empty() {
+            mistakes.add(|| "`key`: expected at least one column, found none".to_owned());
+        }
+        for (i, name) in self.key.iter().enumerate() {
+            match self.columns.iter().find(|column| column.name == *name) {
+                None => mistakes.add(|| format!("`key`: expected names of columns, found `{}`", excerpt(name))),
+                Some(column) if column.kind == ColumnKind::Double => mistakes.add(|| {
+                    format!(
+                        "`key`: expected columns of type string, int or bigint, found `{}` of type double",
+                        excerpt(name)
+                    )
+                }),
+                Some(_) if self.key.iter().take(i).any(|earlier| earlier == name) => {
+                    mistakes.add(|| format!("`key`: expected every column once, found `{}` again", excerpt(name)));
+                }
+                Some(_) => {}
+            }
+        }
+        self.check_path(&mut mistakes);
+        self.check_taken(&mut mistakes);
+        if let Some(secret) = &self.secret {
+            secret.check(&mut mistakes);
+        }
+        mistakes
+    }
+
+    /// What a padded text begins with is a number, or a narrower text, whose own padding is known before.
+
+    /// A table holds one dataset: another's rows in the same folder would be taken for its own.
+    fn check_taken(&self, mistakes: &mut Mistakes) {
+        if registry::is_lookup_table(&self.table) {
+            mistakes.add(|| format!("`table`: expected a table of its own, found the look-up table `{}`", self.table));
+        }
+        for (file, other) in TAKEN.iter() {
+            // A changed copy keeps both, and takes the place of the one built in.
+            if (other.name == self.name) != (other.table == self.table) {
+                let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
+                mistakes.add(|| {
+                    format!(
+                        "`{key}`: expected one of its own, found `{found}` of datasets/{file}.toml, whose name is `{}` and \
+                         whose table is `{}`",
+                        other.name, other.table
+                    )
+                });
+            }
+        }
+    }
+
+    fn check_path(&self, mistakes: &mut Mistakes) {
+        let mut placeholders = Vec::new();
+        let is_plain = |segment: &str| {
+            !segment.is_empty()
+                && segment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        };
+        let Some(path) = self.path.strip_suffix('/') else {
+            mistakes.add(|| {
+                format!(
+                    "`path`: expected a trailing slash, since the portal redirects without, found `{}`",
+                    excerpt(&self.path)
+                )
+            });
+            return;
+        };
+        for segment in path.split('/') {
+            match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+                Some(name) => placeholders.push(name),
+                None if is_plain(segment) => {}
+                None => mistakes.add(|| {
+                    format!(
+                        "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{{axis}}`, found `{}`",
+                        excerpt(segment)
+                    )
+                }),
+            }
+        }
+        let axes: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
+        if placeholders != axes {
+            mistakes.add(|| {
+                format!(
+                    "`path`: expected the placeholders of the axes in order ({}), found {}",
+                    excerpt(&axes.join(", ")),
+                    if placeholders.is_empty() { "none".to_owned() } else { excerpt(&placeholders.join(", ")) }
+                )
+            });
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The rules for a secret.
+
+use crate::dataset::Secret;
+use crate::error::mistakes::Mistakes;
+use crate::text::excerpt;
+
+/// Headers that a secret cannot be sent in: those of one connection (RFC 9110, section 7.6.1), those that say how a message
+/// is framed, and those that this client sets or that change what the answer to a plain request is.
+const HEADERS_OF_THE_CLIENT: [&str; 24] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "http2-settings",
+    "expect",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "cache-control",
+    "pragma",
+    "range",
+    "via",
+    "date",
+    "max-forwards",
+];
+
+impl Secret {
+    pub(super) fn check(&self, mistakes: &mut Mistakes) {
+        let is_token =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        for (key, value) in [("secret.header", &self.header), ("secret.name", &self.name)] {
+            if !is_token(value) {
+                mistakes.add(|| format!("`{key}`: expected letters, digits, `-` and `_`, found `{}`", excerpt(value)));
+            }
+        }
+        let header = self.header.to_ascii_lowercase();
+        if HEADERS_OF_THE_CLIENT.contains(&header.as_str()) || header.starts_with("if-") || header.starts_with("sec-") {
+            mistakes.add(|| {
+                format!(
+                    "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found `{}`, \
+                     which the client or the connection sets",
+                    excerpt(&self.header)
+                )
+            });
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What every row of a partition passes before anything is written: columns as declared, no key twice; and the file
+//! that is encoded of them meanwhile.
+
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::fetch::key_set::KeySet;
+use crate::file::writer::{Encoded, TableWriter};
+use crate::page::Page;
+use crate::page::field_names::FieldNames;
+use crate::page::misfits::{Misfits, NO_FIELD};
+use crate::partition::PartitionKey;
+use crate::text::excerpt;
+
+/// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
+const MOST_ROWS_AHEAD: u64 = 4_000_000;
+
+/// Most bytes of memory for a partition's file and its keys. The largest of the portal, 2.4 million rows, takes a quarter.
+const MOST_BYTES: usize = 48 << 20;
+
+/// What was received of a partition.
+#[derive(Debug, Default)]
+pub(crate) struct FetchFacts {
+    pub(crate) n_rows: u64,
+    pub(crate) n_pages: u32,
+    pub(crate) n_unknown: u64,
+    pub(crate) unknown_fields: FieldNames,
+    pub(crate) n_misfits: u64,
+}
+
+/// What every row of a partition passes before anything is written.
+pub(crate) struct Validator<'g> {
+    dataset: &'g Dataset,
+    partition: &'g PartitionKey,
+    keys: KeySet,
+    table: TableWriter,
+    misfits: Vec<Misfits>,
+    most_bytes: usize,
+    /// Rows admitted.
+    pub(crate) n_rows: u64,
+    n_unknown: u64,
+    unknown_fields: FieldNames,
+}
+
+impl<'g> Validator<'g> {
+    pub(crate) fn new(dataset: &'g Dataset, partition: &'g PartitionKey, expected: u64) -> Result<Self, Error> {
+        let n_ahead = usize::try_from(expected.min(MOST_ROWS_AHEAD)).unwrap_or(0);
+        Ok(Self {
+            dataset,
+            partition,
+            keys: KeySet::new(dataset, n_ahead),
+            table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
+            misfits: vec![Misfits::default(); dataset.columns.len()],
+            most_bytes: MOST_BYTES,
+            n_rows: 0,
+            n_unknown: 0,
+            unknown_fields: FieldNames::default(),
+        })
+    }
+
+    pub(crate) fn admit(&mut self, page: u32, decoded: Page) -> Result<(), Error> {
+        for (i, (column, found)) in self.dataset.columns.iter().zip(&decoded.misfits).enumerate() {
+            let Some(sum) = self.misfits.get_mut(i) else { continue };
+            sum.add(found, self.n_rows);
+            // A key that is kept as it came is one, if not the one declared: of these, some may pass as in any column.
+            if found.n_values > found.n_kept && self.dataset.key.contains(&column.name) {
+                return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
+            }
+        }
+        if let Err(none) = self.keys.add(&decoded.batch) {
+            if let Some(sum) = self.misfits.get_mut(none.column) {
+                let row = self.n_rows + none.row as u64 + 1;
+                *sum = Misfits { n_values: 1, n_kept: 0, first: Some((row, Some(none.found.to_owned()))) };
+            }
+            return Err(self.drift(none.column, self.n_rows + decoded.batch.num_rows() as u64));
+        }
+        self.n_rows += decoded.batch.num_rows() as u64;
+        self.n_unknown += decoded.n_unknown;
+        self.unknown_fields.merge(&decoded.unknown_fields);
+        let is_sorted = self.keys.is_ascending();
+        self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
+        let found_bytes = self.memory_bytes();
+        tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, memory_bytes = found_bytes, "page admitted");
+        if found_bytes > self.most_bytes {
+            return Err(Error::PartitionTooLarge {
+                partition: self.partition.clone(),
+                page,
+                limit_bytes: self.most_bytes,
+                found_bytes,
+                n_rows: self.n_rows,
+            });
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that the rows so far take.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.keys.memory_bytes()
+    }
+
+    pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
+        for (i, found) in self.misfits.iter().enumerate() {
+            // More than one value in a thousand is not an accident any more.
+            if found.n_values * 1000 > self.n_rows {
+                return Err(self.drift(i, self.n_rows));
+            }
+        }
+        if let Some(repeated) = self.keys.find_repeated() {
+            return Err(Error::DuplicateKey {
+                partition: self.partition.clone(),
+                key: repeated.key,
+                n_repeated: repeated.n_rows,
+                n_rows: self.n_rows,
+            });
+        }
+        let facts = FetchFacts {
+            n_rows: self.n_rows,
+            n_pages,
+            n_unknown: self.n_unknown,
+            unknown_fields: self.unknown_fields,
+            n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
+        };
+        let partition = self.partition;
+        tracing::debug!(%partition, n_rows = facts.n_rows, "rows complete");
+        let encoded = self.table.finish().map_err(|source| encode_failed(partition, source))?;
+        tracing::debug!(%partition, size_bytes = encoded.bytes.len(), "partition encoded");
+        Ok((facts, encoded))
+    }
+
+    fn drift(&self, column: usize, n_rows: u64) -> Error {
+        let declared = self.dataset.columns.get(column);
+        let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
+        let found = self.misfits.get(column).cloned().unwrap_or_default();
+        let (row, raw) = found.first.unwrap_or_default();
+        let is_lost = found.n_values > found.n_kept;
+        let is_key = is_lost && self.dataset.key.iter().any(|key| key == name);
+        let expected = match declared.and_then(|column| Some((column.width?, &column.starts_with))) {
+            Some((width, others)) if !is_lost => {
+                let others: Vec<String> = others.keys().map(|name| format!("`{name}`")).collect();
+                let begins = match others.as_slice() {
+                    [] => String::new(),
+                    others => format!(" that begins with the row's {} once it is padded", others.join(" and ")),
+                };
+                format!("{kind} of at most {width} characters{begins}")
+            }
+            _ if is_key => format!("{kind}, never null or empty"),
+            _ => kind.to_owned(),
+        };
+        Error::SchemaDrift {
+            partition: self.partition.clone(),
+            column: name.into(),
+            expected: expected.into(),
+            found: raw.map_or_else(|| NO_FIELD.to_owned(), |raw| format!("`{}`", excerpt(&raw))),
+            row,
+            n_misfits: found.n_values,
+            n_rows,
+            key: is_key.then(|| self.dataset.key.join(", ").into()),
+        }
+    }
+}
+
+fn encode_failed(partition: &PartitionKey, source: parquet::errors::ParquetError) -> Error {
+    Error::EncodeFailed { object: partition.to_string(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{enrollment, page, partition, row};
+
+    #[test]
+    fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
+        let (dataset, partition) = (enrollment(), partition());
+        for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
+            assert_eq!(Validator::new(&dataset, &partition, count).unwrap().n_rows, 0);
+        }
+    }
+
+    #[test]
+    fn what_rows_take_is_what_their_columns_and_their_keys_take() {
+        let (dataset, partition) = (enrollment(), partition());
+        let mut gate = Validator::new(&dataset, &partition, 2).unwrap();
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        gate.admit(1, decoder.decode(1, page(2, None, &[row(1, "5"), row(2, "5")]).as_bytes()).unwrap()).unwrap();
+        let (columns, keys) = (gate.table.memory_bytes(), gate.keys.memory_bytes());
+        assert!(columns > 100 && keys == 2 && gate.memory_bytes() == columns + keys, "{columns} and {keys}");
+    }
+
+    /// Found by use: B6.
+    #[test]
+    fn a42_a_partition_that_takes_more_memory_than_the_cap_is_refused_with_both_numbers() {
+        let (dataset, partition) = (enrollment(), partition());
+        let mut gate = Validator::new(&dataset, &partition, 30).unwrap();
+        gate.most_bytes = 20_000;
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        // What counts is in no column.
+        let row =
+            |school: u64| row(school, "5").replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500)));
+        let mut admit = |number: u32| {
+            let rows: Vec<String> = (0..10).map(|i| row(u64::from(number) * 10 + i)).collect();
+            gate.admit(number, decoder.decode(number, page(30, None, &rows).as_bytes()).unwrap())
+        };
+        admit(1).unwrap();
+        let error = admit(2).unwrap_err();
+        let Error::PartitionTooLarge { page, limit_bytes, found_bytes, n_rows, .. } = error else { panic!("{error}") };
+        assert_eq!((page, limit_bytes, n_rows), (2, 20_000, 20));
+        assert!((20_001..60_000).contains(&found_bytes), "{found_bytes}");
+        assert_eq!(
+            error.chain(),
+            format!(
+                "fetch page 2 of `year=2021/grade=grade-pk`: partition too large: expected at most 20000 bytes for its file \
+                 and keys, found {found_bytes} after 20 rows"
+            )
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! Row keys packed into integers that order as the keys do.
+//!
+//! Digits become a number and integers their 32 or 64 bits, so that a key of `ncessch` fits 64 bits and one of `ncessch`,
+//! `race` and `sex` fits 128. A key that cannot be packed is represented by its hash.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::ArrowError;
+use arrow_select::take::take_record_batch;
+
+use crate::dataset::{ColumnKind, Dataset};
+
+/// Marks a key taken by its hash; packed keys stay below.
+const HASHED: u128 = 1 << 127;
+/// Digits of the widest text that is packed.
+const MOST_DIGITS: usize = 18;
+
+/// How one key column is packed.
+#[derive(Debug, Clone)]
+struct Part {
+    name: String,
+    column: usize,
+    kind: ColumnKind,
+    /// Characters of a text of digits.
+    width: usize,
+    n_bits: u32,
+}
+
+/// Packs the keys of a dataset's rows into integers that order as the keys do, column by column.
+#[derive(Debug, Clone)]
+pub(crate) struct Packer {
+    parts: Vec<Part>,
+    /// Whether a packed key fits 64 bits.
+    is_narrow: bool,
+}
+
+/// A null or an empty text in a key column: the column, the row (from 0) of the batch, and the value as JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoKey {
+    pub(crate) column: usize,
+    pub(crate) row: usize,
+    pub(crate) found: &'static str,
+}
+
+impl Packer {
+    pub(crate) fn new(dataset: &Dataset) -> Self {
+        let parts: Vec<Part> = dataset
+            .key
+            .iter()
+            .filter_map(|name| {
+                let column = dataset.columns.iter().position(|column| column.name == *name)?;
+                let declared = dataset.columns.get(column)?;
+                let width = usize::from(declared.width.unwrap_or(0));
+                let n_bits = match declared.kind {
+                    ColumnKind::Int => 32,
+                    ColumnKind::Bigint | ColumnKind::Double => 64,
+                    // 10^width - 1 fits this many bits; wider text is hashed.
+                    ColumnKind::String => {
+                        64 - 10_u64.checked_pow(width.min(MOST_DIGITS) as u32).unwrap_or(1).leading_zeros()
+                    }
+                };
+                Some(Part { name: name.clone(), column, kind: declared.kind, width, n_bits })
+            })
+            .collect();
+        let n_bits: u32 = parts.iter().map(|part| part.n_bits).sum();
+        Self { parts, is_narrow: n_bits <= 64 }
+    }
+
+    /// Checks that every row has a key.
+    ///
+    /// # Errors
+    /// The first null or empty text in a key column.
+    pub(crate) fn check(&self, batch: &RecordBatch) -> Result<(), NoKey> {
+        for part in &self.parts {
+            let array = batch.column(part.column);
+            if array.null_count() > 0
+                && let Some(row) = (0..array.len()).find(|row| array.is_null(*row))
+            {
+                return Err(NoKey { column: part.column, row, found: "null" });
+            }
+            if part.kind == ColumnKind::String {
+                // Two equal offsets in a row are an empty text.
+                let offsets = array.as_string::<i32>().value_offsets();
+                if let Some(row) = offsets.iter().zip(offsets.iter().skip(1)).position(|(start, end)| start == end) {
+                    return Err(NoKey { column: part.column, row, found: "\"\"" });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The key of every row, in row order; `None` for one that cannot be packed.
+    pub(crate) fn pack<'b>(&self, batch: &'b RecordBatch) -> impl Iterator<Item = Option<u128>> + use<'b> {
+        let views: Vec<(View<'b>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
+        let is_narrow = self.is_narrow;
+        (0..batch.num_rows())
+            .map(move |row| if is_narrow { pack_narrow(&views, row).map(u128::from) } else { pack_wide(&views, row) })
+    }
+
+    /// The rows in the order of their keys. Rows of which a key cannot be packed stay in the order in which they came: a
+    /// hash would tear apart what belongs together.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(crate) fn sort(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let packed: Option<Vec<u128>> = self.pack(&batch).collect();
+        let Some(keys) = packed.filter(|keys| !keys.is_sorted()) else { return Ok(batch) };
+        let mut order: Vec<(u128, u32)> = keys.into_iter().zip(0..).collect();
+        // Equal keys stay in their order, since a row's place comes second.
+        order.sort_unstable();
+        let order = UInt32Array::from_iter_values(order.into_iter().map(|(_, row)| row));
+        take_record_batch(&batch, &order)
+    }
+
+    /// A packed key in words.
+    pub(crate) fn describe(&self, mut key: u128) -> String {
+        if key & HASHED != 0 {
+            let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
+            return format!("a value of {}", names.join(", "));
+        }
+        let mut words = Vec::new();
+        for part in self.parts.iter().rev() {
+            let value = (key & ((1_u128 << part.n_bits) - 1)) as u64;
+            key >>= part.n_bits;
+            words.push(format!("{} {}", part.name, part.unpack(value)));
+        }
+        words.reverse();
+        format!("`{}`", words.join(", "))
+    }
+
+    pub(crate) fn hash(&self, batch: &RecordBatch, row: usize) -> u128 {
+        let mut bytes = Vec::new();
+        for part in &self.parts {
+            let text = part.text(batch, row);
+            bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        twox_hash::XxHash3_128::oneshot(&bytes) | HASHED
+    }
+}
+
+/// A key column of one batch, ready to be packed.
+enum View<'b> {
+    Int(&'b Int32Array),
+    Bigint(&'b Int64Array),
+    Digits(&'b StringArray, usize),
+    Unpackable,
+}
+
+impl View<'_> {
+    /// The value as a number that orders as the column does; `None` when it is not one of the declared width.
+    fn pack(&self, row: usize) -> Option<u64> {
+        match self {
+            Self::Int(array) => Some(u64::from((array.value(row) as u32) ^ (1 << 31))),
+            Self::Bigint(array) => Some((array.value(row) as u64) ^ (1 << 63)),
+            Self::Digits(array, width) => {
+                let text = array.value(row).as_bytes();
+                if text.len() != *width || *width > MOST_DIGITS {
+                    return None;
+                }
+                text.iter().try_fold(0_u64, |number, byte| {
+                    let digit = byte.wrapping_sub(b'0');
+                    (digit < 10).then(|| number * 10 + u64::from(digit))
+                })
+            }
+            Self::Unpackable => None,
+        }
+    }
+}
+
+/// A key of at most 64 bits.
+fn pack_narrow(views: &[(View<'_>, u32)], row: usize) -> Option<u64> {
+    views.iter().try_fold(0_u64, |key, (view, n_bits)| Some(key.checked_shl(*n_bits).unwrap_or(0) | view.pack(row)?))
+}
+
+/// A key of at most 127 bits.
+fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
+    if views.iter().map(|(_, n_bits)| n_bits).sum::<u32>() > 127 {
+        return None;
+    }
+    views.iter().try_fold(0_u128, |key, (view, n_bits)| Some((key << n_bits) | u128::from(view.pack(row)?)))
+}
+
+impl Part {
+    fn view<'b>(&self, batch: &'b RecordBatch) -> View<'b> {
+        let array = batch.column(self.column);
+        match self.kind {
+            ColumnKind::Int => View::Int(array.as_primitive()),
+            ColumnKind::Bigint => View::Bigint(array.as_primitive()),
+            ColumnKind::String => View::Digits(array.as_string(), self.width),
+            ColumnKind::Double => View::Unpackable,
+        }
+    }
+
+    fn unpack(&self, value: u64) -> String {
+        match self.kind {
+            ColumnKind::Int => (((value as u32) ^ (1 << 31)) as i32).to_string(),
+            ColumnKind::Bigint => ((value ^ (1 << 63)) as i64).to_string(),
+            ColumnKind::String | ColumnKind::Double => format!("{value:0width$}", width = self.width),
+        }
+    }
+
+    fn text(&self, batch: &RecordBatch, row: usize) -> String {
+        let array = batch.column(self.column);
+        match self.kind {
+            ColumnKind::Int => array.as_primitive::<Int32Type>().value(row).to_string(),
+            ColumnKind::Bigint => array.as_primitive::<Int64Type>().value(row).to_string(),
+            ColumnKind::String => array.as_string::<i32>().value(row).to_owned(),
+            ColumnKind::Double => String::new(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! How many values each column of a partition has, so that one which loses most of them is noticed.
+//!
+//! The portal's codes -1 (missing or not reported), -2 (not applicable) and -3 (suppressed) are no values, nor is an empty
+//! text. The counts are kept in the file's footer; what is committed next is compared with them.
+
+use std::collections::BTreeMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type};
+use arrow_array::{Array, PrimitiveArray, RecordBatch};
+use arrow_schema::DataType;
+use serde::{Deserialize, Serialize};
+
+/// A column with fewer values than this may lose them.
+const FEWEST_VALUES: u64 = 100;
+
+/// Values of one column. As JSON a pair, `[812, 790]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+struct Count {
+    /// Neither null nor a code.
+    n_values: u64,
+    /// Those of them that are not 0.
+    n_nonzero: u64,
+}
+
+impl From<(u64, u64)> for Count {
+    fn from((n_values, n_nonzero): (u64, u64)) -> Self {
+        Self { n_values, n_nonzero }
+    }
+}
+
+impl From<Count> for (u64, u64) {
+    fn from(count: Count) -> Self {
+        (count.n_values, count.n_nonzero)
+    }
+}
+
+/// Values of every column, by its name. As JSON an object, `{"enrollment":[812,790]}`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ValueCounts(BTreeMap<String, Count>);
+
+/// A column that lost more than half of its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostValues {
+    /// Column.
+    pub column: String,
+    /// Values committed.
+    pub before: u64,
+    /// Values that would replace them.
+    pub after: u64,
+}
+
+impl ValueCounts {
+    /// Adds the rows of `batch`. Columns that it does not share with those before count from here.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) {
+        for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            if field.name() == crate::file::columns::RESCUED {
+                continue;
+            }
+            let found = match array.data_type() {
+                DataType::Int32 => count_numbers(array.as_primitive::<Int32Type>(), &[-1, -2, -3], 0),
+                DataType::Int64 => count_numbers(array.as_primitive::<Int64Type>(), &[-1, -2, -3], 0),
+                DataType::Float64 => count_numbers(array.as_primitive::<Float64Type>(), &[-1.0, -2.0, -3.0], 0.0),
+                _ => {
+                    let texts = array.as_string::<i32>().iter().flatten();
+                    let n_values = texts.filter(|text| !matches!(*text, "" | "-1" | "-2" | "-3")).count() as u64;
+                    Count { n_values, n_nonzero: n_values }
+                }
+            };
+            match self.0.get_mut(field.name()) {
+                Some(sum) => {
+                    sum.n_values += found.n_values;
+                    sum.n_nonzero += found.n_nonzero;
+                }
+                None => {
+                    self.0.insert(field.name().clone(), found);
+                }
+            }
+        }
+    }
+
+    /// The first column that has less than half of the values that it had before, of at least 100. A zero is a value only
+    /// in a column that held nothing else. Columns that only one of both has are not compared.
+    #[must_use]
+    pub fn lost_since(&self, before: &Self) -> Option<LostValues> {
+        before.0.iter().find_map(|(column, before)| {
+            let after = self.0.get(column)?;
+            let (before, after) = match before.n_nonzero {
+                0 => (before.n_values, after.n_values),
+                _ => (before.n_nonzero, after.n_nonzero),
+            };
+            let is_lost = before >= FEWEST_VALUES && after < before.div_ceil(2);
+            is_lost.then(|| LostValues { column: column.clone(), before, after })
+        })
+    }
+}
+
+fn count_numbers<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, codes: &[T::Native; 3], zero: T::Native) -> Count
+where
+    T::Native: PartialEq,
+{
+    let mut count = Count::default();
+    let mut note = |value: T::Native| {
+        let is_value = u64::from(!codes.contains(&value));
+        count.n_values += is_value;
+        count.n_nonzero += is_value & u64::from(value != zero);
+    };
+    if array.null_count() == 0 {
+        array.values().iter().for_each(|value| note(*value));
+    } else {
+        array.iter().flatten().for_each(note);
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray};
+    use arrow_schema::{Field, Schema};
+    use std::sync::Arc;
+
+    fn counts(array: ArrayRef) -> ValueCounts {
+        let schema = Schema::new(vec![Field::new("a", array.data_type().clone(), true)]);
+        let mut counts = ValueCounts::default();
+        counts.add(&RecordBatch::try_new(Arc::new(schema), vec![array]).unwrap());
+        counts
+    }
+
+    #[test]
+    fn nulls_codes_and_empty_texts_are_no_values_and_zeros_are_counted_apart() {
+        let numbers = [Some(5), None, Some(-1), Some(-2), Some(-3), Some(0), Some(-4)];
+        for (array, expected) in [
+            (Arc::new(Int32Array::from(numbers.to_vec())) as ArrayRef, r#"{"a":[3,2]}"#),
+            (Arc::new(Int32Array::from(vec![5, -1, 0])), r#"{"a":[2,1]}"#),
+            (Arc::new(Int64Array::from(vec![5, -1, -2, -3, 0])), r#"{"a":[2,1]}"#),
+            (Arc::new(Float64Array::from(vec![0.5, -1.0, -2.0, -3.0, 0.0])), r#"{"a":[2,1]}"#),
+            (Arc::new(StringArray::from(vec![Some("x"), None, Some(""), Some("-2"), Some("0")])), r#"{"a":[2,2]}"#),
+        ] {
+            let found = counts(array);
+            assert_eq!(serde_json::to_string(&found).unwrap(), expected);
+            assert_eq!(serde_json::from_str::<ValueCounts>(expected).unwrap(), found);
+        }
+    }
+
+    #[test]
+    fn a_column_of_a_hundred_values_may_not_lose_more_than_half_of_them() {
+        let column = |n_values: i32, n_zeros: i32, n_codes: i32| {
+            let values = (1..=n_values).chain((0..n_zeros).map(|_| 0)).chain((0..n_codes).map(|_| -1));
+            counts(Arc::new(Int32Array::from_iter_values(values)))
+        };
+        for (before, after, is_lost) in [
+            ((100, 0, 0), (50, 0, 50), false),
+            ((100, 0, 0), (49, 0, 51), true),
+            ((101, 0, 0), (50, 0, 51), true),
+            ((99, 0, 0), (0, 0, 99), false),
+            // Zeros are values only where there was nothing else.
+            ((100, 0, 0), (0, 100, 0), true),
+            ((0, 100, 0), (0, 49, 51), true),
+            ((0, 100, 0), (100, 0, 0), false),
+            ((1, 500, 0), (0, 500, 0), false),
+        ] {
+            let [(a, b, c), (d, e, f)] = [before, after];
+            let found = column(d, e, f).lost_since(&column(a, b, c));
+            assert_eq!(found.is_some(), is_lost, "{before:?} to {after:?}: {found:?}");
+        }
+        let of_another = ValueCounts(BTreeMap::from([("b".to_owned(), Count { n_values: 500, n_nonzero: 500 })]));
+        assert_eq!(column(0, 0, 0).lost_since(&of_another), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! JSON objects of the ledger.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ports::store::{Condition, Put, Store, StoreError};
+
+/// Objects read at once by a step that looks at a whole plan.
+pub(crate) const READS_AT_ONCE: usize = 16;
+
+/// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, and is logged as an error: the
+/// ledger is derived, so the next run writes it anew.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &str) -> Result<Option<T>, Error> {
+    let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+    Ok(found.and_then(|found| parse_json(key, &found.bytes)))
+}
+
+pub(super) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> Option<T> {
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(key, %error, "ledger object unreadable, taken as absent");
+            None
+        }
+    }
+}
+
+/// Writes a JSON object of the ledger.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not take it.
+pub async fn write_json<T: Serialize + Sync>(store: &impl Store, key: &str, value: &T) -> Result<(), Error> {
+    store.write(key, render(key, value)?).await.map_err(|source| Error::store_failed("write", key, source))
+}
+
+/// Writes a JSON object of the ledger, if `condition` still holds.
+pub(crate) async fn replace_json<T: Serialize + Sync>(
+    store: &impl Store,
+    key: &str,
+    value: &T,
+    condition: &Condition,
+) -> Result<Put, Error> {
+    store.replace(key, render(key, value)?, condition).await.map_err(|source| Error::store_failed("write", key, source))
+}
+
+fn render<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Error> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::store_failed("write", key, other_cause("serialize", error)))?;
+    text.push(b'\n');
+    Ok(text.into())
+}
+
+fn other_cause(message: &str, error: serde_json::Error) -> StoreError {
+    StoreError { message: message.to_owned(), source: error.into() }
+}
+
+/// A value as JSON on one line.
+pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::store_failed("write", "", other_cause("serialize", error)))
+}

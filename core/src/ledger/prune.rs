@@ -1,0 +1,112 @@
+//! Deleting what old runs left in the ledger: plans, summaries, receipts. Data and records are not touched.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::keys;
+use crate::ledger::update_records::keep_attempts;
+use crate::ports::store::Store;
+
+/// What [`prune_runs`] deletes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Runs, in the order of their names.
+    pub runs: Vec<String>,
+    /// Keys of their objects.
+    pub keys: Vec<String>,
+}
+
+/// The runs of which nothing was written since `before`, but for the one written last: what there is left to see.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
+    let prefix = keys::runs_prefix(dataset);
+    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let mut runs: BTreeMap<String, (Timestamp, Vec<String>)> = BTreeMap::new();
+    for listed in listed {
+        let Some(run) = keys::run_of(dataset, &listed.key) else { continue };
+        let (last_written, keys) = runs.entry(run).or_insert((listed.modified_at, Vec::new()));
+        *last_written = listed.modified_at.max(*last_written);
+        keys.push(listed.key);
+    }
+    let newest = runs.values().map(|(last_written, _)| *last_written).max();
+    let mut old = Pruned::default();
+    for (run, (last_written, keys)) in runs {
+        if last_written < before && Some(last_written) != newest {
+            old.runs.push(run);
+            old.keys.extend(keys);
+        }
+    }
+    Ok(old)
+}
+
+/// Deletes what [`old_runs`] found. What runs that were not published left of their attempts is recorded first.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others write records all the time.
+pub async fn prune_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
+    let old = old_runs(store, dataset, before).await?;
+    if old.runs.is_empty() {
+        return Ok(old);
+    }
+    keep_attempts(store, dataset).await?;
+    let prefix = keys::runs_prefix(dataset);
+    store.delete(old.keys.clone()).await.map_err(|source| Error::store_failed("delete", &prefix, source))?;
+    Ok(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{self, ErrorFacts, Outcome, Receipt};
+    use crate::testing::{MemoryStore, NOW, enrollment, partition, time};
+    use futures::executor::block_on;
+
+    #[test]
+    fn old_runs_go_and_the_last_one_the_data_and_the_records_stay() {
+        let store = MemoryStore::default();
+        let runs = "ledger/ccd_enrollment/runs";
+        for (key, at) in [
+            (format!("{runs}/old/plan.json"), "2026-01-01T00:00:00Z"),
+            (format!("{runs}/old/receipts/year=2021/grade=grade-pk.json"), "2026-01-01T00:00:00Z"),
+            (format!("{runs}/slow/plan.json"), "2026-01-01T00:00:00Z"),
+            (format!("{runs}/slow/summary.json"), "2026-03-01T00:00:00Z"),
+            (format!("{runs}/last/plan.json"), "2026-03-02T00:00:00Z"),
+            ("ledger/ccd_enrollment/records.json".to_owned(), "2026-01-01T00:00:00Z"),
+            ("ledger/ccd_directory/runs/old/plan.json".to_owned(), "2026-01-01T00:00:00Z"),
+            ("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/x".to_owned(), "2026-01-01T00:00:00Z"),
+        ] {
+            store.set_at(&key, time(at));
+        }
+        let prune = |before: &str| block_on(prune_runs(&store, &enrollment(), time(before))).unwrap();
+        // One that was written to just then stays.
+        assert_eq!(prune("2026-01-01T00:00:00Z"), Pruned::default());
+        let old = prune("2026-02-01T00:00:00Z");
+        assert_eq!((old.runs.as_slice(), old.keys.len()), (&["old".to_owned()][..], 2));
+        assert_eq!(store.keys("").len(), 6);
+        assert_eq!(prune("2027-01-01T00:00:00Z").runs, ["slow"]);
+        assert_eq!(prune("2027-01-01T00:00:00Z"), Pruned::default());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_recorded_before_it_is_deleted() {
+        let store = MemoryStore::default();
+        let (now, old) = (time(NOW), time("2026-01-01T00:00:00Z"));
+        let failed = ErrorFacts { name: "BadBody".to_owned(), message: "no page".to_owned() };
+        let receipt = Receipt::of_nothing(partition(), Some(failed), old, old);
+        let key = keys::receipt(&enrollment(), "killed", &partition());
+        block_on(ledger::write_json(&store, &key, &receipt)).unwrap();
+        store.set_at(&key, old);
+        store.set_at("ledger/ccd_enrollment/runs/last/plan.json", now);
+        block_on(ledger::write_json(&store, &key, &receipt)).unwrap();
+        assert_eq!(block_on(prune_runs(&store, &enrollment(), now)).unwrap().runs, ["killed"]);
+        let records = block_on(ledger::read_records(&store, &enrollment())).unwrap();
+        let attempt = records[&partition()].last_attempt.as_ref().unwrap();
+        assert_eq!((attempt.run.as_str(), attempt.outcome), ("killed", Outcome::Failed));
+        assert_eq!(store.bytes(&key), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! The columns of every schema that a dataset's files have had.
+
+use std::collections::BTreeMap;
+
+use crate::dataset::Dataset;
+use crate::error::{Error, chain};
+use crate::file::columns::TypedColumn;
+use crate::keys;
+use crate::ledger::json::{read_json, write_json};
+use crate::ports::store::Store;
+
+/// Keeps the schema of `dataset` in its ledger under its id, where it is not yet. Done before the first object of a schema
+/// can be written, so that publishing knows the columns of every file by the schema id that the file names.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the lake does not answer.
+pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
+    let key = keys::schema(dataset, dataset.schema_id());
+    let columns = dataset.typed_columns();
+    let kept: Option<Vec<TypedColumn>> = read_json(store, &key).await?;
+    if kept.as_ref() == Some(&columns) { Ok(()) } else { write_json(store, &key, &columns).await }
+}
+
+/// The columns that files of other schemas than the descriptor's have, by schema id: from the ledger, or where it does not
+/// say, from the footer of one such file. A schema that nothing tells is left out.
+///
+/// - `other`: for each of these schema ids the key of a file.
+///
+/// # Errors
+/// [`Error::StoreFailed`] when the ledger cannot be read.
+pub(crate) async fn columns_of(
+    store: &impl Store,
+    dataset: &Dataset,
+    other: &BTreeMap<u64, String>,
+) -> Result<BTreeMap<u64, Vec<TypedColumn>>, Error> {
+    let mut known = BTreeMap::new();
+    for (schema_id, object) in other {
+        let kept: Option<Vec<TypedColumn>> = read_json(store, &keys::schema(dataset, *schema_id)).await?;
+        let columns = match kept {
+            Some(columns) => Some(columns),
+            None => match store.footer(object).await {
+                Ok(footer) => footer.map(|footer| footer.columns),
+                Err(error) => {
+                    tracing::warn!(object, error = chain(&error), "columns of a file not read");
+                    None
+                }
+            },
+        };
+        known.extend(columns.map(|columns| (*schema_id, columns)));
+    }
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::file::{Footer, TableWriter};
+    use crate::ledger::write_plan;
+    use crate::partition::{AxisValue, PartitionKey};
+    use crate::testing::{MemoryStore, enrollment};
+    use futures::executor::block_on;
+    use parquet::file::metadata::ParquetMetaDataReader;
+
+    #[test]
+    fn a_schema_is_kept_before_its_first_object_and_written_once() {
+        let store = MemoryStore::default();
+        let key = "ledger/ccd_enrollment/schemas/".to_owned();
+        for _ in 0..2 {
+            block_on(write_plan(&store, &enrollment(), "r1", &[])).unwrap();
+            let kept = store.keys(&key);
+            let columns: Option<Vec<TypedColumn>> = block_on(read_json(&store, &kept[0])).unwrap();
+            assert_eq!((kept.len(), columns), (1, Some(enrollment().typed_columns())));
+        }
+        // Two plans and one schema.
+        assert_eq!(store.calls.lock().unwrap()["write"], 3);
+        let other = BTreeMap::from([(enrollment().schema_id(), "no such object".to_owned()), (7, "none".to_owned())]);
+        let known = block_on(columns_of(&store, &enrollment(), &other)).unwrap();
+        assert_eq!(known, BTreeMap::from([(enrollment().schema_id(), enrollment().typed_columns())]));
+    }
+
+    #[test]
+    fn a_footer_says_the_columns_of_every_type() {
+        let dataset = Dataset::built_in("ccd_directory").unwrap();
+        let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
+        let encoded = TableWriter::new(&dataset, &partition, 0).unwrap().finish().unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&encoded.bytes).unwrap();
+        let columns = Footer::of(&metadata).unwrap().columns;
+        assert_eq!(columns, dataset.typed_columns());
+        assert!(columns.iter().any(|column| column.kind == "double"));
+    }
+}

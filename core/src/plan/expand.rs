@@ -1,0 +1,125 @@
+//! The partitions that a request names: every combination of its axis values.
+
+use std::collections::BTreeSet;
+
+use crate::dataset::partitions::plural;
+use crate::dataset::{Axis, AxisKind, Dataset};
+use crate::error::Error;
+use crate::partition::{AxisValue, PartitionKey};
+use crate::request::size::check_size;
+use crate::request::{AxisSelection, Request, Selection};
+
+/// Years that a selection names one by one and the portal does not list.
+pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> BTreeSet<i32> {
+    let (Selection::Axes(axes), Some(listed)) = (selection, listed) else { return BTreeSet::new() };
+    let named = axes.iter().flat_map(|axis| match axis {
+        AxisSelection::Values(values) => values.as_slice(),
+        AxisSelection::Any | AxisSelection::All => &[],
+    });
+    let years = named.filter_map(|value| match value {
+        AxisValue::Int(year) => Some(*year),
+        AxisValue::Text(_) => None,
+    });
+    years.filter(|year| !listed.contains(year)).collect()
+}
+
+/// Every partition that the request names, each once, newest year first.
+pub(super) fn expand(
+    dataset: &Dataset,
+    request: &Request,
+    listed: Option<&BTreeSet<i32>>,
+) -> Result<Vec<PartitionKey>, Error> {
+    let mut unlisted = BTreeSet::new();
+    let mut check = |value: &AxisValue| {
+        if let (AxisValue::Int(year), Some(listed)) = (value, listed)
+            && !listed.contains(year)
+        {
+            unlisted.insert(*year);
+        }
+    };
+    let partitions = match &request.selection {
+        Selection::Partitions(partitions) => {
+            for (_, value) in partitions.iter().flat_map(PartitionKey::axes) {
+                check(value);
+            }
+            partitions.clone()
+        }
+        Selection::Axes(axes) => {
+            let values: Vec<Vec<AxisValue>> =
+                dataset.axes.iter().zip(axes).map(|(axis, selection)| axis_values(axis, selection, listed)).collect();
+            check_size(dataset, &values.iter().map(Vec::len).collect::<Vec<_>>())?;
+            let mut combinations = vec![Vec::new()];
+            for (axis, values) in dataset.axes.iter().zip(&values) {
+                values.iter().for_each(&mut check);
+                combinations = combinations
+                    .iter()
+                    .flat_map(|earlier: &Vec<(String, AxisValue)>| {
+                        values.iter().map(|value| {
+                            let mut combination = earlier.clone();
+                            combination.push((axis.name.clone(), value.clone()));
+                            combination
+                        })
+                    })
+                    .collect();
+            }
+            combinations.into_iter().map(PartitionKey::new).collect()
+        }
+    };
+    check_unlisted(dataset, unlisted, listed)?;
+    Ok(partitions)
+}
+
+/// Refuses years that are named and not listed.
+pub(super) fn check_unlisted(
+    dataset: &Dataset,
+    unlisted: BTreeSet<i32>,
+    listed: Option<&BTreeSet<i32>>,
+) -> Result<(), Error> {
+    if unlisted.is_empty() {
+        return Ok(());
+    }
+    let field = dataset.axes.iter().find(|axis| axis.kind == AxisKind::Int).map_or_else(String::new, plural);
+    let listed = describe_years(listed.into_iter().flatten().copied());
+    let mistakes = vec![format!(
+        "`{field}`: expected years that the portal lists for `{}` ({listed}), found {}",
+        dataset.name,
+        describe_years(unlisted.into_iter())
+    )];
+    Err(Error::InvalidRequest { mistakes })
+}
+
+fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
+    let mut values: Vec<AxisValue> = match (selection, axis.kind) {
+        (AxisSelection::Values(values), _) => values.clone(),
+        // A request of a run's failures is planned from that run.
+        (AxisSelection::Any, _) => Vec::new(),
+        (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
+        (AxisSelection::All, AxisKind::String) => axis
+            .values
+            .iter()
+            .filter(|coded| axis.total.as_ref() != Some(&coded.value))
+            .map(|coded| AxisValue::Text(coded.value.clone()))
+            .collect(),
+    };
+    if axis.kind == AxisKind::Int {
+        // Newest first: the years that people wait for are there before the long tail.
+        values.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    values
+}
+
+/// Years in few words: `1980, 1984-2022`.
+fn describe_years(years: impl Iterator<Item = i32>) -> String {
+    let mut ranges: Vec<(i32, i32)> = Vec::new();
+    for year in years {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == year => *last = year,
+            _ => ranges.push((year, year)),
+        }
+    }
+    let words: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    words.join(", ")
+}

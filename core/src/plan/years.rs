@@ -1,0 +1,257 @@
+//! Which years the portal has, as its own list of endpoints says.
+//!
+//! A year without data answers HTTP 500 like a fault, so years are checked before anything is fetched.
+
+use std::collections::BTreeSet;
+
+use crate::dataset::{Dataset, YEARS};
+use crate::error::years::YearsUnreadable;
+use crate::plan::portal_list::{Fields, PortalList, text};
+use crate::ports::portal::{Asked, Portal};
+use crate::text::excerpt;
+
+/// Path of the portal's list of endpoints below its API root.
+pub const ENDPOINTS_PATH: &str = "api-endpoints/";
+
+/// Most pages of the list; the real one has a single page.
+const MOST_PAGES: u32 = 50;
+
+/// The years that the portal lists for a dataset's endpoint.
+///
+/// # Errors
+/// [`YearsUnreadable`], for the caller to go ahead without or to refuse.
+///
+/// Source of the format: recorded answers of the Education Data Portal, 2024-06.
+pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, YearsUnreadable> {
+    let mut n_seen = 0;
+    for page in 1..=MOST_PAGES {
+        let body = portal.get(ENDPOINTS_PATH, page, Asked::default()).await?;
+        let listed = PortalList::read(&body.bytes)?;
+        n_seen += listed.results.len() as u64;
+        let count: Option<u64> = listed.count.as_ref().and_then(|count| serde_json::from_str(count.get()).ok());
+        let is_last = listed.results.is_empty() || count.is_none_or(|count| n_seen >= count);
+        if let Some(own) = listed.entries().find(|endpoint| is_of(dataset, endpoint)) {
+            let years = text(&own, "years_available");
+            let unreadable = || {
+                let json = own.get("years_available").map_or("none", |json| json.get());
+                YearsUnreadable::Years(excerpt(years.as_deref().unwrap_or(json)))
+            };
+            return years.as_deref().and_then(parse_years).ok_or_else(unreadable);
+        }
+        if is_last {
+            break;
+        }
+    }
+    Err(YearsUnreadable::NotListed(dataset.path.clone()))
+}
+
+/// Whether an entry of the list is the dataset's endpoint.
+fn is_of(dataset: &Dataset, endpoint: &Fields) -> bool {
+    let url = text(endpoint, "endpoint_url").unwrap_or_default();
+    url.trim_start_matches("/api/v1/").trim_end_matches('/') == dataset.path.trim_end_matches('/')
+}
+
+/// Reads years as the portal writes them: `1991, 1993, and 1999&ndash;2020`. `None` when anything else is there.
+#[must_use]
+pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
+    let text = html
+        .replace("&ndash;", "-")
+        .replace("&mdash;", "-")
+        .replace("&#8211;", "-")
+        .replace("&#x2013;", "-")
+        .replace("&nbsp;", " ")
+        .replace(['\u{2013}', '\u{2014}'], "-")
+        .replace('\u{a0}', " ");
+    let mut years = BTreeSet::new();
+    for item in text.split(',') {
+        let item = item.trim();
+        let item = item.strip_prefix("and ").unwrap_or(item);
+        // `2005 and 2007` has no comma.
+        for item in item.split(" and ") {
+            let item = item.trim();
+            let (first, last) = item.split_once('-').unwrap_or((item, item));
+            let (first, last) = (parse_year(first)?, parse_year(last)?);
+            if first > last {
+                return None;
+            }
+            years.extend(first..=last);
+        }
+    }
+    Some(years)
+}
+
+/// A year of four digits, one of [`YEARS`].
+pub(crate) fn parse_year(text: &str) -> Option<i32> {
+    let text = text.trim();
+    let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|year| is_year && YEARS.contains(year))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::release::newest_release;
+    use crate::testing::{CannedPages, enrollment};
+    use futures::executor::block_on;
+
+    #[test]
+    fn the_newest_release_is_the_one_of_the_latest_date_wherever_it_stands() {
+        let body = r#"{"results":[{"version":"0.9.0","release_date":"12/30/2019"},
+            {"version":"0.26.1","release_date":"7/14/2026"},{"version":"0.25.0","release_date":"3/30/2026"},
+            {"version":null,"release_date":"1/1/2027"},{"version":"x","release_date":"soon"}]}"#;
+        let release = block_on(newest_release(&CannedPages::new(vec![body.into()])));
+        assert_eq!(release.as_deref(), Some("0.26.1"));
+        assert_eq!(block_on(newest_release(&CannedPages::new(vec!["<html>".into()]))), None);
+    }
+
+    /// Found by use: B7.
+    #[test]
+    fn a39_a_release_is_a_short_name_without_control_characters_and_another_is_passed_over() {
+        let longest = "1".repeat(64);
+        for (version, expected) in [
+            (longest.as_str(), longest.as_str()),
+            (&format!("{longest}1"), "0.25.0"),
+            (&"9".repeat(5 << 20), "0.25.0"),
+            ("1.0 (β)", "1.0 (β)"),
+            ("1.0\\n", "0.25.0"),
+            ("\\u001b[31m1.0", "0.25.0"),
+            ("1.0\\u0085", "0.25.0"),
+            ("", "0.25.0"),
+        ] {
+            let body = format!(
+                r#"{{"results":[{{"version":"{version}","release_date":"7/14/2026"}},
+                {{"version":"0.25.0","release_date":"3/30/2026"}}]}}"#
+            );
+            let release = block_on(newest_release(&CannedPages::new(vec![body])));
+            assert_eq!(release.as_deref(), Some(expected), "{}", &version[..version.len().min(80)]);
+        }
+    }
+
+    /// Entries of a list that are odd in some way, each as JSON.
+    const ODD: [&str; 12] = [
+        r#"{"endpoint_url":"/api/v1/schools/ccd/directory/{year}/","years_available":2018}"#,
+        r#"{"endpoint_url":"/api/v1/schools/ccd/directory/{year}/","years_available":null}"#,
+        r#"{"endpoint_url":"/api/v1/schools/ccd/directory/{year}/","years_available":{"from":1986}}"#,
+        r#"{"endpoint_url":7,"years_available":"2018","version":7,"release_date":"7/15/2026"}"#,
+        r#"{"years_available":"2018","version":"9","release_date":20260715}"#,
+        r#"{"endpoint_url":null,"version":{"major":9},"release_date":"7/15/2026"}"#,
+        r#"{"endpoint_url":"x","endpoint_url":"y","version":["9"],"version":["9"],"release_date":"7/15/2026"}"#,
+        r#"{"endpoint_url":"half \ud800","version":"half \ud800","release_date":"7/15/2026"}"#,
+        r#"{"\ud800":1}"#,
+        "null",
+        "[[[[7]]]]",
+        r#""text""#,
+    ];
+
+    fn listed(entries: &[&str]) -> Result<BTreeSet<i32>, YearsUnreadable> {
+        let body = format!(r#"{{"count":{},"results":[{}]}}"#, entries.len(), entries.join(","));
+        block_on(listed_years(&CannedPages::new(vec![body]), &enrollment()))
+    }
+
+    /// Found by use: B4.
+    #[test]
+    fn a37_an_odd_entry_of_another_endpoint_or_release_spoils_no_other() {
+        let own = r#"{"endpoint_url":"/api/v1/schools/ccd/enrollment/{year}/{grade}/","years_available":"2018","x":"\ud800"}"#;
+        let release = r#"{"version":"0.26.1","release_date":"7/14/2026"}"#;
+        for odd in ODD {
+            assert_eq!(listed(&[odd, own, odd]).unwrap(), BTreeSet::from([2018]), "{odd}");
+            let body = format!(r#"{{"results":[{odd},{release},{odd}]}}"#);
+            assert_eq!(block_on(newest_release(&CannedPages::new(vec![body]))).as_deref(), Some("0.26.1"), "{odd}");
+        }
+        assert!(matches!(listed(&ODD), Err(YearsUnreadable::NotListed(_))));
+        for count in ["null", "\"many\"", "-1", "{}"] {
+            let body = format!(r#"{{"count":{count},"results":[{own}]}}"#);
+            let years = block_on(listed_years(&CannedPages::new(vec![body]), &enrollment()));
+            assert_eq!(years.unwrap(), BTreeSet::from([2018]), "{count}");
+        }
+    }
+
+    /// Found by use: B4.
+    #[test]
+    fn a37_years_of_the_own_entry_that_cannot_be_read_are_quoted() {
+        for (years, found) in [
+            ("2018", "2018"),
+            ("null", "null"),
+            (r#"{"from":1986}"#, r#"{"from":1986}"#),
+            (r#"["2018"]"#, r#"["2018"]"#),
+            (r#""soon""#, "soon"),
+            (r#""\ud800""#, r#""\\ud800""#),
+        ] {
+            let path = "/api/v1/schools/ccd/enrollment/{year}/{grade}/";
+            let own = format!(r#"{{"endpoint_url":"{path}","years_available":{years}}}"#);
+            let expected =
+                format!("read `years_available`: expected text of years, ranges and commas, found `{found}`");
+            assert_eq!(listed(&[&own]).unwrap_err().to_string(), expected);
+        }
+        let bare = listed(&[r#"{"endpoint_url":"/api/v1/schools/ccd/enrollment/{year}/{grade}/"}"#]).unwrap_err();
+        assert!(bare.to_string().ends_with("found `none`"), "{bare}");
+    }
+
+    /// A page of the list: `count`, and entries by path with their years.
+    fn list(count: usize, entries: &[(&str, &str)]) -> String {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(path, years)| format!("{{\"endpoint_url\":\"/api/v1/{path}\",\"years_available\":\"{years}\"}}"))
+            .collect();
+        format!("{{\"count\":{count},\"results\":[{}]}}", entries.join(","))
+    }
+
+    #[test]
+    fn a_list_of_several_pages_is_read_to_the_entry_or_to_its_end_and_no_further() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let (ours, other) = ((dataset.path.as_str(), "1986-2022"), ("schools/ccd/directory/{year}/", "1980"));
+        for (pages, found, asked) in [
+            (vec![list(1, &[ours]), list(1, &[])], Some(37), vec![1]),
+            (vec![list(4, &[ours, other]), list(4, &[other, other])], Some(37), vec![1]),
+            (vec![list(4, &[other, other]), list(4, &[other, ours]), list(4, &[])], Some(37), vec![1, 2]),
+            (vec![list(5, &[other, other]), list(5, &[other, other]), list(5, &[ours])], Some(37), vec![1, 2, 3]),
+            (vec![list(4, &[other, other]), list(4, &[other, other]), list(4, &[ours])], None, vec![1, 2]),
+            (vec![list(9, &[other, other]), list(9, &[]), list(9, &[ours])], None, vec![1, 2]),
+            (vec![list(1, &[other, other]), list(1, &[ours])], None, vec![1]),
+            (vec![list(0, &[]), list(0, &[ours])], None, vec![1]),
+        ] {
+            let portal = CannedPages::new(pages.clone());
+            match (block_on(listed_years(&portal, &dataset)), found) {
+                (Ok(years), Some(n_years)) => assert_eq!(years.len(), n_years, "{pages:?}"),
+                (Err(YearsUnreadable::NotListed(path)), None) => assert_eq!(path, dataset.path),
+                (result, _) => panic!("{pages:?}: {result:?}"),
+            }
+            assert_eq!(*portal.asked.lock().unwrap(), asked, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_given_up_after_fifty_pages() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let mut pages = vec![list(1_000_000, &[("schools/ccd/directory/{year}/", "1980")]); 51];
+        pages[50] = list(1_000_000, &[(dataset.path.as_str(), "1986")]);
+        let portal = CannedPages::new(pages.clone());
+        assert!(matches!(block_on(listed_years(&portal, &dataset)), Err(YearsUnreadable::NotListed(_))));
+        assert_eq!(portal.asked.lock().unwrap().len(), 50);
+        pages.remove(0);
+        assert_eq!(block_on(listed_years(&CannedPages::new(pages), &dataset)).unwrap(), BTreeSet::from([1986]));
+    }
+
+    #[test]
+    fn years_are_read_as_the_portal_writes_them() {
+        for (html, n_years, first, last) in [
+            ("1986&ndash;2022", 37, 1986, 2022),
+            ("1980, 1984&ndash;2022", 40, 1980, 2022),
+            ("1991, 1993, 1995, 1997, and 1999&ndash;2020", 26, 1991, 2020),
+            ("1986-2024", 39, 1986, 2024),
+            ("1986–2024", 39, 1986, 2024),
+            ("2018", 1, 2018, 2018),
+            ("2005 and 2007", 2, 2005, 2007),
+        ] {
+            let years = parse_years(html).unwrap();
+            assert_eq!(
+                (years.len(), years.first().copied(), years.last().copied()),
+                (n_years, Some(first), Some(last)),
+                "{html}"
+            );
+        }
+        for html in ["", "all", "1986&ndash;", "2022&ndash;1986", "86", "1986;1987", "<b>1986</b>"] {
+            assert_eq!(parse_years(html), None, "{html}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Publishes the look-up tables.
+
+use jiff::Timestamp;
+
+use crate::commit::commit_plain;
+use crate::error::Error;
+use crate::file::writer::Encoded;
+use crate::lookup::Lookup;
+use crate::ports::catalog::Catalog;
+use crate::ports::store::Store;
+
+/// Writes the look-up tables whose content differs, and their tables.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+pub async fn publish_lookups(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    now: Timestamp,
+    run: &str,
+) -> Result<(), Error> {
+    let lookups = Lookup::built_in_encoded()?;
+    for (lookup, Encoded { bytes, edition, n_rows, .. }) in lookups {
+        let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
+        if wrote {
+            tracing::info!(table = lookup.table(), n_rows, "look-up table written");
+        }
+    }
+    let specs: Vec<_> = lookups.iter().map(|(lookup, _)| lookup.table_spec()).collect();
+    let ensured = catalog.ensure_tables(&specs).await;
+    ensured.map_err(|source| Error::CatalogFailed { table: "look-up tables".to_owned(), source })
+}

@@ -1,0 +1,108 @@
+//! Partitions that a request names one by one.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::dataset::AxisKind;
+use crate::partition::{AxisValue, PartitionKey};
+use crate::plan::years::parse_year;
+use crate::request::check::Check;
+use crate::request::fields::{given, is_encoded};
+use crate::request::hints::{hint_of_code, hint_of_years, unknown_value};
+use crate::request::size::MOST_PARTITIONS;
+use crate::request::words::{describe, encoded, expected_one, spell};
+use crate::text::{excerpt, thousands};
+
+impl Check<'_> {
+    pub(super) fn partitions(&mut self, value: &Value) -> Vec<PartitionKey> {
+        let expected = "an array of objects";
+        let items = match value {
+            Value::Array(items) => items,
+            Value::String(text) if is_encoded(text, '[') || is_encoded(text, '{') => {
+                self.mistakes.add(|| encoded("partitions", expected, text));
+                return Vec::new();
+            }
+            other => {
+                self.mistakes.add(|| format!("`partitions`: expected {expected}, found {}", describe(other)));
+                return Vec::new();
+            }
+        };
+        if items.is_empty() {
+            self.mistakes.add(|| "`partitions`: expected at least one, found none".to_owned());
+        }
+        if items.len() > MOST_PARTITIONS {
+            self.mistakes.add(|| {
+                format!(
+                    "`partitions`: expected at most {} in one plan, found {}",
+                    thousands(MOST_PARTITIONS as u64),
+                    thousands(items.len() as u64)
+                )
+            });
+            return Vec::new();
+        }
+        let mut partitions = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (i, item) in items.iter().enumerate() {
+            if let Some(partition) = self.partition(i, item)
+                && seen.insert(partition.clone())
+            {
+                partitions.push(partition);
+            }
+        }
+        partitions
+    }
+
+    fn partition(&mut self, i: usize, item: &Value) -> Option<PartitionKey> {
+        let n_before = self.mistakes.len();
+        let Some(fields) = item.as_object() else {
+            self.mistakes.add(|| format!("`partitions[{i}]`: expected an object, found {}", describe(item)));
+            return None;
+        };
+        for (name, value) in fields {
+            if !value.is_null() && !self.dataset.axes.iter().any(|axis| axis.name == *name) {
+                self.mistakes.add(|| {
+                    let axes: Vec<&str> = self.dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
+                    format!(
+                        "`partitions[{i}].{}`: expected only {}, found another field",
+                        excerpt(name),
+                        axes.join(", ")
+                    )
+                });
+            }
+        }
+        let mut values = Vec::new();
+        for axis in &self.dataset.axes {
+            let field = || format!("partitions[{i}].{}", axis.name);
+            let text = match (axis.kind, given(fields, &axis.name)) {
+                (AxisKind::Int, Some(Value::Number(number))) => spell(number),
+                (_, Some(Value::String(text))) => text.clone(),
+                (_, Some(other)) => {
+                    self.mistakes.add(|| {
+                        let hint = hint_of_code(axis, &other.to_string());
+                        format!("`{}`: expected {}, found {}{hint}", field(), expected_one(axis), describe(other))
+                    });
+                    continue;
+                }
+                (_, None) => {
+                    self.mistakes.add(|| format!("`{}`: expected {}, found none", field(), expected_one(axis)));
+                    continue;
+                }
+            };
+            match axis.kind {
+                AxisKind::Int => match parse_year(&text) {
+                    Some(year) => values.push((axis.name.clone(), AxisValue::Int(year))),
+                    None => self.mistakes.add(|| {
+                        let hint = hint_of_years(&text, false);
+                        format!("`{}`: expected {}, found `{}`{hint}", field(), expected_one(axis), excerpt(&text))
+                    }),
+                },
+                AxisKind::String if axis.values.iter().any(|coded| coded.value == text) => {
+                    values.push((axis.name.clone(), AxisValue::Text(text)));
+                }
+                AxisKind::String => self.mistakes.add(|| unknown_value(axis, &field(), &text)),
+            }
+        }
+        (self.mistakes.len() == n_before).then(|| PartitionKey::new(values))
+    }
+}

@@ -1,0 +1,39 @@
+//! Text for messages: excerpts of outside text, and numbers.
+
+/// Quotes text from outside for a message: control characters escaped, cut at 200 characters.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 200;
+    let mut quoted: String = text.chars().take(LIMIT).flat_map(char::escape_debug).collect();
+    // Double quotes are common in JSON and harmless on a terminal or in a log line.
+    quoted = quoted.replace("\\\"", "\"").replace("\\'", "'");
+    if text.chars().nth(LIMIT).is_some() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+/// `1234567` → `1,234,567`.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_cut_and_cannot_forge_a_log_line() {
+        assert_eq!(excerpt("a\nb\u{1b}[31m\"c\""), "a\\nb\\u{1b}[31m\"c\"");
+        assert_eq!(excerpt(&"x".repeat(300)).chars().count(), 201);
+    }
+}
