@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use flate2::write::GzEncoder;
 use flate2::{Compress, Compression, Crc, FlushCompress};
-use rollcall_adapters::portal::HttpPortal;
-use rollcall_core::ports::{self, Portal, PortalError};
+use rollcall_adapters::http_portal::HttpPortal;
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
 use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
@@ -58,7 +58,10 @@ fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
 }
 
 async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
-    portal.get(PATH, 1, ports::Asked::default()).await.map(|body| body.bytes.to_vec())
+    portal
+        .get(PATH, 1, PageRequest::default(), |body| Reading::Done(body.to_vec()))
+        .await
+        .map(|response| response.result)
 }
 
 /// Guard: a wait that would end after the deadline is not begun.
@@ -68,7 +71,7 @@ fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
     for retry_after in ["3600", "1000000000", "Fri, 31 Dec 2100 00:00:00 GMT"] {
         let action = Action::Status { code: 429, retry_after: Some(retry_after.to_owned()), body: Some("slow".into()) };
         portal.server.set_faults(vec![Fault::new(action)]);
-        let client = client(&portal.origin(), |settings| settings.most_backoff = Duration::from_secs(60));
+        let client = client(&portal.origin(), |settings| settings.max_backoff = Duration::from_secs(60));
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client.until((started + Duration::from_secs(50)).into())));
         assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 tries: `slow`");
@@ -301,7 +304,7 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
         let client = client(&spoilt.origin(), |settings| {
             settings.tries = u32::MAX;
             settings.backoff = Duration::from_millis(50);
-            settings.most_backoff = Duration::from_secs(60);
+            settings.max_backoff = Duration::from_secs(60);
         });
         let left = Duration::from_millis(400);
         let started = Instant::now();

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Output};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::PartitionRecord;
 use rollcall_core::partition::{AxisValue, PartitionKey};
@@ -154,7 +154,7 @@ pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)
 pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
     let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
     settings.backoff = Duration::from_millis(1);
-    settings.most_backoff = Duration::from_millis(5);
+    settings.max_backoff = Duration::from_millis(5);
     change(&mut settings);
     HttpPortal::new(settings, None).expect("it is set up")
 }

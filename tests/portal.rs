@@ -3,12 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt;
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::roots::Roots;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
-use rollcall_core::ports::{Asked, Portal, PortalError};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use rollcall_tests::client;
 use rollcall_tests::https::HttpsFront;
@@ -25,13 +26,18 @@ fn status(code: u16, retry_after: Option<&str>) -> Action {
     Action::Status { code, retry_after: retry_after.map(str::to_owned), body: Some("busy".into()) }
 }
 
-/// Asked for before, with no useful answer.
-fn asked_before(tries: u32) -> Asked {
-    Asked { tries, ..Asked::default() }
+/// A page that was requested before.
+fn requested_before(tries: u32) -> PageRequest {
+    PageRequest { tries, ..PageRequest::default() }
+}
+
+/// Takes any body.
+fn any(_: &Bytes) -> Reading<()> {
+    Reading::Done(())
 }
 
 async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
-    portal.get(PATH, 1, Asked::default()).await.map(|body| body.bytes.len())
+    portal.get(PATH, 1, PageRequest::default(), any).await.map(|response| response.size_bytes)
 }
 
 #[tokio::test]
@@ -57,7 +63,7 @@ async fn a3_a4_a_fault_without_end_is_given_up_after_four_tries() {
 async fn a1_a_wait_that_the_portal_asks_for_is_kept_and_bounded() {
     // Asked for 50 ms by a portal that may ask for 50 ms at most: an hour becomes 50 ms, and no less.
     let server = serve(vec![Fault::new(status(429, Some("3600"))).times(1)]).await;
-    let portal = client(&server.origin(), |settings| settings.most_backoff = Duration::from_millis(50));
+    let portal = client(&server.origin(), |settings| settings.max_backoff = Duration::from_millis(50));
     get(&portal).await.unwrap();
     let seen = server.requests();
     let waited = seen[1].started - seen[0].answered.unwrap();
@@ -146,13 +152,13 @@ async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
 async fn tries_made_before_count_and_the_last_one_says_so() {
     let server = serve(vec![Fault::new(status(503, None))]).await;
     let portal = client(&server.origin(), |_| {});
-    let error = portal.get(PATH, 1, asked_before(3)).await.map(|body| body.tries).unwrap_err();
+    let error = portal.get(PATH, 1, requested_before(3), any).await.map(|body| body.tries).unwrap_err();
     assert_eq!((error.to_string(), server.requests().len()), ("HTTP 503 after 4 tries: `busy`".into(), 1));
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {});
     for (tries, expected) in [(0, (1, true)), (2, (3, true)), (3, (4, false))] {
-        let body = portal.get(PATH, 1, asked_before(tries)).await.unwrap();
-        assert_eq!((body.tries, body.may_ask_again), expected);
+        let body = portal.get(PATH, 1, requested_before(tries), any).await.unwrap();
+        assert_eq!((body.tries, body.has_tries_left), expected);
     }
 }
 
@@ -160,7 +166,7 @@ async fn tries_made_before_count_and_the_last_one_says_so() {
 async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 600_000 }).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
-    let mut stalled = Box::pin(portal.get(PATH, 1, Asked::default()));
+    let mut stalled = Box::pin(portal.get(PATH, 1, PageRequest::default(), any));
     while server.requests().is_empty() {
         // Polled once a turn, as a caller does that is not only waiting for this.
         let _ = futures::poll!(&mut stalled);
@@ -174,7 +180,7 @@ async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back(
 #[tokio::test]
 async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadline() {
     let long = Duration::from_secs(3_600);
-    let portal = client("http://127.0.0.1:9", |settings| (settings.backoff, settings.most_backoff) = (long, long));
+    let portal = client("http://127.0.0.1:9", |settings| (settings.backoff, settings.max_backoff) = (long, long));
     let deadline = Instant::now() + Duration::from_millis(20);
     portal.until(deadline).pause(1).await;
     assert!(Instant::now() >= deadline);
@@ -184,19 +190,20 @@ async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadli
 async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
     let server = serve(Vec::new()).await;
     let long = Duration::from_secs(3_600);
-    let portal = client(&server.origin(), |settings| (settings.backoff, settings.most_backoff) = (long, long));
+    let portal = client(&server.origin(), |settings| (settings.backoff, settings.max_backoff) = (long, long));
     let late = Instant::now() + Duration::from_secs(60);
-    portal.until(late).get(PATH, 1, Asked::default()).await.unwrap();
+    portal.until(late).get(PATH, 1, PageRequest::default(), any).await.unwrap();
     assert!(Instant::now() < late);
     // One whose answer was useful is not waited for, and counts all the same.
-    let again = |tries| Asked { tries, was_useful: true, room: None };
-    assert_eq!(portal.until(late).get(PATH, 1, again(1)).await.map(|body| body.tries).unwrap(), 2);
+    let again = requested_before;
+    assert_eq!(portal.until(late).get(PATH, 1, again(1), any).await.map(|body| body.tries).unwrap(), 2);
     assert!(Instant::now() < late);
-    let used_up = portal.get(PATH, 1, again(4)).await.map(|body| body.tries).unwrap_err();
+    let used_up = portal.get(PATH, 1, again(4), any).await.map(|body| body.tries).unwrap_err();
     assert_eq!(used_up.to_string(), "answered at the last of 4 tries, and is to be asked for once more");
     // The wait would be an hour and ends with the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
-    let _ = portal.until(soon).get(PATH, 1, asked_before(1)).await;
+    let invalid = |_: &Bytes| Reading::Invalid { result: (), reason: "not a page".to_owned() };
+    let _ = portal.until(soon).get(PATH, 1, PageRequest::default(), invalid).await;
     assert!(Instant::now() >= soon);
 }
 
@@ -211,12 +218,12 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
     let ahead = |n_bytes| {
         let mut room = portal.page_memory().room();
         assert!(room.try_hold(n_bytes));
-        Asked { room: Some(room), ..Asked::default() }
+        PageRequest { room: Some(room), ..PageRequest::default() }
     };
-    let outgrown = portal.get(PATH, 1, ahead(size - 1)).await.map(|body| body.tries).unwrap_err();
+    let outgrown = portal.get(PATH, 1, ahead(size - 1), any).await.map(|body| body.tries).unwrap_err();
     assert_eq!(outgrown.to_string(), "larger than expected after 1 tries");
     assert_eq!(portal.page_memory().held_bytes(), 0);
-    let body = portal.get(PATH, 1, ahead(size)).await.unwrap();
+    let body = portal.get(PATH, 1, ahead(size), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), size);
     drop(body);
     // Someone exceeds the limit: what is due next waits until they are done.
@@ -225,7 +232,7 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
     let soon = portal.until(Instant::now() + Duration::from_millis(200));
     assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 tries");
     drop(other);
-    let body = portal.get(PATH, 1, Asked::default()).await.unwrap();
+    let body = portal.get(PATH, 1, PageRequest::default(), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), 2 * size);
     drop(body);
     assert_eq!(portal.page_memory().held_bytes(), 0);
@@ -236,7 +243,7 @@ async fn pages_are_asked_for_by_number_from_the_second_on() {
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {});
     for page in [1, 2] {
-        portal.get(PATH, page, Asked::default()).await.unwrap();
+        portal.get(PATH, page, PageRequest::default(), any).await.unwrap();
     }
     let queries: Vec<String> = server.requests().into_iter().map(|request| request.query).collect();
     assert_eq!(queries, ["", "page=2"]);
@@ -246,7 +253,7 @@ async fn pages_are_asked_for_by_number_from_the_second_on() {
 async fn a_wait_for_a_place_ends_with_the_deadline_too() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
-    let stalled = portal.get(PATH, 1, Asked::default());
+    let stalled = portal.get(PATH, 1, PageRequest::default(), any);
     let soon = portal.until(Instant::now() + Duration::from_millis(100));
     let late = async {
         while server.requests().is_empty() {

@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use aws_sdk_s3::config::{Credentials, Region};
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::client;
 use rollcall_aws::roots::{BadRoots, Roots};
-use rollcall_core::ports::{Asked, Portal, PortalError};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Config, Running, Simulator};
 use rollcall_tests::https::HttpsFront;
 
@@ -26,7 +26,10 @@ async fn page(front: &HttpsFront, roots: Option<&Roots>) -> Result<usize, Portal
     let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
     settings.roots = roots.map(|roots| roots.certificates().collect());
     let portal = HttpPortal::new(settings, None).unwrap();
-    portal.get("schools/ccd/enrollment/2021/grade-pk/", 1, Asked::default()).await.map(|body| body.bytes.len())
+    portal
+        .get("schools/ccd/enrollment/2021/grade-pk/", 1, PageRequest::default(), |_| Reading::Done(()))
+        .await
+        .map(|response| response.size_bytes)
 }
 
 #[tokio::test]

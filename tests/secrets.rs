@@ -8,7 +8,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::s3::S3Store;
 use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 
-use crate::portal::parse_retry_after;
+use crate::http_portal::backoff::parse_retry_after;
 
 /// Digits alone are always a wait, a wait is either those digits or ends where a date can be, and anything else is none.
 /// Gives the wait.

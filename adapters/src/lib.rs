@@ -1,14 +1,12 @@
 //! What runs on a laptop and in a Lambda alike: the portal over HTTP, and a lake in a folder with its file catalog.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-mod body;
-mod buffers;
 pub mod file_catalog;
 pub mod folder;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod portal;
+pub mod http_portal;
 mod redact;
 pub mod secret;
 

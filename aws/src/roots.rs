@@ -89,7 +89,7 @@ impl Roots {
         TlsContext::builder().with_trust_store(store).build().unwrap_or_default()
     }
 
-    /// For the portal's client, see [`rollcall_adapters::portal::PortalSettings::roots`].
+    /// For the portal's client, see [`rollcall_adapters::http_portal::PortalSettings::roots`].
     #[cfg(feature = "portal")]
     pub fn certificates(&self) -> impl Iterator<Item = reqwest::Certificate> {
         // Nothing is parsed here; they were when they were read.

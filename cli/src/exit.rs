@@ -63,7 +63,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
         Some(error) => code_of_name(error.name()),
         None if error.downcast_ref::<ServeError>().is_some_and(ServeError::is_bad_input) => BAD_INPUT,
-        None if error.is::<BadInput>() || error.is::<rollcall_adapters::portal::BadOrigin>() => BAD_INPUT,
+        None if error.is::<BadInput>() || error.is::<rollcall_adapters::http_portal::BadOrigin>() => BAD_INPUT,
         None => FAILED,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use rollcall_adapters::portal::{HttpPortal, LIVE_ORIGIN, PortalSettings, parse_origin};
+use rollcall_adapters::http_portal::{HttpPortal, LIVE_ORIGIN, PortalSettings, parse_origin};
 use rollcall_adapters::secret;
 use rollcall_core::dataset::Dataset;
 use rollcall_simulator::{Config, Running, Simulator};

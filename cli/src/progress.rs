@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rollcall_core::memory::{Memory, Room};
-use rollcall_core::ports::{Asked, Body, Portal, PortalError};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -125,14 +126,20 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
-        let body = tokio::select! {
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let response = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(PortalError::Interrupted),
-            body = self.portal.get(path, page, asked) => body?,
+            response = self.portal.get(path, page, request, read) => response?,
         };
-        self.bar.page_received(body.bytes.len());
-        Ok(body)
+        self.bar.page_received(response.size_bytes);
+        Ok(response)
     }
 
     fn page_memory(&self) -> Memory {

@@ -1,8 +1,9 @@
 //! Whether a run's portal can be reached at all: its first fetches find out together.
 
+use bytes::Bytes;
 use rollcall_core::Error;
 use rollcall_core::memory::{Memory, Room};
-use rollcall_core::ports::{Asked, Body, Portal, PortalError};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use tokio::sync::watch;
 use url::Url;
 
@@ -75,12 +76,18 @@ impl<P: Portal> Portal for WatchedPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
-        let answer = self.portal.get(path, page, asked).await;
-        if !answer.as_ref().is_err_and(PortalError::is_unreachable) {
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let response = self.portal.get(path, page, request, read).await;
+        if !response.as_ref().is_err_and(PortalError::is_unreachable) {
             self.reach.reached();
         }
-        answer
+        response
     }
 
     fn page_memory(&self) -> Memory {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
-use rollcall_adapters::portal::{HttpPortal, PAGES_PER_REQUEST};
+use rollcall_adapters::http_portal::{HttpPortal, PAGES_PER_REQUEST};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};

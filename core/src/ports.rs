@@ -9,5 +9,5 @@ pub mod store;
 pub use catalog::{Catalog, CatalogError, CatalogPartition, TableSpec};
 pub use cause::BoxError;
 pub use clock::Clock;
-pub use portal::{Asked, Body, Portal, PortalError};
+pub use portal::{PageRequest, Portal, PortalError, Reading, Response};
 pub use store::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};

@@ -13,8 +13,8 @@ use crate::file::Footer;
 use crate::file::Stamp;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{
-    Asked, Body, Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, Portal,
-    PortalError, Put, Store, StoreError, TableSpec,
+    Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, PageRequest, Portal,
+    PortalError, Put, Reading, Response, Store, StoreError, TableSpec,
 };
 
 pub(crate) const NOW: &str = "2026-11-23T12:00:00Z";
@@ -64,7 +64,7 @@ pub(crate) fn pages(rows: &[String], length: usize) -> Vec<String> {
 pub(crate) struct CannedPages {
     root: Url,
     pages: Vec<String>,
-    pub(crate) asked: Mutex<Vec<u32>>,
+    pub(crate) requested: Mutex<Vec<u32>>,
     pub(crate) received_at: Timestamp,
 }
 
@@ -79,7 +79,7 @@ impl CannedPages {
         Self {
             root: Url::parse("https://portal.test/api/v1/").unwrap(),
             pages,
-            asked: Mutex::default(),
+            requested: Mutex::default(),
             received_at: time(NOW),
         }
     }
@@ -90,17 +90,27 @@ impl Portal for CannedPages {
         &self.root
     }
 
-    async fn get(&self, _path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
-        self.asked.lock().unwrap().push(page);
-        match self.pages.get(page as usize - 1) {
-            Some(body) => Ok(Body {
-                bytes: Bytes::from(body.clone()),
-                received_at: self.received_at,
-                tries: asked.tries + 1,
-                may_ask_again: asked.tries + 1 < 4,
-                permit: None,
-            }),
-            None => Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() }),
+    async fn get<T: Send>(
+        &self,
+        _path: &str,
+        page: u32,
+        PageRequest { mut tries, .. }: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        loop {
+            self.requested.lock().unwrap().push(page);
+            tries += 1;
+            let Some(body) = self.pages.get(page as usize - 1) else {
+                return Err(PortalError::Refused { status: 404, excerpt: "Invalid page.".into() });
+            };
+            let has_tries_left = tries < 4;
+            match read(&Bytes::from(body.clone())) {
+                Reading::Invalid { .. } if has_tries_left => {}
+                Reading::Done(result) | Reading::Invalid { result, .. } => {
+                    let (size_bytes, received_at) = (body.len(), self.received_at);
+                    return Ok(Response { result, size_bytes, received_at, tries, has_tries_left, room: None });
+                }
+            }
         }
     }
 }

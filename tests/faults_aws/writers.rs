@@ -11,7 +11,7 @@ use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ledger::Outcome;
-use rollcall_core::ports::{Asked, Body, Portal, PortalError, Store};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response, Store};
 use rollcall_tests::chance::number_from_env;
 use rollcall_tests::emulator::proxy::Fault;
 use rollcall_tests::emulator::runtime::Answer;
@@ -90,10 +90,18 @@ impl Portal for OnePage {
         &self.root
     }
 
-    async fn get(&self, _: &str, _: u32, _: Asked) -> Result<Body, PortalError> {
+    async fn get<T: Send>(
+        &self,
+        _: &str,
+        _: u32,
+        _: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
         let _ = self.all_have_looked.wait().await;
-        let bytes = Bytes::from(self.page.clone());
-        Ok(Body { bytes, received_at: self.received_at, tries: 1, may_ask_again: false, permit: None })
+        let body = Bytes::from(self.page.clone());
+        let (Reading::Done(result) | Reading::Invalid { result, .. }) = read(&body);
+        let (size_bytes, received_at) = (body.len(), self.received_at);
+        Ok(Response { result, size_bytes, received_at, tries: 1, has_tries_left: false, room: None })
     }
 }
 

@@ -22,7 +22,7 @@ pub enum StartError {
     /// The portal's client cannot be set up.
     #[cfg(feature = "portal")]
     #[error("set up portal")]
-    Portal(#[from] rollcall_adapters::portal::BadOrigin),
+    Portal(#[from] rollcall_adapters::http_portal::BadOrigin),
 }
 
 /// What is printed of it is its debug text, since it ends `main`: so that is the message with its causes.
@@ -37,8 +37,8 @@ impl fmt::Debug for StartError {
 fn portal_settings(
     in_flight: usize,
     roots: Option<&crate::roots::Roots>,
-) -> Result<rollcall_adapters::portal::PortalSettings, StartError> {
-    use rollcall_adapters::portal::{LIVE_ORIGIN, PortalSettings, parse_origin, without_userinfo};
+) -> Result<rollcall_adapters::http_portal::PortalSettings, StartError> {
+    use rollcall_adapters::http_portal::{LIVE_ORIGIN, PortalSettings, parse_origin, without_userinfo};
     let named = crate::settings::optional(crate::settings::PORTAL);
     let origin = parse_origin(named.as_deref().unwrap_or(LIVE_ORIGIN)).map_err(|_| {
         let found = named.as_deref().map(without_userinfo);

@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::portal::{HttpPortal, PAGES_PER_REQUEST, PortalSettings};
+use rollcall_adapters::http_portal::{HttpPortal, PAGES_PER_REQUEST, PortalSettings};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{RunFacts, fetch_partition, record_failure};

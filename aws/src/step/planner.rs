@@ -1,6 +1,6 @@
 //! Planner: an execution's input → checks, availability, mode → a plan in the lake.
 
-use rollcall_adapters::portal::HttpPortal;
+use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::plan_partitions;

@@ -1,5 +1,6 @@
 //! One page: from the portal to columns.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
@@ -8,20 +9,21 @@ use crate::fetch::page_error::page_error;
 use crate::memory::Room;
 use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
-use crate::ports::portal::{Asked, Body, Portal, PortalError};
+use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 
-/// A page, with what it took to get it.
+/// A decoded page, and what it took to get it.
 pub(super) struct FetchedPage {
     pub(super) page: Page,
     pub(super) received_at: Timestamp,
     /// Bytes of its body and of its rows.
     pub(super) n_bytes: usize,
-    pub(super) permit: Option<Room>,
+    /// Held until the rows are in the partition's table.
+    pub(super) room: Option<Room>,
     pub(super) tries: u32,
-    pub(super) may_ask_again: bool,
+    pub(super) has_tries_left: bool,
 }
 
-/// Gets and decodes pages of one partition.
+/// Fetches and decodes pages of one partition.
 pub(super) struct PageFetcher<'f, P> {
     pub(super) portal: &'f P,
     pub(super) decoder: &'f PageDecoder<'f>,
@@ -39,30 +41,22 @@ impl<P> Clone for PageFetcher<'_, P> {
 impl<P> Copy for PageFetcher<'_, P> {}
 
 impl<P: Portal> PageFetcher<'_, P> {
-    /// One page. A body that is none is asked for again, since a proxy's error page or a cut answer passes.
-    pub(super) async fn page(self, page: u32, mut asked: Asked) -> Result<FetchedPage, Error> {
-        let is_ahead = asked.room.is_some();
-        loop {
-            let body = self.portal.get(self.path, page, asked).await;
-            let body = body.map_err(|error| page_error(error, self.dataset, self.partition, page))?;
-            let Body { bytes, received_at, tries, may_ask_again, mut permit } = body;
-            match self.decoder.decode(page, &bytes) {
-                Ok(decoded) => {
-                    let row_bytes = decoded.batch.get_array_memory_size();
-                    let n_bytes = bytes.len() + row_bytes;
-                    drop(bytes);
-                    let has_room = permit.as_mut().is_none_or(|room| room.try_hold(row_bytes));
-                    if is_ahead && !has_room {
-                        return Err(page_error(PortalError::Outgrown { tries }, self.dataset, self.partition, page));
-                    }
-                    return Ok(FetchedPage { page: decoded, received_at, n_bytes, permit, tries, may_ask_again });
-                }
-                Err(error @ Error::BadBody { .. }) if may_ask_again => {
-                    tracing::warn!(partition = %self.partition, page, tries, error = error.chain(), "page asked for again");
-                }
-                Err(error) => return Err(error),
-            }
-            asked = Asked { tries, was_useful: false, room: permit.filter(|_| is_ahead) };
+    /// Fetches one page.
+    pub(super) async fn page(self, page: u32, request: PageRequest) -> Result<FetchedPage, Error> {
+        let is_ahead = request.room.is_some();
+        let decode = |body: &Bytes| match self.decoder.decode(page, body) {
+            Err(error @ Error::BadBody { .. }) => Reading::Invalid { reason: error.chain(), result: Err(error) },
+            decoded => Reading::Done(decoded),
+        };
+        let response = self.portal.get(self.path, page, request, decode).await;
+        let response = response.map_err(|error| page_error(error, self.dataset, self.partition, page))?;
+        let Response { result, size_bytes, received_at, tries, has_tries_left, mut room } = response;
+        let decoded = result?;
+        let row_bytes = decoded.batch.get_array_memory_size();
+        let has_room = room.as_mut().is_none_or(|room| room.try_hold(row_bytes));
+        if is_ahead && !has_room {
+            return Err(page_error(PortalError::Outgrown { tries }, self.dataset, self.partition, page));
         }
+        Ok(FetchedPage { page: decoded, received_at, n_bytes: size_bytes + row_bytes, room, tries, has_tries_left })
     }
 }

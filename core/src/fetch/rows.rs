@@ -16,7 +16,7 @@ use crate::file::writer::Encoded;
 use crate::memory::Room;
 use crate::page::PageDecoder;
 use crate::partition::PartitionKey;
-use crate::ports::portal::{Asked, Portal, PortalError};
+use crate::ports::portal::{PageRequest, Portal, PortalError};
 
 /// Every row of a partition, checked and encoded; `None` when the portal has none.
 pub(super) async fn fetch_rows(
@@ -29,7 +29,7 @@ pub(super) async fn fetch_rows(
     let path = dataset.portal_path(partition);
     let decoder = PageDecoder::new(dataset, partition);
     let fetcher = PageFetcher { portal, decoder: &decoder, dataset, partition, path: &path };
-    let first = fetcher.page(1, Asked::default()).await?;
+    let first = fetcher.page(1, PageRequest::default()).await?;
     let expected = first.page.count;
     let page_length = first.page.batch.num_rows() as u64;
     let links = Links { root: portal.root(), path: &path, partition };
@@ -44,7 +44,7 @@ pub(super) async fn fetch_rows(
     let Ok(n_pages) = u32::try_from(expected.div_ceil(page_length)) else {
         return Err(mismatch(CountFound::Received(page_length)));
     };
-    let mut gate = Validator::new(dataset, partition, expected)?;
+    let mut validator = Validator::new(dataset, partition, expected)?;
     // What page 1 held when it was taken in, and the requests that it took.
     let mut first_page = None;
     let mut fetched_at = first.received_at;
@@ -52,17 +52,17 @@ pub(super) async fn fetch_rows(
     // Pages are of one length, and so of about one size: an eighth more is room for what differs.
     let page_bytes = first.n_bytes + first.n_bytes / 8;
     let mut ahead = FuturesOrdered::new();
-    let (mut page, mut to_ask, mut due) = (1, 2, first);
+    let (mut page, mut next_request, mut due) = (1, 2, first);
     loop {
-        let FetchedPage { page: decoded, permit, received_at, tries, may_ask_again, .. } = due;
-        let with_page = gate.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
+        let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
+        let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
             // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
             // page, which is asked for once more. It may exceed the limit then, so this happens once.
-            drop((decoded, permit));
+            drop((decoded, page_room));
             let held = portal.hold(room, with_page).await;
             held.map_err(|error| page_error(error, dataset, partition, page))?;
-            due = fetcher.page(page, Asked { tries, was_useful: true, room: None }).await?;
+            due = fetcher.page(page, PageRequest { tries, room: None }).await?;
             continue;
         }
         if decoded.count != expected {
@@ -70,7 +70,7 @@ pub(super) async fn fetch_rows(
         }
         let n_rows = decoded.batch.num_rows() as u64;
         let n_due = page_length.min(expected - u64::from(page - 1) * page_length);
-        let n_received = gate.n_rows + n_rows;
+        let n_received = validator.n_rows + n_rows;
         if decoded.next.is_none() && page < n_pages {
             return Err(mismatch(CountFound::Received(n_received)));
         }
@@ -83,52 +83,52 @@ pub(super) async fn fetch_rows(
             }));
         }
         if page == 1 && n_pages > 1 {
-            if !may_ask_again {
+            if !has_tries_left {
                 return Err(page_error(PortalError::UsedUp { tries }, dataset, partition, 1));
             }
             first_page = Some((fingerprint(&decoded.batch), tries));
         }
-        gate.admit(page, decoded)?;
-        drop(permit);
+        validator.admit(page, decoded)?;
+        drop(page_room);
         // No more than before, since rows take less when they are encoded; if they do take more, by a little.
-        let _ = room.try_hold(gate.memory_bytes());
+        let _ = room.try_hold(validator.memory_bytes());
         fetched_at = fetched_at.max(received_at);
         if page == n_pages {
             break;
         }
         page += 1;
-        while to_ask <= n_pages && ahead.len() < pages_at_once.max(1) {
-            let mut asked = Asked::default();
-            if to_ask > page {
+        while next_request <= n_pages && ahead.len() < pages_at_once.max(1) {
+            let mut request = PageRequest::default();
+            if next_request > page {
                 let mut room = memory.room();
                 if !room.try_hold(page_bytes) {
                     break;
                 }
-                asked.room = Some(room);
+                request.room = Some(room);
             }
-            ahead.push_back(fetcher.page(to_ask, asked));
-            to_ask += 1;
+            ahead.push_back(fetcher.page(next_request, request));
+            next_request += 1;
         }
         let fetched = match ahead.next().await {
             Some(Err(Error::PortalUnavailable { source: PortalError::Outgrown { tries }, .. })) => {
-                fetcher.page(page, Asked { tries, was_useful: true, room: None }).await
+                fetcher.page(page, PageRequest { tries, room: None }).await
             }
             Some(fetched) => fetched,
             // The page that is due was asked for above, if not before.
             None => break,
         };
-        due = fetched.map_err(|error| counted_after(gate.n_rows, error))?;
+        due = fetched.map_err(|error| counted_after(validator.n_rows, error))?;
     }
     drop(ahead);
     if let Some((first_page, tries)) = first_page {
         // The source may have changed between two pages with its `count` as it was: what page 1 holds now tells, as far as
         // one look can. Its requests count with those of the first look.
-        let again = fetcher.page(1, Asked { tries, was_useful: true, room: None }).await?.page;
+        let again = fetcher.page(1, PageRequest { tries, room: None }).await?.page;
         if again.count != expected || fingerprint(&again.batch) != first_page {
             return Err(mismatch(CountFound::Changed));
         }
     }
-    let (facts, encoded) = gate.finish(n_pages)?;
+    let (facts, encoded) = validator.finish(n_pages)?;
     Ok((facts, Some((encoded, fetched_at))))
 }
 

@@ -7,7 +7,7 @@ use crate::ledger;
 use crate::memory::Memory;
 use crate::memory::Room;
 use crate::page::PageDecoder;
-use crate::ports::{Asked, Body, PortalError};
+use crate::ports::{PageRequest, PortalError, Reading, Response};
 use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -127,7 +127,7 @@ fn a_missing_next_stops_before_the_other_pages_are_asked_for() {
     let portal = CannedPages::new(vec![page(778_243, None, &rows(10))]);
     let error = fetch_with(&store, &portal, &enrollment(), false).unwrap_err();
     assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 778243 rows, received 10");
-    assert_eq!(*portal.asked.lock().unwrap(), [1]);
+    assert_eq!(*portal.requested.lock().unwrap(), [1]);
 }
 
 #[test]
@@ -487,13 +487,16 @@ impl Portal for Revised {
         self.pages.root()
     }
 
-    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
-        let is_again = page == 1 && self.pages.asked.lock().unwrap().contains(&1);
-        let mut body = self.pages.get(path, page, asked).await?;
-        if is_again {
-            body.bytes = Bytes::from(self.again.clone());
-        }
-        Ok(body)
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let is_again = page == 1 && self.pages.requested.lock().unwrap().contains(&1);
+        let again = Bytes::from(self.again.clone());
+        self.pages.get(path, page, request, |body| read(if is_again { &again } else { body })).await
     }
 }
 
@@ -519,7 +522,7 @@ fn a_source_that_changed_between_two_pages_is_read_again_from_page_1() {
     // One page is of one version anyway.
     let portal = CannedPages::new(pages(&rows(5), 5));
     fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap();
-    assert_eq!(*portal.asked.lock().unwrap(), [1]);
+    assert_eq!(*portal.requested.lock().unwrap(), [1]);
 }
 
 /// A portal with memory for next to nothing, which counts what is held.
@@ -556,25 +559,31 @@ impl Portal for Tight {
         self.pages.root()
     }
 
-    async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        mut request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
         self.turn().await;
-        let room = asked.room.take();
-        let mut body = self.pages.get(path, page, asked).await?;
-        body.permit = Some(match room {
-            Some(room) if room.n_bytes() < body.bytes.len() => {
-                return Err(PortalError::Outgrown { tries: body.tries });
+        let room = request.room.take();
+        let mut response = self.pages.get(path, page, request, read).await?;
+        response.room = Some(match room {
+            Some(room) if room.n_bytes() < response.size_bytes => {
+                return Err(PortalError::Outgrown { tries: response.tries });
             }
             Some(room) => room,
             None => {
                 let mut room = self.page_memory.room();
                 for i in 1..=4 {
-                    room.hold(body.bytes.len() * i / 2).await;
+                    room.hold(response.size_bytes * i / 2).await;
                     self.turn().await;
                 }
                 room
             }
         });
-        Ok(body)
+        Ok(response)
     }
 
     fn page_memory(&self) -> Memory {
@@ -619,7 +628,7 @@ fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
             assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
             assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
             // Each page once, page 1 twice, and one more for what was given up: a page ahead, or that of a partition.
-            let asked = portal.pages.asked.lock().unwrap().len();
+            let asked = portal.pages.requested.lock().unwrap().len();
             assert!(asked <= 8 * (2 * 8 + 2), "{asked} requests");
         }
         done.send(()).unwrap();
@@ -633,9 +642,9 @@ struct Watched {
     page_memory: Memory,
     partition_memory: Memory,
     /// Whether an answer may be asked for once more.
-    may_ask_again: bool,
+    has_tries_left: bool,
     /// Pages asked for, each with the room that it has.
-    asked: Mutex<Vec<(u32, Option<usize>)>>,
+    requested: Mutex<Vec<(u32, Option<usize>)>>,
     /// The requests for the same page that had been made before each.
     tries_before: Mutex<Vec<u32>>,
     /// What the first answer of all holds instead.
@@ -650,8 +659,8 @@ impl Watched {
             pages: CannedPages::new(bodies),
             page_memory: Memory::new(1 << 30),
             partition_memory: Memory::new(1 << 30),
-            may_ask_again: true,
-            asked: Mutex::default(),
+            has_tries_left: true,
+            requested: Mutex::default(),
             tries_before: Mutex::default(),
             once: None,
             in_flight: Mutex::default(),
@@ -663,8 +672,8 @@ impl Watched {
         block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run))
     }
 
-    fn asked(&self) -> Vec<(u32, Option<usize>)> {
-        self.asked.lock().unwrap().clone()
+    fn requested(&self) -> Vec<(u32, Option<usize>)> {
+        self.requested.lock().unwrap().clone()
     }
 }
 
@@ -673,11 +682,17 @@ impl Portal for Watched {
         self.pages.root()
     }
 
-    async fn get(&self, path: &str, page: u32, mut asked: Asked) -> Result<Body, PortalError> {
-        let room = asked.room.take();
-        let is_first = self.asked().is_empty();
-        self.asked.lock().unwrap().push((page, room.as_ref().map(Room::n_bytes)));
-        self.tries_before.lock().unwrap().push(asked.tries);
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        mut request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let room = request.room.take();
+        let is_first = self.requested().is_empty();
+        self.requested.lock().unwrap().push((page, room.as_ref().map(Room::n_bytes)));
+        self.tries_before.lock().unwrap().push(request.tries);
         {
             let mut in_flight = self.in_flight.lock().unwrap();
             in_flight.0 += 1;
@@ -685,11 +700,9 @@ impl Portal for Watched {
         }
         next_turn().await;
         self.in_flight.lock().unwrap().0 -= 1;
-        let mut body = self.pages.get(path, page, asked).await?;
-        if let Some(once) = self.once.as_ref().filter(|_| is_first) {
-            body.bytes = Bytes::from(once.clone());
-        }
-        Ok(Body { permit: room, may_ask_again: body.may_ask_again && self.may_ask_again, ..body })
+        let once = self.once.as_ref().filter(|_| is_first).map(|once| Bytes::from(once.clone()));
+        let response = self.pages.get(path, page, request, |body| read(once.as_ref().unwrap_or(body))).await?;
+        Ok(Response { room, has_tries_left: response.has_tries_left && self.has_tries_left, ..response })
     }
 
     fn page_memory(&self) -> Memory {
@@ -717,12 +730,12 @@ fn pages_are_asked_for_ahead_each_with_room_for_an_eighth_more_than_page_1() {
     let ahead = Some(page_1 + page_1 / 8);
     // Four at once, of which the one that is due needs no room of its own beforehand.
     let expected = [(1, None), (2, None), (3, ahead), (4, ahead), (5, ahead), (6, ahead), (7, ahead), (8, ahead)];
-    assert_eq!(portal.asked(), [&expected[..], &[(1, None)]].concat());
+    assert_eq!(portal.requested(), [&expected[..], &[(1, None)]].concat());
     assert_eq!(portal.in_flight.lock().unwrap().1, 4);
     // Where there is no room, none is asked for ahead.
     let portal = Watched { page_memory: Memory::new(page_1 + page_1 / 8 - 1), ..Watched::new(bodies) };
     portal.fetch().unwrap();
-    assert!(portal.asked().iter().all(|(_, room)| room.is_none()), "{:?}", portal.asked());
+    assert!(portal.requested().iter().all(|(_, room)| room.is_none()), "{:?}", portal.requested());
     assert_eq!(portal.in_flight.lock().unwrap().1, 1);
 }
 
@@ -735,7 +748,7 @@ fn a_page_is_held_twice_while_it_is_taken_in_and_given_up_where_there_is_no_room
     for (limit, n_asked) in [(needed, 1), (needed - 1, 2)] {
         let portal = Watched { partition_memory: Memory::new(limit), ..Watched::new(vec![body.clone()]) };
         portal.fetch().unwrap();
-        assert_eq!(portal.asked().len(), n_asked, "{limit} of {needed}");
+        assert_eq!(portal.requested().len(), n_asked, "{limit} of {needed}");
     }
 }
 
@@ -747,7 +760,7 @@ fn a_page_1_that_was_given_up_is_asked_for_four_times_in_all_and_compared_as_it_
     // Once, once more when there is room, and once after the last page: a fourth request is left.
     let portal = Watched { partition_memory: too_small.clone(), ..Watched::new(bodies.clone()) };
     portal.fetch().unwrap();
-    assert_eq!(portal.asked().iter().filter(|(page, _)| *page == 1).count(), 3);
+    assert_eq!(portal.requested().iter().filter(|(page, _)| *page == 1).count(), 3);
     assert_eq!(*portal.tries_before.lock().unwrap(), [0, 1, 0, 0, 2]);
     // The first time it held other rows.
     let mut portal = Watched { partition_memory: too_small, ..Watched::new(bodies.clone()) };
@@ -757,11 +770,11 @@ fn a_page_1_that_was_given_up_is_asked_for_four_times_in_all_and_compared_as_it_
 
 #[test]
 fn a_page_1_that_took_all_its_requests_is_enough_where_it_need_not_be_looked_at_again() {
-    let portal = |length| Watched { may_ask_again: false, ..Watched::new(pages(&rows(5), length)) };
+    let portal = |length| Watched { has_tries_left: false, ..Watched::new(pages(&rows(5), length)) };
     assert_eq!(portal(5).fetch().unwrap().n_rows, 5);
     let several = portal(2);
     assert_eq!(several.fetch().unwrap_err().name(), "PortalUnavailable");
-    assert_eq!(several.asked().len(), 1);
+    assert_eq!(several.requested().len(), 1);
 }
 
 #[test]
@@ -817,5 +830,5 @@ fn a10_a_body_that_is_no_page_is_asked_for_as_often_as_the_portal_allows() {
     let portal = CannedPages::new(vec!["{\"count\": 3, \"results\": [".into()]);
     let error = fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap_err();
     assert_eq!(error.name(), "BadBody");
-    assert_eq!(*portal.asked.lock().unwrap(), [1, 1, 1, 1]);
+    assert_eq!(*portal.requested.lock().unwrap(), [1, 1, 1, 1]);
 }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::error::years::YearsUnreadable;
+use crate::ports::portal::{PageRequest, Portal, Reading};
 
 /// A page of a list of the portal. Its entries are read one by one, so that an odd one spoils no other.
 #[derive(Deserialize)]
@@ -13,8 +17,13 @@ pub(super) struct PortalList {
 }
 
 impl PortalList {
-    pub(super) fn read(body: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(&String::from_utf8_lossy(body))
+    /// GETs one page of a list.
+    ///
+    /// # Errors
+    /// What the portal did, or a body that is not such a list.
+    pub(super) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, YearsUnreadable> {
+        let read = |body: &Bytes| Reading::Done(serde_json::from_str(&String::from_utf8_lossy(body)));
+        Ok(portal.get(path, page, PageRequest::default(), read).await?.result?)
     }
 
     /// Fields of each entry that has some, as their JSON.

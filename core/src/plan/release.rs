@@ -1,7 +1,7 @@
 //! Which release of its data the portal serves.
 
 use crate::plan::portal_list::{PortalList, text};
-use crate::ports::portal::{Asked, Portal};
+use crate::ports::portal::Portal;
 
 /// Path of the portal's list of releases below its API root.
 const CHANGES_PATH: &str = "api-changes/";
@@ -14,8 +14,7 @@ const MOST_VERSION_CHARS: usize = 64;
 /// `None` where the list cannot be read; nothing depends on it. An entry without a date and a name of at most 64 printable
 /// characters is passed over.
 pub(super) async fn newest_release(portal: &impl Portal) -> Option<String> {
-    let body = portal.get(CHANGES_PATH, 1, Asked::default()).await.ok()?;
-    let changes = PortalList::read(&body.bytes).ok()?;
+    let changes = PortalList::get(portal, CHANGES_PATH, 1).await.ok()?;
     // The list is not sorted, and its dates are month/day/year.
     let dated = changes.entries().filter_map(|change| {
         let date = text(&change, "release_date")?;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::dataset::{Dataset, YEARS};
 use crate::error::years::YearsUnreadable;
 use crate::plan::portal_list::{Fields, PortalList, text};
-use crate::ports::portal::{Asked, Portal};
+use crate::ports::portal::Portal;
 use crate::text::excerpt;
 
 /// Path of the portal's list of endpoints below its API root.
@@ -25,8 +25,7 @@ const MOST_PAGES: u32 = 50;
 pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, YearsUnreadable> {
     let mut n_seen = 0;
     for page in 1..=MOST_PAGES {
-        let body = portal.get(ENDPOINTS_PATH, page, Asked::default()).await?;
-        let listed = PortalList::read(&body.bytes)?;
+        let listed = PortalList::get(portal, ENDPOINTS_PATH, page).await?;
         n_seen += listed.results.len() as u64;
         let count: Option<u64> = listed.count.as_ref().and_then(|count| serde_json::from_str(count.get()).ok());
         let is_last = listed.results.is_empty() || count.is_none_or(|count| n_seen >= count);
@@ -216,7 +215,7 @@ mod tests {
                 (Err(YearsUnreadable::NotListed(path)), None) => assert_eq!(path, dataset.path),
                 (result, _) => panic!("{pages:?}: {result:?}"),
             }
-            assert_eq!(*portal.asked.lock().unwrap(), asked, "{pages:?}");
+            assert_eq!(*portal.requested.lock().unwrap(), asked, "{pages:?}");
         }
     }
 
@@ -227,7 +226,7 @@ mod tests {
         pages[50] = list(1_000_000, &[(dataset.path.as_str(), "1986")]);
         let portal = CannedPages::new(pages.clone());
         assert!(matches!(block_on(listed_years(&portal, &dataset)), Err(YearsUnreadable::NotListed(_))));
-        assert_eq!(portal.asked.lock().unwrap().len(), 50);
+        assert_eq!(portal.requested.lock().unwrap().len(), 50);
         pages.remove(0);
         assert_eq!(block_on(listed_years(&CannedPages::new(pages), &dataset)).unwrap(), BTreeSet::from([1986]));
     }

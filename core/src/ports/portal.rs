@@ -11,28 +11,37 @@ use crate::ports::cause::BoxError;
 
 /// The source API.
 ///
-/// Permits, timeouts, retries and deadlines are the adapter's; core says which page it wants.
+/// Everything about a request is the adapter's: the limit of requests in flight, timeouts, retries, deadlines.
 pub trait Portal: Send + Sync {
-    /// The API root that paths are joined to, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`.
+    /// Returns the API root that paths are joined to, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`.
     fn root(&self) -> &Url;
 
-    /// GETs page `page` (from 1) of `path` below the root.
+    /// GETs page `page` (from 1) of `path` below the root and reads its body. Retries transient failures, an invalid body
+    /// among them.
+    ///
+    /// - `read`: called with each whole body, decompressed.
     ///
     /// # Errors
-    /// What the portal did, after the adapter's own retries.
-    fn get(&self, path: &str, page: u32, asked: Asked) -> impl Future<Output = Result<Body, PortalError>> + Send;
+    /// What the portal did, once no retry is left. An invalid body is no error here: the last reading is returned.
+    fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> impl Future<Output = Result<Response<T>, PortalError>> + Send;
 
-    /// What bodies and decoded pages of all partitions take together.
+    /// Returns the limit that bodies and decoded pages of all partitions share.
     fn page_memory(&self) -> Memory {
         Memory::new(usize::MAX)
     }
 
-    /// What all partitions take together, without their pages: files in the making and keys.
+    /// Returns the limit that all partitions share, without their pages: for unfinished files and keys.
     fn partition_memory(&self) -> Memory {
         Memory::new(usize::MAX)
     }
 
-    /// Waits for room as [`Room::hold`] does, no longer than a page would be waited for.
+    /// Waits for room as [`Room::hold`] does, but no longer than for a page.
     ///
     /// # Errors
     /// [`PortalError::Deadline`], [`PortalError::Interrupted`].
@@ -44,30 +53,45 @@ pub trait Portal: Send + Sync {
     }
 }
 
-/// How a page is asked for.
+/// How to request a page.
 #[derive(Debug, Default)]
-pub struct Asked {
-    /// Requests already made for this page ([`Body::tries`]). They count against the adapter's limit.
+pub struct PageRequest {
+    /// Requests that have been made for this page before ([`Response::tries`]). They count against the adapter's limit.
     pub tries: u32,
-    /// Whether the last of them had a useful answer. If not, a wait comes before the next.
-    pub was_useful: bool,
-    /// Of a page that is asked for ahead of the one due next: the room that its body and its rows may take. A larger one is
-    /// [`PortalError::Outgrown`]. The page that is due waits for room instead.
+    /// For a page requested ahead of the one due next: the room that its body and its rows may take. A larger page fails
+    /// with [`PortalError::Outgrown`]. The page that is due waits for room instead.
     pub room: Option<Room>,
 }
 
-/// One answer of the portal, whole.
-pub struct Body {
-    /// The decoded (decompressed) bytes.
-    pub bytes: Bytes,
+/// What was read from a body.
+#[derive(Debug)]
+pub enum Reading<T> {
+    /// The final result.
+    Done(T),
+    /// The body is invalid, which may be transient: a cut response, or a proxy's error page.
+    Invalid {
+        /// The result if no retry is left.
+        result: T,
+        /// Why the body is invalid, for the log.
+        reason: String,
+    },
+}
+
+/// A page that was received and read.
+#[derive(Debug)]
+pub struct Response<T> {
+    /// What was read from the body.
+    pub result: T,
+    /// Size of the body in bytes, decompressed.
+    pub size_bytes: usize,
     /// When the last byte arrived.
     pub received_at: Timestamp,
     /// Requests made for this page so far.
     pub tries: u32,
-    /// Whether the adapter would ask for this page once more.
-    pub may_ask_again: bool,
+    /// Whether the adapter would make another request for this page.
+    pub has_tries_left: bool,
     /// Held until the page's rows are in its table, so that pages in memory stay within a limit over all partitions.
-    pub permit: Option<Room>,
+    pub room: Option<Room>,
 }
 
 /// What the portal did instead of serving a page.

@@ -7,7 +7,7 @@
 //! nothing else (`Session::rows`).
 
 use bytes::Bytes;
-use rollcall_core::ports::{Asked, Body, Portal, PortalError};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use url::Url;
 
 use crate::audit::Session;
@@ -40,23 +40,37 @@ impl Portal for SimPortal {
         &self.root
     }
 
-    async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
-        let (task, path, tries) = (self.task, path.to_owned(), asked.tries);
-        // A page that is looked at once more is not one that is asked for again.
-        let is_again = tries > 0 && !asked.was_useful;
-        call(&self.shared, task, false, move |world| {
-            let served = serve(world, task, &path, page, is_again);
-            let result = match &served {
-                Ok((said, text)) => format!("{said}, {} bytes", text.len()),
-                Err(error) => error.to_string(),
-            };
-            world.note(Some(task), "GET", format!("{path}?page={page}"), result);
-            let text = served?.1;
-            let (received_at, tries) = (world.now(), tries + 1);
-            let may_ask_again = tries < MOST_TRIES;
-            Ok(Body { bytes: Bytes::from(text), received_at, tries, may_ask_again, permit: None })
-        })
-        .await
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        PageRequest { mut tries, .. }: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let mut is_retry = false;
+        loop {
+            let (task, path) = (self.task, path.to_owned());
+            let (received_at, body) = call(&self.shared, task, false, move |world| {
+                let served = serve(world, task, &path, page, is_retry);
+                let result = match &served {
+                    Ok((said, text)) => format!("{said}, {} bytes", text.len()),
+                    Err(error) => error.to_string(),
+                };
+                world.note(Some(task), "GET", format!("{path}?page={page}"), result);
+                let text = served?.1;
+                Ok::<_, PortalError>((world.now(), Bytes::from(text)))
+            })
+            .await?;
+            tries += 1;
+            let has_tries_left = tries < MOST_TRIES;
+            match read(&body) {
+                Reading::Invalid { .. } if has_tries_left => is_retry = true,
+                Reading::Done(result) | Reading::Invalid { result, .. } => {
+                    let size_bytes = body.len();
+                    return Ok(Response { result, size_bytes, received_at, tries, has_tries_left, room: None });
+                }
+            }
+        }
     }
 }
 

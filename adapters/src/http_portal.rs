@@ -1,0 +1,221 @@
+//! The portal over HTTP: one client, one limit of requests in flight, retries inside a deadline.
+
+pub(crate) mod backoff;
+mod body;
+mod buffers;
+mod client;
+mod failure;
+mod origin;
+mod settings;
+mod time_limit;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::Retryable;
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::header::{HeaderName, HeaderValue};
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{BoxError, PageRequest, Portal, PortalError, Reading, Response};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+pub use crate::http_portal::origin::{BadOrigin, parse_origin, without_userinfo};
+pub use crate::http_portal::settings::{LIVE_ORIGIN, PortalSettings};
+
+use crate::http_portal::backoff::FullJitter;
+use crate::http_portal::client::{HttpClient, Received};
+use crate::http_portal::failure::Failure;
+use crate::http_portal::origin::API_PATH;
+
+/// Pages asked for ahead, for each request in flight: one on its way, one being decoded.
+pub const PAGES_PER_REQUEST: usize = 2;
+
+/// Memory for partitions without their pages, for each request in flight: a partition of 100,000 rows of nine columns.
+const PARTITION_MEMORY: usize = 6 << 20;
+
+/// The portal over HTTP. Clones share the client and the limit of requests in flight.
+#[derive(Clone)]
+pub struct HttpPortal {
+    client: HttpClient,
+    root: Url,
+    /// One for each request in flight.
+    permits: Arc<Semaphore>,
+    partition_memory: Memory,
+    deadline: Option<Instant>,
+}
+
+/// A page as it was received.
+struct Transfer {
+    bytes: Bytes,
+    received_at: Timestamp,
+    /// Requests made for the page so far.
+    tries: u32,
+    room: Option<Room>,
+}
+
+impl HttpPortal {
+    /// Builds the client.
+    ///
+    /// - `secret`: a header sent with every request, see [`crate::secret::header`].
+    ///
+    /// # Errors
+    /// [`BadOrigin::SecretInClear`] when there is a secret and the origin is neither `https` nor this machine;
+    /// [`BadOrigin::Client`] when TLS cannot be set up.
+    pub fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
+        let mut root = settings.origin.clone();
+        root.set_path(API_PATH);
+        let in_flight = settings.in_flight.max(1);
+        Ok(Self {
+            client: HttpClient::new(settings, secret)?,
+            root,
+            permits: Arc::new(Semaphore::new(in_flight)),
+            partition_memory: Memory::new(PARTITION_MEMORY * in_flight),
+            deadline: None,
+        })
+    }
+
+    /// The same portal, with every wait and every request ending by `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self.clone() }
+    }
+
+    /// Waits before something is tried again: a request, or a whole partition.
+    ///
+    /// - `tries`: times it was tried, at least 1.
+    pub async fn pause(&self, tries: u32) {
+        let wait = FullJitter::new(&self.client.settings, tries).draw();
+        // A deadline that comes first ends the next request too, which says so.
+        let _ = self.in_time(tokio::time::sleep(wait)).await;
+    }
+
+    /// Runs `work` to its end; `None` when the deadline comes first.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.time_left() {
+            Some(left) => tokio::time::timeout(left, work).await.ok(),
+            None => Some(work.await),
+        }
+    }
+
+    /// Time left before the deadline; `None` when there is no deadline.
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Requests one page until it is received: waits for its turn, and retries transient failures.
+    ///
+    /// A page keeps its place among the requests in flight through its retries, and gives it up with the last byte.
+    ///
+    /// - `is_retry`: whether the last response was invalid, so that a wait comes before the next request.
+    async fn transfer(
+        self,
+        url: Url,
+        page: u32,
+        request: PageRequest,
+        is_retry: bool,
+    ) -> Result<Transfer, PortalError> {
+        let tries = request.tries;
+        if tries >= self.client.settings.tries {
+            return Err(PortalError::UsedUp { tries });
+        }
+        let turn = self.in_time(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
+        let request_permit = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
+        tracing::debug!(path = url.path(), page, "page requested");
+        if is_retry {
+            self.pause(tries).await;
+        }
+        let max_bytes = request.room.as_ref().map(Room::n_bytes);
+        let (Received { bytes, room }, tries) = self.attempts(&url, tries, max_bytes).await?;
+        tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
+        drop(request_permit);
+        Ok(Transfer { bytes, received_at: Timestamp::now(), tries, room: request.room.or(room) })
+    }
+
+    /// Makes requests until one succeeds, fails for good, or none is left. Returns the response and the requests made so far.
+    async fn attempts(
+        &self,
+        url: &Url,
+        mut tries: u32,
+        max_bytes: Option<usize>,
+    ) -> Result<(Received, u32), PortalError> {
+        let waits = FullJitter::new(&self.client.settings, tries + 1);
+        let result = (|| {
+            tries += 1;
+            let url = url.clone();
+            async move { self.in_time(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(Failure::Deadline)) }
+        })
+        .retry(waits)
+        .sleep(tokio::time::sleep)
+        .when(Failure::is_retryable)
+        .adjust(|failure, wait| {
+            let wait = wait?;
+            let wait = failure.retry_after().map_or(wait, |wanted| wanted.min(self.client.settings.max_backoff));
+            // A wait past the deadline would only turn this failure into a less telling one.
+            self.time_left().is_none_or(|left| wait < left).then_some(wait)
+        })
+        .notify(|failure, wait| {
+            tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
+        })
+        .await;
+        match result {
+            Ok(received) => Ok((received, tries)),
+            Err(failure) => Err(failure.after(tries)),
+        }
+    }
+}
+
+impl Portal for HttpPortal {
+    fn root(&self) -> &Url {
+        &self.root
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.client.page_memory.clone()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.partition_memory.clone()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        self.in_time(room.hold(n_bytes)).await.ok_or(PortalError::Deadline { tries: 0 })
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        mut request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let unusable = |source: BoxError| PortalError::Unusable { source };
+        let mut url = self.root.join(path).map_err(|error| unusable(error.into()))?;
+        if page > 1 {
+            url.query_pairs_mut().append_pair("page", &page.to_string());
+        }
+        let is_ahead = request.room.is_some();
+        let mut is_retry = false;
+        loop {
+            // A task of its own, so that bytes arrive and the next request leaves while the caller decodes other pages. It
+            // ends with this future.
+            let transfer = self.clone().transfer(url.clone(), page, request, is_retry);
+            let transfer = AbortOnDropHandle::new(tokio::spawn(transfer)).await;
+            let Transfer { bytes, received_at, tries, room } = transfer.map_err(|error| unusable(error.into()))??;
+            let has_tries_left = tries < self.client.settings.tries;
+            match read(&bytes) {
+                Reading::Invalid { reason, .. } if has_tries_left => {
+                    tracing::warn!(path = url.path(), page, tries, reason, "retrying invalid page");
+                    request = PageRequest { tries, room: room.filter(|_| is_ahead) };
+                    is_retry = true;
+                }
+                Reading::Done(result) | Reading::Invalid { result, .. } => {
+                    return Ok(Response { result, size_bytes: bytes.len(), received_at, tries, has_tries_left, room });
+                }
+            }
+        }
+    }
+}
