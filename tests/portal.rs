@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
-use rollcall_aws::roots::Roots;
+use rollcall_aws::certificates::Roots;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use aws_sdk_s3::config::{Credentials, Region};
 use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
+use rollcall_aws::certificates::{BadRoots, Roots};
 use rollcall_aws::client;
-use rollcall_aws::roots::{BadRoots, Roots};
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Config, Running, Simulator};
 use rollcall_tests::https::HttpsFront;

@@ -1,73 +1,21 @@
 //! The local stand-in of Glue: one JSON file a table, in the lake itself.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+mod table;
 
 use bytes::Bytes;
+use std::collections::BTreeSet;
+
 use rollcall_core::dataset::Dataset;
-use rollcall_core::file::TypedColumn;
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, Store, TableSpec};
-use serde::{Deserialize, Serialize};
+
+pub use crate::file_catalog::table::{CatalogColumn, CatalogTable, RegisteredPartition};
 
 /// A catalog of tables kept in a store. Writers are kept apart by the lake's lock.
 #[derive(Debug, Clone)]
 pub struct FileCatalog<S> {
     store: S,
-}
-
-/// A table as its file holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogTable {
-    /// Database.
-    pub database: String,
-    /// Table.
-    pub table: String,
-    /// What it holds, with its attribution.
-    pub comment: String,
-    /// Prefix of its objects.
-    pub location: String,
-    /// Columns of the files.
-    pub columns: Vec<CatalogColumn>,
-    /// Partition columns; none for a look-up table.
-    pub partition_keys: Vec<CatalogColumn>,
-    /// Partitions registered.
-    pub partitions: Vec<RegisteredPartition>,
-}
-
-/// A column as a table's file holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogColumn {
-    /// Name.
-    pub name: String,
-    /// Type in Glue's words.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// What the values mean.
-    pub comment: String,
-}
-
-/// A partition as a table's file holds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisteredPartition {
-    /// Axis values.
-    pub partition: PartitionKey,
-    /// Prefix of its object.
-    pub location: String,
-    /// Rows of its object.
-    pub n_rows: u64,
-    /// Columns of its object, where they are not the table's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<Arc<Vec<TypedColumn>>>,
-}
-
-impl CatalogTable {
-    /// The table's columns by name and type.
-    fn typed_columns(&self) -> Arc<Vec<TypedColumn>> {
-        let typed = |column: &CatalogColumn| TypedColumn { name: column.name.clone(), kind: column.kind.clone() };
-        Arc::new(self.columns.iter().map(typed).collect())
-    }
 }
 
 impl<S: Store> FileCatalog<S> {

@@ -4,8 +4,8 @@ pub(crate) mod backoff;
 mod body;
 mod buffers;
 mod client;
-mod failure;
 mod origin;
+mod request_failure;
 mod settings;
 mod time_limit;
 
@@ -28,8 +28,8 @@ pub use crate::http_portal::settings::{LIVE_ORIGIN, PortalSettings};
 
 use crate::http_portal::backoff::FullJitter;
 use crate::http_portal::client::{HttpClient, Received};
-use crate::http_portal::failure::Failure;
 use crate::http_portal::origin::API_PATH;
+use crate::http_portal::request_failure::RequestFailure;
 
 /// Pages asked for ahead, for each request in flight: one on its way, one being decoded.
 pub const PAGES_PER_REQUEST: usize = 2;
@@ -143,24 +143,27 @@ impl HttpPortal {
         max_bytes: Option<usize>,
     ) -> Result<(Received, u32), PortalError> {
         let waits = FullJitter::new(&self.client.settings, tries + 1);
-        let result = (|| {
-            tries += 1;
-            let url = url.clone();
-            async move { self.in_time(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(Failure::Deadline)) }
-        })
-        .retry(waits)
-        .sleep(tokio::time::sleep)
-        .when(Failure::is_retryable)
-        .adjust(|failure, wait| {
-            let wait = wait?;
-            let wait = failure.retry_after().map_or(wait, |wanted| wanted.min(self.client.settings.max_backoff));
-            // A wait past the deadline would only turn this failure into a less telling one.
-            self.time_left().is_none_or(|left| wait < left).then_some(wait)
-        })
-        .notify(|failure, wait| {
-            tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
-        })
-        .await;
+        let result =
+            (|| {
+                tries += 1;
+                let url = url.clone();
+                async move {
+                    self.in_time(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(RequestFailure::Deadline))
+                }
+            })
+            .retry(waits)
+            .sleep(tokio::time::sleep)
+            .when(RequestFailure::is_retryable)
+            .adjust(|failure, wait| {
+                let wait = wait?;
+                let wait = failure.retry_after().map_or(wait, |wanted| wanted.min(self.client.settings.max_backoff));
+                // A wait past the deadline would only turn this failure into a less telling one.
+                self.time_left().is_none_or(|left| wait < left).then_some(wait)
+            })
+            .notify(|failure, wait| {
+                tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
+            })
+            .await;
         match result {
             Ok(received) => Ok((received, tries)),
             Err(failure) => Err(failure.after(tries)),

@@ -7,7 +7,6 @@ pub mod folder;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http_portal;
-mod redact;
 pub mod secret;
 
 use jiff::Timestamp;

@@ -1,11 +1,16 @@
 //! Secrets by name. Locally they are environment variables; their values are never printed.
 
+mod base64;
+mod credentials;
+mod escapes;
+pub(crate) mod forms;
+
 use reqwest::header::{HeaderName, HeaderValue};
 use rollcall_core::Error;
 use rollcall_core::dataset::{Dataset, Secret};
 use rollcall_core::error::found::SecretFound;
 
-use crate::redact;
+use crate::secret::credentials::{FEWEST_CHARS, is_long_enough};
 
 /// The request header that a dataset's secret is sent in; `None` when it names none.
 ///
@@ -39,8 +44,8 @@ pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<
     if value.is_empty() {
         return Err(unfit(SecretFound::None));
     }
-    if !redact::is_long_enough(value) {
-        return Err(unfit(SecretFound::Short { fewest_chars: redact::FEWEST_CHARS }));
+    if !is_long_enough(value) {
+        return Err(unfit(SecretFound::Short { fewest_chars: FEWEST_CHARS }));
     }
     let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| unfit(SecretFound::NoHeader))?;
     let mut value = HeaderValue::from_str(value).map_err(|_| unfit(SecretFound::NoHeader))?;

@@ -10,7 +10,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use rollcall_core::ports::BoxError;
 
-use crate::roots::Roots;
+use crate::certificates::Roots;
 
 /// Tries of one call, by the SDK's standard rules.
 const TRIES: u32 = 3;

@@ -9,8 +9,8 @@ use rollcall_core::ports::BoxError;
 use serde_json::Value;
 use twox_hash::XxHash3_64;
 
-use crate::cause::cause;
 use crate::payload::Planned;
+use crate::sdk_error::cause;
 
 /// How the template ends the state machine's name, after the stack's.
 const NAME_END: &str = "-ingest";

@@ -3,42 +3,41 @@
 //! A batch call answers HTTP 200 with an error for each entry that it did not take, so every entry's error is looked at:
 //! a partition that is there already is updated, one that is gone is created, and what may pass is tried again.
 
+mod check_table;
+mod columns;
+mod failed;
+mod refusal;
+mod transient;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::config::interceptors::InterceptorContext;
-use aws_sdk_glue::config::retry::{ClassifyRetry, RetryAction};
-use aws_sdk_glue::types::{
-    BatchUpdatePartitionRequestEntry, Column, ErrorDetail, Partition, PartitionInput, StorageDescriptor, Table,
-};
+use aws_sdk_glue::types::{BatchUpdatePartitionRequestEntry, PartitionInput, StorageDescriptor, Table};
 use futures::{StreamExt, TryStreamExt, stream};
-use rollcall_core::file::TypedColumn;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, TableSpec};
+use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 
-use crate::cause::cause;
+use crate::glue::check_table::check_table;
+use crate::glue::columns::{N_ROWS, column_of, hive_path, n_rows, typed, values_of};
+use crate::glue::failed::{failed, no_table};
+use crate::glue::refusal::{Action, Refusal};
+use crate::glue::transient::RetryTransient;
+use crate::sdk_error::cause;
 
 /// Entries of one call, at most.
 const ENTRIES_A_CALL: usize = 100;
+
 /// Times that an entry is tried, whatever it is tried as.
 const ROUNDS: u32 = 5;
+
 /// Wait before the second round; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+
 /// Removals under way at once.
 const REMOVALS_AT_ONCE: usize = 8;
-/// Partition parameter that engines read the number of rows from.
-const N_ROWS: &str = "numRows";
-/// Errors of an entry that may pass.
-const PASSING: [&str; 5] = [
-    "ConcurrentModificationException",
-    "InternalServiceException",
-    "OperationTimeoutException",
-    "ResourceNotReadyException",
-    "ThrottlingException",
-];
 
 /// The Glue data catalog of one lake. Clones share the client.
 #[derive(Debug, Clone)]
@@ -50,50 +49,11 @@ pub struct GlueCatalog {
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 
-/// What is done with a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    Create,
-    Update,
-}
-
-/// What a call said of an entry that it did not take.
-struct Refusal {
-    values: Vec<String>,
-    code: String,
-    message: String,
-}
-
-/// Has the SDK make a call again that failed as a whole by what may pass: by its own rules it does so for throttling and
-/// for HTTP 5xx alone.
-#[derive(Debug)]
-struct Passing;
-
-impl ClassifyRetry for Passing {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        match code_of(context) {
-            Some(code) if PASSING.contains(&code.as_str()) => RetryAction::transient_error(),
-            _ => RetryAction::NoActionIndicated,
-        }
-    }
-
-    fn name(&self) -> &'static str {
-        "what may pass in Glue"
-    }
-}
-
-/// The code of an error that a call was answered with, which may have a namespace before it.
-fn code_of(context: &InterceptorContext) -> Option<String> {
-    let response = context.response().filter(|response| !response.status().is_success())?;
-    let body: serde_json::Value = serde_json::from_slice(response.body().bytes()?).ok()?;
-    body.get("__type")?.as_str()?.rsplit('#').next().map(str::to_owned)
-}
-
 impl GlueCatalog {
     /// The catalog of the lake in `bucket`.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
-        let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(Passing).build();
+        let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(RetryTransient).build();
         Self { client: Client::from_conf(glue), lake: format!("s3://{bucket}/"), checked: Arc::default() }
     }
 
@@ -223,30 +183,6 @@ impl GlueCatalog {
         }
         Ok(tables)
     }
-
-    /// Checks that a table is as declared.
-    fn check(&self, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
-        let storage = table.storage_descriptor.as_ref();
-        let location = format!("{}{}", self.lake, spec.location);
-        let found = [
-            ("columns", described(storage.map(StorageDescriptor::columns).unwrap_or_default())),
-            ("partition keys", described(table.partition_keys())),
-            ("location", storage.and_then(StorageDescriptor::location).unwrap_or_default().to_owned()),
-        ];
-        let expected = [declared(&spec.columns), declared(&spec.partition_keys), location];
-        for ((what, found), expected) in found.into_iter().zip(expected) {
-            if found != expected {
-                return Err(failed(
-                    "check table",
-                    format!(
-                        "expected {what} `{expected}` as the descriptor declares, found `{found}`\nhint: deploy the \
-                         template again"
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Catalog for GlueCatalog {
@@ -255,7 +191,7 @@ impl Catalog for GlueCatalog {
         let name = name_of(&spec.database, &spec.table);
         self.checked().remove(&name);
         let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
-        self.check(&table, spec)?;
+        check_table(&self.lake, &table, spec)?;
         self.checked().insert(name, storage_of(&table));
         Ok(())
     }
@@ -267,7 +203,7 @@ impl Catalog for GlueCatalog {
             let tables = self.tables(database).await?;
             for spec in specs.iter().filter(|spec| spec.database == database) {
                 let found = tables.iter().find(|table| table.name == spec.table).ok_or_else(no_table);
-                found.and_then(|table| self.check(table, spec)).map_err(|error| error.of_table(spec))?;
+                found.and_then(|table| check_table(&self.lake, table, spec)).map_err(|error| error.of_table(spec))?;
             }
         }
         Ok(())
@@ -312,108 +248,10 @@ impl Catalog for GlueCatalog {
     }
 }
 
-impl Refusal {
-    fn of(values: Option<Vec<String>>, detail: Option<ErrorDetail>) -> Self {
-        let (code, message) = detail.map(|detail| (detail.error_code, detail.error_message)).unwrap_or_default();
-        Self {
-            values: values.unwrap_or_default(),
-            code: code.unwrap_or_default(),
-            message: message.unwrap_or_default(),
-        }
-    }
-
-    /// What to try next for an entry that was refused `action`; `None` when nothing will help.
-    fn next(&self, action: Action) -> Option<Action> {
-        match (action, self.code.as_str()) {
-            (Action::Create, "AlreadyExistsException") => Some(Action::Update),
-            (Action::Update, "EntityNotFoundException") => Some(Action::Create),
-            (_, code) if PASSING.contains(&code) => Some(action),
-            _ => None,
-        }
-    }
-
-    fn into_error(self) -> CatalogError {
-        let what = format!("put partition `{}`", self.values.join("/"));
-        failed(&what, format!("{}: {}", self.code, self.message))
-    }
-}
-
-fn values_of(partition: &PartitionKey) -> Vec<String> {
-    partition.axes().iter().map(|(_, value)| value.to_string()).collect()
-}
-
-/// The Hive path of a partition; `None` when it has another number of values than the table has partition columns.
-fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<String> {
-    let values = partition.values();
-    let segments: Vec<String> =
-        spec.partition_keys.iter().zip(values).map(|((name, _, _), value)| format!("{name}={value}")).collect();
-    (values.len() == spec.partition_keys.len()).then(|| segments.join("/"))
-}
-
-/// Rows as the partition says; a number that no object has when it does not say.
-fn n_rows(partition: &Partition) -> u64 {
-    let said = partition.parameters().and_then(|parameters| parameters.get(N_ROWS)?.parse().ok());
-    said.unwrap_or(u64::MAX)
-}
-
-fn typed(columns: &[Column]) -> Vec<TypedColumn> {
-    let typed = |column: &Column| TypedColumn {
-        name: column.name().to_owned(),
-        kind: column.r#type().unwrap_or_default().to_owned(),
-    };
-    columns.iter().map(typed).collect()
-}
-
-/// A column as Glue is told of it, which always has a name.
-fn column_of(column: &TypedColumn) -> Option<Column> {
-    Column::builder().name(&column.name).r#type(&column.kind).build().ok()
-}
-
-/// Names and types, as they are compared.
-fn described(columns: &[Column]) -> String {
-    let words: Vec<String> =
-        columns.iter().map(|column| format!("{} {}", column.name(), column.r#type().unwrap_or_default())).collect();
-    words.join(", ")
-}
-
-fn declared(columns: &[(String, String, String)]) -> String {
-    let words: Vec<String> = columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
-    words.join(", ")
-}
-
 fn name_of(database: &str, table: &str) -> (String, String) {
     (database.to_owned(), table.to_owned())
 }
 
 fn storage_of(table: &Table) -> StorageDescriptor {
     table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build())
-}
-
-fn no_table() -> CatalogError {
-    failed("read table", "expected the template's table, found none\nhint: deploy the template again")
-}
-
-fn failed(message: &str, source: impl Into<BoxError>) -> CatalogError {
-    CatalogError { message: message.to_owned(), source: source.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn g1_g2_g3_an_entry_that_was_refused_is_tried_as_what_may_help() {
-        let refusal = |code: &str| Refusal { values: Vec::new(), code: code.to_owned(), message: String::new() };
-        for (action, code, next) in [
-            (Action::Create, "AlreadyExistsException", Some(Action::Update)),
-            (Action::Update, "EntityNotFoundException", Some(Action::Create)),
-            (Action::Create, "ConcurrentModificationException", Some(Action::Create)),
-            (Action::Update, "ThrottlingException", Some(Action::Update)),
-            (Action::Create, "EntityNotFoundException", None),
-            (Action::Update, "InvalidInputException", None),
-            (Action::Create, "", None),
-        ] {
-            assert_eq!(refusal(code).next(action), next, "{action:?} {code}");
-        }
-    }
 }

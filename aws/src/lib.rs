@@ -2,7 +2,7 @@
 //! executions of the state machine that calls them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-mod cause;
+pub mod certificates;
 pub mod client;
 #[cfg(feature = "execution")]
 pub mod execution;
@@ -14,8 +14,8 @@ pub mod lambda;
 pub mod map_run;
 pub mod metrics;
 pub mod payload;
-pub mod roots;
 pub mod s3;
+mod sdk_error;
 #[cfg(feature = "portal")]
 pub mod secret;
 pub mod settings;

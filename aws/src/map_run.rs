@@ -13,8 +13,8 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::BoxError;
 
-use crate::cause::cause;
 use crate::payload::FetchEvent;
+use crate::sdk_error::cause;
 
 /// Child executions described at once.
 const READS_AT_ONCE: usize = 8;

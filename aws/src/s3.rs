@@ -3,7 +3,7 @@
 //! A data object is replaced by one conditional `PutObject`, so that a reader sees the old object or the new one, and a
 //! writer that was overtaken changes nothing. What its writer says of it is in the object's metadata.
 
-use std::collections::HashMap;
+mod stamp;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -19,25 +19,25 @@ use rollcall_core::file::Stamp;
 use rollcall_core::keys;
 use rollcall_core::ports::{BoxError, Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
 
-use crate::cause::{cause, status};
-
-// Metadata of a data object, below `x-amz-meta-`.
-const EDITION: &str = "rollcall-edition";
-const PARTITION: &str = "rollcall-partition";
-const N_ROWS: &str = "rollcall-rows";
-const FETCHED_AT: &str = "rollcall-fetched-at";
-const RUN: &str = "rollcall-run";
+use crate::s3::stamp::{metadata_of, stamp_of};
+use crate::sdk_error::{cause, status};
 
 /// Another write to the same key was under way.
 const CONFLICT: u16 = 409;
+
 const NOT_FOUND: u16 = 404;
+
 /// Bytes that a footer is looked for in, from the end of a file; a longer one is read by a second request.
 const FOOTER_BYTES: u64 = 64 * 1024;
+
 /// Objects deleted by one request.
 const KEYS_A_CALL: usize = 1000;
+
 /// Tag of a run's objects: the bucket's lifecycle rule deletes what has it and is old. A rule's prefix has no wildcard.
 const OF_RUN: &str = "rollcall=run";
+
 const PRECONDITION_FAILED: u16 = 412;
+
 const NOT_SATISFIABLE: u16 = 416;
 
 /// A lake in a bucket. Clones share the client.
@@ -223,50 +223,9 @@ fn is_lost(status: Option<u16>, condition: &Condition) -> bool {
     }
 }
 
-fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
-    let mut metadata = HashMap::from([
-        (EDITION.to_owned(), stamp.edition.to_string()),
-        (N_ROWS.to_owned(), stamp.n_rows.to_string()),
-        (FETCHED_AT.to_owned(), stamp.fetched_at.to_string()),
-    ]);
-    if let Some(partition) = &stamp.partition {
-        metadata.insert(PARTITION.to_owned(), partition.clone());
-    }
-    if let Some(run) = &stamp.run {
-        metadata.insert(RUN.to_owned(), run.clone());
-    }
-    metadata
-}
-
-/// What the metadata says; `None` when the object is not one of ours.
-fn stamp_of(metadata: &HashMap<String, String>) -> Option<Stamp> {
-    Some(Stamp {
-        edition: metadata.get(EDITION)?.parse().ok()?,
-        partition: metadata.get(PARTITION).cloned(),
-        n_rows: metadata.get(N_ROWS)?.parse().ok()?,
-        fetched_at: metadata.get(FETCHED_AT)?.parse().ok()?,
-        run: metadata.get(RUN).cloned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn metadata_says_what_the_writer_said_and_anything_else_is_not_ours() {
-        let stamp = Stamp {
-            edition: "0123456789abcdef0123456789abcdef-0123456789abcdef-1".parse().unwrap(),
-            partition: Some("year=2021/grade=grade-pk".to_owned()),
-            n_rows: 7,
-            fetched_at: "2026-11-23T12:00:00.123456789Z".parse().unwrap(),
-            run: Some("r1".to_owned()),
-        };
-        let mut metadata = metadata_of(&stamp);
-        assert_eq!(stamp_of(&metadata), Some(stamp));
-        metadata.remove(FETCHED_AT);
-        assert_eq!(stamp_of(&metadata), None);
-    }
 
     #[test]
     fn s4_what_a_refused_write_means_depends_on_its_condition() {

@@ -11,7 +11,7 @@ use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::found::SecretFound;
 
-use crate::cause::{cause, status};
+use crate::sdk_error::{cause, status};
 
 /// The request header that a dataset's secret is sent in; `None` when it names none, and then nothing is asked.
 ///

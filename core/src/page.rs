@@ -31,7 +31,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::page::field_names::FieldNames;
 use crate::page::misfits::{Misfits, NO_FIELD};
-use crate::page::page_builder::{Envelope, Failure, PageBuilder};
+use crate::page::page_builder::{Envelope, PageBuilder, RowFailure};
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 use crate::text::excerpt;
@@ -112,15 +112,15 @@ impl<'d> PageDecoder<'d> {
             Ok(envelope) => envelope,
             Err(error) => {
                 return Err(match builder.failure.take() {
-                    Some(Failure::RepeatedField { row, field }) => {
+                    Some(RowFailure::RepeatedField { row, field }) => {
                         self.bad_body(page, format!("field `{}` twice in row {row}", excerpt(&field)), None)
                     }
-                    Some(Failure::WrongAxis { row, axis, found }) => {
+                    Some(RowFailure::WrongAxis { row, axis, found }) => {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
-                    Some(Failure::NoKey { row, column }) => self.no_key(row, column),
-                    Some(Failure::TooMany { limit, what }) => Error::BodyTooLarge {
+                    Some(RowFailure::NoKey { row, column }) => self.no_key(row, column),
+                    Some(RowFailure::TooMany { limit, what }) => Error::BodyTooLarge {
                         partition: self.partition.clone(),
                         page,
                         source: PortalError::TooMany { limit, what },

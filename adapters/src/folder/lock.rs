@@ -1,36 +1,17 @@
-//! Which folder is a lake, and who may write to it.
-//!
-//! A lake is known by its mark, which is the first file in it. A folder that holds anything else and no mark is somebody's,
-//! whatever the names in it; nothing there is changed.
+//! Who may write to a lake.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use rollcall_core::error::found::LockHolder;
-use rollcall_core::ports::StoreError;
 use rollcall_core::{Error, keys};
 
-use super::file::{self, identity, is_absent, open_regular};
-use super::{FolderStore, TEMPORARY, TEMPORARY_PREFIX, leads_out, refused};
-
-const LOCK: &str = ".lock";
-/// What the name of a mark begins with while it is written, in a folder that holds nothing yet.
-const MARK_PREFIX: &str = ".lake.json-";
-
-/// What a folder is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// There is no such folder.
-    Nothing,
-    /// A folder without anything in it, which may become a lake.
-    Empty,
-    /// A folder with a file of the mark's name, whose bytes these are. Whether they are a mark is for the caller to say.
-    Marked(Bytes),
-    /// A folder of other things.
-    Other,
-}
+use crate::folder::file::{self, is_absent};
+use crate::folder::held::{Held, LOCK};
+use crate::folder::mark::MARK_PREFIX;
+use crate::folder::paths::leads_out;
+use crate::folder::store::{FolderStore, TEMPORARY, TEMPORARY_PREFIX, refused};
 
 /// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
 #[derive(Debug)]
@@ -38,97 +19,7 @@ pub struct LakeLock {
     _file: File,
 }
 
-/// The lake's folder and its lock as they were locked. They are held open, so that nothing else gets their identity.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// `None` where folders cannot be opened.
-    root: Option<File>,
-    lock: File,
-}
-
-impl Held {
-    /// Whether the folder and the lock are still found under their names.
-    fn is_in_place(&self, root: &Path) -> io::Result<bool> {
-        let is_same = |file: &File, found: io::Result<fs::Metadata>| match found {
-            Ok(found) => Ok(identity(&file.metadata()?) == identity(&found)),
-            Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(error),
-        };
-        if let Some(held) = &self.root
-            && !is_same(held, fs::metadata(root))?
-        {
-            return Ok(false);
-        }
-        is_same(&self.lock, fs::symlink_metadata(root.join(LOCK)))
-    }
-}
-
 impl FolderStore {
-    /// What is in the folder. Nothing is changed.
-    ///
-    /// # Errors
-    /// A folder that cannot be listed.
-    pub async fn look(&self) -> Result<Found, StoreError> {
-        self.blocking(keys::MARK, |store| store.look_now().map_err(|error| refused("look into", &store.root, error)))
-            .await
-    }
-
-    fn look_now(&self) -> io::Result<Found> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(error) => return Err(error),
-        };
-        let mut is_empty = true;
-        for entry in entries {
-            let entry = entry?;
-            // What a run leaves that is killed while it makes a lake.
-            let is_of_new_lake = entry.file_name().to_str().is_some_and(|name| file::is_temporary(name, MARK_PREFIX));
-            // What file systems and desktops put into any folder.
-            let is_of_system = matches!(entry.file_name().to_str(), Some("lost+found" | ".DS_Store"));
-            is_empty &= is_of_system || is_of_new_lake && entry.file_type()?.is_file();
-        }
-        // Looked for after the others: another run that makes this lake just now makes its mark first.
-        let mark = self.root.join(keys::MARK);
-        match fs::symlink_metadata(&mark) {
-            Ok(found) if found.is_file() => {
-                let mut bytes = Vec::new();
-                open_regular(&mark)?.0.read_to_end(&mut bytes)?;
-                Ok(Found::Marked(bytes.into()))
-            }
-            Ok(_) => Ok(Found::Other),
-            Err(error) if is_absent(&error) => Ok(if is_empty { Found::Empty } else { Found::Other }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes the folder of a new lake with its mark, unless a mark is there by now. The mark comes into place whole, and
-    /// replaces nothing.
-    ///
-    /// # Errors
-    /// [`Error::StoreFailed`] when the folder cannot be written to.
-    pub async fn found(&self, mark: Bytes) -> Result<(), Error> {
-        let found = self.blocking(keys::MARK, move |store| {
-            let path = store.root.join(keys::MARK);
-            store.found_now(&path, &mark).map_err(|error| refused("write", &path, error))
-        });
-        found.await.map_err(|source| Error::StoreFailed { action: "write", key: keys::MARK.to_owned(), source })
-    }
-
-    fn found_now(&self, path: &Path, mark: &[u8]) -> io::Result<()> {
-        let missing: Vec<&Path> =
-            self.root.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
-        fs::create_dir_all(&self.root)?;
-        missing.into_iter().rev().try_for_each(file::sync_folder)?;
-        let temporary = file::write_temporary(&self.root, MARK_PREFIX, mark, None)?;
-        match temporary.persist_noclobber(path) {
-            Ok(_) => file::sync_folder(path),
-            // Another run was faster.
-            Err(_) if fs::symlink_metadata(path).is_ok() => Ok(()),
-            Err(error) => Err(error.error),
-        }
-    }
-
     /// Takes the lock of a lake, so that one run at a time writes to it, and removes temporary files that dead runs left.
     /// From then on every write is refused once the folder or its lock is not in its place any more.
     ///
@@ -184,21 +75,6 @@ impl FolderStore {
         }
         *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held.into());
         Ok(LakeLock { _file: file })
-    }
-
-    /// Refuses to write once the folder that was locked was renamed, removed or replaced, or its lock was: another run may
-    /// be at work there, and what is written under the old name would not be found again.
-    pub(super) fn check_held(&self) -> io::Result<()> {
-        let held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let Some(held) = held else { return Ok(()) };
-        if held.is_in_place(&self.root)? {
-            return Ok(());
-        }
-        self.lost.cancel();
-        Err(io::Error::other(format!(
-            "expected the lake `{}` as this run locked it, found its folder or its `{LOCK}` renamed, removed or replaced",
-            self.root.display()
-        )))
     }
 
     /// Resolves when a write found the lake gone from its place, never if none does.

@@ -18,11 +18,11 @@ use url::Url;
 use crate::http_portal::backoff::parse_retry_after;
 use crate::http_portal::body::{BadBody, Unpacker};
 use crate::http_portal::buffers::Buffers;
-use crate::http_portal::failure::{Failure, causes};
 use crate::http_portal::origin::BadOrigin;
+use crate::http_portal::request_failure::{RequestFailure, causes};
 use crate::http_portal::settings::PortalSettings;
 use crate::http_portal::time_limit::TimeLimit;
-use crate::redact::Forms;
+use crate::secret::forms::Forms;
 
 /// Bytes of an error's body that are read for its excerpt.
 const EXCERPT_BYTES: usize = 1024;
@@ -116,7 +116,7 @@ impl HttpClient {
     /// One request, read to its end.
     ///
     /// - `most_bytes`: for a page asked for ahead, those that it may take.
-    pub(super) async fn attempt(&self, url: Url, most_bytes: Option<usize>) -> Result<Received, Failure> {
+    pub(super) async fn attempt(&self, url: Url, most_bytes: Option<usize>) -> Result<Received, RequestFailure> {
         let mut request = self.client.get(url);
         if let Some(secret) = &self.secret {
             request = request.header(&secret.name, &secret.value);
@@ -128,7 +128,7 @@ impl HttpClient {
             let received = self.read(response, &mut time_limit, most_bytes).await?;
             // Before anything is read from it: what is said of a bad page, and rows, come from the body.
             if self.is_secret_in(&received.bytes) {
-                return Err(Failure::RepeatsSecret { status: 200 });
+                return Err(RequestFailure::RepeatsSecret { status: 200 });
             }
             return Ok(received);
         }
@@ -140,9 +140,9 @@ impl HttpClient {
             None => self.quote(&read_start(response, &mut time_limit).await),
         };
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-            Err(Failure::Status { status: status.as_u16(), excerpt: text, retry_after })
+            Err(RequestFailure::Status { status: status.as_u16(), excerpt: text, retry_after })
         } else {
-            Err(Failure::Refused { status: status.as_u16(), excerpt: text })
+            Err(RequestFailure::Refused { status: status.as_u16(), excerpt: text })
         }
     }
 
@@ -153,15 +153,15 @@ impl HttpClient {
         mut response: Response,
         time_limit: &mut TimeLimit,
         most_bytes: Option<usize>,
-    ) -> Result<Received, Failure> {
+    ) -> Result<Received, RequestFailure> {
         let limit_bytes = self.settings.body_limit_bytes;
         let mut room = most_bytes.is_none().then(|| self.page_memory.room());
         let bad = |error| match error {
-            BadBody::TooLarge => Failure::TooLarge { limit_bytes },
-            BadBody::Torn(error) => Failure::NoAnswer { is_connected: true, source: error.into() },
+            BadBody::TooLarge => RequestFailure::TooLarge { limit_bytes },
+            BadBody::Torn(error) => RequestFailure::NoAnswer { is_connected: true, source: error.into() },
         };
         let mut body = Unpacker::new(response.headers(), limit_bytes, self.buffers.take()).map_err(|found| {
-            Failure::Refused { status: 200, excerpt: format!("content encoding {}", self.quote(&found)) }
+            RequestFailure::Refused { status: 200, excerpt: format!("content encoding {}", self.quote(&found)) }
         })?;
         body.check_announced(response.content_length().unwrap_or(0)).map_err(bad)?;
         while let Some(chunk) = time_limit.spend(response.chunk()).await?.map_err(|error| self.no_answer(error))? {
@@ -190,7 +190,7 @@ impl HttpClient {
     }
 
     /// Why there is no answer. A cause may quote what the portal said, such as the names in its certificate.
-    fn no_answer(&self, error: reqwest::Error) -> Failure {
+    fn no_answer(&self, error: reqwest::Error) -> RequestFailure {
         // The URL is in the message that wraps this; its query stays out of logs.
         let error = error.without_url();
         let is_certificate = causes(&error)
@@ -198,16 +198,16 @@ impl HttpClient {
         let (is_usable, is_connected) = (!is_certificate && !error.is_builder(), !error.is_connect());
         let is_secret_in_cause = self.is_secret_in(format!("{error:?} {}", chain(&error)).as_bytes());
         let source: BoxError = if is_secret_in_cause { LEFT_OUT.into() } else { error.into() };
-        if is_usable { Failure::NoAnswer { is_connected, source } } else { Failure::Unusable(source) }
+        if is_usable { RequestFailure::NoAnswer { is_connected, source } } else { RequestFailure::Unusable(source) }
     }
 }
 
 /// Makes room for so many bytes of a body, or finds that it has outgrown the room that it was given.
-async fn make_room(room: Option<&mut Room>, n_bytes: usize, most_bytes: Option<usize>) -> Result<(), Failure> {
+async fn make_room(room: Option<&mut Room>, n_bytes: usize, most_bytes: Option<usize>) -> Result<(), RequestFailure> {
     if let Some(room) = room {
         room.hold(BYTES_PER_BYTE * n_bytes).await;
     }
-    if most_bytes.is_some_and(|most_bytes| n_bytes > most_bytes) { Err(Failure::Outgrown) } else { Ok(()) }
+    if most_bytes.is_some_and(|most_bytes| n_bytes > most_bytes) { Err(RequestFailure::Outgrown) } else { Ok(()) }
 }
 
 /// The start of a body that is only quoted, unpacked where that can be done.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::http_portal::failure::Failure;
+use crate::http_portal::request_failure::RequestFailure;
 
 /// The time that the portal may take for one request. What is spent waiting for memory is not the portal's.
 pub(super) struct TimeLimit {
@@ -20,12 +20,12 @@ impl TimeLimit {
     /// What the portal says next.
     ///
     /// # Errors
-    /// [`Failure::NoAnswer`] once the whole time is spent.
-    pub(super) async fn spend<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Failure> {
+    /// [`RequestFailure::NoAnswer`] once the whole time is spent.
+    pub(super) async fn spend<T>(&mut self, next: impl Future<Output = T>) -> Result<T, RequestFailure> {
         let begun = Instant::now();
         let said = tokio::time::timeout(self.total.saturating_sub(self.spent), next).await;
         self.spent += begun.elapsed();
-        said.map_err(|_| Failure::NoAnswer {
+        said.map_err(|_| RequestFailure::NoAnswer {
             is_connected: true,
             source: format!("expected the whole response within {} s", self.total.as_secs_f32()).into(),
         })

@@ -13,11 +13,11 @@ use rollcall_core::publish::{PlannedRun, Registrar, publish_receipts};
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
+use crate::certificates::Roots;
 use crate::glue::GlueCatalog;
 use crate::map_run::MapRuns;
 use crate::metrics;
 use crate::payload::{ObjectReference, Planned, PublishEvent, Published};
-use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::StartError;

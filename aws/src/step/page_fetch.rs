@@ -9,8 +9,8 @@ use rollcall_core::fetch::{RunFacts, fetch_partition, record_failure};
 use rollcall_core::ports::Clock;
 use tokio::time::Instant;
 
+use crate::certificates::Roots;
 use crate::payload::{FetchEvent, Fetched};
-use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::secret;
 use crate::settings::{self, BadSetting};

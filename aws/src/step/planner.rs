@@ -9,8 +9,8 @@ use rollcall_core::text::excerpt;
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
+use crate::certificates::Roots;
 use crate::payload::{ObjectReference, PlanEvent, Planned};
-use crate::roots::Roots;
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::{StartError, portal_settings};

@@ -27,7 +27,7 @@ pub(super) struct Envelope {
 }
 
 /// Why decoding stopped, where the reason is ours and not the JSON's.
-pub(super) enum Failure {
+pub(super) enum RowFailure {
     RepeatedField { row: u64, field: String },
     WrongAxis { row: u64, axis: usize, found: String },
     NoKey { row: u64, column: usize },
@@ -72,7 +72,7 @@ pub(super) struct PageBuilder {
     pub(super) is_exact_pass: bool,
     /// Something did not fit and its text is gone: the page must be read again.
     pub(super) is_inexact: bool,
-    pub(super) failure: Option<Failure>,
+    pub(super) failure: Option<RowFailure>,
 }
 
 impl PageBuilder {
@@ -190,13 +190,13 @@ impl PageBuilder {
                     self.note_misfit(column, None, false);
                 }
                 Slot::Axis(axis) => {
-                    self.failure = Some(Failure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
+                    self.failure = Some(RowFailure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
                     return Err(());
                 }
             }
         }
         if let Some(column) = no_key {
-            self.failure = Some(Failure::NoKey { row: self.n_rows, column });
+            self.failure = Some(RowFailure::NoKey { row: self.n_rows, column });
             return Err(());
         }
         if !self.settle_padding() {

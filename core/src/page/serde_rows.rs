@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::page::column_builder::{ColumnBuilder, Fit};
 use crate::page::numbers::parse_integral;
-use crate::page::page_builder::{Envelope, Failure, PageBuilder, Slot};
+use crate::page::page_builder::{Envelope, PageBuilder, RowFailure, Slot};
 use crate::text::excerpt;
 
 /// Most fields of a row that the descriptor does not know: each takes more memory than its text.
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         let page = self.0;
         if page.n_rows == page.most_rows {
             let what = format!("rows of {} columns", page.columns.len());
-            page.failure = Some(Failure::TooMany { limit: page.most_rows, what });
+            page.failure = Some(RowFailure::TooMany { limit: page.most_rows, what });
             return Err(A::Error::custom("too many rows"));
         }
         page.n_rows += 1;
@@ -117,13 +117,13 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                     has_unknown = true;
                     if page.leftover.len() >= MOST_UNKNOWN {
                         let what = format!("unknown fields in row {row}");
-                        page.failure = Some(Failure::TooMany { limit: MOST_UNKNOWN as u64, what });
+                        page.failure = Some(RowFailure::TooMany { limit: MOST_UNKNOWN as u64, what });
                         return Err(A::Error::custom("too many fields"));
                     }
                     page.unknown_fields.add(&name);
                     let raw = map.next_value::<&RawValue>()?;
                     if page.leftover.insert(name.clone(), raw.get().to_owned()).is_some() {
-                        page.failure = Some(Failure::RepeatedField { row, field: name });
+                        page.failure = Some(RowFailure::RepeatedField { row, field: name });
                         return Err(A::Error::custom("field twice"));
                     }
                     continue;
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 return Err(A::Error::custom("no such field"));
             };
             if field.seen_in == row {
-                page.failure = Some(Failure::RepeatedField { row, field: field.name.clone() });
+                page.failure = Some(RowFailure::RepeatedField { row, field: field.name.clone() });
                 return Err(A::Error::custom("field twice"));
             }
             field.seen_in = row;
@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Slot::Axis(axis) => {
                     let raw = map.next_value::<&RawValue>()?;
                     if axis_code(raw).as_ref() != page.codes.get(axis) {
-                        page.failure = Some(Failure::WrongAxis { row, axis, found: describe_axis(raw) });
+                        page.failure = Some(RowFailure::WrongAxis { row, axis, found: describe_axis(raw) });
                         return Err(A::Error::custom("wrong partition"));
                     }
                 }

@@ -36,7 +36,7 @@ impl fmt::Debug for StartError {
 #[cfg(feature = "portal")]
 fn portal_settings(
     in_flight: usize,
-    roots: Option<&crate::roots::Roots>,
+    roots: Option<&crate::certificates::Roots>,
 ) -> Result<rollcall_adapters::http_portal::PortalSettings, StartError> {
     use rollcall_adapters::http_portal::{LIVE_ORIGIN, PortalSettings, parse_origin, without_userinfo};
     let named = crate::settings::optional(crate::settings::PORTAL);

@@ -8,7 +8,7 @@ use rollcall_core::ports::{BoxError, PortalError};
 
 /// Why one try failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum RequestFailure {
     #[error("HTTP {status}")]
     Status { status: u16, excerpt: String, retry_after: Option<Duration> },
     #[error("no answer")]
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     Deadline,
 }
 
-impl Failure {
+impl RequestFailure {
     pub(super) fn is_retryable(&self) -> bool {
         matches!(self, Self::Status { .. } | Self::NoAnswer { .. })
     }

@@ -4,7 +4,11 @@
 //! mistake would show the rest of it.
 
 use memchr::memmem::Finder;
-use memchr::{memchr3, memrchr3};
+use memchr::memrchr3;
+
+use crate::secret::base64::base64;
+use crate::secret::credentials::{FEWEST_CHARS, parts, user_and_password};
+use crate::secret::escapes::decode;
 
 /// Bytes of a text that are searched at once, so that what is decoded on the way stays in the processor's cache.
 const WINDOW_BYTES: usize = 64 << 10;
@@ -17,9 +21,6 @@ const MOST_LAYERS: usize = 4;
 
 /// A text may break off within the secret. As many of its first bytes at a text's end count as all of it.
 const FEWEST_BYTES_AT_END: usize = 4;
-
-/// Fewest characters of a secret. A shorter one would be found by chance in what is none of it.
-pub(crate) const FEWEST_CHARS: usize = 8;
 
 /// A secret's forms.
 ///
@@ -116,41 +117,6 @@ impl Forms {
     }
 }
 
-/// Whether the secret part of a header's value has [`FEWEST_CHARS`] characters: what follows a scheme, or all of it; of
-/// `Basic …` the password.
-pub(crate) fn is_long_enough(value: &str) -> bool {
-    let is_basic = value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
-    let basic = is_basic.then(|| user_and_password(value)).flatten();
-    let password = basic.as_deref().and_then(|basic| basic.split_once(':')).map(|(_, password)| password);
-    password.unwrap_or_else(|| credentials(value)).chars().count() >= FEWEST_CHARS
-}
-
-/// What follows a scheme (RFC 9110, section 11.4), which is a token (section 5.6.2), or all of a header's value.
-fn credentials(value: &str) -> &str {
-    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    match value.split_once(' ') {
-        Some((scheme, credentials)) if scheme.bytes().all(is_of_token) => credentials.trim(),
-        _ => value,
-    }
-}
-
-/// What `Basic` credentials encode, `user:password` (RFC 7617); `None` when they encode no text of that kind.
-fn user_and_password(value: &str) -> Option<String> {
-    let decoded = String::from_utf8(from_base64(credentials(value))?).ok()?;
-    decoded.contains(':').then_some(decoded)
-}
-
-/// The value, what stands in it after each blank, and of each of these what stands after the first `:` or `=`, to its end
-/// and to the end of that parameter.
-fn parts(value: &str) -> impl Iterator<Item = &str> {
-    let after_blank = value.match_indices(' ').filter_map(|(at, _)| value.get(at + 1..));
-    std::iter::once(value).chain(after_blank).flat_map(|part| {
-        let after = part.split_once([':', '=']).map_or("", |(_, after)| after.trim_start_matches('"'));
-        let parameter = after.split(['"', ',', ';', ' ']).next().unwrap_or_default();
-        [part, after.trim_end_matches('"'), parameter]
-    })
-}
-
 /// The text without what tells its spellings apart: case, the alphabets of base64, `+` for spaces, and control characters,
 /// such as the line breaks of long base64.
 fn folded(text: &[u8]) -> Vec<u8> {
@@ -168,109 +134,10 @@ fn folded(text: &[u8]) -> Vec<u8> {
     folded
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// The characters of base64 that `bytes` alone decide when `offset` other bytes stand before them.
-fn base64(bytes: &[u8], offset: usize) -> Vec<u8> {
-    let bits = std::iter::repeat_n(0, offset).chain(bytes.iter().copied());
-    let bits: Vec<u8> = bits.flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    let sextets = bits.chunks_exact(6).skip((offset * 8).div_ceil(6));
-    let index = |sextet: &[u8]| sextet.iter().fold(0, |index, bit| index << 1 | usize::from(*bit));
-    sextets.filter_map(|sextet| BASE64.get(index(sextet)).copied()).collect()
-}
-
-/// The bytes that a text of base64 stands for; `None` when it is none.
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let sextet = |byte: u8| BASE64.iter().position(|other| *other == byte);
-    let sextets: Option<Vec<usize>> = text.trim_end_matches('=').bytes().map(sextet).collect();
-    let bits: Vec<usize> = sextets?.iter().flat_map(|sextet| (0..6).rev().map(move |bit| sextet >> bit & 1)).collect();
-    bits.chunks_exact(8).map(|byte| u8::try_from(byte.iter().fold(0, |byte, bit| byte << 1 | bit)).ok()).collect()
-}
-
-/// Undoes one layer of escapes. Gives whether there was one; only then is the text in `decoded`.
-fn decode(text: &[u8], decoded: &mut Vec<u8>) -> bool {
-    decoded.clear();
-    let mut is_changed = false;
-    // Up to here, the text is in `decoded` or is no escape.
-    let (mut n_copied, mut n_seen) = (0, 0);
-    let after = |n_bytes: usize| text.get(n_bytes..).unwrap_or_default();
-    while let Some(at) = memchr3(b'\\', b'%', b'&', after(n_seen)) {
-        n_seen += at;
-        let Some((unescaped, n_bytes)) = unescape(after(n_seen)) else {
-            n_seen += 1;
-            continue;
-        };
-        is_changed = true;
-        decoded.extend_from_slice(text.get(n_copied..n_seen).unwrap_or_default());
-        match unescaped {
-            Unescaped::Byte(byte) => decoded.push(byte),
-            Unescaped::Char(c) => decoded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-        n_seen += n_bytes;
-        n_copied = n_seen;
-    }
-    if is_changed {
-        decoded.extend_from_slice(after(n_copied));
-    }
-    is_changed
-}
-
-enum Unescaped {
-    Byte(u8),
-    Char(char),
-}
-
-/// What an escape at the beginning of a text stands for, and its length.
-fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
-    let (first, after) = text.split_first()?;
-    match (first, after) {
-        (b'%', _) => Some((Unescaped::Byte(u8::try_from(hex(after, 2)?).ok()?), 3)),
-        (b'&', _) => {
-            let end = after.iter().take(10).position(|byte| *byte == b';')?;
-            let c = match after.get(..end)? {
-                b"amp" => '&',
-                b"lt" => '<',
-                b"gt" => '>',
-                b"quot" => '"',
-                b"apos" => '\'',
-                b"nbsp" => ' ',
-                [b'#', b'x' | b'X', digits @ ..] => char::from_u32(hex(digits, digits.len())?)?,
-                [b'#', digits @ ..] => char::from_u32(std::str::from_utf8(digits).ok()?.parse().ok()?)?,
-                _ => return None,
-            };
-            Some((Unescaped::Char(c), end + 2))
-        }
-        // The text breaks off within it.
-        (_, [b'x', digits @ ..]) if digits.len() < 2 => None,
-        (_, [b'u', digits @ ..]) if digits.len() < 4 => None,
-        (_, [b'x', digits @ ..]) if hex(digits, 2).is_some() => {
-            Some((Unescaped::Byte(u8::try_from(hex(digits, 2)?).ok()?), 4))
-        }
-        (_, [b'u', digits @ ..]) if hex(digits, 4).is_some() => {
-            let unit = hex(digits, 4)?;
-            if let Some(c) = char::from_u32(unit) {
-                return Some((Unescaped::Char(c), 6));
-            }
-            let second = digits.get(4..)?.strip_prefix(b"\\u").and_then(|digits| hex(digits, 4))?;
-            let units = [u16::try_from(unit).ok()?, u16::try_from(second).ok()?];
-            Some((Unescaped::Char(char::decode_utf16(units).next()?.ok()?), 12))
-        }
-        // Control characters, which are dropped.
-        (_, [b'n' | b'r' | b't' | b'b' | b'f', ..]) => Some((Unescaped::Byte(b'\n'), 2)),
-        (_, [byte, ..]) => Some((Unescaped::Byte(*byte), 2)),
-        (_, []) => None,
-    }
-}
-
-/// The number of `n_digits` hexadecimal digits at the beginning of a text.
-fn hex(text: &[u8], n_digits: usize) -> Option<u32> {
-    let digits = text.get(..n_digits).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::credentials::{credentials, is_long_enough};
 
     /// With signs that JSON, HTML, URLs and the alphabets of base64 write otherwise.
     const SECRET: &str = "can+ary/4f 1b=7d\"'\\<&>%41_Z";

@@ -1,0 +1,35 @@
+//! The folder and the lock of a lake, as a run locked them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use crate::folder::file::{identity, is_absent};
+
+/// Name of the lock.
+pub(super) const LOCK: &str = ".lock";
+
+/// The lake's folder and its lock as they were locked. They are held open, so that nothing else gets their identity.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// `None` where folders cannot be opened.
+    pub(super) root: Option<File>,
+    pub(super) lock: File,
+}
+
+impl Held {
+    /// Whether the folder and the lock are still found under their names.
+    pub(super) fn is_in_place(&self, root: &Path) -> io::Result<bool> {
+        let is_same = |file: &File, found: io::Result<fs::Metadata>| match found {
+            Ok(found) => Ok(identity(&file.metadata()?) == identity(&found)),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        };
+        if let Some(held) = &self.root
+            && !is_same(held, fs::metadata(root))?
+        {
+            return Ok(false);
+        }
+        is_same(&self.lock, fs::symlink_metadata(root.join(LOCK)))
+    }
+}

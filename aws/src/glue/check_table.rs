@@ -1,0 +1,33 @@
+//! Checks a table of the template against its descriptor.
+
+use aws_sdk_glue::types::{StorageDescriptor, Table};
+use rollcall_core::ports::{CatalogError, TableSpec};
+
+use crate::glue::columns::{declared, described};
+use crate::glue::failed::failed;
+
+/// Checks that a table is as declared.
+///
+/// - `lake`: `s3://<bucket>/`.
+pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
+    let storage = table.storage_descriptor.as_ref();
+    let location = format!("{}{}", lake, spec.location);
+    let found = [
+        ("columns", described(storage.map(StorageDescriptor::columns).unwrap_or_default())),
+        ("partition keys", described(table.partition_keys())),
+        ("location", storage.and_then(StorageDescriptor::location).unwrap_or_default().to_owned()),
+    ];
+    let expected = [declared(&spec.columns), declared(&spec.partition_keys), location];
+    for ((what, found), expected) in found.into_iter().zip(expected) {
+        if found != expected {
+            return Err(failed(
+                "check table",
+                format!(
+                    "expected {what} `{expected}` as the descriptor declares, found `{found}`\nhint: deploy the \
+                     template again"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! What Glue says of an entry of a batch that it did not take.
+
+use aws_sdk_glue::types::ErrorDetail;
+use rollcall_core::ports::CatalogError;
+
+use crate::glue::failed::failed;
+use crate::glue::transient::TRANSIENT_CODES;
+
+/// What is done with a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Create,
+    Update,
+}
+
+/// What a call said of an entry that it did not take.
+pub(super) struct Refusal {
+    pub(super) values: Vec<String>,
+    code: String,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn of(values: Option<Vec<String>>, detail: Option<ErrorDetail>) -> Self {
+        let (code, message) = detail.map(|detail| (detail.error_code, detail.error_message)).unwrap_or_default();
+        Self {
+            values: values.unwrap_or_default(),
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+        }
+    }
+
+    /// What to try next for an entry that was refused `action`; `None` when nothing will help.
+    pub(super) fn next(&self, action: Action) -> Option<Action> {
+        match (action, self.code.as_str()) {
+            (Action::Create, "AlreadyExistsException") => Some(Action::Update),
+            (Action::Update, "EntityNotFoundException") => Some(Action::Create),
+            (_, code) if TRANSIENT_CODES.contains(&code) => Some(action),
+            _ => None,
+        }
+    }
+
+    pub(super) fn into_error(self) -> CatalogError {
+        let what = format!("put partition `{}`", self.values.join("/"));
+        failed(&what, format!("{}: {}", self.code, self.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g1_g2_g3_an_entry_that_was_refused_is_tried_as_what_may_help() {
+        let refusal = |code: &str| Refusal { values: Vec::new(), code: code.to_owned(), message: String::new() };
+        for (action, code, next) in [
+            (Action::Create, "AlreadyExistsException", Some(Action::Update)),
+            (Action::Update, "EntityNotFoundException", Some(Action::Create)),
+            (Action::Create, "ConcurrentModificationException", Some(Action::Create)),
+            (Action::Update, "ThrottlingException", Some(Action::Update)),
+            (Action::Create, "EntityNotFoundException", None),
+            (Action::Update, "InvalidInputException", None),
+            (Action::Create, "", None),
+        ] {
+            assert_eq!(refusal(code).next(action), next, "{action:?} {code}");
+        }
+    }
+}
