@@ -168,6 +168,11 @@ target/tools/%:
 	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build \
 		$(@F) --version =$(patsubst $(@F)-%,%,$(notdir $(@D:%/bin=%)))
 
+.PHONY: picture
+picture: ## Draw the README's picture of a run again
+	$(CARGO) build --locked $(ALL)
+	python3 docs/picture.py target/debug/rollcall --output docs/run.svg
+
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Measure against two scripts and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
