@@ -79,7 +79,7 @@ def to_first_poll(path, listener, env):
     try:
         if not select.select([listener], [], [], MAX_START_S)[0]:
             raise CannotMeasure(
-                f"{path}: expected a request for an event within {MAX_START_S} s, found none; its output: {end(process)}"
+                f"{path}: expected a request for an event within {MAX_START_S} s, found none; output: {end(process)}"
             )
         connection, _ = listener.accept()
         connection.settimeout(MAX_START_S)
