@@ -1,4 +1,4 @@
-# Everything a developer runs. `make help` lists it.
+# All developer commands. `make help` lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -6,21 +6,21 @@ SHELL := /bin/bash
 VENV := .venv
 CARGO ?= cargo
 
-# Processor that the functions are built for: x86_64, or arm64. The template's parameter Architecture must say the same.
+# Processor to build the functions for: x86_64 or arm64. The template's parameter Architecture must match.
 ARCH ?= x86_64
 TRIPLE_x86_64 := x86_64-unknown-linux-gnu
 TRIPLE_arm64 := aarch64-unknown-linux-gnu
-# The newest glibc that Lambda's provided.al2023 has.
+# The glibc version of Lambda's provided.al2023.
 GLIBC := 2.34
-# Environment of infra/samconfig.toml, and what else `sam deploy` is told.
+# Environment in infra/samconfig.toml, and additional flags for `sam deploy`.
 ENV ?=
 DEPLOY_FLAGS ?=
-# Such as --without-crawler.
+# For example --without-crawler.
 SMOKE_FLAGS ?=
-# Such as --quick, or --only latency.
+# For example --quick, or --only latency.
 BENCH_FLAGS ?= --write
 
-# How long each target is fuzzed, and with which sanitizer. Without one the memory counted is the target's own.
+# Seconds to fuzz each target, and the sanitizer. Without one, only the target's own memory counts towards the limit.
 FUZZ_SECONDS ?= 60
 FUZZ_SANITIZER ?= none
 FUZZ_TARGETS := page scanner next retry_after record request descriptor
@@ -28,23 +28,23 @@ FUZZ_LENGTH_next := 512
 FUZZ_LENGTH_retry_after := 128
 CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 
-# What is changed a little, to see that a test notices: the gate, the commit and its stores, the check of `next`, retries,
-# what is recorded, published and pruned, and what memory is shared.
+# Files to mutate, to check that a test notices: the gate, the commit and its stores, the check of `next`, retries,
+# records, publishing, pruning and shared memory.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 MUTATED_CORE := $(addprefix core/src/,gate.rs unique.rs fetch.rs edition.rs values.rs memory.rs schema.rs survey.rs \
 	records.rs ledger.rs publish.rs prune.rs)
 MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs $(wildcard adapters/src/folder/*.rs) aws/src/s3.rs
 
-# Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
-# another selection would build other ones. tests/lib.rs builds the programs by the same.
+# Always use this selection. Cargo builds a dependency with the union of the features that the packages of one command
+# request, so another selection would rebuild dependencies. tests/lib.rs builds the programs with the same selection.
 ALL := --workspace --features rollcall/aws
 
 .PHONY: help
-help: ## List what there is
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+help: ## List all commands
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 .PHONY: check
-check: fmt lint docs template test ## Everything that must hold before a commit
+check: fmt lint docs template test ## Everything that must pass before a commit
 
 .PHONY: fmt
 fmt: ## Check formatting
@@ -52,29 +52,29 @@ fmt: ## Check formatting
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 
 .PHONY: lint
-lint: ## Clippy with warnings denied
+lint: ## Run clippy with warnings denied
 	$(CARGO) clippy --locked $(ALL) --features rollcall-bench/micro --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --package rollcall -- --deny warnings
 
 .PHONY: docs
-docs: ## API documentation without warnings
+docs: ## Build the API documentation with warnings denied
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(ALL) --no-deps --document-private-items
 
 .PHONY: test
-test: $(VENV)/ready $(VENV)-lint/ready ## All tests
+test: $(VENV)/ready $(VENV)-lint/ready ## Run all tests
 	$(CARGO) test --locked $(ALL)
 
 .PHONY: e2e
-e2e: $(VENV)/ready $(VENV)-lint/ready ## The AWS half end to end, on an emulator
+e2e: $(VENV)/ready $(VENV)-lint/ready ## Test the AWS half end to end, on an emulator
 	$(CARGO) test --locked $(ALL) --test e2e
 
 .PHONY: simulate
-simulate: ## Simulate 100,000 seeds of overlapping runs with faults (release build)
+simulate: ## Simulate 100,000 seeds of overlapping, faulty runs (release build)
 	ROLLCALL_SEEDS=$${ROLLCALL_SEEDS:-100000} $(CARGO) test --locked --release --package rollcall-core \
 		--test simulation -- --nocapture every_promise
 
 .PHONY: planted
-planted: ## Plant nine bugs; the simulation must find each
+planted: ## Plant nine bugs, each of which the simulation must find
 	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
 
 .PHONY: kill
@@ -82,23 +82,23 @@ kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
 
 .PHONY: interrupt
-interrupt: ## Ask 50 runs to stop, at random points
+interrupt: ## Interrupt 50 runs at random points
 	ROLLCALL_INTERRUPTS=50 $(CARGO) test --locked $(ALL) --test interrupts -- --nocapture
 
 .PHONY: converge
-converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 lakes converge in three reruns of a faulty stack, on an emulator
+converge: $(VENV)/ready $(VENV)-lint/ready ## Make 50 lakes converge in three reruns of a faulty stack, on an emulator
 	ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test convergence -- --nocapture
 
 .PHONY: race
-race: $(VENV)/ready ## Let eight writers race for one partition in 1,000 rounds, on an emulator of S3
+race: $(VENV)/ready ## Race eight writers for one partition 1,000 times, on an S3 emulator
 	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_writers
 
 .PHONY: template
-template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account
+template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
 
-# Never more packages than these: `rollcall` itself has a SQL engine, which no function needs.
+# Only these packages: `rollcall` itself contains a SQL engine, which no function needs.
 .PHONY: build
 build: $(VENV)-build/ready ## Build the functions for Lambda, into target/lambda
 	@test -n "$(TRIPLE_$(ARCH))" || { echo 'expected ARCH=x86_64 or ARCH=arm64, found ARCH=$(ARCH)' >&2; exit 2; }
@@ -108,19 +108,19 @@ build: $(VENV)-build/ready ## Build the functions for Lambda, into target/lambda
 	$(VENV)-build/bin/python tests/infra/check_functions.py --arch $(ARCH) --glibc $(GLIBC)
 
 .PHONY: deploy
-deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy what `make build` built: make deploy ENV=dev, or ENV=prod
+deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy the output of `make build`: make deploy ENV=dev, or ENV=prod
 	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-build/bin/python tests/infra/check_functions.py --arch $(ARCH) --glibc $(GLIBC)
 	cd infra && SAM_CLI_TELEMETRY=0 ../$(VENV)-lint/bin/sam deploy --config-env $(ENV) $(DEPLOY_FLAGS)
 
 .PHONY: smoke-aws
-smoke-aws: $(VENV)-lint/ready ## Prove a deployed stack on a real account, for some cents: make smoke-aws ENV=dev
+smoke-aws: $(VENV)-lint/ready ## Test a deployed stack on a real account, for a few cents: make smoke-aws ENV=dev
 	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
 
-# What is found is kept below target/; fuzz/corpus has what every run and the tests begin with.
+# New inputs are stored below target/. Every run, and the tests, start with those in fuzz/corpus.
 .PHONY: fuzz $(FUZZ_TARGETS:%=fuzz-%)
-fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each target for a minute; needs the toolchain `nightly` and a C++ compiler
+fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each target for a minute (needs the toolchain `nightly` and a C++ compiler)
 $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(CARGO_FUZZ)
 	mkdir -p target/fuzz/corpus/$*
 	RUSTUP_TOOLCHAIN=nightly $(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir target/fuzz --sanitizer $(FUZZ_SANITIZER) \
@@ -128,9 +128,9 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(CARGO_FUZZ)
 		-max_len=$(or $(FUZZ_LENGTH_$*),4096) -dict=fuzz/dictionaries/$(patsubst scanner,page,$*).dict \
 		-print_final_stats=1
 
-# A copy with the mistake in it, which fuzzing must find from nothing.
+# Fuzzes a copy with a planted bug, which it must find without a corpus.
 .PHONY: fuzz-planted
-fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
+fuzz-planted: $(CARGO_FUZZ) ## Check that fuzzing finds a planted bug
 	rm -rf target/planted
 	mkdir -p target/planted
 	git ls-files -z core adapters datasets fuzz Cargo.toml Cargo.lock | xargs -0 tar cf - | tar xf - -C target/planted
@@ -141,9 +141,9 @@ fuzz-planted: $(CARGO_FUZZ) ## See that fuzzing finds a mistake that was planted
 		-dict=fuzz/dictionaries/page.dict || true; }
 	ls target/planted/fuzz/artifacts/scanner/crash-*
 
-# Mutants that no test can notice, or need not, are in tests/mutants.toml, each with its reason. The code is changed in
-# place, where everything is built, and put back. What the tests of a package let pass is shown to slower ones
-# (`--iterate`). Exit codes: 2, some are left; 3, some ran out of time, which is noticed, and others may be left.
+# tests/mutants.toml lists the mutants that no test can or has to notice, with reasons. Code is mutated in place, where
+# everything is built, and restored. Mutants that survive the tests of their package are shown to slower tests
+# (`--iterate`). Exit codes: 2, some survive; 3, some timed out, which counts as noticed, and others may survive.
 MUTATE := PROPTEST_DISABLE_FAILURE_PERSISTENCE=true $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
 MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
 MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
@@ -152,7 +152,7 @@ SHOW_TO := --iterate --baseline skip --test-workspace true --features rollcall/a
 QUICK_TESTS := --test=portal --test=roots --test=contracts
 SLOW_TESTS := --test=faults_portal --test=faults_local --test=folder --test=faults_aws
 .PHONY: mutants
-mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decides a little, some 600 times; a test must notice
+mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Mutate the code about 600 times; a test must notice
 	git diff --quiet HEAD -- core adapters aws || { echo 'expected core, adapters and aws as committed' >&2; exit 2; }
 	rm -rf target/mutants
 	mkdir -p target/mutants/core target/mutants/adapters
@@ -163,23 +163,28 @@ mutants: $(CARGO_MUTANTS) $(VENV)/ready $(VENV)-lint/ready ## Change what decide
 	$(MUTATE_ADAPTERS) $(SHOW_TO) --timeout 400 $(SLOW_TESTS:%=--cargo-arg=%) || [[ $$? == [23] ]]
 	! cat target/mutants/*/mutants.out/missed.txt | grep .
 
-# Tools of cargo, inside the project.
+# Cargo tools, installed inside the project.
 target/tools/%:
 	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build \
 		$(@F) --version =$(patsubst $(@F)-%,%,$(notdir $(@D:%/bin=%)))
 
+.PHONY: picture
+picture: ## Redraw the README's picture of a run
+	$(CARGO) build --locked $(ALL)
+	python3 docs/picture.py target/debug/rollcall --output docs/run.svg
+
 .PHONY: bench
-bench: $(VENV)-bench/ready ## Measure against two scripts and write docs/performance.md (release build)
+bench: $(VENV)-bench/ready ## Compare with two scripts and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
 	$(CARGO) bench --locked --no-run --package rollcall-bench --features micro
 	$(VENV)-bench/bin/python bench/run.py $(BENCH_FLAGS)
 
 .PHONY: bench-instructions
-bench-instructions: ## Count instructions a row of each stage, with valgrind
+bench-instructions: ## Count instructions per row of each stage, with valgrind
 	python3 bench/instructions.py
 
 .PHONY: bench-cold
-bench-cold: $(VENV)-lint/ready ## Measure the cold start of what `make build` built
+bench-cold: $(VENV)-lint/ready ## Measure the cold start of the functions that `make build` built
 	$(VENV)-lint/bin/python bench/cold_start.py
 
 # The Python environment of the tests, inside the project.
@@ -188,19 +193,19 @@ $(VENV)/ready: tests/requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# What the benchmark measures against.
+# The environment of the script that the benchmark compares with.
 $(VENV)-bench/ready: bench/requirements.txt
 	python3 -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# These disagree on what they need, so each kind has an environment of its own.
+# Their requirements conflict, so each has an environment of its own.
 $(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
 	python3 -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# The state machine's checker runs on Node, which that environment has as a Python package, with npm.
+# The state machine checker runs on Node, which that environment provides, with npm, as a Python package.
 $(VENV)-lint/node/ready: $(VENV)-lint/ready tests/infra/package.json tests/infra/package-lock.json
 	mkdir -p $(@D)
 	cp tests/infra/package.json tests/infra/package-lock.json $(@D)

@@ -1,9 +1,9 @@
 """Measures how long a function takes from its start until it asks Lambda for its first event.
 
-Against it, in turn, the least that a function in Python does: import boto3 and make an S3 client. README.md says how to
-read it. Needs what `make build` built, and a Python that has boto3, which it is run with.
+The comparison, measured in turn, is the minimum for a function in Python: import boto3 and create an S3 client.
+README.md explains how to read the figures. Needs the output of `make build`; run it with a Python that has boto3.
 
-Exit code: 0 when the bar holds for each function, 1 when it does not, 2 when something could not be measured.
+Exit code: 0 if the bar holds for each function, 1 if it does not, 2 if something could not be measured.
 """
 
 import argparse
@@ -22,21 +22,21 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FUNCTIONS = ["planner", "page-fetch", "catalog"]
 
 RATIO_AT_LEAST = 40.0
-MOST_START_S = 30
+MAX_START_S = 30
 
-# The path by which the runtime asks for an event.
+# The request with which the runtime asks for an event.
 NEXT = b"GET /2018-06-01/runtime/invocation/next "
 
-# A byte says that the client is there, so that the interpreter's end is not in the figure.
+# Writes a byte once the client exists, so that the figure excludes the exit of the interpreter.
 PYTHON = "import os, boto3; boto3.client('s3'); os.write(1, b'.')"
 
 
 class CannotMeasure(Exception):
-    """A program ended, or did something else than it was started for."""
+    """A program exited, or did something unexpected."""
 
 
 def environment(api):
-    """What Lambda and infra/template.yaml give a function; the keys are no account's, and nothing is asked of AWS."""
+    """Returns the variables that Lambda and infra/template.yaml set. The keys are fake, and no call to AWS is made."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {
         "AWS_LAMBDA_RUNTIME_API": api,
@@ -57,58 +57,61 @@ def environment(api):
     }
 
 
-def started(command, env):
-    """Starts a program; returns it with the time just before."""
+def start(command, env):
+    """Starts a program. Returns the process, and the time just before the start."""
     before = time.perf_counter()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                env=env)
     return process, before
 
 
-def ended(process):
+def end(process):
+    """Kills a process. Returns the end of its output."""
     process.kill()
     output, _ = process.communicate()
     return output.decode(errors="replace")[-1000:]
 
 
 def to_first_poll(path, listener, env):
-    """Seconds from a function's start until it has asked for an event."""
-    process, before = started([path], env)
+    """Returns the seconds from a function's start until it asks for an event."""
+    process, before = start([path], env)
     connection = None
     try:
-        if not select.select([listener], [], [], MOST_START_S)[0]:
-            raise CannotMeasure(f"{path}: asked for no event in {MOST_START_S} s; it said: {ended(process)}")
+        if not select.select([listener], [], [], MAX_START_S)[0]:
+            raise CannotMeasure(
+                f"{path}: expected a request for an event within {MAX_START_S} s, found none; output: {end(process)}"
+            )
         connection, _ = listener.accept()
-        connection.settimeout(MOST_START_S)
-        asked = b""
-        while len(asked) < len(NEXT):
+        connection.settimeout(MAX_START_S)
+        request = b""
+        while len(request) < len(NEXT):
             received = connection.recv(65536)
             if not received:
                 break
-            asked += received
+            request += received
         took = time.perf_counter() - before
-        if not asked.startswith(NEXT):
-            raise CannotMeasure(f"{path}: expected {NEXT.decode()!r}, received {asked[:200]!r}")
+        if not request.startswith(NEXT):
+            raise CannotMeasure(f"{path}: expected {NEXT.decode()!r}, received {request[:200]!r}")
         return took
     finally:
         if connection:
             connection.close()
-        ended(process)
+        end(process)
 
 
 def to_client(env):
-    """Seconds from the start of Python until it has an S3 client."""
-    process, before = started([sys.executable, "-c", PYTHON], env)
+    """Returns the seconds from the start of Python until it has an S3 client."""
+    process, before = start([sys.executable, "-c", PYTHON], env)
     try:
-        if not select.select([process.stdout], [], [], MOST_START_S)[0]:
-            raise CannotMeasure(f"python: made no client in {MOST_START_S} s")
-        said = os.read(process.stdout.fileno(), 4096)
+        if not select.select([process.stdout], [], [], MAX_START_S)[0]:
+            raise CannotMeasure(f"python: expected a client within {MAX_START_S} s, found none")
+        output = os.read(process.stdout.fileno(), 4096)
         took = time.perf_counter() - before
-        if said != b".":
-            raise CannotMeasure(f"python: {said.decode(errors='replace')}")
+        if output != b".":
+            raise CannotMeasure(f"python: {output.decode(errors='replace')}")
         return took
     finally:
-        ended(process)
+        end(process)
 
 
 def machine_lines():
@@ -116,7 +119,7 @@ def machine_lines():
     boto3 = subprocess.run([sys.executable, "-c", "import boto3; print(boto3.__version__)"], capture_output=True,
                            text=True, check=False)
     if boto3.returncode != 0:
-        raise CannotMeasure(f"{sys.executable} has no boto3; `make bench-cold` takes one that does")
+        raise CannotMeasure(f"{sys.executable} has no boto3; `make bench-cold` uses a Python that does")
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return [
         f"machine: {len(os.sched_getaffinity(0))} cores, {cpu[1].strip() if cpu else 'unknown CPU'}, load {load}",
@@ -129,11 +132,11 @@ def measure(args):
     programs = {name: args.functions / name / "bootstrap" for name in FUNCTIONS}
     for path in programs.values():
         if not path.is_file():
-            raise CannotMeasure(f"no program at {path}; `make build` builds it")
+            raise CannotMeasure(f"expected a program at {path}, found none; `make build` builds it")
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         env = environment(f"127.0.0.1:{listener.getsockname()[1]}")
         times = {name: [] for name in [*FUNCTIONS, "boto3"]}
-        # One more than is counted: the first start reads the files from the disk.
+        # The first start reads the files from disk and is not counted.
         for number in range(args.starts + 1):
             for name in times:
                 took = to_client(env) if name == "boto3" else to_first_poll(programs[name], listener, env)
@@ -145,8 +148,8 @@ def measure(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--functions", type=pathlib.Path, default=ROOT / "target" / "lambda",
-                        help="folder with a folder for each function (target/lambda)")
-    parser.add_argument("--starts", type=int, default=15, help="starts of each (15)")
+                        help="folder that contains a folder for each function (default: target/lambda)")
+    parser.add_argument("--starts", type=int, default=15, help="starts of each program (default: 15)")
     args = parser.parse_args()
     if args.starts < 1:
         parser.error("--starts: expected 1 or more")
@@ -154,7 +157,7 @@ def main():
     print("\n".join(machine_lines()))
     times = measure(args)
     python_ms = statistics.median(times["boto3"])
-    print(f"{'program':<11} {'median ms':>9}  {'least':>7}  {'most':>7}  {'boto3 / it':>10}  {'bar':>7}  holds")
+    print(f"{'program':<11} {'median ms':>9}  {'min':>7}  {'max':>7}  {'boto3 / it':>10}  {'bar':>7}  holds")
     all_hold = True
     for name, found in times.items():
         ratio = python_ms / statistics.median(found)

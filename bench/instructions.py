@@ -1,10 +1,10 @@
-"""Counts the instructions a row that each stage between a page's bytes and a file's takes, with valgrind.
+"""Counts the instructions per row of each stage between the bytes of a page and those of a file, with valgrind.
 
-Each stage runs twice, on few rows and on more, and the difference is what the further rows took: start-up and fetching
-the pages are in neither. The count hardly varies, so that it shows a change of a percent on a machine that is busy. It is
-no time: an instruction may wait for memory, and valgrind's processor has no AVX-512.
+Each stage runs twice, on few rows and on more; the difference is the cost of the additional rows, without start-up and
+fetching the pages. The count hardly varies, so it shows a change of one percent even on a busy machine. It does not
+measure time: an instruction may wait for memory, and valgrind's processor has no AVX-512.
 
-Exit code: 0, or 2 when something could not be measured.
+Exit code: 0, or 2 if something could not be measured.
 """
 
 import argparse
@@ -20,24 +20,24 @@ import tempfile
 WORKSPACE = pathlib.Path(__file__).resolve().parent.parent
 
 STAGES = ("decode-scanner", "decode-serde", "digest", "key-check", "encode")
-# Few rows and more, in whole partitions of bench/micro.
+# Few rows and more rows, in whole partitions of bench/micro.
 ROWS = {"enrollment": (100_000, 300_000), "directory": (10_000, 30_000)}
 
 
 class CannotMeasure(Exception):
-    """Something is not installed, not built, or ended otherwise than it should."""
+    """Something is not installed, not built, or ended unexpectedly."""
 
 
 def run(command):
-    """What a command prints."""
+    """Returns what a command prints to stdout."""
     done = subprocess.run(command, cwd=WORKSPACE, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise CannotMeasure(f"`{command[0]}` ended with {done.returncode}\n{done.stderr[-2000:]}")
+        raise CannotMeasure(f"`{command[0]}` exited with {done.returncode}\n{done.stderr[-2000:]}")
     return done.stdout
 
 
 def build():
-    """Path of the program of `bench/micro`."""
+    """Builds `bench/micro` and returns the path of its program."""
     command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--no-run", "--message-format", "json"]
     lines = run([*command, "--package", "rollcall-bench", "--features", "micro"]).splitlines()
     built = [message for message in map(json.loads, lines) if message.get("executable")]
@@ -47,26 +47,26 @@ def build():
 
 
 def count_instructions(program, stage, source, rows, out):
-    """Instructions that one process takes, and the rows it worked on."""
+    """Returns the instructions that one process executes, and the number of rows it processes."""
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program]
     n_rows = re.fullmatch(r"(\d+) rows\n", run([*command, "--once", stage, "--rows", str(rows), "--of", source]))
-    # More than one thread may have a part of its own.
+    # Each thread has its own totals line.
     totals = re.findall(r"^totals: (\d+)$", out.read_text(errors="replace"), re.MULTILINE)
     if not n_rows or not totals:
-        raise CannotMeasure(f"{stage}: no count of instructions")
+        raise CannotMeasure(f"{stage}: expected a count of instructions, found none")
     return sum(map(int, totals)), int(n_rows[1])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=STAGES, metavar="STAGE", help=f"one of {', '.join(STAGES)}")
-    parser.add_argument("--of", choices=ROWS, default="enrollment", help="whose pages")
+    parser.add_argument("--of", choices=ROWS, default="enrollment", help="dataset of the pages")
     parser.add_argument(
-        "--keep", type=pathlib.Path, metavar="DIR", help="keep what callgrind writes, for callgrind_annotate"
+        "--keep", type=pathlib.Path, metavar="DIR", help="keep callgrind's files there, for callgrind_annotate"
     )
     args = parser.parse_args()
     if not shutil.which("valgrind"):
-        raise CannotMeasure("no valgrind; Debian and Ubuntu have it as package `valgrind`")
+        raise CannotMeasure("expected valgrind, found none; on Debian and Ubuntu, install the package `valgrind`")
     program = build()
     print(f"{'stage':<14}  instructions/row of {args.of}\n{'-' * 14}  {'-' * 16}", flush=True)
     with tempfile.TemporaryDirectory() as name:

@@ -1,7 +1,7 @@
-"""The script that the usual Python libraries for tables make easy, which `rollcall` is measured against too.
+"""A script with the usual Python libraries for tables, for comparison with `rollcall`.
 
-All pages are asked for at once under one semaphore. pyarrow reads each into columns, and each combination of year and
-grade is written to `OUT/year=YEAR/grade=GRADE.parquet`, with zstd. It checks how many rows came, and nothing else.
+It requests all pages at once under one semaphore, lets pyarrow decode each into columns, and writes each combination of
+year and grade to `OUT/year=YEAR/grade=GRADE.parquet`, with zstd. It checks the number of rows and nothing else.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ROW = pyarrow.struct(
         ("leaid", pyarrow.string()),
     ]
 )
-# Ids differ in every row, so that a dictionary of them would only cost.
+# Ids differ in every row, so a dictionary of them would be pure overhead.
 DICTIONARY = [field.name for field in ROW if field.name not in ("ncessch", "ncessch_num")]
 ENVELOPE = pyarrow.schema([("count", pyarrow.int64()), ("results", pyarrow.list_(ROW))])
 
@@ -35,10 +35,10 @@ ENVELOPE = pyarrow.schema([("count", pyarrow.int64()), ("results", pyarrow.list_
 def read_page(body):
     """Returns the envelope's count and the rows as a table.
 
-    To pyarrow the whole body is one row that holds a list. That takes less time than cutting the envelope off and giving
-    each row a line of its own, as it reads JSON otherwise; and with types it takes less than when it has to find them.
+    pyarrow reads the whole body as one row that contains a list. That is faster than removing the envelope and giving
+    each row its own line, which is how it usually reads JSON. Declared types are faster than inferred ones.
     """
-    # A block must hold all of it. There is nothing to divide between threads.
+    # One block must hold the whole body. There is nothing to divide between threads.
     read = pyarrow.json.ReadOptions(use_threads=False, block_size=len(body) + 1)
     parse = pyarrow.json.ParseOptions(explicit_schema=ENVELOPE, unexpected_field_behavior="ignore")
     page = pyarrow.json.read_json(pyarrow.BufferReader(body), read_options=read, parse_options=parse)
@@ -51,7 +51,7 @@ async def fetch_page(session, semaphore, url, number):
         async with session.get(url, params={"page": number}) as response:
             response.raise_for_status()
             body = await response.read()
-        # On another thread, so that other answers arrive meanwhile.
+        # On another thread, so that other responses can arrive in the meantime.
         return await asyncio.to_thread(read_page, body)
 
 
@@ -61,7 +61,7 @@ def write_table(table, path):
 
 
 async def fetch_combination(session, semaphore, url, path):
-    """Writes all rows below `url` to `path`."""
+    """Fetches all pages of `url` and writes their rows to `path`."""
     count, first = await fetch_page(session, semaphore, url, 1)
     n_pages = math.ceil(count / first.num_rows)
     others = await asyncio.gather(*(fetch_page(session, semaphore, url, number) for number in range(2, n_pages + 1)))
@@ -90,7 +90,7 @@ async def fetch_all(args):
 
 
 def parse_years(text):
-    """`2000-2009` or `2004` as a range of years, the last one included."""
+    """Returns the range of years of `2000-2009` (inclusive) or `2004`."""
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
 
@@ -100,7 +100,7 @@ def main():
     parser.add_argument("--portal", required=True, metavar="ORIGIN", help="scheme, host and port")
     parser.add_argument("--years", required=True, type=parse_years, help="2000-2009 or 2004")
     parser.add_argument("--grades", required=True, help="grade-1,grade-2")
-    parser.add_argument("--in-flight", type=int, default=8, help="most requests at once")
+    parser.add_argument("--in-flight", type=int, default=8, help="maximum number of requests at once")
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder to write to")
     asyncio.run(fetch_all(parser.parse_args()))
 

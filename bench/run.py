@@ -1,6 +1,6 @@
-"""Measures `rollcall` against its simulator and prints whether the bars hold. README.md says how to read it.
+"""Measures `rollcall` against its simulator and prints whether the bars hold. README.md explains the figures.
 
-Exit code: 0 when every bar holds (or with `--quick`), 1 when one does not, 2 when something could not be measured.
+Exit code: 0 if every bar holds (or with `--quick`), 1 if one does not, 2 if something could not be measured.
 """
 
 import argparse
@@ -23,29 +23,29 @@ import time
 
 BENCH = pathlib.Path(__file__).resolve().parent
 WORKSPACE = BENCH.parent
-# The part of it between the two lines is this program's.
+# This program replaces the part between the two lines.
 RESULTS = WORKSPACE / "docs" / "performance.md"
 RESULTS_BEGIN = "<!-- begin: written by bench/run.py --write -->\n"
 RESULTS_END = "<!-- end -->\n"
 
-CPU_RATIO_AT_LEAST = {"sequential": 12.0, "pyarrow": 3.0}
-DECODE_RATIO_AT_LEAST = {"enrollment": 2.5, "directory": 1.0}
-PEAK_MIB_AT_MOST = 96.0
-PEAK_RATIO_AT_MOST = 2.0
-TIMES_FLOOR_AT_MOST = 1.15
-BYTES_A_ROW_AT_MOST = 6.5
+MIN_CPU_RATIO = {"sequential": 12.0, "pyarrow": 3.0}
+MIN_DECODE_RATIO = {"enrollment": 2.5, "directory": 1.0}
+MAX_PEAK_MIB = 96.0
+MAX_PEAK_RATIO = 2.0
+MAX_FLOOR_RATIO = 1.15
+MAX_BYTES_PER_ROW = 6.5
 
-# Stages that criterion measures beside decoding, as `bench/micro` names them.
+# Stages that criterion measures besides decoding, named as in `bench/micro`.
 STAGES = ("digest", "key_check", "encode")
 
-# A contestant that takes longer hangs.
-MOST_RUN_S = 1800
+# A contestant that takes longer is considered stuck.
+MAX_RUN_S = 1800
 SIMULATOR_START_S = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a contestant is asked for: every year with every grade."""
+    """What a contestant has to fetch: every combination of year and grade."""
 
     first_year: int
     n_years: int
@@ -72,7 +72,7 @@ class Request:
 
     @property
     def pages(self):
-        """Pages of one partition."""
+        """Number of pages of one partition."""
         return math.ceil(self.rows / self.page_size)
 
     @property
@@ -81,13 +81,13 @@ class Request:
 
     @property
     def n_requests(self):
-        """Requests for data: page 1 of several is looked at again after the last."""
+        """Number of requests for data: if there are several pages, page 1 is fetched again after the last."""
         return self.n_pages + (self.n_partitions if self.pages > 1 else 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much is asked for."""
+    """The amount of data to fetch."""
 
     page_size: int
     many_years: int
@@ -113,12 +113,12 @@ QUICK = Scale(
 
 
 class CannotMeasure(Exception):
-    """A contestant or the simulator failed, or left something else than it was asked for."""
+    """A contestant or the simulator failed, or its output is not what was requested."""
 
 
 @dataclasses.dataclass
 class Usage:
-    """What one process took, from its start to its end."""
+    """Resources that one process used, from its start to its end."""
 
     cpu_s: float
     wall_s: float
@@ -167,7 +167,7 @@ RUN_TABLE = (
 
 @dataclasses.dataclass
 class Verdict:
-    """One line of the table of bars; without a bar it is information."""
+    """One line of the table of bars; a line without a bar is informational."""
 
     lane: str
     what: str
@@ -183,7 +183,7 @@ VERDICT_TABLE = (("lane", -7), ("what", -43), ("measured", 9), ("bar", 10), ("ho
 
 
 def text_line(table, cells):
-    """Cells in columns of fixed width, to the left where the width is negative."""
+    """Returns the cells in columns of fixed width, left-aligned if the width is negative."""
     padded = (
         cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, (_, width) in zip(cells, table, strict=True)
     )
@@ -201,7 +201,7 @@ def markdown_table(table, rows):
 
 
 def clean_environment():
-    """The environment without settings of `rollcall` and without proxies, which loopback must not pass."""
+    """Returns the environment without settings of `rollcall` and without proxies, which must not apply to loopback."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -212,15 +212,15 @@ def clean_environment():
 def measure(command, folder, env):
     """Runs a command to its end and returns its `Usage`, stdout and stderr.
 
-    The figures are those the kernel keeps for this one process. Output goes to files, so that reading it costs
-    the contestant nothing.
+    The kernel keeps the figures for exactly this process. Output goes to files, so that the contestant never waits for
+    a reader.
     """
-    # What earlier runs left to be written must not be written during this one.
+    # Pending writes of earlier runs must not happen during this one.
     os.sync()
     with open(folder / "stdout", "w+b") as stdout, open(folder / "stderr", "w+b") as stderr:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
-        timer = threading.Timer(MOST_RUN_S, process.kill)
+        timer = threading.Timer(MAX_RUN_S, process.kill)
         timer.start()
         try:
             _, status, used = os.wait4(process.pid, 0)
@@ -235,20 +235,20 @@ def measure(command, folder, env):
         stderr.seek(0)
         out, err = stdout.read().decode(), stderr.read().decode(errors="replace")
     if process.returncode != 0:
-        raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` ended with {process.returncode}\n{err[-2000:]}")
-    # The kernel counts from before the program is loaded, when the process still has the memory of this one.
+        raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` exited with {process.returncode}\n{err[-2000:]}")
+    # The kernel counts from before the program is loaded, when the process still shares the memory of this one.
     if used.ru_maxrss <= own_peak_kib():
-        raise CannotMeasure(f"peak of {used.ru_maxrss} KiB is that of the harness, {own_peak_kib()} KiB")
+        raise CannotMeasure(f"expected a peak above this script's {own_peak_kib()} KiB, found {used.ru_maxrss} KiB")
     return Usage(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024), out, err
 
 
 def own_peak_kib():
-    """Peak memory of this program; `getrusage` would count that of the program which started it."""
+    """Returns the peak memory of this script. `getrusage` would include that of the program that started it."""
     return int(re.search(r"^VmHWM:\s+(\d+) kB$", pathlib.Path("/proc/self/status").read_text(), re.MULTILINE)[1])
 
 
 class Bench:
-    """The programs, the scale, and everything measured so far."""
+    """The programs, the scale, and all measurements so far."""
 
     def __init__(self, args, scale):
         self.binary = args.binary
@@ -269,7 +269,7 @@ class Bench:
 
     @contextlib.contextmanager
     def portal(self, rows, latency_ms=0):
-        """The simulator in a process of its own; yields its origin."""
+        """Runs the simulator in a separate process and yields its origin."""
         command = [self.simulator, "--port", "0", "--no-gzip", "--rows", str(rows)]
         command += ["--page-size", str(self.scale.page_size), "--latency-ms", str(latency_ms)]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -281,10 +281,10 @@ class Bench:
             timer.cancel()
             found = re.match(r"listening on (http://\S+)", line)
             if not found:
-                raise CannotMeasure(f"the simulator said {line.strip()!r} in place of its address")
+                raise CannotMeasure(f"simulator: expected its address, found {line.strip()!r}")
             yield found[1]
             if process.poll() is not None:
-                raise CannotMeasure(f"the simulator ended with {process.returncode} during the runs")
+                raise CannotMeasure(f"the simulator exited with {process.returncode} during the runs")
         finally:
             timer.cancel()
             process.terminate()
@@ -295,7 +295,7 @@ class Bench:
         return tempfile.TemporaryDirectory(prefix="bench-", dir=self.scratch)
 
     def rollcall(self, lane, number, origin, request, latency_ms=None):
-        """Runs `rollcall run` into an empty lake; with `latency_ms` its log is on, and the pages are timed."""
+        """Runs `rollcall run` into an empty lake. With `latency_ms`, enables its log and times the pages."""
         env = self.env
         if latency_ms is not None:
             env = env | {"ROLLCALL_LOG": "rollcall_adapters=debug", "NO_COLOR": "1"}
@@ -311,7 +311,7 @@ class Bench:
         if found != expected:
             raise CannotMeasure(f"rollcall: rows, pages, partitions, files: expected {expected}, found {found}")
         if sum(sizes) != sum(receipt["size_bytes"] for receipt in report["partitions"]):
-            raise CannotMeasure("rollcall: its report and its files differ in size")
+            raise CannotMeasure("rollcall: expected the sizes in its report to be those of its files, found others")
         pages_s = None if latency_ms is None else pages_time(err, request)
         return Run(lane, number, "rollcall", usage, request.n_rows, sum(sizes), pages_s)
 
@@ -333,7 +333,7 @@ class Bench:
         return checked(run, n_rows, len(paths), request)
 
     def script(self, contestant, file, flags, lane, number, origin, request, out):
-        """Runs a script of this folder; returns the run and the files that it left."""
+        """Runs a script of this folder. Returns the run and the files that it wrote."""
         command = [self.python, BENCH / file, "--portal", origin, "--years", request.years]
         command += ["--grades", request.grades, "--out", out, *flags]
         usage, _, _ = measure(command, out.parent, self.env)
@@ -342,11 +342,11 @@ class Bench:
         return Run(lane, number, contestant, usage, request.n_rows, size_bytes), paths
 
     def ask_python(self, program, *args):
-        """What a short program prints, in a process of its own: this one must stay smaller than the contestants."""
+        """Returns what a short program prints. A separate process keeps this one smaller than the contestants."""
         command = [self.python, "-c", program, *args]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise CannotMeasure(f"{self.python} ended with {done.returncode}\n{done.stderr[-2000:]}")
+            raise CannotMeasure(f"{self.python} exited with {done.returncode}\n{done.stderr[-2000:]}")
         return done.stdout.strip()
 
 
@@ -362,16 +362,16 @@ print(f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, pyarr
 
 
 def checked(run, n_rows, n_files, request):
-    """The run of a script, if it left what it was asked for."""
+    """Returns the run of a script after checking that it wrote what was requested."""
     if (n_rows, n_files) != (request.n_rows, request.n_partitions):
         raise CannotMeasure(f"{run.contestant}: expected {request.n_rows} rows, found {n_rows} in {n_files} files")
     return run
 
 
 def count_lines(path):
-    """Line ends of a file, a piece at a time."""
+    """Returns the number of line ends of a file, which it reads in chunks."""
     with open(path, "rb") as file:
-        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -381,58 +381,58 @@ PAGE_EVENT = re.compile(
 
 
 def pages_time(log, request):
-    """Seconds from the first request of a data page to the last answer, read from the log of `rollcall`.
+    """Returns the seconds from the first request for a data page to the last response, from the log of `rollcall`.
 
-    Checked on the way: every page was asked for and answered once, page 1 of several twice, none was retried, and never
-    more than `in_flight` were under way.
+    Checks that every page was requested and received once, page 1 of several pages twice, that none was retried, and
+    that there were never more than `in_flight` requests in flight.
     """
     moments = {"requested": [], "received": []}
-    n_open = most_open = 0
+    n_open = max_open = 0
     for line in ANSI.sub("", log).splitlines():
         if "portal asked again" in line:
-            raise CannotMeasure(f"rollcall had to ask again: {line}")
+            raise CannotMeasure(f"rollcall: expected no retries, found one: {line}")
         event = PAGE_EVENT.search(line)
-        # Metadata is asked for before the first page.
+        # Metadata is requested before the first page.
         if event is None or "/api-" in event["path"]:
             continue
         moments[event["what"]].append(datetime.datetime.fromisoformat(event["at"]))
         n_open += 1 if event["what"] == "requested" else -1
-        most_open = max(most_open, n_open)
+        max_open = max(max_open, n_open)
     found = (len(moments["requested"]), len(moments["received"]))
     if found != (request.n_requests, request.n_requests):
-        raise CannotMeasure(f"log of rollcall: expected {request.n_requests} pages, requested and received {found}")
-    if most_open > request.in_flight:
-        raise CannotMeasure(f"rollcall had {most_open} requests in flight, {request.in_flight} were allowed")
+        raise CannotMeasure(f"log of rollcall: expected {request.n_requests} requests and responses, found {found}")
+    if max_open > request.in_flight:
+        raise CannotMeasure(f"rollcall: expected at most {request.in_flight} requests in flight, found {max_open}")
     return (max(moments["received"]) - min(moments["requested"])).total_seconds()
 
 
 def short(n):
-    """100000 as `100k`, 2400000 as `2.4M`."""
+    """Returns 100000 as `100k` and 2400000 as `2.4M`."""
     return f"{n / 1e6:g}M" if n >= 1_000_000 else f"{n / 1e3:g}k"
 
 
 def micro_lane(bench):
-    """Time of each stage by itself, as criterion finds it."""
+    """Measures the time of each stage alone, with criterion."""
     command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--package", "rollcall-bench"]
     command += ["--features", "micro", "--bench", "micro", "--", *(["--quick"] if bench.is_quick else [])]
     with bench.folder() as name:
-        # An empty folder, so that no estimate of an earlier run is taken for one of this.
+        # An empty folder, so that estimates of earlier runs cannot be mistaken for current ones.
         env = bench.env | {"CRITERION_HOME": name}
         pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-        done = subprocess.run(command, cwd=WORKSPACE, env=env, check=False, timeout=MOST_RUN_S, **pipes)
+        done = subprocess.run(command, cwd=WORKSPACE, env=env, check=False, timeout=MAX_RUN_S, **pipes)
         if done.returncode != 0:
-            raise CannotMeasure(f"`cargo bench` ended with {done.returncode}\n{done.stderr[-2000:]}")
+            raise CannotMeasure(f"`cargo bench` exited with {done.returncode}\n{done.stderr[-2000:]}")
         decoded = {
-            source: (ns_a_row(name, f"decode/scanner/{source}"), ns_a_row(name, f"decode/serde/{source}"))
-            for source in DECODE_RATIO_AT_LEAST
+            source: (ns_per_row(name, f"decode/scanner/{source}"), ns_per_row(name, f"decode/serde/{source}"))
+            for source in MIN_DECODE_RATIO
         }
-        stages = {stage: ns_a_row(name, f"{stage}/enrollment") for stage in STAGES}
+        stages = {stage: ns_per_row(name, f"{stage}/enrollment") for stage in STAGES}
     for line in done.stderr.splitlines():
         if line.startswith("note: the scanner"):
             print(line, flush=True)
     for source, (scanner_ns, serde_ns) in decoded.items():
         ratio = serde_ns / scanner_ns
-        at_least = DECODE_RATIO_AT_LEAST[source]
+        at_least = MIN_DECODE_RATIO[source]
         what = f"{source} page: time by serde / by scanner"
         bench.verdicts += [
             Verdict("micro", what, f"{ratio:.2f}", f">= {at_least:.2f}", ratio >= at_least),
@@ -443,15 +443,15 @@ def micro_lane(bench):
         bench.verdicts.append(Verdict("micro", f"enrollment: {stage.replace('_', ' ')}, ns/row", f"{ns:.1f}"))
 
 
-def ns_a_row(home, name):
-    """Criterion's median for one benchmark, by the rows it says one iteration takes."""
+def ns_per_row(home, name):
+    """Returns criterion's median for one benchmark, divided by the rows of one iteration."""
     folder = pathlib.Path(home) / name / "new"
     median_ns = json.loads((folder / "estimates.json").read_text())["median"]["point_estimate"]
     return median_ns / json.loads((folder / "benchmark.json").read_text())["throughput"]["Elements"]
 
 
 def cpu_lane(bench):
-    """CPU time of many partitions, the contestants in turn."""
+    """Measures the CPU time for many partitions, with the contestants in turn."""
     request = bench.scale.many(bench.scale.rows, in_flight=8)
     runs = {"rollcall": [], "sequential": [], "pyarrow": []}
     with bench.portal(request.rows) as origin:
@@ -465,17 +465,17 @@ def cpu_lane(bench):
                 runs[theirs.contestant].append(theirs)
                 bench.record(theirs)
     what = f"{request.n_partitions} x {short(request.rows)}"
-    for name, at_least in CPU_RATIO_AT_LEAST.items():
+    for name, at_least in MIN_CPU_RATIO.items():
         ratio = statistics.median(run.ratio for run in runs[name])
         bar, holds = f">= {at_least:.2f}", ratio >= at_least
         bench.verdicts.append(Verdict("cpu", f"{what}: {name} / rollcall, median", f"{ratio:.2f}", bar, holds))
     for name, same in runs.items():
-        us_a_row = statistics.median(run.usage.cpu_s / run.n_rows * 1e6 for run in same)
-        bench.verdicts.append(Verdict("cpu", f"{what}: {name}, median us/row", f"{us_a_row:.2f}"))
+        us_per_row = statistics.median(run.usage.cpu_s / run.n_rows * 1e6 for run in same)
+        bench.verdicts.append(Verdict("cpu", f"{what}: {name}, median us/row", f"{us_per_row:.2f}"))
 
 
 def memory_lane(bench):
-    """Peak memory of a usual and of a very large partition."""
+    """Measures the peak memory for a typical and for a very large partition."""
     peaks_mib = {}
     for rows in (bench.scale.rows, bench.scale.large_rows):
         request = bench.scale.one(rows, in_flight=8)
@@ -490,8 +490,8 @@ def memory_lane(bench):
         what = f"1 x {short(rows)}"
         verdict = Verdict("memory", f"{what}: rollcall, highest peak, MiB", f"{peak_mib:.1f}")
         if rows == bench.scale.large_rows:
-            verdict.bar = f"<= {PEAK_MIB_AT_MOST:.1f}"
-            verdict.holds = peak_mib <= PEAK_MIB_AT_MOST
+            verdict.bar = f"<= {MAX_PEAK_MIB:.1f}"
+            verdict.holds = peak_mib <= MAX_PEAK_MIB
         bench.verdicts.append(verdict)
         for theirs in others:
             theirs.ratio = theirs.usage.peak_mib / peak_mib
@@ -501,18 +501,18 @@ def memory_lane(bench):
     usual, large = bench.scale.rows, bench.scale.large_rows
     ratio = peaks_mib[large] / peaks_mib[usual]
     what = f"rollcall's peak of {short(large)} / of {short(usual)}"
-    bar, holds = f"<= {PEAK_RATIO_AT_MOST:.2f}", ratio <= PEAK_RATIO_AT_MOST
+    bar, holds = f"<= {MAX_PEAK_RATIO:.2f}", ratio <= MAX_PEAK_RATIO
     bench.verdicts.append(Verdict("memory", what, f"{ratio:.2f}", bar, holds))
 
 
 def latency_lane(bench):
-    """How well waiting is hidden: the pages' time against the time no client could beat."""
+    """Measures how well waiting is hidden: the time for the pages, relative to the floor that no client can beat."""
     scale = bench.scale
     latency_s = scale.latency_ms / 1000
     wave = scale.one(scale.wave_pages * scale.page_size, in_flight=16)
     many = scale.many(10 * scale.page_size, in_flight=16)
-    # Page 1 says how many there are; the others then go in waves, and page 1 is looked at again after the last. With many
-    # partitions no place is ever empty.
+    # Page 1 gives the number of pages, the others follow in waves, and page 1 is fetched again after the last. With
+    # many partitions, every slot is always in use.
     wave_floor_s = (2 + math.ceil((wave.pages - 1) / wave.in_flight)) * latency_s
     many_floor_s = many.n_requests / many.in_flight * latency_s
     for request, floor_s in ((wave, wave_floor_s), (many, many_floor_s)):
@@ -522,21 +522,21 @@ def latency_lane(bench):
             runs = []
             for number in range(1, bench.n_runs + 1):
                 run = bench.rollcall(lane, number, origin, request, scale.latency_ms)
-                # For this lane the ratio is to the floor.
+                # In this lane, the ratio is relative to the floor.
                 run.ratio = run.pages_s / floor_s
                 runs.append(run)
                 bench.record(run)
         median_s = statistics.median(run.pages_s for run in runs)
         best_s = min(run.pages_s for run in runs)
-        most_s = TIMES_FLOOR_AT_MOST * floor_s
+        max_s = MAX_FLOOR_RATIO * floor_s
         bench.verdicts += [
-            Verdict("latency", f"{what} pages: median, s", f"{median_s:.3f}", f"<= {most_s:.3f}", median_s <= most_s),
+            Verdict("latency", f"{what} pages: median, s", f"{median_s:.3f}", f"<= {max_s:.3f}", median_s <= max_s),
             Verdict("latency", f"{what} pages: best, s (floor {floor_s:.3f})", f"{best_s:.3f}"),
         ]
 
 
 def size_lane(bench):
-    """Bytes a row of the file that is written."""
+    """Measures the bytes per row of the files written."""
     request = bench.scale.one(bench.scale.rows, in_flight=8)
     with bench.portal(request.rows) as origin:
         for contestant in (bench.rollcall, bench.sequential, bench.pyarrow):
@@ -545,8 +545,8 @@ def size_lane(bench):
             size = run.size_bytes / run.n_rows
             verdict = Verdict("size", f"1 x {short(request.rows)}: {run.contestant}, B/row", f"{size:.2f}")
             if run.contestant == "rollcall":
-                verdict.bar = f"<= {BYTES_A_ROW_AT_MOST:.2f}"
-                verdict.holds = size <= BYTES_A_ROW_AT_MOST
+                verdict.bar = f"<= {MAX_BYTES_PER_ROW:.2f}"
+                verdict.holds = size <= MAX_BYTES_PER_ROW
             bench.verdicts.append(verdict)
 
 
@@ -554,7 +554,7 @@ LANES = {"micro": micro_lane, "cpu": cpu_lane, "memory": memory_lane, "latency":
 
 
 def machine_lines(args, bench, load):
-    """What the figures belong to, as short lines."""
+    """Returns short lines that describe the machine and the programs measured."""
     model = "unknown CPU"
     with contextlib.suppress(OSError):
         found = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
@@ -570,14 +570,14 @@ def machine_lines(args, bench, load):
 
 
 def write_results(machine, bench):
-    """Writes the same facts into the page of results, in place of the earlier ones."""
+    """Replaces the figures in the page of results."""
     text = "".join(f"- {line}\n" for line in machine)
     text += "\n### Bars\n\n" + markdown_table(VERDICT_TABLE, [verdict.cells() for verdict in bench.verdicts])
     text += "\n### Runs\n\n" + markdown_table(RUN_TABLE, [run.cells() for run in bench.runs])
     before, _, rest = RESULTS.read_text(encoding="utf-8").partition(RESULTS_BEGIN)
     _, found, after = rest.partition(RESULTS_END)
     if not found:
-        raise CannotMeasure(f"no place for results in {RESULTS.name}: expected its lines {RESULTS_BEGIN + RESULTS_END}")
+        raise CannotMeasure(f"write {RESULTS.name}: expected the lines {RESULTS_BEGIN + RESULTS_END}, found none")
     RESULTS.write_text(f"{before}{RESULTS_BEGIN}\n{text}\n{RESULTS_END}{after}", encoding="utf-8")
 
 
@@ -597,33 +597,33 @@ def parse_args():
         "--python",
         type=pathlib.Path,
         default=WORKSPACE / ".venv-bench" / "bin" / "python",
-        help="Python of the scripts, with bench/requirements.txt (.venv-bench)",
+        help="Python for the scripts, with bench/requirements.txt installed (default: .venv-bench)",
     )
     parser.add_argument("--only", choices=LANES, metavar="LANE", help=f"one of {', '.join(LANES)}")
-    parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (2)")
-    parser.add_argument("--runs", type=count, help="runs of the memory and latency lanes (3)")
-    parser.add_argument("--quick", action="store_true", help="little of everything; bars are shown and do not count")
+    parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (default: 2)")
+    parser.add_argument("--runs", type=count, help="runs of the memory and latency lanes (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="small amounts of data; bars are shown but ignored")
     parser.add_argument("--write", action="store_true", help=f"write the figures into docs/{RESULTS.name}")
-    parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (target)")
+    parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (default: target)")
     args = parser.parse_args()
     args.rounds = args.rounds or (1 if args.quick else 2)
     args.runs = args.runs or (1 if args.quick else 3)
     for path in (args.binary, args.simulator, args.python):
         if not path.is_file():
-            parser.error(f"no program at {path}; `make bench` builds it")
+            parser.error(f"expected a program at {path}, found none; `make bench` builds it")
     if not args.scratch.is_dir():
-        parser.error(f"no folder at {args.scratch}")
+        parser.error(f"expected a folder at {args.scratch}, found none")
     # A name without a slash would be looked up on PATH.
     args.binary, args.simulator = args.binary.resolve(), args.simulator.resolve()
-    # The link itself is what makes it the environment's.
+    # Not resolved: only through its link does Python find the packages of the virtual environment.
     args.python = args.python.absolute()
     if args.write and (args.quick or args.only):
-        parser.error("--write is for a whole run, without --quick and --only")
+        parser.error("--write: expected a complete run, without --quick and --only")
     return args
 
 
 def main():
-    # Ended from outside, the simulator and the contestant still end with it.
+    # If this script is terminated, it still stops the simulator and the contestant.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     args = parse_args()
     load = os.getloadavg()
@@ -631,7 +631,7 @@ def main():
     machine = machine_lines(args, bench, load)
     print("\n".join(machine))
     if load[0] > 0.5:
-        print("note: the machine is not idle; walls and the latency lane suffer first")
+        print("note: the machine is not idle; wall times and the latency lane are affected most")
     print("\n" + text_header(RUN_TABLE), flush=True)
     for name, lane in LANES.items():
         if args.only in (None, name):
@@ -642,7 +642,7 @@ def main():
     if args.write:
         write_results(machine, bench)
     if args.quick:
-        print("\nquick: a smoke run, the bars do not count")
+        print("\nquick: a smoke run, bars are ignored")
         return 0
     return 1 if any(verdict.holds is False for verdict in bench.verdicts) else 0
 

@@ -1,8 +1,8 @@
-"""The plain sequential script that `rollcall` is measured against.
+"""A plain sequential script, for comparison with `rollcall`.
 
 For every year and grade it follows `next` one page at a time, keeps the rows of the combination in a list, and writes
-them as JSON lines to `OUT/year=YEAR/grade=GRADE.jsonl`. It is what one would write by hand in half an hour: nothing
-in it is tuned, and nothing in it is slow on purpose.
+them as JSON lines to `OUT/year=YEAR/grade=GRADE.jsonl`. It is what one would write by hand in half an hour: nothing is
+tuned, and nothing is slow on purpose.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import urllib.request
 
 
 def fetch_rows(url):
-    """Returns the rows of all pages from `url` on, as dicts in the portal's order."""
+    """Returns the rows of all pages starting at `url`, as dicts in the portal's order."""
     rows = []
     while url:
         with urllib.request.urlopen(url, timeout=180) as response:
@@ -23,7 +23,7 @@ def fetch_rows(url):
 
 
 def write_rows(rows, path):
-    """Writes one JSON object a line."""
+    """Writes one JSON object per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         for row in rows:
@@ -31,7 +31,7 @@ def write_rows(rows, path):
 
 
 def parse_years(text):
-    """`2000-2009` or `2004` as a range of years, the last one included."""
+    """Returns the range of years of `2000-2009` (inclusive) or `2004`."""
     first, _, last = text.partition("-")
     return range(int(first), int(last or first) + 1)
 

@@ -1,11 +1,12 @@
--- Question: which share of each state's students is in charter schools, in each loaded year?
--- Result:   year (fall), state (name), schools (with at least one student), charter_schools, students, charter_students,
---           students_status_unknown (in schools whose charter status is a code or not given), charter_share_pct (percent of
---           the students whose school's status is known, one decimal, null if there are none), grades (how many grades were
---           loaded and reported: two years compare only if this is equal).
+-- Question: what share of each state's students attends charter schools, in each loaded year?
+-- Result:   year (fall), state (name), schools (with at least one student), charter_schools, students,
+--           charter_students, students_status_unknown (in schools whose charter status is a code or null),
+--           charter_share_pct (as a percentage of the students in schools with a known status, one decimal, null if
+--           there are none), grades (number of grades loaded and reported: two years are comparable only if this is
+--           equal).
 -- Leaves out: the total grade-99, which would count every student twice. Negative enrollments, which are codes, and
---   enrollments not given. Schools that are not in the directory of the same year.
--- Needs:    ccd_enrollment, grades other than grade-99, and ccd_directory of the same years.
+--   null enrollments. Schools that are not in the directory of the same year.
+-- Needs:    ccd_enrollment, grades other than grade-99, and ccd_directory for the same years.
 with students_by_grade as (
     select
         e.year,

@@ -1,7 +1,7 @@
--- Question: how much of each state's enrollment is a code or not given, by year?
--- Result:   year (fall), state (name), school_grades (rows: one per school and loaded grade), reported (rows of 0 or more),
---           missing (rows of -1), not_applicable (-2), suppressed (-3), other_negative (any other negative value), not_given
---           (null), reported_pct (reported as percent of school_grades, one decimal).
+-- Question: how much of each state's enrollment is a code or null, by year?
+-- Result:   year (fall), state (name), school_grades (rows: one per school and loaded grade), reported (rows of 0 or
+--           more), missing (rows of -1), not_applicable (-2), suppressed (-3), other_negative (any other negative
+--           value), not_given (null), reported_pct (reported as a percentage of school_grades, one decimal).
 -- Leaves out: nothing. The total grade-99, if loaded, counts as a grade.
 -- Needs:    ccd_enrollment.
 with by_state as (

@@ -1,12 +1,12 @@
 -- Question: how large is each state's grade a year later, when its students should be one grade on?
 -- Result:   state (name), year (fall), from_grade and to_grade (labels), students (of from_grade in year),
---           students_next_year (of to_grade in the year after), progression_pct (students_next_year as percent of students,
---           one decimal, null if students is 0). 100 is a cohort of the same size, not of the same children: some move,
---           repeat a grade or leave.
--- Leaves out: pre-kindergarten, which is no step before kindergarten everywhere. Grade 13, adult education, ungraded and the
---   total, which have no next grade. Negative enrollments, which are codes, and enrollments not given. Years and grades
---   whose successor is not loaded give no row.
--- Needs:    ccd_enrollment, at least two years in a row with adjoining grades.
+--           students_next_year (of to_grade in the next year), progression_pct (students_next_year as a percentage of
+--           students, one decimal, null if students is 0). 100 means a cohort of the same size, not of the same
+--           children: some move, repeat a grade or leave.
+-- Leaves out: pre-kindergarten, which does not lead to kindergarten everywhere. Grade 13, adult education, ungraded and
+--   the total, which have no next grade. Negative enrollments, which are codes, and null enrollments. Years and grades
+--   whose successor is not loaded produce no row.
+-- Needs:    ccd_enrollment, at least two consecutive years with adjacent grades.
 with by_grade as (
     select
         e.year,

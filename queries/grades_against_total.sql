@@ -1,9 +1,9 @@
 -- Question: do the single grades of a state add up to its total grade-99?
--- Result:   year (fall), state (name), grades (how many single grades are loaded and reported), students_of_grades (their
---           sum), students_of_total (grade-99), difference (students_of_total - students_of_grades), difference_pct (percent
---           of students_of_total, one decimal, null if that is 0).
+-- Result:   year (fall), state (name), grades (number of single grades loaded and reported), students_of_grades (their
+--           sum), students_of_total (grade-99), difference (students_of_total - students_of_grades), difference_pct (as
+--           a percentage of students_of_total, one decimal, null if that is 0).
 -- Leaves out: years and states without a reported grade-99, or without any other grade. Negative enrollments, which are
---   codes, and enrollments not given. With only some grades loaded the difference is the grades that are not.
+--   codes, and null enrollments. If only some grades are loaded, the difference includes the others.
 -- Needs:    ccd_enrollment, grade-99 and single grades of the same year.
 with by_state as (
     select

@@ -1,12 +1,13 @@
--- Question: how are the students of each state made up by race or ethnicity, in each loaded year?
--- Result:   year (fall), state (name), race (label), students (of that race, both sexes and all loaded grades), share_pct
---           (percent of the state's students whose race is given, one decimal), grades (how many grades were loaded and
---           reported for the state: two years compare only if this is equal).
--- Leaves out: totals, which stand among the rows: race 99 and grade-99 are dropped, and of the sexes only their total 99 is
---   taken, which also holds students whose sex is not identified. Negative enrollments, which are codes, and enrollments not
---   given: schools that do not report race are in no share. Years before 1998 have totals only and give no rows. There are
---   five races through 2007 and seven from 2008, so shares do not compare across that step.
--- Needs:    ccd_enrollment_race_sex, grades other than grade-99 (with grade-99 alone loaded, turn the <> into =).
+-- Question: what is the composition by race or ethnicity of each state's students, in each loaded year?
+-- Result:   year (fall), state (name), race (label), students (of that race, both sexes and all loaded grades),
+--           share_pct (as a percentage of the state's students whose race is reported, one decimal), grades (number of
+--           grades loaded and reported for the state: two years are comparable only if this is equal).
+-- Leaves out: totals, which are among the rows: race 99 and grade-99 are dropped, and of the sexes only the total 99 is
+--   used, because it includes students whose sex is not identified. Negative enrollments, which are codes, and null
+--   enrollments: schools that do not report race are in no share. Years before 1998 have only totals and produce no
+--   rows. There are five races through 2007 and seven from 2008, so shares before and after that change are not
+--   comparable.
+-- Needs:    ccd_enrollment_race_sex, grades other than grade-99 (if only grade-99 is loaded, change <> to =).
 with reported as (
     select
         year,

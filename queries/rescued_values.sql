@@ -1,9 +1,9 @@
--- Question: which rows came with a field the table does not have, or with a value that did not fit its column?
--- Result:   year (fall), grade (path value), rescued_rows (such rows in this year and grade), ncessch, state (name), rescued
---           (JSON text: the fields as they came). At most the first 20 rows by ncessch of each year and grade. None when all
---           is well.
--- Leaves out: rows of which nothing had to be rescued, and all but the first 20 of each year and grade: a new field of the
---   portal is in every row, and 20 are enough to see it.
+-- Question: which rows had a field that the table does not have, or a value that did not fit its column?
+-- Result:   year (fall), grade (path value), rescued_rows (number of such rows in this year and grade), ncessch, state
+--           (name), rescued (JSON text: the fields as received). At most the first 20 rows by ncessch of each year and
+--           grade. No rows if nothing was rescued.
+-- Leaves out: rows without rescued values, and all but the first 20 of each year and grade: a new field of the portal
+--   is in every row, and 20 rows are enough to notice it.
 -- Needs:    ccd_enrollment.
 with rescued_rows as (
     select

@@ -1,11 +1,12 @@
--- Question: how many schools of each state began or ceased to have students between one loaded year and the next?
--- Result:   year (fall), previous_year (the loaded year before it), state (name), schools_before and schools_after (with at
---           least one student in previous_year and in year), opened (students in year, none before), closed (students
---           before, none in year), not_known (students in one of the two, not reported in the other).
---           schools_after = schools_before + opened - closed, but for the schools counted in not_known.
--- Leaves out: grades that are loaded in only one of the two years, since a school would seem to open or close with them.
---   Enrollments are compared with 0 and never added up, so the total grade-99 does no harm here. A school is its ncessch:
---   one that changes its number closes and opens. With few grades loaded, this is about those grades only.
+-- Question: how many schools of each state started or stopped having students between one loaded year and the next?
+-- Result:   year (fall), previous_year (the loaded year before it), state (name), schools_before and schools_after
+--           (with at least one student in previous_year and in year), opened (students in year, none before), closed
+--           (students before, none in year), not_known (students in one of the two, not reported in the other).
+--           schools_after = schools_before + opened - closed, except for the schools counted in not_known.
+-- Leaves out: grades that are loaded in only one of the two years, because a school would seem to open or close with
+--   them. Enrollments are compared with 0 and never added up, so the total grade-99 does no harm here. A school is
+--   identified by its ncessch: one whose number changes closes and opens. If few grades are loaded, the result covers
+--   only those grades.
 -- Needs:    ccd_enrollment, at least two years with a grade in common.
 with loaded as (
     select distinct
@@ -56,7 +57,7 @@ schools_before as (
     inner join ccd_school.us_education_ccd_enrollment_data e on e.year = p.previous_year and e.grade = p.grade
     group by p.year, p.previous_year, e.ncessch
 ),
--- 2 has students, 1 not reported, 0 none
+-- 2: has students, 1: not reported, 0: none
 compared as (
     select
         coalesce(a.year, b.year) as year,

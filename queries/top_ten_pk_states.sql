@@ -1,8 +1,8 @@
 -- Question: which ten states had the most pre-kindergarten students in the school year 2021-22?
--- Result:   rnk (1 is the largest, ties share a rank), state (name), total_enrollments (students).
+-- Result:   rnk (1 is the largest, and ties share a rank), state (name), total_enrollments (students).
 -- Leaves out: negative enrollments, which are codes (-1 missing or not reported, -2 not applicable, -3 suppressed), and
---   enrollments not given. A state that reports no pre-kindergarten to the Common Core of Data, such as California, does
---   not appear.
+--   null enrollments. A state that reports no pre-kindergarten to the Common Core of Data, such as California, does not
+--   appear.
 -- Needs:    ccd_enrollment, year 2021, grade-pk.
 with enrollments_by_state as (
     select

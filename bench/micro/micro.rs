@@ -1,8 +1,8 @@
-//! How long each stage between a page's bytes and a file's takes by itself: criterion's benchmarks, or with `--once` one
+//! Measures each stage between the bytes of a page and those of a file: criterion benchmarks, or with `--once` a single
 //! stage for an instruction counter.
 //!
-//! Time is that of the thread at work, so that figures hold on a machine that is not idle. The pages are the simulator's,
-//! 10,000 rows each, and in memory before anything is measured.
+//! Times are CPU time of the working thread, so that they are valid on a machine that is not idle. The pages come from
+//! the simulator, have 10,000 rows each, and are in memory before anything is measured.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -20,7 +20,7 @@ use rollcall_core::page::{Page, PageDecoder, bench};
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_simulator::{Config, Simulator};
 
-/// CPU time of the thread that measures, which is the one at work in every stage.
+/// CPU time of the measuring thread, which does all the work of every stage.
 struct CpuTime;
 
 impl Measurement for CpuTime {
@@ -54,31 +54,31 @@ impl Measurement for CpuTime {
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Pages of a partition of 100,000 rows.
+/// Number of pages of a partition of 100,000 rows.
 const PAGES: u32 = 10;
 
-/// Runs one stage over and over and measures nothing.
+/// Runs one stage repeatedly, without measuring.
 #[derive(clap::Parser)]
 struct Once {
     /// Stage to run
     #[arg(long, value_enum)]
     once: Stage,
-    /// Rows to run it on, rounded up to whole partitions: 100,000 rows of enrollment, 10,000 of the directory
+    /// Number of rows to process, rounded up to whole partitions: 100,000 rows of enrollment, 10,000 of the directory
     #[arg(long, default_value_t = 100_000)]
     rows: usize,
-    /// Whose pages
+    /// Dataset of the pages
     #[arg(long, value_enum, default_value_t = Source::Enrollment)]
     of: Source,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
-    /// A page as it is decoded for a user: by the scanner, and by serde what the scanner does not take.
+    /// Decoding as users get it: by the scanner, and by serde for what the scanner rejects.
     DecodeScanner,
     DecodeSerde,
     Digest,
     KeyCheck,
-    /// Rows to a file, their digest with it, as the writer does both.
+    /// Encoding rows into a file; includes the digest, because the writer does both.
     Encode,
 }
 
@@ -88,7 +88,7 @@ enum Source {
     Directory,
 }
 
-/// Whole pages of one partition, as the portal sends them.
+/// Response bodies of one partition, as the portal sends them.
 struct Bodies {
     dataset: Dataset,
     partition: PartitionKey,
@@ -105,7 +105,7 @@ impl Bodies {
         };
         let (dataset, partition) = (Dataset::built_in(name)?, PartitionKey::new(axes));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        // More schools than are asked for, since not all of them are open in one year.
+        // More schools than rows, because not all schools are open in one year.
         let n_rows = n_pages as usize * Config::default().page_size;
         let config = Config { rows: Some(n_rows as u64), n_schools: 2 * n_rows, ..Config::default() };
         let portal = runtime.block_on(Simulator::start(config, (Ipv4Addr::LOCALHOST, 0).into()))?;
@@ -132,15 +132,15 @@ impl Bodies {
     }
 }
 
-/// The body of an answer, of which only the status is looked at.
+/// Returns the body of a response, of which only the status is checked.
 fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    match answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-        Some(end) if answer.starts_with(b"HTTP/1.1 200 ") => Ok(answer.split_off(end + 4)),
-        _ => Err(io::Error::other(format!("get {path}: expected HTTP 200 with a body"))),
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    match response.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+        Some(end) if response.starts_with(b"HTTP/1.1 200 ") => Ok(response.split_off(end + 4)),
+        _ => Err(io::Error::other(format!("get {path}: expected HTTP 200 with a body, found another response"))),
     }
 }
 
@@ -162,13 +162,13 @@ fn run(stage: Stage, source: &Bodies, decoder: &PageDecoder<'_>, pages: &[Page])
         }
         Stage::KeyCheck => {
             if !bench::has_each_key_once(&source.dataset, black_box(pages)) {
-                return Err("check keys: a key that is absent or comes twice".into());
+                return Err("check keys: expected each key once, found one missing or repeated".into());
             }
         }
         Stage::Encode => {
             let mut writer = TableWriter::new(&source.dataset, &source.partition, n_rows(pages) as u64)?;
             for page in pages {
-                // The portal serves these in the order of their keys.
+                // The portal serves these rows in key order.
                 writer.append(black_box(page.batch.clone()), true)?;
             }
             black_box(writer.finish()?);
@@ -181,22 +181,22 @@ fn n_rows(pages: &[Page]) -> usize {
     pages.iter().map(|page| page.batch.num_rows()).sum()
 }
 
-fn once(asked: &Once) -> Result<()> {
-    let n_pages = match asked.of {
+fn once(args: &Once) -> Result<()> {
+    let n_pages = match args.of {
         Source::Enrollment => PAGES,
         Source::Directory => 1,
     };
-    let source = Bodies::fetch(asked.of, n_pages)?;
+    let source = Bodies::fetch(args.of, n_pages)?;
     let (decoder, pages) = (source.decoder(), source.decode()?);
-    let n_rounds = asked.rows.div_ceil(n_rows(&pages));
+    let n_rounds = args.rows.div_ceil(n_rows(&pages));
     for _ in 0..n_rounds {
-        run(asked.once, &source, &decoder, &pages)?;
+        run(args.once, &source, &decoder, &pages)?;
     }
     writeln!(io::stdout(), "{} rows", n_rounds * n_rows(&pages))?;
     Ok(())
 }
 
-/// Measures stages on the pages of one source as `<group>/<name of the stage>/<name of the source>`.
+/// Measures stages on the pages of one source, as `<group>/<stage>/<source>`.
 fn measure(
     criterion: &mut Criterion<CpuTime>,
     group: &str,
@@ -208,7 +208,7 @@ fn measure(
     let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(n_rows(&pages) as u64));
     for (stage_name, stage) in stages {
-        // What fails, fails here and not while it is measured.
+        // If the stage fails, it fails here and not during the measurement.
         run(*stage, source, &decoder, &pages)?;
         let id =
             if stage_name.is_empty() { BenchmarkId::from_parameter(name) } else { BenchmarkId::new(*stage_name, name) };
@@ -226,7 +226,7 @@ fn main() -> Result<()> {
     for (name, source) in [("enrollment", Source::Enrollment), ("directory", Source::Directory)] {
         let page = Bodies::fetch(source, 1)?;
         if !page.bodies.iter().all(|body| bench::is_scanned(&page.decoder(), body)) {
-            writeln!(io::stderr(), "note: the scanner leaves pages of {name} to serde")?;
+            writeln!(io::stderr(), "note: the scanner rejects pages of {name}; serde decodes them")?;
         }
         let stages = [("scanner", Stage::DecodeScanner), ("serde", Stage::DecodeSerde)];
         measure(&mut criterion, "decode", &stages, name, &page)?;

@@ -1,4 +1,4 @@
-//! A dataset's descriptor.
+//! The descriptor of a dataset.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A page's `next`: accepted only where it is the page that is due, at the portal.
+//! The `next` link of a page: accepted only if it is the following page, at the portal.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The page decoder on any bytes, and on pages that are nearly right.
+//! The page decoder, on arbitrary bytes and on nearly valid pages.
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};

@@ -1,4 +1,4 @@
-//! Records of the ledger: what is read is written so that it reads the same.
+//! Records of the ledger: whatever can be parsed survives a round trip.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

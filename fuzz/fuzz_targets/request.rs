@@ -1,4 +1,4 @@
-//! A request's JSON.
+//! The JSON of a request.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The scanner against serde: the same page, or the same refusal.
+//! The scanner compared with serde: both return the same page, or both reject it.
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};

@@ -1,13 +1,13 @@
-//! Pages that are nearly right: written from a grammar, and changed a token at a time.
+//! Generates nearly valid pages: written from a grammar, and mutated token by token.
 //!
-//! Corpus files are bodies as they are, so that they can be read, and fed to the decoder by a plain test.
+//! Corpus files are plain response bodies, so that people can read them and an ordinary test can decode them.
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
 
 use arbitrary::{Result, Unstructured};
 
-/// Spellings of values: numbers at every boundary, text with and without escapes, what is no value of a column.
+/// Spellings of values: numbers at every boundary, text with and without escapes, values that fit no column.
 const VALUES: &[&str] = &[
     "0",
     "-0",
@@ -30,7 +30,7 @@ const VALUES: &[&str] = &[
     "4294967295",
     "4294967296",
     "4294967303",
-    // Around what a double counts exactly.
+    // Around the largest integers that a double represents exactly.
     "9007199254740991",
     "9007199254740992",
     "9007199254740993",
@@ -123,7 +123,7 @@ const KEYS: &[&str] = &[
     "\"previous\"",
 ];
 
-/// Keys of a row that lacks nothing, with values that fit.
+/// Keys of a complete row, with values that fit.
 const ROW: &[(&str, &str)] = &[
     ("\"year\"", "2021"),
     ("\"grade\"", "-1"),
@@ -136,7 +136,7 @@ const ROW: &[(&str, &str)] = &[
 
 const SPACES: &[&str] = &["", " ", "\n", "\t", "\r\n", "  ", "\u{a0}", "\u{c}"];
 
-/// Changes a page, or writes a new one: half the time a token, seldom a whole page, else bytes as libFuzzer does.
+/// Mutates a page: usually a few tokens, rarely a whole new page, otherwise bytes as libFuzzer does.
 pub fn mutate_page(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let entropy = entropy(seed);
     let mut choices = Unstructured::new(&entropy);
@@ -154,7 +154,7 @@ pub fn mutate_page(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> 
     }
 }
 
-/// Bytes that are a function of the seed, for choices to be drawn from.
+/// Returns bytes that depend only on the seed, as a source of choices.
 fn entropy(seed: u32) -> Vec<u8> {
     let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut words = std::iter::repeat_with(|| {
@@ -166,7 +166,8 @@ fn entropy(seed: u32) -> Vec<u8> {
     words.by_ref().skip(4).take(256).flatten().collect()
 }
 
-/// A page from the grammar: most rows are as declared, in one order and with one white space, as the portal's are.
+/// Returns a page written from the grammar. Most rows are as declared, with one field order and one kind of white space,
+/// like those of the portal.
 fn write_page(choices: &mut Unstructured<'_>) -> Result<String> {
     let n_rows = choices.int_in_range(0..=4)?;
     let mut fields = ROW.to_vec();
@@ -203,7 +204,7 @@ fn write_page(choices: &mut Unstructured<'_>) -> Result<String> {
     Ok(format!("{{{}{space}}}", envelope.join(&format!("{space},"))))
 }
 
-/// Changes one to four tokens: another value, key or white space, one more, one less, or two that change places.
+/// Changes one to four tokens: replaces, inserts, removes or swaps values, keys, white space or punctuation.
 fn change_tokens(text: &str, choices: &mut Unstructured<'_>) -> Result<String> {
     let mut tokens: Vec<&str> = tokens(text).map(|span| &text[span]).collect();
     if tokens.is_empty() {
@@ -216,7 +217,7 @@ fn change_tokens(text: &str, choices: &mut Unstructured<'_>) -> Result<String> {
         let at = choices.choose_index(tokens.len())?;
         match choices.int_in_range(0..=9)? {
             0..=4 => {
-                // A key is followed by a colon; what else is no punctuation is a value.
+                // A key is followed by a colon; any other token is replaced by a value.
                 let is_key = tokens.get(at + 1).is_some_and(|next| *next == ":");
                 tokens[at] = *choices.choose(if is_key { KEYS } else { VALUES })?;
             }
@@ -239,7 +240,7 @@ fn change_tokens(text: &str, choices: &mut Unstructured<'_>) -> Result<String> {
     Ok(tokens.concat())
 }
 
-/// Tokens of text that may be JSON: strings, white space, runs of anything else, punctuation.
+/// Yields the tokens of text that may be JSON: strings, white space, punctuation, and runs of anything else.
 fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -258,7 +259,7 @@ fn tokens(text: &str) -> impl Iterator<Item = Range<usize>> {
             byte if byte.is_ascii_whitespace() => run(start, u8::is_ascii_whitespace),
             _ => run(start, |byte| !byte.is_ascii_whitespace() && !b"\"{}[],:".contains(byte)),
         };
-        // An escape may have stepped into a character.
+        // An escape may have ended in the middle of a character.
         at = text.ceil_char_boundary(at);
         Some(start..at)
     })
