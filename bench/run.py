@@ -389,7 +389,7 @@ def pages_time(log, request):
     moments = {"requested": [], "received": []}
     n_open = max_open = 0
     for line in ANSI.sub("", log).splitlines():
-        if "portal asked again" in line:
+        if "retrying" in line:
             raise CannotMeasure(f"rollcall: expected no retries, found one: {line}")
         event = PAGE_EVENT.search(line)
         # Metadata is requested before the first page.

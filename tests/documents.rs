@@ -51,7 +51,7 @@ fn the_readme_has_at_most_200_lines_and_runs_the_program_before_its_tests() {
 #[test]
 fn every_error_has_a_row_in_its_document_and_no_row_is_without_an_error() {
     // No code returns `NoReceipt`: publishing gives it to a partition that left no receipt.
-    let expected: Vec<&str> = Error::NAMES.into_iter().chain(["NoReceipt"]).collect();
+    let expected: Vec<&str> = Error::NAMES.iter().copied().chain(["NoReceipt"]).collect();
     assert_eq!(first_cells(&read("docs/errors.md")), expected);
 }
 
