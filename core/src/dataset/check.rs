@@ -106,8 +106,6 @@ impl Dataset {
         mistakes
     }
 
-    /// What a padded text begins with is a number, or a narrower text, whose own padding is known before.
-
     /// A table holds one dataset: another's rows in the same folder would be taken for its own.
     fn check_taken(&self, mistakes: &mut Mistakes) {
         if registry::is_lookup_table(&self.table) {

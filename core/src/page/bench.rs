@@ -1,12 +1,12 @@
 //! What benchmarks measure of this crate by itself, behind feature `bench`: each way through a page, and what rows pass
 //! between decoding and encoding. Nothing else may use it.
 
-use super::{Page, PageBuilder, PageDecoder};
+use super::{Page, PageDecoder};
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::fetch::key_set::KeySet;
 use crate::file::Digest;
-use crate::file::digest_rows;
-use crate::unique::KeySet;
+use crate::file::row_hash::digest_rows;
 
 /// Whether [`PageDecoder::decode`] scans this body, and does not leave it to serde.
 #[must_use]

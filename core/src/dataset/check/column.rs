@@ -5,6 +5,7 @@ use crate::error::mistakes::Mistakes;
 use crate::text::excerpt;
 
 impl Dataset {
+    /// Checks that a padded text begins with a number, or with a narrower text, whose own padding is checked before.
     pub(super) fn check_starts_with(&self, mistakes: &mut Mistakes, column: &Column) {
         let Some(width) = column.width.filter(|_| column.kind == ColumnKind::String) else {
             if !column.starts_with.is_empty() {
