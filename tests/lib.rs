@@ -506,3 +506,15 @@ const PUBLISHED: [(u64, &str, u64); 10] = [
 pub fn published_top_ten(state: &str) -> Value {
     PUBLISHED.iter().map(|(rnk, name, total)| json!({"rnk": rnk, state: name, "total_enrollments": total})).collect()
 }
+
+/// Names of the built-in datasets, in the order of the alphabet: the files of `datasets/`.
+pub fn dataset_names() -> Vec<String> {
+    let files = std::fs::read_dir(workspace().join("datasets")).expect("the folder can be listed");
+    let paths = files.map(|file| file.expect("the folder can be listed").path());
+    let mut names: Vec<String> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| path.file_stem().expect("files have names").to_str().expect("names are text").to_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}

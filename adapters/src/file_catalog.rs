@@ -2,9 +2,9 @@
 
 mod table;
 
-use bytes::Bytes;
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;

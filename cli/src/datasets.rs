@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use rollcall_core::dataset::Dataset;
 
-use crate::output::{self, Format, visible};
+use crate::escape::visible;
+use crate::output::{self, Format};
 use crate::request::load_dataset;
+use crate::table;
 use crate::template;
 
 #[derive(Debug, Args)]
@@ -75,7 +77,7 @@ fn list(format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(&datasets),
         Format::Table => {
-            let mut table = output::table(&["dataset", "table", "axes", "columns"]);
+            let mut table = table::table(&["dataset", "table", "axes", "columns"]);
             for dataset in &datasets {
                 let axes: Vec<&str> = dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
                 table.add_row([
@@ -85,8 +87,8 @@ fn list(format: Format) -> anyhow::Result<()> {
                     dataset.columns.len().to_string(),
                 ]);
             }
-            output::align_right(&mut table, &[3]);
-            output::print(&output::render(&table))?;
+            table::align_right(&mut table, &[3]);
+            output::print(&table::render(&table))?;
             Ok(())
         }
     }
@@ -110,14 +112,14 @@ fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
         let secret = format!("secret {} in header {}, from {}", secret.name, secret.header, secret.variable());
         text.push_str(&(visible(&secret).into_owned() + "\n"));
     }
-    let mut table = output::table(&["column", "type", "comment"]);
+    let mut table = table::table(&["column", "type", "comment"]);
     for (name, kind, comment) in &spec.columns {
         table.add_row([name, kind, comment]);
     }
     for (name, kind, comment) in &spec.partition_keys {
         table.add_row([name.as_str(), kind, &format!("Partition. {comment}")]);
     }
-    text.push_str(&output::render(&table));
+    text.push_str(&table::render(&table));
     output::print(&text)?;
     Ok(())
 }

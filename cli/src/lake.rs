@@ -1,10 +1,13 @@
 //! The lake that a command works on: a folder of this machine, or a bucket.
 
+pub(crate) mod mark;
+
 use std::path::PathBuf;
 
 use clap::Args;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, Found};
+
 #[cfg(feature = "aws")]
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
@@ -12,8 +15,8 @@ use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
-use crate::lake_mark::LakeMark;
-use crate::output::shell_word;
+use crate::lake::mark::LakeMark;
+use crate::words::shell_word;
 
 /// The lake that a command works on when none is named.
 const DEFAULT: &str = "lake";

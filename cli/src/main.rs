@@ -4,29 +4,26 @@
 
 mod aws;
 mod datasets;
+mod escape;
 mod exit;
-mod footer;
 mod lake;
-mod lake_mark;
-mod lake_table;
 mod output;
-mod pinned;
 mod plan;
-mod portal;
+mod portal_args;
 mod progress;
 mod prune;
 mod query;
-mod reach;
 mod repair;
 mod report;
 mod request;
 mod run;
-#[cfg(feature = "aws")]
-mod run_on_aws;
 mod signals;
 mod simulator;
 mod status;
+mod table;
 mod template;
+mod warnings;
+mod words;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -51,7 +48,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fetch partitions into the lake and register them for queries
-    Run(run::RunArgs),
+    Run(run::args::RunArgs),
     /// Show what a run would fetch, and why; changes nothing
     Plan(plan::PlanArgs),
     /// Show what is in the lake as a grid, or what one run came to

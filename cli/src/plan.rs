@@ -13,11 +13,14 @@ use rollcall_core::ports::Store;
 use rollcall_core::request::Request;
 use serde::Serialize;
 
+use crate::lake::mark::LakeMark;
 use crate::lake::{Lake, LakeArgs, anew};
-use crate::lake_mark::LakeMark;
-use crate::output::{self, Format, counted, thousands};
-use crate::portal::PortalArgs;
+use crate::output::{self, Format};
+use crate::portal_args::PortalArgs;
 use crate::request::{RequestArgs, Resolved};
+use crate::table;
+use crate::warnings;
+use crate::words::{counted, thousands};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -73,7 +76,7 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     }
     let records = read_records(store, dataset).await?;
     let stale = stale_partitions(&records, dataset);
-    output::warn_stale(&stale, &anew(dataset, args.request.dataset_named(), &args.lake));
+    warnings::warn_stale(&stale, &anew(dataset, args.request.dataset_named(), &args.lake));
     let rows: Vec<Row> = plan
         .items
         .into_iter()
@@ -100,7 +103,7 @@ fn describe(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "0 partitions: nothing to fetch\n".to_owned();
     }
-    let mut table = output::table(&["partition", "reason", "pages"]);
+    let mut table = table::table(&["partition", "reason", "pages"]);
     for row in rows {
         table.add_row([
             row.partition.to_string(),
@@ -108,10 +111,10 @@ fn describe(rows: &[Row]) -> String {
             row.n_pages.map_or_else(|| "?".to_owned(), |n_pages| thousands(n_pages.into())),
         ]);
     }
-    output::align_right(&mut table, &[2]);
+    table::align_right(&mut table, &[2]);
     let n_known: u64 = rows.iter().filter_map(|row| row.n_pages).map(u64::from).sum();
     let n_unknown = rows.iter().filter(|row| row.n_pages.is_none()).count();
-    let mut text = output::render(&table);
+    let mut text = table::render(&table);
     text.push_str(&format!("{}: {}", counted(rows.len() as u64, "partition"), counted(n_known, "page")));
     if n_unknown > 0 {
         text.push_str(&format!(" known, ? for {}", counted(n_unknown as u64, "partition")));

@@ -5,12 +5,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rollcall_core::memory::{Memory, Room};
-use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
-use tokio_util::sync::CancellationToken;
-use url::Url;
 
 static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -62,11 +57,11 @@ impl RunBar {
         self.bar.finish_and_clear();
     }
 
-    fn page_received(&self, size_bytes: usize) {
+    pub(crate) fn page_received(&self, size_bytes: usize) {
         let n_pages = self.n_pages.fetch_add(1, Ordering::Relaxed) + 1;
         let size_bytes = size_bytes as u64;
         let size_bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
-        self.bar.set_message(format!("{n_pages} pages, {}", crate::output::size(size_bytes)));
+        self.bar.set_message(format!("{n_pages} pages, {}", crate::words::size(size_bytes)));
     }
 }
 
@@ -112,49 +107,4 @@ impl Drop for ExecutionBar {
 fn style() -> ProgressStyle {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// The portal of a run: it counts pages on the run's bar, and gives none any more once the run is asked to end.
-pub(crate) struct RunPortal<'r, P> {
-    pub(crate) portal: P,
-    pub(crate) bar: &'r RunBar,
-    pub(crate) stop: &'r CancellationToken,
-}
-
-impl<P: Portal> Portal for RunPortal<'_, P> {
-    fn root(&self) -> &Url {
-        self.portal.root()
-    }
-
-    async fn get<T: Send>(
-        &self,
-        path: &str,
-        page: u32,
-        request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
-    ) -> Result<Response<T>, PortalError> {
-        let response = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err(PortalError::Interrupted),
-            response = self.portal.get(path, page, request, read) => response?,
-        };
-        self.bar.page_received(response.size_bytes);
-        Ok(response)
-    }
-
-    fn page_memory(&self) -> Memory {
-        self.portal.page_memory()
-    }
-
-    fn partition_memory(&self) -> Memory {
-        self.portal.partition_memory()
-    }
-
-    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(PortalError::Interrupted),
-            held = self.portal.hold(room, n_bytes) => held,
-        }
-    }
 }

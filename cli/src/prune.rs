@@ -9,9 +9,10 @@ use rollcall_core::ledger::{old_runs, prune_runs};
 use rollcall_core::ports::Clock;
 
 use crate::lake::LakeArgs;
-use crate::lake_mark::LakeMark;
-use crate::output::{self, counted};
+use crate::lake::mark::LakeMark;
+use crate::output;
 use crate::request::load_dataset;
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {

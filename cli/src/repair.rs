@@ -8,11 +8,13 @@ use rollcall_core::ports::Clock;
 use rollcall_core::publish::{self, Repaired, publish_lookups};
 
 use crate::exit;
+use crate::lake::mark::{self, LakeMark};
 use crate::lake::{self, LakeArgs, anew};
-use crate::lake_mark::{self, LakeMark};
 use crate::output;
 use crate::request::load_dataset;
 use crate::signals::Signals;
+use crate::warnings;
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
@@ -56,7 +58,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
                 ));
                 continue;
             }
-            lake_mark::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
+            mark::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
         let repaired = publish::repair(&store, &catalog, &SystemClock, &dataset).await?;
@@ -64,14 +66,14 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
             continue;
         }
-        output::warn_unreadable(&survey.unreadable());
-        output::warn_stale(stale, &anew(&dataset, args.dataset.as_deref(), &args.lake));
-        output::warn_strays(&survey.strays);
+        warnings::warn_unreadable(&survey.unreadable());
+        warnings::warn_stale(stale, &anew(&dataset, args.dataset.as_deref(), &args.lake));
+        warnings::warn_strays(&survey.strays);
         output::print(&format!(
             "{}: {}; ledger: {} written; catalog: {} put, {} taken out\n",
             dataset.name,
-            output::counted(survey.objects.len() as u64, "object"),
-            output::counted(*n_records as u64, "record"),
+            words::counted(survey.objects.len() as u64, "object"),
+            words::counted(*n_records as u64, "record"),
             published.n_put,
             published.n_removed
         ))?;

@@ -10,7 +10,10 @@ use rollcall_core::partition::AxisValue;
 use rollcall_core::text::excerpt;
 use serde::Serialize;
 
-use crate::output::{self, Format, counted, size, thousands};
+use crate::output::{self, Format};
+use crate::table;
+use crate::warnings;
+use crate::words::{counted, size, thousands};
 
 /// Partitions shown one by one; where there are more, only those that failed.
 const MOST_SHOWN: usize = 60;
@@ -46,8 +49,8 @@ impl<'r> Report<'r> {
     /// - `again`: the command that fetches what failed.
     /// - `anew`: the command that writes anew what is stale.
     pub(crate) fn print(&self, dataset: &Dataset, format: Format, again: &str, anew: &str) -> anyhow::Result<()> {
-        output::warn_unreadable(&self.summary.unreadable);
-        output::warn_stale(&self.summary.stale, anew);
+        warnings::warn_unreadable(&self.summary.unreadable);
+        warnings::warn_stale(&self.summary.stale, anew);
         warn_unknown(self.summary.receipts.iter());
         if format == Format::Json {
             return output::print_json(self);
@@ -112,7 +115,7 @@ fn describe(summary: &Summary, dataset: &Dataset) -> String {
     let shown: Vec<&Receipt> =
         summary.receipts.iter().filter(|receipt| !is_long || receipt.outcome == Outcome::Failed).collect();
     if !shown.is_empty() {
-        let mut table = output::table(&["partition", "outcome", "rows", "pages", "size"]);
+        let mut table = table::table(&["partition", "outcome", "rows", "pages", "size"]);
         for receipt in shown {
             table.add_row([
                 receipt.partition.to_string(),
@@ -125,8 +128,8 @@ fn describe(summary: &Summary, dataset: &Dataset) -> String {
                 receipt.size_bytes.map_or_else(|| "-".to_owned(), size),
             ]);
         }
-        output::align_right(&mut table, &[2, 3, 4]);
-        text.push_str(&output::render(&table));
+        table::align_right(&mut table, &[2, 3, 4]);
+        text.push_str(&table::render(&table));
     }
     let outcomes = summary.outcomes_in_words();
     let took_ms = summary.finished_at.duration_since(summary.started_at).as_millis();

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;

@@ -7,7 +7,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::ports::TableSpec;
 
-use crate::output;
+use crate::escape;
 
 /// The resources of one dataset's table, or of every built-in dataset and look-up table when none is named, as YAML below
 /// `Resources:`.
@@ -90,5 +90,5 @@ fn pascal(name: &str) -> String {
 /// A YAML scalar in double quotes.
 fn quoted(text: &str) -> String {
     // Text of JSON is text of YAML.
-    output::json_text(serde_json::Value::from(text).to_string())
+    escape::json_text(serde_json::Value::from(text).to_string())
 }

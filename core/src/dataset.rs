@@ -9,12 +9,12 @@ pub mod schema;
 pub mod secret;
 mod table;
 
-pub use secret::Secret;
-
 use std::collections::BTreeMap;
 
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
+
+pub use secret::Secret;
 
 /// Years that a partition may be of. The portal's data begin in 1980; a year outside is a slip of somebody's pen.
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;

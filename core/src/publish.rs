@@ -11,6 +11,11 @@ mod summarize;
 #[cfg(test)]
 mod tests;
 
+pub use converge::{CatalogChanges, converge};
+pub use lookups::publish_lookups;
+pub use planned_run::PlannedRun;
+pub use repair::{Repaired, repair};
+
 use crate::dataset::Dataset;
 use crate::error::{Error, chain};
 use crate::keys;
@@ -27,11 +32,6 @@ use crate::ports::clock::Clock;
 use crate::ports::store::{Condition, Put, Store, StoreError};
 use crate::publish::converge::read_back;
 use crate::publish::summarize::{complete, summarize};
-
-pub use converge::{CatalogChanges, converge};
-pub use lookups::publish_lookups;
-pub use planned_run::PlannedRun;
-pub use repair::{Repaired, repair};
 
 /// Conditional writes of one summary.
 const SUMMARY_TRIES: u32 = 8;

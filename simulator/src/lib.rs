@@ -22,6 +22,7 @@
 
 mod answer;
 mod cache;
+mod config;
 mod directory;
 mod edit;
 mod enrollment;
@@ -31,17 +32,18 @@ mod json;
 mod log;
 mod metadata;
 mod page;
-mod portal;
 mod query;
 mod recorded;
+mod responder;
 mod route;
 mod sample;
 mod serve;
 mod server;
 mod states;
 
+pub use config::Config;
 pub use fault::{Action, Fault};
 pub use log::SeenRequest;
 pub use serve::{ServeArgs, ServeError, serve};
-pub use server::{Config, Running, Simulator};
+pub use server::{Running, Simulator};
 pub use states::published_totals;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, fs, io};
 
+use crate::config::Config;
 use crate::fault::Fault;
-use crate::server::{Config, Simulator};
+use crate::server::Simulator;
 
 /// Flags of the simulator.
 #[derive(Debug, Clone, clap::Args)]

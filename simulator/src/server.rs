@@ -1,7 +1,6 @@
 //! The server: connections in, answers out, and what a test may ask of it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
@@ -16,44 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::answer::AnswerBody;
+use crate::config::Config;
 use crate::fault::{Action, Fault, Script};
 use crate::log::{Log, SeenRequest};
-use crate::portal::{Asked, Portal};
 use crate::query::Query;
-
-/// What is simulated.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Rows a page. The portal's clients cannot change it.
-    pub page_size: usize,
-    /// Waiting time before each data page; metadata comes at once.
-    pub latency: Duration,
-    /// Rows of every enrollment partition, of numbered schools; as many as the sample has without it.
-    pub rows: Option<u64>,
-    /// Whether a client that accepts gzip gets it.
-    pub gzip: bool,
-    /// What goes wrong.
-    pub faults: Vec<Fault>,
-    /// Folder of recorded bodies, served in place of the sample.
-    pub recorded: Option<PathBuf>,
-    /// Schools of the sample, at least one in each state. The state totals of 2021 grade-pk do not depend on it.
-    pub n_schools: usize,
-}
-
-impl Default for Config {
-    /// The portal's page size, no waiting, no faults, and a quarter of the country's schools.
-    fn default() -> Config {
-        Config {
-            page_size: 10_000,
-            latency: Duration::ZERO,
-            rows: None,
-            gzip: true,
-            faults: Vec::new(),
-            recorded: None,
-            n_schools: 24_000,
-        }
-    }
-}
+use crate::responder::{PageRequest, Portal};
 
 /// The simulated portal, not yet running.
 #[derive(Debug)]
@@ -194,11 +160,11 @@ fn seen(request: &Request<Incoming>) -> SeenRequest {
     }
 }
 
-fn asked(request: &Request<Incoming>, address: SocketAddr) -> Asked {
+fn asked(request: &Request<Incoming>, address: SocketAddr) -> PageRequest {
     let query_text = request.uri().query().unwrap_or_default().to_owned();
     let text = |headers: &HeaderMap, name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let encodings = text(request.headers(), ACCEPT_ENCODING).unwrap_or_default();
-    Asked {
+    PageRequest {
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         query: Query::parse(&query_text),

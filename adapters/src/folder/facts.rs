@@ -1,15 +1,17 @@
 //! What a file says of itself: its etag, its size, its footer.
 
-use crate::folder::file::{self, open_regular};
+use std::fs;
+use std::io;
+use std::path::Path;
+
 use jiff::Timestamp;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use rollcall_core::file::Footer;
 use rollcall_core::file::Stamp;
 use rollcall_core::ports::ObjectFacts;
-use std::fs;
-use std::io;
-use std::path::Path;
+
+use crate::folder::file::{self, open_regular};
 
 /// What a file says of itself, as an object.
 pub(super) fn facts(path: &Path) -> io::Result<ObjectFacts> {

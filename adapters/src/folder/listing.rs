@@ -1,9 +1,10 @@
 //! Lists the files below a folder.
 
-use crate::folder::file::{is_absent, is_of_the_machine};
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use crate::folder::file::{is_absent, is_of_the_machine};
 
 /// Adds the keys of all files below `folder`, whose own key is `prefix`.
 pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! Paths below the lake's folder: made where they are missing, and refused where a link leads out.
 
-use crate::folder::file::sync_folder;
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use crate::folder::file::sync_folder;
 
 /// Makes the folders above `path` and below `root` that are not there, each flushed into the one above it. The lake's own
 /// folder is not made: where it is gone, it stays gone.

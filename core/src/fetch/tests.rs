@@ -1,5 +1,13 @@
 //! Tests of `fetch`.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::executor::block_on;
+use url::Url;
+
 use super::*;
 use crate::commit::commit_plain;
 use crate::file::{Digest, ENCODING_VERSION};
@@ -9,12 +17,6 @@ use crate::memory::Room;
 use crate::page::PageDecoder;
 use crate::ports::{PageRequest, PortalError, Reading, Response};
 use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
-use bytes::Bytes;
-use futures::executor::block_on;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::task::Poll;
-use url::Url;
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 

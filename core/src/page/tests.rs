@@ -1,10 +1,11 @@
 //! Tests of `page`.
 
-use super::*;
-use crate::testing::{enrollment, page, partition, row};
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
+
+use super::*;
+use crate::testing::{enrollment, page, partition, row};
 
 fn decode(body: &[u8]) -> Result<Page, Error> {
     let (dataset, partition) = (enrollment(), partition());

@@ -1,15 +1,17 @@
 //! Tests of `plan`.
 
+use std::collections::BTreeSet;
+
+use futures::executor::block_on;
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::*;
 use crate::dataset::Axis;
 use crate::keys;
 use crate::ledger::Receipt;
 use crate::ledger::{self, Outcome};
 use crate::testing::{CannedPages, MemoryStore, NOW, time};
-use futures::executor::block_on;
-use proptest::prelude::*;
-use serde_json::json;
-use std::collections::BTreeSet;
 
 fn expand_json(input: &serde_json::Value, listed: Option<&BTreeSet<i32>>) -> Result<Vec<PartitionKey>, Error> {
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();

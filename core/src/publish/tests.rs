@@ -1,5 +1,9 @@
 //! Tests of `publish`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::executor::block_on;
+
 use super::*;
 use crate::fetch::{RunFacts, fetch_partition};
 use crate::ledger::Reason;
@@ -12,8 +16,6 @@ use crate::ports::CatalogPartition;
 use crate::testing::{
     CannedPages, MemoryCatalog, MemoryStore, NOW, StandingClock, enrollment, pages, partition, row, time,
 };
-use futures::executor::block_on;
-use std::collections::{BTreeMap, BTreeSet};
 
 fn item(partition: PartitionKey) -> PlanItem {
     PlanItem { partition, reason: Reason::Requested }

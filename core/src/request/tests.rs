@@ -1,9 +1,10 @@
 //! Tests of `request`.
 
+use serde_json::json;
+
 use super::*;
 use crate::dataset::partitions::OTHER_FIELDS;
 use crate::request::size::MOST_PARTITIONS;
-use serde_json::json;
 
 fn parse(input: Value) -> Result<Request, Error> {
     Request::parse(&input, &Dataset::built_in("ccd_enrollment").unwrap())

@@ -25,8 +25,8 @@ use rollcall_core::file::PARTITION_KEY;
 use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::text::excerpt;
 
-use crate::output::visible;
-use crate::pinned::PinnedFolder;
+use crate::escape::visible;
+use crate::query::pinned_folder::PinnedFolder;
 
 /// A file whose rows would not be the table's.
 #[derive(Debug, thiserror::Error)]

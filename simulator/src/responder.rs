@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 
 use crate::answer::{Answer, compress, decompress};
 use crate::cache::Cache;
+use crate::config::Config;
 use crate::edit::{edit, is_edit};
 use crate::fault::Action;
 use crate::metadata;
@@ -16,14 +17,13 @@ use crate::query::Query;
 use crate::recorded::{self, Recorded};
 use crate::route::{BASE, Partition, Route};
 use crate::sample::Sample;
-use crate::server::Config;
 
 /// Bodies shorter than this are not worth compressing.
 const LEAST_COMPRESSED_BYTES: usize = 500;
 
 /// What the answer depends on.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct PageRequest {
     pub(crate) method: Method,
     pub(crate) path: String,
     /// Query as it was sent.
@@ -49,7 +49,7 @@ impl Portal {
     }
 
     /// Returns the answer to a request, or nothing when the connection is to be closed instead.
-    pub(crate) async fn answer(self: &Arc<Self>, asked: Asked, actions: Vec<Action>) -> Option<Answer> {
+    pub(crate) async fn answer(self: &Arc<Self>, request: PageRequest, actions: Vec<Action>) -> Option<Answer> {
         for action in &actions {
             match action {
                 Action::Status { code, retry_after, body } => {
@@ -57,19 +57,19 @@ impl Portal {
                 }
                 Action::Html => return Some(Answer::challenge()),
                 Action::Redirect { location } => {
-                    return Some(Answer::redirect(StatusCode::FOUND, location.replace("{origin}", &asked.origin)));
+                    return Some(Answer::redirect(StatusCode::FOUND, location.replace("{origin}", &request.origin)));
                 }
                 Action::Body { text } => return Some(Answer::json(StatusCode::OK, text.clone())),
                 Action::Disconnect => return None,
                 _ => {}
             }
         }
-        if asked.method != Method::GET {
+        if request.method != Method::GET {
             return Some(Answer::only_get());
         }
-        let route = Route::of(&asked.path);
-        if !asked.path.ends_with('/') {
-            return Some(self.add_slash(&asked));
+        let route = Route::of(&request.path);
+        if !request.path.ends_with('/') {
+            return Some(self.add_slash(&request));
         }
         let is_data = match route {
             Route::Data(_) => true,
@@ -82,45 +82,45 @@ impl Portal {
         }
         // A page takes milliseconds to make: too long for a thread that serves other connections.
         let portal = Arc::clone(self);
-        let page = tokio::task::spawn_blocking(move || portal.page(&asked, route, &actions));
+        let page = tokio::task::spawn_blocking(move || portal.page(&request, route, &actions));
         Some(page.await.unwrap_or_else(|_| Answer::server_error()))
     }
 
-    fn add_slash(&self, asked: &Asked) -> Answer {
-        let path = format!("{}/", asked.path);
+    fn add_slash(&self, request: &PageRequest) -> Answer {
+        let path = format!("{}/", request.path);
         let is_known = Route::of(&path) != Route::Unknown || self.config.recorded.is_some();
         if !is_known || !path.starts_with(BASE) {
             return Answer::not_found();
         }
-        let mark = if asked.query_text.is_empty() { "" } else { "?" };
-        Answer::redirect(StatusCode::MOVED_PERMANENTLY, format!("{path}{mark}{}", asked.query_text))
+        let mark = if request.query_text.is_empty() { "" } else { "?" };
+        Answer::redirect(StatusCode::MOVED_PERMANENTLY, format!("{path}{mark}{}", request.query_text))
     }
 
-    fn page(&self, asked: &Asked, route: Route, actions: &[Action]) -> Answer {
-        let recorded = self.config.recorded.as_ref().map(|folder| recorded_answer(folder, asked));
+    fn page(&self, request: &PageRequest, route: Route, actions: &[Action]) -> Answer {
+        let recorded = self.config.recorded.as_ref().map(|folder| recorded_answer(folder, request));
         let (answer, key) = match (recorded, route) {
             // A recording without metadata leaves it to the built-in lists.
             (Some(None), Route::Metadata(list)) | (None, Route::Metadata(list)) => {
-                (Answer::json(StatusCode::OK, metadata::render(list, &asked.query)), None)
+                (Answer::json(StatusCode::OK, metadata::render(list, &request.query)), None)
             }
             (Some(answer), _) => (answer.unwrap_or_else(Answer::not_found), None),
-            (None, Route::Data(partition)) => self.generated_answer(asked, partition),
+            (None, Route::Data(partition)) => self.generated_answer(request, partition),
             (None, Route::NoSuchYear) => (Answer::server_error(), None),
             (None, Route::Unknown) => (Answer::not_found(), None),
         };
         if answer.status != StatusCode::OK {
             return answer;
         }
-        self.encode(change(answer, actions, &asked.origin), asked, key)
+        self.encode(change(answer, actions, &request.origin), request, key)
     }
 
     /// Returns the answer, and the key under which an unchanged body is kept.
-    fn generated_answer(&self, asked: &Asked, partition: Partition) -> (Answer, Option<String>) {
-        let url = format!("{}{}", asked.origin, asked.path);
-        let Some(number) = asked.query.page() else {
+    fn generated_answer(&self, request: &PageRequest, partition: Partition) -> (Answer, Option<String>) {
+        let url = format!("{}{}", request.origin, request.path);
+        let Some(number) = request.query.page() else {
             return (Answer::no_such_page(), None);
         };
-        let key = format!("{url}{}#{number}", asked.query.with_page(1));
+        let key = format!("{url}{}#{number}", request.query.with_page(1));
         let kept = self.cache().get(&key);
         let body = kept.or_else(|| {
             let source = PageSource {
@@ -129,7 +129,7 @@ impl Portal {
                 page_size: self.config.page_size.max(1) as u64,
                 fixed_rows: self.config.rows,
             };
-            let body = Bytes::from(page::render(&source, &url, &asked.query)?);
+            let body = Bytes::from(page::render(&source, &url, &request.query)?);
             self.cache().insert(key.clone(), body.clone());
             Some(body)
         });
@@ -140,9 +140,9 @@ impl Portal {
     }
 
     /// Brings the body to an encoding that the client accepts.
-    fn encode(&self, changed: Changed, asked: &Asked, key: Option<String>) -> Answer {
+    fn encode(&self, changed: Changed, request: &PageRequest, key: Option<String>) -> Answer {
         let Changed { answer, is_changed } = changed;
-        let wants_gzip = asked.accepts_gzip && self.config.gzip;
+        let wants_gzip = request.accepts_gzip && self.config.gzip;
         if answer.is_gzip {
             return if wants_gzip { answer } else { plain(answer) };
         }
@@ -202,11 +202,11 @@ fn plain(answer: Answer) -> Answer {
 }
 
 /// Returns what is recorded, or nothing when the path is not.
-fn recorded_answer(folder: &Path, asked: &Asked) -> Option<Answer> {
-    let Some(page) = asked.query.page() else {
+fn recorded_answer(folder: &Path, request: &PageRequest) -> Option<Answer> {
+    let Some(page) = request.query.page() else {
         return Some(Answer::no_such_page());
     };
-    match recorded::read(folder, &asked.path, page) {
+    match recorded::read(folder, &request.path, page) {
         Recorded::Plain(body) => Some(Answer::json(StatusCode::OK, body)),
         Recorded::Gzip(body) => Some(Answer { is_gzip: true, ..Answer::json(StatusCode::OK, body) }),
         Recorded::NoPage => Some(Answer::no_such_page()),

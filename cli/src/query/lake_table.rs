@@ -22,9 +22,11 @@ use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
-use crate::footer::{CheckedFiles, Expected};
+use crate::escape;
 use crate::output;
-use crate::pinned::PinnedFolder;
+use crate::query::file_check::{CheckedFiles, Expected};
+use crate::query::pinned_folder::PinnedFolder;
+use crate::words;
 
 /// A table with its partitions. No file is touched before a query says which partitions it needs.
 #[derive(Debug)]
@@ -167,8 +169,8 @@ impl LakeTable {
             output::complain(&format!(
                 "warning: {} of the catalog not in the lake, such as `{}`: the query goes without\n\
                  hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
-                output::counted(absent.len() as u64, "object"),
-                output::visible(first)
+                words::counted(absent.len() as u64, "object"),
+                escape::visible(first)
             ));
         }
     }

@@ -20,7 +20,7 @@ use crate::exit::{self, BadInput};
 use crate::output::{self, Format};
 use crate::progress::ExecutionBar;
 use crate::report::Report;
-use crate::run::RunArgs;
+use crate::run::args::RunArgs;
 use crate::signals::Signals;
 
 /// Wait between two looks at an execution, at first and at most: a run takes from seconds to hours.

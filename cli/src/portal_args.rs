@@ -13,7 +13,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_simulator::{Config, Running, Simulator};
 use tokio::time::Instant;
 
-use crate::output::shell_word;
+use crate::words::shell_word;
 
 /// Time for the portal's lists of endpoints and of releases; it takes up to 29 s for one answer.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(120);

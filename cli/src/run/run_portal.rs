@@ -1,0 +1,54 @@
+//! The portal as a run uses it: it counts pages, and stops when the run does.
+
+use bytes::Bytes;
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::progress::RunBar;
+
+/// The portal of a run: it counts pages on the run's bar, and gives none any more once the run is asked to end.
+pub(crate) struct RunPortal<'r, P> {
+    pub(crate) portal: P,
+    pub(crate) bar: &'r RunBar,
+    pub(crate) stop: &'r CancellationToken,
+}
+
+impl<P: Portal> Portal for RunPortal<'_, P> {
+    fn root(&self) -> &Url {
+        self.portal.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let response = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(PortalError::Interrupted),
+            response = self.portal.get(path, page, request, read) => response?,
+        };
+        self.bar.page_received(response.size_bytes);
+        Ok(response)
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.portal.page_memory()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.portal.partition_memory()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(PortalError::Interrupted),
+            held = self.portal.hold(room, n_bytes) => held,
+        }
+    }
+}

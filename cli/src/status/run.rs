@@ -1,0 +1,88 @@
+//! What one run came to.
+
+use rollcall_core::dataset::Dataset;
+use rollcall_core::keys;
+use rollcall_core::ledger::PlanItem;
+use rollcall_core::ledger::{self, Receipt, Summary};
+use rollcall_core::ports::Store;
+use serde::Serialize;
+
+use crate::exit::BadInput;
+use crate::output::{self, Format};
+use crate::report;
+use crate::table;
+use crate::words::{self, counted};
+
+#[derive(Serialize)]
+struct RunReport<'r> {
+    run: &'r str,
+    is_finished: bool,
+    summary: &'r Option<Summary>,
+    partitions: &'r [RunRow],
+}
+
+#[derive(Serialize)]
+struct RunRow {
+    #[serde(flatten)]
+    item: PlanItem,
+    /// `null` while the run is under way, and for what was killed.
+    receipt: Option<Receipt>,
+}
+
+pub(crate) async fn show_run(
+    store: &impl Store,
+    lake: &str,
+    dataset: &Dataset,
+    run: &str,
+    format: Format,
+) -> anyhow::Result<()> {
+    let plan: Option<Vec<PlanItem>> = if rollcall_core::request::is_run_name(run) {
+        ledger::read_json(store, &keys::plan(dataset, run)).await?
+    } else {
+        None
+    };
+    let Some(plan) = plan else {
+        return Err(BadInput(format!(
+            "show run: expected a run of `{}` in `{lake}`, found none named `{}`",
+            dataset.name,
+            rollcall_core::text::excerpt(run)
+        ))
+        .into());
+    };
+    let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
+    let mut receipts = ledger::read_run(store, dataset, run).await?.receipts;
+    let rows: Vec<RunRow> =
+        plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
+    if format == Format::Json {
+        output::print_json(&RunReport { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
+        report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+        return Ok(());
+    }
+    let mut table = table::table(&["partition", "outcome", "rows", "error"]);
+    for row in &rows {
+        let receipt = row.receipt.as_ref();
+        let error = receipt.and_then(|receipt| receipt.error.as_ref());
+        table.add_row([
+            row.item.partition.to_string(),
+            receipt.map_or("no receipt", |receipt| receipt.outcome.as_str()).to_owned(),
+            receipt.map_or_else(String::new, |receipt| words::thousands(receipt.n_rows)),
+            error.map_or_else(String::new, |error| format!("{}: {}", error.name, in_one_line(&error.message))),
+        ]);
+    }
+    table::align_right(&mut table, &[2]);
+    let mut text = table::render(&table);
+    text.push_str(&match &summary {
+        Some(summary) => {
+            format!("{}: {}\n", counted(summary.n_planned as u64, "partition"), summary.outcomes_in_words())
+        }
+        None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
+    });
+    output::print(&text)?;
+    report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+    Ok(())
+}
+
+/// A message and its hint, or its list, as one row of a table.
+fn in_one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}

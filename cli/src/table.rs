@@ -1,0 +1,72 @@
+//! Tables of text.
+
+use std::io::{self, IsTerminal};
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
+
+use crate::escape::visible;
+
+/// Rows below a header. What a terminal obeys is [`visible`] in its cells, so that a row stays a line.
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    /// Appends a row.
+    pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
+        self.0.add_row(cells.into_iter().map(|cell| visible(&cell.to_string()).into_owned()));
+    }
+}
+
+/// An empty table. On a terminal its last column is wrapped to fit; the others, and piped text, stay whole, so that
+/// names can be copied and a line stays a row.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = whole_table(header);
+    if io::stdout().is_terminal() {
+        table.0.set_content_arrangement(ContentArrangement::Dynamic);
+        let n_whole = header.len().saturating_sub(1);
+        for column in table.0.column_iter_mut().take(n_whole) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    table
+}
+
+/// An empty table of which nothing is wrapped.
+pub(crate) fn whole_table(header: &[&str]) -> Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|name| visible(name).into_owned()));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    Table(table)
+}
+
+/// Aligns columns (from 0) to the right.
+pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
+    for index in columns {
+        if let Some(column) = table.0.column_mut(*index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// A table as text without trailing blanks.
+pub(crate) fn render(table: &Table) -> String {
+    table.0.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_and_combining_characters_keep_the_columns_of_a_table_in_line() {
+        let mut table = whole_table(&["name", "n"]);
+        for name in ["abcd", "学校", "e\u{301}e\u{301}", "\u{1b}"] {
+            table.add_row([name, "1"]);
+        }
+        align_right(&mut table, &[1]);
+        // Two cells of a terminal are taken by each of 学校, none by an accent.
+        assert_eq!(render(&table), "name    n\nabcd    1\n学校    1\ne\u{301}e\u{301}      1\n\\u{1b}  1\n");
+    }
+}

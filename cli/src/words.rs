@@ -1,0 +1,74 @@
+//! Numbers, sizes, ages and shell words, in the form that people read.
+
+use jiff::{SignedDuration, Timestamp};
+
+pub(crate) use rollcall_core::text::thousands;
+
+/// A word as a shell reads it back.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// `1` → `1 page`, `2` → `2 pages`.
+pub(crate) fn counted(number: u64, word: &str) -> String {
+    format!("{} {word}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// Bytes in few characters: `151 kB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return if unit == "B" || value >= 100.0 {
+                format!("{value:.0} {unit}")
+            } else {
+                format!("{value:.1} {unit}")
+            };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// Rows in few characters: `24k`.
+pub(crate) fn rounded(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..10_000 => format!("{:.1}k", number as f64 / 1e3),
+        10_000..1_000_000 => format!("{}k", number / 1_000),
+        _ => format!("{:.1}M", number as f64 / 1e6),
+    }
+}
+
+/// Time since `then` in few characters: `5m`, `3h`, `12d`.
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
+    let age = now.duration_since(then).max(SignedDuration::ZERO);
+    match age.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3_600 => format!("{}m", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{}h", seconds / 3_600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_readable() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(245_135), "245,135");
+        assert_eq!(thousands(1_000_000), "1,000,000");
+        assert_eq!(counted(1, "page"), "1 page");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(151_234), "151 kB");
+        assert_eq!(size(1_512_340), "1.5 MB");
+        assert_eq!([0, 999, 1_200, 24_000, 2_400_000].map(rounded), ["0", "999", "1.2k", "24k", "2.4M"]);
+    }
+}
