@@ -4,7 +4,7 @@ Run it with the Python of an environment made from requirements-lint.txt. checko
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
-It checks infra/template.yaml with the file that it includes, the state machine and the workflows. Each check also runs
+It checks infra/template.yaml with the file that it includes, the state machine, and .github. Each check also runs
 on something that is wrong on purpose, such as naive.yaml for the template, and must find fault with it: a check that
 does not has stopped working. Prints one line per check and exits with 1 if any fails. It sends nothing anywhere.
 """
@@ -27,10 +27,10 @@ INCLUDED = ROOT / "infra" / "catalog.yaml"
 NAIVE = Path(__file__).resolve().parent / "naive.yaml"
 RUNBOOK = ROOT / "infra" / "README.md"
 STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
-WORKFLOWS = ROOT / ".github" / "workflows"
+GITHUB = ROOT / ".github"
 NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
-# Namespace of the metrics that the functions emit, the sets of dimensions that they emit each metric by, and the metrics.
+# Namespace of the metrics that the functions emit, the sets of dimensions that each metric has, and the metrics.
 NAMESPACE = "rollcall"
 DIMENSIONS = [["dataset"], []]
 METRICS = [
@@ -178,7 +178,8 @@ def stateful_resources_declare_their_policies(template):
 
 
 def template_names_no_account_and_no_region(template):
-    found = re.findall(r"\b\d{12}\b|\b(?:us|eu|ap|ca|sa|me|af|il|mx|cn)(?:-gov)?-[a-z]+-\d\b", json.dumps(template.data))
+    pattern = r"\b\d{12}\b|\b(?:us|eu|ap|ca|sa|me|af|il|mx|cn)(?:-gov)?-[a-z]+-\d\b"
+    found = re.findall(pattern, json.dumps(template.data))
     return [f"expected AWS::AccountId and AWS::Region, found `{name}`" for name in sorted(set(found))]
 
 
@@ -450,9 +451,10 @@ def tables_match_datasets_and_look_ups(template):
     expected = {f"{pascal(name)}Table" for name in stems("datasets", "toml")}
     tables = set(template.of_type("AWS::Glue::Table"))
     look_ups = {f"Lookup{pascal(name)}Table" for name in stems("datasets/lookups", "csv")}
-    problems = differ("tables", expected | look_ups, tables)
+    problems = differ("catalog.yaml, from `make generate`: tables", expected | look_ups, tables)
     crawled = template.properties("Crawler")["Targets"]["CatalogTargets"][0]["Tables"]
-    problems += differ("tables of the crawler", expected, {found["Ref"] for found in crawled})
+    crawled = {found["Ref"] for found in crawled}
+    problems += differ("catalog.yaml, from `make generate`: tables of the crawler", expected, crawled)
     for name in sorted(tables):
         table = template.properties(name)["TableInput"]
         columns = table.get("PartitionKeys", []) + table["StorageDescriptor"]["Columns"]
@@ -466,7 +468,7 @@ def tables_match_datasets_and_look_ups(template):
 def named_queries_match_their_files(template):
     declared = {found["Properties"]["Name"]: found["Properties"] for found in
                 template.of_type("AWS::Athena::NamedQuery").values()}
-    problems = differ("named queries", stems("queries", "sql"), declared)
+    problems = differ("catalog.yaml, from `make generate`: named queries", stems("queries", "sql"), declared)
     for name in sorted(set(declared) & stems("queries", "sql")):
         text = read(ROOT / "queries" / f"{name}.sql")
         if declared[name]["QueryString"] != text:
@@ -487,8 +489,9 @@ def alarms_watch_what_their_text_names(template):
             value = dimension["Value"]
             watched = value.get("Ref") or value["Fn::GetAtt"][0]
             kind = template.resources[watched]["Type"]
-            if kind != WATCHED[dimension["Name"]]:
-                problems.append(f"{name}: expected {WATCHED[dimension['Name']]} as {dimension['Name']}, found {watched}")
+            expected = WATCHED[dimension["Name"]]
+            if kind != expected:
+                problems.append(f"{name}: expected {expected} as {dimension['Name']}, found {watched}")
             elif kind == "AWS::Serverless::Function":
                 short = template.properties(watched)["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
                 if f" {short} " not in found["AlarmDescription"].replace(".", " "):
@@ -733,9 +736,9 @@ def zizmor_finds_nothing(tools, _checkov, _expanded_template):
         except (json.JSONDecodeError, KeyError):
             return None, result
 
-    if not list(WORKFLOWS.glob("*.yml")):
-        return [f"{WORKFLOWS.relative_to(ROOT)}: expected workflows, found none"]
-    found, result = audit(WORKFLOWS)
+    if not list(GITHUB.glob("workflows/*.yml")):
+        return [".github/workflows: expected workflows, found none"]
+    found, result = audit(GITHUB)
     if found is None or (not found and result.returncode != 0):
         return [f"expected findings as JSON, found {said(result)}"]
     problems = [f"{' '.join(path.values())}, line {line}: {rule} {description}"
