@@ -103,6 +103,12 @@ template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Ch
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
 
+.PHONY: generate
+generate: ## Write infra/catalog.yaml: the tables, the crawler and the named queries
+	$(CARGO) build --locked $(ALL) --bin rollcall
+	target/debug/rollcall datasets template > target/catalog.yaml
+	mv target/catalog.yaml infra/catalog.yaml
+
 # Only these packages: `rollcall` itself contains a SQL engine, which no function needs.
 .PHONY: build
 build: $(VENV)-build/ready ## Build the functions for Lambda, into target/lambda

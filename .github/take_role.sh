@@ -1,5 +1,5 @@
-# Sourced by workflows/deploy.yml. Exchanges the identity token of the workflow run for credentials of the role ROLE_ARN,
-# which only this shell gets. It does so once: the token is valid for minutes, the credentials for an hour.
+# Sourced by workflows/deploy.yml: exchanges the identity token of the workflow run for credentials of the role ROLE_ARN,
+# for this shell only. Once per job, because the token lasts minutes and the credentials an hour.
 : "${ROLE_ARN:?expected the variable AWS_ROLE_ARN in the environment of the workflow, found none}"
 : "${AWS_REGION:?expected the variable AWS_REGION in the environment of the workflow, found none}"
 export AWS_DEFAULT_REGION=$AWS_REGION

@@ -1,4 +1,4 @@
-//! Metrics, written to the log in CloudWatch's embedded metric format, so that no call and no permission is needed.
+//! Metrics in CloudWatch's embedded metric format, written to the log, so that they need no call and no permission.
 
 use std::io::{self, Write};
 
@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 /// Namespace of every metric.
 pub const NAMESPACE: &str = "rollcall";
 
+/// Dimension that names the dataset. Every metric is also emitted without it, as the total of all datasets.
+pub const DATASET: &str = "dataset";
+
 /// Pages received in a run.
 pub const PAGES: &str = "Pages";
 /// Rows received in a run.
 pub const ROWS: &str = "Rows";
 
-/// The metric of partitions with an outcome in a run.
+/// Returns the name of the metric that counts the partitions with an outcome in a run.
 #[must_use]
 pub fn partitions(outcome: Outcome) -> &'static str {
     match outcome {
@@ -26,27 +29,26 @@ pub fn partitions(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A run's metrics as one line, by dataset.
+/// Returns a run's metrics as one line of the log, by dataset and in total.
 #[must_use]
-pub fn of_summary(summary: &Summary) -> Value {
+pub fn from_summary(summary: &Summary) -> Value {
     let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
     values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
     let declared: Vec<Value> = values.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+    // An alarm cannot add up a metric over all values of a dimension, hence the set of no dimensions.
+    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[DATASET], []], "Metrics": declared});
     let mut line = Map::new();
     line.insert(
         "_aws".to_owned(),
-        json!({
-            "Timestamp": summary.finished_at.as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["dataset"]], "Metrics": declared}],
-        }),
+        json!({"Timestamp": summary.finished_at.as_millisecond(), "CloudWatchMetrics": [directive]}),
     );
-    line.insert("dataset".to_owned(), json!(summary.dataset));
+    line.insert(DATASET.to_owned(), json!(summary.dataset));
     line.insert("run".to_owned(), json!(summary.run));
     line.extend(values.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
     Value::Object(line)
 }
 
-/// Writes a line of metrics to the log. One that cannot be written is lost; the summary says the same.
+/// Writes a line of metrics to the log. If that fails, the metrics are lost; the summary has the same numbers.
 pub fn emit(line: &Value) {
     if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
         tracing::warn!(%error, "metrics not written");

@@ -1,4 +1,4 @@
-//! `rollcall datasets`: list, show and check descriptors, and print their tables for the template.
+//! `rollcall datasets`: list, show and check descriptors, and print what the template needs of them.
 
 use std::process::ExitCode;
 
@@ -33,9 +33,9 @@ enum DatasetsCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
-    /// Print the Glue table of a dataset, or all tables, for infra/template.yaml
+    /// Print the Glue table of a dataset, or the whole of infra/catalog.yaml
     Template {
-        /// Dataset by name, or a descriptor file; every table there is when it is left out
+        /// Dataset by name, or a descriptor file; without it, print infra/catalog.yaml
         dataset: Option<String>,
     },
     /// Check a descriptor file
@@ -51,7 +51,8 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
         DatasetsCommand::Template { dataset } => {
             let dataset = dataset.as_deref().map(load_dataset).transpose()?;
-            output::print_data(&template::tables(dataset.as_ref())?)?;
+            let text = dataset.as_ref().map_or_else(template::catalog, |dataset| Ok(template::table(dataset)))?;
+            output::print_data(&text)?;
         }
         DatasetsCommand::Check { file } => {
             // A name without `.toml` would look for a dataset built in.

@@ -20,7 +20,7 @@ use crate::table;
 use crate::warnings;
 
 /// Queries shipped, by name.
-const SHIPPED: &[(&str, &str)] = &[
+pub(crate) const SHIPPED: &[(&str, &str)] = &[
     ("charter_share_by_state", include_str!("../../queries/charter_share_by_state.sql")),
     ("codes_by_state", include_str!("../../queries/codes_by_state.sql")),
     ("cohort_progression", include_str!("../../queries/cohort_progression.sql")),
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The first comment line of a query: the question it answers.
-fn question(sql: &str) -> &str {
+pub(crate) fn question(sql: &str) -> &str {
     sql.lines().find_map(|line| line.strip_prefix("-- Question: ")).unwrap_or_default()
 }
 

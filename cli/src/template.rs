@@ -1,74 +1,87 @@
-//! `rollcall datasets template`: the Glue tables of the infrastructure template, as their descriptors declare them.
+//! `rollcall datasets template`: the part of the AWS SAM template that follows from datasets and queries.
+//!
+//! `infra/template.yaml` includes the result by `AWS::Include`. CloudFormation accepts no short form such as `!Ref` in an
+//! included file.
 
 use std::fmt::Write;
 
+use heck::ToUpperCamelCase;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::lookup::Lookup;
 use rollcall_core::ports::TableSpec;
 
-use crate::escape;
+use crate::{escape, query};
 
-/// The resources of one dataset's table, or of every built-in dataset and look-up table when none is named, as YAML below
-/// `Resources:`.
+const HEADER: &str = "\
+# Written by `make generate` from datasets/ and queries/; do not edit. template.yaml includes it in its resources.
+# CloudFormation accepts no short form such as !Ref in an included file.
+
+";
+
+/// Returns the text of `infra/catalog.yaml`: the table of every built-in dataset and look-up table, the crawler and the
+/// named queries.
 ///
 /// # Errors
 /// Those of the built-in descriptors and look-ups.
-pub(crate) fn tables(dataset: Option<&Dataset>) -> Result<String, Error> {
+pub(crate) fn catalog() -> Result<String, Error> {
+    let names = Dataset::built_in_names();
     let mut resources = Vec::new();
-    match dataset {
-        Some(dataset) => resources.push(resource(&dataset.name, &dataset.table_spec())),
-        None => {
-            for name in Dataset::built_in_names() {
-                resources.push(resource(name, &Dataset::built_in(name)?.table_spec()));
-            }
-            for lookup in Lookup::built_in()? {
-                resources.push(resource(lookup.table(), &lookup.table_spec()));
-            }
-        }
+    for name in &names {
+        resources.push(table(&Dataset::built_in(name)?));
     }
-    Ok(resources.join("\n"))
+    for lookup in Lookup::built_in()? {
+        resources.push(table_resource(lookup.table(), &lookup.table_spec()));
+    }
+    resources.push(crawler(&names));
+    resources.extend(query::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
+    Ok(HEADER.to_owned() + &resources.join("\n"))
 }
 
-/// - `name`: of the dataset or look-up table; the resource is called after it.
-fn resource(name: &str, spec: &TableSpec) -> String {
+/// Returns the Glue table of one dataset as a resource in YAML.
+pub(crate) fn table(dataset: &Dataset) -> String {
+    table_resource(&dataset.name, &dataset.table_spec())
+}
+
+/// `name` is that of the dataset or look-up table; the logical id derives from it.
+fn table_resource(name: &str, spec: &TableSpec) -> String {
     let mut text = format!(
-        "  {}Table:
-    Type: AWS::Glue::Table
-    Properties:
-      CatalogId: !Ref AWS::AccountId
-      DatabaseName: !Ref Database
-      TableInput:
-        Name: {}
-        Description: {}
-        TableType: EXTERNAL_TABLE
-        Parameters: {{ EXTERNAL: \"TRUE\", classification: parquet }}
+        "{}:
+  Type: AWS::Glue::Table
+  Properties:
+    CatalogId: {{ Ref: AWS::AccountId }}
+    DatabaseName: {{ Ref: Database }}
+    TableInput:
+      Name: {}
+      Description: {}
+      TableType: EXTERNAL_TABLE
+      Parameters: {{ EXTERNAL: \"TRUE\", classification: parquet }}
 ",
-        pascal(name),
+        table_id(name),
         spec.table,
         quoted(&spec.comment)
     );
     if !spec.partition_keys.is_empty() {
-        text.push_str("        PartitionKeys:\n");
-        columns(&mut text, "          ", &spec.partition_keys);
+        text.push_str("      PartitionKeys:\n");
+        columns(&mut text, "        ", &spec.partition_keys);
     }
     let _ = write!(
         text,
-        "        StorageDescriptor:
-          Location: !Sub s3://${{Bucket}}/{}
-          InputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat
-          OutputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat
-          SerdeInfo:
-            SerializationLibrary: org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe
-          Columns:
+        "      StorageDescriptor:
+        Location: {{ Fn::Sub: \"s3://${{Bucket}}/{}\" }}
+        InputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat
+        OutputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat
+        SerdeInfo:
+          SerializationLibrary: org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe
+        Columns:
 ",
         spec.location
     );
-    columns(&mut text, "            ", &spec.columns);
+    columns(&mut text, "          ", &spec.columns);
     text
 }
 
-/// Columns as a list at `indent`: name, type, and comment where there is one.
+/// Appends a list of columns at `indent`: name, type, and comment if there is one.
 fn columns(text: &mut String, indent: &str, columns: &[(String, String, String)]) {
     for (name, kind, comment) in columns {
         let _ = writeln!(text, "{indent}- Name: {name}\n{indent}  Type: {kind}");
@@ -78,17 +91,72 @@ fn columns(text: &mut String, indent: &str, columns: &[(String, String, String)]
     }
 }
 
-/// `ccd_enrollment` → `CcdEnrollment`.
-fn pascal(name: &str) -> String {
-    let words = name.split('_').map(|word| {
-        let (first, rest) = word.split_at_checked(1).unwrap_or((word, ""));
-        first.to_uppercase() + rest
-    });
-    words.collect()
+/// Returns the crawler, whose targets are the tables of `datasets`.
+fn crawler(datasets: &[&str]) -> String {
+    let mut text = "\
+# Runs only for requests with \"catalog\": \"crawler\". Its targets are tables, so that it adds partitions and nothing else:
+# given the folder instead, it would create tables and choose types itself.
+Crawler:
+  Type: AWS::Glue::Crawler
+  Metadata:
+    checkov:
+      skip:
+        - { id: CKV_AWS_195, comment: Writes no data; its log holds only names of tables and partitions. }
+  Properties:
+    Name: { Fn::Sub: \"${AWS::StackName}-partitions\" }
+    Description: Adds the partitions that are in the bucket to the tables of this template.
+    Role: { Fn::GetAtt: [CrawlerRole, Arn] }
+    Targets:
+      CatalogTargets:
+        - DatabaseName: { Ref: Database }
+          Tables:
+"
+    .to_owned();
+    for name in datasets {
+        let _ = writeln!(text, "            - {{ Ref: {} }}", table_id(name));
+    }
+    text.push_str(
+        "    SchemaChangePolicy: { UpdateBehavior: LOG, DeleteBehavior: LOG }
+    # The only behavior that catalog targets allow.
+    RecrawlPolicy: { RecrawlBehavior: CRAWL_EVERYTHING }
+    Configuration: >-
+      {\"Version\": 1.0,
+      \"CrawlerOutput\": {\"Partitions\": {\"AddOrUpdateBehavior\": \"InheritFromTable\"}},
+      \"Grouping\": {\"TableGroupingPolicy\": \"CombineCompatibleSchemas\"}}
+    Tags: { project: rollcall }
+",
+    );
+    text
 }
 
-/// A YAML scalar in double quotes.
+/// Returns a query of `queries/` as a named query of the work group.
+fn named_query(name: &str, sql: &str) -> String {
+    let mut text = format!(
+        "{}Query:
+  Type: AWS::Athena::NamedQuery
+  Properties:
+    Name: {name}
+    Description: {}
+    Database: {{ Ref: Database }}
+    WorkGroup: {{ Ref: WorkGroup }}
+    QueryString: |
+",
+        name.to_upper_camel_case(),
+        quoted(query::question(sql))
+    );
+    for line in sql.lines() {
+        let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "      " });
+    }
+    text
+}
+
+/// Returns the logical id of a table: `ccd_enrollment` → `CcdEnrollmentTable`.
+fn table_id(name: &str) -> String {
+    format!("{}Table", name.to_upper_camel_case())
+}
+
+/// Returns `text` as a YAML scalar in double quotes.
 fn quoted(text: &str) -> String {
-    // Text of JSON is text of YAML.
+    // JSON strings are valid YAML.
     escape::json_text(serde_json::Value::from(text).to_string())
 }

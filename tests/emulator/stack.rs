@@ -64,7 +64,7 @@ pub struct Started {
 }
 
 impl Stack {
-    /// Deploys `infra/template.yaml` by `sam`, without its named queries, which the emulator does not know.
+    /// Deploys `infra/template.yaml` with `sam`, without the named queries, which the emulator does not support.
     #[must_use]
     pub fn deploy() -> Self {
         let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
@@ -388,7 +388,7 @@ impl Stack {
     }
 }
 
-/// The template without what the emulator does not know, and the functions as they are deployed.
+/// Returns a folder with what `sam deploy` packages: the template, without the named queries, and the functions.
 fn package() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let root = workspace();
@@ -404,14 +404,12 @@ fn package() -> TempDir {
             .expect("strip comes with the C compiler");
         assert!(stripped.success());
     }
-    for name in ["infra/samconfig.toml", "statemachine/ingest.asl.json"] {
+    for name in ["infra/samconfig.toml", "infra/template.yaml", "statemachine/ingest.asl.json"] {
         copy(&root.join(name), &folder.path().join(name), |text| text);
     }
-    copy(&root.join("infra/template.yaml"), &folder.path().join("infra/template.yaml"), |text| {
-        let (before, rest) = text.split_once("# --- named queries:").expect("there are named queries");
-        let (_, after) = rest.split_once("# --- end of named queries").expect("they end");
-        let (_, after) = after.split_once('\n').expect("the line ends");
-        format!("{}\n{after}", before.trim_end())
+    copy(&root.join("infra/catalog.yaml"), &folder.path().join("infra/catalog.yaml"), |text| {
+        let known = text.split("\n\n").filter(|resource| !resource.contains("Type: AWS::Athena::NamedQuery"));
+        known.collect::<Vec<_>>().join("\n\n")
     });
     folder
 }

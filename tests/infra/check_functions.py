@@ -1,11 +1,11 @@
-"""Checks the functions that `make build` has built: Lambda can run them, and their packages are small.
+"""Checks the functions that `make build` built: Lambda can run them, and their packages are small.
 
 Run it with the Python of an environment made from requirements-build.txt:
 
     python tests/infra/check_functions.py --arch x86_64 --glibc 2.34
 
-Each check is also given what no program fulfils, where it must find fault: one that finds none has stopped working.
-Prints a line for each function and exits 1 when a check does not hold.
+Each check also runs against limits that no program can meet, and must fail there: a check that passes has stopped
+working. Prints one line per function and exits with 1 if any check fails.
 """
 
 import argparse
@@ -28,14 +28,14 @@ FUNCTIONS = ["planner", "page-fetch", "catalog"]
 MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}
 
 # A cold start downloads the package, and sam uploads it.
-MOST_ZIP_BYTES = 8 * 1024 * 1024
+MAX_ZIP_BYTES = 8 * 1024 * 1024
 
-# Libraries that provided.al2023 has, by the start of their names.
+# Prefixes of the libraries that provided.al2023 has.
 LIBRARIES = ("ld-linux", "libc.so.", "libdl.so.", "libgcc_s.so.", "libm.so.", "libpthread.so.", "librt.so.")
 
 
 class Program:
-    """What a check looks at of a program."""
+    """The facts about a program that the checks need."""
 
     def __init__(self, path):
         self.size_bytes = path.stat().st_size
@@ -53,21 +53,21 @@ class Program:
 
 
 def version_of(name):
-    """`GLIBC_2.34` as numbers that compare; a name without a number, such as that of a new ABI, is above all."""
+    """Returns `GLIBC_2.34` as a tuple that compares. A name without a number, such as a new ABI, is the highest."""
     found = re.fullmatch(r"GLIBC_(\d+(?:\.\d+)+)", name)
     return tuple(int(part) for part in found[1].split(".")) if found else (sys.maxsize,)
 
 
 def zip_bytes(path):
-    """Size of the package as sam makes it: the program alone, deflated."""
+    """Returns the size of the package that sam makes: the program alone, deflated."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, path.name)
     return len(package.getvalue())
 
 
-def problems_of(program, machine, glibc, most_zip_bytes, libraries):
-    """What Lambda, or the limit of size, would refuse."""
+def problems_of(program, machine, glibc, max_zip_bytes, libraries):
+    """Returns what Lambda, or our size limit, would reject."""
     problems = {}
     if not program.is_executable:
         problems["mode"] = "expected an executable file, found one that is not"
@@ -75,14 +75,14 @@ def problems_of(program, machine, glibc, most_zip_bytes, libraries):
         problems["machine"] = f"expected {machine}, found {program.machine}"
     newer = [name for name in program.glibc if version_of(name) > glibc]
     if newer:
-        problems["glibc"] = f"expected GLIBC_{'.'.join(map(str, glibc))} at most, found {', '.join(newer)}"
+        problems["glibc"] = f"expected at most GLIBC_{'.'.join(map(str, glibc))}, found {', '.join(newer)}"
     if not program.glibc:
-        problems["glibc"] = "expected versions of glibc that are needed, found none"
+        problems["glibc"] = "expected required versions of glibc, found none"
     foreign = [name for name in program.libraries if not name.startswith(libraries)]
     if foreign:
         problems["libraries"] = f"expected libraries of provided.al2023, found {', '.join(foreign)}"
-    if program.zip_bytes > most_zip_bytes:
-        problems["zip"] = f"expected {mib(most_zip_bytes)} zipped at most, found {mib(program.zip_bytes)}"
+    if program.zip_bytes > max_zip_bytes:
+        problems["zip"] = f"expected at most {mib(max_zip_bytes)} zipped, found {mib(program.zip_bytes)}"
     return problems
 
 
@@ -92,9 +92,9 @@ def mib(size_bytes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arch", required=True, choices=MACHINES, help="processor of the functions")
-    parser.add_argument("--glibc", required=True, help="newest glibc that they may need, such as 2.34")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder with a folder for each (target/lambda)")
+    parser.add_argument("--arch", required=True, choices=MACHINES, help="instruction set of the functions")
+    parser.add_argument("--glibc", required=True, help="newest glibc that they may require, such as 2.34")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder with a folder per function (target/lambda)")
     args = parser.parse_args()
     glibc = version_of(f"GLIBC_{args.glibc}")
     n_failed = 0
@@ -103,17 +103,17 @@ def main():
         try:
             program = Program(path)
         except FileNotFoundError:
-            print(f"FAILED {name}: expected {path}, found no file; `make build` makes it")
+            print(f"FAILED {name}: expected {path}, found no file; `make build` creates it")
             n_failed += 1
             continue
         except ELFError as error:
             print(f"FAILED {name}: expected a program for Linux, found {error}")
             n_failed += 1
             continue
-        problems = problems_of(program, MACHINES[args.arch], glibc, MOST_ZIP_BYTES, LIBRARIES)
-        # No program is for no machine, needs no glibc, has no library and fits into nothing.
+        problems = problems_of(program, MACHINES[args.arch], glibc, MAX_ZIP_BYTES, LIBRARIES)
+        # No program can meet these limits, so each check must fail.
         blind = {"machine", "glibc", "libraries", "zip"} - set(problems_of(program, "EM_NONE", (0,), 0, ("none",)))
-        problems |= {what: "expected a fault where nothing is allowed, found none" for what in sorted(blind)}
+        problems |= {what: "expected a failure against impossible limits, found none" for what in sorted(blind)}
         newest = program.glibc[-1] if program.glibc else "no glibc"
         print(f"{'FAILED' if problems else 'ok    '} {name:<10}  {program.machine}  {newest}  "
               f"{mib(program.size_bytes)}, zipped {mib(program.zip_bytes)}")

