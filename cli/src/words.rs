@@ -1,17 +1,15 @@
 //! Numbers, sizes, ages and shell words, in the form that people read.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use rollcall_core::text::thousands;
 
-/// A word as a shell reads it back.
+/// Quotes a word so that a shell reads it back.
 pub(crate) fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    // Only text with a null character cannot be quoted, and no argument holds one.
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 /// `1` → `1 page`, `2` → `2 pages`.
@@ -70,5 +68,18 @@ mod tests {
         assert_eq!(size(151_234), "151 kB");
         assert_eq!(size(1_512_340), "1.5 MB");
         assert_eq!([0, 999, 1_200, 24_000, 2_400_000].map(rounded), ["0", "999", "1.2k", "24k", "2.4M"]);
+    }
+
+    #[test]
+    fn a_word_is_quoted_only_if_a_shell_needs_it() {
+        for (text, expected) in [
+            ("s3://bucket/lake_1", "s3://bucket/lake_1"),
+            ("a b", "'a b'"),
+            ("$HOME", "'$HOME'"),
+            ("it's", "\"it's\""),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), expected);
+        }
     }
 }
