@@ -6,7 +6,7 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use reqwest::header::{HeaderName, HeaderValue};
-use rollcall_adapters::secret::header_of;
+use rollcall_adapters::secret::header_from_value;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::found::SecretFound;
@@ -40,7 +40,7 @@ pub async fn header(
             return Err(Error::SecretMissing { secret: secret.name.clone(), place, found: SecretFound::None });
         }
     };
-    header_of(secret, &place, found).map(Some)
+    header_from_value(secret, &place, found).map(Some)
 }
 
 /// Whether there was no answer, or one that says no more than that another may come.
