@@ -1,11 +1,11 @@
-//! Metrics, written to the log in CloudWatch's embedded metric format, so that no call and no permission is needed.
+//! Metrics, written to the log in CloudWatch's embedded metric format, which needs neither calls nor permissions.
 
 use std::io::{self, Write};
 
 use rollcall_core::ledger::{Outcome, Summary};
 use serde_json::{Map, Value, json};
 
-/// Namespace of every metric.
+/// Namespace of all metrics.
 pub const NAMESPACE: &str = "rollcall";
 
 /// Pages received in a run.
@@ -13,7 +13,7 @@ pub const PAGES: &str = "Pages";
 /// Rows received in a run.
 pub const ROWS: &str = "Rows";
 
-/// The metric of partitions with an outcome in a run.
+/// Returns the name of the metric that counts a run's partitions with this outcome.
 #[must_use]
 pub fn partitions(outcome: Outcome) -> &'static str {
     match outcome {
@@ -26,9 +26,9 @@ pub fn partitions(outcome: Outcome) -> &'static str {
     }
 }
 
-/// A run's metrics as one line, by dataset.
+/// Returns the metrics of a run as one line of JSON, with the dataset as dimension.
 #[must_use]
-pub fn of_summary(summary: &Summary) -> Value {
+pub fn from_summary(summary: &Summary) -> Value {
     let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
     values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
     let declared: Vec<Value> = values.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
@@ -46,7 +46,7 @@ pub fn of_summary(summary: &Summary) -> Value {
     Value::Object(line)
 }
 
-/// Writes a line of metrics to the log. One that cannot be written is lost; the summary says the same.
+/// Writes a line of metrics to the log. If that fails, the line is lost, but the summary has the same numbers.
 pub fn emit(line: &Value) {
     if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
         tracing::warn!(%error, "metrics not written");
