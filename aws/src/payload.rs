@@ -222,11 +222,11 @@ mod tests {
     #[test]
     fn every_payload_matches_its_example() {
         assert_read_and_written_whole::<PlanEvent>(include_str!("../../functions/planner/event.json"));
-        assert_read_and_written_whole::<Planned>(include_str!("../../functions/planner/answer.json"));
+        assert_read_and_written_whole::<Planned>(include_str!("../../functions/planner/response.json"));
         assert_read_and_written_whole::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
-        assert_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/answer.json"));
+        assert_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/response.json"));
         assert_read_and_written_whole::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
-        assert_read_and_written_whole::<Published>(include_str!("../../functions/catalog/answer.json"));
+        assert_read_and_written_whole::<Published>(include_str!("../../functions/catalog/response.json"));
     }
 
     #[test]
