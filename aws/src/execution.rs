@@ -12,7 +12,7 @@ use twox_hash::XxHash3_64;
 use crate::payload::Planned;
 use crate::sdk_error::cause;
 
-/// Suffix that the template adds to the stack's name to name the state machine.
+/// Suffix of the state machine's name. The template appends it to the stack's name.
 const NAME_SUFFIX: &str = "-ingest";
 /// The state whose output is [`Planned`].
 const PLAN_STATE: &str = "PlanPartitions";
@@ -47,7 +47,7 @@ pub enum Progress {
     Ended(End),
 }
 
-/// Numbers of partitions in a run.
+/// Partition counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Planned.
@@ -104,8 +104,8 @@ fn call(action: impl Into<String>, source: BoxError) -> ExecutionError {
 }
 
 impl StateMachine {
-    /// Finds the state machine `named`, a name or an ARN. If it is `None`, finds the only one whose name ends as in the
-    /// template.
+    /// Finds a state machine by its name or ARN. If `named` is `None`, finds the only one whose name has the template's
+    /// suffix.
     ///
     /// # Errors
     /// [`ExecutionError::NotFound`], with the names of the existing state machines.

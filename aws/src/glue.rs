@@ -115,20 +115,20 @@ impl GlueCatalog {
         let checked = self.checked().get(&qualified_name(&spec.database, &spec.table)).cloned();
         let storage = match checked {
             Some(storage) => storage,
-            None => storage_of(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
+            None => storage_descriptor(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
         };
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
             put.iter().map(|registered| (partition_values(&registered.partition), registered)).collect();
-        let mut due: Vec<(Action, &CatalogPartition)> =
+        let mut pending: Vec<(Action, &CatalogPartition)> =
             put.iter().map(|registered| (Action::Create, registered)).collect();
         let mut wait = FIRST_WAIT;
         for round in 1..=MAX_ROUNDS {
-            let mut again = Vec::new();
+            let mut retries = Vec::new();
             let mut must_wait = false;
             for action in [Action::Create, Action::Update] {
-                let inputs: Vec<PartitionInput> = due
+                let inputs: Vec<PartitionInput> = pending
                     .iter()
-                    .filter(|(due, _)| *due == action)
+                    .filter(|(pending, _)| *pending == action)
                     .map(|(_, registered)| self.input(&storage, registered))
                     .collect();
                 for inputs in inputs.chunks(MAX_ENTRIES_PER_CALL) {
@@ -141,21 +141,21 @@ impl GlueCatalog {
                         match (next, by_values.get(&refusal.values)) {
                             (Some(next), Some(registered)) => {
                                 must_wait |= next == action;
-                                again.push((next, *registered));
+                                retries.push((next, *registered));
                             }
                             _ => return Err(refusal.into_error()),
                         }
                     }
                 }
             }
-            if again.is_empty() {
+            if retries.is_empty() {
                 return Ok(());
             }
             if must_wait {
                 tokio::time::sleep(wait).await;
                 wait *= 2;
             }
-            due = again;
+            pending = retries;
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl Catalog for GlueCatalog {
         self.checked().remove(&name);
         let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
         check_table(&self.lake, &table, spec)?;
-        self.checked().insert(name, storage_of(&table));
+        self.checked().insert(name, storage_descriptor(&table));
         Ok(())
     }
 
@@ -253,6 +253,6 @@ fn qualified_name(database: &str, table: &str) -> (String, String) {
     (database.to_owned(), table.to_owned())
 }
 
-fn storage_of(table: &Table) -> StorageDescriptor {
+fn storage_descriptor(table: &Table) -> StorageDescriptor {
     table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build())
 }

@@ -99,7 +99,7 @@ impl MapRuns {
     }
 }
 
-/// Numbers of items in a map run.
+/// Item counts of a map run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Items {
     n_all: u64,
@@ -115,13 +115,14 @@ impl Items {
         Self { n_all: count(counts.total), n_started: started.into_iter().map(count).sum() }
     }
 
-    /// Checks whether all items certainly started. Returns `false` without items: the map run could not read the plan.
+    /// Checks whether all items certainly started. Returns `false` if there are no items, because the map run could not read
+    /// the plan.
     fn all_started(self) -> bool {
         self.n_all > 0 && self.n_started >= self.n_all
     }
 
-    /// Returns the number of items without a child execution. None of them has a receipt. So if as many partitions lack a
-    /// receipt, they are the same.
+    /// Returns the number of items without a child execution. These items never have a receipt. So if exactly this many
+    /// partitions lack a receipt, none of them was started.
     fn n_without(self, n_children: usize) -> u64 {
         self.n_all.saturating_sub(n_children as u64)
     }

@@ -213,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     /// Asserts that an example parses as its type and that writing it returns the same JSON.
-    fn assert_read_and_written_whole<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
+    fn assert_round_trip<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
         let payload: T = serde_json::from_str(golden).unwrap();
         let golden: Value = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_value(&payload).unwrap(), golden);
@@ -221,12 +221,12 @@ mod tests {
 
     #[test]
     fn every_payload_matches_its_example() {
-        assert_read_and_written_whole::<PlanEvent>(include_str!("../../functions/planner/event.json"));
-        assert_read_and_written_whole::<Planned>(include_str!("../../functions/planner/response.json"));
-        assert_read_and_written_whole::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
-        assert_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/response.json"));
-        assert_read_and_written_whole::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
-        assert_read_and_written_whole::<Published>(include_str!("../../functions/catalog/response.json"));
+        assert_round_trip::<PlanEvent>(include_str!("../../functions/planner/event.json"));
+        assert_round_trip::<Planned>(include_str!("../../functions/planner/response.json"));
+        assert_round_trip::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
+        assert_round_trip::<Fetched>(include_str!("../../functions/page-fetch/response.json"));
+        assert_round_trip::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
+        assert_round_trip::<Published>(include_str!("../../functions/catalog/response.json"));
     }
 
     #[test]

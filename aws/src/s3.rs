@@ -84,7 +84,7 @@ impl S3Store {
         };
         match put.send().await {
             Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
-            Err(error) if is_condition_lost(status(&error), condition) => Ok(Put::Lost),
+            Err(error) if is_precondition_failed(status(&error), condition) => Ok(Put::Lost),
             Err(error) => Err(self.failed("write", key, cause(error))),
         }
     }
@@ -125,7 +125,7 @@ impl Store for S3Store {
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
         match self.client.delete_object().bucket(&self.bucket).key(key).if_match(etag).send().await {
             Ok(_) => Ok(Put::Done(String::new())),
-            Err(error) if is_condition_lost(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
+            Err(error) if is_precondition_failed(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
             Err(error) => Err(self.failed("remove", key, cause(error))),
         }
     }
@@ -216,7 +216,7 @@ impl Store for S3Store {
 
 /// Checks whether a response means that the condition no longer holds. Besides a replaced object (412), these are a write
 /// in progress (409) and a removed object (404 where one should match). In all cases, the caller inspects the object again.
-fn is_condition_lost(status: Option<u16>, condition: &Condition) -> bool {
+fn is_precondition_failed(status: Option<u16>, condition: &Condition) -> bool {
     match status {
         Some(PRECONDITION_FAILED | CONFLICT) => true,
         Some(NOT_FOUND) => matches!(condition, Condition::Matches(_)),
@@ -232,15 +232,15 @@ mod tests {
     fn s4_the_meaning_of_a_refused_write_depends_on_its_condition() {
         let matches = Condition::Matches("e".to_owned());
         assert!(
-            is_condition_lost(Some(412), &Condition::Absent)
-                && is_condition_lost(Some(409), &matches)
-                && is_condition_lost(Some(404), &matches)
+            is_precondition_failed(Some(412), &Condition::Absent)
+                && is_precondition_failed(Some(409), &matches)
+                && is_precondition_failed(Some(404), &matches)
         );
         // Without an object to match, 404 refers to the bucket.
         assert!(
-            !is_condition_lost(Some(404), &Condition::Absent)
-                && !is_condition_lost(Some(403), &matches)
-                && !is_condition_lost(None, &matches)
+            !is_precondition_failed(Some(404), &Condition::Absent)
+                && !is_precondition_failed(Some(403), &matches)
+                && !is_precondition_failed(None, &matches)
         );
     }
 }

@@ -339,7 +339,7 @@ fn w10_a_request_that_cannot_be_run_is_refused_by_the_planner_by_its_fields() {
     }
     let (name, message) =
         planner.call(&plan_event("no/run", &json!({"years": [2021], "grades": ["grade-pk"]}))).failed();
-    assert!(name == "InvalidRequest" && message.contains("name of the execution"), "{message}");
+    assert!(name == "InvalidRequest" && message.contains("execution name"), "{message}");
     assert_eq!(ground.keys(""), Vec::<String>::new());
 }
 

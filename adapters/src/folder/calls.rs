@@ -26,7 +26,7 @@ struct State {
     hung: BTreeSet<String>,
 }
 
-/// Why a call failed: it exceeded the time limit, for example because a mount is gone or a disk hangs.
+/// Cause of a call that exceeded its time limit, for example because a mount is gone or a disk hangs.
 #[derive(Debug)]
 pub(super) struct CallTimeout {
     time_limit: Duration,
@@ -54,7 +54,7 @@ impl Calls {
     /// - `key`: the file or folder, as shown to users.
     ///
     /// # Errors
-    /// Those of the work. [`CallTimeout`] is the source if the call exceeds its time limit.
+    /// Returns errors of `work`. If the call exceeds its time limit, the source of the error is [`CallTimeout`].
     pub(super) async fn run<T: Send + 'static>(
         &self,
         key: &str,

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// opening a device may have side effects.
 ///
 /// # Errors
-/// Those of the disk; [`io::ErrorKind::InvalidInput`] if it is not a regular file.
+/// [`io::ErrorKind::InvalidInput`] if it is not a regular file; otherwise errors of the disk.
 pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     check_regular(&fs::metadata(path)?)?;
     let mut options = File::options();

@@ -21,7 +21,7 @@ pub(super) enum RequestFailure {
     Unusable(#[source] BoxError),
     #[error("body larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
-    #[error("page larger than its room")]
+    #[error("page larger than the memory reserved for it")]
     Outgrown,
     #[error("deadline passed")]
     Deadline,

@@ -123,14 +123,14 @@ impl Forms {
 /// `+`, and without control characters such as the line breaks of long base64.
 fn normalized(text: &[u8]) -> Vec<u8> {
     let mut normalized = text.to_ascii_lowercase();
-    let mut least = u8::MAX;
+    let mut min_byte = u8::MAX;
     // Written so that the compiler vectorises the loop.
     for byte in &mut normalized {
         *byte = if matches!(*byte, b'+' | b'-') { b' ' } else { *byte };
         *byte = if *byte == b'_' { b'/' } else { *byte };
-        least = least.min(*byte);
+        min_byte = min_byte.min(*byte);
     }
-    if least < b' ' {
+    if min_byte < b' ' {
         normalized.retain(|byte| *byte >= b' ');
     }
     normalized

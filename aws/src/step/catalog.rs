@@ -79,12 +79,12 @@ impl CatalogStep {
                 source: "found none, or an unreadable one".into(),
             },
         })?;
-        let left = ledger::read_run(&self.store, &dataset, &planned.run).await?;
-        let not_tried = self.not_tried(&dataset, &planned, &plan, &left).await;
+        let receipts = ledger::read_run(&self.store, &dataset, &planned.run).await?;
+        let not_tried = self.not_tried(&dataset, &planned, &plan, &receipts).await;
         let run =
             PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
         let summary =
-            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
+            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, receipts, registrar).await?;
         metrics::emit(&metrics::from_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
@@ -100,9 +100,9 @@ impl CatalogStep {
         dataset: &Dataset,
         planned: &Planned,
         plan: &[PlanItem],
-        left: &RunReceipts,
+        receipts: &RunReceipts,
     ) -> BTreeSet<PartitionKey> {
-        let missing = left.missing(dataset, plan);
+        let missing = receipts.missing(dataset, plan);
         let Some(execution) = planned.execution.as_deref().filter(|_| !missing.is_empty()) else {
             return BTreeSet::new();
         };
