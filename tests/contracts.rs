@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use jiff::Timestamp;
 use rollcall_adapters::file_catalog::FileCatalog;
-use rollcall_adapters::folder::{FolderStore, Found};
+use rollcall_adapters::folder::{FolderState, FolderStore};
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
@@ -399,7 +399,7 @@ fn a_folder_keeps_the_contract_of_a_store() {
         let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
         // Not there yet, as the folder of a new lake.
         let store = FolderStore::new(lake.join("lake"));
-        store.found(Bytes::from_static(b"{}")).await.expect("the folder can be made");
+        store.create(Bytes::from_static(b"{}")).await.expect("the folder can be made");
         store
     }));
 }
@@ -419,7 +419,7 @@ fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_writ
     let store = FolderStore::new(folder.path());
     let [first, ..] = objects();
     let runtime = runtime();
-    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("the folder is empty");
+    runtime.block_on(store.create(Bytes::from_static(b"{}"))).expect("the folder is empty");
     runtime.block_on(put_first(&store, KEY, &first));
     for name in [".tmp/.tmpHalf00", ".tmp/mine", ".lake.json-Half00"] {
         std::fs::write(folder.path().join(name), "PAR1").expect("a file can be written");
@@ -449,10 +449,13 @@ fn f1_a_mark_replaces_nothing_and_of_two_runs_that_make_one_lake_one_is_turned_a
     let lake = folder.path().join("new/lake");
     let [one, other] = [FolderStore::new(&lake), FolderStore::new(&lake)];
     runtime().block_on(async {
-        assert_eq!(one.look().await.expect("it can be looked for"), Found::Nothing);
-        one.found(Bytes::from_static(b"one")).await.expect("there is room");
-        other.found(Bytes::from_static(b"other")).await.expect("there is one");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Marked(Bytes::from_static(b"one")));
+        assert_eq!(one.inspect().await.expect("it can be looked for"), FolderState::Missing);
+        one.create(Bytes::from_static(b"one")).await.expect("there is room");
+        other.create(Bytes::from_static(b"other")).await.expect("there is one");
+        assert_eq!(
+            other.inspect().await.expect("it can be looked at"),
+            FolderState::Marked(Bytes::from_static(b"one"))
+        );
         assert_eq!(names_in(&lake), ["lake.json"]);
         let lock = one.lock().await.expect("nobody holds it");
         assert_eq!(other.lock().await.expect_err("one holds it").name(), "LakeLocked");
@@ -460,9 +463,9 @@ fn f1_a_mark_replaces_nothing_and_of_two_runs_that_make_one_lake_one_is_turned_a
         // What a run leaves that is killed before its mark is in place.
         std::fs::rename(lake.join("lake.json"), lake.join(".lake.json-Half00")).expect("a file can be renamed");
         std::fs::remove_file(lake.join(".lock")).expect("a file can be removed");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Empty);
+        assert_eq!(other.inspect().await.expect("it can be looked at"), FolderState::Empty);
         std::fs::write(lake.join(".lake.json-mine"), "mine").expect("a file can be written");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Other);
+        assert_eq!(other.inspect().await.expect("it can be looked at"), FolderState::Other);
     });
 }
 
@@ -490,7 +493,7 @@ fn f2_f3_no_write_is_made_once_the_lake_or_its_lock_is_not_in_its_place() {
         let store = FolderStore::new(&lake);
         let [first, second, ..] = objects();
         runtime().block_on(async {
-            store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+            store.create(Bytes::from_static(b"{}")).await.expect("there is room");
             let _lock = store.lock().await.expect("nobody holds it");
             let etag = put_first(&store, KEY, &first).await;
             store.check_lock().await.expect("it is in its place");
@@ -534,7 +537,7 @@ fn f4_a_lock_that_is_somebodys_file_is_refused_and_not_touched() {
     let (lake, theirs) = (folder.path().join("lake"), folder.path().join("theirs"));
     let store = FolderStore::new(&lake);
     let runtime = runtime();
-    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("there is room");
+    runtime.block_on(store.create(Bytes::from_static(b"{}"))).expect("there is room");
     std::fs::write(&theirs, "123").expect("a file can be written");
     let before = std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time");
     let make: [fn(&Path, &Path); 4] = [
@@ -568,7 +571,7 @@ fn d8_nothing_is_removed_through_a_link() {
     let [first, ..] = objects();
     let runtime = runtime();
     runtime.block_on(async {
-        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.create(Bytes::from_static(b"{}")).await.expect("there is room");
         let etag = put_first(&store, KEY, &first).await;
         std::fs::rename(lake.join("data"), &outside).expect("a folder can be renamed");
         std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be made");
@@ -672,7 +675,7 @@ fn f6_a_file_of_a_time_that_no_calendar_has_is_unreadable_and_can_be_replaced() 
     let store = FolderStore::new(folder.path());
     let [first, second, ..] = objects();
     runtime().block_on(async {
-        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.create(Bytes::from_static(b"{}")).await.expect("there is room");
         put_first(&store, KEY, &first).await;
         let status = Command::new("touch").args(["-d", "@400000000000"]).arg(folder.path().join(KEY)).status();
         assert!(status.expect("the system has touch").success());

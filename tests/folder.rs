@@ -566,7 +566,7 @@ fn d6_an_object_that_is_under_way_when_a_run_is_asked_to_stop_is_registered_too(
     run.signal("INT");
     // It is told while nobody could yet have seen the object.
     let mut log = BufReader::new(run.0.stderr.take().unwrap()).lines();
-    assert!(log.any(|line| line.unwrap().contains("waiting for calls under way")), "the run waits for its write");
+    assert!(log.any(|line| line.unwrap().contains("waiting for running calls")), "the run waits for its write");
     fs::remove_file(&holds).unwrap();
     let _ = run.wait().expect(130);
     let answer = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]);

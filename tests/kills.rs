@@ -98,7 +98,7 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
         "committing",
         &[
             ("partition encoded", 6),
-            ("object written beside the tree key=\"data/us_", 6),
+            ("object written to temporary file key=\"data/us_", 6),
             ("object committed key=\"data/us_", 6),
             ("receipt written", 6),
         ],

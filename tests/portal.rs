@@ -274,7 +274,7 @@ async fn a_secret_is_not_sent_in_the_clear() {
     let error = HttpPortal::new(settings, Some(secret)).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "send secret to `http://portal.test/`: expected https, found http\nhint: only an address of this machine may be asked in the clear"
+        "send secret to `http://portal.test/`: expected https, found http\nhint: with a secret, only addresses of this machine may use http"
     );
 }
 
@@ -294,7 +294,7 @@ async fn a35_a_cause_that_holds_the_secret_is_left_out() {
         let (words, debug) = (chain(&error), format!("{error:?}"));
         assert!(words.starts_with("no usable connection: "), "{words}");
         assert_eq!((words.contains("canary-4f1b7d"), debug.contains("canary-4f1b7d")), (expected, expected), "{words}");
-        assert_eq!(words.ends_with("(left out: it repeats the secret)"), !expected, "{words}");
+        assert_eq!(words.ends_with("(omitted: it repeats the secret)"), !expected, "{words}");
     }
 }
 

@@ -266,7 +266,7 @@ fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_o
     assert_eq!(n_refused, 8 * REPEATED.len());
     let hint = "hint: ask who runs the portal why its responses hold the value of the secret `portal-key`";
     assert!(found.stderr.contains(hint));
-    assert!(found.stderr.contains("portal refused: HTTP 401: `(left out: it repeats the secret)`"));
+    assert!(found.stderr.contains("portal refused: HTTP 401: `(omitted: it repeats the secret)`"));
     assert_absent("stdout", found.stdout.as_bytes());
     assert_absent("stderr", found.stderr.as_bytes());
     let files = lake.files("");

@@ -513,7 +513,7 @@ fn the_state_machine_hands_each_function_the_fields_of_its_example() {
         Value::String(path) => path.clone(),
         _ => states[state]["ResultPath"].as_str().expect("it adds something").to_owned(),
     });
-    let mut expected = fields(&example("functions/planner/answer.json"));
+    let mut expected = fields(&example("functions/planner/response.json"));
     expected.extend(added.map(|path| path.trim_start_matches("$.").to_owned()));
     assert_eq!(fields(&example("functions/catalog/event.json")), expected);
 }

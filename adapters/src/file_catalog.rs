@@ -1,4 +1,4 @@
-//! The local stand-in of Glue: one JSON file a table, in the lake itself.
+//! The local replacement for Glue: one JSON file per table, in the lake itself.
 
 mod table;
 
@@ -12,23 +12,23 @@ use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, St
 
 pub use crate::file_catalog::table::{CatalogColumn, CatalogTable, RegisteredPartition};
 
-/// A catalog of tables kept in a store. Writers are kept apart by the lake's lock.
+/// A catalog of tables in a store. The lake's lock prevents concurrent writes.
 #[derive(Debug, Clone)]
 pub struct FileCatalog<S> {
     store: S,
 }
 
 impl<S: Store> FileCatalog<S> {
-    /// The catalog of a lake.
+    /// Returns the catalog of a lake.
     #[must_use]
     pub fn new(store: S) -> Self {
         Self { store }
     }
 
-    /// Every table, by database and name.
+    /// Returns all tables, sorted by database and name.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no table.
+    /// Fails if a file cannot be read or does not hold a table.
     pub async fn tables(&self) -> Result<Vec<CatalogTable>, CatalogError> {
         let listed =
             self.store.list(keys::CATALOG_PREFIX).await.map_err(|error| failed("list", keys::CATALOG_PREFIX, error))?;
@@ -44,22 +44,22 @@ impl<S: Store> FileCatalog<S> {
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| failed("read", key, error))).transpose()
     }
 
-    /// The table, taken as absent when its file is no table: the objects say which partitions there are, so it is
-    /// written anew. A store that does not answer is another matter.
+    /// Reads a table. A file that does not hold a table counts as absent, because it can be rebuilt from the objects. A
+    /// store that does not respond is an error.
     async fn read_or_anew(&self, key: &str) -> Result<Option<CatalogTable>, CatalogError> {
         match self.read(key).await {
             Err(error) if error.source.is::<serde_json::Error>() => {
-                tracing::warn!(key, "table file unreadable, written anew from the objects");
+                tracing::warn!(key, "table file is invalid, rebuilding it from the objects");
                 Ok(None)
             }
             read => read,
         }
     }
 
-    /// Whether there is a file for the table of `dataset`, readable as one or not.
+    /// Returns whether the table of `dataset` has a file, valid or not.
     ///
     /// # Errors
-    /// A store that does not answer.
+    /// Fails if the store does not respond.
     pub async fn has_table(&self, dataset: &Dataset) -> Result<bool, CatalogError> {
         let key = keys::catalog_table(&dataset.database, &dataset.table);
         Ok(self.bytes(&key).await?.is_some())
@@ -100,11 +100,11 @@ impl<S: Store> Catalog for FileCatalog<S> {
             partition_keys: columns(&spec.partition_keys),
             partitions: before.as_ref().map(|table| table.partitions.clone()).unwrap_or_default(),
         };
-        let of_table = before.as_ref().map(CatalogTable::typed_columns);
-        if of_table.as_ref().is_some_and(|of_table| *of_table != table.typed_columns()) {
-            // Their files have the columns that the table had.
+        let old_columns = before.as_ref().map(CatalogTable::typed_columns);
+        if old_columns.as_ref().is_some_and(|old_columns| *old_columns != table.typed_columns()) {
+            // The files of these partitions still have the old columns.
             for registered in table.partitions.iter_mut().filter(|registered| registered.columns.is_none()) {
-                registered.columns.clone_from(&of_table);
+                registered.columns.clone_from(&old_columns);
             }
         }
         if before.as_ref() == Some(&table) { Ok(()) } else { self.write(&key, &table).await }
@@ -113,13 +113,13 @@ impl<S: Store> Catalog for FileCatalog<S> {
     async fn partitions(&self, spec: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
         let key = keys::catalog_table(&spec.database, &spec.table);
         let Some(table) = self.read(&key).await? else { return Ok(Vec::new()) };
-        let of_table = table.typed_columns();
+        let table_columns = table.typed_columns();
         let registered = table.partitions.into_iter().filter_map(|registered| {
             Some(CatalogPartition {
                 partition: spec.arrange(&registered.partition)?,
                 location: registered.location,
                 n_rows: registered.n_rows,
-                columns: registered.columns.unwrap_or_else(|| of_table.clone()),
+                columns: registered.columns.unwrap_or_else(|| table_columns.clone()),
             })
         });
         Ok(registered.collect())
@@ -136,7 +136,7 @@ impl<S: Store> Catalog for FileCatalog<S> {
             return Err(failed("read", &key, "expected the table, found none"));
         };
         let changed: BTreeSet<&PartitionKey> = put.iter().map(|put| &put.partition).chain(remove).collect();
-        // Entries of other axes, which a changed descriptor leaves behind, go too.
+        // This also removes entries with other axes, which remain after the descriptor has changed.
         table.partitions.retain_mut(|registered| match spec.arrange(&registered.partition) {
             Some(partition) => {
                 registered.partition = partition;
@@ -144,12 +144,12 @@ impl<S: Store> Catalog for FileCatalog<S> {
             }
             None => false,
         });
-        let of_table = table.typed_columns();
+        let table_columns = table.typed_columns();
         table.partitions.extend(put.iter().map(|partition| RegisteredPartition {
             partition: partition.partition.clone(),
             location: partition.location.clone(),
             n_rows: partition.n_rows,
-            columns: Some(&partition.columns).filter(|columns| **columns != of_table).cloned(),
+            columns: Some(&partition.columns).filter(|columns| **columns != table_columns).cloned(),
         }));
         table.partitions.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
         self.write(&key, &table).await
@@ -166,11 +166,11 @@ mod tests {
     use crate::folder::FolderStore;
 
     #[tokio::test]
-    async fn a_table_that_the_store_does_not_give_is_an_error_and_not_an_absent_table() {
+    async fn a_table_file_that_cannot_be_read_is_an_error_and_does_not_count_as_absent() {
         let folder = tempfile::tempdir().unwrap();
         let spec = Dataset::built_in("ccd_enrollment").unwrap().table_spec();
         let key = keys::catalog_table(&spec.database, &spec.table);
-        // A folder in the file's place cannot be read, and is not absent.
+        // A folder in place of the file cannot be read, but is not absent either.
         std::fs::create_dir_all(folder.path().join(&key)).unwrap();
         let error = FileCatalog::new(FolderStore::new(folder.path())).ensure_table(&spec).await.unwrap_err();
         assert_eq!(error.message, format!("read `{key}`"));

@@ -1,8 +1,8 @@
-//! A lake in a folder: the same tree as in a bucket, readable as it is.
+//! A lake in a folder: the same tree as in a bucket, in ordinary files.
 //!
-//! A data object is written beside the tree, flushed, and renamed into place, so that a reader sees the old file or the
-//! new one and an open reader keeps the old. Its modification time is when its last page was received, since the file's
-//! own bytes may not hold a time.
+//! A data object is written to a temporary file outside the tree, flushed, and renamed into place. A reader therefore sees
+//! either the old file or the new one, and a reader that has the old file open keeps it. The file's modification time is
+//! when its last page was received, because the file's bytes must not contain a time.
 
 mod calls;
 mod facts;
@@ -16,5 +16,5 @@ mod paths;
 mod store;
 
 pub use crate::folder::lock::LakeLock;
-pub use crate::folder::mark::Found;
+pub use crate::folder::mark::FolderState;
 pub use crate::folder::store::FolderStore;

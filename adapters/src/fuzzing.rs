@@ -1,4 +1,4 @@
-//! The law of the header `Retry-After`; `fuzz/` calls it with what it makes up, the test below with the corpus.
+//! The law of the header `Retry-After`. `fuzz/` checks it on generated input, the test below on the corpus.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use reqwest::header::HeaderValue;
 
 use crate::http_portal::backoff::parse_retry_after;
 
-/// Digits alone are always a wait, a wait is either those digits or ends where a date can be, and anything else is none.
-/// Gives the wait.
+/// Checks that digits alone are a wait of that many seconds, and that any other wait comes from a valid date. Returns the
+/// wait.
 pub fn retry_after(bytes: &[u8]) -> Option<Duration> {
     let value = HeaderValue::from_bytes(bytes).ok()?;
     let now = Timestamp::UNIX_EPOCH;
@@ -20,7 +20,7 @@ pub fn retry_after(bytes: &[u8]) -> Option<Duration> {
     } else if let Some(wait) = found {
         let date = Timestamp::try_from(std::time::UNIX_EPOCH + wait);
         assert!(date.is_ok_and(|date| date >= now), "{text}: {wait:?}");
-        assert!(text.is_ascii() && text.contains(' '), "no date: {text}");
+        assert!(text.is_ascii() && text.contains(' '), "not a date: {text}");
     }
     found
 }
@@ -33,7 +33,7 @@ mod tests {
     fn the_law_holds_for_the_corpus_of_the_fuzz_target() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/retry_after");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-        let (taken, refused): (Vec<_>, Vec<_>) = files.partition(|bytes| retry_after(bytes).is_some());
-        assert!(taken.len() >= 5 && refused.len() >= 5, "{} taken, {} refused", taken.len(), refused.len());
+        let (accepted, refused): (Vec<_>, Vec<_>) = files.partition(|bytes| retry_after(bytes).is_some());
+        assert!(accepted.len() >= 5 && refused.len() >= 5, "{} accepted, {} refused", accepted.len(), refused.len());
     }
 }

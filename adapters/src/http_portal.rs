@@ -1,4 +1,4 @@
-//! The portal over HTTP: one client, one limit of requests in flight, retries inside a deadline.
+//! The portal over HTTP: one client, one limit on requests in flight, and retries within a deadline.
 
 pub(crate) mod backoff;
 mod body;
@@ -31,24 +31,25 @@ use crate::http_portal::client::{HttpClient, Received};
 use crate::http_portal::origin::API_PATH;
 use crate::http_portal::request_failure::RequestFailure;
 
-/// Pages asked for ahead, for each request in flight: one on its way, one being decoded.
+/// Pages requested ahead for each request in flight: one being transferred, one being decoded.
 pub const PAGES_PER_REQUEST: usize = 2;
 
-/// Memory for partitions without their pages, for each request in flight: a partition of 100,000 rows of nine columns.
+/// Memory in bytes for partitions, excluding their pages, for each request in flight: one partition of 100,000 rows and
+/// nine columns.
 const PARTITION_MEMORY: usize = 6 << 20;
 
-/// The portal over HTTP. Clones share the client and the limit of requests in flight.
+/// The portal over HTTP. Clones share the client and the limit on requests in flight.
 #[derive(Clone)]
 pub struct HttpPortal {
     client: HttpClient,
     root: Url,
-    /// One for each request in flight.
+    /// One permit for each request in flight.
     permits: Arc<Semaphore>,
     partition_memory: Memory,
     deadline: Option<Instant>,
 }
 
-/// A page as it was received.
+/// A page that was received.
 struct Transfer {
     bytes: Bytes,
     received_at: Timestamp,
@@ -63,8 +64,8 @@ impl HttpPortal {
     /// - `secret`: a header sent with every request, see [`crate::secret::header`].
     ///
     /// # Errors
-    /// [`BadOrigin::SecretInClear`] when there is a secret and the origin is neither `https` nor this machine;
-    /// [`BadOrigin::Client`] when TLS cannot be set up.
+    /// [`BadOrigin::SecretInClear`] if there is a secret and the origin is neither `https` nor this machine;
+    /// [`BadOrigin::Client`] if TLS cannot be set up.
     pub fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
         let mut root = settings.origin.clone();
         root.set_path(API_PATH);
@@ -78,39 +79,39 @@ impl HttpPortal {
         })
     }
 
-    /// The same portal, with every wait and every request ending by `deadline`.
+    /// Returns the same portal with a deadline: every wait and every request ends by then.
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
-    /// Waits before something is tried again: a request, or a whole partition.
+    /// Waits before the next try of a request or of a whole partition.
     ///
-    /// - `tries`: times it was tried, at least 1.
+    /// - `tries`: tries so far, at least 1.
     pub async fn pause(&self, tries: u32) {
         let wait = FullJitter::new(&self.client.settings, tries).draw();
-        // A deadline that comes first ends the next request too, which says so.
-        let _ = self.in_time(tokio::time::sleep(wait)).await;
+        // If the deadline cuts this wait short, the next request reports it.
+        let _ = self.before_deadline(tokio::time::sleep(wait)).await;
     }
 
-    /// Runs `work` to its end; `None` when the deadline comes first.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    /// Awaits `work`. Returns `None` if the deadline passes first.
+    async fn before_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.time_left() {
             Some(left) => tokio::time::timeout(left, work).await.ok(),
             None => Some(work.await),
         }
     }
 
-    /// Time left before the deadline; `None` when there is no deadline.
+    /// Returns the time left before the deadline, or `None` without a deadline.
     fn time_left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Requests one page until it is received: waits for its turn, and retries transient failures.
+    /// Waits for a permit, then requests one page, retrying transient failures.
     ///
-    /// A page keeps its place among the requests in flight through its retries, and gives it up with the last byte.
+    /// The page keeps its permit through its retries and releases it with the last byte.
     ///
-    /// - `is_retry`: whether the last response was invalid, so that a wait comes before the next request.
+    /// - `is_retry`: whether the previous response was invalid. If so, waits before the next request.
     async fn transfer(
         self,
         url: Url,
@@ -122,8 +123,8 @@ impl HttpPortal {
         if tries >= self.client.settings.tries {
             return Err(PortalError::UsedUp { tries });
         }
-        let turn = self.in_time(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
-        let request_permit = turn.map_err(|error| PortalError::Unusable { source: error.into() })?;
+        let permit = self.before_deadline(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
+        let permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
         if is_retry {
             self.pause(tries).await;
@@ -131,11 +132,12 @@ impl HttpPortal {
         let max_bytes = request.room.as_ref().map(Room::n_bytes);
         let (Received { bytes, room }, tries) = self.attempts(&url, tries, max_bytes).await?;
         tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
-        drop(request_permit);
+        drop(permit);
         Ok(Transfer { bytes, received_at: Timestamp::now(), tries, room: request.room.or(room) })
     }
 
-    /// Makes requests until one succeeds, fails for good, or none is left. Returns the response and the requests made so far.
+    /// Sends requests until one succeeds, one fails permanently, or no try is left. Returns the response and the number of
+    /// requests made so far.
     async fn attempts(
         &self,
         url: &Url,
@@ -143,30 +145,29 @@ impl HttpPortal {
         max_bytes: Option<usize>,
     ) -> Result<(Received, u32), PortalError> {
         let waits = FullJitter::new(&self.client.settings, tries + 1);
-        let result =
-            (|| {
-                tries += 1;
-                let url = url.clone();
-                async move {
-                    self.in_time(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(RequestFailure::Deadline))
-                }
-            })
-            .retry(waits)
-            .sleep(tokio::time::sleep)
-            .when(RequestFailure::is_retryable)
-            .adjust(|failure, wait| {
-                let wait = wait?;
-                let wait = failure.retry_after().map_or(wait, |wanted| wanted.min(self.client.settings.max_backoff));
-                // A wait past the deadline would only turn this failure into a less telling one.
-                self.time_left().is_none_or(|left| wait < left).then_some(wait)
-            })
-            .notify(|failure, wait| {
-                tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
-            })
-            .await;
+        let result = (|| {
+            tries += 1;
+            let url = url.clone();
+            async move {
+                self.before_deadline(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(RequestFailure::Deadline))
+            }
+        })
+        .retry(waits)
+        .sleep(tokio::time::sleep)
+        .when(RequestFailure::is_retryable)
+        .adjust(|failure, wait| {
+            let wait = wait?;
+            let wait = failure.retry_after().map_or(wait, |requested| requested.min(self.client.settings.max_backoff));
+            // Waiting past the deadline would only replace this failure with a less informative one.
+            self.time_left().is_none_or(|left| wait < left).then_some(wait)
+        })
+        .notify(|failure, wait| {
+            tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
+        })
+        .await;
         match result {
             Ok(received) => Ok((received, tries)),
-            Err(failure) => Err(failure.after(tries)),
+            Err(failure) => Err(failure.into_portal_error(tries)),
         }
     }
 }
@@ -185,7 +186,7 @@ impl Portal for HttpPortal {
     }
 
     async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
-        self.in_time(room.hold(n_bytes)).await.ok_or(PortalError::Deadline { tries: 0 })
+        self.before_deadline(room.hold(n_bytes)).await.ok_or(PortalError::Deadline { tries: 0 })
     }
 
     async fn get<T: Send>(
@@ -203,8 +204,8 @@ impl Portal for HttpPortal {
         let is_ahead = request.room.is_some();
         let mut is_retry = false;
         loop {
-            // A task of its own, so that bytes arrive and the next request leaves while the caller decodes other pages. It
-            // ends with this future.
+            // The transfer runs in its own task, so that bytes keep arriving and the next request is sent while the caller
+            // decodes other pages. Dropping this future aborts the task.
             let transfer = self.clone().transfer(url.clone(), page, request, is_retry);
             let transfer = AbortOnDropHandle::new(tokio::spawn(transfer)).await;
             let Transfer { bytes, received_at, tries, room } = transfer.map_err(|error| unusable(error.into()))??;

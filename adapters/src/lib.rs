@@ -1,4 +1,4 @@
-//! What runs on a laptop and in a Lambda alike: the portal over HTTP, and a lake in a folder with its file catalog.
+//! Adapters for a laptop and for Lambda: the portal over HTTP, and a lake in a folder with its file catalog.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod file_catalog;

@@ -1,4 +1,4 @@
-//! Secrets by name. Locally they are environment variables; their values are never printed.
+//! Named secrets, read from environment variables. Their values are never printed.
 
 mod base64;
 mod credentials;
@@ -10,15 +10,15 @@ use rollcall_core::Error;
 use rollcall_core::dataset::{Dataset, Secret};
 use rollcall_core::error::found::SecretFound;
 
-use crate::secret::credentials::{FEWEST_CHARS, is_long_enough};
+use crate::secret::credentials::{MIN_CHARS, is_long_enough};
 
-/// The request header that a dataset's secret is sent in; `None` when it names none.
+/// Returns the request header that carries a dataset's secret, or `None` if the dataset has no secret.
 ///
 /// - `lookup`: reads an environment variable.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] naming the secret and its variable when that is unset, empty, too
-/// short or no header value.
+/// [`Error::SecretMissing`], with the names of the secret and its variable, if the variable is unset, empty, too short or
+/// not a valid header value.
 pub fn header(
     dataset: &Dataset,
     lookup: impl Fn(&str) -> Option<String>,
@@ -27,28 +27,32 @@ pub fn header(
         return Ok(None);
     };
     let place = format!("the environment variable `{}`", secret.variable());
-    header_of(secret, &place, lookup(&secret.variable())).map(Some)
+    header_from_value(secret, &place, lookup(&secret.variable())).map(Some)
 }
 
-/// A secret's value as a header that no log shows. Blanks and line breaks around it are no part of it.
+/// Returns a secret's value as a header that no log shows. Surrounding white space is removed.
 ///
-/// - `place`: where the value was looked for, in words.
+/// - `place`: where the value was looked up, for messages.
 ///
 /// # Errors
-/// [`Error::SecretMissing`] when the value is unset, empty, shorter than 8 characters (a scheme such as `Bearer` left
-/// out, and the user of `Basic`) or no header value.
-pub fn header_of(secret: &Secret, place: &str, value: Option<String>) -> Result<(HeaderName, HeaderValue), Error> {
-    let unfit = |found| Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned(), found };
+/// [`Error::SecretMissing`] if the value is unset, empty, not a valid header value, or shorter than 8 characters. A scheme
+/// such as `Bearer`, and the user name of `Basic` credentials, do not count.
+pub fn header_from_value(
+    secret: &Secret,
+    place: &str,
+    value: Option<String>,
+) -> Result<(HeaderName, HeaderValue), Error> {
+    let missing = |found| Error::SecretMissing { secret: secret.name.clone(), place: place.to_owned(), found };
     let value = value.unwrap_or_default();
     let value = value.trim_ascii();
     if value.is_empty() {
-        return Err(unfit(SecretFound::None));
+        return Err(missing(SecretFound::None));
     }
     if !is_long_enough(value) {
-        return Err(unfit(SecretFound::Short { fewest_chars: FEWEST_CHARS }));
+        return Err(missing(SecretFound::Short { fewest_chars: MIN_CHARS }));
     }
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| unfit(SecretFound::NoHeader))?;
-    let mut value = HeaderValue::from_str(value).map_err(|_| unfit(SecretFound::NoHeader))?;
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| missing(SecretFound::NoHeader))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| missing(SecretFound::NoHeader))?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -59,11 +63,13 @@ mod tests {
 
     fn header(value: &str) -> Result<HeaderValue, String> {
         let secret = Secret { header: "x-api-key".into(), name: "portal-key".into() };
-        header_of(&secret, "the vault", Some(value.to_owned())).map(|(_, value)| value).map_err(|error| error.chain())
+        header_from_value(&secret, "the vault", Some(value.to_owned()))
+            .map(|(_, value)| value)
+            .map_err(|error| error.chain())
     }
 
     #[test]
-    fn a_secret_is_what_stands_between_blanks_and_is_long_enough_to_be_known_again() {
+    fn a_secret_is_trimmed_and_must_be_long_enough_to_be_recognised() {
         for (value, expected) in [
             ("12345678", "12345678"),
             (" \tkey with \"quotes\"\r\n", "key with \"quotes\""),

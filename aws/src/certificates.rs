@@ -1,7 +1,7 @@
-//! The certificates that a function trusts, read once for all of its clients.
+//! The root certificates that a function trusts, read once for all its clients.
 //!
-//! Each client would look for them itself, and where a system keeps a folder of single certificates beside the file that
-//! has them all, it would read that too: twice the time to the first event.
+//! By default, each client reads the system's certificates itself. If the system has both a bundle file and a folder of
+//! single certificates, each client reads both, which doubles the time to the first event.
 
 use std::env;
 use std::fs;
@@ -12,47 +12,47 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// Files in which systems keep all certificates that they trust. The first is that of Lambda's image.
+/// Files with all root certificates that a system trusts. The first is the one of Lambda's image.
 const BUNDLES: [&str; 3] =
     ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"];
 
-/// Variables by which a user says where certificates are. Clients know them and are left to read them.
+/// Variables with which a user overrides the location of certificates. Each client reads these itself.
 const OVERRIDES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Why a file's certificates are left to each client to read, which passes over those that it cannot use.
+/// Why a bundle cannot be used. Each client then reads the certificates itself, and skips those that it cannot use.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRoots {
-    /// It could not be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] std::io::Error),
-    /// It is not PEM.
+    /// The file is not PEM.
     #[error("expected certificates in PEM")]
     Pem(#[source] rustls::pki_types::pem::Error),
-    /// One could be no root.
-    #[error("certificate {number}: expected one that can be a root")]
+    /// One of the certificates cannot be a root.
+    #[error("certificate {number}: expected a valid root certificate")]
     Certificate {
-        /// Its place in the file, from 1.
+        /// Position in the file, from 1.
         number: usize,
-        /// What stands against it.
+        /// Why it is not valid.
         #[source]
         source: rustls::Error,
     },
-    /// It has none.
+    /// The file has no certificates.
     #[error("expected certificates, found none")]
     Empty,
 }
 
-/// Certificates that may sign a server's.
+/// Root certificates.
 pub struct Roots {
     pem: Vec<u8>,
     certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Roots {
-    /// The system's, from the one file that has them all. `None` where there is no such file, where it cannot be used, or
-    /// where the environment says where they are: then each client reads the system's for itself.
+    /// Reads the system's bundle. Returns `None` if there is no bundle, if it cannot be used, or if the environment
+    /// overrides its location. Each client then reads the certificates itself.
     #[must_use]
-    pub fn of_system() -> Option<Self> {
+    pub fn from_system() -> Option<Self> {
         if OVERRIDES.iter().any(|variable| env::var_os(variable).is_some()) {
             return None;
         }
@@ -60,15 +60,15 @@ impl Roots {
         let read = fs::read(bundle).map_err(BadRoots::from).and_then(Self::from_pem);
         read.inspect_err(|error| {
             let cause: &dyn std::error::Error = error;
-            tracing::warn!(file = %bundle.display(), cause, "certificates are read by each client");
+            tracing::warn!(file = %bundle.display(), cause, "bundle unusable, each client reads certificates itself");
         })
         .ok()
     }
 
-    /// Certificates in PEM, one after another; comments between them are passed over.
+    /// Parses concatenated certificates in PEM, and skips comments between them.
     ///
     /// # Errors
-    /// [`BadRoots`] when there is none, or when one cannot be used: AWS's client would panic on it.
+    /// [`BadRoots`] if there are none, or if one cannot be used, because AWS's client would panic on it.
     pub fn from_pem(pem: Vec<u8>) -> Result<Self, BadRoots> {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(BadRoots::Pem)?;
@@ -82,17 +82,17 @@ impl Roots {
         Ok(Self { pem, certificates })
     }
 
-    /// For AWS's client.
+    /// Returns the certificates for AWS's client.
     pub(crate) fn tls_context(&self) -> TlsContext {
         let store = TrustStore::empty().with_pem_certificate(self.pem.as_slice());
-        // A store of roots is all that it is built from; the default has those of the system.
+        // Built from the trust store alone. The default trusts the system's certificates.
         TlsContext::builder().with_trust_store(store).build().unwrap_or_default()
     }
 
-    /// For the portal's client, see [`rollcall_adapters::http_portal::PortalSettings::roots`].
+    /// Returns the certificates for [`rollcall_adapters::http_portal::PortalSettings::roots`].
     #[cfg(feature = "portal")]
     pub fn certificates(&self) -> impl Iterator<Item = reqwest::Certificate> {
-        // Nothing is parsed here; they were when they were read.
+        // Certificates are not parsed again here. They were checked when they were read.
         self.certificates.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok())
     }
 }

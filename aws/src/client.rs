@@ -1,4 +1,4 @@
-//! What every AWS client is built from: region, credentials, endpoint, retries and one HTTPS client.
+//! The configuration shared by all AWS clients: region, credentials, endpoint, retries and one HTTPS client.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use rollcall_core::ports::BoxError;
 
 use crate::certificates::Roots;
 
-/// Tries of one call, by the SDK's standard rules.
-const TRIES: u32 = 3;
-/// Time to connect, which is the SDK's own.
+/// Maximum number of attempts for one call, by the SDK's standard rules.
+const MAX_ATTEMPTS: u32 = 3;
+/// Maximum time to connect; the SDK's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
-/// Time until one try of a call is answered, all that it sends included. The SDK would wait without end, and the function
-/// be killed, with no word of why.
+/// Maximum time for one attempt, from the start of the request to the first byte of the response. By default, the SDK waits
+/// forever, and the function would be killed without an explanation.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Region, credentials and endpoint from the environment or the user's profile, as every AWS tool reads them.
+/// Loads the region, credentials and endpoint from the environment or the user's profile, as other AWS tools do.
 ///
-/// - `roots`: certificates that are trusted; where there are none, those of the system.
+/// - `roots`: trusted root certificates; `None` for those of the system.
 pub async fn config(roots: Option<&Roots>) -> SdkConfig {
     loader(roots).load().await
 }
 
-/// The same, to be told more before it is loaded.
+/// Returns the loader of [`config`], for further settings.
 pub fn loader(roots: Option<&Roots>) -> ConfigLoader {
     let mut https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     if let Some(roots) = roots {
@@ -37,16 +37,16 @@ pub fn loader(roots: Option<&Roots>) -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(https.build_https())
         .timeout_config(timeouts.build())
-        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
 }
 
-/// Finds the credentials that calls will be signed with, before the first one is made.
+/// Checks that there are credentials to sign calls with, before the first call.
 ///
 /// # Errors
-/// Why there are none.
+/// Returns why no credentials are available.
 pub async fn find_credentials(config: &SdkConfig) -> Result<(), BoxError> {
     match config.credentials_provider() {
         Some(provider) => Ok(provider.provide_credentials().await.map(drop)?),
-        None => Err("no provider of credentials".into()),
+        None => Err("no credentials provider".into()),
     }
 }

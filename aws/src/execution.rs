@@ -1,4 +1,4 @@
-//! Executions of the deployed state machine: found, started, and followed to their end.
+//! Executions of the deployed state machine: finds the machine, starts executions and follows their progress.
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
@@ -12,9 +12,9 @@ use twox_hash::XxHash3_64;
 use crate::payload::Planned;
 use crate::sdk_error::cause;
 
-/// How the template ends the state machine's name, after the stack's.
-const NAME_END: &str = "-ingest";
-/// State whose output is [`Planned`].
+/// Suffix of the state machine's name. The template appends it to the stack's name.
+const NAME_SUFFIX: &str = "-ingest";
+/// The state whose output is [`Planned`].
 const PLAN_STATE: &str = "PlanPartitions";
 /// Length of the time slot in an execution's name.
 const SLOT: SignedDuration = SignedDuration::from_mins(1);
@@ -26,35 +26,35 @@ pub struct StateMachine {
     arn: String,
 }
 
-/// One execution of it.
+/// One execution of the state machine.
 #[derive(Debug, Clone)]
 pub struct Execution {
     client: Client,
-    /// Its ARN.
+    /// ARN.
     pub arn: String,
-    /// Its name, which is the run's.
+    /// Name, which is also the name of the run.
     pub name: String,
 }
 
-/// How far an execution is.
+/// Progress of an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// No partition is being fetched yet: the plan is being made.
+    /// The planner is running; no partition is being fetched yet.
     Planning,
-    /// Partitions are being fetched, or all have been.
+    /// Partitions are being fetched, or all have been fetched.
     Fetching(Counts),
-    /// It has ended.
+    /// The execution has ended.
     Ended(End),
 }
 
-/// Partitions of a run.
+/// Partition counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Planned.
     pub n_planned: u64,
-    /// Ended, in whatever way.
+    /// Ended, successfully or not.
     pub n_done: u64,
-    /// Of those, failed.
+    /// Failed, included in `n_done`.
     pub n_failed: u64,
 }
 
@@ -63,35 +63,35 @@ pub struct Counts {
 pub struct End {
     /// `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.
     pub status: String,
-    /// Name of its error; empty when there is none.
+    /// Name of the error; empty if there is none.
     pub error: String,
-    /// What the error says.
+    /// Message of the error.
     pub cause: String,
 }
 
-/// Why the state machine could not be asked.
+/// Why a state machine or an execution could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutionError {
-    /// There is none, or there are several.
+    /// No state machine matches, or several do.
     #[error("find state machine: expected {expected}, found {found}")]
     NotFound {
-        /// What was looked for.
+        /// The state machine that was searched for.
         expected: String,
-        /// What there is.
+        /// The state machines that exist.
         found: String,
     },
-    /// The request was run in this time slot already.
+    /// The same request was already run in this minute.
     #[error(
-        "start `{name}`: expected a new execution, found one of the same request that began in this minute and ended"
+        "start execution `{name}`: expected no run of this request in this minute, found one that has already ended"
     )]
     Ended {
-        /// The name.
+        /// Name of the execution.
         name: String,
     },
     /// A call failed.
     #[error("{action}")]
     Call {
-        /// What was done to what.
+        /// The call, such as `list state machines`.
         action: String,
         /// The cause.
         #[source]
@@ -104,10 +104,11 @@ fn call(action: impl Into<String>, source: BoxError) -> ExecutionError {
 }
 
 impl StateMachine {
-    /// The state machine `named`, by name or ARN; else the only one whose name ends as the template's does.
+    /// Finds a state machine by its name or ARN. If `named` is `None`, finds the only one whose name has the template's
+    /// suffix.
     ///
     /// # Errors
-    /// [`ExecutionError::NotFound`] naming those there are.
+    /// [`ExecutionError::NotFound`], with the names of the existing state machines.
     pub async fn find(config: &SdkConfig, named: Option<&str>) -> Result<Self, ExecutionError> {
         let client = Client::new(config);
         if let Some(arn) = named.filter(|named| named.starts_with("arn:")) {
@@ -118,26 +119,28 @@ impl StateMachine {
         while let Some(machine) = pages.next().await {
             all.push(machine.map_err(|error| call("list state machines", cause(error)))?);
         }
-        let is_meant = |name: &str| named.map_or(name.ends_with(NAME_END), |named| name == named);
-        let mut meant = all.iter().filter(|machine| is_meant(machine.name()));
-        match (meant.next(), meant.next()) {
+        let is_match = |name: &str| named.map_or(name.ends_with(NAME_SUFFIX), |named| name == named);
+        let mut matches = all.iter().filter(|machine| is_match(machine.name()));
+        match (matches.next(), matches.next()) {
             (Some(machine), None) => Ok(Self { arn: machine.state_machine_arn().to_owned(), client }),
             _ => {
                 let names: Vec<String> = all.iter().map(|machine| format!("`{}`", machine.name())).collect();
                 Err(ExecutionError::NotFound {
-                    expected: named
-                        .map_or_else(|| format!("one whose name ends in `{NAME_END}`"), |named| format!("`{named}`")),
+                    expected: named.map_or_else(
+                        || format!("one whose name ends in `{NAME_SUFFIX}`"),
+                        |named| format!("`{named}`"),
+                    ),
                     found: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
                 })
             }
         }
     }
 
-    /// Starts a run of `request`, or finds the one that was started with it in the same minute and still runs: a command
-    /// given twice in a hurry starts one run.
+    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running, returns
+    /// that run instead, so that a command entered twice starts one run.
     ///
     /// # Errors
-    /// [`ExecutionError::Ended`] when that one has ended; [`ExecutionError::NotFound`] for an ARN of none.
+    /// [`ExecutionError::Ended`] if that run has ended; [`ExecutionError::NotFound`] if no state machine has this ARN.
     pub async fn start(&self, request: &Value, now: Timestamp) -> Result<Execution, ExecutionError> {
         let (name, input) = (execution_name(request, now), request.to_string());
         let started = self.client.start_execution().state_machine_arn(&self.arn).name(&name).input(input).send().await;
@@ -146,7 +149,7 @@ impl StateMachine {
             Err(error) if error.as_service_error().is_some_and(|error| error.is_execution_already_exists()) => {
                 Err(ExecutionError::Ended { name })
             }
-            Err(error) if error.as_service_error().is_some_and(names_no_state_machine) => {
+            Err(error) if error.as_service_error().is_some_and(is_missing_state_machine) => {
                 Err(ExecutionError::NotFound { expected: format!("`{}`", self.arn), found: "none".to_owned() })
             }
             Err(error) => Err(call(format!("start execution of `{}`", self.arn), cause(error))),
@@ -154,21 +157,21 @@ impl StateMachine {
     }
 }
 
-fn names_no_state_machine(error: &StartExecutionError) -> bool {
+fn is_missing_state_machine(error: &StartExecutionError) -> bool {
     error.is_state_machine_does_not_exist() || error.is_invalid_arn()
 }
 
-/// Names an execution by its minute and its request, so that names sort by time.
+/// Returns the name of an execution, made of the minute and the request. Names sort by time.
 fn execution_name(request: &Value, now: Timestamp) -> String {
     let slot = now.as_second() - now.as_second().rem_euclid(SLOT.as_secs());
     let slot = Timestamp::from_second(slot).unwrap_or(now);
-    // Fields of an object print in the order of their names.
+    // Objects are printed with their fields sorted by name.
     let digest = XxHash3_64::oneshot(request.to_string().as_bytes());
     format!("{}-{:08x}", slot.strftime("%Y%m%dT%H%M%S"), digest >> 32)
 }
 
 impl Execution {
-    /// How far it is.
+    /// Returns the progress of the execution.
     ///
     /// # Errors
     /// [`ExecutionError::Call`].
@@ -179,7 +182,7 @@ impl Execution {
             return Ok(Progress::Ended(End {
                 status: found.status.as_str().to_owned(),
                 error: found.error.unwrap_or_default(),
-                cause: found.cause.map(|cause| words_of(&cause)).unwrap_or_default(),
+                cause: found.cause.map(|cause| cause_message(&cause)).unwrap_or_default(),
             }));
         }
         let maps = self.client.list_map_runs().execution_arn(&self.arn).send().await;
@@ -187,10 +190,10 @@ impl Execution {
         let Some(map) = maps.map_runs.first() else { return Ok(Progress::Planning) };
         let map = self.client.describe_map_run().map_run_arn(map.map_run_arn()).send().await;
         let map = map.map_err(|error| call(format!("read map run of `{}`", self.name), cause(error)))?;
-        Ok(Progress::Fetching(map.item_counts.as_ref().map(counts_of).unwrap_or_default()))
+        Ok(Progress::Fetching(map.item_counts.as_ref().map(counts_from).unwrap_or_default()))
     }
 
-    /// What its planner gave; `None` when it has not, or never will.
+    /// Returns the planner's output, or `None` if the planner has not ended successfully.
     ///
     /// # Errors
     /// [`ExecutionError::Call`].
@@ -207,14 +210,14 @@ impl Execution {
     }
 }
 
-fn counts_of(counts: &MapRunItemCounts) -> Counts {
+fn counts_from(counts: &MapRunItemCounts) -> Counts {
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let n_failed = count(counts.failed) + count(counts.timed_out) + count(counts.aborted);
     Counts { n_planned: count(counts.total), n_done: count(counts.succeeded) + n_failed, n_failed }
 }
 
-/// What a cause says: a function's is JSON around its message.
-fn words_of(cause: &str) -> String {
+/// Returns the message in a cause. The cause of a function's error is JSON that contains its message.
+fn cause_message(cause: &str) -> String {
     let json: Option<Value> = serde_json::from_str(cause).ok();
     let message = json.as_ref().and_then(|cause| cause.get("errorMessage")).and_then(Value::as_str);
     message.unwrap_or(cause).to_owned()
@@ -226,7 +229,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_request_has_one_name_a_minute() {
+    fn a_request_has_one_name_per_minute() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
         let name = execution_name(&request, at("2026-11-23T12:00:01Z"));
@@ -239,12 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_function_are_taken_out_of_their_json() {
+    fn the_message_of_a_functions_error_is_extracted_from_its_json() {
         assert_eq!(
-            words_of(r#"{"errorType": "InvalidRequest", "errorMessage": "check request: x"}"#),
+            cause_message(r#"{"errorType": "InvalidRequest", "errorMessage": "check request: x"}"#),
             "check request: x"
         );
-        assert_eq!(words_of("3 of 8 failed"), "3 of 8 failed");
-        assert_eq!(words_of("{}"), "{}");
+        assert_eq!(cause_message("3 of 8 failed"), "3 of 8 failed");
+        assert_eq!(cause_message("{}"), "{}");
     }
 }

@@ -1,7 +1,7 @@
-//! Glue as the catalog. Tables are the template's; here only partitions are added, changed and taken out.
+//! Glue as the catalog. The template owns the tables; this module only adds, changes and deletes partitions.
 //!
-//! A batch call answers HTTP 200 with an error for each entry that it did not take, so every entry's error is looked at:
-//! a partition that is there already is updated, one that is gone is created, and what may pass is tried again.
+//! A batch call responds with HTTP 200 and an error for each entry that it refused. Each of these errors is handled: a
+//! partition that already exists is updated, one that does not exist is created, and transient errors are retried.
 
 mod check_table;
 mod columns;
@@ -21,36 +21,36 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 
 use crate::glue::check_table::check_table;
-use crate::glue::columns::{N_ROWS, column_of, hive_path, n_rows, typed, values_of};
+use crate::glue::columns::{N_ROWS, glue_column, hive_path, n_rows, partition_values, typed};
 use crate::glue::failed::{failed, no_table};
 use crate::glue::refusal::{Action, Refusal};
 use crate::glue::transient::RetryTransient;
 use crate::sdk_error::cause;
 
-/// Entries of one call, at most.
-const ENTRIES_A_CALL: usize = 100;
+/// Maximum number of entries in one call.
+const MAX_ENTRIES_PER_CALL: usize = 100;
 
-/// Times that an entry is tried, whatever it is tried as.
-const ROUNDS: u32 = 5;
+/// Maximum number of times that an entry is sent, whether to create or to update it.
+const MAX_ROUNDS: u32 = 5;
 
-/// Wait before the second round; it doubles with each further one.
+/// Wait before the second round. It doubles with each further round.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
-/// Removals under way at once.
-const REMOVALS_AT_ONCE: usize = 8;
+/// Maximum number of concurrent removals.
+const MAX_CONCURRENT_REMOVALS: usize = 8;
 
 /// The Glue data catalog of one lake. Clones share the client.
 #[derive(Debug, Clone)]
 pub struct GlueCatalog {
     client: Client,
-    /// `s3://<bucket>/`, before every location.
+    /// `s3://<bucket>/`, the prefix of every location.
     lake: String,
-    /// What partitions have of their table, by database and table, as it was last found to be as declared.
+    /// The storage descriptors of tables that match their declaration, by database and table. Partitions start from them.
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 
 impl GlueCatalog {
-    /// The catalog of the lake in `bucket`.
+    /// Returns the catalog of the lake in `bucket`.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
         let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(RetryTransient).build();
@@ -71,17 +71,17 @@ impl GlueCatalog {
         }
     }
 
-    /// The partition as Glue is told of it: everything of the table but the location, and the columns where its file is of
-    /// another schema.
+    /// Returns a partition as Glue's input. It has everything of its table except the location, and the columns if its file
+    /// has another schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
         let mut storage = table.clone();
         storage.location = Some(format!("{}{}", self.lake, registered.location));
-        // The table's own where they are the same, with their comments.
+        // If the columns are the same, the table's columns are kept, because they have comments.
         if typed(storage.columns()) != *registered.columns {
-            storage.columns = Some(registered.columns.iter().filter_map(column_of).collect());
+            storage.columns = Some(registered.columns.iter().filter_map(glue_column).collect());
         }
         PartitionInput::builder()
-            .set_values(Some(values_of(&registered.partition)))
+            .set_values(Some(partition_values(&registered.partition)))
             .storage_descriptor(storage)
             .parameters(N_ROWS, registered.n_rows.to_string())
             .build()
@@ -89,10 +89,10 @@ impl GlueCatalog {
 
     async fn create(&self, spec: &TableSpec, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
         let call = self.client.batch_create_partition().database_name(&spec.database).table_name(&spec.table);
-        let answer =
+        let response =
             call.set_partition_input_list(Some(inputs)).send().await.map_err(|e| failed("add partitions", cause(e)))?;
-        let errors = answer.errors.unwrap_or_default();
-        Ok(errors.into_iter().map(|error| Refusal::of(error.partition_values, error.error_detail)).collect())
+        let errors = response.errors.unwrap_or_default();
+        Ok(errors.into_iter().map(|error| Refusal::new(error.partition_values, error.error_detail)).collect())
     }
 
     async fn update(&self, spec: &TableSpec, inputs: Vec<PartitionInput>) -> Result<Vec<Refusal>, CatalogError> {
@@ -104,71 +104,72 @@ impl GlueCatalog {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let call = self.client.batch_update_partition().database_name(&spec.database).table_name(&spec.table);
-        let answer = call.set_entries(Some(entries)).send().await.map_err(|e| failed("change partitions", cause(e)))?;
-        let errors = answer.errors.unwrap_or_default();
-        Ok(errors.into_iter().map(|error| Refusal::of(error.partition_value_list, error.error_detail)).collect())
+        let response =
+            call.set_entries(Some(entries)).send().await.map_err(|e| failed("change partitions", cause(e)))?;
+        let errors = response.errors.unwrap_or_default();
+        Ok(errors.into_iter().map(|error| Refusal::new(error.partition_value_list, error.error_detail)).collect())
     }
 
-    /// Adds or changes every one of `put`, in rounds: what a call did not take goes into the next one.
+    /// Adds or changes all partitions of `put`, in rounds. Entries refused in one round are sent again in the next.
     async fn put(&self, spec: &TableSpec, put: &[CatalogPartition]) -> Result<(), CatalogError> {
-        let checked = self.checked().get(&name_of(&spec.database, &spec.table)).cloned();
+        let checked = self.checked().get(&qualified_name(&spec.database, &spec.table)).cloned();
         let storage = match checked {
             Some(storage) => storage,
-            None => storage_of(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
+            None => storage_descriptor(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
         };
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
-            put.iter().map(|registered| (values_of(&registered.partition), registered)).collect();
-        let mut due: Vec<(Action, &CatalogPartition)> =
+            put.iter().map(|registered| (partition_values(&registered.partition), registered)).collect();
+        let mut pending: Vec<(Action, &CatalogPartition)> =
             put.iter().map(|registered| (Action::Create, registered)).collect();
         let mut wait = FIRST_WAIT;
-        for round in 1..=ROUNDS {
-            let mut again = Vec::new();
+        for round in 1..=MAX_ROUNDS {
+            let mut retries = Vec::new();
             let mut must_wait = false;
             for action in [Action::Create, Action::Update] {
-                let inputs: Vec<PartitionInput> = due
+                let inputs: Vec<PartitionInput> = pending
                     .iter()
-                    .filter(|(due, _)| *due == action)
+                    .filter(|(pending, _)| *pending == action)
                     .map(|(_, registered)| self.input(&storage, registered))
                     .collect();
-                for inputs in inputs.chunks(ENTRIES_A_CALL) {
+                for inputs in inputs.chunks(MAX_ENTRIES_PER_CALL) {
                     let refusals = match action {
                         Action::Create => self.create(spec, inputs.to_vec()).await?,
                         Action::Update => self.update(spec, inputs.to_vec()).await?,
                     };
                     for refusal in refusals {
-                        let next = refusal.next(action).filter(|_| round < ROUNDS);
+                        let next = refusal.next(action).filter(|_| round < MAX_ROUNDS);
                         match (next, by_values.get(&refusal.values)) {
                             (Some(next), Some(registered)) => {
                                 must_wait |= next == action;
-                                again.push((next, *registered));
+                                retries.push((next, *registered));
                             }
                             _ => return Err(refusal.into_error()),
                         }
                     }
                 }
             }
-            if again.is_empty() {
+            if retries.is_empty() {
                 return Ok(());
             }
             if must_wait {
                 tokio::time::sleep(wait).await;
                 wait *= 2;
             }
-            due = again;
+            pending = retries;
         }
         Ok(())
     }
 
     async fn remove(&self, spec: &TableSpec, partition: &PartitionKey) -> Result<(), CatalogError> {
         let call = self.client.delete_partition().database_name(&spec.database).table_name(&spec.table);
-        match call.set_partition_values(Some(values_of(partition))).send().await {
+        match call.set_partition_values(Some(partition_values(partition))).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => Ok(()),
-            Err(error) => Err(failed("take out partition", cause(error))),
+            Err(error) => Err(failed("delete partition", cause(error))),
         }
     }
 
-    /// Every table of a database; none where there is no such database.
+    /// Returns all tables of a database. If the database does not exist, the result is empty.
     async fn tables(&self, database: &str) -> Result<Vec<Table>, CatalogError> {
         let mut pages = self.client.get_tables().database_name(database).into_paginator().send();
         let mut tables = Vec::new();
@@ -186,17 +187,17 @@ impl GlueCatalog {
 }
 
 impl Catalog for GlueCatalog {
-    /// Checks the template's table; it is not changed.
+    /// Checks the template's table, without changing it.
     async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
-        let name = name_of(&spec.database, &spec.table);
+        let name = qualified_name(&spec.database, &spec.table);
         self.checked().remove(&name);
         let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
         check_table(&self.lake, &table, spec)?;
-        self.checked().insert(name, storage_of(&table));
+        self.checked().insert(name, storage_descriptor(&table));
         Ok(())
     }
 
-    /// One call for each database.
+    /// Lists the tables of each database once.
     async fn ensure_tables(&self, specs: &[TableSpec]) -> Result<(), CatalogError> {
         let databases: BTreeSet<&str> = specs.iter().map(|spec| spec.database.as_str()).collect();
         for database in databases {
@@ -220,7 +221,7 @@ impl Catalog for GlueCatalog {
                 let location = storage.location().unwrap_or_default();
                 Some(CatalogPartition {
                     partition: spec.parse_partition(&hive_path(spec, &partition)?)?,
-                    // One that lies elsewhere keeps its whole location, and so equals none that is due.
+                    // A location outside the lake is kept whole, so that it differs from the expected one.
                     location: location.strip_prefix(&self.lake).unwrap_or(location).to_owned(),
                     n_rows: n_rows(&partition),
                     columns: Arc::new(typed(storage.columns())),
@@ -242,16 +243,16 @@ impl Catalog for GlueCatalog {
         }
         stream::iter(remove.iter().cloned())
             .map(|partition| async move { self.remove(spec, &partition).await })
-            .buffer_unordered(REMOVALS_AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT_REMOVALS)
             .try_collect()
             .await
     }
 }
 
-fn name_of(database: &str, table: &str) -> (String, String) {
+fn qualified_name(database: &str, table: &str) -> (String, String) {
     (database.to_owned(), table.to_owned())
 }
 
-fn storage_of(table: &Table) -> StorageDescriptor {
+fn storage_descriptor(table: &Table) -> StorageDescriptor {
     table.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build())
 }

@@ -1,4 +1,4 @@
-//! The entry of a Lambda function: the event is decoded here, the deadline is passed on, an error keeps its name.
+//! The entry point of the Lambda functions: decodes events, passes on the deadline, reports errors by name.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-/// Time kept from the function's limit to record a failure and to answer.
+/// Time reserved before the function's limit for recording a failure and returning.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// An [`Error`] as Lambda reports it: its name is the `errorType` that the state machine retries and catches by.
+/// An [`Error`] as Lambda reports it. Its name becomes the `errorType`, which the state machine retries or catches.
 #[derive(Debug)]
 struct Failure(Error);
 
@@ -23,18 +23,18 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Logs as JSON lines, `info` and above unless `ROLLCALL_LOG` says otherwise.
+/// Sets up logging as JSON lines, at level `info` unless `ROLLCALL_LOG` overrides it.
 pub fn log() {
     let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stdout).init();
 }
 
-/// Answers events by `step` until the environment is taken down.
+/// Handles events with `step` until the environment is shut down.
 ///
-/// - `step`: given the event and the time by which it must have ended.
+/// - `step`: called with the event and its deadline.
 ///
 /// # Errors
-/// Whatever ends the runtime; an event that fails does not.
+/// Returns errors of the runtime. An event that fails does not end it.
 pub async fn serve<E: DeserializeOwned, O: Serialize>(
     step: impl AsyncFn(E, Instant) -> Result<O, Error>,
 ) -> Result<(), lambda_runtime::Error> {
@@ -42,7 +42,7 @@ pub async fn serve<E: DeserializeOwned, O: Serialize>(
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let deadline = Instant::now() + time_left(event.context.deadline(), SystemTime::now());
         let result = match serde_json::from_value(event.payload) {
-            // Boxed, since the futures of a step and of its clients nest deep.
+            // Boxed, because the nested futures of a step and its clients are large.
             Ok(event) => Box::pin(step(event, deadline)).await,
             Err(error) => Err(Error::InvalidRequest { mistakes: vec![format!("read event: {error}")] }),
         };
@@ -54,7 +54,7 @@ pub async fn serve<E: DeserializeOwned, O: Serialize>(
     .await
 }
 
-/// Time until the function's limit, less the margin.
+/// Returns the time until the function's limit, minus the margin.
 fn time_left(limit: SystemTime, now: SystemTime) -> Duration {
     limit.duration_since(now).unwrap_or_default().saturating_sub(MARGIN)
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_keeps_its_name_and_its_words() {
+    fn an_error_keeps_its_name_and_its_message() {
         let error = Error::InvalidRequest { mistakes: vec!["`years`: expected".to_owned()] };
         let diagnostic = Diagnostic::from(Failure(error));
         assert_eq!(diagnostic.error_type, "InvalidRequest");

@@ -1,5 +1,5 @@
-//! What is for AWS alone: the lake in a bucket, Glue as the catalog, secrets, the three steps as Lambda functions, and the
-//! executions of the state machine that calls them.
+//! Everything specific to AWS: the lake in a bucket, Glue as the catalog, secrets, the three steps as Lambda functions, and
+//! the executions of the state machine that calls them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod certificates;

@@ -1,11 +1,11 @@
-//! Metrics in CloudWatch's embedded metric format, written to the log, so that they need no call and no permission.
+//! Metrics, written to the log in CloudWatch's embedded metric format, which needs neither calls nor permissions.
 
 use std::io::{self, Write};
 
 use rollcall_core::ledger::{Outcome, Summary};
 use serde_json::{Map, Value, json};
 
-/// Namespace of every metric.
+/// Namespace of all metrics.
 pub const NAMESPACE: &str = "rollcall";
 
 /// Dimension that names the dataset. Every metric is also emitted without it, as the total of all datasets.
@@ -16,7 +16,7 @@ pub const PAGES: &str = "Pages";
 /// Rows received in a run.
 pub const ROWS: &str = "Rows";
 
-/// Returns the name of the metric that counts the partitions with an outcome in a run.
+/// Returns the name of the metric that counts a run's partitions with this outcome.
 #[must_use]
 pub fn partitions(outcome: Outcome) -> &'static str {
     match outcome {
@@ -48,7 +48,7 @@ pub fn from_summary(summary: &Summary) -> Value {
     Value::Object(line)
 }
 
-/// Writes a line of metrics to the log. If that fails, the metrics are lost; the summary has the same numbers.
+/// Writes a line of metrics to the log. If that fails, the line is lost, but the summary has the same numbers.
 pub fn emit(line: &Value) {
     if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
         tracing::warn!(%error, "metrics not written");

@@ -1,5 +1,5 @@
-//! What the state machine hands to the functions, and what they give back. References and counts only: rows, results and
-//! plans stay in the lake.
+//! The events and responses of the functions. They contain only references and counts; rows, results and plans stay in the
+//! lake.
 
 use std::collections::BTreeMap;
 
@@ -10,59 +10,59 @@ use rollcall_core::request::CatalogMode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Failed partitions named in a [`Published`].
-const MOST_NAMED: usize = 20;
+/// Maximum number of failed partitions named in a [`Published`].
+const MAX_NAMED: usize = 20;
 
-/// To the planner: an execution's input, with its name and start.
+/// Event of the planner: the input of an execution, with its name and start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanEvent {
-    /// Name of the execution, which is the run's.
+    /// Name of the execution, which is also the name of the run.
     pub run: String,
-    /// ARN of the execution, where the state machine gives it.
+    /// ARN of the execution, if the state machine passes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
-    /// When the execution began.
+    /// When the execution started.
     pub started_at: Timestamp,
-    /// The input, unchecked.
+    /// The input, not validated yet.
     pub request: Value,
 }
 
-/// Where an object is.
+/// Location of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectReference {
     /// Bucket.
     pub bucket: String,
-    /// Key in it.
+    /// Key in the bucket.
     pub key: String,
 }
 
-/// From the planner: everything that the run is about. It is the state that the later steps are given.
+/// Response of the planner: all facts about the run. It is the state that is passed to the later steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     /// Run.
     pub run: String,
-    /// ARN of its execution, where known.
+    /// ARN of its execution, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
     /// Dataset.
     pub dataset: String,
-    /// The plan: a bare array of plan items.
+    /// The plan: a JSON array of plan items.
     pub plan: ObjectReference,
-    /// Partitions in it.
+    /// Number of partitions in the plan.
     pub n_planned: usize,
-    /// The portal's newest release; null where it does not say.
+    /// The portal's newest release; null if the portal does not publish it.
     pub portal_release: Option<String>,
-    /// Whether a partition may replace a fuller one.
+    /// Whether a partition may replace one with far more rows or values.
     pub force: bool,
     /// How partitions become visible to queries.
     pub catalog: CatalogMode,
-    /// What could not be checked.
+    /// Warnings about what could not be checked.
     pub warnings: Vec<String>,
 }
 
-/// To page-fetch: one partition of a run.
+/// Event of page-fetch: one partition of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchEvent {
     /// Run.
@@ -77,20 +77,20 @@ pub struct FetchEvent {
     pub force: bool,
 }
 
-/// From page-fetch: nothing. What it came to is in the partition's receipt.
+/// Response of page-fetch: empty. The outcome is in the partition's receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {}
 
-/// To the catalog function: the state after fetching.
+/// Event of the catalog function: the state after fetching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishEvent {
-    /// What the planner gave.
+    /// The planner's response.
     #[serde(flatten)]
     pub planned: Planned,
-    /// Why fetching as a whole failed, where it did.
+    /// Why fetching failed as a whole, if it did.
     #[serde(default)]
     pub fetch_error: Option<StepError>,
-    /// The crawler, when it was to find the partitions.
+    /// The crawler, if the request uses it.
     #[serde(default)]
     pub crawl: Option<Crawl>,
 }
@@ -101,12 +101,12 @@ pub struct StepError {
     /// Name.
     #[serde(rename = "Error")]
     pub error: String,
-    /// What it says, which may be JSON.
+    /// Message, which may be JSON.
     #[serde(rename = "Cause", default)]
     pub cause: String,
 }
 
-/// A crawler as Glue describes it, once it is ready.
+/// Glue's description of a crawler that is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crawl {
     /// The crawler.
@@ -114,10 +114,10 @@ pub struct Crawl {
     pub crawler: Crawler,
 }
 
-/// What is read of a crawler.
+/// A crawler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crawler {
-    /// How its last crawl ended; none where it never ran.
+    /// Its last crawl; `None` if it never ran.
     #[serde(rename = "LastCrawl", default)]
     pub last_crawl: Option<LastCrawl>,
 }
@@ -128,12 +128,12 @@ pub struct Crawler {
 pub struct LastCrawl {
     /// `SUCCEEDED`, `FAILED` or `CANCELLED`.
     pub status: String,
-    /// Why it failed, where it says.
+    /// Why it failed, if known.
     #[serde(default)]
     pub error_message: String,
 }
 
-/// From the catalog function.
+/// Response of the catalog function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// Run.
@@ -142,26 +142,26 @@ pub struct Published {
     pub dataset: String,
     /// The run's summary.
     pub summary: ObjectReference,
-    /// Partitions planned.
+    /// Number of planned partitions.
     pub n_planned: usize,
-    /// Of them failed or not tried.
+    /// Number of planned partitions that failed or were not tried.
     pub n_failed: usize,
-    /// Partitions by outcome.
+    /// Number of partitions by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
-    /// Partitions added to the catalog or changed there.
+    /// Number of partitions added or changed in the catalog.
     pub n_published: usize,
-    /// Partitions taken out of the catalog.
+    /// Number of partitions removed from the catalog.
     pub n_withdrawn: usize,
-    /// What the run came to, in a sentence; the cause of an execution that failed.
+    /// Outcome of the run in one sentence. If the execution fails, this is its cause.
     pub message: String,
 }
 
 impl Published {
-    /// What a summary comes to.
+    /// Returns the response for a summary.
     ///
-    /// - `fetch_error`: why fetching as a whole failed, where it did.
+    /// - `fetch_error`: why fetching failed as a whole, if it did.
     #[must_use]
-    pub fn of(summary: &Summary, reference: ObjectReference, fetch_error: Option<&StepError>) -> Self {
+    pub fn from_summary(summary: &Summary, reference: ObjectReference, fetch_error: Option<&StepError>) -> Self {
         Self {
             run: summary.run.clone(),
             dataset: summary.dataset.clone(),
@@ -187,7 +187,7 @@ fn message(summary: &Summary, fetch_error: Option<&StepError>) -> String {
     let named: Vec<String> = summary
         .failed
         .iter()
-        .take(MOST_NAMED)
+        .take(MAX_NAMED)
         .map(|failed| format!("{} ({})", failed.partition, failed.error.name))
         .collect();
     let mut message = match (n_failed, n_not_tried) {
@@ -212,25 +212,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Reads a payload as its type, and finds the same JSON when that is written.
-    fn assert_read_and_written_whole<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
+    /// Asserts that an example parses as its type and that writing it returns the same JSON.
+    fn assert_round_trip<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
         let payload: T = serde_json::from_str(golden).unwrap();
         let golden: Value = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_value(&payload).unwrap(), golden);
     }
 
     #[test]
-    fn every_payload_is_read_and_written_as_its_example() {
-        assert_read_and_written_whole::<PlanEvent>(include_str!("../../functions/planner/event.json"));
-        assert_read_and_written_whole::<Planned>(include_str!("../../functions/planner/answer.json"));
-        assert_read_and_written_whole::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
-        assert_read_and_written_whole::<Fetched>(include_str!("../../functions/page-fetch/answer.json"));
-        assert_read_and_written_whole::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
-        assert_read_and_written_whole::<Published>(include_str!("../../functions/catalog/answer.json"));
+    fn every_payload_matches_its_example() {
+        assert_round_trip::<PlanEvent>(include_str!("../../functions/planner/event.json"));
+        assert_round_trip::<Planned>(include_str!("../../functions/planner/response.json"));
+        assert_round_trip::<FetchEvent>(include_str!("../../functions/page-fetch/event.json"));
+        assert_round_trip::<Fetched>(include_str!("../../functions/page-fetch/response.json"));
+        assert_round_trip::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
+        assert_round_trip::<Published>(include_str!("../../functions/catalog/response.json"));
     }
 
     #[test]
-    fn the_state_after_fetching_is_read_with_and_without_an_error_and_a_crawler() {
+    fn the_state_after_fetching_may_have_an_error_and_a_crawler_or_neither() {
         let mut state = json!({
             "run": "r1", "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
             "plan": {"bucket": "lake", "key": "ledger/ccd_enrollment/runs/r1/plan.json"}, "n_planned": 2,

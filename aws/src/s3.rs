@@ -1,7 +1,7 @@
-//! A lake in a bucket: the same keys as in a folder.
+//! A lake in a bucket, with the same keys as in a folder.
 //!
-//! A data object is replaced by one conditional `PutObject`, so that a reader sees the old object or the new one, and a
-//! writer that was overtaken changes nothing. What its writer says of it is in the object's metadata.
+//! A data object is replaced by one conditional `PutObject`. A reader therefore sees either the old object or the new one,
+//! and a writer that was overtaken changes nothing. The object's stamp is in its metadata.
 
 mod stamp;
 
@@ -19,22 +19,23 @@ use rollcall_core::file::Stamp;
 use rollcall_core::keys;
 use rollcall_core::ports::{BoxError, Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
 
-use crate::s3::stamp::{metadata_of, stamp_of};
+use crate::s3::stamp::{from_metadata, to_metadata};
 use crate::sdk_error::{cause, status};
 
-/// Another write to the same key was under way.
+/// Another write to the same key is in progress.
 const CONFLICT: u16 = 409;
 
 const NOT_FOUND: u16 = 404;
 
-/// Bytes that a footer is looked for in, from the end of a file; a longer one is read by a second request.
+/// Bytes at the end of a file that are read for its footer. A longer footer needs a second request.
 const FOOTER_BYTES: u64 = 64 * 1024;
 
-/// Objects deleted by one request.
-const KEYS_A_CALL: usize = 1000;
+/// Maximum number of objects deleted by one request.
+const MAX_KEYS_PER_CALL: usize = 1000;
 
-/// Tag of a run's objects: the bucket's lifecycle rule deletes what has it and is old. A rule's prefix has no wildcard.
-const OF_RUN: &str = "rollcall=run";
+/// Tag of objects of a run. The bucket's lifecycle rule deletes old objects by this tag, because the prefix of a rule cannot
+/// contain a wildcard.
+const RUN_TAG: &str = "rollcall=run";
 
 const PRECONDITION_FAILED: u16 = 412;
 
@@ -48,22 +49,22 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// The lake in `bucket`.
+    /// Returns the lake in `bucket`.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
-        // An endpoint of one's own, such as an emulator's, has no name for each bucket.
-        let is_elsewhere = config.endpoint_url().is_some();
-        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(is_elsewhere).build();
+        // A custom endpoint, such as an emulator, has no host name for each bucket.
+        let has_custom_endpoint = config.endpoint_url().is_some();
+        let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_custom_endpoint).build();
         Self { client: Client::from_conf(s3), bucket: bucket.into() }
     }
 
-    /// The bucket.
+    /// Returns the name of the bucket.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    fn put_of_ledger(&self, key: &str, bytes: Bytes) -> PutObjectFluentBuilder {
+    fn put_ledger_object(&self, key: &str, bytes: Bytes) -> PutObjectFluentBuilder {
         let put = self
             .client
             .put_object()
@@ -72,7 +73,7 @@ impl S3Store {
             .content_type("application/json")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
-        if keys::is_of_run(key) { put.tagging(OF_RUN) } else { put }
+        if keys::is_of_run(key) { put.tagging(RUN_TAG) } else { put }
     }
 
     /// Sends a write that takes effect only while `condition` holds.
@@ -83,7 +84,7 @@ impl S3Store {
         };
         match put.send().await {
             Ok(done) => Ok(Put::Done(done.e_tag.unwrap_or_default())),
-            Err(error) if is_lost(status(&error), condition) => Ok(Put::Lost),
+            Err(error) if is_precondition_failed(status(&error), condition) => Ok(Put::Lost),
             Err(error) => Err(self.failed("write", key, cause(error))),
         }
     }
@@ -103,7 +104,7 @@ impl Store for S3Store {
         Ok(Some(ObjectFacts {
             etag: found.e_tag.unwrap_or_default(),
             size_bytes: found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
-            stamp: found.metadata.as_ref().and_then(stamp_of),
+            stamp: found.metadata.as_ref().and_then(from_metadata),
             is_readable: true,
         }))
     }
@@ -114,7 +115,7 @@ impl Store for S3Store {
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            .set_metadata(Some(metadata_of(stamp)))
+            .set_metadata(Some(to_metadata(stamp)))
             .content_type("application/vnd.apache.parquet")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
@@ -124,7 +125,7 @@ impl Store for S3Store {
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
         match self.client.delete_object().bucket(&self.bucket).key(key).if_match(etag).send().await {
             Ok(_) => Ok(Put::Done(String::new())),
-            Err(error) if is_lost(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
+            Err(error) if is_precondition_failed(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
             Err(error) => Err(self.failed("remove", key, cause(error))),
         }
     }
@@ -136,7 +137,7 @@ impl Store for S3Store {
             let found = match call.send().await {
                 Ok(found) => found,
                 Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-                // An empty object has no range.
+                // No range of an empty object can be read.
                 Err(error) if status(&error) == Some(NOT_SATISFIABLE) => return Ok(None),
                 Err(error) => return Err(self.failed("read", key, cause(error))),
             };
@@ -146,8 +147,8 @@ impl Store for S3Store {
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, size) {
                 Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::of(&metadata))),
-                // Never less than before, so that this ends.
-                Err(ParquetError::NeedMoreData(due)) if due as u64 > n_bytes => n_bytes = due as u64,
+                // Always more than before, so that the loop ends.
+                Err(ParquetError::NeedMoreData(needed)) if needed as u64 > n_bytes => n_bytes = needed as u64,
                 Err(_) => return Ok(None),
             }
         }
@@ -165,18 +166,18 @@ impl Store for S3Store {
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let put = self.put_of_ledger(key, bytes).send().await;
+        let put = self.put_ledger_object(key, bytes).send().await;
         put.map_err(|error| self.failed("write", key, cause(error)))?;
         Ok(())
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
-        let put = self.put_of_ledger(key, bytes);
+        let put = self.put_ledger_object(key, bytes);
         self.put_if(put, key, condition).await
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
-        for keys in keys.chunks(KEYS_A_CALL) {
+        for keys in keys.chunks(MAX_KEYS_PER_CALL) {
             let first = keys.first().map_or("", String::as_str);
             let objects = keys
                 .iter()
@@ -201,7 +202,7 @@ impl Store for S3Store {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, cause(error)))?;
             listed.extend(page.contents.into_iter().flatten().filter_map(|object| {
-                // What the console makes as a folder is no object: it only keeps the place of others.
+                // Placeholders for folders, which the AWS console creates, are not data.
                 object.key.as_ref().filter(|key| !key.ends_with('/'))?;
                 let modified = object.last_modified?;
                 let modified_at = Timestamp::new(modified.secs(), i32::try_from(modified.subsec_nanos()).ok()?).ok()?;
@@ -213,9 +214,9 @@ impl Store for S3Store {
     }
 }
 
-/// Whether an answer says that the condition does not hold. Another write under way (409) and an object that was removed
-/// (404 where one should match) are looked at again by the caller, like one that was replaced (412).
-fn is_lost(status: Option<u16>, condition: &Condition) -> bool {
+/// Checks whether a response means that the condition no longer holds. Besides a replaced object (412), these are a write
+/// in progress (409) and a removed object (404 where one should match). In all cases, the caller inspects the object again.
+fn is_precondition_failed(status: Option<u16>, condition: &Condition) -> bool {
     match status {
         Some(PRECONDITION_FAILED | CONFLICT) => true,
         Some(NOT_FOUND) => matches!(condition, Condition::Matches(_)),
@@ -228,10 +229,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s4_what_a_refused_write_means_depends_on_its_condition() {
+    fn s4_the_meaning_of_a_refused_write_depends_on_its_condition() {
         let matches = Condition::Matches("e".to_owned());
-        assert!(is_lost(Some(412), &Condition::Absent) && is_lost(Some(409), &matches) && is_lost(Some(404), &matches));
-        // Without an object to match, 404 is about the bucket.
-        assert!(!is_lost(Some(404), &Condition::Absent) && !is_lost(Some(403), &matches) && !is_lost(None, &matches));
+        assert!(
+            is_precondition_failed(Some(412), &Condition::Absent)
+                && is_precondition_failed(Some(409), &matches)
+                && is_precondition_failed(Some(404), &matches)
+        );
+        // Without an object to match, 404 refers to the bucket.
+        assert!(
+            !is_precondition_failed(Some(404), &Condition::Absent)
+                && !is_precondition_failed(Some(403), &matches)
+                && !is_precondition_failed(None, &matches)
+        );
     }
 }

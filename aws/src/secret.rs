@@ -1,4 +1,4 @@
-//! Secrets by name, from Secrets Manager. Their values are never printed, logged or stored.
+//! Named secrets, read from Secrets Manager. Their values are never printed, logged or stored.
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
@@ -6,21 +6,22 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use reqwest::header::{HeaderName, HeaderValue};
-use rollcall_adapters::secret::header_of;
+use rollcall_adapters::secret::header_from_value;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::found::SecretFound;
 
 use crate::sdk_error::{cause, status};
 
-/// The request header that a dataset's secret is sent in; `None` when it names none, and then nothing is asked.
+/// Returns the request header that carries a dataset's secret, or `None` if the dataset has no secret. Secrets Manager is
+/// called only if there is a secret.
 ///
-/// - `prefix`: what stands before the secret's name in Secrets Manager, such as `rollcall/`.
+/// - `prefix`: prefix of the secret's name in Secrets Manager, such as `rollcall/`.
 ///
 /// # Errors
-/// - [`Error::SecretMissing`] naming the secret and where it was looked for, when that is unset, empty, too short
-///   or no header value, or when Secrets Manager refuses to give it: then in its own words.
-/// - [`Error::SecretUnavailable`] when Secrets Manager is ill or asked too much, which may pass.
+/// - [`Error::SecretMissing`], with the names of the secret and its place, if the value is unset, empty, too short or not a
+///   valid header value. Also if Secrets Manager refuses access, with its own message.
+/// - [`Error::SecretUnavailable`] if Secrets Manager fails or throttles the call, which is transient.
 pub async fn header(
     config: &SdkConfig,
     prefix: &str,
@@ -32,7 +33,7 @@ pub async fn header(
     let found = match Client::new(config).get_secret_value().secret_id(&id).send().await {
         Ok(found) => found.secret_string,
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => None,
-        Err(error) if may_pass(&error) => {
+        Err(error) if is_transient(&error) => {
             return Err(Error::SecretUnavailable { secret: secret.name.clone(), place, source: cause(error) });
         }
         Err(error) => {
@@ -40,11 +41,11 @@ pub async fn header(
             return Err(Error::SecretMissing { secret: secret.name.clone(), place, found: SecretFound::None });
         }
     };
-    header_of(secret, &place, found).map(Some)
+    header_from_value(secret, &place, found).map(Some)
 }
 
-/// Whether there was no answer, or one that says no more than that another may come.
-fn may_pass(error: &SdkError<GetSecretValueError, HttpResponse>) -> bool {
+/// Checks whether a retry may succeed: there was no response, or the service failed or throttled the call.
+fn is_transient(error: &SdkError<GetSecretValueError, HttpResponse>) -> bool {
     let is_throttled =
         || error.code().is_some_and(|code| code.contains("Throttling") || code.contains("TooManyRequests"));
     status(error).is_none_or(|status| status >= 500) || is_throttled()

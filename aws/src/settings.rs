@@ -1,15 +1,15 @@
-//! What a function reads from its environment, once, before it takes events.
+//! The environment variables of the functions, read once at the start.
 
 /// Bucket of the lake.
 pub const BUCKET: &str = "ROLLCALL_BUCKET";
-/// Origin of the portal; the live one when it is not set.
+/// Origin of the portal. Default: the live portal.
 pub const PORTAL: &str = "ROLLCALL_PORTAL";
-/// Requests in flight of one page-fetch.
+/// Maximum number of requests in flight for one call of page-fetch.
 pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
-/// What stands before a secret's name in Secrets Manager.
+/// Prefix of a secret's name in Secrets Manager.
 pub const SECRET_PREFIX: &str = "ROLLCALL_SECRET_PREFIX";
 
-/// A variable that a function cannot start with.
+/// A missing or invalid variable, with which a function cannot start.
 #[derive(Debug, thiserror::Error)]
 #[error("read environment variable `{variable}`: expected {expected}, found {found}")]
 pub struct BadSetting {
@@ -19,7 +19,7 @@ pub struct BadSetting {
 }
 
 impl BadSetting {
-    /// - `found`: the value, or `None` where there is none.
+    /// - `found`: the value, or `None` if the variable is not set.
     pub(crate) fn new(variable: &'static str, expected: &'static str, found: Option<&str>) -> Self {
         let found =
             found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", rollcall_core::text::excerpt(found)));
@@ -27,15 +27,15 @@ impl BadSetting {
     }
 }
 
-/// A variable's value; `None` when it is unset or empty.
+/// Returns the value of a variable, or `None` if it is unset or empty.
 pub(crate) fn optional(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable's value.
+/// Returns the value of a variable.
 ///
 /// # Errors
-/// [`BadSetting`] naming the variable.
+/// [`BadSetting`], with the name of the variable, if it is unset or empty.
 pub(crate) fn required(variable: &'static str, expected: &'static str) -> Result<String, BadSetting> {
     optional(variable).ok_or_else(|| BadSetting::new(variable, expected, None))
 }

@@ -1,4 +1,4 @@
-//! The three steps of the state machine, each a step of core with its adapters.
+//! The three steps of the state machine. Each calls a step of `core` with its adapters.
 
 #[cfg(feature = "glue")]
 pub mod catalog;
@@ -16,33 +16,33 @@ use crate::settings::BadSetting;
 /// Why a function cannot start.
 #[derive(thiserror::Error)]
 pub enum StartError {
-    /// The environment lacks something.
+    /// An environment variable is missing or invalid.
     #[error(transparent)]
     Setting(#[from] BadSetting),
-    /// The portal's client cannot be set up.
+    /// The portal client cannot be set up.
     #[cfg(feature = "portal")]
-    #[error("set up portal")]
+    #[error("set up portal client")]
     Portal(#[from] rollcall_adapters::http_portal::BadOrigin),
 }
 
-/// What is printed of it is its debug text, since it ends `main`: so that is the message with its causes.
+/// Prints the message with its causes, because an error that ends `main` is printed with its debug format.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(self))
     }
 }
 
-/// The portal as the environment names it, for `in_flight` requests at once.
+/// Reads the portal's settings from the environment, with at most `in_flight` requests in flight.
 #[cfg(feature = "portal")]
 fn portal_settings(
     in_flight: usize,
     roots: Option<&crate::certificates::Roots>,
 ) -> Result<rollcall_adapters::http_portal::PortalSettings, StartError> {
     use rollcall_adapters::http_portal::{LIVE_ORIGIN, PortalSettings, parse_origin, without_userinfo};
-    let named = crate::settings::optional(crate::settings::PORTAL);
-    let origin = parse_origin(named.as_deref().unwrap_or(LIVE_ORIGIN)).map_err(|_| {
-        let found = named.as_deref().map(without_userinfo);
-        BadSetting::new(crate::settings::PORTAL, "scheme, host and perhaps a port of the portal", found.as_deref())
+    let configured = crate::settings::optional(crate::settings::PORTAL);
+    let origin = parse_origin(configured.as_deref().unwrap_or(LIVE_ORIGIN)).map_err(|_| {
+        let found = configured.as_deref().map(without_userinfo);
+        BadSetting::new(crate::settings::PORTAL, "scheme, host and optional port of the portal", found.as_deref())
     })?;
     let mut settings = PortalSettings::new(origin);
     settings.in_flight = in_flight;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rollcall_adapters::file_catalog::FileCatalog;
-use rollcall_adapters::folder::{FolderStore, Found};
+use rollcall_adapters::folder::{FolderState, FolderStore};
 
 #[cfg(feature = "aws")]
 use rollcall_aws::s3::S3Store;
@@ -129,7 +129,7 @@ pub(crate) fn anew(dataset: &Dataset, named: Option<&str>, lake: &LakeArgs) -> S
 async fn existing(store: FolderStore) -> anyhow::Result<FolderStore> {
     let found = store.root().display();
     let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
-    if store.look().await.map_err(failed)? == Found::Nothing {
+    if store.inspect().await.map_err(failed)? == FolderState::Missing {
         return Err(
             BadInput(format!("open lake `{found}`: expected a folder, found none\nhint: name it with --lake")).into()
         );

@@ -1,4 +1,4 @@
-//! The `next` link of a page: accepted only if it is the following page, at the portal.
+//! The `next` link of a page, accepted only if it is the portal's URL of the following page.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Generates nearly valid pages: written from a grammar, and mutated token by token.
+//! Generates nearly valid pages, from a grammar and by mutating tokens.
 //!
 //! Corpus files are plain response bodies, so that people can read them and an ordinary test can decode them.
 #![forbid(unsafe_code)]
@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use arbitrary::{Result, Unstructured};
 
-/// Spellings of values: numbers at every boundary, text with and without escapes, values that fit no column.
+/// Values as JSON text: numbers at every boundary, text with and without escapes, values that fit no column.
 const VALUES: &[&str] = &[
     "0",
     "-0",
@@ -136,7 +136,7 @@ const ROW: &[(&str, &str)] = &[
 
 const SPACES: &[&str] = &["", " ", "\n", "\t", "\r\n", "  ", "\u{a0}", "\u{c}"];
 
-/// Mutates a page: usually a few tokens, rarely a whole new page, otherwise bytes as libFuzzer does.
+/// Mutates a page. Usually changes a few tokens, rarely generates a new page, and otherwise mutates bytes like libFuzzer.
 pub fn mutate_page(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let entropy = entropy(seed);
     let mut choices = Unstructured::new(&entropy);
@@ -166,8 +166,8 @@ fn entropy(seed: u32) -> Vec<u8> {
     words.by_ref().skip(4).take(256).flatten().collect()
 }
 
-/// Returns a page written from the grammar. Most rows are as declared, with one field order and one kind of white space,
-/// like those of the portal.
+/// Generates a page from the grammar. As in the portal's pages, most rows match the declaration, with the same field order
+/// and the same white space.
 fn write_page(choices: &mut Unstructured<'_>) -> Result<String> {
     let n_rows = choices.int_in_range(0..=4)?;
     let mut fields = ROW.to_vec();

@@ -71,7 +71,7 @@ fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     let body = refused(&[("2020", "grade-pk", "InvalidInputException")]);
     ground.proxy.set([Rule::new(CREATE, Fault::AnswerInstead { body })]);
     let said = chain(&ground.register(&put).expect_err("one is refused for good"));
-    assert_eq!(said, "put partition `2020/grade-pk`: InvalidInputException: said so");
+    assert_eq!(said, "add or change partition `2020/grade-pk`: InvalidInputException: said so");
     assert_eq!(named_in(&ground, CREATE).len(), 1);
 }
 
@@ -102,7 +102,7 @@ fn g3_a_change_under_way_is_waited_for_and_then_named() {
     let body = refused(&[("2020", "grade-pk", code)]);
     ground.proxy.set([Rule::new(CREATE, Fault::Answer { status: 200, body })]);
     let said = chain(&ground.register(&put[..1]).expect_err("it never ends"));
-    assert_eq!(said, format!("put partition `2020/grade-pk`: {code}: said so"));
+    assert_eq!(said, format!("add or change partition `2020/grade-pk`: {code}: said so"));
     assert_eq!(named_in(&ground, CREATE).len(), 5);
 }
 
@@ -231,7 +231,7 @@ fn g8_a_crawl_that_failed_or_was_cancelled_or_never_ran_fails_the_run_by_name() 
         event["crawl"] = json!({"Crawler": crawler});
         let (name, message) = catalog.call(&event).failed();
         assert_eq!(name, "CatalogFailed");
-        assert!(message.ends_with(&format!("expected a crawl that ended as SUCCEEDED, {words}")), "{message}");
+        assert!(message.ends_with(&format!("expected the status SUCCEEDED of the last crawl, {words}")), "{message}");
     }
     // One that ended well and found nothing is no success either.
     event["crawl"] = json!({"Crawler": {"LastCrawl": {"Status": "SUCCEEDED"}}});

@@ -215,7 +215,7 @@ fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes()
 fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
     let ground = Ground::new();
     let (bucket, in_flight) = ("the lake's bucket", "a number from 1 to 256");
-    let origin = "scheme, host and perhaps a port of the portal";
+    let origin = "scheme, host and optional port of the portal";
     for (function, variable, value, expected) in [
         ("planner", "ROLLCALL_BUCKET", None, bucket),
         ("page-fetch", "ROLLCALL_BUCKET", None, bucket),

@@ -52,7 +52,7 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
         receipts: Vec::new(),
     };
     let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
-    let published = json!(Published::of(&summary, reference, None));
+    let published = json!(Published::from_summary(&summary, reference, None));
     assert!(published.to_string().len() < 4_096, "{published}");
     assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
 }
@@ -134,7 +134,7 @@ fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has
         let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).given();
         assert_eq!(planned["n_planned"], 3, "{run}");
     }
-    assert!(catalog.said().contains("not known which partitions were begun"), "{}", catalog.said());
+    assert!(catalog.said().contains("cannot find out which partitions were started"), "{}", catalog.said());
     // Where every receipt is there, nobody is asked.
     let mut event = publish_event(&ground, "whole", &plan[..1]);
     event["execution"] = json!(EXECUTION);
@@ -339,7 +339,7 @@ fn w10_a_request_that_cannot_be_run_is_refused_by_the_planner_by_its_fields() {
     }
     let (name, message) =
         planner.call(&plan_event("no/run", &json!({"years": [2021], "grades": ["grade-pk"]}))).failed();
-    assert!(name == "InvalidRequest" && message.contains("name of the execution"), "{message}");
+    assert!(name == "InvalidRequest" && message.contains("execution name"), "{message}");
     assert_eq!(ground.keys(""), Vec::<String>::new());
 }
 

@@ -1,4 +1,4 @@
-//! Calls to a folder's disk, each on a thread of its own with a time in which it must answer.
+//! Calls to a folder's disk, each on its own thread and with a time limit.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,107 +9,109 @@ use rollcall_core::ports::StoreError;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// Calls under way, and those that nobody waits for any more. Clones are the same.
+/// The calls in progress, including abandoned ones. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
-    /// The time in which a call must answer.
-    within: Duration,
+    /// Time limit of a call.
+    time_limit: Duration,
     state: Arc<Mutex<State>>,
-    /// Told of every call that ends or is given up.
+    /// Notified when a call ends or is abandoned.
     changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    n_under_way: usize,
-    /// Keys whose call did not answer in time and still has not returned.
-    silent: BTreeSet<String>,
+    n_running: usize,
+    /// Keys of calls that exceeded the time limit and have not returned yet.
+    hung: BTreeSet<String>,
 }
 
-/// The cause of a call that did not answer in time: a mount that is gone, a disk that hangs.
+/// Cause of a call that exceeded its time limit, for example because a mount is gone or a disk hangs.
 #[derive(Debug)]
-pub(super) struct NoAnswer {
-    within: Duration,
+pub(super) struct CallTimeout {
+    time_limit: Duration,
 }
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for CallTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected an answer of the disk within {} s, found none", self.within.as_secs())
+        write!(f, "expected a response from the disk within {} s, found none", self.time_limit.as_secs())
     }
 }
 
-impl std::error::Error for NoAnswer {}
+impl std::error::Error for CallTimeout {}
 
 impl Calls {
-    pub(super) fn new(within: Duration) -> Self {
-        Self { within, state: Arc::default(), changed: Arc::default() }
+    pub(super) fn new(time_limit: Duration) -> Self {
+        Self { time_limit, state: Arc::default(), changed: Arc::default() }
     }
 
-    /// Does blocking work on a thread of its own. One that does not answer in time is left behind, since no thread can be
-    /// stopped; until it returns, further calls for its key are refused at once.
+    /// Runs blocking work on its own thread. A call that exceeds its time limit is abandoned, because a thread cannot be
+    /// stopped. Until it returns, further calls for its key are refused at once.
     ///
-    /// Every silent call shortens the time of the others, so that a command ends soon however many files are on a mount
-    /// that is gone, while one bad file leaves the others most of their time.
+    /// Each hung call shortens the time limit of the others. So a command ends soon even if many files are on a mount that
+    /// is gone, while a single bad file leaves the others most of their time.
     ///
-    /// - `key`: what is worked on, as it is named to people.
+    /// - `key`: the file or folder, as shown to users.
     ///
     /// # Errors
-    /// What the work says; [`NoAnswer`] as the source when it says nothing.
+    /// Returns errors of `work`. If the call exceeds its time limit, the source of the error is [`CallTimeout`].
     pub(super) async fn run<T: Send + 'static>(
         &self,
         key: &str,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let no_answer =
-            || StoreError { message: format!("wait for `{key}`"), source: NoAnswer { within: self.within }.into() };
-        let (call, n_silent) = {
-            let mut state = self.state();
-            if state.silent.contains(key) {
-                return Err(no_answer());
-            }
-            state.n_under_way += 1;
-            (Call { calls: self.clone(), key: key.to_owned(), is_silent: Arc::default() }, state.silent.len())
+        let timed_out = || StoreError {
+            message: format!("wait for `{key}`"),
+            source: CallTimeout { time_limit: self.time_limit }.into(),
         };
-        let is_silent = call.is_silent.clone();
-        let patience = self.within / u32::try_from(n_silent + 1).unwrap_or(u32::MAX);
-        let answer = tokio::task::spawn_blocking(move || {
+        let (call, n_hung) = {
+            let mut state = self.state();
+            if state.hung.contains(key) {
+                return Err(timed_out());
+            }
+            state.n_running += 1;
+            (Call { calls: self.clone(), key: key.to_owned(), state: Arc::default() }, state.hung.len())
+        };
+        let call_state = call.state.clone();
+        let time_limit = self.time_limit / u32::try_from(n_hung + 1).unwrap_or(u32::MAX);
+        let response = tokio::task::spawn_blocking(move || {
             let _call = call;
             work()
         });
-        match timeout(patience, answer).await {
+        match timeout(time_limit, response).await {
             Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(StoreError { message: "work on folder".to_owned(), source: error.into() }),
+            Ok(Err(error)) => Err(StoreError { message: format!("access `{key}`"), source: error.into() }),
             Err(_) => {
-                self.give_up(key, &is_silent);
-                Err(no_answer())
+                self.abandon(key, &call_state);
+                Err(timed_out())
             }
         }
     }
 
-    /// Waits until no call is under way, such as a write whose caller was stopped; no longer than a call may take.
+    /// Waits until no call is running, such as a write whose caller was cancelled, but no longer than the time limit.
     pub(super) async fn settle(&self) {
         let settled = async {
             loop {
                 let changed = self.changed.notified();
-                let n_under_way = self.state().n_under_way;
-                if n_under_way == 0 {
+                let n_running = self.state().n_running;
+                if n_running == 0 {
                     return;
                 }
-                tracing::debug!(n_under_way, "waiting for calls under way");
+                tracing::debug!(n_running, "waiting for running calls");
                 changed.await;
             }
         };
-        let _ = timeout(self.within, settled).await;
+        let _ = timeout(self.time_limit, settled).await;
     }
 
-    fn give_up(&self, key: &str, is_silent: &Mutex<CallState>) {
+    fn abandon(&self, key: &str, call_state: &Mutex<CallState>) {
         let mut state = self.state();
-        let mut call = is_silent.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended since.
-        if *call == CallState::UnderWay {
-            *call = CallState::Silent;
-            state.n_under_way -= 1;
-            state.silent.insert(key.to_owned());
+        let mut call = call_state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The call may have ended in the meantime.
+        if *call == CallState::Running {
+            *call = CallState::Hung;
+            state.n_running -= 1;
+            state.hung.insert(key.to_owned());
             self.changed.notify_waiters();
         }
     }
@@ -119,31 +121,31 @@ impl Calls {
     }
 }
 
-/// What became of a call.
+/// State of a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum CallState {
     #[default]
-    UnderWay,
-    Silent,
+    Running,
+    Hung,
     Ended,
 }
 
-/// A call under way, held by its thread: dropped when the work ends, however it ends.
+/// A running call. Its thread owns this value, and drops it when the work returns or panics.
 struct Call {
     calls: Calls,
     key: String,
-    is_silent: Arc<Mutex<CallState>>,
+    state: Arc<Mutex<CallState>>,
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         let mut state = self.calls.state();
-        let mut call = self.is_silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut call = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match *call {
-            CallState::Silent => {
-                state.silent.remove(&self.key);
+            CallState::Hung => {
+                state.hung.remove(&self.key);
             }
-            CallState::UnderWay | CallState::Ended => state.n_under_way -= 1,
+            CallState::Running | CallState::Ended => state.n_running -= 1,
         }
         *call = CallState::Ended;
         self.calls.changed.notify_waiters();
@@ -157,7 +159,7 @@ mod tests {
 
     const SHORT: Duration = Duration::from_millis(50);
 
-    /// Work that does not return before the sender is dropped.
+    /// Returns work that does not end before the sender is dropped.
     fn hang() -> (mpsc::Sender<()>, impl FnOnce() -> Result<u32, StoreError> + Send) {
         let (release, wait) = mpsc::channel::<()>();
         (release, move || {
@@ -167,16 +169,16 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn d11_a_call_that_never_answers_is_left_behind_and_its_key_refused_until_it_returns() {
+    async fn d11_a_hung_call_is_abandoned_and_its_key_is_refused_until_it_returns() {
         let calls = Calls::new(SHORT);
         let (release, work) = hang();
         let error = calls.run("a", work).await.unwrap_err();
-        assert!(error.source.is::<NoAnswer>());
-        assert_eq!(error.source.to_string(), "expected an answer of the disk within 0 s, found none");
+        assert!(error.source.is::<CallTimeout>());
+        assert_eq!(error.source.to_string(), "expected a response from the disk within 0 s, found none");
         let refused = calls.run("a", || -> Result<u32, StoreError> { panic!("the key is refused") }).await.unwrap_err();
         assert_eq!(refused.to_string(), "wait for `a`");
         assert_eq!(calls.run("b", || Ok(2)).await.unwrap(), 2);
-        // Nobody waits for what was given up.
+        // An abandoned call is not waited for.
         calls.settle().await;
         let returned = calls.changed.notified();
         drop(release);
@@ -185,30 +187,30 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn d11_what_a_stopped_caller_left_under_way_is_waited_for_within_bounds() {
+    async fn d11_a_call_whose_caller_was_cancelled_is_waited_for_within_the_time_limit() {
         let calls = Calls::new(SHORT);
         let (release, work) = hang();
         let mut call = Box::pin(calls.run("a", work));
         assert!(std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context))).await.is_pending());
         drop(call);
         calls.settle().await;
-        assert_eq!(calls.state().n_under_way, 1);
+        assert_eq!(calls.state().n_running, 1);
         drop(release);
-        Calls { within: Duration::from_secs(60), ..calls.clone() }.settle().await;
-        assert_eq!(calls.state().n_under_way, 0);
+        Calls { time_limit: Duration::from_secs(60), ..calls.clone() }.settle().await;
+        assert_eq!(calls.state().n_running, 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn d11_many_silent_calls_are_together_waited_for_little_longer_than_one() {
+    async fn d11_many_hung_calls_together_take_little_longer_than_one() {
         let calls = Calls::new(Duration::from_millis(400));
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let mut held = Vec::new();
         for n in 0..20 {
             let (release, work) = hang();
             held.push(release);
             calls.run(&n.to_string(), work).await.unwrap_err();
         }
-        // 400 ms × (1 + 1/2 + … + 1/20), where each by itself would take 8 s.
-        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        // 400 ms × (1 + 1/2 + … + 1/20). With the full time limit for each call, it would be 8 s.
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     }
 }

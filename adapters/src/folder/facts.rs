@@ -1,4 +1,4 @@
-//! What a file says of itself: its etag, its size, its footer.
+//! Facts read from a file: its etag, its size, its footer.
 
 use std::fs;
 use std::io;
@@ -13,11 +13,11 @@ use rollcall_core::ports::ObjectFacts;
 
 use crate::folder::file::{self, open_regular};
 
-/// What a file says of itself, as an object.
+/// Reads the facts of the object in a file.
 pub(super) fn facts(path: &Path) -> io::Result<ObjectFacts> {
     let (file, metadata) = open_regular(path)?;
     let (etag, size_bytes) = (file::etag(&metadata)?, metadata.len());
-    // A time that no calendar has is not one of ours, and the rest is not asked for.
+    // A time outside the calendar was not set by rollcall, so the footer is not read either.
     let Ok(fetched_at) = Timestamp::try_from(metadata.modified()?) else { return Ok(unreadable(etag, size_bytes)) };
     let footer = read_footer(&file)?.and_then(|metadata| Footer::of(&metadata));
     let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {
@@ -30,12 +30,12 @@ pub(super) fn facts(path: &Path) -> io::Result<ObjectFacts> {
     Ok(ObjectFacts { etag, size_bytes, stamp, is_readable: true })
 }
 
-/// What is known of an object that is there and cannot be read.
+/// Returns the facts of an object that exists but cannot be read.
 pub(super) fn unreadable(etag: String, size_bytes: u64) -> ObjectFacts {
     ObjectFacts { etag, size_bytes, stamp: None, is_readable: false }
 }
 
-/// The footer of a file; `None` when the file is torn or no Parquet. A disk that fails is an error.
+/// Reads the footer of a file. Returns `None` if the file is truncated or not Parquet. A disk failure is an error.
 pub(super) fn read_footer(file: &fs::File) -> io::Result<Option<ParquetMetaData>> {
     match ParquetMetaDataReader::new().parse_and_finish(file) {
         Ok(metadata) => Ok(Some(metadata)),

@@ -1,20 +1,20 @@
-//! Single files of a folder: opened only when they are files, made known by what they are and not by their name.
+//! Operations on single files of a folder: opening only regular files, telling files apart, writing temporary files.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Opens a regular file to read. Anything else is an error and is not opened: a pipe would wait for its writer without end,
-/// and a device may do anything.
+/// Opens a regular file for reading. Anything else is an error and is not opened: opening a pipe could block forever, and
+/// opening a device may have side effects.
 ///
 /// # Errors
-/// Those of the disk; [`io::ErrorKind::InvalidInput`] when it is no regular file.
+/// [`io::ErrorKind::InvalidInput`] if it is not a regular file; otherwise errors of the disk.
 pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     check_regular(&fs::metadata(path)?)?;
     let mut options = File::options();
     options.read(true);
-    // Another may have been put in its place since.
+    // The file may have been replaced in the meantime.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     let file = options.open(path)?;
@@ -23,12 +23,12 @@ pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Looks at a regular file that may be read, without opening it: one that may not be read any more can have the time and size
-/// that it had.
+/// Returns the metadata of a regular file, without opening it. Checks that it may be read, because losing the permission
+/// changes neither its time nor its size.
 ///
 /// # Errors
 /// Those of [`open_regular`].
-pub(super) fn look(path: &Path) -> io::Result<Metadata> {
+pub(super) fn readable_metadata(path: &Path) -> io::Result<Metadata> {
     let found = fs::metadata(path)?;
     check_regular(&found)?;
     #[cfg(unix)]
@@ -44,9 +44,9 @@ pub(super) fn check_regular(found: &Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("expected a regular file, found {found}")))
 }
 
-/// Whether a file could not be looked at for want of something of this machine's, or is one that cannot be: then nothing is
-/// known of what is there. Any other error is the file's own.
-pub(super) fn is_of_the_machine(error: &io::Error) -> bool {
+/// Checks whether an error is caused by this machine's limits, such as its number of open files or the length of names.
+/// Such an error says nothing about the file. Any other error is about the file itself.
+pub(super) fn is_machine_error(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
@@ -65,7 +65,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Names the content of a file by its time and size: every write of ours changes one of them.
+/// Returns an etag made of a file's time and size. Every write by rollcall changes one of them.
 pub(super) fn etag(metadata: &Metadata) -> io::Result<String> {
     let modified = metadata.modified()?;
     let nanoseconds = match modified.duration_since(UNIX_EPOCH) {
@@ -75,7 +75,8 @@ pub(super) fn etag(metadata: &Metadata) -> io::Result<String> {
     Ok(format!("{nanoseconds:x}-{:x}", metadata.len()))
 }
 
-/// What tells a file or folder from every other on this machine, whatever its name. Without such a thing all are alike.
+/// Returns the identity of a file or folder on this machine, independent of its name. On systems without such an identity,
+/// it is always the same.
 pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     #[cfg(unix)]
     {
@@ -89,7 +90,7 @@ pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     }
 }
 
-/// Whether the file has another name too, under which it is somebody else's.
+/// Checks whether the file also has another name, and so may belong to somebody else.
 pub(super) fn has_other_names(metadata: &Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -102,12 +103,10 @@ pub(super) fn has_other_names(metadata: &Metadata) -> bool {
     }
 }
 
-/// Makes a file that is being written, held by a lock of its own as long as its writer lives.
+/// Writes a temporary file and flushes it to disk. It is locked while its writer is alive.
 ///
-/// - `prefix`: what its name begins with; [`is_temporary`] knows it by this.
-/// - `modified`: becomes its modification time.
-///
-/// It is flushed to disk.
+/// - `prefix`: start of its name, by which [`is_temporary`] recognises it.
+/// - `modified`: its modification time.
 pub(super) fn write_temporary(
     folder: &Path,
     prefix: &str,
@@ -116,11 +115,11 @@ pub(super) fn write_temporary(
 ) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).rand_bytes(RANDOM_LENGTH);
-    // Readable by whom the folder is readable by, as any other file; the library's default is the owner alone.
+    // The permissions of any new file. By default, the library lets only the owner read it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
-    // A file system without locks clears nothing of a live run either: the lake's own lock is one.
+    // On a file system without locks, files of a live run are not cleared either, because clearing needs the lake's lock.
     let _ = file.as_file().try_lock();
     io::Write::write_all(&mut file, bytes)?;
     if let Some(modified) = modified {
@@ -132,13 +131,13 @@ pub(super) fn write_temporary(
 
 const RANDOM_LENGTH: usize = 6;
 
-/// Whether [`write_temporary`] gives such names.
+/// Checks whether a name has the form of those made by [`write_temporary`].
 pub(super) fn is_temporary(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix)
         .is_some_and(|random| random.len() == RANDOM_LENGTH && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Removes the files of [`write_temporary`] in a folder whose writers are dead. Everything else is left alone.
+/// Removes temporary files whose writers have died from a folder. Leaves everything else alone.
 pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -152,7 +151,7 @@ pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
             continue;
         }
         let path = entry.path();
-        // One that is gone meanwhile was renamed or removed by its writer.
+        // If the file is gone by now, its writer has renamed or removed it.
         let Ok((file, _)) = open_regular(&path) else { continue };
         if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
             match fs::remove_file(&path) {
@@ -164,7 +163,7 @@ pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Flushes the folder that holds `path`. Elsewhere than on Unix folders cannot be opened, and need not be flushed.
+/// Flushes the folder that contains `path`. On systems other than Unix, folders cannot be opened and need no flushing.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix)
         && let Some(folder) = path.parent()
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_temporary_file_is_known_by_its_whole_name() {
+    fn a_temporary_file_is_recognised_by_its_whole_name() {
         for (name, expected) in [
             (".tmpAbC123", true),
             (".tmpAbC12", false),
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_time_before_1970_has_an_etag_of_its_own() {
+    fn files_from_before_and_after_1970_have_different_etags() {
         let folder = tempfile::tempdir().unwrap();
         let etags = [true, false].map(|is_before| {
             let offset = std::time::Duration::from_millis(1_500);
@@ -204,17 +203,6 @@ mod tests {
             etag(&file.as_file().metadata().unwrap()).unwrap()
         });
         assert_ne!(etags[0], etags[1]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_error_of_this_machine_is_told_from_one_of_the_file() {
-        use rustix::io::Errno;
-        for (errno, expected) in
-            [(Errno::MFILE, true), (Errno::NOMEM, true), (Errno::ACCESS, false), (Errno::LOOP, false)]
-        {
-            assert_eq!(is_of_the_machine(&errno.into()), expected, "{errno}");
-        }
     }
 
     #[test]
@@ -236,18 +224,19 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_the_machine_lacks_is_told_from_what_a_file_is() {
+    fn errors_of_the_machine_are_told_apart_from_errors_of_a_file() {
         use rustix::io::Errno;
         for (errno, expected) in [
             (Errno::MFILE, true),
             (Errno::NFILE, true),
             (Errno::NAMETOOLONG, true),
+            (Errno::NOMEM, true),
             (Errno::ACCESS, false),
             (Errno::LOOP, false),
             (Errno::ISDIR, false),
             (Errno::IO, false),
         ] {
-            assert_eq!(is_of_the_machine(&errno.into()), expected, "{errno}");
+            assert_eq!(is_machine_error(&errno.into()), expected, "{errno}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The folder and the lock of a lake, as a run locked them.
+//! The folder and the lock file of a lake that a run has locked.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,19 +6,19 @@ use std::path::Path;
 
 use crate::folder::file::{identity, is_absent};
 
-/// Name of the lock.
+/// Name of the lock file.
 pub(super) const LOCK: &str = ".lock";
 
-/// The lake's folder and its lock as they were locked. They are held open, so that nothing else gets their identity.
+/// The lake's folder and its lock file at the time of locking. They stay open, so that no other file gets their identity.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// `None` where folders cannot be opened.
+    /// `None` on systems where folders cannot be opened.
     pub(super) root: Option<File>,
     pub(super) lock: File,
 }
 
 impl Held {
-    /// Whether the folder and the lock are still found under their names.
+    /// Checks whether the folder and the lock file still have their names.
     pub(super) fn is_in_place(&self, root: &Path) -> io::Result<bool> {
         let is_same = |file: &File, found: io::Result<fs::Metadata>| match found {
             Ok(found) => Ok(identity(&file.metadata()?) == identity(&found)),

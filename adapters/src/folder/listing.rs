@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::folder::file::{is_absent, is_of_the_machine};
+use crate::folder::file::{is_absent, is_machine_error};
 
-/// Adds the keys of all files below `folder`, whose own key is `prefix`.
+/// Adds the keys of all files below `folder` to `keys`. `prefix` is the key of the folder itself.
 pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -15,13 +15,13 @@ pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) ->
     };
     for entry in entries {
         let entry = entry?;
-        // A name that is not UTF-8 is not one of ours, and is listed as what it looks like.
+        // rollcall writes no names that are not UTF-8. They are listed with replacement characters.
         let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             match list_below(&entry.path(), &key, keys) {
-                // What is below is not known; what is beside it is.
-                Err(error) if !is_of_the_machine(&error) => {
-                    tracing::error!(key, %error, "folder unreadable, passed over");
+                // The content of this folder is unknown, but its siblings can still be listed.
+                Err(error) if !is_machine_error(&error) => {
+                    tracing::error!(key, %error, "folder unreadable, skipped");
                     keys.push(format!("{key}/"));
                 }
                 below => below?,

@@ -1,4 +1,4 @@
-//! Who may write to a lake.
+//! The lock of a lake, which lets one run write at a time.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -10,27 +10,27 @@ use rollcall_core::{Error, keys};
 use crate::folder::file::{self, is_absent};
 use crate::folder::held::{Held, LOCK};
 use crate::folder::mark::MARK_PREFIX;
-use crate::folder::paths::leads_out;
-use crate::folder::store::{FolderStore, TEMPORARY, TEMPORARY_PREFIX, refused};
+use crate::folder::paths::link_error;
+use crate::folder::store::{FolderStore, TEMPORARY, TEMPORARY_PREFIX, store_error};
 
-/// Held while a run writes to a lake; dropping it, or the end of the process, lets the next one in.
+/// Held while a run writes to a lake. Dropping it, or the end of the process, releases the lock.
 #[derive(Debug)]
 pub struct LakeLock {
     _file: File,
 }
 
 impl FolderStore {
-    /// Takes the lock of a lake, so that one run at a time writes to it, and removes temporary files that dead runs left.
-    /// From then on every write is refused once the folder or its lock is not in its place any more.
+    /// Locks the lake, so that only one run writes to it, and removes temporary files of dead runs. From then on, writes are
+    /// refused if the folder or its lock file is renamed, removed or replaced.
     ///
     /// # Errors
-    /// [`Error::LakeLocked`] when another run holds it; [`Error::StoreFailed`] when the folder cannot be written to, has no
-    /// mark, or has something in the lock's place that is not ours.
+    /// [`Error::LakeLocked`] if another run holds the lock. [`Error::StoreFailed`] if the folder cannot be written to or has
+    /// no mark, or if the lock file is not one that rollcall made.
     pub async fn lock(&self) -> Result<LakeLock, Error> {
-        let taken = self.blocking(LOCK, |store| match store.lock_now() {
+        let taken = self.blocking(LOCK, |store| match store.lock_blocking() {
             Ok(lock) => Ok(Ok(lock)),
             Err(Refusal::Held { by }) => Ok(Err(by)),
-            Err(Refusal::Failed { action, path, error }) => Err(refused(action, &path, error)),
+            Err(Refusal::Failed { action, path, error }) => Err(store_error(action, &path, error)),
         });
         let failed = |source| Error::StoreFailed { action: "write", key: LOCK.to_owned(), source };
         taken.await.map_err(failed)?.map_err(|process| {
@@ -41,14 +41,14 @@ impl FolderStore {
         })
     }
 
-    fn lock_now(&self) -> Result<LakeLock, Refusal> {
+    fn lock_blocking(&self) -> Result<LakeLock, Refusal> {
         let path = self.root.join(LOCK);
         let failed = |action, path: &Path| {
             let path = path.to_owned();
             move |error| Refusal::Failed { action, path, error }
         };
         let mark = self.root.join(keys::MARK);
-        // Whoever calls this has seen it. What is no lake is not locked, whoever calls.
+        // The caller has seen the mark. It is checked again so that nothing but a lake is ever locked.
         fs::symlink_metadata(&mark).map_err(failed("find", &mark))?;
         let root = cfg!(unix).then(|| File::open(&self.root)).transpose().map_err(failed("open", &self.root))?;
         let mut file = open_lock(&path).map_err(failed("open", &path))?;
@@ -64,46 +64,50 @@ impl FolderStore {
         write_holder(&mut file).map_err(failed("write", &path))?;
         let temporary = self.root.join(TEMPORARY);
         if fs::symlink_metadata(&temporary).is_ok_and(|found| found.is_symlink()) {
-            return Err(failed("open", &temporary)(leads_out(&temporary)));
+            return Err(failed("open", &temporary)(link_error(&temporary)));
         }
         file::clear_temporary(&temporary, TEMPORARY_PREFIX).map_err(failed("clear", &temporary))?;
         file::clear_temporary(&self.root, MARK_PREFIX).map_err(failed("clear", &self.root))?;
         let held = Held { root, lock: file.try_clone().map_err(failed("open", &path))? };
-        // Another may have removed the lock between its opening and its locking, and hold one of its own.
+        // Between opening and locking, another process may have replaced the file and locked its own.
         if !held.is_in_place(&self.root).map_err(failed("open", &path))? {
-            return Err(failed("open", &path)(io::Error::other("expected a lock that stays, found it replaced")));
+            return Err(failed("lock", &path)(io::Error::other(
+                "expected the file that was opened, found another one",
+            )));
         }
         *self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(held.into());
         Ok(LakeLock { _file: file })
     }
 
-    /// Resolves when a write found the lake gone from its place, never if none does.
+    /// Resolves when a write finds the lake's folder or lock file moved or replaced. Otherwise never resolves.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
     }
 
-    /// Whether the lake that was locked is still in its place.
+    /// Checks that the folder and the lock file of the locked lake are still in place.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] naming it when it is not.
+    /// [`Error::StoreFailed`], with the lake's name, if they are not.
     pub async fn check_lock(&self) -> Result<(), Error> {
-        let checked = self
-            .blocking(LOCK, |store| store.check_held().map_err(|error| refused("find", &store.root.join(LOCK), error)));
+        let checked = self.blocking(LOCK, |store| {
+            store.check_in_place().map_err(|error| store_error("find", &store.root.join(LOCK), error))
+        });
         checked.await.map_err(|source| Error::StoreFailed { action: "write", key: LOCK.to_owned(), source })
     }
 }
 
-/// Why a lock was not taken.
+/// Why the lake could not be locked.
 enum Refusal {
     Held { by: String },
     Failed { action: &'static str, path: PathBuf, error: io::Error },
 }
 
-/// Opens the lock of a lake, or makes it. A link would lead to a file of somebody's, and so does a second name of one.
+/// Opens or creates the lock file. Refuses a symbolic link, and a file with several names, because it may belong to
+/// somebody else.
 fn open_lock(path: &Path) -> io::Result<File> {
     let check = |found: &fs::Metadata| {
         if found.is_symlink() || file::has_other_names(found) {
-            return Err(leads_out(path));
+            return Err(link_error(path));
         }
         file::check_regular(found)
     };
@@ -125,7 +129,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes which process holds the lock, for whoever is turned away, into a lock that says nothing else.
+/// Writes the id of this process into the lock file, for the message of a run that is refused. Does nothing if the file
+/// contains anything but an id.
 fn write_holder(file: &mut File) -> io::Result<()> {
     let mut before = Vec::new();
     io::Read::by_ref(file).take(64).read_to_end(&mut before)?;

@@ -1,7 +1,7 @@
-//! Which folder is a lake.
+//! Finds out whether a folder is a lake, and creates new lakes.
 //!
-//! A lake is known by its mark, which is the first file in it. A folder that holds anything else and no mark is somebody's,
-//! whatever the names in it; nothing there is changed.
+//! A folder is a lake if it has a mark, which is the first file written to it. A folder with other files and no mark belongs
+//! to somebody else, whatever the names of its files. Nothing in it is changed.
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,77 +12,80 @@ use rollcall_core::ports::StoreError;
 use rollcall_core::{Error, keys};
 
 use crate::folder::file::{self, is_absent, open_regular};
-use crate::folder::store::{FolderStore, refused};
+use crate::folder::store::{FolderStore, store_error};
 
-/// What the name of a mark begins with while it is written, in a folder that holds nothing yet.
+/// Prefix of the mark's temporary name while it is being written to an empty folder.
 pub(super) const MARK_PREFIX: &str = ".lake.json-";
 
-/// What a folder is.
+/// State of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// There is no such folder.
-    Nothing,
-    /// A folder without anything in it, which may become a lake.
+pub enum FolderState {
+    /// It does not exist.
+    Missing,
+    /// It is empty and may become a lake.
     Empty,
-    /// A folder with a file of the mark's name, whose bytes these are. Whether they are a mark is for the caller to say.
+    /// It has a file with the mark's name and these bytes. The caller checks whether they are a valid mark.
     Marked(Bytes),
-    /// A folder of other things.
+    /// It contains something else.
     Other,
 }
 
 impl FolderStore {
-    /// What is in the folder. Nothing is changed.
+    /// Returns the state of the folder, without changing anything.
     ///
     /// # Errors
-    /// A folder that cannot be listed.
-    pub async fn look(&self) -> Result<Found, StoreError> {
-        self.blocking(keys::MARK, |store| store.look_now().map_err(|error| refused("look into", &store.root, error)))
-            .await
+    /// Fails if the folder cannot be listed, or its mark cannot be read.
+    pub async fn inspect(&self) -> Result<FolderState, StoreError> {
+        self.blocking(keys::MARK, |store| {
+            store.inspect_blocking().map_err(|error| store_error("inspect", &store.root, error))
+        })
+        .await
     }
 
-    fn look_now(&self) -> io::Result<Found> {
+    fn inspect_blocking(&self) -> io::Result<FolderState> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FolderState::Missing),
             Err(error) => return Err(error),
         };
         let mut is_empty = true;
         for entry in entries {
             let entry = entry?;
-            // What a run leaves that is killed while it makes a lake.
-            let is_of_new_lake = entry.file_name().to_str().is_some_and(|name| file::is_temporary(name, MARK_PREFIX));
-            // What file systems and desktops put into any folder.
-            let is_of_system = matches!(entry.file_name().to_str(), Some("lost+found" | ".DS_Store"));
-            is_empty &= is_of_system || is_of_new_lake && entry.file_type()?.is_file();
+            // Left by a run that was killed while it created the lake.
+            let is_unfinished_mark =
+                entry.file_name().to_str().is_some_and(|name| file::is_temporary(name, MARK_PREFIX));
+            // File systems and desktops put these into any folder.
+            let is_system_file = matches!(entry.file_name().to_str(), Some("lost+found" | ".DS_Store"));
+            is_empty &= is_system_file || is_unfinished_mark && entry.file_type()?.is_file();
         }
-        // Looked for after the others: another run that makes this lake just now makes its mark first.
+        // Checked after the other files, because another run that is creating this lake writes the mark first.
         let mark = self.root.join(keys::MARK);
         match fs::symlink_metadata(&mark) {
             Ok(found) if found.is_file() => {
                 let mut bytes = Vec::new();
                 open_regular(&mark)?.0.read_to_end(&mut bytes)?;
-                Ok(Found::Marked(bytes.into()))
+                Ok(FolderState::Marked(bytes.into()))
             }
-            Ok(_) => Ok(Found::Other),
-            Err(error) if is_absent(&error) => Ok(if is_empty { Found::Empty } else { Found::Other }),
+            Ok(_) => Ok(FolderState::Other),
+            Err(error) if is_absent(&error) => Ok(if is_empty { FolderState::Empty } else { FolderState::Other }),
             Err(error) => Err(error),
         }
     }
 
-    /// Makes the folder of a new lake with its mark, unless a mark is there by now. The mark comes into place whole, and
-    /// replaces nothing.
+    /// Creates the folder of a new lake with its mark, unless there is a mark by now. The mark appears complete or not at
+    /// all, and replaces nothing.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] when the folder cannot be written to.
-    pub async fn found(&self, mark: Bytes) -> Result<(), Error> {
+    /// [`Error::StoreFailed`] if the folder cannot be written to.
+    pub async fn create(&self, mark: Bytes) -> Result<(), Error> {
         let found = self.blocking(keys::MARK, move |store| {
             let path = store.root.join(keys::MARK);
-            store.found_now(&path, &mark).map_err(|error| refused("write", &path, error))
+            store.create_blocking(&path, &mark).map_err(|error| store_error("write", &path, error))
         });
         found.await.map_err(|source| Error::StoreFailed { action: "write", key: keys::MARK.to_owned(), source })
     }
 
-    fn found_now(&self, path: &Path, mark: &[u8]) -> io::Result<()> {
+    fn create_blocking(&self, path: &Path, mark: &[u8]) -> io::Result<()> {
         let missing: Vec<&Path> =
             self.root.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
         fs::create_dir_all(&self.root)?;

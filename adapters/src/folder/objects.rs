@@ -11,47 +11,47 @@ use jiff::Timestamp;
 use rollcall_core::file::{Footer, Stamp};
 use rollcall_core::ports::{Condition, Content, Listed, ObjectFacts, Put, Store, StoreError};
 
-use crate::folder::calls::NoAnswer;
+use crate::folder::calls::CallTimeout;
 use crate::folder::facts::{read_footer, unreadable};
 use crate::folder::file::{self, is_absent, open_regular, sync_folder};
 use crate::folder::listing::list_below;
 use crate::folder::paths::check_within;
-use crate::folder::store::{FolderStore, refused};
+use crate::folder::store::{FolderStore, store_error};
 
-/// Files of a listing looked at at once.
-const LOOKS_AT_ONCE: usize = 32;
+/// Maximum number of files inspected concurrently for a listing.
+const MAX_CONCURRENT_INSPECTIONS: usize = 32;
 
-/// Objects deleted in one call.
-const DELETED_AT_ONCE: usize = 100;
+/// Maximum number of objects deleted in one call.
+const MAX_DELETES_PER_CALL: usize = 100;
 
 impl Store for FolderStore {
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        let of_work = key.to_owned();
-        match self.blocking(key, move |store| store.head_now(&of_work)).await {
-            Err(error) if error.source.is::<NoAnswer>() => {
+        let owned_key = key.to_owned();
+        match self.blocking(key, move |store| store.head_blocking(&owned_key)).await {
+            Err(error) if error.source.is::<CallTimeout>() => {
                 tracing::warn!(key, %error, "object unreadable");
                 Ok(Some(unreadable("unknown".to_owned(), 0)))
             }
-            answer => answer,
+            result => result,
         }
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
-        let (of_call, key) = (key, key.to_owned());
+        let (call_key, key) = (key, key.to_owned());
         let (condition, fetched_at, run) = (condition.clone(), stamp.fetched_at, stamp.run.clone());
-        self.blocking(of_call, move |store| {
+        self.blocking(call_key, move |store| {
             let modified = SystemTime::try_from(fetched_at)
-                .map_err(|error| refused("write", &store.path(&key), io::Error::other(error)))?;
+                .map_err(|error| store_error("write", &store.path(&key), io::Error::other(error)))?;
             let temporary = store.write_temporary(&bytes, Some(modified))?;
-            tracing::debug!(key, size_bytes = bytes.len(), "object written beside the tree");
-            let commit = store.commit_of(&key);
+            tracing::debug!(key, size_bytes = bytes.len(), "object written to temporary file");
+            let commit = store.commit_lock(&key);
             let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
-            if !store.holds(&key, &condition)? {
+            if !store.is_met(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             store.rename(temporary, &store.path(&key), &bytes, Some(modified))?;
             tracing::debug!(key, "object committed");
-            let etag = store.etag_now(&key)?.unwrap_or_default();
+            let etag = store.etag_blocking(&key)?.unwrap_or_default();
             if let Some(run) = run {
                 let mut written = store.written.lock().unwrap_or_else(PoisonError::into_inner);
                 written.insert(key, (etag.clone(), run));
@@ -62,42 +62,42 @@ impl Store for FolderStore {
     }
 
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
-        let (of_call, key) = (key, key.to_owned());
+        let (call_key, key) = (key, key.to_owned());
         let condition = Condition::Matches(etag.to_owned());
-        self.blocking(of_call, move |store| {
-            let commit = store.commit_of(&key);
+        self.blocking(call_key, move |store| {
+            let commit = store.commit_lock(&key);
             let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
-            if !store.holds(&key, &condition)? {
+            if !store.is_met(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             let path = store.path(&key);
             store
-                .check_held()
+                .check_in_place()
                 .and_then(|()| check_within(&store.root, &path))
                 .and_then(|()| fs::remove_file(&path))
                 .and_then(|()| sync_folder(&path))
-                .map_err(|error| refused("remove", &path, error))?;
+                .map_err(|error| store_error("remove", &path, error))?;
             Ok(Put::Done(String::new()))
         })
         .await
     }
 
     async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
-        let (of_call, key) = (key, key.to_owned());
-        self.blocking(of_call, move |store| {
+        let (call_key, key) = (key, key.to_owned());
+        self.blocking(call_key, move |store| {
             let path = store.path(&key);
             match open_regular(&path).and_then(|(file, _)| read_footer(&file)) {
                 Ok(metadata) => Ok(metadata.and_then(|metadata| Footer::of(&metadata))),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(refused("read", &path, error)),
+                Err(error) => Err(store_error("read", &path, error)),
             }
         })
         .await
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
-        let (of_call, key) = (key, key.to_owned());
-        self.blocking(of_call, move |store| {
+        let (call_key, key) = (key, key.to_owned());
+        self.blocking(call_key, move |store| {
             let path = store.path(&key);
             let read = || {
                 let (mut file, metadata) = open_regular(&path)?;
@@ -108,15 +108,15 @@ impl Store for FolderStore {
             match read() {
                 Ok(content) => Ok(Some(content)),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(refused("read", &path, error)),
+                Err(error) => Err(store_error("read", &path, error)),
             }
         })
         .await
     }
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let (of_call, key) = (key, key.to_owned());
-        self.blocking(of_call, move |store| {
+        let (call_key, key) = (key, key.to_owned());
+        self.blocking(call_key, move |store| {
             let temporary = store.write_temporary(&bytes, None)?;
             store.rename(temporary, &store.path(&key), &bytes, None)
         })
@@ -124,55 +124,56 @@ impl Store for FolderStore {
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
-        let (of_call, key) = (key, key.to_owned());
+        let (call_key, key) = (key, key.to_owned());
         let condition = condition.clone();
-        self.blocking(of_call, move |store| {
+        self.blocking(call_key, move |store| {
             let temporary = store.write_temporary(&bytes, None)?;
-            let commit = store.commit_of(&key);
+            let commit = store.commit_lock(&key);
             let _commit = commit.lock().unwrap_or_else(PoisonError::into_inner);
-            if !store.holds(&key, &condition)? {
+            if !store.is_met(&key, &condition)? {
                 return Ok(Put::Lost);
             }
             store.rename(temporary, &store.path(&key), &bytes, None)?;
-            Ok(Put::Done(store.etag_now(&key)?.unwrap_or_default()))
+            Ok(Put::Done(store.etag_blocking(&key)?.unwrap_or_default()))
         })
         .await
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
-        // A call has a time in which it must answer, however many keys there are.
-        for keys in keys.chunks(DELETED_AT_ONCE) {
-            let of_call = keys.first().cloned().unwrap_or_default();
+        // In batches, because a call has a time limit, however many keys there are.
+        for keys in keys.chunks(MAX_DELETES_PER_CALL) {
+            let call_key = keys.first().cloned().unwrap_or_default();
             let keys = keys.to_vec();
-            self.blocking(&of_call, move |store| keys.iter().try_for_each(|key| store.delete_now(key))).await?;
+            self.blocking(&call_key, move |store| keys.iter().try_for_each(|key| store.delete_blocking(key))).await?;
         }
         Ok(())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
-        let (of_call, prefix) = (prefix, prefix.to_owned());
-        let keys = self.blocking(of_call, move |store| {
+        let (call_key, prefix) = (prefix, prefix.to_owned());
+        let keys = self.blocking(call_key, move |store| {
             let mut keys = Vec::new();
             let folder = store.path(&prefix);
             list_below(&folder, prefix.trim_end_matches('/'), &mut keys)
-                .map_err(|error| refused("list", &folder, error))?;
+                .map_err(|error| store_error("list", &folder, error))?;
             keys.sort_unstable();
             Ok(keys)
         });
-        // Each is looked at by itself: one that does not answer is listed all the same.
-        let looks = keys.await?.into_iter().map(|key| async move {
+        // Each file is inspected in its own call, so that one that does not respond is listed nevertheless.
+        let listed = keys.await?.into_iter().map(|key| async move {
             let path = self.path(&key);
-            let look = self.blocking(&key, move |_| {
-                let found = file::look(&path).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
-                found.map_err(|error| refused("look at", &path, error))
+            let inspected = self.blocking(&key, move |_| {
+                let found =
+                    file::readable_metadata(&path).and_then(|found| Ok((file::etag(&found)?, found.modified()?)));
+                found.map_err(|error| store_error("inspect", &path, error))
             });
-            let (etag, modified) = look.await.map_or((String::new(), None), |(etag, at)| (etag, Some(at)));
-            // What has no time that can be told is not old.
+            let (etag, modified) = inspected.await.map_or((String::new(), None), |(etag, at)| (etag, Some(at)));
+            // A file whose time is unknown does not count as old.
             let modified_at =
                 modified.and_then(|modified| Timestamp::try_from(modified).ok()).unwrap_or(Timestamp::MAX);
             Listed { key, etag, modified_at }
         });
-        Ok(stream::iter(looks).buffered(LOOKS_AT_ONCE).collect().await)
+        Ok(stream::iter(listed).buffered(MAX_CONCURRENT_INSPECTIONS).collect().await)
     }
 }
 
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_this_process_wrote_is_of_its_run_until_it_is_replaced() {
+    async fn an_object_names_the_run_that_wrote_it_in_this_process_until_it_is_replaced() {
         let (folder, store) = lake();
         let lookups = Lookup::built_in().unwrap();
         let [bytes, other] = [&lookups[0], &lookups[1]].map(|lookup| lookup.encode().unwrap().bytes);
@@ -215,10 +216,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_looked_at_is_an_error_and_not_taken_for_absent() {
+    async fn an_object_that_cannot_be_inspected_is_an_error_and_does_not_count_as_absent() {
         let (folder, store) = lake();
         fs::create_dir(folder.path().join("data")).unwrap();
-        // No file can have such a name.
+        // The name is too long for a file.
         let key = format!("data/{}/part-00000.parquet", "x".repeat(300));
         assert!(store.head(&key).await.is_err());
         assert!(store.footer(&key).await.is_err());
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deletion_takes_the_folders_that_nothing_is_left_in_and_leaves_the_lake() {
+    async fn a_deletion_removes_folders_that_become_empty_but_not_the_lake() {
         let (folder, store) = lake();
         let keys: Vec<String> = (0..250).map(|i| format!("ledger/d/runs/r1/receipts/{i}.json")).collect();
         for key in &keys {
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(store.list("").await.unwrap().len(), 1);
         store.delete(vec!["ledger/d/records.json".to_owned()]).await.unwrap();
         assert!(folder.path().exists() && !folder.path().join("ledger").exists());
-        // What is in the place of an object is no object, and is not gone.
+        // A folder in place of an object is not an object, and is not deleted.
         fs::create_dir_all(folder.path().join("data/t")).unwrap();
         assert!(store.delete(vec!["data/t".to_owned()]).await.is_err());
     }

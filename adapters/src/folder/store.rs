@@ -1,4 +1,4 @@
-//! The lake's folder: paths, temporary files, renames, and the calls to its disk.
+//! The lake's folder: paths, temporary files, renames, and calls to the disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,55 +13,56 @@ use tokio_util::sync::CancellationToken;
 
 use crate::folder::calls::Calls;
 use crate::folder::facts::{facts, unreadable};
-use crate::folder::file::{self, is_absent, is_of_the_machine, sync_folder};
+use crate::folder::file::{self, is_absent, is_machine_error, sync_folder};
 use crate::folder::held::{Held, LOCK};
-use crate::folder::paths::{check_within, make_parents};
+use crate::folder::paths::{check_within, create_parents};
 
-/// Folder of files that are being written; readers of `data/` never see them.
+/// Folder for files that are being written. Readers of `data/` never see them.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// What the name of such a file begins with; it ends in no `.parquet`.
+/// Prefix of the names of temporary files, which never end in `.parquet`.
 pub(super) const TEMPORARY_PREFIX: &str = ".tmp";
 
-/// The time in which the disk must answer a call.
-const CALL_WITHIN: Duration = Duration::from_secs(30);
+/// Time limit of a call to the disk.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A lake in a folder. Clones are the same lake. Its calls are timed: they need a runtime with time enabled.
+/// A lake in a folder. Clones share it. Calls have a time limit, so they need a runtime with time enabled.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     pub(super) root: PathBuf,
-    /// Held from comparing an object to replacing it, by its key: one that hangs holds up no other.
+    /// One lock per key, held from comparing an object until it is replaced. A call that hangs blocks no other object.
     commits: Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>,
     pub(super) calls: Calls,
-    /// By key, the etag and the run of what this process wrote: a file cannot say which run that was.
+    /// Etag and run of the objects that this process wrote, by key. A file itself does not record its run.
     pub(super) written: Arc<Mutex<BTreeMap<String, (String, String)>>>,
-    /// The folder as this run locked it.
+    /// The folder and the lock file at the time of locking.
     pub(super) held: Arc<Mutex<Option<Arc<Held>>>>,
-    /// Cancelled once it is not in its place any more.
+    /// Cancelled once the folder or the lock file has been moved or replaced.
     pub(super) lost: CancellationToken,
 }
 
 impl FolderStore {
-    /// The lake in `root`, which need not be there yet.
+    /// Returns the lake in `root`, which need not exist yet.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
             commits: Arc::default(),
-            calls: Calls::new(CALL_WITHIN),
+            calls: Calls::new(CALL_TIMEOUT),
             written: Arc::default(),
             held: Arc::default(),
             lost: CancellationToken::new(),
         }
     }
 
-    /// The folder.
+    /// Returns the folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Waits until no work is under way, such as a write whose caller was stopped; no longer than the disk may take.
+    /// Waits until no call is running, such as a write whose caller was cancelled, but no longer than the time limit of a
+    /// call.
     pub async fn settle(&self) {
         self.calls.settle().await;
     }
@@ -79,12 +80,12 @@ impl FolderStore {
         self.calls.run(&self.path(key).display().to_string(), move || work(&store)).await
     }
 
-    pub(super) fn commit_of(&self, key: &str) -> Arc<Mutex<()>> {
+    pub(super) fn commit_lock(&self, key: &str) -> Arc<Mutex<()>> {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         commits.entry(key.to_owned()).or_default().clone()
     }
 
-    /// Writes bytes to a temporary file, flushed to disk. `modified` becomes its modification time.
+    /// Writes bytes to a temporary file and flushes it to disk. `modified` becomes its modification time.
     pub(super) fn write_temporary(
         &self,
         bytes: &[u8],
@@ -92,16 +93,17 @@ impl FolderStore {
     ) -> Result<NamedTempFile, StoreError> {
         let folder = self.root.join(TEMPORARY);
         let write = || {
-            self.check_held()?;
-            make_parents(&self.root, &folder.join(TEMPORARY_PREFIX))?;
+            self.check_in_place()?;
+            create_parents(&self.root, &folder.join(TEMPORARY_PREFIX))?;
             file::write_temporary(&folder, TEMPORARY_PREFIX, bytes, modified)
         };
-        write().map_err(|error| refused("write temporary file in", &folder, error))
+        write().map_err(|error| store_error("write temporary file in", &folder, error))
     }
 
-    /// Moves a temporary file into place and flushes the folder, so that it stays there when power fails.
+    /// Moves a temporary file into place and flushes the folder, so that the file survives a power failure.
     ///
-    /// - `bytes`, `modified`: what the file holds, for a folder on a disk of its own, where it cannot be moved to.
+    /// - `bytes`, `modified`: the file's content and time. If the folder is on another disk, the file cannot be moved there
+    ///   and is written again.
     pub(super) fn rename(
         &self,
         temporary: NamedTempFile,
@@ -110,8 +112,8 @@ impl FolderStore {
         modified: Option<SystemTime>,
     ) -> Result<(), StoreError> {
         let rename = || {
-            self.check_held()?;
-            make_parents(&self.root, path)?;
+            self.check_in_place()?;
+            create_parents(&self.root, path)?;
             match (temporary.persist(path), path.parent()) {
                 (Err(refused), Some(folder)) if refused.error.kind() == io::ErrorKind::CrossesDevices => {
                     file::clear_temporary(folder, TEMPORARY_PREFIX)?;
@@ -123,11 +125,12 @@ impl FolderStore {
             }
             sync_folder(path)
         };
-        rename().map_err(|error| refused("write", path, error))
+        rename().map_err(|error| store_error("write", path, error))
     }
 
-    /// What is known of an object. One that is there and cannot be read has no stamp: it is no reason to give up others.
-    pub(super) fn head_now(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
+    /// Reads the facts of an object. One that exists but cannot be read has no stamp. It is not an error, because that would
+    /// stop work on other objects.
+    pub(super) fn head_blocking(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let path = self.path(key);
         match facts(&path) {
             Ok(mut facts) => {
@@ -139,10 +142,10 @@ impl FolderStore {
                 Ok(Some(facts))
             }
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) if is_of_the_machine(&error) => Err(refused("read", &path, error)),
+            Err(error) if is_machine_error(&error) => Err(store_error("read", &path, error)),
             Err(error) => {
                 tracing::warn!(key, %error, "object unreadable");
-                // A link's own time and size, where it leads nowhere.
+                // For a broken link, the link's own time and size.
                 let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
                 let etag = found.as_ref().map_err(|_| ()).and_then(|found| file::etag(found).map_err(|_| ()));
                 Ok(Some(unreadable(
@@ -153,45 +156,45 @@ impl FolderStore {
         }
     }
 
-    /// The etag of a file, whatever it holds; `None` when there is none.
-    pub(super) fn etag_now(&self, key: &str) -> Result<Option<String>, StoreError> {
+    /// Returns the etag of a file, whatever its content, or `None` if there is no file.
+    pub(super) fn etag_blocking(&self, key: &str) -> Result<Option<String>, StoreError> {
         let path = self.path(key);
-        // A link's own, where it leads nowhere.
+        // For a broken link, the link's own etag.
         let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
         match found.and_then(|found| file::etag(&found)) {
             Ok(etag) => Ok(Some(etag)),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(refused("read", &path, error)),
+            Err(error) => Err(store_error("read", &path, error)),
         }
     }
 
-    /// Deletes an object, and the folders that nothing is left in.
-    pub(super) fn delete_now(&self, key: &str) -> Result<(), StoreError> {
+    /// Deletes an object, and the folders that become empty.
+    pub(super) fn delete_blocking(&self, key: &str) -> Result<(), StoreError> {
         let path = self.path(key);
-        let removed = self.check_held().and_then(|()| check_within(&self.root, &path)).and_then(|()| {
+        let removed = self.check_in_place().and_then(|()| check_within(&self.root, &path)).and_then(|()| {
             match fs::remove_file(&path) {
                 Err(error) if !is_absent(&error) => Err(error),
                 _ => Ok(()),
             }
         });
-        removed.map_err(|error| refused("delete", &path, error))?;
-        // One that is not empty refuses.
+        removed.map_err(|error| store_error("delete", &path, error))?;
+        // A folder that is not empty cannot be removed, which ends the loop.
         let folders = path.ancestors().skip(1).take_while(|folder| *folder != self.root);
         let _ = folders.map(fs::remove_dir).take_while(Result::is_ok).count();
         Ok(())
     }
 
-    pub(super) fn holds(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
-        let found = self.etag_now(key)?;
+    pub(super) fn is_met(&self, key: &str, condition: &Condition) -> Result<bool, StoreError> {
+        let found = self.etag_blocking(key)?;
         Ok(match condition {
             Condition::Absent => found.is_none(),
             Condition::Matches(etag) => found.as_ref() == Some(etag),
         })
     }
 
-    /// Refuses to write once the folder that was locked was renamed, removed or replaced, or its lock was: another run may
-    /// be at work there, and what is written under the old name would not be found again.
-    pub(super) fn check_held(&self) -> io::Result<()> {
+    /// Checks that neither the locked folder nor its lock file was renamed, removed or replaced. Otherwise another run may be
+    /// writing there, and files written under the old name would not be found again.
+    pub(super) fn check_in_place(&self) -> io::Result<()> {
         let held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let Some(held) = held else { return Ok(()) };
         if held.is_in_place(&self.root)? {
@@ -199,12 +202,12 @@ impl FolderStore {
         }
         self.lost.cancel();
         Err(io::Error::other(format!(
-            "expected the lake `{}` as this run locked it, found its folder or its `{LOCK}` renamed, removed or replaced",
+            "expected the lake `{}` in place, found its folder or its `{LOCK}` renamed, removed or replaced since the run started",
             self.root.display()
         )))
     }
 }
 
-pub(super) fn refused(action: &str, path: &Path, error: io::Error) -> StoreError {
+pub(super) fn store_error(action: &str, path: &Path, error: io::Error) -> StoreError {
     StoreError { message: format!("{action} `{}`", path.display()), source: error.into() }
 }

@@ -1,4 +1,4 @@
-//! Waits between requests: full jitter, and what `Retry-After` says.
+//! Waits between requests: full jitter, and the header `Retry-After`.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use reqwest::header::HeaderValue;
 
 use crate::http_portal::settings::PortalSettings;
 
-/// Seconds, or an HTTP date; `None` for anything else, and for dates past.
+/// Parses seconds or an HTTP date. Returns `None` for anything else, and for dates in the past.
 pub(crate) fn parse_retry_after(value: &HeaderValue, now: Timestamp) -> Option<Duration> {
     let text = value.to_str().ok()?.trim();
     if text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
-        // Digits that overflow are a very long time, which the caller cuts.
+        // A number that overflows means a very long wait, which the caller limits.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Duration::try_from(date.duration_since(now)).ok()
 }
 
-/// Waits drawn evenly between nothing and a bound that doubles with each try, so that clients spread out.
+/// Random waits between zero and a bound that doubles with each try, so that clients spread out.
 pub(super) struct FullJitter {
     bound: Duration,
-    most: Duration,
+    max: Duration,
     n_left: u32,
 }
 
 impl FullJitter {
-    /// The waits that are left after `tries` requests, at least 1.
+    /// Returns the waits that are left after `tries` requests, at least 1.
     pub(super) fn new(settings: &PortalSettings, tries: u32) -> Self {
-        let n_doubled = tries.saturating_sub(1).min(16);
+        let n_doublings = tries.saturating_sub(1).min(16);
         Self {
-            bound: settings.backoff.saturating_mul(1 << n_doubled),
-            most: settings.max_backoff,
+            bound: settings.backoff.saturating_mul(1 << n_doublings),
+            max: settings.max_backoff,
             n_left: settings.tries.saturating_sub(tries),
         }
     }
 
     pub(super) fn draw(&mut self) -> Duration {
-        let bound = self.bound.min(self.most);
+        let bound = self.bound.min(self.max);
         self.bound = self.bound.saturating_mul(2);
         bound.mul_f64(fastrand::f64())
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_within_a_bound_that_doubles_and_end_with_the_tries() {
+    fn waits_stay_within_a_doubling_bound_and_end_with_the_last_try() {
         let mut settings = PortalSettings::new(parse_origin(LIVE_ORIGIN).unwrap());
         settings.backoff = Duration::from_secs(1);
         settings.max_backoff = Duration::from_secs(2);

@@ -1,65 +1,65 @@
-//! Memory of bodies that were decoded, kept for those that follow: what the system maps anew for each body costs a quarter of
-//! a run's time.
+//! Reuses the memory of decoded bodies. Mapping new memory for each body costs a quarter of a run's time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Room that is asked of the system for each buffer, whatever its body's length: what is not written to takes no memory. glibc
-/// maps more than 32 MiB for itself, so that a body never moves as it grows and a large one's memory goes back to the system.
-const MAPPED_BYTES: usize = 33 << 20;
+/// Bytes reserved for each buffer, whatever the length of its body. Memory that is never written to costs nothing. glibc
+/// gives each allocation of more than 32 MiB its own mapping, so a body never moves as it grows, and the memory of a large
+/// body goes back to the system.
+const RESERVED_BYTES: usize = 33 << 20;
 
-/// Most bytes of a body whose memory is kept. A usual page of 10,000 rows has 1.5 MB.
-const KEPT_BYTES: usize = 2 << 20;
+/// Maximum size of a body whose memory is kept. A typical page of 10,000 rows has 1.5 MB.
+const MAX_KEPT_BYTES: usize = 2 << 20;
 
-/// Buffers that nobody uses. Clones are the same.
+/// Unused buffers. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Buffers {
     kept: Arc<Mutex<Vec<Vec<u8>>>>,
-    /// How many are kept.
-    most: usize,
+    /// Maximum number of buffers kept.
+    max_kept: usize,
 }
 
 impl Buffers {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { kept: Arc::default(), most }
+    pub(crate) fn new(max_kept: usize) -> Self {
+        Self { kept: Arc::default(), max_kept }
     }
 
-    /// An empty buffer.
+    /// Returns an empty buffer.
     pub(crate) fn take(&self) -> Vec<u8> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
         kept.unwrap_or_else(|| {
             let mut bytes = Vec::new();
-            // Where the system refuses so much, the body is moved as it grows.
-            let _ = bytes.try_reserve_exact(MAPPED_BYTES);
+            // If the system refuses this much, the body moves as it grows.
+            let _ = bytes.try_reserve_exact(RESERVED_BYTES);
             bytes
         })
     }
 
-    /// A body whose memory comes back once nobody reads it any more.
+    /// Returns a body whose memory is kept for reuse once its last reader drops it.
     pub(crate) fn lend(&self, bytes: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { bytes, buffers: self.clone() })
+        Bytes::from_owner(LentBytes { bytes, buffers: self.clone() })
     }
 }
 
-struct Lent {
+struct LentBytes {
     bytes: Vec<u8>,
     buffers: Buffers,
 }
 
-impl AsRef<[u8]> for Lent {
+impl AsRef<[u8]> for LentBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Drop for Lent {
+impl Drop for LentBytes {
     fn drop(&mut self) {
         let mut kept = self.buffers.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.bytes.len() > KEPT_BYTES {
-            // Where bodies are large, memory is what is short.
+        if self.bytes.len() > MAX_KEPT_BYTES {
+            // With large bodies, memory is scarce.
             kept.clear();
-        } else if kept.len() < self.buffers.most {
+        } else if kept.len() < self.buffers.max_kept {
             let mut bytes = std::mem::take(&mut self.bytes);
             bytes.clear();
             kept.push(bytes);
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_of_a_usual_body_is_kept_empty_for_the_next_and_that_of_a_large_one_is_not() {
+    fn the_memory_of_a_typical_body_is_reused_and_that_of_a_large_one_is_freed() {
         let buffers = Buffers::new(1);
         let body = |n_bytes: usize| {
             let mut bytes = buffers.take();
@@ -81,20 +81,20 @@ mod tests {
             (bytes.as_ptr(), buffers.lend(bytes))
         };
         let n_kept = || buffers.kept.lock().unwrap().len();
-        let (at, first) = body(KEPT_BYTES);
+        let (at, first) = body(MAX_KEPT_BYTES);
         let clone = first.clone();
         drop(first);
-        assert_eq!((n_kept(), clone.len()), (0, KEPT_BYTES));
+        assert_eq!((n_kept(), clone.len()), (0, MAX_KEPT_BYTES));
         drop(clone);
         assert_eq!(n_kept(), 1);
-        let (again, second) = body(KEPT_BYTES + 1);
+        let (again, second) = body(MAX_KEPT_BYTES + 1);
         assert!(again == at && n_kept() == 0);
         drop(second);
         assert_eq!(n_kept(), 0);
         drop((body(1), body(1)));
         assert_eq!(n_kept(), 1);
-        // A large one takes those that are kept along.
-        let (used, large) = (body(1), body(KEPT_BYTES + 1));
+        // A large body also frees the buffers that are kept.
+        let (used, large) = (body(1), body(MAX_KEPT_BYTES + 1));
         drop(used);
         assert_eq!(n_kept(), 1);
         drop(large);

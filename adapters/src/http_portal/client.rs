@@ -1,4 +1,4 @@
-//! One request, from its first byte to the last of its response.
+//! Single requests, from connecting to the last byte of the response.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use rollcall_core::text::excerpt;
 use url::Url;
 
 use crate::http_portal::backoff::parse_retry_after;
-use crate::http_portal::body::{BadBody, Unpacker};
+use crate::http_portal::body::{BodyDecoder, BodyError};
 use crate::http_portal::buffers::Buffers;
 use crate::http_portal::origin::BadOrigin;
 use crate::http_portal::request_failure::{RequestFailure, causes};
@@ -24,31 +24,32 @@ use crate::http_portal::settings::PortalSettings;
 use crate::http_portal::time_limit::TimeLimit;
 use crate::secret::forms::Forms;
 
-/// Bytes of an error's body that are read for its excerpt.
+/// Bytes of an error response's body that are read for the excerpt.
 const EXCERPT_BYTES: usize = 1024;
 
-/// Bytes of an answer that are unpacked before memory for them is counted.
+/// Bytes of a response that are decompressed at once, before the memory they need is counted.
 const PIECE_BYTES: usize = 1024;
 
-/// What stands in a message for a text of the portal that repeats the secret.
-const LEFT_OUT: &str = "(left out: it repeats the secret)";
+/// Replaces text from the portal that repeats the secret, in a message.
+const OMITTED: &str = "(omitted: it repeats the secret)";
 
-/// Bytes of memory for each byte of a body that arrives: its rows as columns take about as much as it does.
+/// Bytes of memory counted for each byte of a body: its decoded columns take about as much memory as the body itself.
 const BYTES_PER_BYTE: usize = 2;
 
-/// Memory for bodies and decoded pages, for each request in flight: a page of 10,000 rows of nine columns, and a part of one.
+/// Memory in bytes for bodies and decoded pages, for each request in flight: one page of 10,000 rows and nine columns,
+/// and part of another.
 const PAGE_MEMORY: usize = 4 << 20;
 
-// Else no page would be asked for ahead.
+// With less, no page would be requested ahead.
 const _: () = assert!(PAGE_MEMORY >= BYTES_PER_BYTE * 1_500_000);
 
-/// A body, and the room that it took where none was given.
+/// A body, and the room it took unless the caller provided room.
 pub(super) struct Received {
     pub(super) bytes: Bytes,
     pub(super) room: Option<Room>,
 }
 
-/// Makes single requests and reads their responses. Clones share the connections.
+/// Sends single requests and reads their responses. Clones share the connections.
 #[derive(Clone)]
 pub(super) struct HttpClient {
     client: Client,
@@ -58,7 +59,7 @@ pub(super) struct HttpClient {
     secret: Option<Arc<SentSecret>>,
 }
 
-/// What is sent in a header and shown nowhere.
+/// A secret that is sent in a header and never shown.
 struct SentSecret {
     name: HeaderName,
     value: HeaderValue,
@@ -71,7 +72,7 @@ impl HttpClient {
     /// # Errors
     /// [`BadOrigin::SecretInClear`], [`BadOrigin::Client`].
     pub(super) fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
-        // The first caller's choice stands; there is one provider in the program.
+        // The program has one provider: the first call sets it, later calls have no effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -107,27 +108,27 @@ impl HttpClient {
             page_memory: Memory::new(PAGE_MEMORY * in_flight),
             settings: Arc::new(settings),
             secret: secret.map(|(name, value)| {
-                let forms = Forms::of(value.as_bytes());
+                let forms = Forms::new(value.as_bytes());
                 Arc::new(SentSecret { name, value, forms })
             }),
         })
     }
 
-    /// One request, read to its end.
+    /// Sends one request and reads the whole response.
     ///
-    /// - `most_bytes`: for a page asked for ahead, those that it may take.
-    pub(super) async fn attempt(&self, url: Url, most_bytes: Option<usize>) -> Result<Received, RequestFailure> {
+    /// - `max_bytes`: maximum size of the body, for a page requested ahead.
+    pub(super) async fn attempt(&self, url: Url, max_bytes: Option<usize>) -> Result<Received, RequestFailure> {
         let mut request = self.client.get(url);
         if let Some(secret) = &self.secret {
             request = request.header(&secret.name, &secret.value);
         }
         let mut time_limit = TimeLimit::new(self.settings.total_timeout);
-        let response = time_limit.spend(request.send()).await?.map_err(|error| self.no_answer(error))?;
+        let response = time_limit.spend(request.send()).await?.map_err(|error| self.no_response(error))?;
         let status = response.status();
         if status == StatusCode::OK {
-            let received = self.read(response, &mut time_limit, most_bytes).await?;
-            // Before anything is read from it: what is said of a bad page, and rows, come from the body.
-            if self.is_secret_in(&received.bytes) {
+            let received = self.read(response, &mut time_limit, max_bytes).await?;
+            // Checked before the body is decoded, because rows and messages about invalid pages quote it.
+            if self.contains_secret(&received.bytes) {
                 return Err(RequestFailure::RepeatsSecret { status: 200 });
             }
             return Ok(received);
@@ -146,77 +147,77 @@ impl HttpClient {
         }
     }
 
-    /// The whole body, as long as it stays within the limit once it is unpacked. That of the page which is due waits for
-    /// memory as it grows; one that was asked for ahead waits for nothing.
+    /// Reads the whole body, which must stay within the limit after decompression. If the page is the next one due, waits
+    /// for memory as the body grows. A page requested ahead never waits for memory.
     async fn read(
         &self,
         mut response: Response,
         time_limit: &mut TimeLimit,
-        most_bytes: Option<usize>,
+        max_bytes: Option<usize>,
     ) -> Result<Received, RequestFailure> {
         let limit_bytes = self.settings.body_limit_bytes;
-        let mut room = most_bytes.is_none().then(|| self.page_memory.room());
-        let bad = |error| match error {
-            BadBody::TooLarge => RequestFailure::TooLarge { limit_bytes },
-            BadBody::Torn(error) => RequestFailure::NoAnswer { is_connected: true, source: error.into() },
+        let mut room = max_bytes.is_none().then(|| self.page_memory.room());
+        let body_error = |error| match error {
+            BodyError::TooLarge => RequestFailure::TooLarge { limit_bytes },
+            BodyError::Malformed(error) => RequestFailure::NoResponse { is_connected: true, source: error.into() },
         };
-        let mut body = Unpacker::new(response.headers(), limit_bytes, self.buffers.take()).map_err(|found| {
+        let mut body = BodyDecoder::new(response.headers(), limit_bytes, self.buffers.take()).map_err(|found| {
             RequestFailure::Refused { status: 200, excerpt: format!("content encoding {}", self.quote(&found)) }
         })?;
-        body.check_announced(response.content_length().unwrap_or(0)).map_err(bad)?;
-        while let Some(chunk) = time_limit.spend(response.chunk()).await?.map_err(|error| self.no_answer(error))? {
-            // In pieces, since a packed byte may be a thousand.
+        body.check_content_length(response.content_length().unwrap_or(0)).map_err(body_error)?;
+        while let Some(chunk) = time_limit.spend(response.chunk()).await?.map_err(|error| self.no_response(error))? {
+            // In pieces, because one compressed byte may decompress to a thousand.
             for piece in chunk.chunks(PIECE_BYTES) {
-                body.push(piece).map_err(bad)?;
+                body.push(piece).map_err(body_error)?;
                 let n_bytes = body.n_bytes();
-                make_room(room.as_mut(), n_bytes, most_bytes).await?;
+                make_room(room.as_mut(), n_bytes, max_bytes).await?;
             }
         }
-        let bytes = body.finish().map_err(bad)?;
-        make_room(room.as_mut(), bytes.len(), most_bytes).await?;
+        let bytes = body.finish().map_err(body_error)?;
+        make_room(room.as_mut(), bytes.len(), max_bytes).await?;
         Ok(Received { bytes: self.buffers.lend(bytes), room })
     }
 
-    fn is_secret_in(&self, text: &[u8]) -> bool {
-        self.secret.as_ref().is_some_and(|secret| secret.forms.are_in(text))
+    fn contains_secret(&self, text: &[u8]) -> bool {
+        self.secret.as_ref().is_some_and(|secret| secret.forms.occur_in(text))
     }
 
-    /// What the portal said, for a message. All of it is searched for the secret before it is cut.
+    /// Quotes text from the portal for a message. The whole text is searched for the secret before it is shortened.
     fn quote(&self, text: &[u8]) -> String {
-        match self.is_secret_in(text) {
-            true => LEFT_OUT.to_owned(),
+        match self.contains_secret(text) {
+            true => OMITTED.to_owned(),
             false => excerpt(String::from_utf8_lossy(text).trim()),
         }
     }
 
-    /// Why there is no answer. A cause may quote what the portal said, such as the names in its certificate.
-    fn no_answer(&self, error: reqwest::Error) -> RequestFailure {
-        // The URL is in the message that wraps this; its query stays out of logs.
+    /// Returns why there is no response. The cause may quote text from the portal, such as the names in its certificate.
+    fn no_response(&self, error: reqwest::Error) -> RequestFailure {
+        // The outer message contains the URL without its query, which stays out of logs.
         let error = error.without_url();
         let is_certificate = causes(&error)
             .any(|cause| matches!(cause.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))));
         let (is_usable, is_connected) = (!is_certificate && !error.is_builder(), !error.is_connect());
-        let is_secret_in_cause = self.is_secret_in(format!("{error:?} {}", chain(&error)).as_bytes());
-        let source: BoxError = if is_secret_in_cause { LEFT_OUT.into() } else { error.into() };
-        if is_usable { RequestFailure::NoAnswer { is_connected, source } } else { RequestFailure::Unusable(source) }
+        let is_secret_in_cause = self.contains_secret(format!("{error:?} {}", chain(&error)).as_bytes());
+        let source: BoxError = if is_secret_in_cause { OMITTED.into() } else { error.into() };
+        if is_usable { RequestFailure::NoResponse { is_connected, source } } else { RequestFailure::Unusable(source) }
     }
 }
 
-/// Makes room for so many bytes of a body, or finds that it has outgrown the room that it was given.
-async fn make_room(room: Option<&mut Room>, n_bytes: usize, most_bytes: Option<usize>) -> Result<(), RequestFailure> {
+/// Makes room for `n_bytes` of a body. Fails if the body has outgrown the maximum set for it.
+async fn make_room(room: Option<&mut Room>, n_bytes: usize, max_bytes: Option<usize>) -> Result<(), RequestFailure> {
     if let Some(room) = room {
         room.hold(BYTES_PER_BYTE * n_bytes).await;
     }
-    if most_bytes.is_some_and(|most_bytes| n_bytes > most_bytes) { Err(RequestFailure::Outgrown) } else { Ok(()) }
+    if max_bytes.is_some_and(|max_bytes| n_bytes > max_bytes) { Err(RequestFailure::Outgrown) } else { Ok(()) }
 }
 
-/// The start of a body that is only quoted, unpacked where that can be done.
+/// Reads the start of a body for quotation, and decompresses it if possible.
 async fn read_start(mut response: Response, time_limit: &mut TimeLimit) -> Vec<u8> {
-    let Ok(mut body) = Unpacker::new(response.headers(), EXCERPT_BYTES, Vec::new()) else { return Vec::new() };
+    let Ok(mut body) = BodyDecoder::new(response.headers(), EXCERPT_BYTES, Vec::new()) else { return Vec::new() };
     while let Ok(Ok(Some(chunk))) = time_limit.spend(response.chunk()).await {
         if body.push(&chunk).is_err() {
             break;
         }
     }
-    body.so_far()
+    body.into_partial()
 }

@@ -5,20 +5,20 @@ use url::Url;
 
 use crate::http_portal::settings::LIVE_ORIGIN;
 
-/// Path of the API below the origin.
+/// The API's path at the origin.
 pub(super) const API_PATH: &str = "/api/v1/";
 
 /// Why an origin cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadOrigin {
-    /// It is no URL, or has more than a scheme, a host and a port.
+    /// It is not a URL, or has more than a scheme, a host and a port.
     #[error(
         "expected an origin such as `{LIVE_ORIGIN}`, found `{0}`\nhint: give scheme, host and port only; `{API_PATH}` is added"
     )]
     Shape(String),
-    /// A secret would be readable on the way.
+    /// A secret would be sent unencrypted.
     #[error(
-        "send secret to `{0}`: expected https, found http\nhint: only an address of this machine may be asked in the clear"
+        "send secret to `{0}`: expected https, found http\nhint: with a secret, only addresses of this machine may use http"
     )]
     SecretInClear(Url),
     /// The client could not be set up.
@@ -26,13 +26,13 @@ pub enum BadOrigin {
     Client(#[source] reqwest::Error),
 }
 
-/// Reads an origin: `http` or `https`, a host, perhaps a port, nothing else.
+/// Parses an origin: `http` or `https`, a host, an optional port, and nothing else.
 ///
 /// # Errors
 /// [`BadOrigin::Shape`].
 pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
-    let bad = || BadOrigin::Shape(excerpt(&without_userinfo(text)));
-    let url = Url::parse(text).map_err(|_| bad())?;
+    let wrong_shape = || BadOrigin::Shape(excerpt(&without_userinfo(text)));
+    let url = Url::parse(text).map_err(|_| wrong_shape())?;
     let is_origin = matches!(url.scheme(), "http" | "https")
         && url.host_str().is_some()
         && url.username().is_empty()
@@ -40,13 +40,13 @@ pub fn parse_origin(text: &str) -> Result<Url, BadOrigin> {
         && url.path() == "/"
         && url.query().is_none()
         && url.fragment().is_none();
-    if is_origin { Ok(url) } else { Err(bad()) }
+    if is_origin { Ok(url) } else { Err(wrong_shape()) }
 }
 
-/// An origin as it was given, for a message: whatever may be a user's name and password is left out.
+/// Returns an origin for a message, without anything that may be a user name or a password.
 #[must_use]
 pub fn without_userinfo(text: &str) -> String {
-    // All before the last `@`, since a password may hold any sign, and a wrong one may be of no URL's shape.
+    // Removes everything before the last `@`: a password may contain any character, and the text need not be a valid URL.
     let end = [text.rfind('@').map(|at| at + 1), text.rfind("%40").map(|at| at + 3)].into_iter().flatten().max();
     let Some(rest) = end.and_then(|end| text.get(end..)) else { return text.to_owned() };
     let scheme = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme)).unwrap_or_default();
@@ -73,9 +73,8 @@ mod tests {
         }
     }
 
-    /// Found by use: W11.
     #[test]
-    fn an_origin_that_is_refused_is_shown_without_a_password() {
+    fn a_refused_origin_is_shown_without_its_password() {
         for (text, expected) in [
             ("https://user:sesame@portal.test", "https://…@portal.test"),
             ("https://user:sesame@portal.test/api/", "https://…@portal.test/api/"),

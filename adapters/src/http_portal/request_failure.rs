@@ -1,4 +1,4 @@
-//! Why one request failed, and whether another one may succeed.
+//! Why a request failed, and whether a retry may succeed.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,30 +6,30 @@ use std::time::Duration;
 
 use rollcall_core::ports::{BoxError, PortalError};
 
-/// Why one try failed.
+/// Why one request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestFailure {
     #[error("HTTP {status}")]
     Status { status: u16, excerpt: String, retry_after: Option<Duration> },
-    #[error("no answer")]
-    NoAnswer { is_connected: bool, source: BoxError },
+    #[error("no response")]
+    NoResponse { is_connected: bool, source: BoxError },
     #[error("HTTP {status}")]
     Refused { status: u16, excerpt: String },
-    #[error("HTTP {status}, and the secret in it")]
+    #[error("HTTP {status}: the response repeats the secret")]
     RepeatsSecret { status: u16 },
     #[error("no usable connection")]
     Unusable(#[source] BoxError),
-    #[error("body over {limit_bytes} bytes")]
+    #[error("body larger than {limit_bytes} bytes")]
     TooLarge { limit_bytes: usize },
-    #[error("larger than the pages before")]
+    #[error("page larger than the memory reserved for it")]
     Outgrown,
-    #[error("deadline")]
+    #[error("deadline passed")]
     Deadline,
 }
 
 impl RequestFailure {
     pub(super) fn is_retryable(&self) -> bool {
-        matches!(self, Self::Status { .. } | Self::NoAnswer { .. })
+        matches!(self, Self::Status { .. } | Self::NoResponse { .. })
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
@@ -39,10 +39,10 @@ impl RequestFailure {
         }
     }
 
-    pub(super) fn after(self, tries: u32) -> PortalError {
+    pub(super) fn into_portal_error(self, tries: u32) -> PortalError {
         match self {
             Self::Status { status, excerpt, .. } => PortalError::Status { status, tries, excerpt },
-            Self::NoAnswer { is_connected, source } => PortalError::NoAnswer { tries, is_connected, source },
+            Self::NoResponse { is_connected, source } => PortalError::NoAnswer { tries, is_connected, source },
             Self::Refused { status, excerpt } => PortalError::Refused { status, excerpt },
             Self::RepeatsSecret { status } => PortalError::RepeatsSecret { status },
             Self::Unusable(source) => PortalError::Unusable { source },
@@ -53,7 +53,7 @@ impl RequestFailure {
     }
 }
 
-/// An error, its source, and so on, with those that an [`io::Error`] wraps and passes over as its source.
+/// Yields an error and its chain of sources. Includes errors wrapped in an [`io::Error`], which its `source` skips.
 pub(super) fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),

@@ -1,4 +1,4 @@
-//! How the portal is requested: limits, timeouts, retries.
+//! Settings of the portal client: limits, timeouts, retries.
 
 use std::time::Duration;
 
@@ -8,38 +8,38 @@ use url::Url;
 /// The live portal.
 pub const LIVE_ORIGIN: &str = "https://educationdata.urban.org";
 
-/// Most bytes of a body, counted after decompression. The widest page of the portal, 10,000 rows of 51 columns, has 12 MB.
-const MOST_BODY_BYTES: usize = 16 << 20;
+/// Maximum size of a body in bytes after decompression. The portal's widest page, 10,000 rows of 51 columns, has 12 MB.
+const MAX_BODY_BYTES: usize = 16 << 20;
 
-/// How the portal is asked.
+/// Settings of the portal client.
 #[derive(Debug, Clone)]
 pub struct PortalSettings {
     /// Scheme, host and port.
     pub origin: Url,
-    /// Certificates that are trusted; `None`: those of the system.
+    /// Trusted root certificates; `None` for those of the system.
     pub roots: Option<Vec<Certificate>>,
-    /// Requests in flight at once, over all partitions.
+    /// Maximum number of requests in flight, over all partitions.
     pub in_flight: usize,
-    /// Time to connect.
+    /// Maximum time to connect.
     pub connect_timeout: Duration,
-    /// Time without a byte.
+    /// Maximum time without receiving a byte.
     pub idle_timeout: Duration,
-    /// Time for one try, from its start to the last byte.
+    /// Maximum time for one try, from its start to the last byte.
     pub total_timeout: Duration,
-    /// Most bytes of a body, counted after decompression.
+    /// Maximum size of a body in bytes after decompression.
     pub body_limit_bytes: usize,
-    /// Requests made for one page before it fails.
+    /// Maximum number of requests for one page.
     pub tries: u32,
-    /// Upper bound of the wait before the second try; it doubles with each further one.
+    /// Upper bound of the wait before the second try. It doubles with each further try.
     pub backoff: Duration,
-    /// Upper bound of any wait, also of one that the portal asks for.
+    /// Upper bound of any wait, including one requested by the portal.
     pub max_backoff: Duration,
 }
 
 impl PortalSettings {
-    /// The settings for an origin.
+    /// Returns the default settings for an origin.
     ///
-    /// Timeouts: the portal takes 0.1 to 29 s for the same request, and its own client waits up to 180 s.
+    /// The timeouts allow for a portal that takes 0.1 to 29 s for the same request, and whose own client waits up to 180 s.
     #[must_use]
     pub fn new(origin: Url) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl PortalSettings {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(180),
-            body_limit_bytes: MOST_BODY_BYTES,
+            body_limit_bytes: MAX_BODY_BYTES,
             tries: 4,
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),

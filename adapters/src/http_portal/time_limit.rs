@@ -1,4 +1,4 @@
-//! The time that one request may take.
+//! The time limit of one request.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::http_portal::request_failure::RequestFailure;
 
-/// The time that the portal may take for one request. What is spent waiting for memory is not the portal's.
+/// The time that the portal may take for one request. Time spent waiting for memory does not count.
 pub(super) struct TimeLimit {
     total: Duration,
     spent: Duration,
@@ -17,15 +17,15 @@ impl TimeLimit {
         Self { total, spent: Duration::ZERO }
     }
 
-    /// What the portal says next.
+    /// Awaits `work` and counts the time it takes.
     ///
     /// # Errors
-    /// [`RequestFailure::NoAnswer`] once the whole time is spent.
-    pub(super) async fn spend<T>(&mut self, next: impl Future<Output = T>) -> Result<T, RequestFailure> {
-        let begun = Instant::now();
-        let said = tokio::time::timeout(self.total.saturating_sub(self.spent), next).await;
-        self.spent += begun.elapsed();
-        said.map_err(|_| RequestFailure::NoAnswer {
+    /// [`RequestFailure::NoResponse`] once the total time is used up.
+    pub(super) async fn spend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, RequestFailure> {
+        let started = Instant::now();
+        let result = tokio::time::timeout(self.total.saturating_sub(self.spent), work).await;
+        self.spent += started.elapsed();
+        result.map_err(|_| RequestFailure::NoResponse {
             is_connected: true,
             source: format!("expected the whole response within {} s", self.total.as_secs_f32()).into(),
         })

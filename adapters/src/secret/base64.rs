@@ -1,8 +1,8 @@
-//! Base64 of either alphabet, at any offset in a longer text.
+//! Base64 at any offset within a longer text.
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// The characters of base64 that `bytes` alone decide when `offset` other bytes stand before them.
+/// Returns the base64 characters that depend on `bytes` alone when `offset` other bytes precede them.
 pub(super) fn base64(bytes: &[u8], offset: usize) -> Vec<u8> {
     let bits = std::iter::repeat_n(0, offset).chain(bytes.iter().copied());
     let bits: Vec<u8> = bits.flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
@@ -11,7 +11,7 @@ pub(super) fn base64(bytes: &[u8], offset: usize) -> Vec<u8> {
     sextets.filter_map(|sextet| BASE64.get(index(sextet)).copied()).collect()
 }
 
-/// The bytes that a text of base64 stands for; `None` when it is none.
+/// Decodes base64. Returns `None` if the text is not base64.
 pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let sextet = |byte: u8| BASE64.iter().position(|other| *other == byte);
     let sextets: Option<Vec<usize>> = text.trim_end_matches('=').bytes().map(sextet).collect();

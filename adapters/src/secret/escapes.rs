@@ -2,11 +2,11 @@
 
 use memchr::memchr3;
 
-/// Undoes one layer of escapes. Gives whether there was one; only then is the text in `decoded`.
+/// Undoes one layer of escapes. Returns whether there was one. Only then does `decoded` contain the text.
 pub(super) fn decode(text: &[u8], decoded: &mut Vec<u8>) -> bool {
     decoded.clear();
     let mut is_changed = false;
-    // Up to here, the text is in `decoded` or is no escape.
+    // Bytes before `n_copied` are in `decoded`; bytes before `n_seen` have been searched for escapes.
     let (mut n_copied, mut n_seen) = (0, 0);
     let after = |n_bytes: usize| text.get(n_bytes..).unwrap_or_default();
     while let Some(at) = memchr3(b'\\', b'%', b'&', after(n_seen)) {
@@ -35,7 +35,7 @@ enum Unescaped {
     Char(char),
 }
 
-/// What an escape at the beginning of a text stands for, and its length.
+/// Decodes the escape at the beginning of a text. Returns its value and its length in bytes.
 fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
     let (first, after) = text.split_first()?;
     match (first, after) {
@@ -55,7 +55,7 @@ fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
             };
             Some((Unescaped::Char(c), end + 2))
         }
-        // The text breaks off within it.
+        // The text is cut within the escape.
         (_, [b'x', digits @ ..]) if digits.len() < 2 => None,
         (_, [b'u', digits @ ..]) if digits.len() < 4 => None,
         (_, [b'x', digits @ ..]) if hex(digits, 2).is_some() => {
@@ -70,14 +70,14 @@ fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
             let units = [u16::try_from(unit).ok()?, u16::try_from(second).ok()?];
             Some((Unescaped::Char(char::decode_utf16(units).next()?.ok()?), 12))
         }
-        // Control characters, which are dropped.
+        // These are control characters, which the search ignores.
         (_, [b'n' | b'r' | b't' | b'b' | b'f', ..]) => Some((Unescaped::Byte(b'\n'), 2)),
         (_, [byte, ..]) => Some((Unescaped::Byte(*byte), 2)),
         (_, []) => None,
     }
 }
 
-/// The number of `n_digits` hexadecimal digits at the beginning of a text.
+/// Parses `n_digits` hexadecimal digits at the beginning of a text.
 fn hex(text: &[u8], n_digits: usize) -> Option<u32> {
     let digits = text.get(..n_digits).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

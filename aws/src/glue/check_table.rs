@@ -1,4 +1,4 @@
-//! Checks a table of the template against its descriptor.
+//! Compares a table of the template with its descriptor.
 
 use aws_sdk_glue::types::{StorageDescriptor, Table};
 use rollcall_core::ports::{CatalogError, TableSpec};
@@ -6,7 +6,7 @@ use rollcall_core::ports::{CatalogError, TableSpec};
 use crate::glue::columns::{declared, described};
 use crate::glue::failed::failed;
 
-/// Checks that a table is as declared.
+/// Checks that a table matches its declaration.
 ///
 /// - `lake`: `s3://<bucket>/`.
 pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
@@ -23,8 +23,8 @@ pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result
             return Err(failed(
                 "check table",
                 format!(
-                    "expected {what} `{expected}` as the descriptor declares, found `{found}`\nhint: deploy the \
-                     template again"
+                    "expected {what} `{expected}` as in the descriptor, found `{found}`\nhint: deploy the template \
+                     again"
                 ),
             ));
         }

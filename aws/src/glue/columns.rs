@@ -1,18 +1,18 @@
-//! Columns and partitions in the types of Glue.
+//! Conversion of columns and partitions to and from the types of Glue.
 
 use aws_sdk_glue::types::{Column, Partition};
 use rollcall_core::file::TypedColumn;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::TableSpec;
 
-/// Partition parameter that engines read the number of rows from.
+/// Partition parameter from which query engines read the number of rows.
 pub(super) const N_ROWS: &str = "numRows";
 
-pub(super) fn values_of(partition: &PartitionKey) -> Vec<String> {
+pub(super) fn partition_values(partition: &PartitionKey) -> Vec<String> {
     partition.axes().iter().map(|(_, value)| value.to_string()).collect()
 }
 
-/// The Hive path of a partition; `None` when it has another number of values than the table has partition columns.
+/// Returns the Hive path of a partition, or `None` if it does not have one value for each partition column of the table.
 pub(super) fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<String> {
     let values = partition.values();
     let segments: Vec<String> =
@@ -20,10 +20,10 @@ pub(super) fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<Strin
     (values.len() == spec.partition_keys.len()).then(|| segments.join("/"))
 }
 
-/// Rows as the partition says; a number that no object has when it does not say.
+/// Returns the number of rows in the partition's parameters. If there is none, returns a number that no object has.
 pub(super) fn n_rows(partition: &Partition) -> u64 {
-    let said = partition.parameters().and_then(|parameters| parameters.get(N_ROWS)?.parse().ok());
-    said.unwrap_or(u64::MAX)
+    let n_rows = partition.parameters().and_then(|parameters| parameters.get(N_ROWS)?.parse().ok());
+    n_rows.unwrap_or(u64::MAX)
 }
 
 pub(super) fn typed(columns: &[Column]) -> Vec<TypedColumn> {
@@ -34,19 +34,20 @@ pub(super) fn typed(columns: &[Column]) -> Vec<TypedColumn> {
     columns.iter().map(typed).collect()
 }
 
-/// A column as Glue is told of it, which always has a name.
-pub(super) fn column_of(column: &TypedColumn) -> Option<Column> {
+/// Returns a column as Glue's type. It is never `None`, because every column has a name.
+pub(super) fn glue_column(column: &TypedColumn) -> Option<Column> {
     Column::builder().name(&column.name).r#type(&column.kind).build().ok()
 }
 
-/// Names and types, as they are compared.
+/// Returns the names and types of a table's columns, for comparison.
 pub(super) fn described(columns: &[Column]) -> String {
-    let words: Vec<String> =
+    let columns: Vec<String> =
         columns.iter().map(|column| format!("{} {}", column.name(), column.r#type().unwrap_or_default())).collect();
-    words.join(", ")
+    columns.join(", ")
 }
 
+/// Returns the names and types of declared columns, for comparison.
 pub(super) fn declared(columns: &[(String, String, String)]) -> String {
-    let words: Vec<String> = columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
-    words.join(", ")
+    let columns: Vec<String> = columns.iter().map(|(name, kind, _)| format!("{name} {kind}")).collect();
+    columns.join(", ")
 }

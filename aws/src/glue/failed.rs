@@ -1,4 +1,4 @@
-//! An error of the catalog.
+//! Errors of the catalog.
 
 use rollcall_core::ports::{BoxError, CatalogError};
 

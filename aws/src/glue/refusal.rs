@@ -1,4 +1,4 @@
-//! What Glue says of an entry of a batch that it did not take.
+//! Errors for single entries of a batch call.
 
 use aws_sdk_glue::types::ErrorDetail;
 use rollcall_core::ports::CatalogError;
@@ -6,14 +6,14 @@ use rollcall_core::ports::CatalogError;
 use crate::glue::failed::failed;
 use crate::glue::transient::TRANSIENT_CODES;
 
-/// What is done with a partition.
+/// What a call does with a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Create,
     Update,
 }
 
-/// What a call said of an entry that it did not take.
+/// Why a call refused an entry.
 pub(super) struct Refusal {
     pub(super) values: Vec<String>,
     code: String,
@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn of(values: Option<Vec<String>>, detail: Option<ErrorDetail>) -> Self {
+    pub(super) fn new(values: Option<Vec<String>>, detail: Option<ErrorDetail>) -> Self {
         let (code, message) = detail.map(|detail| (detail.error_code, detail.error_message)).unwrap_or_default();
         Self {
             values: values.unwrap_or_default(),
@@ -30,7 +30,7 @@ impl Refusal {
         }
     }
 
-    /// What to try next for an entry that was refused `action`; `None` when nothing will help.
+    /// Returns what to try next for an entry whose `action` was refused, or `None` if no retry will help.
     pub(super) fn next(&self, action: Action) -> Option<Action> {
         match (action, self.code.as_str()) {
             (Action::Create, "AlreadyExistsException") => Some(Action::Update),
@@ -41,8 +41,8 @@ impl Refusal {
     }
 
     pub(super) fn into_error(self) -> CatalogError {
-        let what = format!("put partition `{}`", self.values.join("/"));
-        failed(&what, format!("{}: {}", self.code, self.message))
+        let action = format!("add or change partition `{}`", self.values.join("/"));
+        failed(&action, format!("{}: {}", self.code, self.message))
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn g1_g2_g3_an_entry_that_was_refused_is_tried_as_what_may_help() {
+    fn g1_g2_g3_a_refused_entry_is_retried_with_the_action_that_may_succeed() {
         let refusal = |code: &str| Refusal { values: Vec::new(), code: code.to_owned(), message: String::new() };
         for (action, code, next) in [
             (Action::Create, "AlreadyExistsException", Some(Action::Update)),

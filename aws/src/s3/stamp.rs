@@ -1,17 +1,17 @@
-//! A stamp as the metadata of an S3 object.
+//! The stamp of an object, stored in its S3 metadata.
 
 use std::collections::HashMap;
 
 use rollcall_core::file::Stamp;
 
-// Metadata of a data object, below `x-amz-meta-`.
+// Names of a data object's metadata, without the prefix `x-amz-meta-`.
 const EDITION: &str = "rollcall-edition";
 const PARTITION: &str = "rollcall-partition";
 const N_ROWS: &str = "rollcall-rows";
 const FETCHED_AT: &str = "rollcall-fetched-at";
 const RUN: &str = "rollcall-run";
 
-pub(super) fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
+pub(super) fn to_metadata(stamp: &Stamp) -> HashMap<String, String> {
     let mut metadata = HashMap::from([
         (EDITION.to_owned(), stamp.edition.to_string()),
         (N_ROWS.to_owned(), stamp.n_rows.to_string()),
@@ -26,8 +26,8 @@ pub(super) fn metadata_of(stamp: &Stamp) -> HashMap<String, String> {
     metadata
 }
 
-/// What the metadata says; `None` when the object is not one of ours.
-pub(super) fn stamp_of(metadata: &HashMap<String, String>) -> Option<Stamp> {
+/// Reads a stamp from metadata. Returns `None` if rollcall did not write the object.
+pub(super) fn from_metadata(metadata: &HashMap<String, String>) -> Option<Stamp> {
     Some(Stamp {
         edition: metadata.get(EDITION)?.parse().ok()?,
         partition: metadata.get(PARTITION).cloned(),
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_says_what_the_writer_said_and_anything_else_is_not_ours() {
+    fn a_stamp_survives_as_metadata_and_incomplete_metadata_is_not_a_stamp() {
         let stamp = Stamp {
             edition: "0123456789abcdef0123456789abcdef-0123456789abcdef-1".parse().unwrap(),
             partition: Some("year=2021/grade=grade-pk".to_owned()),
@@ -50,9 +50,9 @@ mod tests {
             fetched_at: "2026-11-23T12:00:00.123456789Z".parse().unwrap(),
             run: Some("r1".to_owned()),
         };
-        let mut metadata = metadata_of(&stamp);
-        assert_eq!(stamp_of(&metadata), Some(stamp));
+        let mut metadata = to_metadata(&stamp);
+        assert_eq!(from_metadata(&metadata), Some(stamp));
         metadata.remove(FETCHED_AT);
-        assert_eq!(stamp_of(&metadata), None);
+        assert_eq!(from_metadata(&metadata), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Catalog: plan, receipts and objects → Glue partitions, read back → the run's summary.
+//! The catalog step: turns plan, receipts and objects into Glue partitions, reads them back and writes the summary.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::s3::S3Store;
 use crate::settings;
 use crate::step::StartError;
 
-/// What the catalog function works with.
+/// The catalog step with its clients.
 pub struct CatalogStep {
     store: S3Store,
     catalog: GlueCatalog,
@@ -33,10 +33,10 @@ impl CatalogStep {
     /// Builds the clients.
     ///
     /// # Errors
-    /// [`StartError`] naming the variable that is wrong.
+    /// [`StartError`], with the name of the missing or invalid variable.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
-        let config = crate::client::config(Roots::of_system().as_ref()).await;
+        let config = crate::client::config(Roots::from_system().as_ref()).await;
         Ok(Self {
             catalog: GlueCatalog::new(&config, &bucket),
             map_runs: MapRuns::new(&config),
@@ -44,10 +44,10 @@ impl CatalogStep {
         })
     }
 
-    /// Publishes a run's partitions, or checks those that a crawler found, and writes the summary.
+    /// Publishes the partitions of a run, or checks those that the crawler has added. Writes the summary.
     ///
     /// # Errors
-    /// Those of [`publish_receipts`]; [`Error::CatalogFailed`] also for a crawler that failed.
+    /// Those of [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed.
     pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
         let dataset = Dataset::built_in(&planned.dataset)?;
@@ -64,7 +64,7 @@ impl CatalogStep {
                 return Err(Error::CatalogFailed {
                     table: dataset.qualified_table(),
                     source: CatalogError {
-                        message: format!("expected a crawl that ended as SUCCEEDED, found {found}"),
+                        message: format!("expected the status SUCCEEDED of the last crawl, found {found}"),
                         source: message.into(),
                     },
                 });
@@ -76,38 +76,38 @@ impl CatalogStep {
             key: planned.plan.key.clone(),
             source: StoreError {
                 message: "expected the run's plan".to_owned(),
-                source: "found none that can be read".into(),
+                source: "found none, or an unreadable one".into(),
             },
         })?;
-        let left = ledger::read_run(&self.store, &dataset, &planned.run).await?;
-        let not_tried = self.not_tried(&dataset, &planned, &plan, &left).await;
+        let receipts = ledger::read_run(&self.store, &dataset, &planned.run).await?;
+        let not_tried = self.not_tried(&dataset, &planned, &plan, &receipts).await;
         let run =
             PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
         let summary =
-            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, left, registrar).await?;
+            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, receipts, registrar).await?;
         metrics::emit(&metrics::from_summary(&summary));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
-        let published = Published::of(&summary, reference, fetch_error.as_ref());
+        let published = Published::from_summary(&summary, reference, fetch_error.as_ref());
         tracing::info!(run = published.run, message = published.message, "published");
         Ok(published)
     }
 
-    /// The planned partitions that were never begun. Where Step Functions does not tell, none: those without a receipt then
-    /// count as failed, and are planned again just the same.
+    /// Returns the planned partitions that were never started. If Step Functions cannot be asked, returns none: partitions
+    /// without a receipt then count as failed, and are planned again all the same.
     async fn not_tried(
         &self,
         dataset: &Dataset,
         planned: &Planned,
         plan: &[PlanItem],
-        left: &RunReceipts,
+        receipts: &RunReceipts,
     ) -> BTreeSet<PartitionKey> {
-        let missing = left.missing(dataset, plan);
+        let missing = receipts.missing(dataset, plan);
         let Some(execution) = planned.execution.as_deref().filter(|_| !missing.is_empty()) else {
             return BTreeSet::new();
         };
         self.map_runs.not_tried(execution, dataset, &missing).await.unwrap_or_else(|error| {
-            tracing::warn!(run = planned.run, error = chain(&error), "not known which partitions were begun");
+            tracing::warn!(run = planned.run, error = chain(&error), "cannot find out which partitions were started");
             BTreeSet::new()
         })
     }

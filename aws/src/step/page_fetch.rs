@@ -1,4 +1,4 @@
-//! Page-fetch: one partition of a run → pages, checks, one conditional write, receipt.
+//! The page-fetch step: fetches the pages of one partition, checks them, commits one object and writes a receipt.
 
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
@@ -16,12 +16,12 @@ use crate::secret;
 use crate::settings::{self, BadSetting};
 use crate::step::{StartError, portal_settings};
 
-/// Requests in flight where the environment does not say.
+/// Default number of requests in flight.
 const IN_FLIGHT: usize = 2;
-/// What stands before a secret's name where the environment does not say.
+/// Default prefix of a secret's name.
 const SECRET_PREFIX: &str = "rollcall/";
 
-/// What page-fetch works with.
+/// The page-fetch step with its clients.
 pub struct PageFetch {
     store: S3Store,
     config: SdkConfig,
@@ -35,7 +35,7 @@ impl PageFetch {
     /// Builds the clients.
     ///
     /// # Errors
-    /// [`StartError`] naming the variable that is wrong.
+    /// [`StartError`], with the name of the missing or invalid variable.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
         let in_flight = match settings::optional(settings::IN_FLIGHT) {
@@ -46,7 +46,7 @@ impl PageFetch {
                 .filter(|in_flight| (1..=256).contains(in_flight))
                 .ok_or_else(|| BadSetting::new(settings::IN_FLIGHT, "a number from 1 to 256", Some(&text)))?,
         };
-        let roots = Roots::of_system();
+        let roots = Roots::from_system();
         let portal_settings = portal_settings(in_flight, roots.as_ref())?;
         let portal = HttpPortal::new(portal_settings.clone(), None)?;
         let config = crate::client::config(roots.as_ref()).await;
@@ -59,10 +59,10 @@ impl PageFetch {
         })
     }
 
-    /// Fetches a partition and records what it came to, a failure too.
+    /// Fetches a partition and records the outcome, including a failure.
     ///
     /// # Errors
-    /// Those of [`fetch_partition`]; [`Error::SecretMissing`]; [`Error::InvalidRequest`] for an event of no partition.
+    /// Those of [`fetch_partition`] and of [`secret::header`]; [`Error::InvalidRequest`] if the event's partition is invalid.
     pub async fn fetch(&self, event: FetchEvent, deadline: Instant) -> Result<Fetched, Error> {
         let started_at = SystemClock.now();
         let dataset = Dataset::built_in(&event.dataset)?;
@@ -78,7 +78,7 @@ impl PageFetch {
             force: event.force,
             pages_at_once: PAGES_PER_REQUEST * self.settings.in_flight,
         };
-        match self.portal_of(&dataset).await {
+        match self.portal_for(&dataset).await {
             Ok(portal) => {
                 let portal = portal.until(deadline);
                 fetch_partition(&portal, &self.store, &SystemClock, &dataset, &partition, &run).await?;
@@ -90,8 +90,8 @@ impl PageFetch {
         }
     }
 
-    /// The portal with the dataset's secret, which is read anew each time, so that a rotated one is found.
-    async fn portal_of(&self, dataset: &Dataset) -> Result<HttpPortal, Error> {
+    /// Returns the portal with the dataset's secret. The secret is read for each event, so that a rotated one takes effect.
+    async fn portal_for(&self, dataset: &Dataset) -> Result<HttpPortal, Error> {
         match secret::header(&self.config, &self.secret_prefix, dataset).await? {
             None => Ok(self.portal.clone()),
             secret => HttpPortal::new(self.settings.clone(), secret)

@@ -1,4 +1,4 @@
-//! Planner: an execution's input → checks, availability, mode → a plan in the lake.
+//! The planner step: checks an execution's input, asks the portal for available years and writes the plan to the lake.
 
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
@@ -15,7 +15,7 @@ use crate::s3::S3Store;
 use crate::settings;
 use crate::step::{StartError, portal_settings};
 
-/// What the planner works with.
+/// The planner step with its clients.
 pub struct Planner {
     store: S3Store,
     portal: HttpPortal,
@@ -25,10 +25,10 @@ impl Planner {
     /// Builds the clients.
     ///
     /// # Errors
-    /// [`StartError`] naming the variable that is wrong.
+    /// [`StartError`], with the name of the missing or invalid variable.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
-        let roots = Roots::of_system();
+        let roots = Roots::from_system();
         let portal = HttpPortal::new(portal_settings(1, roots.as_ref())?, None)?;
         let config = crate::client::config(roots.as_ref()).await;
         Ok(Self { store: S3Store::new(&config, bucket), portal })
@@ -37,13 +37,13 @@ impl Planner {
     /// Plans a run and writes its plan.
     ///
     /// # Errors
-    /// Those of [`plan_partitions`]; [`Error::InvalidRequest`] also for a name that no run can have.
+    /// Those of [`plan_partitions`]; also [`Error::InvalidRequest`] if the execution's name is not a valid name of a run.
     pub async fn plan(&self, event: PlanEvent, deadline: Instant) -> Result<Planned, Error> {
         let PlanEvent { run, execution, started_at, request } = event;
         if !is_run_name(&run) {
             return Err(Error::InvalidRequest {
                 mistakes: vec![format!(
-                    "name of the execution: expected at most 80 letters, digits, `-` and `_`, found `{}`",
+                    "execution name: expected at most 80 letters, digits, `-` and `_`, found `{}`",
                     excerpt(&run)
                 )],
             });
@@ -52,7 +52,7 @@ impl Planner {
         let request = Request::parse(&request, &dataset)?;
         let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
         for warning in &plan.warnings {
-            tracing::warn!(run, warning, "plan");
+            tracing::warn!(run, warning, "plan warning");
         }
         write_plan(&self.store, &dataset, &run, &plan.items).await?;
         let key = keys::plan(&dataset, &run);

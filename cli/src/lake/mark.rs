@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rollcall_adapters::folder::{FolderStore, Found, LakeLock};
+use rollcall_adapters::folder::{FolderState, FolderStore, LakeLock};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::{Error, keys, ledger};
 use serde::{Deserialize, Serialize};
@@ -50,16 +50,16 @@ impl LakeMark {
     pub(crate) async fn find(store: &FolderStore) -> anyhow::Result<Option<Self>> {
         let folder = store.root().display();
         let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
-        match store.look().await.map_err(failed)? {
-            Found::Nothing | Found::Empty => Ok(None),
-            Found::Marked(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(|error| {
+        match store.inspect().await.map_err(failed)? {
+            FolderState::Missing | FolderState::Empty => Ok(None),
+            FolderState::Marked(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(|error| {
                 BadInput(format!(
                     "read `{}`: expected {{\"is_sample\": true}} or false, found otherwise: {error}\nhint: it says whether \
                      the lake's schools are the sample's invented ones; write it anew, or name another folder with --lake",
                     store.root().join(keys::MARK).display(),
                 ))
             })?)),
-            Found::Other => Err(BadInput(format!(
+            FolderState::Other => Err(BadInput(format!(
                 "open lake `{folder}`: expected a lake or an empty folder, found other things and no file `{}`; nothing was \
                  changed\nhint: name another folder with --lake; a lake that lost its mark is one again with \
                  {{\"is_sample\": false}} in that file",
@@ -147,7 +147,7 @@ pub(crate) async fn lock(
 ) -> anyhow::Result<(LakeLock, LakeMark)> {
     if LakeMark::find(store).await?.is_none() {
         let mark = LakeMark { is_sample, is_new: true, tables: BTreeMap::new() };
-        store.found(Bytes::from(serde_json::to_vec(&mark)?)).await?;
+        store.create(Bytes::from(serde_json::to_vec(&mark)?)).await?;
         // Another may have been put there first.
         LakeMark::of_lake(store).await?;
     }

@@ -1,4 +1,4 @@
-//! The catalog function: what was committed becomes visible to queries. `README.md` beside this folder says what it is given and gives.
+//! Lambda `catalog`: makes committed data visible to queries. `functions/catalog/README.md` describes its event and response.
 
 use rollcall_aws::lambda;
 use rollcall_aws::step::catalog::CatalogStep;

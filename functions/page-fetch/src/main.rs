@@ -1,4 +1,5 @@
-//! Page-fetch: one partition from the portal into the lake. `README.md` beside this folder says what it is given and gives.
+//! Lambda `page-fetch`: fetches one partition from the portal into the lake. `functions/page-fetch/README.md` describes its
+//! event and response.
 
 use rollcall_aws::lambda;
 use rollcall_aws::step::page_fetch::PageFetch;

@@ -1,4 +1,5 @@
-//! The planner: an execution's input to a plan in the lake. `README.md` beside this folder says what it is given and gives.
+//! Lambda `planner`: turns an execution's input into a plan in the lake. `functions/planner/README.md` describes its event
+//! and response.
 
 use rollcall_aws::lambda;
 use rollcall_aws::step::planner::Planner;
