@@ -145,7 +145,7 @@ impl Store for S3Store {
             let size = size.unwrap_or(tail.len() as u64);
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, size) {
-                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::of(&metadata))),
+                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::from_metadata(&metadata))),
                 // Never less than before, so that this ends.
                 Err(ParquetError::NeedMoreData(due)) if due as u64 > n_bytes => n_bytes = due as u64,
                 Err(_) => return Ok(None),

@@ -119,7 +119,7 @@ impl<'d> PageDecoder<'d> {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
-                    Some(RowFailure::NoKey { row, column }) => self.no_key(row, column),
+                    Some(RowFailure::MissingKey { row, column }) => self.no_key(row, column),
                     Some(RowFailure::TooMany { limit, what }) => Error::BodyTooLarge {
                         partition: self.partition.clone(),
                         page,

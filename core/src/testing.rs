@@ -247,7 +247,7 @@ impl Store for MemoryStore {
     async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
         let bytes = self.bytes(key);
         let metadata = bytes.and_then(|bytes| ParquetMetaDataReader::new().parse_and_finish(&bytes).ok());
-        Ok(metadata.and_then(|metadata| Footer::of(&metadata)))
+        Ok(metadata.and_then(|metadata| Footer::from_metadata(&metadata)))
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {

@@ -6,7 +6,7 @@
 use arrow_array::RecordBatch;
 
 use crate::dataset::Dataset;
-use crate::file::row_key::{NoKey, Packer};
+use crate::file::row_key::{MissingKey, Packer};
 
 /// Room made for the difference of two keys, in bytes: schools of a district are near each other.
 const BYTES_AHEAD: usize = 2;
@@ -105,7 +105,7 @@ impl KeySet {
     ///
     /// # Errors
     /// The first null or empty text in a key column; the set is of no use afterwards.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), NoKey> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), MissingKey> {
         self.packer.check(batch)?;
         for (row, packed) in self.packer.pack(batch).enumerate() {
             let key = packed.unwrap_or_else(|| self.packer.hash(batch, row));

@@ -30,7 +30,7 @@ pub(super) struct Envelope {
 pub(super) enum RowFailure {
     RepeatedField { row: u64, field: String },
     WrongAxis { row: u64, axis: usize, found: String },
-    NoKey { row: u64, column: usize },
+    MissingKey { row: u64, column: usize },
     TooMany { limit: u64, what: String },
 }
 
@@ -196,7 +196,7 @@ impl PageBuilder {
             }
         }
         if let Some(column) = no_key {
-            self.failure = Some(RowFailure::NoKey { row: self.n_rows, column });
+            self.failure = Some(RowFailure::MissingKey { row: self.n_rows, column });
             return Err(());
         }
         if !self.settle_padding() {
