@@ -1,7 +1,7 @@
 //! Laws for external input, one function per fuzz target. Each function panics if its law is broken.
 //!
-//! `fuzz/` calls them with generated input, and the tests below with the corpus in `fuzz/corpus`. They are not part of
-//! the released program.
+//! The fuzz targets in `fuzz/` call them with generated input, and the tests below with the files in `fuzz/corpus`. They
+//! are not part of the released program.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Without `force`, prevents a partition from replacing one with far more rows, or far more values in a column.
+//! Prevents a partition that lost most of its rows, or most values of a column, from replacing the fuller one.
 
 use crate::error::Error;
 use crate::error::found::Shrunk;

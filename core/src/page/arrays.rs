@@ -82,7 +82,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// Not expected: Arrow refuses the array.
+    /// Arrow refuses the array, which is not expected.
     pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
         let nulls = self.nulls.finish(self.values.len());
         self.values.shrink_to_fit();

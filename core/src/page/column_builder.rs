@@ -175,7 +175,7 @@ impl ColumnBuilder {
         false
     }
 
-    /// Appends text. Returns `false` if it does not fit; then it is appended unchanged, or as a null.
+    /// Appends text. Returns `false` if it does not fit; then it is appended unchanged, or a null instead.
     #[inline]
     pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
@@ -265,8 +265,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a number with a fraction and at most 15 digits before the decimal point. Returns `false` if the column is
-    /// not of doubles; then a null is appended, and the exact pass decides whether the number fits.
+    /// Appends a number with a fraction and at most 15 digits before the decimal point. In a column that does not hold
+    /// doubles, appends a null and returns `false`; the exact pass then decides whether the number fits.
     pub(crate) fn append_decimal(&mut self, text: &str) -> bool {
         match (&mut self.values, text.parse()) {
             (Values::Double(numbers), Ok(value)) => {

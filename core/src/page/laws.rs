@@ -80,9 +80,9 @@ fn holds_or_is_null(array: &ArrayRef, row: usize, expected: i64) -> bool {
     }
 }
 
-/// Decodes a body in three ways and checks that the columns, `_rescued` and the counts are the same, or the refusal:
-/// with [`PageDecoder::decode`], which uses the scanner if it can; with serde; and with serde from the text of each value,
-/// which decides what is valid. Returns whether the page is accepted.
+/// Decodes a body in three ways and checks that all give the same columns, `_rescued` and counts, or the same error.
+/// The ways are [`PageDecoder::decode`], which uses the scanner if it can; serde; and the exact pass, which decides what
+/// is valid. Returns whether the page is accepted.
 pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
     let decoded = decoder.decode(1, body.as_bytes());
     let by_serde = decoder.decode_by_serde(1, body);
@@ -107,7 +107,7 @@ pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> boo
     decoded.is_ok()
 }
 
-/// Decodes the page from the text of each value; `None` if serde refuses it.
+/// Decodes the page in an exact pass; `None` if serde refuses it.
 fn exactly(decoder: &PageDecoder<'_>, body: &str) -> Option<Result<Page, Error>> {
     let mut builder = decoder.builder(true);
     let envelope = builder.read(body).ok()?;
