@@ -1,4 +1,4 @@
-//! Builds every descriptor and look-up table of `datasets/` into the program.
+//! Embeds every descriptor and look-up table of `datasets/` in the program.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -146,7 +146,7 @@ impl Store for S3Store {
             let size = size.unwrap_or(tail.len() as u64);
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, size) {
-                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::of(&metadata))),
+                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::from_metadata(&metadata))),
                 // Always more than before, so that the loop ends.
                 Err(ParquetError::NeedMoreData(needed)) if needed as u64 > n_bytes => n_bytes = needed as u64,
                 Err(_) => return Ok(None),

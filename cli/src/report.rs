@@ -97,7 +97,7 @@ pub(crate) fn warn_unknown<'r>(receipts: impl Iterator<Item = &'r Receipt>) {
     let mut named: Vec<String> = names.iter().take(MOST_NAMED).map(|name| excerpt(name)).collect();
     if let Some(n_more @ 1..) = names.len().checked_sub(MOST_NAMED) {
         // A receipt names twenty at most.
-        let at_least = if names.len() >= FieldNames::MOST { "at least " } else { "" };
+        let at_least = if names.len() >= FieldNames::MAX { "at least " } else { "" };
         named.push(format!("and {at_least}{n_more} more"));
     }
     let which = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };

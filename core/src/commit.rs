@@ -1,4 +1,5 @@
-//! The commit: one conditional write that puts a new object in place of the one last seen, or none where there is no need.
+//! Commits a partition: replaces the object last seen with one conditional write, or skips the write if the rows are
+//! unchanged.
 
 mod shrink;
 
@@ -14,10 +15,11 @@ use crate::ledger::receipt::Outcome;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, ObjectFacts, Put, Store};
 
-/// Conditional writes of one commit.
+/// Maximum number of conditional writes per commit.
 const WRITE_TRIES: u32 = 4;
 
-/// Puts the object in place of the one last seen, or finds that there is no need to.
+/// Replaces the object last seen, unless it already has the same edition. Returns the outcome and the object's size in
+/// bytes.
 pub(crate) async fn commit(
     store: &impl Store,
     partition: &PartitionKey,
@@ -32,8 +34,9 @@ pub(crate) async fn commit(
         let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts.size_bytes)));
         if let Some((seen, size_bytes)) = seen_stamp {
             if seen.edition == stamp.edition {
-                // After a lost write, an equal edition is ours whose answer was lost, or another's of the same rows. Before
-                // one, it is ours where an earlier try of this run committed it and left no receipt.
+                // After a lost write, an equal edition means that our write succeeded but its response was lost, or that
+                // another run wrote the same rows. Before any write, it is ours if an earlier attempt of this run
+                // committed it without leaving a receipt.
                 let is_own = tries > 0 || seen.run == stamp.run;
                 return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
             }
@@ -59,11 +62,11 @@ pub(crate) async fn commit(
     Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
 }
 
-/// Removes the object of a partition for which the portal has no rows. One that is not empty stays, unless `force`.
+/// Removes the object of a partition for which the portal has no rows. Without `force`, only an empty object is removed.
 ///
 /// # Errors
-/// [`Error::ShrankTooMuch`] without `force`; [`Error::WriteConflict`] when another object is there by now;
-/// [`Error::StoreFailed`].
+/// [`Error::ShrankTooMuch`] when the object has rows and `force` is not set; [`Error::WriteConflict`] when the object
+/// was replaced in the meantime; [`Error::StoreFailed`].
 pub(crate) async fn commit_empty(
     store: &impl Store,
     partition: &PartitionKey,
@@ -78,14 +81,14 @@ pub(crate) async fn commit_empty(
         None => check_unreadable(partition, force)?,
     }
     let removed = store.remove(key, &before.etag).await.map_err(|source| Error::store_failed("remove", key, source))?;
-    // An object that is gone was removed by another run, or by this one if the response to its request was lost.
+    // A missing object was removed by another run, or by this one if the response to its request was lost.
     if removed == Put::Lost && head(store, partition, key).await?.is_some() {
         return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
     }
     Ok(())
 }
 
-/// Returns what is known of a partition's object. One that names another partition counts as unreadable.
+/// Returns the facts about a partition's object, without its stamp if the stamp names another partition.
 pub(crate) async fn head(
     store: &impl Store,
     partition: &PartitionKey,
@@ -95,7 +98,8 @@ pub(crate) async fn head(
     Ok(found.map(|facts| ObjectFacts { stamp: facts.stamp.filter(|stamp| stamp.is_of(partition)), ..facts }))
 }
 
-/// Writes a table without partitions (a look-up) when its edition is not the one there. Returns whether it wrote.
+/// Writes a table without partitions (a look-up table), unless the lake already has this edition. Returns whether it
+/// wrote the table.
 pub(crate) async fn commit_plain(
     store: &impl Store,
     key: &str,
@@ -116,6 +120,6 @@ pub(crate) async fn commit_plain(
     let stamp = Stamp { edition, partition: None, n_rows, fetched_at: now, run: Some(run.to_owned()) };
     let put =
         store.put(key, bytes, &condition, &stamp).await.map_err(|source| Error::store_failed("write", key, source))?;
-    // A write lost here was another run's of the same program: the same table.
+    // The run that won this race uses the same program, so it wrote the same table.
     Ok(put != Put::Lost)
 }

@@ -1,4 +1,4 @@
-//! The page-fetch step: one partition from the portal to one committed object and a receipt.
+//! The page-fetch step: fetches one partition from the portal, commits it as one object and writes a receipt.
 
 pub(crate) mod key_set;
 pub(crate) mod links;
@@ -26,26 +26,26 @@ use crate::ports::clock::Clock;
 use crate::ports::portal::Portal;
 use crate::ports::store::Store;
 
-/// What every partition of a run is told.
+/// Facts about the run that apply to all its partitions.
 #[derive(Debug, Clone)]
 pub struct RunFacts {
     /// Name of the run.
     pub run: String,
-    /// The portal's release that the run reads, where known.
+    /// Release of the portal that the run reads, if known.
     pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
-    /// Most pages of one partition asked for ahead of the one due next, where there is memory for them. More than there are
-    /// requests in flight keeps these busy while pages that came are decoded.
+    /// Maximum number of pages of one partition that are fetched at once, if there is memory for them. With more pages
+    /// than concurrent requests, requests stay in flight while received pages are decoded.
     pub pages_at_once: usize,
 }
 
-/// Fetches one partition, commits it, and records what it came to.
+/// Fetches one partition, commits it and writes its receipt.
 ///
-/// A failure is recorded too, and then returned. Nothing is written under `data/` unless every check holds.
+/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check passes.
 ///
 /// # Errors
-/// Any [`Error`] of a partition; its name is in the receipt.
+/// Any [`Error`] of a partition; the receipt has its name.
 pub async fn fetch_partition(
     portal: &impl Portal,
     store: &impl Store,
@@ -86,14 +86,13 @@ pub async fn fetch_partition(
             write_receipt(store, dataset, run, &receipt).await?;
             Ok(receipt)
         }
-        // Nothing came of it: whoever ends the run says that it was not tried.
+        // An interrupted fetch writes no receipt: the end of the run reports the partition as not tried.
         Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
     }
 }
 
-/// Writes the receipt of a partition that failed, and gives `error` back, the one to act on: that it could not be recorded
-/// is logged.
+/// Writes the receipt of a failed partition and returns `error`. A failure to write the receipt is only logged.
 pub async fn record_failure(
     store: &impl Store,
     clock: &impl Clock,
@@ -120,6 +119,7 @@ async fn write_receipt(store: &impl Store, dataset: &Dataset, run: &RunFacts, re
     Ok(())
 }
 
+/// A committed partition.
 struct Done {
     outcome: Outcome,
     facts: FetchFacts,
@@ -136,7 +136,7 @@ async fn commit_partition(
 ) -> Result<Done, Error> {
     let key = keys::partition_object(dataset, partition);
     let before = head(store, partition, &key).await?;
-    // Held until the file is committed.
+    // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
     let (facts, fetched) = fetch_rows(portal, dataset, partition, run.pages_at_once, &mut room).await?;
     let Some((encoded, fetched_at)) = fetched else {

@@ -1,4 +1,4 @@
-//! The Parquet file of a partition: its rows in, its bytes out, and what its footer says of it.
+//! The Parquet file of a partition: encodes its rows and reads its footer.
 
 pub mod columns;
 pub mod edition;

@@ -1,6 +1,7 @@
-//! Laws of whatever comes from outside, one function a fuzz target; each panics where its law does not hold.
+//! Laws for external input, one function per fuzz target. Each function panics if its law is broken.
 //!
-//! `fuzz/` calls them with what it makes up, the tests below with the corpus that it keeps. No part of what is shipped.
+//! The fuzz targets in `fuzz/` call them with generated input, and the tests below with the files in `fuzz/corpus`. They
+//! are not part of the released program.
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,7 @@ use crate::page::{PageDecoder, laws};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::request::{AxisSelection, Request, Selection, is_run_name};
 
-/// A dataset with a column of every kind, and names short enough that a fuzzer gets to the values.
+/// A dataset with a column of every type. The names are short, so that a fuzzer soon reaches the values.
 const EVERY_KIND: &str = r#"
 name = "kinds"
 title = "Every kind of column"
@@ -52,18 +53,18 @@ fn with_decoder<R>(law: impl FnOnce(&PageDecoder<'_>) -> R) -> R {
     law(&PageDecoder::new(dataset, partition))
 }
 
-/// An accepted page keeps what it promises. Gives its rows.
+/// Checks that an accepted page is consistent. Returns its number of rows, or `None` if the body is refused.
 pub fn page(body: &[u8]) -> Option<usize> {
-    with_decoder(|decoder| laws::accepted_pages_line_up(decoder, body))
+    with_decoder(|decoder| laws::check_accepted_page(decoder, body))
 }
 
-/// The scanner and serde read the same page or refuse it alike. Gives whether it was accepted.
+/// Checks that the scanner and serde read the same page or both refuse it. Returns whether the page is accepted.
 pub fn scanner(body: &[u8]) -> bool {
-    // Bytes that are not UTF-8 reach neither.
-    std::str::from_utf8(body).is_ok_and(|body| with_decoder(|decoder| laws::all_ways_agree(decoder, body)))
+    // Invalid UTF-8 is refused before either of them runs.
+    std::str::from_utf8(body).is_ok_and(|body| with_decoder(|decoder| laws::check_all_ways_agree(decoder, body)))
 }
 
-/// A portal's API root, taken apart.
+/// The API root of a portal and its parts.
 struct Root {
     root: &'static str,
     scheme: &'static str,
@@ -75,8 +76,8 @@ const DEFAULT_PORT: Root =
     Root { root: "https://portal.test/api/v1/", scheme: "https", host: "portal.test", port: 443 };
 const OTHER_PORT: Root = Root { root: "http://127.0.0.1:8080/api/v1/", scheme: "http", host: "127.0.0.1", port: 8080 };
 
-/// An accepted `next` is a URL of the portal's own origin and path, for exactly the page that is due. Gives whether it
-/// was accepted, by a portal on its scheme's port or by one on another.
+/// Checks that an accepted `next` is a URL with the portal's origin and path, for exactly the page that is due. Tries a
+/// portal on the scheme's default port and one on another port. Returns whether one of them accepts the link.
 pub fn next(found: &[u8]) -> bool {
     std::str::from_utf8(found)
         .is_ok_and(|found| [DEFAULT_PORT, OTHER_PORT].iter().filter(|root| next_at(root, found)).count() > 0)
@@ -92,7 +93,7 @@ fn next_at(portal: &Root, found: &str) -> bool {
         return false;
     }
     assert!(links.check(3, Some(found), true, 3).is_err(), "accepted after the last page too: {found}");
-    let Ok(url) = Url::parse(found) else { unreachable!("accepted, and no URL: {found}") };
+    let Ok(url) = Url::parse(found) else { unreachable!("accepted, but not a URL: {found}") };
     assert_eq!((url.scheme(), url.host_str()), (portal.scheme, Some(portal.host)), "{found}");
     assert_eq!(url.port_or_known_default(), Some(portal.port), "{found}");
     assert_eq!((url.username(), url.password()), ("", None), "{found}");
@@ -101,11 +102,14 @@ fn next_at(portal: &Root, found: &str) -> bool {
     true
 }
 
-/// What the ledger reads, it writes so that it reads the same. Gives how many kinds of record the bytes are.
+/// Checks that a ledger record is the same after it is written and read again. Returns the number of record types that
+/// the bytes can be read as.
 pub fn record(bytes: &[u8]) -> usize {
     fn survives<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> bool {
         let Ok(read) = serde_json::from_slice::<T>(bytes) else { return false };
-        let Ok(written) = serde_json::to_vec_pretty(&read) else { unreachable!("read, and not written: {read:?}") };
+        let Ok(written) = serde_json::to_vec_pretty(&read) else {
+            unreachable!("read, but cannot be written: {read:?}")
+        };
         assert_eq!(serde_json::from_slice::<T>(&written).ok(), Some(read));
         true
     }
@@ -113,8 +117,8 @@ pub fn record(bytes: &[u8]) -> usize {
     kinds.iter().filter(|survives| survives(bytes)).count()
 }
 
-/// A request that is accepted names values that there are, each once; one that is refused says why. Gives whether some
-/// dataset accepts it.
+/// Checks that an accepted request names only existing values, each once, and that a refused one says why. Returns whether
+/// any dataset accepts it.
 pub fn request(bytes: &[u8]) -> bool {
     let Ok(input) = serde_json::from_slice::<Value>(bytes) else { return false };
     let mut is_accepted = false;
@@ -159,8 +163,8 @@ fn are_distinct<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<std::collections::BTreeSet<_>>().len() == values.len()
 }
 
-/// A descriptor that is accepted can be used for all that a descriptor is for; one that is refused says why. Gives whether
-/// it is accepted.
+/// Checks that an accepted descriptor works for every purpose of a descriptor, and that a refused one says why. Returns
+/// whether it is accepted.
 pub fn descriptor(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let dataset = match Dataset::parse("fuzzed.toml", text) {
@@ -171,7 +175,7 @@ pub fn descriptor(bytes: &[u8]) -> bool {
             return false;
         }
     };
-    let Ok(json) = serde_json::to_string(&dataset) else { unreachable!("read, and not written: {text}") };
+    let Ok(json) = serde_json::to_string(&dataset) else { unreachable!("read, but cannot be written: {text}") };
     let again: Option<Dataset> = serde_json::from_str(&json).ok();
     assert_eq!(again.as_ref().map(Dataset::schema_id), Some(dataset.schema_id()));
     assert_eq!(again.as_ref(), Some(&dataset));
@@ -182,7 +186,7 @@ pub fn descriptor(bytes: &[u8]) -> bool {
         (axis.name.clone(), value)
     });
     let partition = PartitionKey::new(axes.collect());
-    assert!(TableWriter::new(&dataset, &partition, 0).is_ok(), "no file can hold it: {text}");
+    assert!(TableWriter::new(&dataset, &partition, 0).is_ok(), "cannot be written as Parquet: {text}");
     assert_eq!(dataset.codes(&partition).len(), dataset.axes.len());
     if !dataset.axes.is_empty() {
         assert_eq!(dataset.parse_partition(&partition.to_string()), Some(partition.clone()));
@@ -201,7 +205,7 @@ mod tests {
     use proptest::strategy::ValueTree;
     use std::path::{Path, PathBuf};
 
-    /// Every file of a target's corpus, by name.
+    /// Returns every file in a target's corpus, ordered by name.
     fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -210,10 +214,10 @@ mod tests {
         files
     }
 
-    /// Files of a target's corpus of which the law says that they are taken, and those of which it does not.
-    fn taken_and_refused(target: &str, law: impl Fn(&[u8]) -> bool) -> (usize, usize) {
-        let (taken, refused): (Vec<_>, Vec<_>) = corpus(target).into_iter().partition(|(_, bytes)| law(bytes));
-        (taken.len(), refused.len())
+    /// Counts the files in a target's corpus that are accepted and those that are refused.
+    fn count_accepted_and_refused(target: &str, law: impl Fn(&[u8]) -> bool) -> (usize, usize) {
+        let (accepted, refused): (Vec<_>, Vec<_>) = corpus(target).into_iter().partition(|(_, bytes)| law(bytes));
+        (accepted.len(), refused.len())
     }
 
     #[test]
@@ -226,13 +230,13 @@ mod tests {
             ("request", request),
             ("descriptor", descriptor),
         ] {
-            let (n_taken, n_refused) = taken_and_refused(target, law);
-            // Of either too few, and the corpus would not reach what is behind.
-            assert!(n_taken >= 2 && n_refused >= 3, "{target}: {n_taken} taken, {n_refused} refused");
+            let (n_accepted, n_refused) = count_accepted_and_refused(target, law);
+            // With too few of either, the corpus would not cover the code behind the checks.
+            assert!(n_accepted >= 2 && n_refused >= 3, "{target}: {n_accepted} accepted, {n_refused} refused");
         }
     }
 
-    /// One of these, the first as often as all others together.
+    /// Selects one of `choices`, the first one in about half of all cases.
     fn mostly(choices: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
         (any::<bool>(), prop::sample::select(choices))
             .prop_map(|(is_plain, other)| if is_plain { choices[0] } else { other })
@@ -307,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn of_100_000_links_those_accepted_have_the_portals_origin_and_path_and_the_page_due() {
+    fn every_accepted_link_of_100_000_has_the_portals_origin_and_path_and_the_page_that_is_due() {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         let links = link();
         let mut n_accepted = 0;
@@ -315,7 +319,7 @@ mod tests {
             let link = links.new_tree(&mut runner).unwrap().current();
             n_accepted += u32::from(next_at(&DEFAULT_PORT, &link));
         }
-        // Some spellings of the right link are among them, or nothing was seen.
+        // The test is meaningful only if some of the links are spellings of the right one.
         assert!((1_000..50_000).contains(&n_accepted), "{n_accepted} accepted");
     }
 }

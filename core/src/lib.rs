@@ -1,13 +1,14 @@
-//! Every decision rollcall makes, with no network, environment or clock of its own.
+//! The decisions that rollcall makes. This crate accesses no network, environment or clock by itself.
 //!
-//! A run is three steps, each one function: [`plan::plan_partitions`], [`fetch::fetch_partition`] for every partition
-//! of the plan, [`publish::publish_partitions`]. They reach the world through the traits in [`ports`] only.
+//! A run has three steps, one function each: [`plan::plan_partitions`], [`fetch::fetch_partition`] for every planned
+//! partition, and [`publish::publish_partitions`]. They reach the outside world only through the traits in [`ports`].
 //!
 //! - What can be fetched: [`dataset`], [`partition`], [`request`].
 //! - The steps: [`plan`], [`fetch`], [`publish`].
-//! - What a fetch is made of: [`page`] decodes a body into columns, [`file`] writes columns as Parquet, the commit puts
-//!   the file in place, [`memory`] bounds what is held meanwhile.
-//! - What is in a lake: [`keys`] names its objects, [`ledger`] keeps what is known of them, [`lookup`] the tables of codes.
+//! - The parts of a fetch: [`page`] decodes a body into columns, [`file`] writes columns as Parquet, the commit puts
+//!   the file into the lake, and [`memory`] limits the memory in use.
+//! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, and [`lookup`] has the
+//!   tables of codes.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod commit;

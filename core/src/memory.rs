@@ -1,16 +1,17 @@
-//! Memory that what is in flight may take: bodies, decoded pages and half-written files of all partitions of a process.
+//! Limits the memory of everything in flight in a process: bodies, decoded pages and unfinished files.
 //!
-//! Nothing waits in a circle, because of what waits and while it holds what:
+//! Pages share one limit and partitions another. Each limit has one permit, whose holder may exceed the limit.
+//! Deadlock is impossible, because a waiting task holds nothing that the task it waits for needs:
 //!
-//! - A page that is asked for ahead of the one due next has its room before it is asked for, or is not asked for. It never
-//!   waits for room, and one that turns out larger is given up and asked for again when it is due.
-//! - The page that is due next of a partition waits while its body arrives, for room that comes back or for the one place of
-//!   a body that exceeds the limit. Whoever has that place needs nothing more than the rest of its own body.
-//! - A partition waits for room when there is none for the rows of the page that came, and gives that page up first, to ask
-//!   for it again. It waits at the door of one place for a partition that exceeds the limit. Whoever has that place needs
-//!   only its own pages, for which the above holds.
+//! - A page requested ahead of the one due next never waits. It reserves its room before it is requested; without room
+//!   it is not requested yet. A page larger than its room is dropped and requested again when it is due.
+//! - The page due next waits while its body arrives, for free room or for the permit of the page limit. The permit's
+//!   holder needs only the rest of its own body.
+//! - A partition waits when there is no room for the rows of a received page. It drops the page first and requests it
+//!   again later. It waits for free room or for the permit of the partition limit. The permit's holder needs only its
+//!   own pages, which the points above cover.
 //!
-//! So what is held is at most both limits, one body and its rows, and one partition.
+//! The memory in use is therefore at most the sum of both limits, one body with its rows, and one partition.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -19,7 +20,7 @@ use std::task::{Poll, Waker};
 
 use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-/// A limit in bytes that everything shares whose [`Room`] is of it. Clones are the same limit.
+/// A limit in bytes, shared by every [`Room`] created from it. Clones share the same limit.
 #[derive(Debug, Clone)]
 pub struct Memory {
     shared: Arc<Shared>,
@@ -29,15 +30,15 @@ pub struct Memory {
 struct Shared {
     limit_bytes: usize,
     held: Mutex<Held>,
-    /// The place of whoever may exceed the limit.
-    place: Arc<AsyncMutex<()>>,
+    /// Its holder may exceed the limit.
+    permit: Arc<AsyncMutex<()>>,
 }
 
-/// What is held, and who is told when it is less.
+/// The bytes held, and the tasks to wake when they decrease.
 #[derive(Debug, Default)]
 struct Held {
     n_bytes: usize,
-    waiting: Vec<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl Shared {
@@ -47,70 +48,71 @@ impl Shared {
 }
 
 impl Memory {
-    /// A limit of so many bytes.
+    /// Creates a limit of `limit_bytes`.
     #[must_use]
     pub fn new(limit_bytes: usize) -> Self {
-        let place = Arc::new(AsyncMutex::new(()));
-        Self { shared: Arc::new(Shared { limit_bytes, held: Mutex::default(), place }) }
+        let permit = Arc::new(AsyncMutex::new(()));
+        Self { shared: Arc::new(Shared { limit_bytes, held: Mutex::default(), permit }) }
     }
 
-    /// No room yet.
+    /// Creates an empty room.
     #[must_use]
     pub fn room(&self) -> Room {
-        Room { shared: self.shared.clone(), n_bytes: 0, place: None }
+        Room { shared: self.shared.clone(), n_bytes: 0, permit: None }
     }
 
-    /// Bytes held at this moment.
+    /// Returns the bytes currently held.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.shared.held().n_bytes
     }
 }
 
-/// The bytes that one page or one partition takes. Gives them back when it is dropped.
+/// The bytes reserved for one page or one partition. Releases them when dropped.
 #[derive(Debug)]
 pub struct Room {
     shared: Arc<Shared>,
     n_bytes: usize,
-    /// Whether this one may exceed the limit.
-    place: Option<OwnedMutexGuard<()>>,
+    /// With the permit, this room may exceed the limit.
+    permit: Option<OwnedMutexGuard<()>>,
 }
 
 impl Room {
-    /// Bytes that this holds.
+    /// Returns the size of this room in bytes.
     #[must_use]
     pub fn n_bytes(&self) -> usize {
         self.n_bytes
     }
 
-    /// Holds so many bytes instead of those before, unless they are more and exceed the limit. Gives whether it does.
+    /// Resizes this room to `n_bytes` and returns `true`. Leaves it unchanged and returns `false` if it would grow beyond
+    /// the limit.
     #[must_use]
     pub fn try_hold(&mut self, n_bytes: usize) -> bool {
         let shared = self.shared.clone();
         let mut held = shared.held();
-        self.hold_of(&mut held, n_bytes)
+        self.resize(&mut held, n_bytes)
     }
 
-    /// Holds so many bytes instead of those before. Where they exceed the limit, it waits until there is room for them or no
-    /// other exceeds it.
+    /// Resizes this room to `n_bytes`. If it would grow beyond the limit, waits until there is enough room or until no
+    /// other room exceeds the limit.
     pub async fn hold(&mut self, n_bytes: usize) {
         let shared = self.shared.clone();
-        let mut place = pin!(shared.place.clone().lock_owned());
+        let mut permit = pin!(shared.permit.clone().lock_owned());
         poll_fn(|context| {
             {
                 let mut held = shared.held();
-                if self.hold_of(&mut held, n_bytes) {
+                if self.resize(&mut held, n_bytes) {
                     return Poll::Ready(());
                 }
-                if !held.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
-                    held.waiting.push(context.waker().clone());
+                if !held.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    held.wakers.push(context.waker().clone());
                 }
             }
-            match place.as_mut().poll(context) {
+            match permit.as_mut().poll(context) {
                 Poll::Pending => Poll::Pending,
-                Poll::Ready(place) => {
-                    self.place = Some(place);
-                    let _ = self.hold_of(&mut shared.held(), n_bytes);
+                Poll::Ready(permit) => {
+                    self.permit = Some(permit);
+                    let _ = self.resize(&mut shared.held(), n_bytes);
                     Poll::Ready(())
                 }
             }
@@ -118,23 +120,23 @@ impl Room {
         .await;
     }
 
-    fn hold_of(&mut self, held: &mut Held, n_bytes: usize) -> bool {
+    fn resize(&mut self, held: &mut Held, n_bytes: usize) -> bool {
         let others = held.n_bytes - self.n_bytes;
-        let may = n_bytes <= self.n_bytes
-            || self.place.is_some()
+        let is_allowed = n_bytes <= self.n_bytes
+            || self.permit.is_some()
             || n_bytes <= self.shared.limit_bytes.saturating_sub(others);
-        if may {
+        if is_allowed {
             held.set(others + n_bytes);
             self.n_bytes = n_bytes;
         }
-        may
+        is_allowed
     }
 }
 
 impl Held {
     fn set(&mut self, n_bytes: usize) {
         if n_bytes < self.n_bytes {
-            self.waiting.drain(..).for_each(Waker::wake);
+            self.wakers.drain(..).for_each(Waker::wake);
         }
         self.n_bytes = n_bytes;
     }
@@ -154,7 +156,7 @@ mod tests {
     use futures::FutureExt;
 
     #[test]
-    fn room_is_had_up_to_the_limit_and_comes_back() {
+    fn rooms_grow_up_to_the_limit_and_release_their_bytes_when_dropped() {
         let memory = Memory::new(100);
         let (mut one, mut other) = (memory.room(), memory.room());
         assert!(one.try_hold(60) && other.try_hold(40));
@@ -168,26 +170,26 @@ mod tests {
     }
 
     #[test]
-    fn one_at_a_time_exceeds_the_limit_and_the_others_wait_for_it() {
+    fn one_room_at_a_time_exceeds_the_limit_and_the_others_wait_for_it() {
         let memory = Memory::new(100);
         let (mut one, mut other, mut third) = (memory.room(), memory.room(), memory.room());
         assert_eq!(one.hold(90).now_or_never(), Some(()));
-        assert_eq!(other.hold(500).now_or_never(), Some(()), "nobody else exceeds it");
-        assert_eq!(other.hold(700).now_or_never(), Some(()), "it has the place already");
+        assert_eq!(other.hold(500).now_or_never(), Some(()), "no other room exceeds the limit");
+        assert_eq!(other.hold(700).now_or_never(), Some(()), "this room already has the permit");
         assert_eq!(third.hold(1).now_or_never(), None);
-        assert_eq!(one.hold(80).now_or_never(), Some(()), "less is never waited for");
+        assert_eq!(one.hold(80).now_or_never(), Some(()), "shrinking never waits");
         assert_eq!(memory.held_bytes(), 780);
         drop(other);
         assert_eq!(third.hold(20).now_or_never(), Some(()));
         assert_eq!(third.hold(21).now_or_never(), Some(()));
         assert_eq!(one.hold(81).now_or_never(), None);
-        // One that does not wait any more is in nobody's way.
+        // A room that stops waiting blocks no other.
         drop(third);
         assert_eq!(one.hold(101).now_or_never(), Some(()));
     }
 
     #[test]
-    fn whoever_waits_has_room_as_soon_as_it_comes_back_although_another_exceeds_the_limit() {
+    fn a_waiting_room_grows_as_soon_as_bytes_are_released_even_while_another_exceeds_the_limit() {
         let memory = Memory::new(100);
         let (mut large, mut one, mut two) = (memory.room(), memory.room(), memory.room());
         let mut other = memory.room();
@@ -202,21 +204,21 @@ mod tests {
             };
             let (mut one, mut two) = (one.as_mut() as _, two.as_mut() as _);
             assert!(!poll(&mut one, &wake_one) && !poll(&mut two, &wake_two));
-            assert!(other.try_hold(90), "nothing comes back");
+            assert!(other.try_hold(90), "this releases nothing");
             assert!(!wake_one.is_woken() && !wake_two.is_woken());
             assert!(other.try_hold(10));
             assert!(wake_one.is_woken() && wake_two.is_woken());
-            assert!(poll(&mut one, &wake_one) && !poll(&mut two, &wake_two), "there is room for one");
+            assert!(poll(&mut one, &wake_one) && !poll(&mut two, &wake_two), "only one room fits");
             drop(other);
             assert!(wake_two.is_woken() && !poll(&mut two, &wake_two));
-            // The place that the large one gives up is as good as room.
+            // The large room releases the permit, which serves as well as free bytes.
             drop(large);
             assert!(wake_two.is_woken() && poll(&mut two, &wake_two));
         }
         assert_eq!(memory.held_bytes(), 110);
     }
 
-    /// Whether it was woken since it was last asked.
+    /// Records whether it was woken since the last check.
     #[derive(Default)]
     struct Woken(std::sync::atomic::AtomicBool);
 

@@ -1,10 +1,12 @@
-//! One page of the portal, from body bytes to columns. The hot path.
+//! Decodes one page of the portal from the bytes of its body into columns. This is the hot path.
 //!
-//! Values go from the JSON text straight into columns: no row structs, no JSON tree, nothing copied but what is kept.
-//! Rows that look like the page's first one are scanned (`scan`); an odd row is read by serde, and so is a page of which
-//! many are odd. There the key order of the first row is remembered, so that a row in the same order costs one
-//! comparison a key. A page that serde reads and on which something does not fit is decoded a second time with every
-//! value's own text at hand; that pass decides and keeps what it cannot fit.
+//! Values go straight from the JSON text into columns, without row structs or a JSON tree. Only what is kept is copied.
+//!
+//! - The scanner (`scan`) reads rows that look like the page's first row.
+//! - Serde reads a row that looks different, and the whole page if many rows do. It remembers the order of the first
+//!   row's fields, so that a row in the same order costs one comparison per field.
+//! - If serde finds a value that does not fit its column, the page is decoded again in an exact pass, which reads every
+//!   value from its own JSON text. The exact pass decides what fits, and keeps what does not.
 
 mod arrays;
 #[cfg(feature = "bench")]
@@ -36,24 +38,24 @@ use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 use crate::text::excerpt;
 
-/// One page, decoded.
+/// A decoded page.
 #[derive(Debug)]
 pub struct Page {
-    /// The envelope's `count`: rows of the whole partition, as the portal says.
+    /// The envelope's `count`: the number of rows in the whole partition, according to the portal.
     pub count: u64,
-    /// The envelope's `next`, as it came.
+    /// The envelope's `next`, unchecked.
     pub next: Option<String>,
-    /// Rows in page order, columns in [`Dataset::file_schema`]'s order.
+    /// Rows in page order, with columns in the order of [`Dataset::file_schema`].
     pub batch: RecordBatch,
-    /// For each column of the descriptor, what did not fit it on this page.
+    /// For each column of the descriptor, the values on this page that do not fit.
     pub misfits: Vec<Misfits>,
-    /// Rows with a field that the descriptor does not know.
+    /// Number of rows with a field that is not in the descriptor.
     pub n_unknown: u64,
-    /// Names of such fields.
+    /// Names of those fields.
     pub unknown_fields: FieldNames,
 }
 
-/// Decodes pages of one partition.
+/// Decodes the pages of one partition.
 #[derive(Debug, Clone)]
 pub struct PageDecoder<'d> {
     dataset: &'d Dataset,
@@ -63,7 +65,7 @@ pub struct PageDecoder<'d> {
 }
 
 impl<'d> PageDecoder<'d> {
-    /// A decoder of pages of `partition`.
+    /// Creates a decoder for the pages of `partition`.
     #[must_use]
     pub fn new(dataset: &'d Dataset, partition: &'d PartitionKey) -> Self {
         Self { dataset, partition, codes: dataset.codes(partition), schema: dataset.file_schema() }
@@ -73,21 +75,21 @@ impl<'d> PageDecoder<'d> {
         PageBuilder::new(self.dataset, &self.codes, is_exact_pass)
     }
 
-    /// Decodes page `page` (from 1) from its whole body.
+    /// Decodes page `page` (from 1) from its complete body.
     ///
     /// - `body`: UTF-8 JSON `{"count": u64, "next": string or null, "results": [{..}]}`.
-    /// - Each row's axis fields must be the partition's; they are dropped, since the path holds them.
+    /// - Every row's axis fields must match the partition. They are dropped, because the object's path has them.
     ///
     /// # Errors
-    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when a row's axis differs;
-    /// [`Error::SchemaDrift`] at the first row that lacks a field of the key, its rows counted from 1 on this page;
-    /// [`Error::BodyTooLarge`] for more rows than 4,000,000 values make, or more than 10,000 unknown fields in a row.
+    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when an axis field of a row
+    /// differs; [`Error::SchemaDrift`] at the first row without a key field (rows are counted from 1 on this page);
+    /// [`Error::BodyTooLarge`] for rows with more than 4,000,000 values in total, or more than 10,000 unknown fields in
+    /// one row.
     ///
-    /// Source of the envelope: recorded answers of the Education Data Portal.
+    /// Source of the envelope: recorded responses of the Education Data Portal.
     pub fn decode(&self, page: u32, body: &[u8]) -> Result<Page, Error> {
-        let text = std::str::from_utf8(body).map_err(|error| {
-            self.bad_body(page, format!("a byte that is not UTF-8 at offset {}", error.valid_up_to()), None)
-        })?;
+        let text = std::str::from_utf8(body)
+            .map_err(|error| self.bad_body(page, format!("invalid UTF-8 at offset {}", error.valid_up_to()), None))?;
         if !text.trim_start().starts_with('{') {
             let found =
                 if text.trim().is_empty() { "an empty body".to_owned() } else { format!("`{}`", excerpt(text)) };
@@ -100,7 +102,7 @@ impl<'d> PageDecoder<'d> {
         }
     }
 
-    /// Decodes any page: what the scanner does not take, and what is wrong.
+    /// Decodes a page that the scanner does not support, or finds its error.
     fn decode_by_serde(&self, page: u32, text: &str) -> Result<Page, Error> {
         let mut builder = self.builder(false);
         let mut read = builder.read(text);
@@ -113,13 +115,13 @@ impl<'d> PageDecoder<'d> {
             Err(error) => {
                 return Err(match builder.failure.take() {
                     Some(RowFailure::RepeatedField { row, field }) => {
-                        self.bad_body(page, format!("field `{}` twice in row {row}", excerpt(&field)), None)
+                        self.bad_body(page, format!("a duplicate field `{}` in row {row}", excerpt(&field)), None)
                     }
                     Some(RowFailure::WrongAxis { row, axis, found }) => {
                         let (column, expected) = self.codes.get(axis).cloned().unwrap_or_default();
                         Error::WrongPartition { partition: self.partition.clone(), page, row, column, expected, found }
                     }
-                    Some(RowFailure::NoKey { row, column }) => self.no_key(row, column),
+                    Some(RowFailure::MissingKey { row, column }) => self.missing_key(row, column),
                     Some(RowFailure::TooMany { limit, what }) => Error::BodyTooLarge {
                         partition: self.partition.clone(),
                         page,
@@ -132,7 +134,7 @@ impl<'d> PageDecoder<'d> {
         self.assemble(page, text, envelope, builder)
     }
 
-    /// A page from what was read of it.
+    /// Assembles a page from its envelope and its columns.
     fn assemble(&self, page: u32, text: &str, envelope: Envelope, mut builder: PageBuilder) -> Result<Page, Error> {
         let (Some(count), true) = (envelope.count, envelope.has_results) else {
             return Err(self.bad_body(page, format!("`{}`", excerpt(text)), None));
@@ -143,12 +145,12 @@ impl<'d> PageDecoder<'d> {
         let batch = builder
             .finish()
             .and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns))
-            .map_err(|error| self.bad_body(page, format!("columns that do not line up ({error})"), None))?;
+            .map_err(|error| self.bad_body(page, format!("columns that cannot be assembled ({error})"), None))?;
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
     }
 
-    /// A row, counted on its page, has no field of this column.
-    fn no_key(&self, row: u64, column: usize) -> Error {
+    /// Returns the error of a row (from 1, on its page) without a field for a key column.
+    fn missing_key(&self, row: u64, column: usize) -> Error {
         let declared = self.dataset.columns.get(column);
         let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
         Error::SchemaDrift {
@@ -168,7 +170,7 @@ impl<'d> PageDecoder<'d> {
     }
 }
 
-/// The text around the place that an error names.
+/// Returns the text around the position of an error.
 fn near<'t>(text: &'t str, error: &serde_json::Error) -> &'t str {
     const BEFORE: usize = 80;
     const AFTER: usize = 40;

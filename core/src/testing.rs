@@ -1,4 +1,4 @@
-//! Fakes for the tests of this crate: pages from memory, a store in memory, a clock that stands.
+//! Fakes for the tests of this crate: a portal, a store and a catalog in memory, and a clock that stands still.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ pub(crate) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Grade pre-K of 2021.
+/// The partition of grade pre-K in 2021.
 pub(crate) fn partition() -> PartitionKey {
     PartitionKey::new(vec![("year".into(), AxisValue::Int(2021)), ("grade".into(), AxisValue::Text("grade-pk".into()))])
 }
@@ -32,7 +32,7 @@ pub(crate) fn enrollment() -> Dataset {
     Dataset::built_in("ccd_enrollment").unwrap()
 }
 
-/// A row of [`partition`].
+/// Returns a row of [`partition`] as JSON.
 pub(crate) fn row(school: u64, enrollment: &str) -> String {
     format!(
         "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\"sex\":99,\
@@ -40,7 +40,7 @@ pub(crate) fn row(school: u64, enrollment: &str) -> String {
     )
 }
 
-/// A page of the portal at `https://portal.test`.
+/// Returns the body of a page of the portal at `https://portal.test`.
 pub(crate) fn page(count: u64, next: Option<u32>, rows: &[String]) -> String {
     let next = next.map_or("null".to_owned(), |page| {
         format!("\"https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page={page}\"")
@@ -48,7 +48,7 @@ pub(crate) fn page(count: u64, next: Option<u32>, rows: &[String]) -> String {
     format!("{{\"count\":{count},\"next\":{next},\"previous\":null,\"results\":[{}]}}", rows.join(","))
 }
 
-/// Whole pages for `rows`, `length` rows each.
+/// Splits `rows` into page bodies with `length` rows each.
 pub(crate) fn pages(rows: &[String], length: usize) -> Vec<String> {
     let n_pages = rows.len().div_ceil(length);
     rows.chunks(length)
@@ -60,7 +60,7 @@ pub(crate) fn pages(rows: &[String], length: usize) -> Vec<String> {
         .collect()
 }
 
-/// A portal that serves these bodies as pages 1, 2, … of whatever is asked for.
+/// A portal that serves the given bodies as pages 1, 2, … of every path.
 pub(crate) struct CannedPages {
     root: Url,
     pages: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) struct CannedPages {
 }
 
 impl CannedPages {
-    /// The same pages, of another year than [`partition`]'s.
+    /// Changes the year in the pages' links.
     pub(crate) fn of_year(mut self, year: i32) -> Self {
         self.pages.iter_mut().for_each(|page| *page = page.replace("/2021/", &format!("/{year}/")));
         self
@@ -115,39 +115,39 @@ impl Portal for CannedPages {
     }
 }
 
-/// What another writer does between our look at an object and our write or removal.
+/// An action of another writer, between our request for an object's facts and our write or removal.
 pub(crate) type Rival = Box<dyn FnOnce(&MemoryStore) + Send>;
 
-/// An object in memory: its bytes, its stamp, and a number that every write raises.
+/// An object in memory: its bytes, its stamp, and a number that every write increases.
 type Object = (Bytes, Option<Stamp>, u64);
 
-/// A store in memory that remembers its conditional writes.
+/// A store in memory. It supports conditional writes and counts its calls.
 #[derive(Default)]
 pub(crate) struct MemoryStore {
     objects: Mutex<BTreeMap<String, Object>>,
     n_writes: Mutex<u64>,
-    /// When objects were written, where not now.
+    /// When objects were written, if not at [`NOW`].
     modified_at: Mutex<BTreeMap<String, Timestamp>>,
     rivals: Mutex<Vec<Rival>>,
-    /// Keys of objects that cannot be looked at, and of folders that cannot be listed, each with a `/` at its end.
+    /// Keys of objects that cannot be accessed, and prefixes (ending in `/`) of folders that cannot be listed.
     pub(crate) refuses_look: Mutex<BTreeSet<String>>,
-    /// Keys of objects that are there and cannot be read.
+    /// Keys of objects that exist but cannot be read.
     pub(crate) unreadable: Mutex<BTreeSet<String>>,
-    /// Keys of objects that are deleted after they were listed and before they are read.
+    /// Keys of objects that are deleted after they are listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
-    /// How often it was called, by what was done.
+    /// Number of calls by kind.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
-    /// The next conditional write or removal is carried out and its answer lost.
-    pub(crate) loses_answer: Mutex<bool>,
+    /// Whether the response to the next conditional write or removal is lost. The request itself succeeds.
+    pub(crate) loses_response: Mutex<bool>,
 }
 
 impl MemoryStore {
-    /// Before each of the next conditional writes and removals, one of these acts.
+    /// Creates a store in which one of `rivals` acts before each of the next conditional writes and removals.
     pub(crate) fn with_rivals(rivals: Vec<Rival>) -> Self {
         Self { rivals: Mutex::new(rivals), ..Self::default() }
     }
 
-    /// Before the next conditional write or removal, this acts.
+    /// Lets `rival` act before the next conditional write or removal.
     pub(crate) fn before_next(&self, rival: Rival) {
         self.rivals.lock().unwrap().push(rival);
     }
@@ -158,7 +158,7 @@ impl MemoryStore {
         self.objects.lock().unwrap().insert(key.into(), (Bytes::copy_from_slice(bytes), stamp, *n_writes));
     }
 
-    /// An object written at some time.
+    /// Adds an empty object that was written at `at`.
     pub(crate) fn set_at(&self, key: &str, at: Timestamp) {
         self.set(key, b"", None);
         self.modified_at.lock().unwrap().insert(key.into(), at);
@@ -226,8 +226,8 @@ impl Store for MemoryStore {
             return Ok(Put::Lost);
         }
         self.set(key, &bytes, Some(stamp.clone()));
-        // What a client sees that sends its write again: its own object is in the way.
-        if std::mem::take(&mut *self.loses_answer.lock().unwrap()) {
+        // A client that repeats a successful write finds its own object, so that the condition no longer holds.
+        if std::mem::take(&mut *self.loses_response.lock().unwrap()) {
             Ok(Put::Lost)
         } else {
             Ok(Put::Done("etag".into()))
@@ -240,14 +240,14 @@ impl Store for MemoryStore {
             return Ok(Put::Lost);
         }
         self.drop_object(key);
-        let is_lost = std::mem::take(&mut *self.loses_answer.lock().unwrap());
+        let is_lost = std::mem::take(&mut *self.loses_response.lock().unwrap());
         Ok(if is_lost { Put::Lost } else { Put::Done(String::new()) })
     }
 
     async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
         let bytes = self.bytes(key);
         let metadata = bytes.and_then(|bytes| ParquetMetaDataReader::new().parse_and_finish(&bytes).ok());
-        Ok(metadata.and_then(|metadata| Footer::of(&metadata)))
+        Ok(metadata.and_then(|metadata| Footer::from_metadata(&metadata)))
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
@@ -302,9 +302,9 @@ impl Store for MemoryStore {
 #[derive(Default)]
 pub(crate) struct MemoryCatalog {
     pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
-    /// Tables that were made sure of.
+    /// Tables passed to `ensure_table`.
     pub(crate) ensured: Mutex<Vec<TableSpec>>,
-    /// Drops every change, as a catalog does whose errors nobody reads.
+    /// Whether changes are dropped, as by a catalog whose errors are ignored.
     pub(crate) forgets: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Text for messages: excerpts of outside text, and numbers.
+//! Formats text for messages: excerpts of external text, and numbers.
 
-/// Quotes text from outside for a message: control characters escaped, cut at 200 characters.
+/// Returns external text as a message may show it: control characters escaped, truncated to 200 characters.
 #[must_use]
 pub fn excerpt(text: &str) -> String {
     const LIMIT: usize = 200;
@@ -13,7 +13,7 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
-/// `1234567` → `1,234,567`.
+/// Formats a number with thousands separators: `1234567` → `1,234,567`.
 #[must_use]
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_is_cut_and_cannot_forge_a_log_line() {
+    fn an_excerpt_is_truncated_and_cannot_forge_a_log_line() {
         assert_eq!(excerpt("a\nb\u{1b}[31m\"c\""), "a\\nb\\u{1b}[31m\"c\"");
         assert_eq!(excerpt(&"x".repeat(300)).chars().count(), 201);
     }

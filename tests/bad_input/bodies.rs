@@ -143,19 +143,19 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found
                 let (before, after) = text.split_at(80);
                 pages.set(3, [before.as_bytes(), b"\xff", after.as_bytes()].concat());
             },
-            bad_body(3, "a byte that is not UTF-8 at offset 80"),
+            bad_body(3, "invalid UTF-8 at offset 80"),
             18,
         ),
         (
             "a field twice in a row",
             |pages| pages.replace(2, r#""enrollment": 25"#, r#""enrollment": 25, "enrollment": 26"#),
-            bad_body(2, "field `enrollment` twice in row 2"),
+            bad_body(2, "a duplicate field `enrollment` in row 2"),
             15,
         ),
         (
             "an unknown field twice in a row",
             |pages| pages.replace(2, r#""enrollment": 25"#, r#""enrollment": 25, "virtual": 1, "virtual": 0"#),
-            bad_body(2, "field `virtual` twice in row 2"),
+            bad_body(2, "a duplicate field `virtual` in row 2"),
             15,
         ),
     ]);

@@ -179,7 +179,7 @@ fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followe
         (
             "one more page after the last",
             |pages| pages.replace(3, r#""next": null"#, &format!(r#""next": "{NEXT}4""#)),
-            untrusted(3, "none after the last of 3 pages", "`{next}4`"),
+            untrusted(3, "null on the last of 3 pages", "`{next}4`"),
             3,
         ),
         (

@@ -19,7 +19,7 @@ pub(super) fn facts(path: &Path) -> io::Result<ObjectFacts> {
     let (etag, size_bytes) = (file::etag(&metadata)?, metadata.len());
     // A time outside the calendar was not set by rollcall, so the footer is not read either.
     let Ok(fetched_at) = Timestamp::try_from(metadata.modified()?) else { return Ok(unreadable(etag, size_bytes)) };
-    let footer = read_footer(&file)?.and_then(|metadata| Footer::of(&metadata));
+    let footer = read_footer(&file)?.and_then(|metadata| Footer::from_metadata(&metadata));
     let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {
         edition,
         partition,

@@ -87,7 +87,7 @@ impl Store for FolderStore {
         self.blocking(call_key, move |store| {
             let path = store.path(&key);
             match open_regular(&path).and_then(|(file, _)| read_footer(&file)) {
-                Ok(metadata) => Ok(metadata.and_then(|metadata| Footer::of(&metadata))),
+                Ok(metadata) => Ok(metadata.and_then(|metadata| Footer::from_metadata(&metadata))),
                 Err(error) if is_absent(&error) => Ok(None),
                 Err(error) => Err(store_error("read", &path, error)),
             }

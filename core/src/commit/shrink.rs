@@ -1,4 +1,4 @@
-//! A partition that lost most of its rows, or of a column's values, replaces no fuller one without `force`.
+//! Prevents a partition that lost most of its rows, or most values of a column, from replacing the fuller one.
 
 use crate::error::Error;
 use crate::error::found::Shrunk;
@@ -6,7 +6,7 @@ use crate::file::writer::Encoded;
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
-/// A partition that shrank by more than half, or to nothing, does not replace the fuller one without `force`.
+/// Refuses a partition that lost more than half of its rows, unless `force` is set.
 pub(super) fn check_rows(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
     if !force && after < before.div_ceil(2) {
         return Err(shrank(partition, Shrunk::Rows { before: Some(before), after }));
@@ -14,8 +14,8 @@ pub(super) fn check_rows(partition: &PartitionKey, before: u64, after: u64, forc
     Ok(())
 }
 
-/// Nor does one of which a column lost most of its values. The file to be replaced says how many it has; one written before
-/// files said so may be replaced.
+/// Refuses a partition in which a column lost more than half of its values, unless `force` is set. The footer of the
+/// file to be replaced has the counts; an older file without counts may be replaced.
 pub(super) async fn check_values(
     store: &impl Store,
     partition: &PartitionKey,
@@ -33,7 +33,7 @@ pub(super) async fn check_values(
     }
 }
 
-/// Refuses to replace an object that cannot be read by nothing.
+/// Refuses to remove an unreadable object, which may have rows, unless `force` is set.
 pub(super) fn check_unreadable(partition: &PartitionKey, force: bool) -> Result<(), Error> {
     if force { Ok(()) } else { Err(shrank(partition, Shrunk::Rows { before: None, after: 0 })) }
 }

@@ -1,35 +1,36 @@
-//! Checks that no key occurs twice in a partition.
+//! Checks that every key occurs only once in a partition.
 //!
-//! Keys that ascend, as the portal serves them, are proved different by one comparison each, and kept as their
-//! differences, a few bytes each; otherwise they are sorted once at the end.
+//! The portal usually serves keys in ascending order. Then one comparison per key proves that it is new, and the keys are
+//! stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
 
 use arrow_array::RecordBatch;
 
 use crate::dataset::Dataset;
-use crate::file::row_key::{NoKey, Packer};
+use crate::file::row_key::{MissingKey, Packer};
 
-/// Room made for the difference of two keys, in bytes: schools of a district are near each other.
+/// Bytes reserved for the difference of two keys. Schools of the same district have similar keys.
 const BYTES_AHEAD: usize = 2;
 
-/// Every key of a partition so far.
+/// All keys of a partition so far.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     packer: Packer,
     keys: Keys,
 }
 
-/// Keys as they came.
+/// Keys in the order in which they arrived.
 #[derive(Debug)]
 enum Keys {
-    /// Each above the one before.
+    /// Every key is greater than the one before.
     Ascending(Ascending),
-    /// Of at most 64 bits.
+    /// Keys of at most 64 bits, in any order.
     Narrow(Vec<u64>),
+    /// Keys in any order, of which at least one has more than 64 bits.
     Wide(Vec<u128>),
 }
 
-/// Keys of which each is above the one before, as differences: seven bits in a byte, the lowest first, and the byte's
-/// highest bit where more follow (LEB128).
+/// Ascending keys, stored as differences in LEB128: seven bits per byte, the lowest bits first, and the highest bit of a
+/// byte is set if another byte follows.
 #[derive(Debug)]
 struct Ascending {
     bytes: Vec<u8>,
@@ -38,7 +39,7 @@ struct Ascending {
 }
 
 impl Ascending {
-    /// Adds a key, if it is above the last one.
+    /// Adds a key if it is greater than the last one. Returns whether it was added.
     #[inline]
     fn push(&mut self, key: u128) -> bool {
         if key <= self.last && self.n_keys > 0 {
@@ -55,7 +56,7 @@ impl Ascending {
         true
     }
 
-    /// Every key, in its order.
+    /// Returns all keys, in ascending order.
     fn keys(&self) -> impl Iterator<Item = u128> {
         let (mut key, mut difference, mut n_bits) = (0_u128, 0_u128, 0);
         self.bytes.iter().filter_map(move |byte| {
@@ -71,28 +72,28 @@ impl Ascending {
     }
 }
 
-/// A key found more than once.
+/// Keys that occur more than once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Repeated {
     /// One such key, as `column value` pairs.
     pub(crate) key: String,
-    /// Rows whose key was there before.
+    /// Number of rows that repeat an earlier key.
     pub(crate) n_rows: u64,
 }
 
 impl KeySet {
-    /// An empty set with room for `n_rows` keys of `dataset`.
+    /// Creates an empty set with capacity for `n_rows` keys of `dataset`.
     pub(crate) fn new(dataset: &Dataset, n_rows: usize) -> Self {
         let ascending = Ascending { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), n_keys: 0, last: 0 };
         Self { packer: Packer::new(dataset), keys: Keys::Ascending(ascending) }
     }
 
-    /// Whether each key so far is above the one before.
+    /// Returns whether every key so far is greater than the one before.
     pub(crate) fn is_ascending(&self) -> bool {
         matches!(self.keys, Keys::Ascending(_))
     }
 
-    /// Bytes of memory that the keys take.
+    /// Returns the memory that the keys take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         match &self.keys {
             Keys::Ascending(keys) => keys.bytes.len(),
@@ -104,8 +105,8 @@ impl KeySet {
     /// Adds the key of every row.
     ///
     /// # Errors
-    /// The first null or empty text in a key column; the set is of no use afterwards.
-    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), NoKey> {
+    /// The first null or empty text in a key column. The set must not be used afterwards.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), MissingKey> {
         self.packer.check(batch)?;
         for (row, packed) in self.packer.pack(batch).enumerate() {
             let key = packed.unwrap_or_else(|| self.packer.hash(batch, row));
@@ -116,7 +117,7 @@ impl KeySet {
 
     #[inline]
     fn push(&mut self, key: u128) {
-        let is_placed = match &mut self.keys {
+        let is_added = match &mut self.keys {
             Keys::Ascending(keys) => keys.push(key),
             Keys::Narrow(keys) => u64::try_from(key).map(|key| keys.push(key)).is_ok(),
             Keys::Wide(keys) => {
@@ -124,12 +125,12 @@ impl KeySet {
                 true
             }
         };
-        if !is_placed {
+        if !is_added {
             self.push_out_of_order(key);
         }
     }
 
-    /// Adds a key that those before leave no place for.
+    /// Adds a key that does not fit the current representation, by switching to a wider one.
     #[cold]
     fn push_out_of_order(&mut self, key: u128) {
         let mut wide: Vec<u128> = Vec::new();
@@ -154,18 +155,19 @@ impl KeySet {
         self.keys = Keys::Wide(wide);
     }
 
-    /// Looks for a key that came more than once.
+    /// Returns the keys that occur more than once, if any.
     pub(crate) fn find_repeated(&mut self) -> Option<Repeated> {
         let (key, n_rows) = match &mut self.keys {
             Keys::Ascending(_) => return None,
-            Keys::Narrow(keys) => repeated_of(keys).map(|(key, n)| (u128::from(key), n))?,
-            Keys::Wide(keys) => repeated_of(keys)?,
+            Keys::Narrow(keys) => find_repeated_in(keys).map(|(key, n)| (u128::from(key), n))?,
+            Keys::Wide(keys) => find_repeated_in(keys)?,
         };
         Some(Repeated { key: self.packer.describe(key), n_rows })
     }
 }
 
-fn repeated_of<K: Ord + Copy>(keys: &mut [K]) -> Option<(K, u64)> {
+/// Sorts the keys. Returns the lowest repeated key and the number of repeats of any key.
+fn find_repeated_in<K: Ord + Copy>(keys: &mut [K]) -> Option<(K, u64)> {
     keys.sort_unstable();
     let mut first = None;
     let mut n_rows = 0;
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a17_a_repeated_key_is_named_however_the_rows_are_ordered() {
+    fn a17_a_repeated_key_is_named_in_any_order_of_the_rows() {
         let id = "010000200277";
         let other = "010000200300";
         for (key, rows, expected) in [
@@ -240,7 +242,7 @@ mod tests {
         }
     }
 
-    /// A key of columns that are named `a`, `b` and so on, each with its type as a descriptor gives it.
+    /// Returns the repeated key of columns `a`, `b` and so on. Each column has its type in descriptor syntax.
     fn repeated_in(columns: Vec<(&str, ArrayRef)>) -> Option<String> {
         let names: Vec<String> = ('a'..).take(columns.len()).map(String::from).collect();
         let mut text = format!(
@@ -267,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a17_whole_numbers_are_told_apart_in_their_64_bits_and_named() {
+    fn a17_integer_keys_are_compared_in_all_64_bits_and_named() {
         assert_eq!(repeated_in(vec![("'bigint'", numbers(&[6, 5, i64::MIN + 5, -5, i64::MAX]))]), None);
         assert_eq!(repeated_in(vec![("'bigint'", numbers(&[-5, 7, -5]))]).as_deref(), Some("`a -5`"));
     }
 
     #[test]
-    fn a17_text_is_packed_up_to_18_digits_and_what_is_longer_or_no_digits_is_hashed() {
+    fn a17_text_of_up_to_18_digits_is_packed_and_other_text_is_hashed() {
         let repeated =
             |width: usize, values: &[&str]| repeated_in(vec![(&format!("'string'\nwidth={width}"), texts(values))]);
         let longest = "999999999999999999";
@@ -281,7 +283,7 @@ mod tests {
         let (one, other) = ("99999999999999999999", "99999999999999999998");
         assert_eq!(repeated(20, &[one, other]), None);
         assert_eq!(repeated(20, &[one, other, one]).as_deref(), Some("a value of a"));
-        // The sign after 9 is no digit of value 10.
+        // The character after `9` in ASCII is not a digit with the value 10.
         assert_eq!(repeated(3, &["01:", "020"]), None);
         for n in 0..16 {
             let text = format!("{n:02}X");
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a17_keys_are_packed_up_to_127_bits_and_longer_ones_hashed() {
+    fn a17_keys_of_up_to_127_bits_are_packed_and_wider_ones_are_hashed() {
         let columns = |two: ArrayRef| {
             vec![
                 ("'bigint'", numbers(&[7, 7])),
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_sorted_by_key_column_by_column_and_stay_where_a_key_cannot_be_packed() {
+    fn rows_are_sorted_by_key_unless_a_key_cannot_be_packed() {
         let dataset = dataset("'id','race'");
         let sorted = |rows: &[(&str, i32, i32)]| {
             let sorted = Packer::new(&dataset).sort(batch(&dataset, rows)).unwrap();
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_ascend_take_a_byte_or_two_and_others_eight_or_sixteen() {
+    fn ascending_keys_take_few_bytes_and_other_keys_eight_or_sixteen() {
         let (one, two, other) = ("010000200277", "010000200300", "2500003163X");
         let ascending = keys_after("'id'", &[(one, 1, 1), (two, 1, 1)]);
         assert!(matches!(&ascending, Keys::Ascending(keys) if keys.bytes.len() == 5 + 1), "{ascending:?}");
@@ -349,9 +351,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a17_a_repeated_key_is_found_in_any_order_and_no_other(
+        fn a17_repeated_keys_are_counted_exactly_in_any_order_of_the_rows(
             key in prop::sample::select(vec!["'id'", "'id','race'", "'id','race','sex'"]),
-            // Text that ends in a letter is taken by its hash.
+            // Text that ends with a letter is hashed.
             rows in prop::collection::vec((0..40_u32, any::<bool>(), -1..2_i32, 1..3_i32), 0..60),
             is_sorted in any::<bool>(),
         ) {

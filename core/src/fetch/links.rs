@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::partition::PartitionKey;
 use crate::text::excerpt;
 
-/// Checks every page's `next`. Pages are asked for by number; the link must say the same, and is never followed.
+/// Checks every page's `next`. Pages are requested by number. The link must match the next page, but is never followed.
 pub(crate) struct Links<'l> {
     pub(crate) root: &'l Url,
     pub(crate) path: &'l str,
@@ -20,14 +20,16 @@ impl Links<'_> {
             Err(Error::UntrustedNext { partition: self.partition.clone(), page, expected, found: excerpt(next) })
         };
         if is_last {
-            let pages = if n_pages == 1 { "page" } else { "pages" };
-            return refuse(format!("none after the last of {n_pages} {pages}"));
+            return refuse(match n_pages {
+                1 => "null on the only page".to_owned(),
+                _ => format!("null on the last of {n_pages} pages"),
+            });
         }
         let Ok(mut due) = self.root.join(self.path) else {
             return refuse(format!("a link below `{}`", self.root));
         };
         due.query_pairs_mut().append_pair("page", &(page + 1).to_string());
-        // Compared as parsed, so that spellings of the same URL are equal and nothing else is.
+        // Parsed URLs are compared, so that only spellings of the same URL are equal.
         match Url::parse(next) {
             Ok(found) if found == due => Ok(()),
             _ => refuse(format!("`{due}`")),

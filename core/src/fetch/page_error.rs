@@ -1,13 +1,13 @@
-//! What the portal did instead of serving a page, as the error of a partition.
+//! Converts errors of the portal to errors of a partition.
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 
-/// Returns the error of a partition for what the portal did.
+/// Converts an error of the portal to the error of a partition.
 ///
-/// - `dataset`: names the secret where the response is about it: HTTP 401 or 403, or a response that repeats it.
+/// - `dataset`: provides the secret's name, for HTTP 401 or 403 and for a response that repeats the secret.
 #[must_use]
 pub(super) fn page_error(error: PortalError, dataset: &Dataset, partition: &PartitionKey, page: u32) -> Error {
     use PortalError as P;
@@ -34,7 +34,7 @@ mod tests {
     use crate::testing::{enrollment, partition};
 
     #[test]
-    fn a5_a_secret_is_named_where_the_portal_may_have_refused_it() {
+    fn a5_the_error_names_a_secret_that_the_portal_may_have_refused() {
         let secret = Some(Secret { header: "x-api-key".into(), name: "portal-key".into() });
         let hint = "\nhint: see that the value of the secret `portal-key` still holds";
         let repeated = Dataset { secret: secret.clone(), ..enrollment() };

@@ -1,4 +1,4 @@
-//! One page: from the portal to columns.
+//! Fetches single pages from the portal and decodes them.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,13 +11,13 @@ use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 
-/// A decoded page, and what it took to get it.
+/// A decoded page and the facts about its request.
 pub(super) struct FetchedPage {
     pub(super) page: Page,
     pub(super) received_at: Timestamp,
-    /// Bytes of its body and of its rows.
+    /// Size of its body and its rows in bytes.
     pub(super) n_bytes: usize,
-    /// Held until the rows are in the partition's table.
+    /// Held until the rows are added to the partition's table.
     pub(super) room: Option<Room>,
     pub(super) tries: u32,
     pub(super) has_tries_left: bool,
@@ -41,7 +41,7 @@ impl<P> Clone for PageFetcher<'_, P> {
 impl<P> Copy for PageFetcher<'_, P> {}
 
 impl<P: Portal> PageFetcher<'_, P> {
-    /// Fetches one page.
+    /// Fetches page `page` (from 1) and decodes it.
     pub(super) async fn page(self, page: u32, request: PageRequest) -> Result<FetchedPage, Error> {
         let is_ahead = request.room.is_some();
         let decode = |body: &Bytes| match self.decoder.decode(page, body) {

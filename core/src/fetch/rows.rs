@@ -1,4 +1,4 @@
-//! All rows of a partition: its pages asked for ahead, and checked and encoded in their order.
+//! Fetches all rows of a partition: requests pages ahead, then checks and encodes them in order.
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
@@ -18,7 +18,9 @@ use crate::page::PageDecoder;
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError};
 
-/// Every row of a partition, checked and encoded; `None` when the portal has none.
+/// Fetches, checks and encodes every row of a partition. Returns `None` instead of a file when the portal has no rows.
+///
+/// The returned time is when the last page was received.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
     dataset: &Dataset,
@@ -45,11 +47,11 @@ pub(super) async fn fetch_rows(
         return Err(mismatch(CountFound::Received(page_length)));
     };
     let mut validator = Validator::new(dataset, partition, expected)?;
-    // What page 1 held when it was taken in, and the requests that it took.
+    // The fingerprint of page 1, and the number of requests made for it.
     let mut first_page = None;
     let mut fetched_at = first.received_at;
     let memory = portal.page_memory();
-    // Pages are of one length, and so of about one size: an eighth more is room for what differs.
+    // Pages have the same number of rows and therefore about the same size. An eighth is added for the differences.
     let page_bytes = first.n_bytes + first.n_bytes / 8;
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut next_request, mut due) = (1, 2, first);
@@ -57,8 +59,9 @@ pub(super) async fn fetch_rows(
         let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
         let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
-            // Here and nowhere else a partition waits, when it holds nothing that another one may wait for: not even this
-            // page, which is asked for once more. It may exceed the limit then, so this happens once.
+            // This is the only place where a partition waits for memory. It must hold nothing that another partition
+            // waits for, so it drops this page and requests it again. Afterwards it may exceed the limit, so this happens
+            // only once.
             drop((decoded, page_room));
             let held = portal.hold(room, with_page).await;
             held.map_err(|error| page_error(error, dataset, partition, page))?;
@@ -90,7 +93,8 @@ pub(super) async fn fetch_rows(
         }
         validator.admit(page, decoded)?;
         drop(page_room);
-        // No more than before, since rows take less when they are encoded; if they do take more, by a little.
+        // This normally shrinks the room, because encoded rows take less memory than the page. If they take more, the
+        // difference is small.
         let _ = room.try_hold(validator.memory_bytes());
         fetched_at = fetched_at.max(received_at);
         if page == n_pages {
@@ -114,15 +118,15 @@ pub(super) async fn fetch_rows(
                 fetcher.page(page, PageRequest { tries, room: None }).await
             }
             Some(fetched) => fetched,
-            // The page that is due was asked for above, if not before.
+            // Cannot happen: the page that is due has been requested by now.
             None => break,
         };
-        due = fetched.map_err(|error| counted_after(validator.n_rows, error))?;
+        due = fetched.map_err(|error| count_earlier_rows(validator.n_rows, error))?;
     }
     drop(ahead);
     if let Some((first_page, tries)) = first_page {
-        // The source may have changed between two pages with its `count` as it was: what page 1 holds now tells, as far as
-        // one look can. Its requests count with those of the first look.
+        // The source may have changed between two pages without a change of `count`. Fetching page 1 again detects many
+        // such changes, though not all. Both fetches of page 1 share one limit of requests.
         let again = fetcher.page(1, PageRequest { tries, room: None }).await?.page;
         if again.count != expected || fingerprint(&again.batch) != first_page {
             return Err(mismatch(CountFound::Changed));
@@ -132,8 +136,8 @@ pub(super) async fn fetch_rows(
     Ok((facts, Some((encoded, fetched_at))))
 }
 
-/// An error of the rows of one page, of which `n_rows` came before.
-fn counted_after(n_rows: u64, mut error: Error) -> Error {
+/// Adds the `n_rows` rows of earlier pages to the row numbers of a page's error.
+fn count_earlier_rows(n_rows: u64, mut error: Error) -> Error {
     if let Error::SchemaDrift { row, n_rows: n_so_far, .. } = &mut error {
         *row += n_rows;
         *n_so_far += n_rows;

@@ -28,7 +28,7 @@ fn fetch_with(store: &MemoryStore, portal: &CannedPages, dataset: &Dataset, forc
     block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force)))
 }
 
-/// Fetches in a run of another name.
+/// Fetches as part of the run named `run`.
 fn fetch_as(run: &str, store: &MemoryStore, portal: &CannedPages, dataset: &Dataset) -> Result<Receipt, Error> {
     let facts = RunFacts { run: run.into(), ..run_facts(false) };
     block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts))
@@ -43,7 +43,7 @@ fn rows(n_rows: u64) -> Vec<String> {
 }
 
 #[test]
-fn pages_become_one_object_and_a_receipt() {
+fn a_fetched_partition_has_one_object_and_a_receipt() {
     let store = MemoryStore::default();
     let receipt = fetch(&store, pages(&rows(5), 2)).unwrap();
     assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 5, 3));
@@ -53,7 +53,7 @@ fn pages_become_one_object_and_a_receipt() {
 }
 
 #[test]
-fn a_failure_leaves_a_receipt_with_its_error_and_the_release_that_was_read() {
+fn a_failure_leaves_a_receipt_with_the_error_and_the_portals_release() {
     let (store, portal) = (MemoryStore::default(), CannedPages::new(vec![page(3, None, &rows(2))]));
     let run = RunFacts { portal_release: Some("0.24.0".into()), ..run_facts(false) };
     block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &run)).unwrap_err();
@@ -65,7 +65,7 @@ fn a_failure_leaves_a_receipt_with_its_error_and_the_release_that_was_read() {
 }
 
 #[test]
-fn the_same_rows_are_unchanged_in_any_order_and_any_page_size() {
+fn the_same_rows_in_another_order_or_page_size_leave_the_partition_unchanged() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 2)).unwrap();
     let before = store.bytes(KEY);
@@ -79,7 +79,7 @@ fn the_same_rows_are_unchanged_in_any_order_and_any_page_size() {
 }
 
 #[test]
-fn a_changed_value_descriptor_or_encoding_version_rewrites_the_partition() {
+fn a_changed_value_or_descriptor_or_encoding_version_rewrites_the_partition() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 2)).unwrap();
     let mut changed = rows(5);
@@ -114,7 +114,7 @@ fn a18_a_lost_row_is_refused_with_both_counts() {
 }
 
 #[test]
-fn a18_a_count_without_rows_or_rows_without_a_count_are_refused() {
+fn a18_a_count_without_rows_and_rows_without_a_count_are_refused() {
     let store = MemoryStore::default();
     for (count, n_rows, expected) in [(5, 0, "expected 5 rows, received 0"), (0, 2, "expected 0 rows, received 2")] {
         let error = fetch(&store, vec![page(count, None, &rows(n_rows))]).unwrap_err();
@@ -124,7 +124,7 @@ fn a18_a_count_without_rows_or_rows_without_a_count_are_refused() {
 }
 
 #[test]
-fn a_missing_next_stops_before_the_other_pages_are_asked_for() {
+fn a_missing_next_fails_the_partition_before_other_pages_are_requested() {
     let store = MemoryStore::default();
     let portal = CannedPages::new(vec![page(778_243, None, &rows(10))]);
     let error = fetch_with(&store, &portal, &enrollment(), false).unwrap_err();
@@ -133,14 +133,14 @@ fn a_missing_next_stops_before_the_other_pages_are_asked_for() {
 }
 
 #[test]
-fn a16_a_count_that_moves_is_refused() {
+fn a16_a_count_that_changes_between_pages_is_refused() {
     let bodies = vec![page(4, Some(2), &rows(2)), page(5, None, &[row(3, "5"), row(4, "5")])];
     let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
     assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 4 rows, page 2 says 5");
 }
 
 #[test]
-fn a19_a20_a22_a_next_that_is_not_the_page_that_follows_is_refused() {
+fn a19_a20_a22_a_next_other_than_the_following_page_is_refused() {
     for next in [
         "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=1",
         "https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3",
@@ -176,7 +176,7 @@ fn a_next_after_the_last_page_is_refused() {
     let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check `next` on page 2 of `year=2021/grade=grade-pk`: expected none after the last of 2 pages, found \
+        "check `next` on page 2 of `year=2021/grade=grade-pk`: expected null on the last of 2 pages, found \
              `https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=3`"
     );
 }
@@ -193,7 +193,7 @@ fn a17_a_key_on_two_pages_is_refused() {
 }
 
 #[test]
-fn a7_an_empty_answer_is_written_as_nothing_and_replaces_nothing_without_force() {
+fn a7_an_empty_response_writes_no_object_and_removes_one_only_with_force() {
     let store = MemoryStore::default();
     let empty = || vec![page(0, None, &[])];
     assert_eq!(fetch(&store, empty()).unwrap().outcome, Outcome::Empty);
@@ -211,7 +211,7 @@ fn a7_an_empty_answer_is_written_as_nothing_and_replaces_nothing_without_force()
 }
 
 #[test]
-fn a7_an_object_that_cannot_be_read_is_not_replaced_by_nothing_without_force() {
+fn a7_an_empty_response_removes_an_unreadable_object_only_with_force() {
     let store = MemoryStore::default();
     store.set(KEY, b"unreadable", None);
     let empty = || CannedPages::new(vec![page(0, None, &[])]);
@@ -223,7 +223,7 @@ fn a7_an_object_that_cannot_be_read_is_not_replaced_by_nothing_without_force() {
 }
 
 #[test]
-fn an_object_that_was_replaced_under_a_removal_stays() {
+fn an_object_that_is_replaced_during_a_removal_stays() {
     let newer = rival_stamp("2026-11-23T12:00:01Z");
     let store = MemoryStore::with_rivals(vec![Box::new(move |store| store.set(KEY, b"rival", Some(newer)))]);
     store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
@@ -254,14 +254,14 @@ fn a26_an_unknown_field_is_kept_and_counted_and_the_partition_is_written() {
     let receipt = fetch(&store, pages(&all, 3)).unwrap();
     assert_eq!((receipt.outcome, receipt.n_unknown, receipt.n_misfits), (Outcome::Written, 1, 0));
     assert_eq!(receipt.unknown_fields, ["lunch"]);
-    // On several pages, a field of its own each.
+    // Two pages, each with a different unknown field.
     all[2] = all[2].replace("\"fips\"", "\"meals\":3,\"fips\"");
     let receipt = fetch(&store, pages(&all, 1)).unwrap();
     assert_eq!((receipt.n_unknown, receipt.unknown_fields), (2, vec!["lunch".to_owned(), "meals".to_owned()]));
 }
 
 #[test]
-fn a27_one_misfit_in_a_thousand_is_kept_and_two_fail_the_partition() {
+fn a27_one_misfit_per_thousand_rows_is_kept_and_two_fail_the_partition() {
     for (n_misfits, expected) in [(1, None), (2, Some("SchemaDrift"))] {
         let mut all = rows(1000);
         for i in 0..n_misfits {
@@ -285,20 +285,20 @@ fn a27_one_misfit_in_a_thousand_is_kept_and_two_fail_the_partition() {
 }
 
 #[test]
-fn a28_a29_a_key_that_is_null_or_absent_or_no_key_fails_the_partition() {
+fn a28_a29_a_null_absent_or_invalid_key_fails_the_partition() {
     for (from, to, found) in [
         ("\"ncessch\":\"KEY\",", "\"ncessch\":null,", "`null`"),
         ("\"ncessch\":\"KEY\",", "", "no such field"),
         ("\"ncessch\":\"KEY\",", "\"ncessch\":[],", "`[]`"),
         ("\"ncessch\":\"KEY\",", "\"ncessch\":\"\",", "`\"\"`"),
     ] {
-        // On the first page of a thousand rows, and on the second.
+        // The row is on the first page of a thousand rows, then on the second.
         for (n, n_rows) in [(2, 1000), (1500, 2000)] {
             let mut all = rows(2000);
             all[n - 1] = all[n - 1].replace(&from.replace("KEY", &format!("{n:012}")), to);
             let error = fetch(&MemoryStore::default(), pages(&all, 1000)).unwrap_err();
             assert_eq!(error.name(), "SchemaDrift");
-            // A row that has no such field is the last that is read.
+            // Reading stops at a row without this field.
             let n_rows = if to.is_empty() { n } else { n_rows };
             let expected = format!(
                 "expected string, never null or empty, found {found} in row {n} (1 of {n_rows} rows do not fit)"
@@ -310,7 +310,7 @@ fn a28_a29_a_key_that_is_null_or_absent_or_no_key_fails_the_partition() {
 
 /// Found by use: H12.
 #[test]
-fn a41_a_key_that_its_row_does_not_let_pad_is_written_as_it_came_unless_there_are_many() {
+fn a41_a_key_that_cannot_be_padded_is_written_unchanged_unless_there_are_many() {
     for (n_odd, expected) in [(1, None), (2, Some("of 1000 rows do not fit"))] {
         let mut all = rows(1000);
         for i in 0..n_odd {
@@ -323,13 +323,13 @@ fn a41_a_key_that_its_row_does_not_let_pad_is_written_as_it_came_unless_there_ar
             (Err(error), Some(_)) => assert_eq!(
                 error.chain(),
                 "check column `ncessch` of `year=2021/grade=grade-pk`: expected string of at most 12 characters that \
-                     begins with the row's `fips` and `leaid` once it is padded, found `\"25000031636\"` in row 701 (2 of \
+                     starts with the row's `fips` and `leaid` after padding, found `\"25000031636\"` in row 701 (2 of \
                      1000 rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
             ),
             (result, _) => panic!("{result:?}"),
         }
     }
-    // One that is kept hides none that is lost.
+    // A kept key does not hide a lost one.
     let mut all = rows(1000);
     all[1] = all[1].replace("\"000000000002\"", "\"0000000000002\"");
     all[3] = all[3].replace("\"000000000004\"", "null");
@@ -339,7 +339,7 @@ fn a41_a_key_that_its_row_does_not_let_pad_is_written_as_it_came_unless_there_ar
 
 /// Found by use: W12.
 #[test]
-fn the_hint_at_a_key_without_a_value_names_the_columns_of_the_key() {
+fn the_hint_for_a_key_without_a_value_names_the_key_columns() {
     for to in ["\"\"", "null"] {
         let all = [rows(1).concat().replace("\"000000000001\"", to)];
         let error = fetch(&MemoryStore::default(), pages(&all, 1)).unwrap_err();
@@ -369,7 +369,7 @@ fn edition(digest: u128) -> Edition {
     Edition { digest: Digest(digest), schema_id: enrollment().schema_id(), encoding_version: ENCODING_VERSION }
 }
 
-/// A stamp of other rows, received at `fetched_at`.
+/// The stamp of a rival's object, with other rows, received at `fetched_at`.
 fn rival_stamp(fetched_at: &str) -> Stamp {
     Stamp {
         edition: edition(7),
@@ -381,7 +381,7 @@ fn rival_stamp(fetched_at: &str) -> Stamp {
 }
 
 #[test]
-fn l5_a_stale_writer_ends_superseded_and_a_newer_one_wins() {
+fn l5_an_outdated_writer_is_superseded_and_a_newer_one_wins() {
     for (fetched_at, outcome, winner) in [
         ("2026-11-23T12:00:01Z", Outcome::Superseded, "rival"),
         ("2026-11-23T12:00:00Z", Outcome::Written, "r1"),
@@ -395,9 +395,9 @@ fn l5_a_stale_writer_ends_superseded_and_a_newer_one_wins() {
     }
 }
 
-/// What was seen before the rows were read is older than they, whatever the clock of its writer said.
+/// An object seen before the rows were read is older than the rows, whatever its timestamp says.
 #[test]
-fn an_object_of_a_clock_ahead_is_replaced_by_a_writer_that_saw_it_first() {
+fn an_object_from_a_clock_that_is_ahead_is_replaced_by_a_writer_that_saw_it_first() {
     let store = MemoryStore::default();
     store.set(KEY, b"ahead", Some(rival_stamp("2026-12-31T00:00:00Z")));
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
@@ -405,27 +405,27 @@ fn an_object_of_a_clock_ahead_is_replaced_by_a_writer_that_saw_it_first() {
 }
 
 #[test]
-fn s3_a_write_whose_answer_was_lost_counts_as_written() {
+fn s3_a_write_whose_response_was_lost_counts_as_written() {
     let store = MemoryStore::default();
-    *store.loses_answer.lock().unwrap() = true;
+    *store.loses_response.lock().unwrap() = true;
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
     assert_eq!(store.stamp(KEY).unwrap().run.as_deref(), Some("r1"));
 }
 
 /// Found by use: B14.
 #[test]
-fn a_try_that_finds_what_its_own_run_wrote_has_written_it() {
+fn a_retry_that_finds_an_object_of_its_own_run_reports_it_as_written() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 2)).unwrap();
-    // The receipt was lost, and the same event comes again.
+    // The receipt is lost, and the same partition is fetched again.
     store.drop_object("ledger/ccd_enrollment/runs/r1/receipts/year=2021/grade=grade-pk.json");
     assert_eq!(fetch(&store, pages(&rows(5), 2)).unwrap().outcome, Outcome::Written);
-    let of_another = fetch_as("r2", &store, &CannedPages::new(pages(&rows(5), 2)), &enrollment());
-    assert_eq!(of_another.unwrap().outcome, Outcome::Unchanged);
+    let another_run = fetch_as("r2", &store, &CannedPages::new(pages(&rows(5), 2)), &enrollment());
+    assert_eq!(another_run.unwrap().outcome, Outcome::Unchanged);
 }
 
 #[test]
-fn an_unchanged_partition_costs_one_look_and_one_write() {
+fn an_unchanged_partition_costs_one_head_request_and_one_write() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 2)).unwrap();
     store.calls.lock().unwrap().clear();
@@ -435,18 +435,18 @@ fn an_unchanged_partition_costs_one_look_and_one_write() {
 
 /// Found by use: H4.
 #[test]
-fn an_object_of_another_partition_is_no_object_of_this_one() {
+fn an_object_that_names_another_partition_is_replaced_as_if_unreadable() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 5)).unwrap();
     let mut stamp = store.stamp(KEY).unwrap();
     stamp.partition = Some("year=2021/grade=grade-k".into());
     stamp.run = None;
     store.set(KEY, b"another's", Some(stamp.clone()));
-    // The same edition and fewer rows are no reason to leave it there.
+    // It is replaced although the edition is the same, and although the new file has fewer rows.
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
     store.set(KEY, b"another's", Some(stamp));
     assert_eq!(fetch(&store, pages(&rows(1), 5)).unwrap().outcome, Outcome::Written);
-    // A file of the encoding before names no partition, and is taken at its word.
+    // A file with the previous encoding version names no partition, so it is assumed to belong to this one.
     let mut old = store.stamp(KEY).unwrap();
     (old.partition, old.edition.encoding_version, old.n_rows) = (None, 1, 500);
     store.set(KEY, b"old", Some(old.clone()));
@@ -478,7 +478,7 @@ fn a_column_that_loses_most_of_its_values_needs_force() {
     }
 }
 
-/// A portal whose page 1 is served as `again` from the second time on.
+/// A portal that serves `again` for page 1 from the second request on.
 struct Revised {
     pages: CannedPages,
     again: String,
@@ -504,13 +504,13 @@ impl Portal for Revised {
 
 /// Found by use: H6.
 #[test]
-fn a_source_that_changed_between_two_pages_is_read_again_from_page_1() {
+fn a_source_that_changes_between_two_pages_fails_the_partition() {
     let first = |rows: &[String]| page(5, Some(2), rows);
     let changed = "fetch `year=2021/grade=grade-pk`: expected 5 rows, found page 1 changed while the others were read";
     for (what, again, expected) in [
-        ("the same", first(&rows(2)), None),
-        ("a school that closed", first(&[row(2, "5"), row(3, "5")]), Some(changed)),
-        ("a value that was revised", first(&[row(1, "5"), row(2, "6")]), Some(changed)),
+        ("no change", first(&rows(2)), None),
+        ("a closed school", first(&[row(2, "5"), row(3, "5")]), Some(changed)),
+        ("a revised value", first(&[row(1, "5"), row(2, "6")]), Some(changed)),
         ("another order", first(&[row(2, "5"), row(1, "5")]), Some(changed)),
         ("another count", page(6, Some(2), &rows(2)), Some(changed)),
     ] {
@@ -521,32 +521,32 @@ fn a_source_that_changed_between_two_pages_is_read_again_from_page_1() {
         assert_eq!(result.as_ref().err().map(Error::chain).as_deref(), expected, "{what}");
         assert!(result.is_ok_and(|_| store.bytes(KEY).is_some()) || expected.is_some());
     }
-    // One page is of one version anyway.
+    // A single page cannot mix two versions.
     let portal = CannedPages::new(pages(&rows(5), 5));
     fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap();
     assert_eq!(*portal.requested.lock().unwrap(), [1]);
 }
 
-/// A portal with memory for next to nothing, which counts what is held.
+/// A portal with very little memory, which records the maximum of the bytes held.
 struct Tight {
     pages: CannedPages,
     page_memory: Memory,
     partition_memory: Memory,
-    most_held: Mutex<(usize, usize)>,
+    max_held: Mutex<(usize, usize)>,
 }
 
 impl Tight {
     async fn turn(&self) {
         {
-            let mut most = self.most_held.lock().unwrap();
-            most.0 = most.0.max(self.page_memory.held_bytes());
-            most.1 = most.1.max(self.partition_memory.held_bytes());
+            let mut max = self.max_held.lock().unwrap();
+            max.0 = max.0.max(self.page_memory.held_bytes());
+            max.1 = max.1.max(self.partition_memory.held_bytes());
         }
         next_turn().await;
     }
 }
 
-/// Lets the others act.
+/// Lets the other tasks run.
 async fn next_turn() {
     let mut is_later = false;
     std::future::poll_fn(|context| {
@@ -597,13 +597,13 @@ impl Portal for Tight {
     }
 }
 
-/// Guard: nothing waits while it holds what another one waits for. Where something does, this does not end.
+/// Guards against deadlock, in which case this test does not end.
 ///
 /// Found by use: B6.
 #[test]
-fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
+fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
     let mut uneven = rows(40);
-    // From the second page on, rows are longer than those of the first.
+    // From the second page on, rows are longer than on the first.
     uneven[5..]
         .iter_mut()
         .for_each(|row| *row = row.replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500))));
@@ -611,12 +611,12 @@ fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
     std::thread::spawn(move || {
         for limit in [0, 1, 5_000, 20_000, 1 << 20] {
             let bodies = pages(&uneven, 5);
-            let most_body = bodies.iter().map(String::len).max().unwrap();
+            let max_body = bodies.iter().map(String::len).max().unwrap();
             let portal = Tight {
                 pages: CannedPages::new(bodies),
                 page_memory: Memory::new(limit),
                 partition_memory: Memory::new(limit),
-                most_held: Mutex::default(),
+                max_held: Mutex::default(),
             };
             let stores: Vec<MemoryStore> = (0..8).map(|_| MemoryStore::default()).collect();
             let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
@@ -625,33 +625,33 @@ fn a42_partitions_that_share_too_little_memory_end_one_after_the_other() {
             for receipt in block_on(futures::future::join_all(fetches)) {
                 assert_eq!(receipt.unwrap().n_rows, 40);
             }
-            let (pages, partitions) = *portal.most_held.lock().unwrap();
-            assert!(pages <= limit + 2 * most_body, "{pages} of {limit}");
+            let (pages, partitions) = *portal.max_held.lock().unwrap();
+            assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
             assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
             assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
-            // Each page once, page 1 twice, and one more for what was given up: a page ahead, or that of a partition.
-            let asked = portal.pages.requested.lock().unwrap().len();
-            assert!(asked <= 8 * (2 * 8 + 2), "{asked} requests");
+            // Every page is requested once, and page 1 twice. A page that was dropped is requested once more.
+            let n_requests = portal.pages.requested.lock().unwrap().len();
+            assert!(n_requests <= 8 * (2 * 8 + 2), "{n_requests} requests");
         }
         done.send(()).unwrap();
     });
-    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions end");
+    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions finish");
 }
 
-/// A portal that writes down what it is asked, and answers a little later.
+/// A portal that records its requests and responds a little later.
 struct Watched {
     pages: CannedPages,
     page_memory: Memory,
     partition_memory: Memory,
-    /// Whether an answer may be asked for once more.
+    /// Whether another request for the same page is allowed.
     has_tries_left: bool,
-    /// Pages asked for, each with the room that it has.
+    /// Requested pages, each with the size of its room.
     requested: Mutex<Vec<(u32, Option<usize>)>>,
-    /// The requests for the same page that had been made before each.
+    /// For each request, the number of earlier requests for the same page.
     tries_before: Mutex<Vec<u32>>,
-    /// What the first answer of all holds instead.
+    /// Replaces the body of the very first response.
     once: Option<String>,
-    /// Requests under way, and the most at once.
+    /// Requests in flight: the current number and the maximum.
     in_flight: Mutex<(usize, usize)>,
 }
 
@@ -716,7 +716,7 @@ impl Portal for Watched {
     }
 }
 
-/// Bytes that the rows of a page take.
+/// Returns the memory that the rows of a page take, in bytes.
 fn row_bytes(body: &str) -> usize {
     let (dataset, partition) = (enrollment(), partition());
     PageDecoder::new(&dataset, &partition).decode(1, body.as_bytes()).unwrap().batch.get_array_memory_size()
@@ -724,17 +724,17 @@ fn row_bytes(body: &str) -> usize {
 
 /// Found by use: B6.
 #[test]
-fn pages_are_asked_for_ahead_each_with_room_for_an_eighth_more_than_page_1() {
+fn pages_are_requested_ahead_each_with_room_for_an_eighth_more_than_page_1() {
     let bodies = pages(&rows(16), 2);
     let page_1 = bodies[0].len() + row_bytes(&bodies[0]);
     let portal = Watched::new(bodies.clone());
     portal.fetch().unwrap();
     let ahead = Some(page_1 + page_1 / 8);
-    // Four at once, of which the one that is due needs no room of its own beforehand.
+    // Four pages are requested at once. The page that is due needs no room beforehand.
     let expected = [(1, None), (2, None), (3, ahead), (4, ahead), (5, ahead), (6, ahead), (7, ahead), (8, ahead)];
     assert_eq!(portal.requested(), [&expected[..], &[(1, None)]].concat());
     assert_eq!(portal.in_flight.lock().unwrap().1, 4);
-    // Where there is no room, none is asked for ahead.
+    // Without room, no page is requested ahead.
     let portal = Watched { page_memory: Memory::new(page_1 + page_1 / 8 - 1), ..Watched::new(bodies) };
     portal.fetch().unwrap();
     assert!(portal.requested().iter().all(|(_, room)| room.is_none()), "{:?}", portal.requested());
@@ -743,35 +743,35 @@ fn pages_are_asked_for_ahead_each_with_room_for_an_eighth_more_than_page_1() {
 
 /// Found by use: B6.
 #[test]
-fn a_page_is_held_twice_while_it_is_taken_in_and_given_up_where_there_is_no_room_for_that() {
+fn a_page_needs_twice_its_memory_while_it_is_added_and_is_dropped_without_that_room() {
     let body = page(5, None, &rows(5));
-    let gate = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
-    let needed = gate + 2 * row_bytes(&body);
-    for (limit, n_asked) in [(needed, 1), (needed - 1, 2)] {
+    let validator = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
+    let needed = validator + 2 * row_bytes(&body);
+    for (limit, n_requests) in [(needed, 1), (needed - 1, 2)] {
         let portal = Watched { partition_memory: Memory::new(limit), ..Watched::new(vec![body.clone()]) };
         portal.fetch().unwrap();
-        assert_eq!(portal.requested().len(), n_asked, "{limit} of {needed}");
+        assert_eq!(portal.requested().len(), n_requests, "{limit} of {needed}");
     }
 }
 
 #[test]
-fn a_page_1_that_was_given_up_is_asked_for_four_times_in_all_and_compared_as_it_was_taken_in() {
+fn a_dropped_page_1_is_requested_at_most_four_times_and_compared_with_the_version_that_was_added() {
     let bodies = pages(&rows(5), 2);
-    let gate = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
-    let too_small = Memory::new(gate + 2 * row_bytes(&bodies[0]) - 1);
-    // Once, once more when there is room, and once after the last page: a fourth request is left.
+    let validator = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
+    let too_small = Memory::new(validator + 2 * row_bytes(&bodies[0]) - 1);
+    // Page 1 is requested once, again when there is room, and again after the last page. A fourth request is left.
     let portal = Watched { partition_memory: too_small.clone(), ..Watched::new(bodies.clone()) };
     portal.fetch().unwrap();
     assert_eq!(portal.requested().iter().filter(|(page, _)| *page == 1).count(), 3);
     assert_eq!(*portal.tries_before.lock().unwrap(), [0, 1, 0, 0, 2]);
-    // The first time it held other rows.
+    // The first response has other rows.
     let mut portal = Watched { partition_memory: too_small, ..Watched::new(bodies.clone()) };
     portal.once = Some(page(5, Some(2), &[row(7, "1"), row(8, "1")]));
     assert_eq!(portal.fetch().unwrap().n_rows, 5);
 }
 
 #[test]
-fn a_page_1_that_took_all_its_requests_is_enough_where_it_need_not_be_looked_at_again() {
+fn a_page_1_without_requests_left_is_enough_if_it_need_not_be_fetched_again() {
     let portal = |length| Watched { has_tries_left: false, ..Watched::new(pages(&rows(5), length)) };
     assert_eq!(portal(5).fetch().unwrap().n_rows, 5);
     let several = portal(2);
@@ -780,16 +780,16 @@ fn a_page_1_that_took_all_its_requests_is_enough_where_it_need_not_be_looked_at_
 }
 
 #[test]
-fn s3_a_removal_whose_answer_was_lost_is_a_removal() {
+fn s3_a_removal_whose_response_was_lost_counts_as_a_removal() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 5)).unwrap();
-    *store.loses_answer.lock().unwrap() = true;
+    *store.loses_response.lock().unwrap() = true;
     let receipt = fetch_with(&store, &CannedPages::new(vec![page(0, None, &[])]), &enrollment(), true).unwrap();
     assert_eq!((receipt.outcome, store.bytes(KEY)), (Outcome::Empty, None));
 }
 
 #[test]
-fn s4_a_write_lost_every_time_gives_up() {
+fn s4_a_writer_that_loses_every_race_gives_up() {
     let rivals = (0..4)
         .map(|_| -> crate::testing::Rival {
             Box::new(|store| store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T11:00:00Z"))))
@@ -804,7 +804,7 @@ fn s4_a_write_lost_every_time_gives_up() {
 }
 
 #[test]
-fn an_object_deleted_under_a_writer_is_written_again() {
+fn an_object_that_is_deleted_during_a_write_is_written_again() {
     let store = MemoryStore::with_rivals(vec![Box::new(|store| store.drop_object(KEY))]);
     store.set(KEY, b"older", Some(rival_stamp("2026-11-23T11:00:00Z")));
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
@@ -812,7 +812,7 @@ fn an_object_deleted_under_a_writer_is_written_again() {
 }
 
 #[test]
-fn a_table_without_partitions_is_written_when_its_rows_are_not_those_there() {
+fn a_table_without_partitions_is_written_when_its_rows_have_changed() {
     const LOOKUP: &str = "data/lookup_states/part-00000.parquet";
     let write = |store: &MemoryStore, bytes: &'static [u8], digest| {
         block_on(commit_plain(store, LOOKUP, Bytes::from_static(bytes), edition(digest), 5, time(NOW), "r1")).unwrap()
@@ -828,7 +828,7 @@ fn a_table_without_partitions_is_written_when_its_rows_are_not_those_there() {
 }
 
 #[test]
-fn a10_a_body_that_is_no_page_is_asked_for_as_often_as_the_portal_allows() {
+fn a10_an_invalid_body_is_requested_again_as_often_as_the_portal_allows() {
     let portal = CannedPages::new(vec!["{\"count\": 3, \"results\": [".into()]);
     let error = fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap_err();
     assert_eq!(error.name(), "BadBody");

@@ -1,5 +1,5 @@
-//! What every row of a partition passes before anything is written: columns as declared, no key twice; and the file
-//! that is encoded of them meanwhile.
+//! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be unique.
+//! Encodes the rows into a file at the same time.
 
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -11,13 +11,14 @@ use crate::page::misfits::{Misfits, NO_FIELD};
 use crate::partition::PartitionKey;
 use crate::text::excerpt;
 
-/// Most rows whose keys are given room at once; a `count` beyond is believed only as its rows arrive.
-const MOST_ROWS_AHEAD: u64 = 4_000_000;
+/// Maximum number of rows for which memory is reserved up front. For a larger `count`, memory grows as rows arrive.
+const MAX_RESERVED_ROWS: u64 = 4_000_000;
 
-/// Most bytes of memory for a partition's file and its keys. The largest of the portal, 2.4 million rows, takes a quarter.
-const MOST_BYTES: usize = 48 << 20;
+/// Maximum size of a partition's file and keys in memory, in bytes. The portal's largest partition, with 2.4 million
+/// rows, takes a quarter of it.
+const MAX_BYTES: usize = 48 << 20;
 
-/// What was received of a partition.
+/// Counts of what was received of a partition.
 #[derive(Debug, Default)]
 pub(crate) struct FetchFacts {
     pub(crate) n_rows: u64,
@@ -27,15 +28,15 @@ pub(crate) struct FetchFacts {
     pub(crate) n_misfits: u64,
 }
 
-/// What every row of a partition passes before anything is written.
+/// Checks the rows of a partition page by page and encodes them.
 pub(crate) struct Validator<'v> {
     dataset: &'v Dataset,
     partition: &'v PartitionKey,
     keys: KeySet,
     table: TableWriter,
     misfits: Vec<Misfits>,
-    most_bytes: usize,
-    /// Rows admitted.
+    max_bytes: usize,
+    /// Number of rows admitted so far.
     pub(crate) n_rows: u64,
     n_unknown: u64,
     unknown_fields: FieldNames,
@@ -43,35 +44,39 @@ pub(crate) struct Validator<'v> {
 
 impl<'v> Validator<'v> {
     pub(crate) fn new(dataset: &'v Dataset, partition: &'v PartitionKey, expected: u64) -> Result<Self, Error> {
-        let n_ahead = usize::try_from(expected.min(MOST_ROWS_AHEAD)).unwrap_or(0);
+        let n_ahead = usize::try_from(expected.min(MAX_RESERVED_ROWS)).unwrap_or(0);
         Ok(Self {
             dataset,
             partition,
             keys: KeySet::new(dataset, n_ahead),
             table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
             misfits: vec![Misfits::default(); dataset.columns.len()],
-            most_bytes: MOST_BYTES,
+            max_bytes: MAX_BYTES,
             n_rows: 0,
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
         })
     }
 
+    /// Checks and adds the rows of a page.
+    ///
+    /// # Errors
+    /// [`Error::SchemaDrift`] for a key column without a value; [`Error::PartitionTooLarge`]; [`Error::EncodeFailed`].
     pub(crate) fn admit(&mut self, page: u32, decoded: Page) -> Result<(), Error> {
         for (i, (column, found)) in self.dataset.columns.iter().zip(&decoded.misfits).enumerate() {
             let Some(sum) = self.misfits.get_mut(i) else { continue };
             sum.add(found, self.n_rows);
-            // A key that is kept as it came is one, if not the one declared: of these, some may pass as in any column.
+            // A key that was kept as it came is still a key, so a few of these are tolerated, as in any other column.
             if found.n_values > found.n_kept && self.dataset.key.contains(&column.name) {
                 return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
             }
         }
-        if let Err(none) = self.keys.add(&decoded.batch) {
-            if let Some(sum) = self.misfits.get_mut(none.column) {
-                let row = self.n_rows + none.row as u64 + 1;
-                *sum = Misfits { n_values: 1, n_kept: 0, first: Some((row, Some(none.found.to_owned()))) };
+        if let Err(missing) = self.keys.add(&decoded.batch) {
+            if let Some(sum) = self.misfits.get_mut(missing.column) {
+                let row = self.n_rows + missing.row as u64 + 1;
+                *sum = Misfits { n_values: 1, n_kept: 0, first: Some((row, Some(missing.found.to_owned()))) };
             }
-            return Err(self.drift(none.column, self.n_rows + decoded.batch.num_rows() as u64));
+            return Err(self.drift(missing.column, self.n_rows + decoded.batch.num_rows() as u64));
         }
         self.n_rows += decoded.batch.num_rows() as u64;
         self.n_unknown += decoded.n_unknown;
@@ -80,11 +85,11 @@ impl<'v> Validator<'v> {
         self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
         let found_bytes = self.memory_bytes();
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, memory_bytes = found_bytes, "page admitted");
-        if found_bytes > self.most_bytes {
+        if found_bytes > self.max_bytes {
             return Err(Error::PartitionTooLarge {
                 partition: self.partition.clone(),
                 page,
-                limit_bytes: self.most_bytes,
+                limit_bytes: self.max_bytes,
                 found_bytes,
                 n_rows: self.n_rows,
             });
@@ -92,14 +97,19 @@ impl<'v> Validator<'v> {
         Ok(())
     }
 
-    /// Bytes of memory that the rows so far take.
+    /// Returns the memory that the rows so far take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.keys.memory_bytes()
     }
 
+    /// Makes the checks that need all rows, and finishes the file.
+    ///
+    /// # Errors
+    /// [`Error::SchemaDrift`] when too many values of a column do not fit; [`Error::DuplicateKey`];
+    /// [`Error::EncodeFailed`].
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
         for (i, found) in self.misfits.iter().enumerate() {
-            // More than one value in a thousand is not an accident any more.
+            // More than one misfit per thousand rows is no accident.
             if found.n_values * 1000 > self.n_rows {
                 return Err(self.drift(i, self.n_rows));
             }
@@ -126,21 +136,23 @@ impl<'v> Validator<'v> {
         Ok((facts, encoded))
     }
 
+    /// Returns the error of a column with misfits, after `n_rows` rows.
     fn drift(&self, column: usize, n_rows: u64) -> Error {
         let declared = self.dataset.columns.get(column);
         let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));
         let found = self.misfits.get(column).cloned().unwrap_or_default();
         let (row, raw) = found.first.unwrap_or_default();
+        // Lost values were replaced with null; kept values are only too long or cannot be padded.
         let is_lost = found.n_values > found.n_kept;
         let is_key = is_lost && self.dataset.key.iter().any(|key| key == name);
         let expected = match declared.and_then(|column| Some((column.width?, &column.starts_with))) {
             Some((width, others)) if !is_lost => {
                 let others: Vec<String> = others.keys().map(|name| format!("`{name}`")).collect();
-                let begins = match others.as_slice() {
+                let prefix = match others.as_slice() {
                     [] => String::new(),
-                    others => format!(" that begins with the row's {} once it is padded", others.join(" and ")),
+                    others => format!(" that starts with the row's {} after padding", others.join(" and ")),
                 };
-                format!("{kind} of at most {width} characters{begins}")
+                format!("{kind} of at most {width} characters{prefix}")
             }
             _ if is_key => format!("{kind}, never null or empty"),
             _ => kind.to_owned(),
@@ -168,36 +180,37 @@ mod tests {
     use crate::testing::{enrollment, page, partition, row};
 
     #[test]
-    fn a_count_that_cannot_be_believed_takes_no_room_before_its_rows_arrive() {
+    fn an_implausible_count_reserves_no_memory_before_its_rows_arrive() {
         let (dataset, partition) = (enrollment(), partition());
-        for count in [u64::MAX, 1 << 60, MOST_ROWS_AHEAD, 1, 0] {
+        for count in [u64::MAX, 1 << 60, MAX_RESERVED_ROWS, 1, 0] {
             assert_eq!(Validator::new(&dataset, &partition, count).unwrap().n_rows, 0);
         }
     }
 
     #[test]
-    fn what_rows_take_is_what_their_columns_and_their_keys_take() {
+    fn the_memory_of_rows_is_that_of_their_columns_and_keys() {
         let (dataset, partition) = (enrollment(), partition());
-        let mut gate = Validator::new(&dataset, &partition, 2).unwrap();
+        let mut validator = Validator::new(&dataset, &partition, 2).unwrap();
         let decoder = crate::page::PageDecoder::new(&dataset, &partition);
-        gate.admit(1, decoder.decode(1, page(2, None, &[row(1, "5"), row(2, "5")]).as_bytes()).unwrap()).unwrap();
-        let (columns, keys) = (gate.table.memory_bytes(), gate.keys.memory_bytes());
-        assert!(columns > 100 && keys == 2 && gate.memory_bytes() == columns + keys, "{columns} and {keys}");
+        let decoded = decoder.decode(1, page(2, None, &[row(1, "5"), row(2, "5")]).as_bytes()).unwrap();
+        validator.admit(1, decoded).unwrap();
+        let (columns, keys) = (validator.table.memory_bytes(), validator.keys.memory_bytes());
+        assert!(columns > 100 && keys == 2 && validator.memory_bytes() == columns + keys, "{columns} and {keys}");
     }
 
     /// Found by use: B6.
     #[test]
-    fn a42_a_partition_that_takes_more_memory_than_the_cap_is_refused_with_both_numbers() {
+    fn a42_a_partition_above_the_memory_limit_is_refused_with_both_numbers() {
         let (dataset, partition) = (enrollment(), partition());
-        let mut gate = Validator::new(&dataset, &partition, 30).unwrap();
-        gate.most_bytes = 20_000;
+        let mut validator = Validator::new(&dataset, &partition, 30).unwrap();
+        validator.max_bytes = 20_000;
         let decoder = crate::page::PageDecoder::new(&dataset, &partition);
-        // What counts is in no column.
+        // Most bytes are in a field that has no column.
         let row =
             |school: u64| row(school, "5").replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500)));
         let mut admit = |number: u32| {
             let rows: Vec<String> = (0..10).map(|i| row(u64::from(number) * 10 + i)).collect();
-            gate.admit(number, decoder.decode(number, page(30, None, &rows).as_bytes()).unwrap())
+            validator.admit(number, decoder.decode(number, page(30, None, &rows).as_bytes()).unwrap())
         };
         admit(1).unwrap();
         let error = admit(2).unwrap_err();

@@ -1,10 +1,11 @@
-//! The columns of a file by name and type.
+//! The names and types of a file's columns.
 
 use parquet::basic::Type;
 use parquet::schema::types::ColumnDescriptor;
 use serde::{Deserialize, Serialize};
 
-/// Column that keeps, as JSON text, what the descriptor does not know or what does not fit it; null where all is well.
+/// Name of the column that keeps unknown fields and values that do not fit the descriptor, as JSON text. It is null in
+/// rows that fit entirely.
 pub const RESCUED: &str = "_rescued";
 
 /// A column's name and type.
@@ -12,14 +13,14 @@ pub const RESCUED: &str = "_rescued";
 pub struct TypedColumn {
     /// Name.
     pub name: String,
-    /// Type in Glue's words: `int`, `bigint`, `double` or `string`.
+    /// Glue type: `int`, `bigint`, `double` or `string`.
     #[serde(rename = "type")]
     pub kind: String,
 }
 
 impl TypedColumn {
-    /// A column of a Parquet file; `None` for one of a type that no descriptor has.
-    pub(crate) fn of_file(column: &std::sync::Arc<ColumnDescriptor>) -> Option<Self> {
+    /// Converts a column of a Parquet file; `None` if no descriptor can declare its type.
+    pub(crate) fn from_parquet(column: &std::sync::Arc<ColumnDescriptor>) -> Option<Self> {
         let kind = match column.physical_type() {
             Type::INT32 => "int",
             Type::INT64 => "bigint",

@@ -1,31 +1,32 @@
-//! What makes two versions of a partition the same: its rows, its schema, and how they are written.
+//! The edition of a partition: identifies its rows, its schema and its encoding.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Changes whenever the same rows would be written as other bytes: writer settings, writer version, layout.
+/// Version of the encoding. It changes whenever the same rows would be encoded to different bytes, because of the
+/// writer's settings, its version or the file layout.
 ///
-/// Partitions written under another version are rewritten by the next run that fetches them. The golden file in
-/// `table.rs` fails when the bytes change and this number does not.
+/// The next run that fetches a partition rewrites it if it has another version. The golden test in `file/writer.rs`
+/// fails if the bytes change and this number does not.
 pub const ENCODING_VERSION: u32 = 2;
 
 /// The first encoding version whose files name their partition.
-pub const NAMES_PARTITION: u32 = 2;
+pub const FIRST_WITH_PARTITION: u32 = 2;
 
-/// Content hash of a partition's rows, whatever their order: the sum modulo 2^128 of XXH3-128 of each canonical row.
+/// Content hash of a partition's rows, independent of their order: the sum of the rows' XXH3-128 hashes modulo 2^128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Digest(pub u128);
 
 impl Digest {
-    /// Adds one canonical row.
+    /// Adds one row in canonical form.
     pub fn add_row(&mut self, canonical: &[u8]) {
         self.0 = self.0.wrapping_add(twox_hash::XxHash3_128::oneshot(canonical));
     }
 }
 
-/// Two equal editions are the same data written the same way. Prints as `digest-schema-encoding`.
+/// Two files with equal editions have the same rows, encoded the same way. Prints as `digest-schema-encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edition {
     /// Hash of the rows.
@@ -42,13 +43,13 @@ impl fmt::Display for Edition {
     }
 }
 
-/// The text is not an edition.
+/// A text that is not a valid edition.
 #[derive(Debug, thiserror::Error)]
 #[error("expected `<32 hex digits>-<16 hex digits>-<number>`, found `{0}`")]
-pub struct NotAnEdition(String);
+pub struct InvalidEdition(String);
 
 impl FromStr for Edition {
-    type Err = NotAnEdition;
+    type Err = InvalidEdition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
@@ -60,7 +61,7 @@ impl FromStr for Edition {
             };
             fields.next().is_none().then_some(edition)
         };
-        parse().ok_or_else(|| NotAnEdition(text.to_owned()))
+        parse().ok_or_else(|| InvalidEdition(text.to_owned()))
     }
 }
 
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edition_parses_back() {
+    fn a_printed_edition_parses_to_the_same_edition() {
         let edition = Edition { digest: Digest(0x1234), schema_id: 7, encoding_version: 1 };
         let text = "00000000000000000000000000001234-0000000000000007-1";
         assert_eq!(edition.to_string(), text);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_does_not_depend_on_row_order_and_counts_repeats() {
+    fn the_digest_ignores_row_order_and_counts_repeated_rows() {
         let mut forward = Digest::default();
         let mut backward = Digest::default();
         for row in [b"a", b"b", b"c"] {

@@ -1,4 +1,4 @@
-//! What a file's footer says of the file.
+//! Reads the metadata in a file's footer.
 
 use parquet::file::metadata::ParquetMetaData;
 
@@ -8,30 +8,31 @@ use crate::file::value_counts::ValueCounts;
 
 /// Footer key of the edition.
 pub(crate) const EDITION_KEY: &str = "rollcall.edition";
-/// Footer key of the partition's Hive path, such as `year=2021/grade=grade-pk`. Look-up tables and older files have none.
+/// Footer key of the partition's Hive path, such as `year=2021/grade=grade-pk`. Look-up tables and older files do not
+/// have it.
 pub const PARTITION_KEY: &str = "rollcall.partition";
-/// Footer key of the values by column.
+/// Footer key of the value counts by column.
 pub(crate) const VALUES_KEY: &str = "rollcall.values";
 
-/// What a file's footer says of it.
+/// Metadata in a file's footer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Footer {
-    /// Its edition.
+    /// Edition of the file.
     pub edition: Edition,
-    /// Hive path of its partition; `None` where it names none.
+    /// Hive path of the partition; `None` for a look-up table or an older file.
     pub partition: Option<String>,
-    /// Rows in it.
+    /// Number of rows.
     pub n_rows: u64,
-    /// Its values by column; `None` where it does not say.
+    /// Number of values by column; `None` for an older file.
     pub values: Option<ValueCounts>,
-    /// Its columns.
+    /// Columns of the file.
     pub columns: Vec<TypedColumn>,
 }
 
 impl Footer {
-    /// Reads what is said of a file; `None` when it is not one of ours.
+    /// Reads the footer from a file's metadata; `None` if rollcall did not write the file.
     #[must_use]
-    pub fn of(metadata: &ParquetMetaData) -> Option<Self> {
+    pub fn from_metadata(metadata: &ParquetMetaData) -> Option<Self> {
         let file = metadata.file_metadata();
         let entries = file.key_value_metadata()?;
         let value = |key: &str| entries.iter().find(|entry| entry.key == key)?.value.as_deref();
@@ -40,7 +41,7 @@ impl Footer {
             partition: value(PARTITION_KEY).map(str::to_owned),
             n_rows: u64::try_from(file.num_rows()).ok()?,
             values: value(VALUES_KEY).and_then(|values| serde_json::from_str(values).ok()),
-            columns: file.schema_descr().columns().iter().map(TypedColumn::of_file).collect::<Option<_>>()?,
+            columns: file.schema_descr().columns().iter().map(TypedColumn::from_parquet).collect::<Option<_>>()?,
         })
     }
 }

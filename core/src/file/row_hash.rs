@@ -1,4 +1,4 @@
-//! Hashes of rows in their canonical form: the digest of a partition, and the fingerprint of a page.
+//! Hashes rows in canonical form: for the digest of a partition and the fingerprint of a page.
 
 use std::hash::Hasher;
 
@@ -10,10 +10,10 @@ use arrow_schema::DataType;
 
 use crate::file::edition::Digest;
 
-/// Adds every row's canonical form: per column in file order a byte for null or not, then the value in little-endian
-/// bytes, text after its length.
+/// Adds every row to the digest, in canonical form. Each column, in file order, contributes a byte that is 0 for null
+/// and 1 otherwise, then the value as little-endian bytes; a text is preceded by its length.
 pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Vec<u8>) {
-    let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::of).collect();
+    let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::from_array).collect();
     for i in 0..batch.num_rows() {
         row.clear();
         for column in &columns {
@@ -23,9 +23,9 @@ pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Ve
     }
 }
 
-/// Hash of rows in their order.
+/// Returns a hash of the rows that depends on their order.
 pub(crate) fn fingerprint(batch: &RecordBatch) -> u64 {
-    let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::of).collect();
+    let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::from_array).collect();
     let mut hasher = twox_hash::XxHash3_64::new();
     let mut row = Vec::with_capacity(128);
     for i in 0..batch.num_rows() {
@@ -38,7 +38,7 @@ pub(crate) fn fingerprint(batch: &RecordBatch) -> u64 {
     hasher.finish()
 }
 
-/// A column's values as slices, since arrays check each index twice.
+/// A column's values as slices, because Arrow arrays check each index twice.
 enum Values<'a> {
     Int(&'a [i32], Option<&'a NullBuffer>),
     Bigint(&'a [i64], Option<&'a NullBuffer>),
@@ -48,7 +48,7 @@ enum Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    fn of(array: &'a ArrayRef) -> Self {
+    fn from_array(array: &'a ArrayRef) -> Self {
         if array.null_count() == array.len() {
             return Self::Null;
         }

@@ -1,7 +1,7 @@
-//! Row keys packed into integers that order as the keys do.
+//! Packs row keys into integers that sort in the same order as the keys.
 //!
-//! Digits become a number and integers their 32 or 64 bits, so that a key of `ncessch` fits 64 bits and one of `ncessch`,
-//! `race` and `sex` fits 128. A key that cannot be packed is represented by its hash.
+//! A text of digits is packed as a number, and an integer as its 32 or 64 bits. A key of `ncessch` fits into 64 bits,
+//! and a key of `ncessch`, `race` and `sex` into 128. A key that cannot be packed is represented by its hash.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -11,10 +11,10 @@ use arrow_select::take::take_record_batch;
 
 use crate::dataset::{ColumnKind, Dataset};
 
-/// Marks a key taken by its hash; packed keys stay below.
+/// Set in the hash of a key that cannot be packed. Packed keys are below this value.
 const HASHED: u128 = 1 << 127;
-/// Digits of the widest text that is packed.
-const MOST_DIGITS: usize = 18;
+/// Maximum number of digits of a text that is packed.
+const MAX_DIGITS: usize = 18;
 
 /// How one key column is packed.
 #[derive(Debug, Clone)]
@@ -22,12 +22,12 @@ struct Part {
     name: String,
     column: usize,
     kind: ColumnKind,
-    /// Characters of a text of digits.
+    /// Declared width of a text of digits.
     width: usize,
     n_bits: u32,
 }
 
-/// Packs the keys of a dataset's rows into integers that order as the keys do, column by column.
+/// Packs the keys of a dataset's rows into integers that sort like the keys, column by column.
 #[derive(Debug, Clone)]
 pub(crate) struct Packer {
     parts: Vec<Part>,
@@ -35,11 +35,13 @@ pub(crate) struct Packer {
     is_narrow: bool,
 }
 
-/// A null or an empty text in a key column: the column, the row (from 0) of the batch, and the value as JSON.
+/// A null or an empty text in a key column.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoKey {
+pub(crate) struct MissingKey {
     pub(crate) column: usize,
+    /// Row in the batch, from 0.
     pub(crate) row: usize,
+    /// The value as JSON.
     pub(crate) found: &'static str,
 }
 
@@ -55,9 +57,9 @@ impl Packer {
                 let n_bits = match declared.kind {
                     ColumnKind::Int => 32,
                     ColumnKind::Bigint | ColumnKind::Double => 64,
-                    // 10^width - 1 fits this many bits; wider text is hashed.
+                    // 10^width - 1 fits into this many bits; wider text is hashed.
                     ColumnKind::String => {
-                        64 - 10_u64.checked_pow(width.min(MOST_DIGITS) as u32).unwrap_or(1).leading_zeros()
+                        64 - 10_u64.checked_pow(width.min(MAX_DIGITS) as u32).unwrap_or(1).leading_zeros()
                     }
                 };
                 Some(Part { name: name.clone(), column, kind: declared.kind, width, n_bits })
@@ -71,26 +73,26 @@ impl Packer {
     ///
     /// # Errors
     /// The first null or empty text in a key column.
-    pub(crate) fn check(&self, batch: &RecordBatch) -> Result<(), NoKey> {
+    pub(crate) fn check(&self, batch: &RecordBatch) -> Result<(), MissingKey> {
         for part in &self.parts {
             let array = batch.column(part.column);
             if array.null_count() > 0
                 && let Some(row) = (0..array.len()).find(|row| array.is_null(*row))
             {
-                return Err(NoKey { column: part.column, row, found: "null" });
+                return Err(MissingKey { column: part.column, row, found: "null" });
             }
             if part.kind == ColumnKind::String {
-                // Two equal offsets in a row are an empty text.
+                // Two consecutive equal offsets mean an empty text.
                 let offsets = array.as_string::<i32>().value_offsets();
                 if let Some(row) = offsets.iter().zip(offsets.iter().skip(1)).position(|(start, end)| start == end) {
-                    return Err(NoKey { column: part.column, row, found: "\"\"" });
+                    return Err(MissingKey { column: part.column, row, found: "\"\"" });
                 }
             }
         }
         Ok(())
     }
 
-    /// The key of every row, in row order; `None` for one that cannot be packed.
+    /// Returns the key of every row, in row order; `None` for a key that cannot be packed.
     pub(crate) fn pack<'b>(&self, batch: &'b RecordBatch) -> impl Iterator<Item = Option<u128>> + use<'b> {
         let views: Vec<(View<'b>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
         let is_narrow = self.is_narrow;
@@ -98,22 +100,22 @@ impl Packer {
             .map(move |row| if is_narrow { pack_narrow(&views, row).map(u128::from) } else { pack_wide(&views, row) })
     }
 
-    /// The rows in the order of their keys. Rows of which a key cannot be packed stay in the order in which they came: a
-    /// hash would tear apart what belongs together.
+    /// Sorts the rows by key. If any key cannot be packed, returns the rows in their original order, because sorting by
+    /// hashes would separate related rows.
     ///
     /// # Errors
-    /// What the kernel refuses.
+    /// Errors of Arrow's `take` kernel.
     pub(crate) fn sort(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let packed: Option<Vec<u128>> = self.pack(&batch).collect();
         let Some(keys) = packed.filter(|keys| !keys.is_sorted()) else { return Ok(batch) };
         let mut order: Vec<(u128, u32)> = keys.into_iter().zip(0..).collect();
-        // Equal keys stay in their order, since a row's place comes second.
+        // Rows with equal keys keep their order, because the row number is compared second.
         order.sort_unstable();
         let order = UInt32Array::from_iter_values(order.into_iter().map(|(_, row)| row));
         take_record_batch(&batch, &order)
     }
 
-    /// A packed key in words.
+    /// Formats a packed key for a message.
     pub(crate) fn describe(&self, mut key: u128) -> String {
         if key & HASHED != 0 {
             let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
@@ -129,6 +131,7 @@ impl Packer {
         format!("`{}`", words.join(", "))
     }
 
+    /// Returns the hash that represents a key that cannot be packed.
     pub(crate) fn hash(&self, batch: &RecordBatch, row: usize) -> u128 {
         let mut bytes = Vec::new();
         for part in &self.parts {
@@ -140,7 +143,7 @@ impl Packer {
     }
 }
 
-/// A key column of one batch, ready to be packed.
+/// A key column of one batch, ready for packing.
 enum View<'b> {
     Int(&'b Int32Array),
     Bigint(&'b Int64Array),
@@ -149,14 +152,14 @@ enum View<'b> {
 }
 
 impl View<'_> {
-    /// The value as a number that orders as the column does; `None` when it is not one of the declared width.
+    /// Returns the value as a number that sorts like the column; `None` if the value cannot be packed.
     fn pack(&self, row: usize) -> Option<u64> {
         match self {
             Self::Int(array) => Some(u64::from((array.value(row) as u32) ^ (1 << 31))),
             Self::Bigint(array) => Some((array.value(row) as u64) ^ (1 << 63)),
             Self::Digits(array, width) => {
                 let text = array.value(row).as_bytes();
-                if text.len() != *width || *width > MOST_DIGITS {
+                if text.len() != *width || *width > MAX_DIGITS {
                     return None;
                 }
                 text.iter().try_fold(0_u64, |number, byte| {
@@ -169,12 +172,12 @@ impl View<'_> {
     }
 }
 
-/// A key of at most 64 bits.
+/// Packs a key of at most 64 bits.
 fn pack_narrow(views: &[(View<'_>, u32)], row: usize) -> Option<u64> {
     views.iter().try_fold(0_u64, |key, (view, n_bits)| Some(key.checked_shl(*n_bits).unwrap_or(0) | view.pack(row)?))
 }
 
-/// A key of at most 127 bits.
+/// Packs a key of at most 127 bits; `None` for a wider one.
 fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
     if views.iter().map(|(_, n_bits)| n_bits).sum::<u32>() > 127 {
         return None;

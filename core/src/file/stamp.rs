@@ -1,35 +1,36 @@
-//! What a writer says of a data object beside its bytes.
+//! The metadata that a writer stores with a data object.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::file::edition::{Edition, NAMES_PARTITION};
+use crate::file::edition::{Edition, FIRST_WITH_PARTITION};
 use crate::partition::PartitionKey;
 
-/// What a writer says of a data object. Edition, partition and rows are in the file's footer too; the rest cannot be,
-/// since a file's bytes are a function of its rows alone.
+/// The metadata that a writer stores with a data object. The file's footer has the edition, the partition and the number
+/// of rows too. It cannot have the rest, because a file's bytes depend only on its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Edition of the object.
     pub edition: Edition,
-    /// Hive path of its partition, such as `year=2021/grade=grade-pk`; `None` for a look-up table, and for a file of an
-    /// encoding version before [`NAMES_PARTITION`].
+    /// Hive path of its partition, such as `year=2021/grade=grade-pk`; `None` for a look-up table, and for a file with an
+    /// encoding version before [`FIRST_WITH_PARTITION`].
     pub partition: Option<String>,
-    /// Rows in it.
+    /// Number of rows in it.
     pub n_rows: u64,
-    /// When the last page of it was received.
+    /// When its last page was received.
     pub fetched_at: Timestamp,
-    /// Run that wrote it; `None` where the store cannot remember it (a folder).
+    /// Run that wrote it; `None` if the store cannot record this (a folder).
     pub run: Option<String>,
 }
 
 impl Stamp {
-    /// Whether the object may be that of `partition`: it names no other one, and is old where it names none.
+    /// Returns whether the object can belong to `partition`: it names this partition, or names none because its encoding
+    /// version is too old.
     #[must_use]
     pub fn is_of(&self, partition: &PartitionKey) -> bool {
         match &self.partition {
             Some(named) => *named == partition.to_string(),
-            None => self.edition.encoding_version < NAMES_PARTITION,
+            None => self.edition.encoding_version < FIRST_WITH_PARTITION,
         }
     }
 }

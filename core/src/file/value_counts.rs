@@ -1,7 +1,7 @@
-//! How many values each column of a partition has, so that one which loses most of them is noticed.
+//! Counts the values of each column of a partition, to detect a column that loses most of its values.
 //!
-//! The portal's codes -1 (missing or not reported), -2 (not applicable) and -3 (suppressed) are no values, nor is an empty
-//! text. The counts are kept in the file's footer; what is committed next is compared with them.
+//! An empty text and the portal's codes -1 (missing or not reported), -2 (not applicable) and -3 (suppressed) do not
+//! count as values. The file's footer stores the counts; the next commit compares its own counts with them.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use arrow_array::{Array, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
-/// A column with fewer values than this may lose them.
-const FEWEST_VALUES: u64 = 100;
+/// A column that had fewer values than this is not checked.
+const MIN_VALUES: u64 = 100;
 
-/// Values of one column. As JSON a pair, `[812, 790]`.
+/// Value counts of one column. Its JSON form is a pair such as `[812, 790]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "(u64, u64)", into = "(u64, u64)")]
 struct Count {
-    /// Neither null nor a code.
+    /// Values that are not null, empty or a code.
     n_values: u64,
-    /// Those of them that are not 0.
+    /// Values other than 0.
     n_nonzero: u64,
 }
 
@@ -36,7 +36,7 @@ impl From<Count> for (u64, u64) {
     }
 }
 
-/// Values of every column, by its name. As JSON an object, `{"enrollment":[812,790]}`.
+/// Value counts of all columns, by name. Their JSON form is an object such as `{"enrollment":[812,790]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ValueCounts(BTreeMap<String, Count>);
@@ -44,16 +44,16 @@ pub struct ValueCounts(BTreeMap<String, Count>);
 /// A column that lost more than half of its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LostValues {
-    /// Column.
+    /// Name of the column.
     pub column: String,
-    /// Values committed.
+    /// Number of values committed before.
     pub before: u64,
-    /// Values that would replace them.
+    /// Number of values in the new partition.
     pub after: u64,
 }
 
 impl ValueCounts {
-    /// Adds the rows of `batch`. Columns that it does not share with those before count from here.
+    /// Adds the rows of `batch`. A column that no earlier batch had starts at zero.
     pub(crate) fn add(&mut self, batch: &RecordBatch) {
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             if field.name() == crate::file::columns::RESCUED {
@@ -81,8 +81,8 @@ impl ValueCounts {
         }
     }
 
-    /// The first column that has less than half of the values that it had before, of at least 100. A zero is a value only
-    /// in a column that held nothing else. Columns that only one of both has are not compared.
+    /// Returns the first column that had at least 100 values before and now has less than half of them. Zeros count only
+    /// if all values of the column were zeros before. A column that only one side has is not compared.
     #[must_use]
     pub fn lost_since(&self, before: &Self) -> Option<LostValues> {
         before.0.iter().find_map(|(column, before)| {
@@ -91,7 +91,7 @@ impl ValueCounts {
                 0 => (before.n_values, after.n_values),
                 _ => (before.n_nonzero, after.n_nonzero),
             };
-            let is_lost = before >= FEWEST_VALUES && after < before.div_ceil(2);
+            let is_lost = before >= MIN_VALUES && after < before.div_ceil(2);
             is_lost.then(|| LostValues { column: column.clone(), before, after })
         })
     }
@@ -102,15 +102,15 @@ where
     T::Native: PartialEq,
 {
     let mut count = Count::default();
-    let mut note = |value: T::Native| {
+    let mut add = |value: T::Native| {
         let is_value = u64::from(!codes.contains(&value));
         count.n_values += is_value;
         count.n_nonzero += is_value & u64::from(value != zero);
     };
     if array.null_count() == 0 {
-        array.values().iter().for_each(|value| note(*value));
+        array.values().iter().for_each(|value| add(*value));
     } else {
-        array.iter().flatten().for_each(note);
+        array.iter().flatten().for_each(add);
     }
     count
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_codes_and_empty_texts_are_no_values_and_zeros_are_counted_apart() {
+    fn nulls_codes_and_empty_texts_do_not_count_and_zeros_count_separately() {
         let numbers = [Some(5), None, Some(-1), Some(-2), Some(-3), Some(0), Some(-4)];
         for (array, expected) in [
             (Arc::new(Int32Array::from(numbers.to_vec())) as ArrayRef, r#"{"a":[3,2]}"#),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_a_hundred_values_may_not_lose_more_than_half_of_them() {
+    fn a_column_with_at_least_100_values_must_not_lose_more_than_half_of_them() {
         let column = |n_values: i32, n_zeros: i32, n_codes: i32| {
             let values = (1..=n_values).chain((0..n_zeros).map(|_| 0)).chain((0..n_codes).map(|_| -1));
             counts(Arc::new(Int32Array::from_iter_values(values)))
@@ -156,7 +156,7 @@ mod tests {
             ((100, 0, 0), (49, 0, 51), true),
             ((101, 0, 0), (50, 0, 51), true),
             ((99, 0, 0), (0, 0, 99), false),
-            // Zeros are values only where there was nothing else.
+            // Zeros count only if there was nothing else.
             ((100, 0, 0), (0, 100, 0), true),
             ((0, 100, 0), (0, 49, 51), true),
             ((0, 100, 0), (100, 0, 0), false),
@@ -166,7 +166,7 @@ mod tests {
             let found = column(d, e, f).lost_since(&column(a, b, c));
             assert_eq!(found.is_some(), is_lost, "{before:?} to {after:?}: {found:?}");
         }
-        let of_another = ValueCounts(BTreeMap::from([("b".to_owned(), Count { n_values: 500, n_nonzero: 500 })]));
-        assert_eq!(column(0, 0, 0).lost_since(&of_another), None);
+        let another_column = ValueCounts(BTreeMap::from([("b".to_owned(), Count { n_values: 500, n_nonzero: 500 })]));
+        assert_eq!(column(0, 0, 0).lost_since(&another_column), None);
     }
 }

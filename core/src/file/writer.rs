@@ -1,9 +1,9 @@
-//! Columns of a partition to Parquet bytes, with the digest of its rows.
+//! Encodes the columns of a partition as Parquet and computes the digest of its rows.
 //!
-//! The bytes are a function of the rows in page order, their partition, the descriptor and the encoding version: no time,
-//! run or page size shows in them. Rows are sorted by key within each chunk of 16,384, which brings alike values together
-//! where the portal serves a school's rows in any order. Row groups are encoded as they fill, so that memory holds the
-//! encoded file and not the rows.
+//! The bytes depend only on the rows in page order, their partition, the descriptor and the encoding version. The time,
+//! the run and the page size do not affect them. Rows are sorted by key within each chunk of 16,384 rows, which places
+//! similar values next to each other even if the portal serves a school's rows in arbitrary order. Row groups are
+//! encoded as they fill, so that memory holds the encoded file and not the rows.
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -25,36 +25,36 @@ use crate::file::row_key::Packer;
 use crate::file::value_counts::ValueCounts;
 use crate::partition::PartitionKey;
 
-/// Rows of a row group.
+/// Maximum number of rows in a row group.
 const ROW_GROUP: usize = 131_072;
-/// Rows sorted and handed to the encoder at once, whatever the page size was; divides [`ROW_GROUP`].
+/// Number of rows sorted and passed to the encoder at once, regardless of the page size; divides [`ROW_GROUP`].
 const CHUNK: usize = 16_384;
-/// Rows of a Parquet page. A file with no more than these has no page index: it would be a third of a small file and
-/// tell nothing that the row group's statistics do not.
+/// Maximum number of rows in a Parquet page. A file with a single page per column has no page index: the index would be
+/// a third of a small file and would add nothing to the row group's statistics.
 const PAGE: usize = 20_000;
 
-/// A partition's Parquet file, finished.
+/// A finished Parquet file.
 #[derive(Debug, Clone)]
 pub struct Encoded {
-    /// The file.
+    /// Contents of the file.
     pub bytes: Bytes,
-    /// Rows in it.
+    /// Number of rows.
     pub n_rows: u64,
-    /// Its edition, which its footer holds too.
+    /// Edition of the file, as in its footer.
     pub edition: Edition,
-    /// Its values by column, which its footer holds too.
+    /// Value counts by column, as in the footer.
     pub values: ValueCounts,
 }
 
-/// Writes the rows of one partition as they come.
+/// Writes the rows of one partition as they arrive.
 pub struct TableWriter {
     writer: ArrowWriter<Vec<u8>>,
     coalescer: BatchCoalescer,
-    /// Bytes of the rows that the coalescer holds, as they were appended.
+    /// Size of the rows in the coalescer, measured when they were appended.
     held_bytes: usize,
-    /// Packs the keys by which rows are sorted.
+    /// Packs the keys that rows are sorted by.
     packer: Packer,
-    /// Whether all rows so far are in the order of their keys.
+    /// Whether all rows so far were appended in key order.
     is_sorted: bool,
     digest: Digest,
     values: ValueCounts,
@@ -65,17 +65,17 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// A writer of the file of a partition.
+    /// Creates a writer for the file of a partition.
     ///
-    /// - `n_rows`: rows that it will hold.
+    /// - `n_rows`: the number of rows that will be appended.
     ///
     /// # Errors
-    /// A schema that Parquet cannot hold.
+    /// Parquet cannot represent the schema.
     pub fn new(dataset: &Dataset, partition: &PartitionKey, n_rows: u64) -> Result<Self, ParquetError> {
         Self::with_schema(dataset, dataset.file_schema(), Some(partition), n_rows)
     }
 
-    /// A writer of a file of another schema than [`Dataset::file_schema`], such as a look-up table's, of no partition.
+    /// Creates a writer for a file with its own schema, such as a look-up table, which has no partition.
     pub(crate) fn with_schema(
         dataset: &Dataset,
         schema: SchemaRef,
@@ -89,7 +89,7 @@ impl TableWriter {
             .set_data_page_row_count_limit(PAGE)
             .set_statistics_enabled(if is_one_page { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
             .set_offset_index_disabled(is_one_page)
-            // Of the form that parquet-java reads; a text it cannot read makes it distrust statistics.
+            // parquet-java ignores the statistics of a file unless it can parse this text.
             .set_created_by(format!("rollcall version {ENCODING_VERSION}.0.0 (build encoding-{ENCODING_VERSION})"));
         for column in dataset.columns.iter().filter(|column| !column.dictionary) {
             let path = ColumnPath::from(column.name.as_str());
@@ -113,12 +113,12 @@ impl TableWriter {
         })
     }
 
-    /// Appends rows in [`Dataset::file_schema`]'s columns.
+    /// Appends rows with the columns of [`Dataset::file_schema`].
     ///
-    /// - `is_sorted`: whether these rows and all before are known to be in the order of their keys.
+    /// - `is_sorted`: whether these rows and all earlier ones are known to be in key order.
     ///
     /// # Errors
-    /// What the encoder refuses.
+    /// The encoder refuses the rows.
     pub fn append(&mut self, batch: RecordBatch, is_sorted: bool) -> Result<(), ParquetError> {
         self.n_rows += batch.num_rows() as u64;
         self.is_sorted &= is_sorted;
@@ -129,13 +129,14 @@ impl TableWriter {
         self.held_bytes += n_bytes;
         if self.coalescer.has_completed_batch() {
             self.write_chunks()?;
-            // What is left is of this batch.
+            // The remaining rows belong to this batch.
             self.held_bytes = n_bytes / n_rows.max(1) * self.coalescer.get_buffered_rows();
         }
         Ok(())
     }
 
-    /// Bytes of memory that this takes, as far as they depend on the rows. The coalescer's columns have room to grow.
+    /// Returns the memory in use, in bytes, as far as it depends on the rows. Twice the size of the rows in the coalescer
+    /// is counted, because its columns have spare capacity.
     pub(crate) fn memory_bytes(&self) -> usize {
         2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
@@ -148,10 +149,10 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Finishes the file.
     ///
     /// # Errors
-    /// What the encoder refuses.
+    /// The encoder refuses the remaining rows.
     pub fn finish(mut self) -> Result<Encoded, ParquetError> {
         self.coalescer.finish_buffered_batch()?;
         self.write_chunks()?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_a_function_of_rows_whatever_the_page_size() {
+    fn the_bytes_of_a_file_do_not_depend_on_the_page_size() {
         let expected = encode(40_000, 10_000);
         for length in [1_000, 9_999, 40_000] {
             let encoded = encode(40_000, length);
@@ -202,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Rows in one order and in another.
+    /// The same rows in two orders.
     fn in_two_orders() -> impl Strategy<Value = (Vec<String>, Vec<String>)> {
         let values = prop::sample::select(vec!["5", "null", "-2", "\"many\"", "2147483648", "[1, 2]"]);
         prop::collection::vec((1..20_u64, values), 1..40)
@@ -212,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_digest_is_of_the_rows_whatever_their_order_and_pages(
+        fn the_digest_depends_on_the_rows_but_not_on_their_order_or_the_page_size(
             (rows, shuffled) in in_two_orders(),
             (length, other_length) in (1..12_usize, 1..12_usize),
         ) {
@@ -228,7 +229,7 @@ mod tests {
             };
             let expected = digest(&rows, length);
             prop_assert_eq!(digest(&shuffled, other_length), expected);
-            // One row twice, one row less, one value changed: other rows, another digest.
+            // A repeated row, a missing row or a changed value gives another digest.
             prop_assert_ne!(digest(&[&rows[..], &rows[..1]].concat(), length), expected);
             prop_assert_ne!(digest(&rows[1..], length), expected);
             let changed = rows[0].replace("\"fips\":1", "\"fips\":2");
@@ -237,18 +238,19 @@ mod tests {
     }
 
     #[test]
-    fn the_golden_file_has_not_changed_without_a_new_encoding_version() {
-        // When this fails, the same rows became other bytes: raise ENCODING_VERSION, and only then write the new hash.
+    fn the_golden_file_changes_only_with_the_encoding_version() {
+        // When this fails, the same rows are encoded to different bytes. Increase ENCODING_VERSION first, then update the
+        // hash.
         let encoded = encode(2_000, 1_000);
         let hash = format!("{:016x}", twox_hash::XxHash3_64::oneshot(&encoded.bytes));
         assert_eq!((ENCODING_VERSION, hash.as_str()), (2, "f5d2cc637161af6a"));
     }
 
     #[test]
-    fn rows_are_sorted_within_a_chunk_whatever_the_page_size() {
+    fn rows_are_sorted_within_a_chunk_regardless_of_the_page_size() {
         let (dataset, partition) = (enrollment(), partition());
         let decoder = PageDecoder::new(&dataset, &partition);
-        // Two schools change places in each pair, across the end of a chunk too.
+        // The two schools of each pair are swapped.
         let rows: Vec<String> = (0..20_000_u64).map(|i| row(1 + (i ^ 1), "5")).collect();
         let encode = |length: usize| {
             let mut writer = TableWriter::new(&dataset, &partition, 20_000).unwrap();
@@ -260,7 +262,7 @@ mod tests {
         };
         let sorted = encode(10_000);
         assert_eq!(encode(999).bytes, sorted.bytes);
-        // The same file as that of rows which came in order: no chunk ends amid a pair.
+        // The file equals that of rows in key order, because no chunk ends within a pair.
         let in_order: Vec<String> = (1..=20_000_u64).map(|school| row(school, "5")).collect();
         let mut writer = TableWriter::new(&dataset, &partition, 20_000).unwrap();
         let body = page(20_000, None, &in_order);
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_one_page_has_no_page_index_and_every_file_a_writer_that_others_can_parse() {
+    fn a_file_with_one_page_has_no_page_index_and_every_file_names_a_writer_that_readers_can_parse() {
         for (n_rows, has_index) in [(20_000, false), (20_001, true)] {
             let encoded = encode(n_rows, 10_000);
             let mut reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn row_groups_end_at_131072_rows_and_ids_have_no_dictionary() {
+    fn a_row_group_has_at_most_131072_rows_and_ids_have_no_dictionary() {
         let encoded = encode(140_000, 10_000);
         let reader = SerializedFileReader::new(encoded.bytes.clone()).unwrap();
         let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
@@ -294,7 +296,7 @@ mod tests {
             column.dictionary_page_offset().is_some()
         };
         assert!(!has_dictionary("ncessch") && !has_dictionary("ncessch_num") && has_dictionary("fips"));
-        let footer = Footer::of(reader.metadata()).unwrap();
+        let footer = Footer::from_metadata(reader.metadata()).unwrap();
         assert_eq!((footer.edition, footer.n_rows), (encoded.edition, 140_000));
         assert_eq!(footer.partition.as_deref(), Some("year=2021/grade=grade-pk"));
         assert_eq!(footer.values, Some(encoded.values));

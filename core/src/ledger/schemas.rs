@@ -84,7 +84,7 @@ mod tests {
         let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
         let encoded = TableWriter::new(&dataset, &partition, 0).unwrap().finish().unwrap();
         let metadata = ParquetMetaDataReader::new().parse_and_finish(&encoded.bytes).unwrap();
-        let columns = Footer::of(&metadata).unwrap().columns;
+        let columns = Footer::from_metadata(&metadata).unwrap().columns;
         assert_eq!(columns, dataset.typed_columns());
         assert!(columns.iter().any(|column| column.kind == "double"));
     }

@@ -1,18 +1,18 @@
-//! Columns while they grow: values, and where the nulls are once there is one.
+//! Growing columns: their values, and the positions of nulls.
 //!
-//! Arrow's own builders note of each value that it is none. Here only a null costs something.
+//! Arrow's own builders record the validity of every value. Here, only nulls have a cost.
 
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{PrimitiveArray, StringArray};
 use arrow_buffer::{Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
-/// Where the nulls of a column are.
+/// Positions of the nulls in a column; `None` until the first null.
 #[derive(Default)]
 struct Nulls(Option<NullBufferBuilder>);
 
 impl Nulls {
-    /// Values `index` up to `index + n` are null.
+    /// Marks the `n` values from `index` on as null.
     #[cold]
     fn add(&mut self, index: usize, n: usize) {
         let nulls = self.0.get_or_insert_with(|| NullBufferBuilder::new(index + n));
@@ -20,13 +20,13 @@ impl Nulls {
         nulls.append_n_nulls(n);
     }
 
-    /// Whether the last of `n_values` is null.
+    /// Returns whether the last of `n_values` values is null.
     fn ends_in_null(&self, n_values: usize) -> bool {
         let nulls = self.0.as_ref().filter(|nulls| nulls.len() == n_values);
         nulls.is_some_and(|nulls| n_values.checked_sub(1).is_some_and(|last| !nulls.is_valid(last)))
     }
 
-    /// Forgets those of values from `index` on.
+    /// Removes the nulls from `index` on.
     fn truncate(&mut self, index: usize) {
         if let Some(nulls) = &mut self.0 {
             nulls.truncate(index.min(nulls.len()));
@@ -40,7 +40,7 @@ impl Nulls {
     }
 }
 
-/// A column of numbers.
+/// A growing column of numbers.
 pub(crate) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     nulls: Nulls,
@@ -53,12 +53,12 @@ impl<T: ArrowPrimitiveType> Default for Numbers<T> {
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
-    /// The last value; `None` where it is null or there is none.
+    /// Returns the last value; `None` if it is null or the column is empty.
     pub(crate) fn last(&self) -> Option<T::Native> {
         self.values.last().copied().filter(|_| !self.nulls.ends_in_null(self.values.len()))
     }
 
-    /// Makes room for `n_values` more.
+    /// Reserves capacity for `n_values` more values.
     pub(crate) fn reserve(&mut self, n_values: usize) {
         self.values.reserve_exact(n_values);
     }
@@ -79,10 +79,10 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         self.nulls.truncate(n_values);
     }
 
-    /// The column, which is empty then.
+    /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// None that is known.
+    /// Arrow refuses the array, which is not expected.
     pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
         let nulls = self.nulls.finish(self.values.len());
         self.values.shrink_to_fit();
@@ -90,17 +90,17 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 }
 
-/// A column of text.
+/// A growing column of text.
 #[derive(Default)]
 pub(crate) struct Texts {
     text: String,
-    /// Where each value ends in the text.
+    /// End offset of each value in the text.
     ends: Vec<i32>,
     nulls: Nulls,
 }
 
 impl Texts {
-    /// Makes room for `n_values` more, of `n_bytes` together.
+    /// Reserves capacity for `n_values` more values with `n_bytes` in total.
     pub(crate) fn reserve(&mut self, n_values: usize, n_bytes: usize) {
         self.ends.reserve_exact(n_values);
         self.text.reserve_exact(n_bytes);
@@ -109,7 +109,7 @@ impl Texts {
     #[inline]
     pub(crate) fn append(&mut self, value: &str) {
         self.text.push_str(value);
-        self.end();
+        self.push_end();
     }
 
     /// Appends one value, given in two parts.
@@ -118,14 +118,14 @@ impl Texts {
         self.append(second);
     }
 
-    /// The last value; `None` where it is null or there is none.
+    /// Returns the last value; `None` if it is null or the column is empty.
     pub(crate) fn last(&self) -> Option<&str> {
         let start = self.ends.iter().nth_back(1).map_or(Some(0), |end| usize::try_from(*end).ok())?;
         let is_null = self.nulls.ends_in_null(self.ends.len());
         self.text.get(start..).filter(|_| !self.ends.is_empty() && !is_null)
     }
 
-    /// Takes the first `n` bytes from the last value, which has them.
+    /// Removes the first `n` bytes of the last value.
     pub(crate) fn shorten_last(&mut self, n: usize) {
         if let Some(rest) = self.last().and_then(|last| last.get(n..)).map(str::to_owned) {
             self.truncate(self.ends.len() - 1);
@@ -135,10 +135,10 @@ impl Texts {
 
     pub(crate) fn append_nulls(&mut self, n: usize) {
         self.nulls.add(self.ends.len(), n);
-        self.ends.resize(self.ends.len() + n, self.at());
+        self.ends.resize(self.ends.len() + n, self.offset());
     }
 
-    /// Values so far.
+    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -152,20 +152,20 @@ impl Texts {
     }
 
     #[inline]
-    fn end(&mut self) {
-        self.ends.push(self.at());
+    fn push_end(&mut self) {
+        self.ends.push(self.offset());
     }
 
-    /// Where the text ends. One of 2 GiB or more has no offsets; `finish` refuses it.
+    /// Returns the end offset of the text. A text of 2 GiB or more does not fit an offset; `finish` refuses it.
     #[inline]
-    fn at(&self) -> i32 {
+    fn offset(&self) -> i32 {
         i32::try_from(self.text.len()).unwrap_or(i32::MAX)
     }
 
-    /// The column, which is empty then.
+    /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// More than 2 GiB of text.
+    /// The column has 2 GiB of text or more.
     pub(crate) fn finish(&mut self) -> Result<StringArray, ArrowError> {
         let nulls = self.nulls.finish(self.ends.len());
         let mut text = std::mem::take(&mut self.text);
@@ -187,7 +187,7 @@ mod tests {
     use arrow_array::{Array, Int32Array};
 
     #[test]
-    fn the_last_value_is_known_and_can_be_shortened() {
+    fn the_last_value_can_be_read_and_shortened() {
         let mut texts = Texts::default();
         assert_eq!(texts.last(), None);
         texts.append("first");
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn values_and_nulls_come_back_in_their_order() {
+    fn a_finished_column_has_values_and_nulls_in_the_order_they_were_appended() {
         let mut numbers = Numbers::<Int32Type>::default();
         let mut texts = Texts::default();
         for value in [Some(5), None, Some(-7), None, None, Some(0)] {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_cut_short_goes_on_as_if_the_rest_had_never_been() {
+    fn a_truncated_column_continues_after_its_last_remaining_value() {
         let mut numbers = Numbers::<Int32Type>::default();
         let mut texts = Texts::default();
         for n_kept in [0, 4, 6] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_without_nulls_has_no_map_of_them() {
+    fn a_column_without_nulls_has_no_null_buffer() {
         let mut numbers = Numbers::<Int32Type>::default();
         numbers.reserve(2);
         numbers.append(1);

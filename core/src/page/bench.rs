@@ -1,5 +1,5 @@
-//! What benchmarks measure of this crate by itself, behind feature `bench`: each way through a page, and what rows pass
-//! between decoding and encoding. Nothing else may use it.
+//! Entry points for benchmarks, behind the feature `bench`: each way of decoding a page, and the steps between decoding
+//! and encoding. Nothing else may use them.
 
 use super::{Page, PageDecoder};
 use crate::dataset::Dataset;
@@ -8,16 +8,16 @@ use crate::fetch::key_set::KeySet;
 use crate::file::Digest;
 use crate::file::row_hash::digest_rows;
 
-/// Whether [`PageDecoder::decode`] scans this body, and does not leave it to serde.
+/// Returns whether the scanner can read this body, so that [`PageDecoder::decode`] does not need serde.
 #[must_use]
 pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| decoder.builder(false).scan(text).is_some())
 }
 
-/// Does what [`PageDecoder::decode`] does, without the scanner.
+/// Decodes a page like [`PageDecoder::decode`], but without the scanner.
 ///
 /// # Errors
-/// The same.
+/// The same as [`PageDecoder::decode`].
 pub fn decode_by_serde(decoder: &PageDecoder<'_>, body: &[u8]) -> Result<Page, Error> {
     match std::str::from_utf8(body) {
         Ok(text) => decoder.decode_by_serde(1, text),
@@ -25,7 +25,7 @@ pub fn decode_by_serde(decoder: &PageDecoder<'_>, body: &[u8]) -> Result<Page, E
     }
 }
 
-/// Digests the rows of `pages`.
+/// Returns the digest of the rows of `pages`.
 #[must_use]
 pub fn digest(pages: &[Page]) -> Digest {
     let (mut digest, mut row) = (Digest::default(), Vec::new());
@@ -35,7 +35,7 @@ pub fn digest(pages: &[Page]) -> Digest {
     digest
 }
 
-/// Whether every row of `pages` has a key, and no other row has the same.
+/// Returns whether every row of `pages` has a key that no other row has.
 #[must_use]
 pub fn has_each_key_once(dataset: &Dataset, pages: &[Page]) -> bool {
     let mut keys = KeySet::new(dataset, pages.iter().map(|page| page.batch.num_rows()).sum());

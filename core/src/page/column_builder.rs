@@ -1,7 +1,7 @@
-//! Fits one JSON value into one column: what the portal sends against what the descriptor declares.
+//! Converts JSON values to the types that the descriptor declares and appends them to a column.
 //!
-//! A value fits when nothing of it is lost: a numeric string is the number it spells, an integer is never read through
-//! a float, text of digits is padded to the declared width. What does not fit is left to the caller, who keeps it.
+//! A value fits if it can be converted without loss. A numeric string becomes a number, an integer is never read as a
+//! float, and text of digits is padded to the declared width. The caller keeps values that do not fit.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use crate::dataset::{Column, ColumnKind};
 use crate::page::arrays::{Numbers, Texts};
 use crate::page::numbers::{EXACT_IN_F64, parse_double, parse_integer};
 
-/// Room for a text of no declared width, in bytes.
+/// Bytes reserved for a text without a declared width.
 const TEXT_BYTES: usize = 16;
 
-/// One column while its page is decoded.
+/// One column of a page that is being decoded.
 pub(crate) struct ColumnBuilder {
     values: Values,
-    /// Zeros put before the row's text, which its other columns must agree with; 0 where nothing is to be checked.
+    /// Zeros added to the row's text that must be checked against other columns; 0 if there is nothing to check.
     n_padded: usize,
-    /// The text that did not fit was kept as it came: it is longer than the declared width.
+    /// Whether the last text was longer than the declared width and was kept anyway.
     is_kept: bool,
-    /// Whether what is padded is to be checked.
+    /// Whether padding must be checked against other columns.
     is_checked: bool,
 }
 
-/// What became of a value.
+/// Outcome of appending a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// It is in the column.
-    Whole,
-    /// It is in the column as it came, and is not what the column declares.
+    /// The value fits and is in the column.
+    Exact,
+    /// The value does not fit, but is in the column unchanged.
     Kept,
-    /// A null stands for it.
+    /// The value does not fit; the column has a null instead.
     Lost,
 }
 
@@ -48,7 +48,7 @@ enum Values {
 }
 
 impl ColumnBuilder {
-    /// An empty column.
+    /// Creates an empty column.
     pub(crate) fn new(column: &Column) -> Self {
         let values = match column.kind {
             ColumnKind::String => Values::String(Texts::default(), column.width.map(usize::from)),
@@ -59,38 +59,38 @@ impl ColumnBuilder {
         Self { values, n_padded: 0, is_kept: false, is_checked: !column.starts_with.is_empty() }
     }
 
-    /// Whether zeros were put before the row's text, and not checked yet.
+    /// Returns whether the row's text was padded and still has to be checked.
     pub(crate) fn is_padded(&self) -> bool {
         self.n_padded > 0
     }
 
-    /// Ends the row: what was padded stays so, or becomes again what it was.
-    pub(crate) fn settle(&mut self, agrees: bool) {
+    /// Confirms the padding of the row's text, or removes it if it is not valid.
+    pub(crate) fn settle_padding(&mut self, is_valid: bool) {
         if let Values::String(texts, _) = &mut self.values
-            && !agrees
+            && !is_valid
         {
             texts.shorten_last(self.n_padded);
         }
         self.n_padded = 0;
     }
 
-    /// Whether a text that was padded is this column's value of the same row and so many more digits, whatever zeros either
-    /// begins with. `None` where there is no value: null, empty, or a code such as -1 for missing.
-    pub(crate) fn begins(&self, padded: &str, n_more: usize) -> Option<bool> {
-        let beginning = padded.get(..padded.len().checked_sub(n_more)?)?;
+    /// Returns whether `padded` consists of this column's value in the same row and `n_more` digits, ignoring leading
+    /// zeros. `None` if this column has no value: null, empty, or a code such as -1 for missing.
+    pub(crate) fn is_prefix_of(&self, padded: &str, n_more: usize) -> Option<bool> {
+        let prefix = padded.get(..padded.len().checked_sub(n_more)?)?;
         let number = match &self.values {
             Values::Int(numbers) => i64::from(numbers.last()?),
             Values::Bigint(numbers) => numbers.last()?,
             Values::String(texts, _) => {
                 let text = texts.last().filter(|text| !text.is_empty() && !text.starts_with('-'))?;
-                return Some(beginning.trim_start_matches('0') == text.trim_start_matches('0'));
+                return Some(prefix.trim_start_matches('0') == text.trim_start_matches('0'));
             }
             Values::Double(_) => return None,
         };
-        (number >= 0).then(|| beginning.parse() == Ok(number))
+        (number >= 0).then(|| prefix.parse() == Ok(number))
     }
 
-    /// The text of the last row.
+    /// Returns the text of the last row.
     pub(crate) fn last_text(&self) -> Option<&str> {
         match &self.values {
             Values::String(texts, _) => texts.last(),
@@ -98,11 +98,11 @@ impl ColumnBuilder {
         }
     }
 
-    /// Makes room for `n_rows` more, and for no more text than `most_bytes`.
-    pub(crate) fn reserve(&mut self, n_rows: usize, most_bytes: usize) {
+    /// Reserves capacity for `n_rows` more rows, and for at most `max_bytes` of text.
+    pub(crate) fn reserve(&mut self, n_rows: usize, max_bytes: usize) {
         match &mut self.values {
             Values::String(texts, width) => {
-                texts.reserve(n_rows, most_bytes.min(n_rows * width.unwrap_or(TEXT_BYTES)));
+                texts.reserve(n_rows, max_bytes.min(n_rows * width.unwrap_or(TEXT_BYTES)));
             }
             Values::Int(numbers) => numbers.reserve(n_rows),
             Values::Bigint(numbers) => numbers.reserve(n_rows),
@@ -130,10 +130,10 @@ impl ColumnBuilder {
         }
     }
 
-    /// The column, which is empty then.
+    /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// More text than Arrow has offsets for.
+    /// The column has more text than Arrow's offsets can address.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match &mut self.values {
             Values::String(texts, _) => Arc::new(texts.finish()?),
@@ -143,17 +143,17 @@ impl ColumnBuilder {
         })
     }
 
-    /// Appends a JSON value from its own text, exactly.
+    /// Appends a JSON value from its own text, without loss.
     pub(crate) fn append_raw(&mut self, raw: &RawValue) -> Fit {
         self.is_kept = false;
-        match (self.append_spelled(raw.get()), self.is_kept) {
-            (true, _) => Fit::Whole,
+        match (self.append_json(raw.get()), self.is_kept) {
+            (true, _) => Fit::Exact,
             (false, true) => Fit::Kept,
             (false, false) => Fit::Lost,
         }
     }
 
-    fn append_spelled(&mut self, text: &str) -> bool {
+    fn append_json(&mut self, text: &str) -> bool {
         match text.as_bytes().first() {
             Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(text) {
                 Ok(value) => self.append_text(&value),
@@ -168,13 +168,14 @@ impl ColumnBuilder {
         }
     }
 
+    /// Appends a null for a value that does not fit, and returns `false`.
     #[cold]
     pub(super) fn misfit(&mut self) -> bool {
         self.append_null();
         false
     }
 
-    /// Appends text. `false` when it does not fit; it stands there as it came then, or a null stands for it.
+    /// Appends text. Returns `false` if it does not fit; then it is appended unchanged, or a null instead.
     #[inline]
     pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
@@ -184,15 +185,15 @@ impl ColumnBuilder {
             }
             Values::String(_, Some(width)) => {
                 let width = *width;
-                self.append_of_width(width, text)
+                self.append_with_width(width, text)
             }
             _ => self.append_number(text),
         }
     }
 
-    /// Appends text of another length than the declared width. Digits that are too few are padded with leading zeros, other
-    /// text that is shorter stays as it is, and longer text does not fit.
-    fn append_of_width(&mut self, width: usize, text: &str) -> bool {
+    /// Appends text whose length differs from the declared width. Shorter text of digits is padded with leading zeros,
+    /// other shorter text stays unchanged, and longer text does not fit.
+    fn append_with_width(&mut self, width: usize, text: &str) -> bool {
         const ZEROS: &str = "00000000000000000000000000000000";
         let Values::String(texts, _) = &mut self.values else { return false };
         let n_missing = width.saturating_sub(text.len());
@@ -208,12 +209,12 @@ impl ColumnBuilder {
             return true;
         }
         texts.append(text);
-        // A width is of characters; text within it in bytes has no more of these.
+        // The width is in characters. Text that has no more bytes than that has no more characters either.
         self.is_kept = text.len() > width && text.chars().count() > width;
         !self.is_kept
     }
 
-    /// Appends a number spelled as JSON spells numbers, whether it stood in quotes or not.
+    /// Appends a number in JSON syntax, which may have been in quotes.
     fn append_number(&mut self, text: &str) -> bool {
         match &mut self.values {
             Values::Int(numbers) => {
@@ -245,7 +246,7 @@ impl ColumnBuilder {
         self.misfit()
     }
 
-    /// Appends an integer. `false` when it does not fit; a null stands for it.
+    /// Appends an integer. Returns `false` if it does not fit; then a null is appended.
     #[inline]
     pub(crate) fn append_i64(&mut self, value: i64) -> bool {
         match &mut self.values {
@@ -264,8 +265,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a number of at most 15 digits before its point and a fraction. `false` when it does not fit; a null stands
-    /// for it then, whatever its own text may say: the exact way decides.
+    /// Appends a number with a fraction and at most 15 digits before the decimal point. In a column that does not hold
+    /// doubles, appends a null and returns `false`; the exact pass then decides whether the number fits.
     pub(crate) fn append_decimal(&mut self, text: &str) -> bool {
         match (&mut self.values, text.parse()) {
             (Values::Double(numbers), Ok(value)) => {
@@ -276,10 +277,10 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a double as serde reads it. Returns `false` when it does not fit; a null stands for it.
+    /// Appends a double that serde has parsed. Returns `false` if it does not fit; then a null is appended.
     pub(super) fn append_f64(&mut self, value: f64) -> bool {
         match &mut self.values {
-            // Beyond 2^53 the number may have been an integer that this double only approximates.
+            // From 2^53 on, the double may only approximate an integer in the JSON text.
             #[expect(clippy::cast_precision_loss, reason = "the bound itself is exact")]
             Values::Double(numbers) if value.abs() < EXACT_IN_F64 as f64 => {
                 numbers.append(value);
@@ -289,7 +290,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends an integer to a column of another kind, or one that does not fit. Apart, so that the usual case is short.
+    /// Appends an integer to a column of doubles or text, or a null if it does not fit. This is a separate function to
+    /// keep the common case short.
     #[cold]
     fn append_integer_elsewhere(&mut self, value: i64) -> bool {
         match &mut self.values {
@@ -315,11 +317,11 @@ mod tests {
         Column { name: "c".into(), kind, width, starts_with: [].into(), dictionary: true, comment: String::new() }
     }
 
-    /// Appends `json` by both ways; they must agree wherever the direct one accepts. Gives the exact one's verdict.
+    /// Appends `json` in both ways and returns the result of the exact one. Both must agree if the direct one accepts.
     fn fit(kind: ColumnKind, width: Option<u8>, json: &str) -> (bool, ArrayRef) {
         let mut direct = ColumnBuilder::new(&column(kind, width));
         let mut exact = ColumnBuilder::new(&column(kind, width));
-        let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap()) == Fit::Whole;
+        let fits = exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap()) == Fit::Exact;
         let array = exact.finish().unwrap();
         if let Ok(true) = direct.append_from(&mut serde_json::Deserializer::from_str(json)) {
             assert!(fits, "{json}");
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a30_integers_are_exact_or_refused() {
+    fn a30_an_integer_is_exact_or_does_not_fit() {
         for (json, expected) in [
             ("29", Some(29)),
             ("-2", Some(-2)),
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a30_wide_integers_never_pass_through_a_float() {
+    fn a30_large_integers_are_never_converted_through_a_float() {
         for (json, expected) in [
             ("9007199254740993", Some(9_007_199_254_740_993)),
             ("9223372036854775807", Some(i64::MAX)),
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_finite_and_keeps_integers_exact() {
+    fn a_double_is_finite_and_represents_integers_exactly() {
         for (json, expected) in [
             ("38.892", Some(38.892)),
             ("\"0.000\"", Some(0.0)),
@@ -406,8 +408,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_double_is_the_nearest_one_whichever_way_it_is_read(value in proptest::num::f64::NORMAL, digits in 1..20_usize) {
-            // Both calls compare with the standard library's parser, which rounds to the nearest.
+        fn every_way_of_reading_a_decimal_gives_the_nearest_double(value in proptest::num::f64::NORMAL, digits in 1..20_usize) {
+            // The expected value comes from the standard library's parser, which rounds to the nearest double.
             let texts = [format!("{value:e}"), format!("{:.digits$}", value % 1000.0)];
             for json in texts {
                 let (fits, array) = fit(ColumnKind::Double, None, &json);
@@ -419,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_read_from_any_spelling_of_it_and_from_no_other_number() {
+    fn an_integer_is_parsed_from_all_its_spellings_and_from_no_other_number() {
         for (text, expected) in [
             ("2021", Some(2021)),
             ("2021.00", Some(2021)),
@@ -450,27 +452,27 @@ mod tests {
 
     /// Found by use: H12.
     #[test]
-    fn a41_text_longer_than_its_width_is_kept_as_it_came_and_does_not_fit() {
+    fn a41_text_longer_than_its_width_does_not_fit_and_is_kept_unchanged() {
         for (json, expected, fits) in [
             ("\"12345678\"", "12345678", Fit::Kept),
             ("12345678", "12345678", Fit::Kept),
             ("-1234567", "-1234567", Fit::Kept),
             ("\"0803990-1\"", "0803990-1", Fit::Kept),
-            ("\"caf\u{e9}bar\"", "caf\u{e9}bar", Fit::Whole),
+            ("\"caf\u{e9}bar\"", "caf\u{e9}bar", Fit::Exact),
             ("\"caf\u{e9}bars\"", "caf\u{e9}bars", Fit::Kept),
-            ("\"1234567\"", "1234567", Fit::Whole),
+            ("\"1234567\"", "1234567", Fit::Exact),
         ] {
             let mut exact = ColumnBuilder::new(&column(ColumnKind::String, Some(7)));
             let mut direct = ColumnBuilder::new(&column(ColumnKind::String, Some(7)));
             assert_eq!(exact.append_raw(serde_json::from_str::<&RawValue>(json).unwrap()), fits, "{json}");
-            let is_taken = direct.append_from(&mut serde_json::Deserializer::from_str(json)).unwrap();
-            assert_eq!(is_taken, fits == Fit::Whole, "{json}");
+            let is_accepted = direct.append_from(&mut serde_json::Deserializer::from_str(json)).unwrap();
+            assert_eq!(is_accepted, fits == Fit::Exact, "{json}");
             assert_eq!(exact.finish().unwrap().as_string::<i32>().value(0), expected);
         }
     }
 
     #[test]
-    fn text_of_digits_is_padded_and_other_text_stays() {
+    fn text_of_digits_is_padded_and_other_text_is_unchanged() {
         for (json, expected) in [
             ("\"100002\"", Some("0100002")),
             ("\"0803990\"", Some("0803990")),

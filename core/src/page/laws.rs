@@ -1,4 +1,4 @@
-//! What must hold of every body, whatever is in it; for tests and for fuzzing.
+//! Checks what must hold for every body, regardless of its contents. Tests and fuzz targets use them.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::{Page, PageDecoder};
 use crate::error::Error;
 
-/// Decodes a body and checks what an accepted page promises of itself. Gives the rows of an accepted one.
-pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> Option<usize> {
+/// Decodes a body and checks that an accepted page is consistent. Returns its number of rows, or `None` if the body is
+/// refused.
+pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Option<usize> {
     let page = match decoder.decode(1, body) {
         Ok(page) => page,
         Err(error) => {
@@ -30,20 +31,20 @@ pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> 
     let n_rescued = (n_rows - rescued.null_count()) as u64;
     assert!(page.n_unknown <= n_rescued);
     for text in rescued.iter().flatten() {
-        // By its own text: a lone surrogate is JSON, and no text of ours.
+        // Only the syntax is checked: a lone surrogate is valid JSON, but not a valid string in Rust.
         serde_json::from_str::<&serde_json::value::RawValue>(text)
-            .unwrap_or_else(|error| unreachable!("`_rescued` is no JSON, {error}: {text}"));
+            .unwrap_or_else(|error| unreachable!("`_rescued` is not valid JSON, {error}: {text}"));
     }
     for (misfits, array) in page.misfits.iter().zip(page.batch.columns()) {
         assert!(
             misfits.n_values - misfits.n_kept <= array.null_count() as u64,
-            "a value that does not fit is null or kept"
+            "a value that does not fit must be null or kept"
         );
-        assert!(misfits.n_kept <= n_rescued, "what is kept as it came is in `_rescued` too");
+        assert!(misfits.n_kept <= n_rescued, "a kept value must be in `_rescued` too");
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
-    // A second reader, which knows nothing of columns. It refuses some JSON that rows may hold, such as a lone surrogate.
+    // Compares the page with a second reader, which knows no columns. It refuses some valid JSON, such as a lone surrogate.
     if let Ok(read) = serde_json::from_slice::<Value>(body) {
         assert_eq!(read.get("count").and_then(Value::as_u64), Some(page.count));
         assert_eq!(read.get("next").and_then(Value::as_str), page.next.as_deref());
@@ -52,7 +53,7 @@ pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> 
         for (column, array) in columns.iter().zip(page.batch.columns()) {
             for (i, row) in rows.iter().enumerate() {
                 if let Some(found) = row.get(&column.name).and_then(Value::as_i64) {
-                    assert!(holds_or_lacks(array, i, found), "`{}` of row {i} is not {found}", column.name);
+                    assert!(holds_or_is_null(array, i, found), "`{}` of row {i} is not {found}", column.name);
                 }
             }
         }
@@ -60,8 +61,8 @@ pub(crate) fn accepted_pages_line_up(decoder: &PageDecoder<'_>, body: &[u8]) -> 
     Some(n_rows)
 }
 
-/// Whether an integer column has exactly this integer, or a null where it has no room for it.
-fn holds_or_lacks(array: &ArrayRef, row: usize, expected: i64) -> bool {
+/// Returns whether an integer column has exactly the expected integer, or a null if the integer is out of its range.
+fn holds_or_is_null(array: &ArrayRef, row: usize, expected: i64) -> bool {
     let found = match array.data_type() {
         DataType::Int32 => {
             let values = array.as_primitive::<Int32Type>();
@@ -79,33 +80,34 @@ fn holds_or_lacks(array: &ArrayRef, row: usize, expected: i64) -> bool {
     }
 }
 
-/// Reads a body in every way there is, which must give the same columns, the same `_rescued` and the same counts, or the
-/// same refusal: as [`PageDecoder::decode`] does, which takes the fast way where it can; by serde; and by serde from each
-/// value's own text, which is what decides. Gives whether the page was accepted.
-pub(crate) fn all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
+/// Decodes a body in three ways and checks that all give the same columns, `_rescued` and counts, or the same error.
+/// The ways are [`PageDecoder::decode`], which uses the scanner if it can; serde; and the exact pass, which decides what
+/// is valid. Returns whether the page is accepted.
+pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
     let decoded = decoder.decode(1, body.as_bytes());
     let by_serde = decoder.decode_by_serde(1, body);
     match (&decoded, &by_serde) {
         (Ok(decoded), Ok(by_serde)) => assert_same(decoded, by_serde, body),
-        // What is no object is refused before it is read, in other words.
+        // A body that is not an object is refused before it is parsed, with another message.
         (Err(_), Err(_)) if !body.trim_start().starts_with('{') => {}
         (Err(decoded), Err(by_serde)) => {
             assert_eq!((decoded.name(), decoded.chain()), (by_serde.name(), by_serde.chain()), "{body}");
         }
-        (Ok(_), Err(error)) => unreachable!("{body}\naccepted, and refused by serde: {}", error.chain()),
-        (Err(error), Ok(_)) => unreachable!("{body}\naccepted by serde, and refused: {}", error.chain()),
+        (Ok(_), Err(error)) => unreachable!("{body}\naccepted, but refused by serde: {}", error.chain()),
+        (Err(error), Ok(_)) => unreachable!("{body}\naccepted by serde, but refused: {}", error.chain()),
     }
     match (&by_serde, exactly(decoder, body)) {
         (Ok(by_serde), Some(Ok(exact))) => assert_same(by_serde, &exact, body),
         (Err(_), None | Some(Err(_))) => {}
         (by_serde, _) => {
-            unreachable!("{body}\naccepted by {}", if by_serde.is_ok() { "one way" } else { "each value's text" });
+            let accepted_by = if by_serde.is_ok() { "serde" } else { "the exact pass" };
+            unreachable!("{body}\naccepted only by {accepted_by}");
         }
     }
     decoded.is_ok()
 }
 
-/// The page as each value's own text has it; `None` where serde refuses it.
+/// Decodes the page in an exact pass; `None` if serde refuses it.
 fn exactly(decoder: &PageDecoder<'_>, body: &str) -> Option<Result<Page, Error>> {
     let mut builder = decoder.builder(true);
     let envelope = builder.read(body).ok()?;
@@ -126,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
 
-    /// Numbers at every boundary, and one to either side.
+    /// Numbers at every boundary, and their neighbours.
     fn boundary() -> impl Strategy<Value = String> {
         const BOUNDARIES: [i128; 10] = [
             0,
@@ -205,7 +207,7 @@ mod tests {
         ]
     }
 
-    /// A row: its values, which of its fields change places, and what else is wrong with it, if anything.
+    /// A row: its values, which fields have plain values instead, the spelling of its year, and a flaw, if any.
     #[derive(Debug, Clone)]
     struct Row {
         values: Vec<String>,
@@ -259,7 +261,8 @@ mod tests {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// A page of such rows, in one order of fields and with one white space, as the portal writes them; a row may differ.
+    /// A page of such rows. As on the portal, all rows have the same order of fields and the same white space, except
+    /// possibly one.
     fn body() -> impl Strategy<Value = String> {
         let order = || Just((0..7).collect::<Vec<usize>>()).prop_shuffle();
         let space = prop_oneof![3 => Just(""), 1 => select(vec![" ", "\n", "\t", " \r\n "])];
@@ -293,13 +296,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1_500))]
 
         #[test]
-        fn a_page_is_read_alike_by_the_scanner_by_serde_and_from_each_values_own_text(body in body()) {
+        fn the_scanner_serde_and_the_exact_pass_read_a_page_alike(body in body()) {
             fuzzing::scanner(body.as_bytes());
             fuzzing::page(body.as_bytes());
         }
 
         #[test]
-        fn a_page_that_was_damaged_is_read_or_refused_alike(
+        fn the_scanner_serde_and_the_exact_pass_read_or_refuse_a_damaged_page_alike(
             body in body(),
             damage in vec((any::<Index>(), select(
                 vec!['"', '\\', ',', ':', '{', '}', '[', ']', ' ', '\n', '0', '9', '-', '.', 'e', 'n', '\u{e9}', '\u{1}'],

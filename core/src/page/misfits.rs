@@ -1,22 +1,23 @@
 //! Values that do not fit their column.
 
-/// What stands in a message for the value of a field that is absent.
+/// Replaces the value of an absent field in a message.
 pub(crate) const NO_FIELD: &str = "no such field";
 
 /// Values of one column that do not fit it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Misfits {
-    /// How many, absent fields included.
+    /// Number of misfits, including absent fields.
     pub n_values: u64,
-    /// Of those, how many stand in the column as they came: text that is too long, or that its row does not let pad.
+    /// Number of misfits that are in the column unchanged: text that is too long, or text that is not padded because the
+    /// row's other columns do not confirm the result.
     pub n_kept: u64,
-    /// The first that a null stands for, or the first of all where there is no such: row (from 1, on its page) and JSON text,
-    /// `None` when the field was absent.
+    /// The first misfit that became a null, or the first of all if none did: its row (from 1, on its page) and its JSON
+    /// text. The text is `None` if the field is absent.
     pub first: Option<(u64, Option<String>)>,
 }
 
 impl Misfits {
-    /// Adds values found later, whose rows are counted from `n_rows` on.
+    /// Adds later misfits. Their row numbers start after the first `n_rows` rows.
     pub(crate) fn add(&mut self, later: &Self, n_rows: u64) {
         let has_lost_before = self.n_values > self.n_kept;
         let has_lost = later.n_values > later.n_kept;

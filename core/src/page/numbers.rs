@@ -1,16 +1,16 @@
-//! Numbers as JSON spells them.
+//! Parses numbers in JSON syntax.
 
 use serde_json::value::RawValue;
 
-/// Integers up to here are exact in a 64-bit float.
+/// All integers up to this value are exact in a 64-bit float.
 pub(super) const EXACT_IN_F64: u64 = 1 << 53;
 
-/// 2^127: a double from here on, cast to a 128-bit integer, becomes another number.
-const MOST_COMPARED: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
+/// 2^127. A double of this size or more changes when it is cast to a 128-bit integer.
+const I128_LIMIT: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0;
 
-/// The integer that a text spells as JSON spells numbers, if it is one and fits 64 bits.
+/// Parses an integer of at most 64 bits in JSON syntax, without an exponent.
 ///
-/// `-2` and `-2.000` are; `007`, `+5`, `1,234`, `1e3` and `2.5` are not.
+/// Accepts `-2` and `-2.000`; rejects `007`, `+5`, `1,234`, `1e3` and `2.5`.
 pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = whole.strip_prefix('-').unwrap_or(whole);
@@ -22,16 +22,16 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     is_plain.then(|| whole.parse().ok()).flatten()
 }
 
-/// The integer that a text spells as JSON spells numbers, with an exponent or without: `2021`, `2021.00`, `2.021e3`.
+/// Parses an integer of at most 64 bits in JSON syntax, with or without an exponent: `2021`, `2021.00`, `2.021e3`.
 ///
-/// Exact: nothing passes through a float.
+/// The result is exact, because no float is involved.
 pub(crate) fn parse_integral(text: &str) -> Option<i64> {
-    const MOST_ZEROS: usize = 18;
+    const MAX_ZEROS: usize = 18;
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return parse_integer(text) };
     let exponent: i64 = exponent.parse().ok()?;
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
     let digits = whole.strip_prefix('-').unwrap_or(whole);
-    // The rules for signs, leading zeros and the point are those of a number without an exponent.
+    // The rules for signs, leading zeros and the decimal point are the same as without an exponent.
     parse_integer(&format!("{whole}.0"))?;
     if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -42,16 +42,16 @@ pub(crate) fn parse_integral(text: &str) -> Option<i64> {
     if trimmed.is_empty() {
         return Some(0);
     }
-    let n_zeros = usize::try_from(n_zeros).ok().filter(|n| *n <= MOST_ZEROS)?;
+    let n_zeros = usize::try_from(n_zeros).ok().filter(|n| *n <= MAX_ZEROS)?;
     let sign = if whole.starts_with('-') { "-" } else { "" };
     format!("{sign}{trimmed}{}", "0".repeat(n_zeros)).parse().ok()
 }
 
-/// The finite double that a text spells as JSON spells numbers. An integer, `5` or `5.0`, must survive the way there and
-/// back; one of 2^127 or more counts as one that does not.
+/// Parses a finite double in JSON syntax. An integer such as `5` or `5.0` must be exact as a double; an integer of 2^127
+/// or more is always rejected.
 pub(super) fn parse_double(text: &str) -> Option<f64> {
-    // The grammar is serde_json's; the value is the standard library's, the nearest double. serde_json's own is that too
-    // with its feature `float_roundtrip`, which the direct way counts on.
+    // serde_json checks the syntax; the standard library parses the value, rounded to the nearest double. With its feature
+    // `float_roundtrip`, serde_json rounds the same way. Decoding straight from serde relies on that.
     serde_json::from_str::<&RawValue>(text).ok()?;
     if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) || text.ends_with(char::is_whitespace) {
         return None;
@@ -60,6 +60,6 @@ pub(super) fn parse_double(text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_integer = whole.bytes().all(|b| matches!(b, b'-' | b'0'..=b'9')) && fraction.bytes().all(|b| b == b'0');
     #[expect(clippy::cast_possible_truncation, reason = "compared with the text's own integer right away")]
-    let is_exact = !is_integer || (value.abs() < MOST_COMPARED && whole.parse() == Ok(value as i128));
+    let is_exact = !is_integer || (value.abs() < I128_LIMIT && whole.parse() == Ok(value as i128));
     (value.is_finite() && is_exact).then_some(value)
 }

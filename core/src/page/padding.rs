@@ -1,27 +1,29 @@
-//! What a padded text must begin with: checked against the row's other columns.
+//! Finds the columns that a padded text is checked against.
 
 use crate::dataset::Dataset;
 
-/// What a padded text must begin with.
-pub(super) struct Check {
+/// Other columns whose values a padded text must start with.
+pub(super) struct PaddingCheck {
+    /// Column of the padded text.
     pub(super) column: usize,
-    /// Columns, and how many digits come after each.
-    pub(super) begins_with: Vec<(usize, usize)>,
+    /// The other columns, each with the number of digits that follow its value.
+    pub(super) starts_with: Vec<(usize, usize)>,
 }
 
-/// What is checked of a dataset's columns. A text begins with narrower ones only, so that these are settled before it.
-pub(super) fn checks(dataset: &Dataset) -> Vec<Check> {
+/// Returns the padding checks of a dataset's columns, the narrowest column first. A text starts only with narrower
+/// columns, so these are checked before it.
+pub(super) fn padding_checks(dataset: &Dataset) -> Vec<PaddingCheck> {
     let position = |name: &str| dataset.columns.iter().position(|column| column.name == name);
-    let mut checks: Vec<(Option<u8>, Check)> = dataset
+    let mut checks: Vec<(Option<u8>, PaddingCheck)> = dataset
         .columns
         .iter()
         .enumerate()
         .filter(|(_, column)| !column.starts_with.is_empty())
         .map(|(i, column)| {
             let others = column.starts_with.iter();
-            let begins_with =
+            let starts_with =
                 others.filter_map(|(name, n_more)| Some((position(name)?, usize::from(*n_more)))).collect();
-            (column.width, Check { column: i, begins_with })
+            (column.width, PaddingCheck { column: i, starts_with })
         })
         .collect();
     checks.sort_by_key(|(width, _)| *width);

@@ -1,4 +1,4 @@
-//! The columns of a page while it is read.
+//! Builds the columns of a page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::page::arrays::Texts;
 use crate::page::column_builder::ColumnBuilder;
 use crate::page::field_names::FieldNames;
 use crate::page::misfits::{Misfits, NO_FIELD};
-use crate::page::padding::{Check, checks};
+use crate::page::padding::{PaddingCheck, padding_checks};
 
-/// Most values of a page, nulls included: more than seven pages of the portal's widest table have. A body of few bytes may
-/// have many rows, and an absent field takes as much memory as any other.
-pub(super) const MOST_VALUES: u64 = 4_000_000;
+/// Maximum number of values on a page, including nulls. Seven pages of the portal's widest table have fewer. Without this
+/// limit, a small body could have very many rows, and an absent field takes as much memory as any other.
+pub(super) const MAX_VALUES: u64 = 4_000_000;
 
-/// What is kept of the envelope.
+/// The fields of the envelope, other than the rows.
 #[derive(Default)]
 pub(super) struct Envelope {
     pub(super) count: Option<u64>,
@@ -26,11 +26,11 @@ pub(super) struct Envelope {
     pub(super) has_results: bool,
 }
 
-/// Why decoding stopped, where the reason is ours and not the JSON's.
+/// Why decoding stopped at a row that is valid JSON.
 pub(super) enum RowFailure {
     RepeatedField { row: u64, field: String },
     WrongAxis { row: u64, axis: usize, found: String },
-    NoKey { row: u64, column: usize },
+    MissingKey { row: u64, column: usize },
     TooMany { limit: u64, what: String },
 }
 
@@ -49,28 +49,28 @@ pub(super) struct Field {
     pub(super) seen_in: u64,
 }
 
-/// The columns of a page while it is read.
+/// Builds the columns of a page.
 pub(super) struct PageBuilder {
     pub(super) fields: Vec<Field>,
-    /// Position in `fields` of the first row's k-th field; past the end for a field that is none of them.
+    /// Index in `fields` of each field of the first row; `usize::MAX` for an unknown field.
     order: Vec<usize>,
     pub(super) columns: Vec<ColumnBuilder>,
-    /// Columns whose padding is checked at the end of a row, the narrowest first: a wider one may begin with it.
-    checks: Vec<Check>,
-    /// The JSON text of what this row's columns padded and is not checked yet; of the exact pass alone.
+    /// Checks of padded text at the end of a row, the narrowest column first, because wider text may start with it.
+    checks: Vec<PaddingCheck>,
+    /// Columns of this row with padded text that is not checked yet, and its JSON text. Only the exact pass fills this.
     pub(super) padded: Vec<(usize, String)>,
     pub(super) codes: Vec<i64>,
     pub(super) misfits: Vec<Misfits>,
     pub(super) rescued: Texts,
-    /// What this row could not place: field and JSON text.
+    /// Fields of this row that are unknown or do not fit, with their JSON text.
     pub(super) leftover: BTreeMap<String, String>,
     pub(super) n_rows: u64,
-    pub(super) most_rows: u64,
+    pub(super) max_rows: u64,
     pub(super) n_unknown: u64,
     pub(super) unknown_fields: FieldNames,
-    /// Every value is read from its own text.
+    /// Whether every value is read from its own JSON text.
     pub(super) is_exact_pass: bool,
-    /// Something did not fit and its text is gone: the page must be read again.
+    /// Whether a value did not fit and its text was not kept, so that the page must be read again.
     pub(super) is_inexact: bool,
     pub(super) failure: Option<RowFailure>,
 }
@@ -88,15 +88,15 @@ impl PageBuilder {
             order: Vec::with_capacity(fields.len()),
             fields,
             columns: dataset.columns.iter().map(ColumnBuilder::new).collect(),
-            checks: checks(dataset),
+            checks: padding_checks(dataset),
             padded: Vec::new(),
             codes: axis_codes.iter().map(|(_, code)| *code).collect(),
             misfits: vec![Misfits::default(); dataset.columns.len()],
             rescued: Texts::default(),
             leftover: BTreeMap::new(),
             n_rows: 0,
-            // `_rescued` is a column too.
-            most_rows: MOST_VALUES / (dataset.columns.len() as u64 + 1),
+            // One more column for `_rescued`.
+            max_rows: MAX_VALUES / (dataset.columns.len() as u64 + 1),
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
             is_exact_pass,
@@ -111,7 +111,8 @@ impl PageBuilder {
         Ok(arrays)
     }
 
-    /// The field that a row's `position`-th key names, remembering the order of the first row.
+    /// Returns the index of the field named `key`, which is at `position` in its row. Remembers the order of the first
+    /// row.
     pub(super) fn find(&mut self, position: usize, key: &str) -> Option<usize> {
         if let Some(&expected) = self.order.get(position)
             && self.fields.get(expected).is_some_and(|field| field.name == key)
@@ -125,25 +126,27 @@ impl PageBuilder {
         found
     }
 
-    fn note_misfit(&mut self, column: usize, raw: Option<String>, is_kept: bool) {
+    /// Counts a misfit of this row.
+    fn count_misfit(&mut self, column: usize, raw: Option<String>, is_kept: bool) {
         if let Some(misfits) = self.misfits.get_mut(column) {
             let one = Misfits { n_values: 1, n_kept: u64::from(is_kept), first: Some((self.n_rows, raw)) };
             misfits.add(&one, 0);
         }
     }
 
-    /// Keeps a value that does not fit, with the text it has in JSON.
+    /// Keeps the JSON text of a value that does not fit.
     pub(super) fn keep(&mut self, column: usize, raw: String, is_kept: bool) {
         // Columns come first among the fields.
         if let Some(field) = self.fields.get(column) {
             self.leftover.insert(field.name.clone(), raw.clone());
         }
-        self.note_misfit(column, Some(raw), is_kept);
+        self.count_misfit(column, Some(raw), is_kept);
     }
 
-    /// Whether all that this row padded begins with what it should; what does not is as it came then.
+    /// Checks all padded text of this row against the other columns, and removes padding that is not valid. Returns whether
+    /// all of it was valid.
     pub(super) fn settle_padding(&mut self) -> bool {
-        let mut agree = true;
+        let mut are_all_valid = true;
         for check in &self.checks {
             let Some(text) =
                 self.columns.get(check.column).filter(|it| it.is_padded()).and_then(ColumnBuilder::last_text)
@@ -152,28 +155,28 @@ impl PageBuilder {
             };
             let mut is_known = false;
             let mut agrees = true;
-            for (other, n_more) in &check.begins_with {
-                if let Some(begins) = self.columns.get(*other).and_then(|other| other.begins(text, *n_more)) {
+            for (other, n_more) in &check.starts_with {
+                if let Some(is_prefix) = self.columns.get(*other).and_then(|other| other.is_prefix_of(text, *n_more)) {
                     is_known = true;
-                    agrees &= begins;
+                    agrees &= is_prefix;
                 }
             }
-            // Where nothing is known of the row, nothing agrees.
-            let agrees = agrees && is_known;
+            // Without a value to compare with, the padding is not valid.
+            let is_valid = agrees && is_known;
             if let Some(builder) = self.columns.get_mut(check.column) {
-                builder.settle(agrees);
+                builder.settle_padding(is_valid);
             }
-            agree &= agrees;
-            if agrees {
+            are_all_valid &= is_valid;
+            if is_valid {
                 self.padded.retain(|(column, _)| *column != check.column);
             }
         }
-        agree
+        are_all_valid
     }
 
-    /// Gives absent fields their nulls and writes what was left over of the row.
+    /// Finishes a row: appends nulls for absent fields, checks padding and writes `_rescued`.
     pub(super) fn end_row(&mut self) -> Result<(), ()> {
-        let mut no_key = None;
+        let mut missing_key = None;
         for i in 0..self.fields.len() {
             let Some(field) = self.fields.get(i) else { continue };
             if field.seen_in == self.n_rows {
@@ -181,13 +184,13 @@ impl PageBuilder {
             }
             match field.slot {
                 Slot::Column(column) if field.is_key => {
-                    no_key.get_or_insert(column);
+                    missing_key.get_or_insert(column);
                 }
                 Slot::Column(column) => {
                     if let Some(builder) = self.columns.get_mut(column) {
                         builder.append_null();
                     }
-                    self.note_misfit(column, None, false);
+                    self.count_misfit(column, None, false);
                 }
                 Slot::Axis(axis) => {
                     self.failure = Some(RowFailure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
@@ -195,12 +198,12 @@ impl PageBuilder {
                 }
             }
         }
-        if let Some(column) = no_key {
-            self.failure = Some(RowFailure::NoKey { row: self.n_rows, column });
+        if let Some(column) = missing_key {
+            self.failure = Some(RowFailure::MissingKey { row: self.n_rows, column });
             return Err(());
         }
         if !self.settle_padding() {
-            // The exact pass has the text of what was not padded after all.
+            // Only the exact pass has the text of values whose padding was removed.
             self.is_inexact |= !self.is_exact_pass;
             for (column, raw) in std::mem::take(&mut self.padded) {
                 self.keep(column, raw, true);
@@ -216,7 +219,7 @@ impl PageBuilder {
     }
 }
 
-/// The JSON object of what a row could not place, in order of field names.
+/// Formats the leftover fields of a row as a JSON object, in the order of their names.
 fn render_leftover(leftover: &BTreeMap<String, String>) -> String {
     let mut text = String::from("{");
     for (i, (name, raw)) in leftover.iter().enumerate() {

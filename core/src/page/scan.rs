@@ -1,10 +1,11 @@
-//! The fast way through a page whose rows look alike.
+//! The scanner: a fast way to read a page whose rows look alike.
 //!
-//! The portal writes every row of a page with the same fields in the same order and the same white space. What stands
-//! between the values is learned from the first row, the partition's own axis values with it; every row must then hold
-//! exactly that, with a null, a number or a plain string in each place, each of which fits its column. A row that does not is
-//! left to the serde way, and so is the page when that refuses it or when there are many such rows. The serde way alone
-//! decides what is right: whatever is taken here is taken there, with the same columns.
+//! The portal writes every row of a page with the same fields, in the same order and with the same white space. The
+//! scanner learns a template from the first row: the text between the values, including the partition's axis values.
+//! Every other row must match the template, with a null, a number or a plain string at each place that fits its column.
+//!
+//! Serde reads a row that does not match. If serde refuses the row, or if many rows do not match, serde reads the whole
+//! page. Serde alone decides what is valid: it accepts every page that the scanner accepts, with the same columns.
 
 mod cursor;
 
@@ -14,37 +15,37 @@ use crate::page::page_builder::{Envelope, PageBuilder, Slot};
 use crate::page::scan::cursor::{Cursor, Scanned};
 use crate::page::serde_rows::RowSeed;
 
-/// Rows that do not look like the first one before the page is left to serde: so many, and this part of those so far.
-const ODD_ROWS: u64 = 16;
-const ODD_PART: u64 = 8;
+/// The page is left to serde if more rows than this do not match the template, and more than one in [`ODD_RATIO`].
+const MAX_ODD_ROWS: u64 = 16;
+const ODD_RATIO: u64 = 8;
 
-/// Bytes before the rows that are copied to be read by themselves.
-const MOST_HEAD_BYTES: usize = 1 << 16;
+/// Maximum size of the envelope before the rows, which is copied so that serde can read it separately.
+const MAX_HEAD_BYTES: usize = 1 << 16;
 
-/// What stands before the value of one column, and which column it is.
+/// The place of one column's value in a row.
 struct Place<'t> {
-    /// From the end of the value before: white space, comma, key, colon; whole fields where they are axes.
+    /// The text since the previous value: white space, comma, key and colon, and any axis fields in between.
     before: &'t [u8],
     column: usize,
 }
 
-/// What a row looks like.
+/// The text that all rows of a page have in common.
 struct Template<'t> {
     places: Vec<Place<'t>>,
-    /// From the end of the last value to the row's closing brace.
+    /// The text from the end of the last value to the row's closing brace.
     end: &'t [u8],
-    /// Bytes of the row that it was learned from.
+    /// Size of the first row in bytes.
     length: usize,
 }
 
 impl PageBuilder {
-    /// Reads a whole page, if all of it is as expected but for some odd rows that serde reads. Otherwise `None`; this sink
-    /// is of no use then.
+    /// Reads a whole page and leaves odd rows to serde. Returns `None` if the page cannot be scanned; then this builder must
+    /// not be used any more.
     pub(super) fn scan(&mut self, text: &str) -> Option<Envelope> {
         const RESULTS: &str = "\"results\":";
-        // What comes before the rows is read by serde, with no rows in it.
+        // Serde reads the envelope before the rows, with an empty list of rows.
         let (head, _) = text.split_once(RESULTS)?;
-        if head.len() > MOST_HEAD_BYTES {
+        if head.len() > MAX_HEAD_BYTES {
             return None;
         }
         let envelope = self.read(&format!("{head}{RESULTS}[]}}")).ok()?;
@@ -56,13 +57,13 @@ impl PageBuilder {
         self.reserve(envelope.count?, text.len() - cursor.at, template.length);
         let mut n_odd = 0;
         loop {
-            if self.n_rows == self.most_rows {
+            if self.n_rows == self.max_rows {
                 return None;
             }
             let start = cursor;
             if self.scan_row(&template, &mut cursor).is_none() {
                 n_odd += 1;
-                if n_odd > ODD_ROWS && n_odd * ODD_PART > self.n_rows {
+                if n_odd > MAX_ODD_ROWS && n_odd * ODD_RATIO > self.n_rows {
                     return None;
                 }
                 cursor = start;
@@ -85,18 +86,19 @@ impl PageBuilder {
         Some(envelope)
     }
 
-    /// Makes room for the rows of a page: as many as fit its size, and no more than the partition has.
+    /// Reserves capacity for the rows of a page, estimated from its size, but for no more rows than the partition has.
     fn reserve(&mut self, count: u64, size_bytes: usize, row_bytes: usize) {
         let n_by_size = size_bytes / row_bytes;
-        // Rows that are shorter than the first one.
+        // Some rows may be shorter than the first one.
         let n_rows = n_by_size + n_by_size / 16;
-        let n_rows = usize::try_from(count.min(self.most_rows)).map_or(n_rows, |most| n_rows.min(most));
+        let n_rows = usize::try_from(count.min(self.max_rows)).map_or(n_rows, |max| n_rows.min(max));
         for column in &mut self.columns {
             column.reserve(n_rows, size_bytes);
         }
     }
 
-    /// What the row at `cursor` looks like, if it holds every field once and no other, and is of this partition.
+    /// Learns the template from the row at `cursor`. The row must belong to this partition and have every declared field
+    /// exactly once, and no other field.
     fn learn<'t>(&self, mut cursor: Cursor<'t>) -> Option<Template<'t>> {
         let bytes = cursor.text.as_bytes();
         let mut places: Vec<Place<'t>> = Vec::with_capacity(self.columns.len());
@@ -120,7 +122,7 @@ impl PageBuilder {
                     places.push(Place { before: bytes.get(start..value_start)?, column });
                     start = cursor.at;
                 }
-                // What follows it stands in the same bytes, so no row can have a longer number here.
+                // The template includes the text that follows, so no row can have a longer number here.
                 (Slot::Axis(axis), value) if value.code().as_ref() == self.codes.get(axis) => {}
                 (Slot::Axis(_), _) => return None,
             }
@@ -134,7 +136,7 @@ impl PageBuilder {
         is_seen.iter().all(|seen| *seen).then_some(Template { places, end, length: cursor.at - row_start })
     }
 
-    /// Reads one row by serde, each value from its own text, since one may not fit.
+    /// Reads one row with serde, every value from its own text, because a value may not fit.
     #[cold]
     fn read_row(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         let row = cursor.object()?;
@@ -149,7 +151,7 @@ impl PageBuilder {
         read.ok()
     }
 
-    /// Rows that were scanned have nothing left over.
+    /// Fills `_rescued` with nulls for the scanned rows, which have no leftover fields.
     fn fill_rescued(&mut self) -> Option<()> {
         let n_missing = usize::try_from(self.n_rows).ok()?.checked_sub(self.rescued.len())?;
         if n_missing > 0 {
@@ -178,7 +180,7 @@ impl PageBuilder {
             }
         }
         cursor.take(template.end)?;
-        // A row of which something does not agree is read again, from its own text.
+        // If padding is not valid, serde reads the row again from its text.
         if !self.settle_padding() {
             return None;
         }
@@ -195,28 +197,29 @@ mod tests {
     use crate::testing::{enrollment, page, partition, row};
     use proptest::prelude::*;
 
-    /// The page as each way reads it: by the scanner where it takes it, and by serde.
+    /// Reads a page with the scanner, if possible, and with serde.
     fn both(body: &str) -> (Option<Result<Page, crate::Error>>, Result<Page, crate::Error>) {
         let (dataset, partition) = (enrollment(), partition());
         let decoder = PageDecoder::new(&dataset, &partition);
-        let mut sink = decoder.builder(false);
-        let scanned = sink.scan(body).map(|envelope| decoder.assemble(1, body, envelope, sink));
+        let mut builder = decoder.builder(false);
+        let scanned = builder.scan(body).map(|envelope| decoder.assemble(1, body, envelope, builder));
         (scanned, decoder.decode_by_serde(1, body))
     }
 
-    /// Whether the scanner takes a body. If so, serde must read the same page.
+    /// Returns whether the scanner accepts a body. If so, serde must read the same page.
     fn agree(body: &str) -> bool {
         let (scanned, decoded) = both(body);
         let scanned = match scanned {
             Some(Ok(scanned)) => scanned,
-            // Rows that are as expected, in an envelope that is not.
+            // The rows are valid, but the envelope is not.
             Some(Err(_)) => {
                 decoded.unwrap_err();
                 return false;
             }
             None => return false,
         };
-        let decoded = decoded.unwrap_or_else(|error| panic!("{body}\nscanned, and refused by serde: {error}"));
+        let decoded =
+            decoded.unwrap_or_else(|error| panic!("{body}\naccepted by the scanner, but refused by serde: {error}"));
         assert_eq!(scanned.batch, decoded.batch, "{body}");
         assert_eq!((scanned.count, &scanned.next), (decoded.count, &decoded.next), "{body}");
         assert_eq!((&scanned.misfits, scanned.n_unknown), (&decoded.misfits, decoded.n_unknown), "{body}");
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_portal_is_scanned_compact_or_spaced() {
+    fn a_page_of_the_portal_is_scanned_with_or_without_white_space() {
         let rows = [row(1, "5"), row(2, "null"), row(3, "-2"), row(4, "0"), row(5, "\"7\"")];
         let compact = page(5, None, &rows);
         assert!(agree(&compact));
@@ -238,20 +241,20 @@ mod tests {
 
     /// Found by use: W4.
     #[test]
-    fn a40_an_axis_is_scanned_in_any_spelling_of_its_code_and_a_row_that_differs_is_refused() {
+    fn a40_the_scanner_accepts_any_spelling_of_an_axis_code_and_refuses_another_code() {
         for year in ["2021", "2021.0", "2021.00", "\"2021\"", "\"2021.0\"", "\"2.021e3\""] {
             let rows = [row(1, "5"), row(2, "6")].map(|row| row.replace(":2021,", &format!(":{year},")));
             assert!(agree(&page(2, None, &rows)), "{year}");
             let others = [rows[0].clone(), row(2, "6").replace(":2021,", ":2020,")];
             assert!(!agree(&page(2, None, &others)), "{year}");
         }
-        // Two spellings on one page: the row that differs from the first one is read by serde.
+        // With two spellings on one page, serde reads the row that differs from the first one.
         let mixed = [row(1, "5"), row(2, "6").replace(":2021,", ":2.021e3,"), row(3, "7")];
         assert!(agree(&page(3, None, &mixed)));
     }
 
     #[test]
-    fn a_row_that_is_odd_is_read_by_serde_and_the_others_are_scanned() {
+    fn an_odd_row_is_read_by_serde_and_the_others_are_scanned() {
         let plain = page(3, None, &[row(1, "5"), row(2, "6"), row(3, "null")]);
         for (from, to) in [
             ("\"enrollment\":6", "\"enrollment\":6.0"),
@@ -275,19 +278,19 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_which_many_rows_are_odd_is_left_to_serde() {
-        let of = |n_odd: u64| {
-            // The first row is what the others are compared with.
+    fn a_page_with_many_odd_rows_is_left_to_serde() {
+        let with_odd_rows = |n_odd: u64| {
+            // The other rows are compared with the first row.
             let is_odd = |i: u64| (1..=n_odd).contains(&i);
             let rows: Vec<String> = (0..200).map(|i| row(i, if is_odd(i) { "6.0" } else { "6" })).collect();
             page(200, None, &rows)
         };
-        assert!(agree(&of(16)));
-        assert!(!agree(&of(17)));
+        assert!(agree(&with_odd_rows(16)));
+        assert!(!agree(&with_odd_rows(17)));
     }
 
     #[test]
-    fn what_serde_refuses_is_not_scanned_and_an_odd_envelope_neither() {
+    fn an_invalid_page_and_an_odd_envelope_are_not_scanned() {
         let plain = page(2, None, &[row(1, "5"), row(2, "6")]);
         for (from, to) in [
             ("\"enrollment\":6", "\"enrollment\":06"),
@@ -323,7 +326,7 @@ mod tests {
         .unwrap();
         let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
         let decoder = PageDecoder::new(&dataset, &partition);
-        let mut is_taken = Vec::new();
+        let mut is_accepted = Vec::new();
         for share in
             ["0.5", "-0.0", "123456789012345.123456789012345", "1.5e3", "1.", ".5", "01.5", "1.1234567890123456"]
         {
@@ -332,17 +335,18 @@ mod tests {
                     format!("{{\"year\":2021,\"id\":{id},\"share\":{share},\"name\":\"{name}\"}}")
                 };
                 let body = page(2, None, &[row(1, "1.5", "A"), row(2, share, name)]);
-                let mut sink = decoder.builder(false);
-                let scanned = sink.scan(&body).map(|envelope| decoder.assemble(1, &body, envelope, sink).unwrap());
+                let mut builder = decoder.builder(false);
+                let scanned =
+                    builder.scan(&body).map(|envelope| decoder.assemble(1, &body, envelope, builder).unwrap());
                 let decoded = decoder.decode_by_serde(1, &body);
-                is_taken.push(scanned.is_some());
+                is_accepted.push(scanned.is_some());
                 if let Some(scanned) = scanned {
                     assert_eq!(scanned.batch, decoded.unwrap().batch, "{body}");
                 }
             }
         }
-        // All names but the one that is no JSON, with each number that is.
-        assert_eq!(is_taken.iter().filter(|taken| **taken).count(), 3 * 5);
+        // Three names and five numbers are valid JSON.
+        assert_eq!(is_accepted.iter().filter(|accepted| **accepted).count(), 3 * 5);
         // The first row of a page is never left to serde.
         let is_scanned = |share: &str| {
             let body = page(1, None, &[format!("{{\"year\":2021,\"id\":1,\"share\":{share},\"name\":\"A\"}}")]);
@@ -355,7 +359,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
-        fn the_scanner_takes_nothing_that_serde_reads_otherwise(
+        fn serde_agrees_with_every_page_that_the_scanner_accepts(
             values in prop::collection::vec(
                 prop::sample::select(vec![
                     "0", "-1", "-2", "7", "null", "2147483647", "2147483648", "-2147483648", "4294967303", "-0", "1.0",

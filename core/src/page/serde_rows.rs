@@ -1,4 +1,4 @@
-//! Reads a page by serde: its envelope, its rows and their fields.
+//! Reads a page with serde: its envelope, its rows and their fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::page::numbers::parse_integral;
 use crate::page::page_builder::{Envelope, PageBuilder, RowFailure, Slot};
 use crate::text::excerpt;
 
-/// Most fields of a row that the descriptor does not know: each takes more memory than its text.
-pub(super) const MOST_UNKNOWN: usize = 10_000;
+/// Maximum number of unknown fields in a row. Each takes more memory than its text.
+pub(super) const MAX_UNKNOWN_FIELDS: usize = 10_000;
 
 impl PageBuilder {
-    /// Reads a whole page.
+    /// Reads a whole page and returns its envelope.
     pub(super) fn read(&mut self, text: &str) -> Result<Envelope, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let envelope = deserializer.deserialize_map(EnvelopeVisitor(self))?;
@@ -37,14 +37,14 @@ impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
         let mut envelope = Envelope::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match key.as_ref() {
-                "count" if envelope.count.is_some() => return Err(A::Error::custom("`count` twice")),
+                "count" if envelope.count.is_some() => return Err(A::Error::custom("duplicate `count`")),
                 "count" => envelope.count = Some(map.next_value()?),
-                "next" if envelope.has_next => return Err(A::Error::custom("`next` twice")),
+                "next" if envelope.has_next => return Err(A::Error::custom("duplicate `next`")),
                 "next" => {
                     envelope.next = map.next_value::<Option<Cow<'de, str>>>()?.map(Cow::into_owned);
                     envelope.has_next = true;
                 }
-                "results" if envelope.has_results => return Err(A::Error::custom("`results` twice")),
+                "results" if envelope.has_results => return Err(A::Error::custom("duplicate `results`")),
                 "results" => {
                     map.next_value_seed(RowsSeed(self.0))?;
                     envelope.has_results = true;
@@ -100,9 +100,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let page = self.0;
-        if page.n_rows == page.most_rows {
+        if page.n_rows == page.max_rows {
             let what = format!("rows of {} columns", page.columns.len());
-            page.failure = Some(RowFailure::TooMany { limit: page.most_rows, what });
+            page.failure = Some(RowFailure::TooMany { limit: page.max_rows, what });
             return Err(A::Error::custom("too many rows"));
         }
         page.n_rows += 1;
@@ -115,9 +115,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Key::Known(found) => found,
                 Key::Unknown(name) => {
                     has_unknown = true;
-                    if page.leftover.len() >= MOST_UNKNOWN {
+                    if page.leftover.len() >= MAX_UNKNOWN_FIELDS {
                         let what = format!("unknown fields in row {row}");
-                        page.failure = Some(RowFailure::TooMany { limit: MOST_UNKNOWN as u64, what });
+                        page.failure = Some(RowFailure::TooMany { limit: MAX_UNKNOWN_FIELDS as u64, what });
                         return Err(A::Error::custom("too many fields"));
                     }
                     page.unknown_fields.add(&name);
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 }
             };
             let Some(field) = page.fields.get_mut(found) else {
-                return Err(A::Error::custom("no such field"));
+                return Err(A::Error::custom("unknown field"));
             };
             if field.seen_in == row {
                 page.failure = Some(RowFailure::RepeatedField { row, field: field.name.clone() });
@@ -143,8 +143,8 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                         let raw = map.next_value::<&RawValue>()?;
                         let builder = page.columns.get_mut(column);
                         match builder.map(|builder| (builder.append_raw(raw), builder.is_padded())) {
-                            Some((Fit::Whole, false)) => {}
-                            Some((Fit::Whole, true)) => page.padded.push((column, raw.get().to_owned())),
+                            Some((Fit::Exact, false)) => {}
+                            Some((Fit::Exact, true)) => page.padded.push((column, raw.get().to_owned())),
                             Some((Fit::Kept, _)) => page.keep(column, raw.get().to_owned(), true),
                             Some((Fit::Lost, _)) | None => page.keep(column, raw.get().to_owned(), false),
                         }
@@ -168,8 +168,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-/// A row's key: one of ours, or its text.
+/// The name of a field in a row.
 enum Key {
+    /// Index of a field of the descriptor.
     Known(usize),
     Unknown(String),
 }
@@ -212,7 +213,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// The code that an axis field holds, whatever JSON spells it: `2021`, `2021.0`, `2.021e3` or either in quotes.
+/// Parses the code in an axis field, in any spelling: `2021`, `2021.0` or `2.021e3`, with or without quotes.
 fn axis_code(raw: &RawValue) -> Option<i64> {
     match raw.get().as_bytes().first() {
         Some(b'"') => parse_integral(&serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?),
@@ -220,7 +221,7 @@ fn axis_code(raw: &RawValue) -> Option<i64> {
     }
 }
 
-/// What an axis field holds instead of its code, in few words.
+/// Describes the value of an axis field that does not match the partition, for a message.
 fn describe_axis(raw: &RawValue) -> String {
     match raw.get().as_bytes().first() {
         Some(b'[') => "an array".to_owned(),

@@ -1,4 +1,4 @@
-//! Takes one value of a row straight from the deserializer into its column.
+//! Appends one value of a row to its column, straight from the deserializer.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use crate::page::column_builder::ColumnBuilder;
 
 impl ColumnBuilder {
-    /// Appends the next JSON value straight from the deserializer. `false` when it does not fit; a null stands for it.
+    /// Appends the next JSON value, straight from the deserializer. Returns `false` if it does not fit.
     ///
-    /// A number that serde cannot hand over exactly (a fraction, an exponent, more than 64 bits) counts as not
-    /// fitting an integer column; [`Self::append_raw`] decides from its text.
+    /// An integer column accepts only numbers that serde passes on exactly, without a fraction or an exponent and with at
+    /// most 64 bits. For any other number, [`Self::append_raw`] decides from its text.
     pub(crate) fn append_from<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<bool, D::Error> {
         deserializer.deserialize_any(ValueVisitor(self))
     }

@@ -275,7 +275,7 @@ impl Store for SimStore {
         self.ask("FOOTER", key, false, |world, key| {
             let object = world.bucket.objects.get(key);
             let metadata = object.and_then(|object| ParquetMetaDataReader::new().parse_and_finish(&object.bytes).ok());
-            let footer = metadata.and_then(|metadata| Footer::of(&metadata));
+            let footer = metadata.and_then(|metadata| Footer::from_metadata(&metadata));
             Ok((footer.as_ref().map_or("none".to_owned(), |footer| format!("{} rows", footer.n_rows)), footer))
         })
         .await

@@ -1,18 +1,18 @@
-//! Reads JSON tokens from a text, moving forward. What needs a second look is `None`, and left to serde.
+//! Reads simple JSON tokens from a text. A method returns `None` for a token that only serde can read.
 
 use crate::page::numbers::parse_integral;
 
-/// A value that needs no second look.
+/// A value that the scanner can read.
 pub(super) enum Scanned<'t> {
     Null,
     Integer(i64),
-    /// A number with a fraction, as it is spelled.
+    /// The text of a number with a fraction.
     Decimal(&'t str),
     Text(&'t str),
 }
 
 impl Scanned<'_> {
-    /// The code that this is of an axis, if it can be one.
+    /// Returns the value as the code of an axis, if it can be one.
     pub(super) fn code(&self) -> Option<i64> {
         match self {
             Self::Null => None,
@@ -22,7 +22,7 @@ impl Scanned<'_> {
     }
 }
 
-/// A place in the text, moving forward.
+/// A position in the text, which only moves forward.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'t> {
     pub(super) text: &'t str,
@@ -41,20 +41,21 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Steps over these bytes, if they come next.
+    /// Skips `expected`, or returns `None` if other bytes come next.
     #[inline(always)]
     pub(super) fn take(&mut self, expected: &[u8]) -> Option<()> {
         let end = self.at + expected.len();
         are_equal(self.text.as_bytes().get(self.at..end)?, expected).then(|| self.at = end)
     }
 
-    /// Steps over this byte, if it comes next.
+    /// Skips the byte `expected`, or returns `None` if another byte comes next.
     #[inline(always)]
     pub(super) fn take_byte(&mut self, expected: u8) -> Option<()> {
         (self.peek()? == expected).then(|| self.at += 1)
     }
 
-    /// The text of a string without escapes. A control character is left to serde, which refuses it.
+    /// Reads a string without escapes and returns its contents. A string with a control character is left to serde, which
+    /// refuses it.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'t str> {
         self.take_byte(b'"')?;
@@ -64,25 +65,25 @@ impl<'t> Cursor<'t> {
             let special = special_bytes(u64::from_le_bytes(*word));
             if special != 0 {
                 length += special.trailing_zeros() as usize / 8;
-                return self.string_of(length);
+                return self.string_with_length(length);
             }
             length += word.len();
             rest = others;
         }
         length += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-        self.string_of(length)
+        self.string_with_length(length)
     }
 
-    /// The next bytes, if a quote comes after them.
+    /// Returns the next `length` bytes and skips the quote that must follow them.
     #[inline(always)]
-    fn string_of(&mut self, length: usize) -> Option<&'t str> {
+    fn string_with_length(&mut self, length: usize) -> Option<&'t str> {
         let found = self.text.get(self.at..self.at + length)?;
         self.at += length;
         self.take_byte(b'"')?;
         Some(found)
     }
 
-    /// Steps behind the quote that ends a string.
+    /// Skips the rest of a string, including its closing quote.
     fn skip_string(&mut self) -> Option<()> {
         loop {
             let byte = self.peek()?;
@@ -93,7 +94,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// The text of the object that comes next, to the brace that closes it.
+    /// Returns the text of the next object, including its closing brace, without skipping it.
     pub(super) fn object(&self) -> Option<&'t str> {
         let mut ahead = *self;
         let mut depth = 0_u32;
@@ -112,18 +113,18 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// A fraction of at most 15 digits before and after the point, an integer part `0` or without leading zeros, no
-    /// exponent: what every parser reads as the nearest double.
+    /// Reads a number with a fraction, with 1 to 15 digits on each side of the decimal point, no leading zeros and no
+    /// exponent. Every parser reads such a number as the nearest double.
     #[inline(never)]
     fn decimal(&mut self) -> Option<&'t str> {
-        const MOST_DIGITS: usize = 15;
+        const MAX_DIGITS: usize = 15;
         let start = self.at;
         self.take_byte(b'-');
         let n_whole = self.skip_digits();
         let has_leading_zero = n_whole > 1 && self.text.as_bytes().get(self.at - n_whole) == Some(&b'0');
         self.take_byte(b'.')?;
         let n_fraction = self.skip_digits();
-        let is_plain = (1..=MOST_DIGITS).contains(&n_whole) && (1..=MOST_DIGITS).contains(&n_fraction);
+        let is_plain = (1..=MAX_DIGITS).contains(&n_whole) && (1..=MAX_DIGITS).contains(&n_fraction);
         if !is_plain || has_leading_zero || matches!(self.peek(), Some(b'e' | b'E')) {
             return None;
         }
@@ -138,10 +139,10 @@ impl<'t> Cursor<'t> {
         self.at - start
     }
 
-    /// An integer of at most 18 digits. What follows it is for the caller to check: an exponent makes it another number.
+    /// Reads an integer of at most 18 digits. The caller must check what follows, because an exponent changes the number.
     #[inline(always)]
     fn integer(&mut self) -> Option<i64> {
-        const MOST_DIGITS: usize = 18;
+        const MAX_DIGITS: usize = 18;
         let is_negative = self.take_byte(b'-').is_some();
         let digits = self.text.as_bytes().get(self.at..)?;
         let (mut value, mut n_digits) = (0_i64, 0);
@@ -150,20 +151,21 @@ impl<'t> Cursor<'t> {
             if digit > 9 {
                 break;
             }
-            // Overflow comes after the limit below, which is checked once.
+            // This overflows only beyond the maximum number of digits, which is checked once below.
             value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
             n_digits += 1;
         }
-        // Also where it is none, so that the caller sees what follows.
+        // The cursor moves even if this is not an integer, so that the caller sees what follows.
         self.at += n_digits;
         let has_leading_zero = digits.first() == Some(&b'0') && (n_digits > 1 || is_negative);
-        // A negative zero is a float to serde.
-        if n_digits == 0 || n_digits > MOST_DIGITS || has_leading_zero {
+        // Serde reads a negative zero as a float.
+        if n_digits == 0 || n_digits > MAX_DIGITS || has_leading_zero {
             return None;
         }
         Some(if is_negative { -value } else { value })
     }
 
+    /// Reads a null, a number or a string without escapes.
     #[inline(always)]
     pub(super) fn value(&mut self) -> Option<Scanned<'t>> {
         let start = self.at;
@@ -182,25 +184,25 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// Whether two slices of one length are equal. They are a key and some signs long, which a call to the system's own
-/// comparison would cost more than the comparison itself.
+/// Returns whether two slices of equal length are equal. The slices are short, a key and some punctuation. Calling the
+/// system's comparison function would cost more than the comparison itself.
 #[inline]
 fn are_equal(found: &[u8], expected: &[u8]) -> bool {
-    /// Compares by the first `N` bytes and the last, which overlap or meet.
+    /// Compares the first and the last `N` bytes, which together cover the whole slice.
     #[inline]
-    fn by_ends<const N: usize>(found: &[u8], expected: &[u8]) -> bool {
+    fn have_equal_ends<const N: usize>(found: &[u8], expected: &[u8]) -> bool {
         found.first_chunk::<N>() == expected.first_chunk::<N>() && found.last_chunk::<N>() == expected.last_chunk::<N>()
     }
     match expected.len() {
-        8..=16 => by_ends::<8>(found, expected),
-        17..=32 => by_ends::<16>(found, expected),
-        4..=7 => by_ends::<4>(found, expected),
+        8..=16 => have_equal_ends::<8>(found, expected),
+        17..=32 => have_equal_ends::<16>(found, expected),
+        4..=7 => have_equal_ends::<4>(found, expected),
         _ => found == expected,
     }
 }
 
-/// Marks the bytes of a word (its first byte lowest) that end a plain string: the highest bit of each quote, backslash
-/// and control character. Marks above the lowest one may be wrong.
+/// Marks the bytes of a little-endian word that end a plain string: sets the highest bit of each quote, backslash and
+/// control character. Only the lowest mark is reliable.
 ///
 /// Source: "Determine if a word has a byte less than n", S. E. Anderson, Bit Twiddling Hacks.
 #[inline]
