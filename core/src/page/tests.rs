@@ -247,8 +247,8 @@ fn a42_a_page_has_a_most_of_values_and_a_row_of_unknown_fields() {
             (
                 "BodyTooLarge",
                 format!(
-                    "fetch page 3 of `year=2021/grade=grade-pk`: body too large: expected at most {most} rows of 307 \
-                         columns, found more"
+                    "fetch page 3 of `year=2021/grade=grade-pk`: response body too large: expected at most {most} rows of \
+                         307 columns, found more"
                 )
             )
         );
