@@ -94,11 +94,8 @@ fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
         let folder = lake.path().to_str().unwrap();
         let found = in_namespaces(&["--mount"], script, &[("LAKE", folder), ("PORTAL", &portal.origin())]).expect(1);
         // The first file of a new lake is its mark.
-        let first = if before.is_empty() {
-            "write `lake.json`: lake refused: write"
-        } else {
-            "write `.lock`: lake refused: open"
-        };
+        let first =
+            if before.is_empty() { "write `lake.json` in the lake: write" } else { "write `.lock` in the lake: open" };
         let file = if before.is_empty() { "lake.json" } else { ".lock" };
         let expected = format!("error: StoreFailed: {first} `{folder}/{file}`: Read-only file system (os error 30)");
         assert!(found.stdout.is_empty() && found.stderr.starts_with(&expected), "{found:?}");
@@ -315,7 +312,7 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     assert!(!shown.stderr.contains("panicked"), "{}", shown.stderr);
     let second = lake.run(&portal, &TWO_GRADES).expect(0);
     assert!(second.stdout.contains("2 partitions: 2 unchanged"), "{}", second.stdout);
-    let warned = "ledger object unreadable, taken as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
+    let warned = "ledger object unreadable, treated as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
     assert!(second.stderr.contains(warned), "{}", second.stderr);
     // No writer of today's gives such a name.
     assert_eq!(temporary_files(lake.path()), ["older"]);
@@ -356,7 +353,7 @@ fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
     for (years, opening) in [
         (
             "2021",
-            "warning: years of `ccd_enrollment` are not checked against the portal's list: portal did not list its endpoints: no answer after 4 tries: ",
+            "warning: years of `ccd_enrollment` were not checked against the portal's list: fetch list of endpoints: no response after 4 tries: ",
         ),
         ("all", "error: YearsUnknown: "),
     ] {
@@ -389,7 +386,7 @@ fn a38_a_portal_that_cannot_be_reached_ends_the_run_with_4_and_one_message_after
         let found = run_in_vain(&lake, &origin, &args).expect(4);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
         let told: Vec<&str> = found.stderr.lines().collect();
-        assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
+        assert!(told[0].starts_with("warning: years of `ccd_enrollment` were not checked"), "{}", found.stderr);
         let why = "stopped: the portal cannot be reached, so no further partition is tried: PortalUnavailable: fetch page 1 of ";
         assert!(told[1].starts_with(why) && told[1].contains("refused"), "{}", found.stderr);
         assert_eq!(told[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);

@@ -74,7 +74,7 @@ fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
         let client = client(&portal.origin(), |settings| settings.max_backoff = Duration::from_secs(60));
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client.until((started + Duration::from_secs(50)).into())));
-        assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 tries: `slow`");
+        assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 try: `slow`");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }
@@ -112,7 +112,7 @@ fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
 
             let always_torn = spoilt(&portal, tear);
             let error = runtime.block_on(get(&client(&always_torn.origin(), |_| {}))).unwrap_err();
-            assert_eq!(error.to_string(), "no answer after 4 tries", "{name}");
+            assert_eq!(error.to_string(), "no response after 4 tries", "{name}");
             assert_eq!(always_torn.asked(PATH).len(), 4, "{name}");
         }
     }
@@ -148,7 +148,7 @@ fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
         let answer = answer.with_headers("");
         Answer { body: answer.body[..answer.body.len() - 1].to_vec(), ..answer }
     };
-    let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no answer after \
+    let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no response after \
                      4 tries: ";
     let bad_body = "BadBody: decode page 1 of `year=2021/grade=grade-pk`: ";
     type Lie = Box<dyn Fn(&Answer) -> Answer + Send + Sync>;
@@ -230,7 +230,7 @@ fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
         });
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
-        assert_eq!(error.to_string(), "no answer after 2 tries");
+        assert_eq!(error.to_string(), "no response after 2 tries");
         // The whole answer of more than 10,000 bytes would take minutes.
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         assert_eq!(dripping.asked(PATH).len(), 2);
@@ -270,7 +270,7 @@ fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {
         });
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
-        assert_eq!(error.to_string(), "no answer after 2 tries");
+        assert_eq!(error.to_string(), "no response after 2 tries");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }
@@ -424,7 +424,7 @@ fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
 #[test]
 fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
     let portal = TestPortal::small();
-    let refused = |found: &str| format!("portal refused: HTTP 200: `content encoding {found}`");
+    let refused = |found: &str| format!("portal refused the request: HTTP 200: `content encoding {found}`");
     let twice = |answer: &Answer| gzip(&gzip(&answer.body));
     type Pack = Box<dyn Fn(&Answer) -> Vec<u8> + Send + Sync>;
     let plain = || -> Pack { Box::new(|answer| answer.body.clone()) };
@@ -436,7 +436,7 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
         ("gzip, gzip", Box::new(twice), refused("gzip, gzip"), 1),
         ("gzip, br", plain(), refused("gzip, br"), 1),
         ("gzip\r\ncontent-encoding: gzip", Box::new(twice), refused("gzip, gzip"), 1),
-        ("gzip", plain(), "no answer after 4 tries".into(), 12),
+        ("gzip", plain(), "no response after 4 tries".into(), 12),
     ];
     for (encoding, pack, error, n_requests) in cases {
         let packed = spoilt(&portal, move |answer| {
@@ -545,5 +545,5 @@ fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
     }
     let kept = spoilt(&portal, |_| vec![Step::Say(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
     let third = run_at(&lake, &kept.origin(), &ONE_PARTITION).expect(3);
-    assert!(third.stderr.contains("portal refused: HTTP 304"), "{}", third.stderr);
+    assert!(third.stderr.contains("portal refused the request: HTTP 304"), "{}", third.stderr);
 }

@@ -70,7 +70,7 @@ fn phase_after(line: &str) -> Option<&'static str> {
         _ if line.contains(": object ") && is_of_table => "committing",
         _ if line.contains(": receipt written") || line.contains(": partition fetched") => "committing",
         _ if line.contains(": object ") && is_of_lookup => "publishing",
-        _ if line.contains(": publishing begun") || line.contains(": partitions published") => "publishing",
+        _ if line.contains(": publishing started") || line.contains(": partitions published") => "publishing",
         _ if line.contains(": receipts read") || line.contains(": records written") => "publishing",
         _ if line.contains(": look-up table written") || line.contains(": summary written") => "publishing",
         _ => return None,
@@ -106,7 +106,7 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
     (
         "publishing",
         &[
-            ("publishing begun", 1),
+            ("publishing started", 1),
             ("receipts read", 1),
             ("records written", 1),
             ("partitions published", 1),

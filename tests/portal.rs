@@ -96,7 +96,7 @@ async fn a8_a_portal_that_is_not_there_is_no_answer() {
     let origin = server.origin();
     server.stop().await;
     let error = get(&client(&origin, |_| {})).await.unwrap_err();
-    assert_eq!(error.to_string(), "no answer after 4 tries");
+    assert_eq!(error.to_string(), "no response after 4 tries");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a14_a15_no_call_outlives_its_deadline() {
     let deadline = Instant::now() + Duration::from_millis(100);
     let portal = client(&server.origin(), |_| {}).until(deadline);
     let error = get(&portal).await.unwrap_err();
-    assert_eq!(error.to_string(), "no time left after 1 tries");
+    assert_eq!(error.to_string(), "no time left after 1 try");
     assert!(Instant::now() < deadline + Duration::from_secs(5));
 }
 
@@ -144,7 +144,7 @@ async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
         settings.idle_timeout = Duration::from_millis(50);
         settings.tries = 2;
     });
-    assert_eq!(get(&portal).await.unwrap_err().to_string(), "no answer after 2 tries");
+    assert_eq!(get(&portal).await.unwrap_err().to_string(), "no response after 2 tries");
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -199,7 +199,7 @@ async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
     assert_eq!(portal.until(late).get(PATH, 1, again(1), any).await.map(|body| body.tries).unwrap(), 2);
     assert!(Instant::now() < late);
     let used_up = portal.get(PATH, 1, again(4), any).await.map(|body| body.tries).unwrap_err();
-    assert_eq!(used_up.to_string(), "answered at the last of 4 tries, and is to be asked for once more");
+    assert_eq!(used_up.to_string(), "page must be requested again, but all 4 tries are used");
     // The wait would be an hour and ends with the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
     let invalid = |_: &Bytes| Reading::Invalid { result: (), reason: "not a page".to_owned() };
@@ -221,7 +221,7 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
         PageRequest { room: Some(room), ..PageRequest::default() }
     };
     let outgrown = portal.get(PATH, 1, ahead(size - 1), any).await.map(|body| body.tries).unwrap_err();
-    assert_eq!(outgrown.to_string(), "larger than expected after 1 tries");
+    assert_eq!(outgrown.to_string(), "page larger than expected after 1 try");
     assert_eq!(portal.page_memory().held_bytes(), 0);
     let body = portal.get(PATH, 1, ahead(size), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), size);
@@ -230,7 +230,7 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
     let mut other = portal.page_memory().room();
     other.hold(1 << 40).await;
     let soon = portal.until(Instant::now() + Duration::from_millis(200));
-    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 tries");
+    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 try");
     drop(other);
     let body = portal.get(PATH, 1, PageRequest::default(), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), 2 * size);

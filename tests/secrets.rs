@@ -118,7 +118,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     portal.server.set_faults(faults());
     let mut runs = vec![run("table").expect(3)];
     // What the portal refused may be the secret, which is told by its name.
-    let hint = "hint: see that the value of the secret `portal-key` still holds";
+    let hint = "hint: check that the value of the secret `portal-key` is still valid";
     assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
     let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
     for (action, error) in [
@@ -261,12 +261,14 @@ fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_o
     let found = found.expect(3);
     assert!(found.stdout.contains(&format!("{0} partitions: {0} failed", partitions.len())), "{}", found.stdout);
     assert!(found.stderr.contains("TRACE hyper"), "the log is written at its finest level");
-    let n_refused =
-        found.stderr.matches("portal refused: HTTP 200: the response repeats the secret that was sent").count();
+    let n_refused = found
+        .stderr
+        .matches("portal refused the request: HTTP 200: the response repeats the secret that was sent")
+        .count();
     assert_eq!(n_refused, 8 * REPEATED.len());
-    let hint = "hint: ask who runs the portal why its responses hold the value of the secret `portal-key`";
+    let hint = "hint: ask the portal's operator why its responses contain the value of the secret `portal-key`";
     assert!(found.stderr.contains(hint));
-    assert!(found.stderr.contains("portal refused: HTTP 401: `(omitted: it repeats the secret)`"));
+    assert!(found.stderr.contains("portal refused the request: HTTP 401: `(omitted: it repeats the secret)`"));
     assert_absent("stdout", found.stdout.as_bytes());
     assert_absent("stderr", found.stderr.as_bytes());
     let files = lake.files("");

@@ -73,7 +73,7 @@ impl S3Store {
             .content_type("application/json")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
-        if keys::is_of_run(key) { put.tagging(RUN_TAG) } else { put }
+        if keys::is_run_object(key) { put.tagging(RUN_TAG) } else { put }
     }
 
     /// Sends a write that takes effect only while `condition` holds.

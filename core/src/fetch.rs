@@ -105,7 +105,7 @@ pub async fn record_failure(
     tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
     let receipt = Receipt {
         portal_release: run.portal_release.clone(),
-        ..Receipt::of_nothing(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
+        ..Receipt::without_rows(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
     };
     if let Err(unrecorded) = write_receipt(store, dataset, run, &receipt).await {
         tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");

@@ -172,7 +172,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
         body: Some(body.to_owned()),
     };
     let redirected = format!(
-        "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 302: `redirect to \
+        "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 302: `redirect to \
          {other_page}`"
     );
     let cases = [
@@ -197,7 +197,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "404 for a later page",
             2,
             status(404, r#"{"detail":"Invalid page."}"#),
-            "PortalRefused: fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP 404: \
+            "PortalRefused: fetch page 2 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 404: \
              `{\"detail\":\"Invalid page.\"}`",
             2,
         ),
@@ -205,7 +205,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "403 with a page for browsers",
             1,
             status(403, "<html>Enable JavaScript\nand cookies to continue</html>"),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 403: `<html>Enable \
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 403: `<html>Enable \
              JavaScript\\nand cookies to continue</html>`",
             1,
         ),
@@ -214,14 +214,14 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "a redirect to nowhere",
             1,
             status(301, "moved"),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 301: `moved`",
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 301: `moved`",
             1,
         ),
         (
             "no content",
             1,
             status(204, ""),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 204: ``",
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 204: ``",
             1,
         ),
     ];

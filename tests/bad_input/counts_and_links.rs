@@ -35,31 +35,31 @@ fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
         (
             "a row lost in the middle",
             |pages| pages.replace(2, &format!(", {}", row_of(6)), ""),
-            mismatch("8 rows, page 2 holds 2 where 3 were due"),
+            mismatch("8 rows, page 2 has 2 instead of 3"),
             6,
         ),
         (
             "a page longer than page 1",
             |pages| pages.replace(2, "]}", &format!(", {}]}}", row_of(9))),
-            mismatch("8 rows, page 2 holds 4 where 3 were due"),
+            mismatch("8 rows, page 2 has 4 instead of 3"),
             6,
         ),
         (
             "an empty page in the middle",
             |pages| pages.set(2, format!(r#"{{"count": 8, "next": "{NEXT}3", "results": []}}"#)),
-            mismatch("8 rows, page 2 holds 0 where 3 were due"),
+            mismatch("8 rows, page 2 has 0 instead of 3"),
             6,
         ),
         (
             "count that moves between pages",
             |pages| pages.replace(2, r#""count": 8"#, r#""count": 9"#),
-            mismatch("8 rows, page 2 says 9"),
+            mismatch("8 rows, page 2 has `count` 9"),
             6,
         ),
         (
             "count that falls on the last page",
             |pages| pages.replace(3, r#""count": 8"#, r#""count": 0"#),
-            mismatch("8 rows, page 3 says 0"),
+            mismatch("8 rows, page 3 has `count` 0"),
             9,
         ),
         (

@@ -47,70 +47,70 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
         (
             "a path without its last slash",
             descriptor("{year}/{grade}/\"", "{year}/{grade}\""),
-            "`path`: expected a trailing slash, since the portal redirects without, found \
+            "`path`: expected a trailing slash (the portal redirects paths without one), found \
              `schools/ccd/enrollment/{year}/{grade}`",
         ),
         (
             "a path to another host",
             descriptor("path = \"schools/ccd/", "path = \"//example.org/"),
-            "found 3 mistakes\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, \
-             found ``\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found ``\n  \
-             - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `example.org`",
+            "found 3 mistakes\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, \
+             found ``\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found \
+             ``\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found \
+             `example.org`",
         ),
         (
             "a path upwards",
             descriptor("path = \"schools/", "path = \"../"),
-            "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `..`",
+            "`path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found `..`",
         ),
         (
             "a path with its axes in another order",
             descriptor("{year}/{grade}/\"", "{grade}/{year}/\""),
-            "`path`: expected the placeholders of the axes in order (year, grade), found grade, year",
+            "`path`: expected one placeholder per axis, in order (year, grade), found grade, year",
         ),
         (
             "a key that is no column",
             descriptor("key = [\"ncessch\"]", "key = [\"school\"]"),
-            "`key`: expected names of columns, found `school`",
+            "`key`: expected the name of a column, found `school`",
         ),
         (
             "a column named as an axis",
             descriptor(columns, "[[column]]\nname = \"grade\"\n"),
-            "`column.name`: expected names that are not taken, found `grade` again",
+            "`column.name`: expected a unique name, found `grade`, which is already used",
         ),
         (
             "a width of a number",
             descriptor(columns, "[[column]]\nname = \"race\"\nwidth = 2\n"),
-            "`column.width` of `race`: expected only on columns of type string, found it on int",
+            "`column.width` of `race`: expected a column of type string, found type int",
         ),
         (
             "a table outside the lake",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"../../etc\"")
                 .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected a name of lower-case letters, digits and `_`, found `../../etc`",
+            "`table`: expected lower-case letters, digits and `_`, not starting with a digit, found `../../etc`",
         ),
         (
             "a name built in with another table",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"mine\""),
-            "`name`: expected one of its own, found `ccd_enrollment` of datasets/ccd_enrollment.toml, whose name is \
-             `ccd_enrollment` and whose table is `us_education_ccd_enrollment_data`",
+            "`name`: expected a name that is not in use, found `ccd_enrollment` of datasets/ccd_enrollment.toml (name \
+             `ccd_enrollment`, table `us_education_ccd_enrollment_data`)",
         ),
         (
             "another dataset's table",
             descriptor("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected one of its own, found `us_education_ccd_enrollment_data` of \
-             datasets/ccd_enrollment.toml, whose name is `ccd_enrollment` and whose table is \
-             `us_education_ccd_enrollment_data`",
+            "`table`: expected a table that is not in use, found `us_education_ccd_enrollment_data` of \
+             datasets/ccd_enrollment.toml (name `ccd_enrollment`, table `us_education_ccd_enrollment_data`)",
         ),
         (
             "a look-up's table",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"lookup_states\"")
                 .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected a table of its own, found the look-up table `lookup_states`",
+            "`table`: expected a table that is not in use, found the look-up table `lookup_states`",
         ),
         (
             "a code of two values",
             descriptor("code = 0", "code = -1"),
-            "`axis.values` of `grade`: expected every code once, found -1 again",
+            "`axis.values` of `grade`: expected each code once, found -1 again",
         ),
         (
             "a width past the padding",
@@ -140,15 +140,14 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
                 &format!("comment = \"{}\"", "x".repeat(256)),
             ),
             &format!(
-                "`axis.comment` of `year`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}…`",
+                "`axis.comment` of `year`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}…`",
                 "x".repeat(200)
             ),
         ),
         (
             "a database that engines keep for themselves",
             descriptor("database = \"ccd_school\"", "database = \"information_schema\""),
-            "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
-             themselves",
+            "`database`: expected a name that query engines do not reserve, found `information_schema`",
         ),
         (
             "a header that frames the message",
@@ -156,14 +155,14 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
                 "key = [\"ncessch\"]",
                 "key = [\"ncessch\"]\nsecret = { header = \"Content-Length\", name = \"portal\" }",
             ),
-            "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found \
-             `Content-Length`, which the client or the connection sets",
+            "`secret.header`: expected a header for credentials, such as `x-api-key` or `authorization`, found \
+             `Content-Length`, which is reserved for the HTTP client",
         ),
         (
             "two rules broken",
             descriptor("key = [\"ncessch\"]", "key = []").replace("{grade}/\"", "\""),
-            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected the \
-             placeholders of the axes in order (year, grade), found year",
+            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected one \
+             placeholder per axis, in order (year, grade), found year",
         ),
     ];
     let lake = TestLake::new();

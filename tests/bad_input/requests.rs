@@ -121,7 +121,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "a run and another mode",
             &["--failed-of", "20200101T000000-000", "--mode", "missing"],
             None,
-            "error: InvalidRequest: check request: `failed_of`: expected only with mode `failed`, found another mode",
+            "error: InvalidRequest: check request: `failed_of`: expected mode `failed`, found `missing`",
         ),
         (
             "a dataset that is not built in",
@@ -134,7 +134,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_directory`, found a field that is none of them",
+             failed_of, force, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (
             "an input file that is not there",
@@ -153,8 +153,8 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     );
     let many = format!(
         "error: InvalidRequest: check request: found 4 mistakes
-  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found a field that is none of them
-  - `years`: expected a range from the earlier to the later year, found `2021-2020`
+  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found an unknown field
+  - `years`: expected the earlier year of a range first, found `2021-2020`
     hint: write `2020-2021`
   - `grades`: expected one of {GRADES}, found `k`
     hint: write `grade-k`
@@ -167,13 +167,13 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
             "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_enrollment`, found a field that is none of them",
+             failed_of, force, catalog for dataset `ccd_enrollment`, found an unknown field",
         ),
         (
             "a reversed range",
             input,
             Some(r#"{"years": "2021-2020", "grades": ["grade-pk"]}"#),
-            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+            "error: InvalidRequest: check request: `years`: expected the earlier year of a range first, \
              found `2021-2020`\n    hint: write `2020-2021`",
         ),
         ("an unknown grade", input, Some(r#"{"years": [2021], "grades": ["pk"]}"#), &unknown_grade),
@@ -191,7 +191,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: InvalidRequest: check request: found 4 mistakes\n  - `years`: expected years such as [2020, \
              2021], \"2015-2021\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
              \"all\", found `5`\n    hint: write `grade-5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
-             or false, found the text \"yes\"",
+             or false, found the string \"yes\"",
         ),
         (
             "a year with a fraction",
@@ -211,7 +211,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "partitions beside years",
             input,
             Some(r#"{"years": [2021], "partitions": [{"year": 2021, "grade": "grade-pk"}]}"#),
-            "error: InvalidRequest: check request: `years`: expected none beside `partitions`, found both",
+            "error: InvalidRequest: check request: `years`: expected either `years` or `partitions`, found both",
         ),
         (
             "no partitions",
@@ -230,8 +230,8 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "a partition with another axis and without one of its own",
             input,
             Some(r#"{"partitions": [{"year": 2021, "race": 1}]}"#),
-            "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected only year, \
-             grade, found another field\n  - `partitions[0].grade`: expected a value such as \"grade-pk\", found none",
+            "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected one of year, \
+             grade, found an unknown field\n  - `partitions[0].grade`: expected a value such as \"grade-pk\", found none",
         ),
         (
             "a partition of a year that the portal does not list",
@@ -364,7 +364,7 @@ fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
     assert_eq!(
         found.stderr,
         "error: InvalidRequest: check request: expected at most 100,000 partitions in one plan, found 10,000,000,000: 100 as \
-         × 100 bs × 100 cs × 100 ds × 100 es\n    hint: name fewer values of an axis, and make several runs of it\n"
+         × 100 bs × 100 cs × 100 ds × 100 es\n    hint: split the request into several runs with fewer values each\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
 }
@@ -385,8 +385,8 @@ fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_name
     assert_eq!(
         found.stderr,
         "error: InvalidRequest: check request: expected a request such as {\"years\": [2020, 2021], \"grades\": \
-         [\"grade-pk\"]}, found an event of EventBridge itself (`detail-type`: the text \"Scheduled Event\")\n    hint: set \
-         the input of the rule or the schedule to a constant, the request's JSON\n"
+         [\"grade-pk\"]}, found an EventBridge event (`detail-type`: the string \"Scheduled Event\")\n    hint: set \
+         the input of the rule or schedule to constant JSON: the request\n"
     );
 }
 
@@ -426,21 +426,21 @@ fn a_password_in_an_origin_is_refused_and_not_repeated() {
 /// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
-        ("<html>busy</html>", "read list of endpoints: expected value at line 1 column 1"),
-        (r#"{"count": 1"#, "read list of endpoints: EOF while parsing an object at line 1 column 11"),
+        ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),
+        (r#"{"count": 1"#, "decode list of endpoints: EOF while parsing an object at line 1 column 11"),
         (
             r#"{"count": 0, "results": []}"#,
-            "find `schools/ccd/enrollment/{year}/{grade}/` in the list of endpoints: found none with this path",
+            "find `schools/ccd/enrollment/{year}/{grade}/` in the list of endpoints: expected one with this path, found none",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": \"soon\"}]}",
-            "read `years_available`: expected text of years, ranges and commas, found `soon`",
+            "read `years_available`: expected years or ranges separated by commas, found `soon`",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": null}]}",
-            "read `years_available`: expected text of years, ranges and commas, found `null`",
+            "read `years_available`: expected years or ranges separated by commas, found `null`",
         ),
     ]
 }
@@ -459,8 +459,8 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
         assert_eq!(
             all.stderr,
             format!(
-                "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` \
-                 to name the years, found none that can be read: {reason}\nhint: name the years instead of `all`\n"
+                "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at \
+                 `api-endpoints/`, found no readable list: {reason}\nhint: name the years instead of requesting `all`\n"
             ),
             "{body}"
         );
@@ -469,7 +469,7 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
 
         let range = lake.run(&portal, &["--years", "2021-2021", "--grades", "grade-pk"]).expect(0);
         let expected =
-            format!("warning: years of `ccd_enrollment` are not checked against the portal's list: {reason}\n");
+            format!("warning: years of `ccd_enrollment` were not checked against the portal's list: {reason}\n");
         assert_eq!(range.stderr, expected, "{body}");
         assert!(range.stdout.contains("1 partition: 1 written; 8 rows, 3 pages"), "{body}\n{}", range.stdout);
     }
@@ -485,9 +485,9 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
     let found = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
     assert_eq!(
         found.stderr,
-        "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name \
-         the years, found none that can be read: portal did not list its endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
-         instead of `all`\n"
+        "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, \
+         found no readable list: fetch list of endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         instead of requesting `all`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
 }

@@ -14,22 +14,22 @@ fn wrong_partition(row: u32, page: u32, expected_and_found: &str) -> String {
 fn repeated(key: &str, how_often: &str) -> String {
     format!(
         "DuplicateKey: check keys of `year=2021/grade=grade-pk`: \
-         expected every key once, found `{key}` more than once {how_often}"
+         expected each key once, found `{key}` more than once {how_often}"
     )
 }
 
 fn drift(column: &str, expected_and_found: &str) -> String {
     format!(
         "SchemaDrift: check column `{column}` of `year=2021/grade=grade-pk`: expected {expected_and_found}\n\
-         hint: if the portal changed for good, change the column in the descriptor"
+         hint: if the portal's data has changed permanently, update the column in the descriptor"
     )
 }
 
 fn drift_of_key(expected_and_found: &str) -> String {
     format!(
         "SchemaDrift: check column `ncessch` of `year=2021/grade=grade-pk`: expected {expected_and_found}\n\
-         hint: the columns of the key (ncessch) are never null or empty; if the portal has rows without them, give the \
-         descriptor another `key`"
+         hint: key columns (ncessch) cannot be null or empty; if the portal has rows without them, choose another `key` \
+         in the descriptor"
     )
 }
 
@@ -37,7 +37,7 @@ fn shrank(found: u32) -> String {
     format!(
         "ShrankTooMuch: replace `year=2021/grade=grade-pk`: \
          expected at least half of the 8 rows committed before, found {found}\n\
-         hint: if the portal is right, run this partition again with force"
+         hint: if the portal's data is right, run this partition again with `force`"
     )
 }
 
@@ -109,19 +109,19 @@ fn a17_a_repeated_key_is_refused_by_name() {
         (
             "across pages",
             |pages| pages.replace(3, "\"010000500878\"", "\"010000500872\""),
-            repeated("ncessch 010000500872", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500872", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
             "on one page",
             |pages| pages.replace(2, "\"010000500876\"", "\"010000500875\""),
-            repeated("ncessch 010000500875", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500875", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
             "once with its leading zero, once without",
             |pages| pages.replace(3, "\"010000500877\"", "\"10000500871\""),
-            repeated("ncessch 010000500871", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500871", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
@@ -131,7 +131,7 @@ fn a17_a_repeated_key_is_refused_by_name() {
                 let first = pages.text(1);
                 pages.set(2, first.replace("?page=2", "?page=3"));
             },
-            repeated("ncessch 010000500871", "(3 repeated of 8 rows)"),
+            repeated("ncessch 010000500871", "(3 of 8 rows repeat a key)"),
             9,
         ),
     ]);

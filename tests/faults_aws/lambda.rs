@@ -332,7 +332,8 @@ fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is
         let _ = ground.proxy.take_seen();
         let passing = header().expect_err("it is never given");
         assert_eq!((passing.name(), passing.is_retryable()), ("SecretUnavailable", true));
-        let expected = format!("expected a value in {place}, found no answer: HTTP {status}, {code}: later");
+        let expected =
+            format!("expected a value in {place}, found the service unavailable: HTTP {status}, {code}: later");
         assert_eq!(passing.chain(), format!("read secret `portal-key`: {expected}"));
         assert!(!passing.chain().contains("second-key"));
         assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 3);

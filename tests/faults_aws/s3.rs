@@ -397,7 +397,7 @@ fn s8_an_expired_token_and_a_wrong_clock_are_named() {
         let error = ground.fetch(&pre_k(), "r1").expect_err("it is refused");
         let (key, bucket) = (ground.object(&pre_k()), &ground.bucket);
         let expected =
-            format!("write `{key}`: lake refused: write `s3://{bucket}/{key}`: HTTP {status}, {code}: {message}");
+            format!("write `{key}` in the lake: write `s3://{bucket}/{key}`: HTTP {status}, {code}: {message}");
         assert_eq!((error.name(), error.chain()), ("StoreFailed", expected));
         let n_writes = ground.seen("PUT", "data/").len();
         assert!((1..=3).contains(&n_writes), "{n_writes}");

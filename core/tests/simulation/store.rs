@@ -373,5 +373,5 @@ impl Store for SimStore {
 
 /// The number of the partition that a data object is of; `None` for a look-up table.
 fn partition_of(world: &World, key: &str) -> Option<usize> {
-    world.index_of(&keys::partition_of_object(&world.dataset, key)?)
+    world.index_of(&keys::parse_partition_object(&world.dataset, key)?)
 }

@@ -51,7 +51,7 @@ impl Auditor {
 
     /// The run and the partition of a receipt's key.
     fn of_receipt(&self, dataset: &Dataset, key: &str) -> Option<(String, usize)> {
-        let (run, name) = keys::run_and_partition_of_receipt(dataset, key)?;
+        let (run, name) = keys::parse_receipt(dataset, key)?;
         Some((run, (0..self.n_partitions).find(|partition| source::key_of(*partition) == name)?))
     }
 
@@ -102,7 +102,7 @@ impl Auditor {
     /// After an object of a run was written or deleted: the last receipt of each partition is there, or the summary holds
     /// it or a later one.
     pub(crate) fn outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
-        let Some(run) = keys::run_of(dataset, key) else { return };
+        let Some(run) = keys::parse_run(dataset, key) else { return };
         let summary = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
         for partition in 0..self.n_partitions {
             let of = (run.clone(), partition);
