@@ -36,7 +36,7 @@ MUTATED_CORE := $(addprefix core/src/,gate.rs unique.rs fetch.rs edition.rs valu
 MUTATED_ADAPTERS := adapters/src/portal.rs adapters/src/folder.rs $(wildcard adapters/src/folder/*.rs) aws/src/s3.rs
 
 # Always this selection: cargo builds a dependency for all features that the packages of one command ask of it, so
-# another selection would build other ones. tests/lib.rs builds the programs by the same.
+# another selection would build other ones. tests/support/process.rs builds the programs with it too.
 ALL := --workspace --features rollcall/aws
 
 .PHONY: help

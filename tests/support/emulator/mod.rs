@@ -143,7 +143,7 @@ impl Emulator {
         })
     }
 
-    /// What a script of `tests/emulator` prints for this input.
+    /// What a script of `tests/support/emulator` prints for this input.
     ///
     /// # Panics
     /// When the script fails.
@@ -154,7 +154,7 @@ impl Emulator {
 
     fn python_with(&self, script: &str, args: &[&str], input: &str, change: impl FnOnce(&mut Command)) -> Value {
         let mut command = Command::new(python());
-        command.arg(workspace().join("tests/emulator").join(script)).args(args).envs(self.environment());
+        command.arg(workspace().join("tests/support/emulator").join(script)).args(args).envs(self.environment());
         change(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
         let mut stdin = child.stdin.take().expect("it is piped");

@@ -1,0 +1,165 @@
+//! The real binary as a process: how it is built, run, signalled and waited for.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::workspace;
+
+/// The binary, built by cargo if it is not up to date, so that a test never runs an old one.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| executables(&["rollcall"]).remove(0))
+}
+
+/// The programs of packages, in their order, built by cargo if they are not up to date: `rollcall` with its part for AWS.
+#[must_use]
+pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    // All packages, as the tests themselves are built: for fewer, cargo would build dependencies with fewer features anew.
+    cargo.args(["build", "--locked", "--workspace", "--features", "rollcall/aws", "--message-format", "json"]);
+    cargo.current_dir(workspace());
+    // What cargo tells this test about its own package would look like a change to build scripts that ask for it,
+    // and every crate above them would be built again at every change between a test and a build.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    let output = cargo.output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
+    let built: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let executable = |package: &&str| {
+        // Such as `path+file:///…/cli#rollcall@0.1.0` and `path+file:///…/functions/catalog#rollcall-catalog@0.1.0`.
+        let is_of_package = |message: &&Value| {
+            let id = message["package_id"].as_str().unwrap_or_default();
+            id.contains(&format!("#{package}@")) && message["executable"].is_string()
+        };
+        let message =
+            built.iter().find(is_of_package).unwrap_or_else(|| panic!("cargo names the program of {package}"));
+        PathBuf::from(message["executable"].as_str().expect("it is text"))
+    };
+    packages.iter().map(executable).collect()
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Data.
+    pub stdout: String,
+    /// Words.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// What a finished process printed.
+    #[must_use]
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        }
+    }
+
+    /// Fails the test, with everything printed, unless the exit code is `code`.
+    #[must_use]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Stdout as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
+    }
+}
+
+/// A command line of the binary, with no setting of the machine's environment in it.
+#[must_use]
+pub fn rollcall(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    command
+}
+
+/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
+///
+/// - `namespaces`: flags of `unshare`, such as `--mount`.
+/// - `settings`: variables of the script; `ROLLCALL` is the binary.
+///
+/// # Panics
+/// Where namespaces cannot be made.
+#[must_use]
+pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").args(namespaces).args(["sh", "-uc"]);
+    command.arg(format!("echo in namespaces; {script}"));
+    command.env("ROLLCALL", binary()).envs(settings.iter().copied());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
+    let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
+        panic!(
+            "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
+            namespaces.join(" "),
+            outcome.stderr
+        );
+    };
+    Outcome { stdout: stdout.to_owned(), ..outcome }
+}
+
+/// A program under way; killed when its test ends before it.
+pub struct Killed(pub Child);
+
+impl Killed {
+    /// Sends a signal, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
+        assert!(status.expect("the system has `kill`").success());
+    }
+
+    /// Waits for the end. What it printed is there where it was piped.
+    #[must_use]
+    pub fn wait(mut self) -> Outcome {
+        fn read(pipe: Option<impl Read>) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                let _ = pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+            }
+            bytes
+        }
+        let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        // At once, since a program waits while one of them is full.
+        let (stdout, stderr) = std::thread::scope(|scope| {
+            let stderr = scope.spawn(|| read(stderr));
+            (read(stdout), stderr.join().expect("a pipe can be read"))
+        });
+        Outcome::of(Output { status: self.0.wait().expect("it can be waited for"), stdout, stderr })
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits for a fact; fails when it has not come true in two minutes.
+pub fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !is_true() {
+        assert!(Instant::now() < deadline, "expected within two minutes: {fact}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,44 @@
+//! Files of the project and its Python environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// Returns the workspace folder.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
+}
+
+/// The state machine, its placeholders filled in with the template's defaults. Those of numbers stand without quotes.
+///
+/// # Panics
+/// When it is no JSON.
+#[must_use]
+pub fn state_machine() -> Value {
+    let text = fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the project has it");
+    let text = text.replace("${MapConcurrency}", "4").replace("${ToleratedFailureCount}", "20");
+    serde_json::from_str(&text).expect("it is JSON once it is filled in")
+}
+
+/// Folder of recorded answers of the real portal, kept beside the project and not in it.
+///
+/// `None`, with a word on stderr, where it is absent.
+#[must_use]
+pub fn recorded_bodies() -> Option<PathBuf> {
+    let folder = workspace().join("../shared/recorded");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no recorded answers of the portal at ../shared/recorded");
+    None
+}
+
+/// Python of the project's own environment, which `make test` sets up.
+#[must_use]
+pub fn python() -> PathBuf {
+    let python = workspace().join(".venv/bin/python");
+    assert!(python.exists(), "expected the Python environment that `make test` sets up at .venv");
+    python
+}
