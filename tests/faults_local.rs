@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rollcall_simulator::Config;
 use rollcall_tests::raw_portal::{RawPortal, Step};
+use rollcall_tests::server::{Server, response};
 use rollcall_tests::{
     ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, stalled, wait_until,
 };
@@ -413,9 +414,7 @@ fn a38_a_portal_that_goes_away_in_mid_run_ends_it_as_partitions_that_failed() {
     // The answer to the second partition never comes: the portal ends instead, with its port.
     let raw = RawPortal::before(portal.server.address(), move |asked, answer| {
         if asked.target.contains("/2020/") {
-            let ended = to_end.lock().unwrap().take();
-            // From another thread, which this one's connection does not wait for.
-            std::thread::spawn(move || drop(ended));
+            drop(to_end.lock().unwrap().take());
             return vec![Step::Reset];
         }
         vec![Step::Say(answer.bytes())]
@@ -432,18 +431,12 @@ fn a38_a_portal_that_goes_away_in_mid_run_ends_it_as_partitions_that_failed() {
 /// Guard: a portal on this machine is never asked by way of a proxy, and one elsewhere is, as the environment says.
 #[test]
 fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_this_machine() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let proxy = format!("http://{}", listener.local_addr().unwrap());
     let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let Ok(mut connection) = connection else { break };
-            let mut head = [0; 1024];
-            let n_bytes = connection.read(&mut head).unwrap_or(0);
-            let _ = send.send(String::from_utf8_lossy(&head[..n_bytes]).lines().next().unwrap_or_default().to_owned());
-            let _ = connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
-        }
+    let server = Server::http(move |_, request| {
+        let _ = send.send(format!("{} {}", request.method(), request.uri()));
+        async { Ok(response(403, "")) }
     });
+    let proxy = format!("http://{}", server.address());
     let through_proxy = |lake: &TestLake, args: &[&str]| {
         let mut command =
             rollcall(&[&["run", "--lake", lake.path().to_str().unwrap(), "--retry-wait", "0"], args].concat());
@@ -464,7 +457,7 @@ fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_t
     let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
     let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-    assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443 HTTP/1.1");
+    assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443");
     assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);
     assert!(found.stderr.contains("tunnel"), "{}", found.stderr);
 }

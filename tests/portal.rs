@@ -277,7 +277,7 @@ async fn a_secret_is_not_sent_in_the_clear() {
 #[tokio::test]
 async fn a35_a_cause_that_holds_the_secret_is_left_out() {
     let server = serve(Vec::new()).await;
-    let front = HttpsFront::named("canary-4f1b7d.test", server.address()).await;
+    let front = HttpsFront::named("canary-4f1b7d.test", server.address());
     for (secret, expected) in [("canary-4f1b7d", false), ("canary-00000", true)] {
         let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
         settings.roots =

@@ -72,7 +72,7 @@ fn fixture(name: &str) -> PathBuf {
 /// The report of `compare.py` on the one partition of a table.
 fn compare(served: &OnePage, descriptor: &Path, lake: &TestLake, table: &str, partition: &str, more: &[&str]) -> Value {
     let output = Command::new(python())
-        .arg(workspace().join("tests/compare.py"))
+        .arg(workspace().join("tests/support/compare.py"))
         .args([served.body(), descriptor.to_owned(), lake.path().join("data").join(table)])
         .arg(partition)
         .args(more)

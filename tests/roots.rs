@@ -13,7 +13,7 @@ use rollcall_tests::https::HttpsFront;
 async fn serve() -> (Running, HttpsFront) {
     let config = Config { n_schools: 100, page_size: 100, ..Config::default() };
     let server = Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
-    let front = HttpsFront::before(server.address()).await;
+    let front = HttpsFront::before(server.address());
     (server, front)
 }
 
@@ -32,7 +32,7 @@ async fn page(front: &HttpsFront, roots: Option<&Roots>) -> Result<usize, Portal
 #[tokio::test]
 async fn a8_a_portal_with_a_certificate_that_nobody_trusts_is_refused_and_asked_nothing() {
     let (server, front) = serve().await;
-    let other = HttpsFront::before(server.address()).await;
+    let other = HttpsFront::before(server.address());
     for roots in [None, Some(roots(&other))] {
         let error = page(&front, roots.as_ref()).await.unwrap_err();
         assert!(matches!(error, PortalError::Unusable { .. }), "{error:?}");
@@ -50,7 +50,7 @@ async fn a_portal_is_asked_when_its_certificate_is_among_the_roots() {
 #[tokio::test]
 async fn aws_is_asked_when_its_certificate_is_among_the_roots_and_else_not() {
     let (server, front) = serve().await;
-    let other = HttpsFront::before(server.address()).await;
+    let other = HttpsFront::before(server.address());
     for (roots, is_trusted) in [(None, false), (Some(roots(&other)), false), (Some(roots(&front)), true)] {
         let config = client::loader(roots.as_ref())
             .endpoint_url(front.origin())

@@ -1,13 +1,13 @@
 //! The functions' real programs, killed, short of time or disk, given events twice or fifty at a time.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::future::ready;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
+use hyper::header::{CONTENT_ENCODING, HeaderValue};
 use rollcall_aws::s3::S3Store;
 use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
@@ -16,6 +16,7 @@ use rollcall_core::ports::Store;
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, json_error, s3_error};
 use rollcall_tests::emulator::runtime::{Answer, Function};
+use rollcall_tests::server::{Server, response};
 use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
 
@@ -57,7 +58,7 @@ fn l1_no_call_to_aws_is_waited_for_without_end() {
 }
 
 /// Gives every request a gzipped answer of 4 GiB in few bytes; its origin.
-fn portal_of_a_bomb() -> String {
+fn portal_of_a_bomb() -> Server {
     const BLOCK: usize = 32 << 20;
     const N_BLOCKS: usize = 128;
     let mut deflate = Compress::new(Compression::fast(), false);
@@ -72,22 +73,12 @@ fn portal_of_a_bomb() -> String {
     body.extend(flushed(b"{\"count\": 1, \"next\": null, \"previous\": null, \"results\": ["));
     let block = flushed(&vec![b' '; BLOCK]);
     (0..N_BLOCKS).for_each(|_| body.extend(&block));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-    let origin = format!("http://{}", listener.local_addr().expect("it has an address"));
-    thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            let mut request = [0; 4096];
-            let _ = client.read(&mut request);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\nconnection: close\r\n\
-                 content-length: {}\r\n\r\n",
-                body.len()
-            );
-            // The client hangs up when it has had enough.
-            let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(&body));
-        }
-    });
-    origin
+    let body = Bytes::from(body);
+    Server::http(move |_, _| {
+        let mut gzipped = response(200, body.clone());
+        gzipped.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        ready(Ok(gzipped))
+    })
 }
 
 /// Guard: the cap on a body's decoded bytes. The process may map no more than the template gives page-fetch.
@@ -99,7 +90,8 @@ fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
     limited.envs(function.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.env("ROLLCALL_PORTAL", portal_of_a_bomb());
+    let portal = portal_of_a_bomb();
+    limited.env("ROLLCALL_PORTAL", format!("http://{}", portal.address()));
     let function = Function::start(limited);
     for run in ["r1", "r2"] {
         let (name, message) = function.call(&fetch_event(run, &pre_k())).failed();

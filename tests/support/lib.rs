@@ -8,6 +8,7 @@ mod process;
 mod project;
 pub mod raw_portal;
 mod samples;
+pub mod server;
 mod test_portal;
 
 pub use lake::{ENROLLMENT, Seen, TestLake, by_path, data, files_below, records};

@@ -1,64 +1,68 @@
-//! A portal on loopback that says bytes as a script has them: torn, stalled, dripping, or lying about their length.
+//! A portal on loopback that sends the bytes of a script: truncated, stalled, dripping, or with a wrong length.
 //!
-//! It stands before a simulator, whose whole answer the script is given to spoil.
+//! It stands in front of a simulator and passes the simulator's whole response to the script. It works on raw sockets,
+//! since a correct HTTP server cannot send such responses.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What a script may do, in order; after the last step the connection is closed.
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::server::Server;
+
+/// A step of a script. After the last step the connection is closed.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Says bytes.
+    /// Sends bytes.
     Say(Vec<u8>),
-    /// Says bytes again and again until the client hangs up, at most so many times.
+    /// Sends the same bytes repeatedly until the client hangs up.
     Repeat {
         /// The bytes.
         bytes: Vec<u8>,
-        /// How often.
+        /// Maximum number of repetitions.
         times: usize,
     },
-    /// Says one byte, waits, says the next.
+    /// Sends one byte at a time and waits after each.
     Drip {
         /// The bytes.
         bytes: Vec<u8>,
-        /// The wait.
+        /// Wait after each byte.
         each: Duration,
     },
-    /// Says nothing more until the client hangs up.
+    /// Sends nothing more until the client hangs up.
     Stall,
-    /// Closes the connection with a reset, as a crashed server's machine does.
+    /// Resets the connection, as the system does when a server crashes.
     Reset,
 }
 
-/// An answer as it would have been.
+/// The response of the simulator.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Status line and headers, with the empty line after them.
+    /// Status line and headers, with the empty line that ends them.
     pub head: String,
-    /// Body, not compressed.
+    /// Uncompressed body.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Head and body.
+    /// Returns head and body.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         [self.head.as_bytes(), &self.body].concat()
     }
 
-    /// The answer with other headers than those of its body's type and length; each ends in CRLF.
+    /// Returns the body with these headers instead, each ending in CRLF. Only the content type stays.
     #[must_use]
     pub fn with_headers(&self, headers: &str) -> Self {
-        // A client that took the connection for one to use again would lose a request to its end.
+        // A client that reused the connection would lose a request when it closes.
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}\r\n");
         Self { head, body: self.body.clone() }
     }
 
-    /// The answer with another body of the length that it says.
+    /// Returns the response with another body and its correct length.
     #[must_use]
     pub fn with_body(&self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
@@ -74,172 +78,107 @@ pub struct Asked {
     pub head: String,
     /// Path and query.
     pub target: String,
-    /// Which of the requests for this target it is, from 1.
+    /// Number of this request among those for the same target, from 1.
     pub n: usize,
 }
 
-/// The steps for a request and its whole answer.
+/// Returns the steps for a request and the simulator's response to it.
 type Script = dyn Fn(&Asked, &Answer) -> Vec<Step> + Send + Sync;
 
-/// A portal that follows a script. Dropping it closes all connections.
+/// A portal that follows a script. Dropping it closes its connections.
 pub struct RawPortal {
-    shared: Arc<Shared>,
-    accepting: Option<JoinHandle<()>>,
+    server: Server,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
-struct Shared {
-    address: SocketAddr,
-    behind: SocketAddr,
-    script: Box<Script>,
-    is_over: AtomicBool,
-    asked: Mutex<Vec<Asked>>,
-    /// Those that may have to be woken.
-    connections: Mutex<Vec<TcpStream>>,
+fn lock(asked: &Mutex<Vec<Asked>>) -> MutexGuard<'_, Vec<Asked>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RawPortal {
-    /// Listens, on a port that is free, before the simulator at `behind`.
-    ///
-    /// # Panics
-    /// When no port can be had.
+    /// Listens on a free port in front of the simulator at `simulator`.
     #[must_use]
-    pub fn before(behind: SocketAddr, script: impl Fn(&Asked, &Answer) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-        let shared = Arc::new(Shared {
-            address: listener.local_addr().expect("it has an address"),
-            behind,
-            script: Box::new(script),
-            is_over: AtomicBool::new(false),
-            asked: Mutex::default(),
-            connections: Mutex::default(),
+    pub fn before(
+        simulator: SocketAddr,
+        script: impl Fn(&Asked, &Answer) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        let (script, asked): (Arc<Script>, Arc<Mutex<Vec<Asked>>>) = (Arc::new(script), Arc::default());
+        let log = asked.clone();
+        let server = Server::start(move |mut connection| {
+            let (script, log) = (script.clone(), log.clone());
+            async move {
+                // The client or the script may end the connection at any time.
+                let _ = serve(&mut connection, simulator, &*script, &log).await;
+            }
         });
-        let for_thread = shared.clone();
-        let accepting = std::thread::spawn(move || accept(&listener, &for_thread));
-        Self { shared, accepting: Some(accepting) }
+        Self { server, asked }
     }
 
-    /// Such as `http://127.0.0.1:40123`.
+    /// Returns its origin, such as `http://127.0.0.1:40123`.
     #[must_use]
     pub fn origin(&self) -> String {
-        format!("http://{}", self.shared.address)
+        format!("http://{}", self.server.address())
     }
 
-    /// The requests seen so far whose target holds `text`.
+    /// Returns the requests so far whose target contains `text`.
     #[must_use]
     pub fn asked(&self, text: &str) -> Vec<Asked> {
-        let asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.iter().filter(|asked| asked.target.contains(text)).cloned().collect()
+        lock(&self.asked).iter().filter(|asked| asked.target.contains(text)).cloned().collect()
     }
 }
 
-impl Drop for RawPortal {
-    fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::SeqCst);
-        for connection in self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
-        // Wakes the thread that accepts.
-        let _ = TcpStream::connect(self.shared.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
-        }
-    }
-}
-
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
-    for connection in listener.incoming() {
-        if shared.is_over.load(Ordering::SeqCst) {
-            break;
-        }
-        let Ok(connection) = connection else { continue };
-        if let Ok(clone) = connection.try_clone() {
-            shared.connections.lock().unwrap_or_else(PoisonError::into_inner).push(clone);
-        }
-        let shared = shared.clone();
-        std::thread::spawn(move || {
-            // How a client or a script ends a connection is no matter here.
-            let _ = serve(&connection, &shared);
-            forget(&connection, &shared);
-        });
-    }
-}
-
-/// The clone that is kept would hold a connection open that is over.
-fn forget(connection: &TcpStream, shared: &Shared) {
-    let client = connection.peer_addr().ok();
-    let mut connections = shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
-    connections.retain(|kept| kept.peer_addr().ok() != client);
-}
-
-fn serve(mut connection: &TcpStream, shared: &Shared) -> io::Result<()> {
-    let _ = connection.set_nodelay(true);
-    let head = read_head(connection)?;
+async fn serve(
+    connection: &mut TcpStream,
+    simulator: SocketAddr,
+    script: &Script,
+    log: &Mutex<Vec<Asked>>,
+) -> io::Result<()> {
+    let head = read_head(connection).await?;
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let answer = ask(shared.behind, &target, shared.address)?;
+    let answer = fetch(simulator, &target, connection.local_addr()?).await?;
     let asked = {
-        let mut all = shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let n = all.iter().filter(|asked| asked.target == target).count() + 1;
-        all.push(Asked { head, target, n });
-        all[all.len() - 1].clone()
+        let mut log = lock(log);
+        let n = log.iter().filter(|asked| asked.target == target).count() + 1;
+        log.push(Asked { head, target, n });
+        log[log.len() - 1].clone()
     };
-    for step in (shared.script)(&asked, &answer) {
+    for step in script(&asked, &answer) {
         match step {
-            Step::Say(bytes) => connection.write_all(&bytes)?,
+            Step::Say(bytes) => connection.write_all(&bytes).await?,
             Step::Repeat { bytes, times } => {
                 for _ in 0..times {
-                    connection.write_all(&bytes)?;
+                    connection.write_all(&bytes).await?;
                 }
             }
             Step::Drip { bytes, each } => {
                 for byte in bytes {
-                    connection.write_all(&[byte])?;
-                    std::thread::sleep(each);
+                    connection.write_all(&[byte]).await?;
+                    tokio::time::sleep(each).await;
                 }
             }
-            Step::Stall => {
-                finish_reading(connection)?;
-                let _ = connection.read(&mut [0])?;
-            }
-            // The last byte of the request is still unread, and the system answers that with a reset.
-            Step::Reset => return Ok(()),
+            Step::Stall => drop(connection.read(&mut [0]).await?),
+            // With no time to linger, closing a connection resets it.
+            Step::Reset => return connection.set_zero_linger(),
         }
     }
-    finish_reading(connection)?;
-    connection.shutdown(Shutdown::Write)
+    connection.shutdown().await
 }
 
-/// The head of a request, of which the last byte is left to be read.
-fn read_head(mut connection: &TcpStream) -> io::Result<String> {
+async fn read_head(connection: &mut TcpStream) -> io::Result<String> {
     let mut head = Vec::new();
-    loop {
-        let mut buffer = [0; 4096];
-        let n_bytes = connection.peek(&mut buffer)?;
-        if n_bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let seen = [&head[..], &buffer[..n_bytes]].concat();
-        let is_whole = seen.ends_with(b"\r\n\r\n");
-        let n_taken = if is_whole { n_bytes - 1 } else { n_bytes };
-        connection.read_exact(&mut buffer[..n_taken])?;
-        if is_whole {
-            return Ok(String::from_utf8_lossy(&seen).into_owned());
-        }
-        head = seen;
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await?);
     }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-fn finish_reading(mut connection: &TcpStream) -> io::Result<()> {
-    connection.read_exact(&mut [0])
-}
-
-/// What the simulator says, its links naming the portal that stands before it.
-fn ask(behind: SocketAddr, target: &str, host: SocketAddr) -> io::Result<Answer> {
-    let mut connection = TcpStream::connect(behind)?;
-    write!(connection, "GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
-    let mut bytes = Vec::new();
-    connection.read_to_end(&mut bytes)?;
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)? + 4;
-    let body = bytes.split_off(end);
-    let head = String::from_utf8_lossy(&bytes).into_owned();
+/// Returns the simulator's response, whose links name `host`.
+async fn fetch(simulator: SocketAddr, target: &str, host: SocketAddr) -> io::Result<Answer> {
+    let mut connection = TcpStream::connect(simulator).await?;
+    let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await?;
+    let head = read_head(&mut connection).await?;
+    let mut body = Vec::new();
+    connection.read_to_end(&mut body).await?;
     Ok(Answer { head, body })
 }

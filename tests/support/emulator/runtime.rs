@@ -1,18 +1,22 @@
-//! A small Lambda: the real program of a function as a process, and the Runtime API that it asks for events.
+//! A small Lambda: the real program of a function as a process, and the Runtime API that gives it events.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use crate::emulator::stack::FUNCTIONS;
 use crate::executables;
+use crate::server::{Response, Server, closed, response};
 
 /// Time that the template gives page-fetch for an event.
 const LIMIT: Duration = Duration::from_secs(840);
@@ -80,6 +84,7 @@ struct Shared {
 pub struct Function {
     process: Mutex<Child>,
     shared: Arc<Shared>,
+    _server: Server,
 }
 
 /// The program of the function in folder `name` of `functions/`.
@@ -104,22 +109,12 @@ impl Function {
     /// When it cannot be started.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-        let address = listener.local_addr().expect("it has an address").to_string();
         let shared = Arc::new(Shared::default());
         let of_server = shared.clone();
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let shared = of_server.clone();
-                thread::spawn(move || {
-                    // A process that is killed leaves its connections.
-                    let _ = shared.serve(&client);
-                });
-            }
-        });
+        let server = Server::http(move |_, request| of_server.clone().respond(request));
         let (reader, writer) = io::pipe().expect("a pipe can be made");
         let process = command
-            .env("AWS_LAMBDA_RUNTIME_API", address)
+            .env("AWS_LAMBDA_RUNTIME_API", server.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "rollcall-test")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
@@ -141,7 +136,7 @@ impl Function {
             of_reader.lock().has_ended = true;
             of_reader.changed.notify_all();
         });
-        Self { process: Mutex::new(process), shared }
+        Self { process: Mutex::new(process), shared, _server: server }
     }
 
     /// Hands out an event, to be answered within the time that the template gives.
@@ -240,64 +235,39 @@ impl Shared {
         self.changed.wait_while(state, is_waiting).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves the requests of one connection.
-    fn serve(&self, client: &TcpStream) -> io::Result<()> {
-        let mut reader = BufReader::new(client);
-        loop {
-            let mut head = String::new();
-            if reader.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                reader.read_line(&mut line)?;
-                let Some((name, value)) = line.trim_end().split_once(':') else { break };
-                if name.eq_ignore_ascii_case("content-length") {
-                    length = value.trim().parse().unwrap_or(0);
-                }
-            }
-            let mut body = vec![0; length];
-            reader.read_exact(&mut body)?;
-            if head.starts_with("GET ") {
-                self.hand_out(client)?;
-            } else {
-                self.take(&head, &body);
-                (&*client).write_all(b"HTTP/1.1 202 -\r\ncontent-length: 0\r\n\r\n")?;
-            }
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response> {
+        if request.method() == Method::GET {
+            return spawn_blocking(move || self.hand_out()).await?;
         }
+        let has_succeeded = request.uri().path().ends_with("/response");
+        let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (name, message) = (text("errorType"), text("errorMessage"));
+        let answer = if has_succeeded { Answer::Given(body) } else { Answer::Failed(name, message) };
+        self.lock().answers.push_back(answer);
+        self.changed.notify_all();
+        Ok(response(202, ""))
     }
 
-    /// Waits for an event and hands it out.
-    fn hand_out(&self, mut client: &TcpStream) -> io::Result<()> {
+    /// Waits for an event and returns it.
+    fn hand_out(&self) -> io::Result<Response> {
         self.lock().n_asked += 1;
         self.changed.notify_all();
         let mut state = self.wait_while(self.lock(), |state| state.events.is_empty() && !state.has_ended);
-        let Some((event, limit)) = state.events.pop_front() else { return Ok(()) };
+        let (event, limit) = state.events.pop_front().ok_or_else(closed)?;
         state.n_handed_out += 1;
-        let id = state.n_handed_out;
-        drop(state);
-        let limit = limit.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let head = format!(
-            "HTTP/1.1 200 -\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-             lambda-runtime-aws-request-id: {id}\r\nlambda-runtime-deadline-ms: {limit}\r\n\
-             lambda-runtime-invoked-function-arn: arn:aws:lambda:us-east-1:000000000000:function:rollcall-test\r\n\
-             lambda-runtime-trace-id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700\r\n\r\n",
-            event.len()
-        );
-        client.write_all(head.as_bytes())?;
-        client.write_all(event.as_bytes())
-    }
-
-    /// Takes an answer or an error.
-    fn take(&self, head: &str, body: &[u8]) {
-        let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        let answer = match head.split_whitespace().nth(1).unwrap_or_default().rsplit('/').next() {
-            Some("response") => Answer::Given(body),
-            _ => Answer::Failed(text("errorType"), text("errorMessage")),
-        };
-        self.lock().answers.push_back(answer);
-        self.changed.notify_all();
+        let deadline = limit.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        hyper::Response::builder()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", state.n_handed_out)
+            .header("lambda-runtime-deadline-ms", deadline.to_string())
+            .header(
+                "lambda-runtime-invoked-function-arn",
+                "arn:aws:lambda:us-east-1:000000000000:function:rollcall-test",
+            )
+            .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700")
+            .body(Full::from(event))
+            .map_err(io::Error::other)
     }
 }
