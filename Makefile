@@ -91,7 +91,7 @@ converge: $(VENV)/ready $(VENV)-lint/ready ## Let 50 lakes converge in three rer
 
 .PHONY: race
 race: $(VENV)/ready ## Let eight writers race for one partition in 1,000 rounds, on an emulator of S3
-	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_writers
+	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_concurrent_writers
 
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check what is deployed, without an account

@@ -1,4 +1,4 @@
-//! The AWS half as a whole: the real template deployed on an emulator, the real state machine, the real functions.
+//! The AWS half end to end: the real template deployed on an emulator, the real state machine, the real functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,38 +18,38 @@ fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
 }
 
-/// The portal's answer where it has no rows.
+/// The portal's response for a request without rows.
 fn no_rows() -> Action {
     Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() }
 }
 
-/// One stack, since deploying takes longer than most of what is done with it.
+/// One stack for all steps, since deploying takes longer than most of them.
 #[test]
-fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
+fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     let stack = Stack::deploy();
-    the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(&stack);
+    the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(&stack);
     an_unchanged_rerun_writes_no_data_and_changes_no_partition(&stack);
-    the_rankings_are_the_published_ones_over_the_registered_locations(&stack);
-    the_command_line_starts_follows_and_tells_a_run(&stack);
-    a_request_given_again_in_its_minute_is_refused(&stack);
+    the_rankings_over_the_registered_locations_match_the_published_ones(&stack);
+    the_command_line_starts_follows_and_reports_a_run(&stack);
+    a_repeated_request_within_a_minute_is_rejected(&stack);
     twenty_partitions_go_through_one_map(&stack);
-    the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(&stack);
+    the_original_ranking_includes_totals_when_they_are_registered(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
-    an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(&stack);
-    a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(&stack);
-    a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(&stack);
-    a_writer_that_was_overtaken_is_superseded(&stack);
-    a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(&stack);
+    a_deleted_object_comes_back_and_an_unregistered_one_is_registered(&stack);
+    a_crawler_runs_to_its_end_and_what_it_missed_is_named(&stack);
+    a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(&stack);
+    a_stale_writer_is_superseded(&stack);
+    a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(&stack);
     w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
-    when_everything_fails_nothing_is_published_and_the_execution_says_why(&stack);
-    a_request_that_cannot_be_run_fails_by_name(&stack);
-    forty_years_of_every_grade_keep_the_state_small(&stack);
-    roles_allow_what_their_functions_use_and_little_else(&stack);
+    when_every_partition_fails_nothing_is_published_and_the_execution_says_why(&stack);
+    a_request_that_cannot_run_fails_by_name(&stack);
+    state_stays_small_for_forty_years_of_every_grade(&stack);
+    roles_allow_little_more_than_their_functions_use(&stack);
 }
 
-fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack: &Stack) {
-    // The template's schedule, switched on and due at once. A copy of it, since the emulator takes one that it has seen with
-    // another expression for one that has fired.
+fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack: &Stack) {
+    // The template's schedule, enabled and due at once. It is a copy, since the emulator does not fire a schedule again
+    // after its expression has changed.
     let listed = stack.call("scheduler", "list_schedules", &json!({}));
     let schedule = &listed["Schedules"][0];
     let schedule = json!({"Name": schedule["Name"], "GroupName": schedule["GroupName"]});
@@ -74,7 +74,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack
     }
     let found = stack.partitions();
     assert_eq!(found.keys().collect::<Vec<_>>(), ["year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
-    // Equal ledgers, but for what tells two runs and two stores apart.
+    // The ledgers are equal except for what differs between two runs and two stores.
     let (ours, theirs) = (stack.records(), lake.records("ccd_enrollment"));
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
     for (path, theirs) in theirs {
@@ -95,14 +95,15 @@ fn an_unchanged_rerun_writes_no_data_and_changes_no_partition(stack: &Stack) {
     assert_eq!((stack.objects("data/"), stack.partitions()), (data, partitions));
 }
 
-fn the_rankings_are_the_published_ones_over_the_registered_locations(stack: &Stack) {
+fn the_rankings_over_the_registered_locations_match_the_published_ones(stack: &Stack) {
     let shipped = stack.query(include_str!("../queries/top_ten_pk_states.sql"));
     assert_eq!(shipped, published_top_ten("state"));
     assert_eq!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
 
-/// The same request by hand, by the schedule, and here: the third finds everything as it should be.
-fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
+/// The same request from the console, from the schedule and from the command line. The third finds everything
+/// unchanged.
+fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
     let told = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
     let lines: Vec<&str> = told.stdout.lines().collect();
     let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", told.stdout) };
@@ -135,8 +136,9 @@ fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
     assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
 }
 
-/// While the first still runs, Step Functions answers with it; the emulator does not.
-fn a_request_given_again_in_its_minute_is_refused(stack: &Stack) {
+/// While the first execution runs, Step Functions returns it for a second start of the same name. The emulator does
+/// not.
+fn a_repeated_request_within_a_minute_is_rejected(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
     let at = |text: &str| text.parse().expect("a time");
     let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("it starts");
@@ -145,7 +147,7 @@ fn a_request_given_again_in_its_minute_is_refused(stack: &Stack) {
     assert!(matches!(second, Err(ExecutionError::Ended { name }) if name == first.name));
 }
 
-fn the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(stack: &Stack) {
+fn the_original_ranking_includes_totals_when_they_are_registered(stack: &Stack) {
     assert_eq!(stack.query(include_str!("../queries/top_ten_pk_states.sql")), published_top_ten("state"));
     assert_ne!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
@@ -165,7 +167,7 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
         .collect();
     assert_eq!(planned.len(), 20);
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), planned);
-    // All that is left of the run's receipts is in its summary.
+    // After publishing, only the summary holds the run's receipts.
     let left: Vec<String> = stack.objects("ledger/ccd_enrollment/runs/twenty/").into_keys().collect();
     assert_eq!(left, ["plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}")));
     let summary = stack.read_json("ledger/ccd_enrollment/runs/twenty/summary.json");
@@ -181,7 +183,7 @@ fn a_backfill_touches_exactly_its_partition(stack: &Stack) {
     assert_eq!(after, before);
 }
 
-fn an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(stack: &Stack) {
+fn a_deleted_object_comes_back_and_an_unregistered_one_is_registered(stack: &Stack) {
     let key = format!("data/{TABLE}/year=2021/grade=grade-pk/part-00000.parquet");
     let (bytes, partitions) = (stack.read(&key), stack.partitions());
     stack.delete(&key);
@@ -193,8 +195,8 @@ fn an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(st
     assert_eq!(stack.partitions(), partitions);
 }
 
-/// The emulator's crawler ends well and finds nothing, so what is registered must be there from before.
-fn a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(stack: &Stack) {
+/// The emulator's crawler succeeds and finds nothing, so the registered partitions must be from before.
+fn a_crawler_runs_to_its_end_and_what_it_missed_is_named(stack: &Stack) {
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"], "catalog": "crawler"});
     let output = stack.run_well("crawled", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 2)]), &json!(0)));
@@ -202,12 +204,12 @@ fn a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(stack: &Stack) {
     let ended = stack.run("left-out", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("1 of 22 missing, such as `year=2015/grade=grade-12`"), "{}", ended.cause);
-    // The next run that adds partitions itself completes it.
+    // The next run that registers partitions itself completes the catalog.
     let output = stack.run_well("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
-fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: &Stack) {
+fn a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(stack: &Stack) {
     let before = stack.partitions();
     let name = json!({"DatabaseName": DATABASE, "Name": TABLE});
     let table = stack.call("glue", "get_table", &name)["Table"].clone();
@@ -216,7 +218,7 @@ fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: 
     let ended = stack.run("no-table", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("expected the template's table, found none"), "{}", ended.cause);
-    // As often as the state machine says, which is what it takes to be sure.
+    // The state machine retries as often as it declares.
     let tried = stack.history("no-table").iter().filter(|event| event.r#type == HistoryEventType::TaskFailed).count();
     assert_eq!(tried, 3);
     let mut input = json!({});
@@ -231,11 +233,11 @@ fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: 
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), expected);
 }
 
-fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
+fn a_stale_writer_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
     let proxy = stack.hold_a_write_of_page_fetch();
-    // The stale writer has other rows, or it would find its own. Page 1 is asked for again at the end.
+    // The stale writer has other rows, so that it does not find its own object. It requests page 1 again at the end.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(2)]);
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
@@ -250,11 +252,12 @@ fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
     stack.no_proxy_before_page_fetch();
 }
 
-fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Stack) {
+fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: &Stack) {
     let (path, request) = ("year=2013/grade=grade-3", json!({"partitions": [{"year": 2013, "grade": "grade-3"}]}));
     assert_eq!(outcomes(&stack.run_well("first", &request)), counts(&[("written", 1)]));
     let n_rows = stack.partitions()[path];
-    // The portal corrects itself: the last of its pages of 100 rows has one less, and every page says so.
+    // The portal corrects its data: the last page, of up to 100 rows, has one row less, and every page has the new
+    // count.
     let last_page = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
     let shorter = [Fault::new(Action::CountAdd { delta: -1 }), last_page];
     stack.portal.server.set_faults(shorter.map(|fault| fault.on_path("2013/grade-3")).to_vec());
@@ -274,10 +277,10 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Sta
     assert!(stack.objects(&format!("data/{TABLE}/{path}/")).is_empty());
 }
 
-/// Three partitions fail in three ways, and the process of a fourth is killed as often as it is started.
+/// Three partitions fail in three ways, and the process of a fourth is killed each time it starts.
 fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
-    // The last of the plan is killed, when the others are done.
+    // The last partition of the plan is killed after the others are done.
     let killed = "2016/grade-1";
     let stalls = Fault::new(Action::Delay { ms: 600_000 }).on_path(&format!("{killed}/"));
     stack.portal.server.set_faults(vec![
@@ -307,8 +310,8 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
         stack.kill("page-fetch");
     }
     let ended = stack.end(&started);
-    // A refusal ends it at once; an ill portal is asked 4 times by each of 3 calls; a lost row is looked for 3 times, and so is
-    // what is killed each time.
+    // A refusal is not retried. A portal that is unavailable gets 4 requests from each of 3 calls. A lost row and a
+    // killed function are tried 3 times each.
     assert_eq!((asked("2017/grade-2/"), asked("2017/grade-3/"), asked("2016/grade-k/")), (1, 12, 3));
     assert_eq!(asked(killed), 3);
     stack.portal.server.set_faults(Vec::new());
@@ -332,7 +335,7 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     let plan = ["plan", "--lake", &lake, "--portal", &origin, "--failed-of", "partial", "--format", "json"];
     let plan = stack.rollcall(&plan).expect(0).json();
     assert_eq!(plan["partitions"].as_array().map(Vec::len), Some(4));
-    // Exactly those whose last attempt failed are run again, and then all are there.
+    // Mode `failed` reruns exactly the partitions whose last attempt failed, and completes them.
     let again =
         ["run", "--on", "aws", "--mode", "failed", "--years", "2016-2017", "--grades", "all", "--format", "json"];
     let again = stack.rollcall(&again).expect(0).json();
@@ -341,12 +344,12 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
 }
 
-fn when_everything_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {
+fn when_every_partition_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {
     let refused = Action::Status { code: 404, retry_after: None, body: None };
     stack.portal.server.set_faults(vec![Fault::new(refused).on_path("/grade-")]);
     let (data, partitions) = (stack.objects("data/"), stack.partitions());
     let grades = ["grade-4", "grade-5", "grade-6", "grade-7", "grade-8"];
-    // More than the template tolerates.
+    // More failures than the template tolerates.
     let ended = stack.run("all-failed", &json!({"years": "2010-2014", "grades": grades}));
     stack.portal.server.set_faults(Vec::new());
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "PartialFailure"));
@@ -357,15 +360,15 @@ fn when_everything_fails_nothing_is_published_and_the_execution_says_why(stack: 
     assert_eq!(outcomes(&summary), counts(&[("failed", 25)]));
 }
 
-fn a_request_that_cannot_be_run_fails_by_name(stack: &Stack) {
+fn a_request_that_cannot_run_fails_by_name(stack: &Stack) {
     let ended = stack.run("wrong", &json!({"years": [1850], "grade": ["grade-pk"]}));
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "InvalidRequest"));
     assert!(ended.cause.contains("`grade`: expected one of years, grades"), "{}", ended.cause);
 }
 
-/// A run of the whole matrix, and everything that it hands from state to state and to and from its 720 partitions.
-fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
-    // One year more than the sample has, of which the portal has no rows.
+/// Runs the whole matrix and measures everything that passes between states and to and from its 720 partitions.
+fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
+    // One more year than the sample, for which the portal has no rows.
     let years =
         Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
     let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(no_rows()).on_path("/1985/")];
@@ -390,22 +393,22 @@ fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
     assert!(largest.1 < 32 * 1024, "{largest:?}");
 }
 
-/// Nothing is missing, since the emulator refuses what a role does not allow. What is left over has a reason each.
-fn roles_allow_what_their_functions_use_and_little_else(stack: &Stack) {
-    // Logs and traces are written by Lambda in the role's name.
+/// No permission is missing, since the emulator rejects calls that a role does not allow. Every unused permission needs
+/// a reason here.
+fn roles_allow_little_more_than_their_functions_use(stack: &Stack) {
+    // Lambda writes logs and traces under the function's role.
     let of_lambda = ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
     for (function, (allowed, used)) in stack.actions() {
         let mut unused: BTreeSet<&str> = of_lambda.into();
-        // A tag that comes with an object is a permission of its own, which the emulator does not ask for.
+        // Writing an object with a tag needs a separate permission, which the emulator does not check.
         let _ = unused.insert("s3:PutObjectTagging");
         if function == "catalog" {
-            // The emulator knows no resource of a map run, so that it refuses to describe one: what is left without a receipt
-            // counts as killed. `faults_aws` has the answers that AWS gives.
+            // The emulator has no map run resources, so it rejects a description of one, and a partition without a
+            // receipt counts as killed. `faults_aws` covers the responses of AWS.
             unused.extend(["states:DescribeMapRun", "states:ListExecutions", "states:DescribeExecution"]);
         }
         if function == "page-fetch" {
-            // It lists nothing: without this S3 would answer 403 for a key that is not there. And no dataset that is built
-            // in has a secret.
+            // Without ListBucket S3 would respond with 403 for a missing key. No built-in dataset has a secret.
             unused.extend(["s3:ListBucket", "secretsmanager:GetSecretValue"]);
         }
         let left_over: BTreeSet<&str> = allowed.difference(&used).map(String::as_str).collect();

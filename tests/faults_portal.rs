@@ -1,5 +1,5 @@
-//! What a portal, a proxy or a network does wrong, byte by byte: each fault by its name in the list of faults, with what
-//! becomes of a run that meets it.
+//! Faults of the portal, a proxy or the network, byte by byte, by their ids in SEMANTICS.md, with their effect on a
+//! run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollca
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
-/// Data of two pages: 100 rows and 65.
+/// Two pages, of 100 and 65 rows.
 const ONE_PARTITION: [&str; 4] = ["--years", "2021", "--grades", "grade-pk"];
 
 fn is_data(asked: &Asked) -> bool {
@@ -28,7 +28,7 @@ fn whole(answer: &Answer) -> Vec<Step> {
     vec![Step::Say(answer.bytes())]
 }
 
-/// A portal whose answers with data are spoilt the first time that each is asked for.
+/// Returns a portal that corrupts the first data response for each target.
 fn spoilt_once(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
     RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) && asked.n == 1 {
         true => spoil(answer),
@@ -36,7 +36,7 @@ fn spoilt_once(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send 
     })
 }
 
-/// A portal whose answers with data are always spoilt.
+/// Returns a portal that corrupts every data response.
 fn spoilt(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
     RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) {
         true => spoil(answer),
@@ -48,7 +48,7 @@ fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
     lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
 }
 
-/// What a run of one partition leaves when nothing goes wrong.
+/// Returns what a fault-free run of one partition writes.
 fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
     let lake = TestLake::new();
     let _ = lake.run(portal, &ONE_PARTITION).expect(0);
@@ -61,9 +61,9 @@ async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
     portal.get(PATH, 1, ports::Asked::default()).await.map(|body| body.bytes.to_vec())
 }
 
-/// Guard: a wait that would end after the deadline is not begun.
+/// Guard: a wait that would end after the deadline does not start.
 #[test]
-fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
+fn a2_a_requested_wait_past_the_deadline_does_not_start() {
     let portal = TestPortal::small();
     for retry_after in ["3600", "1000000000", "Fri, 31 Dec 2100 00:00:00 GMT"] {
         let action = Action::Status { code: 429, retry_after: Some(retry_after.to_owned()), body: Some("slow".into()) };
@@ -76,9 +76,9 @@ fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
     }
 }
 
-/// Guard: an answer counts when its last byte is there, whether the connection ends or is reset before.
+/// Guard: a response counts only when its last byte has arrived, whether the connection closes or is reset before that.
 #[test]
-fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
+fn a9_a_response_truncated_at_any_byte_is_retried_and_never_parsed() {
     let portal = TestPortal::small();
     let runtime = Runtime::new().unwrap();
     let expected = RawPortal::before(portal.server.address(), |_, answer| whole(answer));
@@ -103,7 +103,7 @@ fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
             };
             let torn = spoilt_once(&portal, tear.clone());
             let found = runtime.block_on(get(&client(&torn.origin(), |_| {}))).unwrap();
-            // The port in the links may have a digit more or less.
+            // The port in the links may be a digit longer or shorter.
             assert!(found.len().abs_diff(expected.len()) <= 2, "{name}");
             assert_eq!(torn.asked(PATH).len(), 2, "{name}");
 
@@ -115,13 +115,13 @@ fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
     }
 }
 
-/// Guard: what is written is of whole answers only, over a run in which every page tears once.
+/// Guard: a run in which every page is truncated once writes only complete responses.
 #[test]
-fn a9_a_run_whose_every_page_tears_once_writes_the_same_bytes() {
+fn a9_a_run_with_every_page_truncated_once_writes_the_same_bytes() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
     let torn = spoilt_once(&portal, |answer| {
-        // Elsewhere on each page.
+        // At a different position on each page.
         let all = answer.bytes();
         let at = all.iter().map(|byte| usize::from(*byte)).sum::<usize>() % all.len();
         vec![Step::Say(all[..at].to_vec())]
@@ -132,9 +132,9 @@ fn a9_a_run_whose_every_page_tears_once_writes_the_same_bytes() {
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: the length that is said is the length that comes; without one, the JSON must be whole.
+/// Guard: the body must have the announced length. Without a length the JSON must be complete.
 #[test]
-fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
+fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
     let length = |answer: &Answer, add: i64| {
@@ -168,7 +168,7 @@ fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
         let lake = TestLake::new();
         let lying = spoilt_once(&portal, move |answer| vec![Step::Say(once(answer).bytes())]);
         let _ = run_at(&lake, &lying.origin(), &ONE_PARTITION).expect(0);
-        // Page 1 is looked at once more.
+        // The run requests page 1 once more at the end.
         assert_eq!(lying.asked(PATH).len(), n_requests + 1, "{name}");
         assert!(data(lake.path()) == expected, "{name}");
 
@@ -186,9 +186,9 @@ fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
     }
 }
 
-/// Guard: a body that is no page is asked for again, since what a proxy says passes.
+/// Guard: a body that is not a page is retried, since it may come from a proxy for a short time.
 #[test]
-fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_written() {
+fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_written() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
     for (head, body) in [
@@ -210,9 +210,9 @@ fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_writte
     }
 }
 
-/// Guard: a try has a time of its own, so that bytes that keep coming do not keep it alive.
+/// Guard: each try has a total timeout, so that a slow stream of bytes does not keep it alive.
 #[test]
-fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
+fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
     let portal = TestPortal::small();
     let each = Duration::from_millis(20);
     let in_head = spoilt(&portal, move |answer| vec![Step::Drip { bytes: answer.bytes(), each }]);
@@ -228,24 +228,24 @@ fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
         assert_eq!(error.to_string(), "no answer after 2 tries");
-        // The whole answer of more than 10,000 bytes would take minutes.
+        // The whole response has more than 10,000 bytes and would take minutes.
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
         assert_eq!(dripping.asked(PATH).len(), 2);
     }
 }
 
-/// Guard: what a try waits for memory is not the portal's time, and costs no try.
+/// Guard: waiting for memory does not count towards the timeout of a try, and costs no try.
 ///
 /// Found by use: B6.
 #[test]
-fn a42_a_page_that_waits_for_memory_does_not_use_up_the_time_of_its_try() {
+fn a42_a_page_that_waits_for_memory_does_not_use_up_the_timeout_of_its_try() {
     let portal = TestPortal::small();
     let client = client(&portal.origin(), |settings| {
         settings.total_timeout = Duration::from_millis(300);
         settings.tries = 1;
     });
     Runtime::new().unwrap().block_on(async {
-        // All that there is, and the place of whoever may exceed it.
+        // All the memory, including the share of the one page that may exceed it.
         let mut all = client.page_memory().room();
         all.hold(1 << 30).await;
         let mut page = std::pin::pin!(get(&client));
@@ -255,9 +255,9 @@ fn a42_a_page_that_waits_for_memory_does_not_use_up_the_time_of_its_try() {
     });
 }
 
-/// Guard: a body that stops in its middle is given up by the time without a byte.
+/// Guard: a body that stalls is given up after the idle timeout.
 #[test]
-fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {
+fn a15_a_response_that_stalls_anywhere_is_given_up_after_the_idle_timeout() {
     let portal = TestPortal::small();
     for n_bytes in [0, 10, 10_000] {
         let stalling = spoilt(&portal, move |answer| vec![Step::Say(answer.bytes()[..n_bytes].to_vec()), Step::Stall]);
@@ -272,7 +272,7 @@ fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {
     }
 }
 
-/// Guard: every wait and every request of a call ends with its deadline, whatever the portal does.
+/// Guard: every wait and every request of a call ends at its deadline, whatever the portal does.
 #[test]
 fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
     let portal = TestPortal::small();
@@ -297,7 +297,7 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
     let runtime = Runtime::new().unwrap();
     for (name, spoil) in faults {
         let spoilt = spoilt(&portal, spoil);
-        // As patient as can be: only the deadline is near.
+        // Only the deadline limits this client.
         let client = client(&spoilt.origin(), |settings| {
             settings.tries = u32::MAX;
             settings.backoff = Duration::from_millis(50);
@@ -307,17 +307,17 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
         let started = Instant::now();
         let deadline = started + left;
         runtime.block_on(async { get(&client.until(deadline.into())).await.unwrap_err() });
-        // A machine under load may be late, by less than the 10 s that a function keeps to report.
+        // A busy machine may be late, but by less than the 10 s that a function reserves for its report.
         assert!(started.elapsed() < left + Duration::from_secs(9), "{name}: {:?}", started.elapsed());
     }
 }
 
-/// A gzip member that is 1 MiB on its way and 1 GiB when it is unpacked.
+/// Returns a gzip member of 1 MiB that decompresses to 1 GiB.
 fn bomb() -> Vec<u8> {
     const SEGMENT: usize = 4 << 20;
     const N_SEGMENTS: usize = 256;
     let zeros = vec![0; SEGMENT];
-    // A segment that ends on a byte can follow itself.
+    // A segment that ends on a byte boundary can be repeated.
     let mut segment = Vec::with_capacity(1 << 16);
     Compress::new(Compression::best(), false).compress_vec(&zeros, &mut segment, FlushCompress::Sync).unwrap();
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -340,9 +340,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Guard: the cap counts bytes as they are unpacked, and nothing is unpacked that is not kept.
+/// Guard: the limit counts decompressed bytes, and decompression stops there.
 #[test]
-fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
+fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
     const MOST_KIB: u64 = 160 << 10;
     let portal = TestPortal::small();
     let packed = bomb();
@@ -370,7 +370,7 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
         ),
     ];
     for (name, spoil) in huge {
-        // The second partition never comes, so that the run is there to be looked at.
+        // The second partition stalls, so that the run is still there to be measured.
         let portal = RawPortal::before(portal.server.address(), move |asked, answer| {
             match (is_data(asked), asked.target.contains("grade-k/")) {
                 (true, _) => spoil(answer),
@@ -397,9 +397,9 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
     }
 }
 
-/// Guard: the cap is the most that is taken, whether the length is announced or not.
+/// Guard: the limit is the largest accepted size, with and without an announced length.
 #[test]
-fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
+fn a23_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let portal = TestPortal::small();
     let plain = spoilt(&portal, whole);
     let unannounced = spoilt(&portal, |answer| {
@@ -417,9 +417,9 @@ fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
     }
 }
 
-/// Guard: what is packed otherwise than by gzip, once, is refused or no page.
+/// Guard: any encoding other than a single gzip is rejected or is not a page.
 #[test]
-fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
+fn a24_an_unknown_or_nested_encoding_is_rejected() {
     let portal = TestPortal::small();
     let refused = |found: &str| format!("portal refused: HTTP 200: `content encoding {found}`");
     let twice = |answer: &Answer| gzip(&gzip(&answer.body));
@@ -448,11 +448,11 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
     }
 }
 
-/// Guard: what is packed in several members is one body, and all of it must be there and nothing else.
+/// Guard: several gzip members form one body, which must be complete and followed by nothing.
 ///
 /// Found by use: B10.
 #[test]
-fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_followed_by_garbage_is_not() {
+fn a36_gzip_of_several_members_under_any_of_its_names_is_read_and_truncated_or_trailing_data_is_retried() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
     let in_members = |answer: &Answer, n_bytes: usize| answer.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
@@ -482,9 +482,9 @@ fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_f
     }
 }
 
-/// Guard: text is kept as it is or refused; nothing is put in place of what has no place in UTF-8.
+/// Guard: text is stored exactly or set aside. No replacement characters are written.
 #[test]
-fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
+fn a31_unusual_text_is_stored_exactly_or_rescued_and_never_replaced() {
     let portal = TestPortal::start(Config { n_schools: 1500, ..Config::default() });
     let name = |row: usize, json: &str| {
         let field = "school_name".to_owned();
@@ -493,7 +493,7 @@ fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
     portal.server.set_faults(vec![
         name(0, r#""A\u0000B""#),
         name(1, r#""\ufeff\u00e9\ud83d\ude00\u202e""#),
-        // Half of a pair, which UTF-8 cannot say: one value in more than a thousand.
+        // Half of a surrogate pair, which UTF-8 cannot represent: one value in more than a thousand.
         name(2, r#""half \ud800""#),
     ]);
     let lake = TestLake::new();
@@ -515,9 +515,9 @@ fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
     assert_eq!(lake.rollcall("query", &[replaced, "--format", "csv"]).expect(0).stdout, "n\n0\n");
 }
 
-/// Guard: rows decide what is unchanged. The portal is told to give no kept answer, and one without rows is refused.
+/// Guard: the rows decide whether a partition is unchanged. Requests forbid cached responses, and a 304 is rejected.
 #[test]
-fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
+fn a34_no_response_comes_from_a_cache_and_an_etag_skips_nothing() {
     let portal = TestPortal::small();
     let with_etag = |answer: &Answer| {
         let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", answer.body.len());
@@ -527,7 +527,7 @@ fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
     let lake = TestLake::new();
     let _ = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     let before = data(lake.path());
-    // The same label, other rows: they are written.
+    // Other rows under the same ETag are written.
     let field = "enrollment".to_owned();
     portal.server.set_faults(vec![Fault::new(Action::SetField { row: Some(0), field, json: "7777".into() })]);
     let second = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);

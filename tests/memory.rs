@@ -1,5 +1,5 @@
-//! How much memory a run takes, whatever a portal serves: responses that are valid or nearly so, and as wide, long, many,
-//! packed or uneven as they can be.
+//! The memory limit of a run under extreme responses: valid or nearly valid, and as wide, long, numerous, compressed or
+//! uneven as possible.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,23 +13,23 @@ use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
 use rollcall_tests::{Killed, TestLake, TestPortal, rollcall};
 use serde_json::Value;
 
-/// Most that a run with 8 requests in flight takes at any moment.
+/// Maximum memory of a run with 8 requests in flight.
 const MOST_KIB: u64 = 200 << 10;
 
-/// What follows a row's district in the directory, with the lengths of a recorded row.
+/// The fields of a directory row after its district, with the lengths of a recorded row.
 const REST: &str = r#""lea_name":"ARTS AND TECHNOLOGY PCS","state_leaid":"104","seasch":"181","street_mailing":"5300 BLAINE ST NE","city_mailing":"WASHINGTON","state_mailing":"DC","zip_mailing":"20019","street_location":"5300 BLAINE ST NE","city_location":"WASHINGTON","state_location":"DC","zip_location":"20019","phone":"2023986811","fips":11,"latitude":38.892,"longitude":-76.9246,"csa":null,"cbsa":null,"urban_centric_locale":11,"county_code":"11001","school_level":1,"school_type":1,"school_status":1,"lowest_grade_offered":-1,"highest_grade_offered":5,"bureau_indian_education":0,"title_i_status":5,"title_i_eligible":1,"title_i_schoolwide":1,"charter":1,"magnet":0,"shared_time":0,"virtual":null,"teachers_fte":46,"free_lunch":615,"reduced_price_lunch":0,"free_or_reduced_price_lunch":615,"elem_cedp":1,"high_cedp":0,"middle_cedp":0,"ungrade_cedp":0,"enrollment":618,"state_leg_district_lower":"","state_leg_district_upper":"","ncessch_num":110000100215,"congress_district_id":null,"direct_certification":null,"lunch_program":null"#;
 
-/// An extreme: its name, its pages, the rows of each, the rows themselves, and what a run says of it.
+/// An extreme response: name, pages, rows a page, the rows, and what a run reports.
 struct Extreme {
     name: &'static str,
     n_pages: usize,
     n_rows: usize,
     is_packed: bool,
-    /// Appends the row of a number, of a year, on a page.
+    /// Appends a row, given its number, year and page.
     row: fn(&mut String, usize, i32, usize),
-    /// White space in the envelope.
+    /// Spaces in the envelope.
     n_blanks: usize,
-    /// `None` where it is written.
+    /// `None` when the partition is written.
     error: Option<&'static str>,
 }
 
@@ -140,24 +140,24 @@ impl Extreme {
     }
 }
 
-/// The most memory that a process took, in KiB, while it is there.
+/// Returns the peak memory of a running process in KiB.
 fn peak(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     peak.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Guard: the limits of what pages and partitions take, the caps of one page and of one partition. `ROLLCALL_RESPONSES`
-/// responses at least are served.
+/// Guard: the memory limits of pages and partitions, shared and single. At least `ROLLCALL_RESPONSES` responses are
+/// served.
 ///
 /// Found by use: B6.
 #[test]
-fn a42_extreme_responses_are_written_or_refused_by_name_within_200_mib() {
+fn a42_extreme_responses_are_written_or_rejected_by_name_within_200_mib() {
     let least = std::env::var("ROLLCALL_RESPONSES").map_or(20, |text| text.parse().unwrap());
     let behind = TestPortal::small();
     let (mut n_served, mut round) = (0, 0);
     while n_served < least {
-        // Which of them meet is different each round.
+        // The combination in flight differs in each round.
         let mut order: Vec<usize> = (0..EXTREMES.len()).collect();
         fastrand::Rng::with_seed(round).shuffle(&mut order);
         round += 1;

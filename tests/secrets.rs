@@ -1,4 +1,4 @@
-//! A secret stays where it belongs: in the request's header. A canary is looked for in everything else.
+//! A secret appears only in the request header. The tests search for a canary everywhere else.
 
 use std::fs;
 use std::io::{self, Write};
@@ -23,25 +23,25 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// With signs that a URL would write otherwise.
+/// Contains characters that a URL escapes.
 const CANARY: &str = "can+ary/4f 1b=7d";
-/// The same in base64, at each offset in a longer text, without the ends that depend on what is around it; and as a URL
-/// writes it.
+/// The canary in base64, at each offset in a longer text and without the ends that depend on the neighbours; and
+/// escaped as in a URL.
 const ENCODED: [&str; 12] = [
     "Y2FuK2FyeS80ZiAxYj03Z",
     "NhbithcnkvNGYgMWI9N2",
     "jYW4rYXJ5LzRmIDFiPTdk",
     "can%2Bary%2F4f%201b%3D7d",
     "can%2Bary%2F4f+1b%3D7d",
-    // As JSON, HTML and program text may write it, and in hexadecimal.
+    // As escaped in JSON, HTML and program text, and in hexadecimal.
     "\\u0063\\u0061\\u006e\\u002b\\u0061",
     "can+ary\\/4f 1b=7d",
     "can&#43;ary",
     "63616e2b6172792f34662031623d3764",
     "63616E2B6172792F34662031623D3764",
-    // The first of it, where a text was cut.
+    // A truncated canary.
     "can+ary",
-    // As a header's name may have it.
+    // As it may appear in a header name.
     "can-ary",
 ];
 
@@ -52,7 +52,7 @@ fn assert_absent(place: &str, text: &[u8]) {
     }
 }
 
-/// Whether the portal was sent the secret, so that its absence elsewhere means something.
+/// Checks that the portal received the secret, so that its absence elsewhere means something.
 fn assert_sent(portal: &TestPortal, paths: &[&str]) {
     let is_sent = |(name, value): &(String, String)| name == "x-api-key" && value == CANARY;
     let is_of_paths = |request: &SeenRequest| paths.iter().any(|path| request.path.contains(path));
@@ -61,7 +61,7 @@ fn assert_sent(portal: &TestPortal, paths: &[&str]) {
     assert!(!sent.is_empty() && sent.iter().all(|sent| *sent), "{sent:?}");
 }
 
-/// Answers that end a partition in various ways, some with an excerpt of what came.
+/// Returns faults that fail a partition in various ways, some with an excerpt of the response.
 fn faults() -> Vec<Fault> {
     let refused = Action::Status { code: 403, retry_after: None, body: Some("no such key".to_owned()) };
     vec![
@@ -71,7 +71,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// A descriptor with a secret, in a folder of its own.
+/// Writes a descriptor with a secret to its own folder.
 fn guarded() -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("guarded.toml");
@@ -81,7 +81,7 @@ fn guarded() -> (TempDir, String) {
 }
 
 #[test]
-fn a_dataset_whose_secret_is_not_set_is_refused_by_name_and_nothing_is_asked() {
+fn a_dataset_with_an_unset_secret_is_rejected_by_name_before_any_request() {
     let portal = TestPortal::small();
     let (_folder, file) = guarded();
     let origin = portal.origin();
@@ -117,7 +117,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     };
     portal.server.set_faults(faults());
     let mut runs = vec![run("table").expect(3)];
-    // What the portal refused may be the secret, which is told by its name.
+    // The portal may have rejected the secret, so the hint names it.
     let hint = "hint: see that the value of the secret `portal-key` still holds";
     assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
     let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
@@ -149,7 +149,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     }
 }
 
-/// Texts in which a portal repeats the secret, each with another form of it. All but the first are no header's value.
+/// Forms in which a portal repeats the secret. All but the first are invalid header values.
 const REPEATED: [&str; 13] = [
     "can+ary/4f 1b=7d",
     "can+ary\\/4f 1b=7d",
@@ -157,7 +157,7 @@ const REPEATED: [&str; 13] = [
     "can\\u002Bary/4f\\u00201b=7d",
     "Y2FuK2FyeS80ZiAxYj03ZA==",
     "Y2FuK2FyeS80ZiAxYj03ZA",
-    // `user:` and `us:` before it, the second in the alphabet of URLs.
+    // After `user:` and `us:`, the second in the URL alphabet.
     "dXNlcjpjYW4rYXJ5LzRmIDFiPTdk",
     "dXM6Y2FuK2FyeS80ZiAxYj03ZCE_",
     "dTpjYW4rYXJ5LzRmIDFiPTdkPz8-",
@@ -179,10 +179,10 @@ fn say(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     vec![Step::Say([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
 }
 
-/// The steps for the whole answer that would have been, and a text with the secret.
+/// Returns the steps for the original response and a text with the secret.
 type Repeat = fn(&Answer, &str) -> Vec<Step>;
 
-/// Answers that repeat a text in what is read from them, by where they do.
+/// Responses that repeat a text in a part that is read, by its place.
 const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("refusal", |_, it| say("401 Unauthorized", format!(r#"{{"error": "Incorrect API key: {it}"}}"#))),
     ("fault", |_, it| say("503 Service Unavailable", format!("<p>{it} is busy</p>"))),
@@ -191,7 +191,7 @@ const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("compressed refusal", |_, it| say("403 Forbidden\r\ncontent-encoding: GZIP", gzip(it.as_bytes()))),
     ("refusal that breaks off", |_, it| {
         let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 1000\r\n\r\nno key ";
-        // Without what stands before it in base64, and without its end.
+        // Without the text before the secret in base64, and without its end.
         vec![Step::Say([head, &it[..it.len() - 3]].concat().into_bytes())]
     }),
     ("value", |answer, it| change(answer, r#"{"year""#, &format!(r#"{{"note":"{it}","year""#))),
@@ -208,7 +208,7 @@ const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     }),
 ];
 
-/// Answers that repeat the secret as it is where it is not read, or only in part.
+/// Responses that repeat the plain secret in a part that is not read, or only partly.
 const ELSEWHERE: [(&str, Repeat); 8] = [
     ("reason", |_, it| say(&format!("401 {it}"), "no")),
     ("redirect", |_, it| say(&format!("302 Found\r\nlocation: https://portal.test/{it}"), "")),
@@ -228,7 +228,7 @@ fn change(answer: &Answer, from: &str, to: &str) -> Vec<Step> {
     say("200 OK", body)
 }
 
-/// A portal that repeats the secret, in each partition otherwise, and how many partitions there are for that.
+/// Returns a portal that repeats the secret in another way for each partition, and those partitions.
 fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
     let cases = IN_WHAT_IS_READ.iter().flat_map(|case| REPEATED.map(|text| (*case, text)));
     let cases: Vec<_> = cases.chain(ELSEWHERE.map(|case| (case, CANARY))).collect();
@@ -247,7 +247,7 @@ fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
 
 /// Found by use: H2.
 #[test]
-fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_output_log_or_file() {
+fn a35_a_portal_that_repeats_the_secret_in_any_form_is_rejected_and_no_output_log_or_file_contains_it() {
     let portal = TestPortal::small();
     let (repeating, partitions) = repeating(&portal);
     let (_folder, file) = guarded();
@@ -302,14 +302,14 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
-/// What page-fetch does for a dataset with a secret; those built in have none.
+/// Covers what page-fetch does for a dataset with a secret, since no built-in dataset has one.
 ///
 /// Found by use: H2.
 #[test]
 fn a35_a_canary_from_secrets_manager_is_in_no_log_error_or_object_of_a_bucket() {
     let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
     let (repeating, partitions) = repeating(&portal);
-    // One thread, so that the log of this thread is that of all tasks.
+    // With one thread, this thread's log has the lines of all tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(fetch_with_a_canary(&emulator, &portal, &repeating, &partitions));
 }
@@ -339,7 +339,7 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
-    // Of each place one form, and another of the next.
+    // One form for each place, always the next one.
     let repeated = partitions.iter().step_by(REPEATED.len() + 1).map(|path| (&repeating, path.as_str()));
     let n_repeated = repeated.clone().count();
     for (client, path) in sound.into_iter().chain(repeated) {
@@ -360,6 +360,6 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     }
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert!(String::from_utf8_lossy(&log).contains("\"level\":\"TRACE\""), "the log is written at its finest level");
-    // The answer of Secrets Manager is the one place where it must be; the client must not log that.
+    // Only the response of Secrets Manager contains the secret, and the client must not log it.
     assert_absent("log", &log);
 }

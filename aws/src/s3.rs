@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_what_a_refused_write_means_depends_on_its_condition() {
+    fn o4_what_a_refused_write_means_depends_on_its_condition() {
         let matches = Condition::Matches("e".to_owned());
         assert!(is_lost(Some(412), &Condition::Absent) && is_lost(Some(409), &matches) && is_lost(Some(404), &matches));
         // Without an object to match, 404 is about the bucket.

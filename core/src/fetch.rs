@@ -889,7 +889,7 @@ mod tests {
     }
 
     #[test]
-    fn s3_a_write_whose_answer_was_lost_counts_as_written() {
+    fn o3_a_write_whose_answer_was_lost_counts_as_written() {
         let store = MemoryStore::default();
         *store.loses_answer.lock().unwrap() = true;
         assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
@@ -1253,7 +1253,7 @@ mod tests {
     }
 
     #[test]
-    fn s3_a_removal_whose_answer_was_lost_is_a_removal() {
+    fn o3_a_removal_whose_answer_was_lost_is_a_removal() {
         let store = MemoryStore::default();
         fetch(&store, pages(&rows(5), 5)).unwrap();
         *store.loses_answer.lock().unwrap() = true;
@@ -1262,7 +1262,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_a_write_lost_every_time_gives_up() {
+    fn o4_a_write_lost_every_time_gives_up() {
         let rivals = (0..4)
             .map(|_| -> crate::testing::Rival {
                 Box::new(|store| store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T11:00:00Z"))))

@@ -1,19 +1,19 @@
-//! Bodies that are refused: what is served, and the error and the requests that come of it.
+//! Invalid bodies: what is served, the error, and the number of requests.
 
 use rollcall_tests::{Outcome, TestLake, TestPortal};
 use tempfile::TempDir;
 
 use crate::pages::{NEXT, Pages, portal_of};
 
-/// Pages that may be asked for ahead of the one that is refused: one in each of three tries.
+/// Maximum number of pages that may be prefetched before a page is rejected: one in each of three tries.
 pub const MOST_AHEAD: usize = 3;
 
-/// A case: its name, what is served, the error in full, and the data requests made until it is given up.
+/// A case: its name, what is served, the full error, and the number of data requests.
 ///
-/// `{origin}` stands for the portal, `{other}` for a second one, `{next}` for [`NEXT`].
+/// `{origin}` stands for the portal, `{other}` for another portal, `{next}` for [`NEXT`].
 pub type BodyCase = (&'static str, fn(&mut Pages), String, usize);
 
-/// A lake with a committed partition, and the portal that it came from.
+/// A lake with a committed partition, and its portal.
 pub struct Committed {
     pub portal: TestPortal,
     pub folder: TempDir,
@@ -31,13 +31,13 @@ impl Committed {
         Self { portal, folder, lake }
     }
 
-    /// One request at a time, so that the number of requests is the same each time.
+    /// Fetches with one request at a time, so that the number of requests is always the same.
     pub fn fetch(lake: &TestLake, portal: &TestPortal) -> Outcome {
         lake.run(portal, &["--years", "2021", "--grades", "grade-pk", "--in-flight", "1"])
     }
 
-    /// Runs again and says what differs from: exit code 3, this error and no more on stderr, so many data requests,
-    /// data and ledger as they were.
+    /// Runs again and returns how the result differs from: exit code 3, only this error on stderr, this number of data
+    /// requests, data and ledger unchanged.
     pub fn refuses(&self, error: &str, n_requests: usize) -> Option<String> {
         let data = self.lake.files("data");
         let committed = self.lake.committed();
@@ -60,9 +60,9 @@ impl Committed {
     }
 }
 
-/// Runs every case and fails with all that are wrong.
+/// Runs every case, then fails with all that differ.
 pub fn check_bodies(cases: &[BodyCase]) {
-    // A portal that no answer may lead to.
+    // No response may lead to this portal.
     let elsewhere = tempfile::tempdir().unwrap();
     let other = portal_of(elsewhere.path());
     Pages::good().write(elsewhere.path(), &other.origin(), "");

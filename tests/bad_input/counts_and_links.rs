@@ -1,4 +1,4 @@
-//! Pages that do not add up to their `count`, or lead elsewhere by their `next`.
+//! Pages with a wrong number of rows for their `count`, or a `next` that leads elsewhere.
 
 use crate::cases::check_bodies;
 use crate::pages::{NEXT, row_of};
@@ -13,9 +13,9 @@ fn untrusted(page: u32, expected: &str, found: &str) -> String {
     )
 }
 
-/// Asked for again from page 1, three times.
+/// Fetched three times from page 1.
 #[test]
-fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
+fn a16_a18_a_wrong_number_of_rows_is_rejected_with_both_numbers() {
     check_bodies(&[
         (
             "a row lost on the last page",
@@ -101,9 +101,9 @@ fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
     ]);
 }
 
-/// Not asked for again. `{other}` is a portal that would serve good pages; it must see no request at all.
+/// Not retried. `{other}` is a portal that would serve valid pages; it must receive no request.
 #[test]
-fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followed() {
+fn a20_a22_a_next_that_is_not_the_following_page_is_rejected_and_never_followed() {
     check_bodies(&[
         (
             "another host",

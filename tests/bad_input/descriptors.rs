@@ -5,7 +5,7 @@ use std::fs;
 use rollcall_simulator::Config;
 use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall, workspace};
 
-/// The descriptor of `ccd_enrollment` with one piece of text in place of another.
+/// Returns the descriptor of `ccd_enrollment` with one piece of text replaced.
 fn descriptor(from: &str, to: &str) -> String {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
     assert_eq!(text.matches(from).count(), 1, "{from}");
@@ -13,7 +13,7 @@ fn descriptor(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
+fn a_descriptor_that_breaks_a_rule_is_rejected_with_line_and_key() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("odd.toml");
@@ -185,7 +185,7 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_there_is_refused_by_its_path() {
+fn a_missing_descriptor_is_reported_by_its_path() {
     let lake = TestLake::new();
     let check = Outcome::of(rollcall(&["datasets", "check", "no/such.toml"]).output().unwrap());
     let run = lake.rollcall("run", &["--dataset", "no/such.toml", "--years", "2021", "--grades", "grade-pk"]);

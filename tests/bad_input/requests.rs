@@ -1,4 +1,4 @@
-//! Flags, inputs and lists of years that ask for nothing that is there.
+//! Flags, inputs and lists of years that request something invalid.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::pages::{Pages, portal_of};
 
-/// Checks that a command line is refused before the portal is asked for data, and that the lake stays empty.
+/// Checks that a command line is rejected before any data request, and that the lake stays empty.
 fn check_refused(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let mut wrong = Vec::new();
@@ -36,7 +36,7 @@ const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]
-fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
+fn flags_that_request_something_unknown_are_rejected_by_name() {
     let with_hint = format!(
         "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `Grade 3`\n    hint: write \
          `grade-3`"
@@ -143,7 +143,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
 }
 
 #[test]
-fn an_input_that_is_not_a_request_is_refused_by_name() {
+fn an_input_that_is_not_a_request_is_rejected_by_name() {
     let unknown_grade = format!(
         "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `pk`\n    hint: write \
          `grade-pk`"
@@ -311,7 +311,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     ]);
 }
 
-/// Runs a request within 1 GiB of address space, and gives what it came to.
+/// Runs a request within 1 GiB of address space.
 fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome {
     let lake = TestLake::new();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -324,7 +324,7 @@ fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome 
 
 /// Found by use: B8.
 #[test]
-fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
+fn w16_a_huge_request_is_rejected_in_little_memory_and_with_a_short_message() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let wrong = json!({"years": vec!["20"; 130_000], "grades": ["grade-pk"]}).to_string();
     let found = run_within_a_gib(&portal, &[], &wrong).expect(2);
@@ -368,7 +368,7 @@ fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
 
 /// Found by use: W5, W6, W7.
 #[test]
-fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_named() {
+fn w13_w14_w15_fields_that_aws_adds_to_an_input_are_accepted_and_an_input_that_is_not_a_request_is_named() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let input = json!({
         "years": [2021], "grades": ["grade-pk"], "dataset": null, "partitions": null, "mode": null, "failed_of": null,
@@ -388,7 +388,7 @@ fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_name
 }
 
 #[test]
-fn flags_that_exclude_each_other_are_refused() {
+fn flags_that_exclude_each_other_are_rejected() {
     let lake = TestLake::new();
     for (args, expected) in [
         (
@@ -411,7 +411,7 @@ fn flags_that_exclude_each_other_are_refused() {
 
 /// Found by use: W11.
 #[test]
-fn a_password_in_an_origin_is_refused_and_not_repeated() {
+fn a_password_in_an_origin_is_rejected_and_not_repeated() {
     for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
         let lake = TestLake::new();
         let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
@@ -420,7 +420,7 @@ fn a_password_in_an_origin_is_refused_and_not_repeated() {
     }
 }
 
-/// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
+/// Returns bodies of `api-endpoints/` without years, each with the reason that the warning gives.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
         ("<html>busy</html>", "read list of endpoints: expected value at line 1 column 1"),
@@ -444,7 +444,7 @@ fn unreadable_lists() -> [(&'static str, &'static str); 5] {
 
 /// Found by use: B4, W11.
 #[test]
-fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
+fn all_years_of_an_unreadable_list_are_rejected_and_a_range_continues_with_a_warning() {
     for (body, reason) in unreadable_lists() {
         let folder = tempfile::tempdir().unwrap();
         let portal = portal_of(folder.path());

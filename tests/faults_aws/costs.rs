@@ -1,4 +1,4 @@
-//! What a run asks of S3 and Glue, counted: it grows with what the run does, not with the lake.
+//! Numbers of S3 and Glue requests of a run: they grow with the plan and not with the lake.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::ground::{Ground, fetch_event, object, plan_event, pre_k, publish_event};
 
-/// Requests by method of S3 or operation of Glue.
+/// Counts requests by S3 method or Glue operation.
 fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for seen in seen {
@@ -33,7 +33,7 @@ fn kinds(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     expected.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect()
 }
 
-/// A lake of `n_partitions`, published, without the portal's having been asked for each of them.
+/// Returns a published lake of `n_partitions` that was not fetched from the portal.
 fn lake_of(n_partitions: usize) -> Ground {
     let ground = Ground::with_tables();
     let (encoded, stamp) = object();
@@ -56,15 +56,15 @@ fn lake_of(n_partitions: usize) -> Ground {
     ground
 }
 
-/// Guard: what is published is found in one listing and one object of records, whatever the lake holds.
+/// Guard: publishing needs one listing and one object of records, however large the lake is.
 #[test]
-fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_large_the_lake() {
+fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however_large_the_lake() {
     for n_partitions in [12, 720] {
         let ground = lake_of(n_partitions);
         let catalog = ground.function("catalog");
         for (run, written, glue) in [
             ("added", "BatchCreatePartition", &[("BatchCreatePartition", 1)][..]),
-            // One that is there is first taken for a new one, and then changed.
+            // A registered partition is first created again, and then updated.
             ("changed", "BatchUpdatePartition", &[("BatchCreatePartition", 1), ("BatchUpdatePartition", 1)]),
         ] {
             let n_rows = ground.fetch(&pre_k(), run).expect("it is fetched").n_rows;
@@ -76,11 +76,11 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
             assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)), "{run}");
             let seen = ground.proxy.take_seen();
             let mut expected = kinds(&[
-                // Plan, receipt, summary, which is not there yet, and records.
+                // Plan, receipt, summary (not written yet) and records.
                 ("GET", 4),
-                // Of the run, and of the data.
+                // The files of the run, and the data.
                 ("LIST", 2),
-                // The partition's object, and the look-up tables'.
+                // The partition's object and those of the look-up tables.
                 ("HEAD", 5),
                 // Records and summary.
                 ("PUT", 2),
@@ -94,7 +94,7 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
             assert_eq!(by_kind(&seen), expected, "{run} of {n_partitions}");
             assert!(seen.iter().any(|seen| seen.line.ends_with(written)));
             assert!(seen.len() <= 20, "{}", seen.len());
-            // For the second round the portal corrects itself: the last of its pages of 100 rows has one less.
+            // In the second round the portal corrects its data: the last page, of up to 100 rows, has one row less.
             let shorter = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
             let shorter = [Fault::new(Action::CountAdd { delta: -1 }), shorter];
             ground.portal.server.set_faults(shorter.map(|fault| fault.on_path("2021/grade-pk")).to_vec());
@@ -102,7 +102,7 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
     }
 }
 
-/// Guard: what is unchanged is looked at once, and its receipt written. Planning and publishing do not count.
+/// Guard: an unchanged partition needs one look and one receipt, without planning and publishing.
 #[test]
 fn an_unchanged_partition_costs_one_head_and_one_put() {
     let ground = Ground::with_tables();
@@ -124,7 +124,7 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
             continue;
         }
         assert_eq!(published["outcomes"]["unchanged"], 4);
-        // The schema is there already; the plan is new.
+        // The schema was written before, the plan is new.
         assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
         assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
         let expected = [
@@ -141,9 +141,9 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
     }
 }
 
-/// Guard: what of a run may go with its age is tagged, and nothing else is: the template's rule deletes it.
+/// Guard: exactly the objects of a run that may expire are tagged. The template's rule deletes by that tag.
 #[test]
-fn what_is_of_a_run_and_only_that_is_tagged_as_such() {
+fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
     let ground = Ground::with_tables();
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).given();
@@ -166,9 +166,9 @@ fn what_is_of_a_run_and_only_that_is_tagged_as_such() {
     let [of_runs] = of_runs.as_slice() else { panic!("expected one rule, found {of_runs:?}") };
     let facts = (&of_runs["Status"], &of_runs["ExpirationInDays"], &of_runs["Prefix"]);
     assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &json!("ledger/")));
-    // No other rule deletes what is current.
+    // No other rule deletes current objects.
     assert_eq!(rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).count(), 1);
-    // With versions, what is deleted leaves a version and a mark, which go too.
+    // In a versioned bucket a deletion leaves a version and a delete marker, which expire too.
     assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
     for field in ["NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"] {
         assert!(rules.iter().any(|rule| !rule[field].is_null() && rule["TagFilters"].is_null()), "{field}");

@@ -1,4 +1,5 @@
-//! What these tests stand on: a bucket, a Region and a portal of their own behind a proxy, and the events of the functions.
+//! The environment of these tests: each has its own bucket, Region and portal behind a proxy; and the events of the
+//! functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// Regions that a test takes one of, since what is in one is not in another.
+/// Regions for the tests, one each, since Regions share no resources.
 const REGIONS: [&str; 24] = [
     "us-east-1",
     "us-east-2",
@@ -61,7 +62,7 @@ const REGIONS: [&str; 24] = [
     "me-central-1",
 ];
 
-/// A bucket, a Region and a portal of a test's own, with a proxy before everything that is emulated.
+/// A test's own bucket, Region and portal, with a proxy in front of the emulator.
 pub struct Ground {
     pub emulator: Arc<Emulator>,
     pub proxy: Proxy,
@@ -70,9 +71,9 @@ pub struct Ground {
     pub dataset: Dataset,
     pub bucket: String,
     pub region: &'static str,
-    /// What clients behind the proxy are built from: as many tries as the product has, hardly a wait.
+    /// Settings of clients behind the proxy: as many tries as the product, with almost no wait.
     pub config: SdkConfig,
-    /// What clients that pass it by are built from.
+    /// Settings of clients that bypass the proxy.
     pub direct: SdkConfig,
 }
 
@@ -81,14 +82,14 @@ impl Ground {
         Self::in_region(REGION, TestPortal::small())
     }
 
-    /// With a database and the tables that the template has.
+    /// Creates an environment with a database and the tables of the template.
     pub fn with_tables() -> Self {
         let ground = Self::without_database();
         ground.declare_tables();
         ground
     }
 
-    /// In a Region that no other test uses.
+    /// Creates an environment in a Region that no other test uses.
     pub fn without_database() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("there are Regions left");
@@ -119,24 +120,24 @@ impl Ground {
         ground
     }
 
-    /// S3, past the proxy.
+    /// Returns an S3 client that bypasses the proxy.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.direct).force_path_style(true);
-        // Where a bucket can be made without saying where.
+        // In this Region a bucket can be created without naming the Region.
         aws_sdk_s3::Client::from_conf(config.region(Region::new(REGION)).build())
     }
 
-    /// The lake behind the proxy.
+    /// Returns the lake behind the proxy.
     pub fn store(&self) -> S3Store {
         S3Store::new(&self.config, &self.bucket)
     }
 
-    /// The lake as it is.
+    /// Returns the lake without the proxy.
     pub fn lake(&self) -> S3Store {
         S3Store::new(&self.direct, &self.bucket)
     }
 
-    /// The words of a request's line for a key that begins with `prefix`.
+    /// Returns the start of a request's line for a key with this prefix.
     pub fn line(&self, method: &str, prefix: &str) -> String {
         format!("{method} /{}/{prefix}", self.bucket)
     }
@@ -183,7 +184,7 @@ impl Ground {
         let _ = self.runtime.block_on(removed).expect("the bucket answers");
     }
 
-    /// Fetches a partition as a function does, behind the proxy.
+    /// Fetches a partition as the function does, behind the proxy.
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
         let portal = client(&self.portal.origin(), |_| {});
@@ -198,7 +199,7 @@ impl Ground {
         keys::partition_object(&self.dataset, partition)
     }
 
-    /// A partition's record, as the run that published last left it.
+    /// Returns a partition's record, as last published.
     pub fn record(&self, partition: &PartitionKey) -> PartitionRecord {
         let records: Vec<PartitionRecord> =
             serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("they are records");
@@ -206,14 +207,14 @@ impl Ground {
         records.into_iter().find(is_of).expect("there is its record")
     }
 
-    /// A partition's receipt: an object of its own until its run is published, then part of the summary.
+    /// Returns a partition's receipt: its own object until its run is published, then part of the summary.
     pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
         let lake = self.lake();
         let left = self.runtime.block_on(ledger::read_left(&lake, &self.dataset, run)).expect("the bucket answers");
         left.receipts.get(partition).expect("there is its receipt").clone()
     }
 
-    /// Fails the test unless the receipt says that `run` came to `outcome`, and of the rows what the object says.
+    /// Fails unless the receipt has this outcome and the same facts as the object.
     pub fn assert_received(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
         let (receipt, facts) = (self.receipt(partition, run), self.head(&self.object(partition)).expect("an object"));
         let stamp = facts.stamp.expect("the object is one of ours");
@@ -222,8 +223,7 @@ impl Ground {
         assert_eq!(receipt.size_bytes, Some(facts.size_bytes));
     }
 
-    /// Fails the test unless the record says what the object says, and of the last attempt that it was `run`'s, which is
-    /// published.
+    /// Fails unless the record has the facts of the object, and the published `run` as its last attempt.
     pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
         let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("an object"));
         let committed = record.committed.expect("something is committed");
@@ -235,7 +235,7 @@ impl Ground {
         self.assert_received(partition, run, outcome);
     }
 
-    /// The program of a function, in an environment like that of Lambda, behind the proxy.
+    /// Returns the program of a function in an environment like that of Lambda, behind the proxy.
     pub fn command(&self, name: &str) -> Command {
         let mut command = command(name);
         command
@@ -252,7 +252,7 @@ impl Ground {
         Function::start(self.command(name))
     }
 
-    /// Makes the database and the tables that the template has, in this test's Region.
+    /// Creates the database and the tables of the template in this test's Region.
     pub fn declare_tables(&self) {
         let glue = aws_sdk_glue::Client::new(&self.direct);
         let mut specs = vec![self.dataset.table_spec()];
@@ -269,7 +269,7 @@ impl Ground {
         });
     }
 
-    /// The catalog behind the proxy.
+    /// Returns the catalog behind the proxy.
     pub fn catalog(&self) -> GlueCatalog {
         GlueCatalog::new(&self.config, &self.bucket)
     }
@@ -280,7 +280,7 @@ impl Ground {
         self.runtime.block_on(catalog.change_partitions(&self.dataset, put, &[]))
     }
 
-    /// Partitions that Glue has.
+    /// Returns the partitions in Glue.
     pub fn registered(&self) -> Vec<CatalogPartition> {
         let catalog = GlueCatalog::new(&self.direct, &self.bucket);
         self.runtime.block_on(catalog.partitions(&self.dataset)).expect("the catalog answers")
@@ -298,7 +298,7 @@ impl Ground {
     }
 }
 
-/// The partition that most tests are about.
+/// Returns the partition that most tests use.
 pub fn pre_k() -> PartitionKey {
     partition(2021, "grade-pk")
 }
@@ -308,14 +308,14 @@ pub fn items(plan: &[PartitionKey]) -> Vec<PlanItem> {
     plan.iter().map(item).collect()
 }
 
-/// To page-fetch: one partition of run `run`.
+/// Returns an event of page-fetch for a partition of a run.
 pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
     json!({
         "run": run, "dataset": "ccd_enrollment", "partition": partition, "portal_release": null, "force": false
     })
 }
 
-/// To the catalog function: the state after fetching.
+/// Writes a plan and returns the event of the catalog function after fetching.
 pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
     let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
     ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket answers");
@@ -330,7 +330,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     rollcall_core::error::chain(error)
 }
 
-/// A data object, and what its writer says of it.
+/// Returns a data object and its writer's stamp.
 pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
     let lookup = Lookup::built_in().expect("they are built in").remove(0);
     let encoded = lookup.encode().expect("it encodes");
@@ -344,18 +344,18 @@ pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
     (encoded, stamp)
 }
 
-/// The portal corrects a value of 2021 grade-pk.
+/// Returns a fault that changes a value of 2021 grade-pk, as when the portal corrects its data.
 pub fn other_rows() -> PortalFault {
     let other = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     PortalFault::new(other).on_path("2021/grade-pk").on_page(1)
 }
 
-/// To the planner.
+/// Returns an event of the planner.
 pub fn plan_event(run: &str, request: &Value) -> Value {
     json!({"run": run, "started_at": "2026-11-23T12:00:00Z", "request": request})
 }
 
-/// The template as JSON, CloudFormation's functions in their long form.
+/// Returns the template as JSON, with CloudFormation's functions in their long form.
 pub fn template() -> Value {
     let output = Command::new(rollcall_tests::python())
         .arg(workspace().join("tests/infra/template_json.py"))
@@ -368,7 +368,7 @@ pub fn template() -> Value {
 pub const CREATE: &str = "AWSGlue.BatchCreatePartition";
 pub const UPDATE: &str = "AWSGlue.BatchUpdatePartition";
 
-/// Properties of the template's resources of a type, by name.
+/// Returns the properties of all resources of a type, by name.
 pub fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
     let resources = template["Resources"].as_object().expect("it has resources");
     let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);

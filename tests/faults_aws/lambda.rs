@@ -1,4 +1,4 @@
-//! The functions' real programs, killed, short of time or disk, given events twice or fifty at a time.
+//! The functions' real programs: killed, short of time, memory or disk, and with duplicate or many events.
 
 use std::collections::BTreeSet;
 use std::future::ready;
@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 
 use crate::ground::{Ground, fetch_event, other_rows, plan_event, pre_k, template};
 
-/// Guard: a function keeps ten seconds of its time to record a failure and to answer.
+/// Guard: a function reserves ten seconds to record a failure and to respond.
 #[test]
-fn l1_a_function_answers_before_lambda_kills_it() {
+fn l1_a_function_responds_before_lambda_kills_it() {
     let ground = Ground::new();
     ground.portal.server.set_faults(vec![PortalFault::new(Action::Delay { ms: 600_000 })]);
     let function = ground.function("page-fetch");
@@ -32,21 +32,21 @@ fn l1_a_function_answers_before_lambda_kills_it() {
     let (name, message) = function.answer().failed();
     assert_eq!(name, "DeadlineExceeded", "{message}");
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
-    // The next event has time of its own.
+    // The next event gets its own time.
     ground.portal.server.set_faults(Vec::new());
     assert_eq!(function.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
-/// Guard: a call that AWS takes and never answers is given up, long before the function's limit.
+/// Guard: a call that AWS accepts but never responds to times out, long before the function does.
 #[test]
-fn l1_no_call_to_aws_is_waited_for_without_end() {
+fn l1_every_call_to_aws_has_a_timeout() {
     let ground = Ground::new();
     let timeouts = ground.direct.timeout_config().expect("calls end in time").clone();
     let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
     let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
     assert_eq!(seconds, [Some(3), Some(60)]);
-    // With less of it: HEAD, the first call of page-fetch, is never answered, and made again.
+    // With a shorter timeout: HEAD, the first call of page-fetch, gets no response and is retried.
     let short = timeouts.to_builder().read_timeout(Duration::from_millis(500)).build();
     let config = ground.config.clone().into_builder().timeout_config(short).build();
     let store = S3Store::new(&config, &ground.bucket);
@@ -57,12 +57,12 @@ fn l1_no_call_to_aws_is_waited_for_without_end() {
     assert_eq!((found, ground.seen("HEAD", "data/").len()), (None, 2));
 }
 
-/// Gives every request a gzipped answer of 4 GiB in few bytes; its origin.
+/// Returns a portal that responds with a gzip body of 4 GiB in few bytes.
 fn portal_of_a_bomb() -> Server {
     const BLOCK: usize = 32 << 20;
     const N_BLOCKS: usize = 128;
     let mut deflate = Compress::new(Compression::fast(), false);
-    // What is flushed whole depends on nothing before it, and so can be said again.
+    // A block after a full flush does not depend on earlier ones, so it can be repeated.
     let mut flushed = |bytes: &[u8]| {
         let mut out = Vec::with_capacity(1 << 20);
         let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("memory takes it");
@@ -81,9 +81,9 @@ fn portal_of_a_bomb() -> Server {
     })
 }
 
-/// Guard: the cap on a body's decoded bytes. The process may map no more than the template gives page-fetch.
+/// Guard: the limit on decompressed bytes. The process may map only as much memory as the template gives page-fetch.
 #[test]
-fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
+fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     let ground = Ground::new();
     let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"].as_u64().expect("a number");
     let function = ground.command("page-fetch");
@@ -101,9 +101,9 @@ fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
     assert_eq!(ground.keys("data/"), Vec::<String>::new());
 }
 
-/// Guard: whatever the moment at which a function is killed, the same event again ends in one object and a right receipt.
+/// Guard: wherever a function is killed, the same event again leaves one object and a correct receipt.
 #[test]
-fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
+fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     let before_put = ("PUT", "data/", Fault::Hold);
     let after_put = ("PUT", "data/", Fault::HoldAnswer);
     let before_receipt = ("PUT", "ledger/ccd_enrollment/runs/", Fault::Hold);
@@ -113,7 +113,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
     let ground = Ground::new();
     let event = |run: &str| fetch_event(run, &pre_k());
     let key = ground.object(&pre_k());
-    // What the object is in the end: of a new one and of one that changed.
+    // The final objects: of a new partition and of a changed one.
     let _ = ground.fetch(&pre_k(), "first").expect("it is fetched");
     let first = ground.read(&key).expect("an object");
     ground.portal.server.set_faults(vec![other_rows()]);
@@ -144,7 +144,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
             ground.proxy.wait_until_held();
             function.kill();
             ground.proxy.drop_held();
-            // What a reader sees is the old object or the new one.
+            // A reader sees the old object or the new one.
             let between = ground.read(&key);
             let expected = match (is_committed, case) {
                 (true, _) => Some(&other),
@@ -155,7 +155,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
 
             let again = ground.function("page-fetch").call(&event(&run));
             assert_eq!(again, Answer::Given(json!({})), "{run}");
-            // What the killed one committed is its run's own.
+            // The object that the killed function committed counts as its run's.
             let outcome = if case == "unchanged" { Outcome::Unchanged } else { Outcome::Written };
             ground.assert_received(&pre_k(), &run, outcome);
             assert!(ground.read(&key).as_ref() == Some(&other), "{run}");
@@ -164,7 +164,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
     }
 }
 
-/// Guard: the condition of the write. The event is delivered twice, and both get past the look at the object.
+/// Guard: the conditional write. The event is delivered twice, and both functions see the object before either writes.
 #[test]
 fn l4_an_event_delivered_twice_at_once_is_written_once() {
     let ground = Ground::new();
@@ -182,9 +182,9 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
 }
 
-/// Guard: Lambda's own refusals are retried patiently, before and apart from our errors.
+/// Guard: Lambda's own errors are retried for long, before and separately from ours.
 #[test]
-fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes() {
+fn l6_a_throttled_function_is_called_again_for_minutes() {
     let machine = state_machine();
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
@@ -202,9 +202,9 @@ fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes()
     }
 }
 
-/// Guard: what a function cannot start without is read before it asks for an event.
+/// Guard: required settings are read before the first event.
 #[test]
-fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
+fn l7_a_function_without_a_required_setting_ends_before_the_first_event_and_names_it() {
     let ground = Ground::new();
     let (bucket, in_flight) = ("the lake's bucket", "a number from 1 to 256");
     let origin = "scheme, host and perhaps a port of the portal";
@@ -230,9 +230,9 @@ fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
     }
 }
 
-/// Guard: nothing is kept from one event for the next, but clients.
+/// Guard: between events a function keeps only its clients.
 #[test]
-fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
+fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
     let ground = Ground::new();
     let refused = Action::Status { code: 404, retry_after: None, body: None };
     let changed = Action::DropRow { index: 0 };
@@ -279,11 +279,12 @@ fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
     assert_eq!(ground.head(&ground.object(&partition(2019, "grade-pk"))), None);
 }
 
-/// Guard: nothing of a secret is kept between two readings (a function reads it for each event), and one that cannot be read is named, by who refused it and how.
+/// Guard: a function reads the secret for each event and caches nothing. A secret that cannot be read is reported with
+/// the service's error.
 ///
 /// Found by use: W11.
 #[test]
-fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is_named() {
+fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_named() {
     const ASKED: &str = "secretsmanager.GetSecretValue";
     let ground = Ground::without_database();
     let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
@@ -331,7 +332,8 @@ fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is
     }
 }
 
-/// Guard: nothing is put on the disk, so a full one stops nothing. The processes may write no byte to a file.
+/// Guard: functions write nothing to disk, so a full disk does not matter. These processes may not write a byte to a
+/// file.
 #[test]
 fn l10_a_full_disk_stops_no_function() {
     let ground = Ground::with_tables();
@@ -349,7 +351,7 @@ fn l10_a_full_disk_stops_no_function() {
     let published = on_full_disk("catalog").call(&planned).given();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
-    // And no line of their own code, nor of the steps, writes a file (the lake in a folder is of one machine).
+    // No line of the functions or of the steps writes a file. (A lake in a folder belongs to one machine.)
     let writes = ["fs::write", "File::create", "OpenOptions", "create_dir", "temp_dir", "tempfile", "::rename("];
     let mut n_files = 0;
     for folder in [

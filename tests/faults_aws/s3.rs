@@ -1,4 +1,4 @@
-//! A lake in a bucket that is slow, ill, torn or tampered with.
+//! A lake in a bucket that is slow, fails, loses responses or corrupts data.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::ground::{Ground, chain, fetch_event, object, of_type, other_rows, pre_k, publish_event, template};
 
-/// What is asked of a lake.
+/// An operation on a lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Head,
@@ -43,7 +43,7 @@ impl Asked {
         Self::Delete,
     ];
 
-    /// Key, method and word of what is asked.
+    /// Returns key, method and the verb in its error messages.
     fn facts(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Head => ("data/t/part-00000.parquet", "HEAD", "read"),
@@ -81,7 +81,7 @@ impl Asked {
         }
     }
 
-    /// How its requests begin, as the proxy sees them.
+    /// Returns the start of its requests, as the proxy sees them.
     fn line(self, ground: &Ground) -> String {
         let (key, method, _) = self.facts();
         let key = match self {
@@ -95,18 +95,18 @@ impl Asked {
 
 /// Guard: the SDK tries a call three times.
 #[test]
-fn s1_s3_that_is_slow_or_ill_is_asked_three_times_and_then_named() {
+fn o1_a_slow_or_failing_s3_gets_three_tries_and_is_then_reported() {
     let ground = Ground::new();
     let store = ground.store();
     for asked in Asked::ALL {
         let ((key, _, word), line) = (asked.facts(), asked.line(&ground));
         for (status, code) in [(503, "SlowDown"), (500, "InternalError"), (429, "SlowDown")] {
             if (status, asked) == (429, Asked::Head) {
-                // S3 says so by 503; without a body nothing tells this one from a refusal.
+                // S3 uses 503 for this. A 429 without a body cannot be told from a refusal.
                 continue;
             }
-            // The SDK's retries have one budget for the whole process, 5 of 500 for each. A call that is answered at once
-            // gives 1 back; what the next three take is earned here.
+            // The SDK has one retry budget for the process: 500, of which each retry takes 5. A call that succeeds at
+            // once returns 1, so these calls earn what the next three tries take.
             ground.proxy.set([]);
             (0..30).for_each(|_| drop(ground.runtime.block_on(store.head("data/none"))));
             for n_faults in [1, 2, 3] {
@@ -130,9 +130,9 @@ fn s1_s3_that_is_slow_or_ill_is_asked_three_times_and_then_named() {
     }
 }
 
-/// Guard: the receipt of a partition whose lake fails.
+/// Guard: the receipt of a partition whose write fails.
 #[test]
-fn s1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_next_run() {
+fn o1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_next_run() {
     let ground = Ground::new();
     ground.set("PUT", "data/", s3_error(503, "SlowDown", "Please reduce your request rate."), None);
     let error = ground.fetch(&pre_k(), "r1").expect_err("nothing can be written");
@@ -149,9 +149,9 @@ fn s1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_nex
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
-/// Guard: an object is one request, which S3 takes whole or not at all.
+/// Guard: an object is one request, which S3 takes completely or not at all.
 #[test]
-fn s2_an_upload_that_is_cut_leaves_no_object_and_is_sent_again() {
+fn o2_an_interrupted_upload_leaves_no_object_and_is_sent_again() {
     let ground = Ground::new();
     ground.set("PUT", "data/", Fault::CutUpload, Some(3));
     let error = ground.fetch(&pre_k(), "r1").expect_err("every upload is cut");
@@ -168,7 +168,7 @@ fn s2_an_upload_that_is_cut_leaves_no_object_and_is_sent_again() {
     assert_eq!(seen.len(), 2);
     assert!(ground.read(&key).as_deref() == Some(&seen[1].body[..]));
     assert_eq!(ground.keys("data/"), [key]);
-    // One that is there already stays as it is.
+    // An existing object stays as it is.
     let before = ground.head(&ground.object(&pre_k()));
     ground.portal.server.set_faults(vec![other_rows()]);
     ground.set("PUT", "data/", Fault::CutUpload, None);
@@ -176,9 +176,9 @@ fn s2_an_upload_that_is_cut_leaves_no_object_and_is_sent_again() {
     assert_eq!(ground.head(&ground.object(&pre_k())), before);
 }
 
-/// Guard: a write that is refused finds its own edition in the bucket.
+/// Guard: a rejected write finds its own edition in the bucket.
 #[test]
-fn s3_a_put_whose_answer_was_lost_counts_as_written() {
+fn o3_a_put_whose_response_was_lost_counts_as_written() {
     let ground = Ground::new();
     for (run, faults) in [("new", vec![]), ("changed", vec![other_rows()])] {
         ground.portal.server.set_faults(faults);
@@ -191,15 +191,15 @@ fn s3_a_put_whose_answer_was_lost_counts_as_written() {
         ground.assert_received(&pre_k(), run, Outcome::Written);
         assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
     }
-    // What has no condition is written twice, the same both times.
+    // An unconditional write is done twice, with the same result.
     ground.set("PUT", "ledger/", Fault::LoseAnswer, Some(2));
     assert_eq!(ground.fetch(&pre_k(), "again").expect("it is there").outcome, Outcome::Unchanged);
     ground.assert_received(&pre_k(), "again", Outcome::Unchanged);
 }
 
-/// Guard: another writer is looked at again, four times at most.
+/// Guard: after a conflict the object is read again, up to four times.
 #[test]
-fn s4_a_storm_of_other_writers_ends_in_a_write_or_in_its_name() {
+fn o4_many_concurrent_writers_end_in_a_write_or_in_write_conflict() {
     let ground = Ground::new();
     let conflict = || s3_error(409, "ConditionalRequestConflict", "A conflicting operation occurred.");
     let lost = || s3_error(412, "PreconditionFailed", "At least one of the preconditions did not hold.");
@@ -223,9 +223,9 @@ fn s4_a_storm_of_other_writers_ends_in_a_write_or_in_its_name() {
     }
 }
 
-/// Guard: one request an object, however large; what others begin in the bucket is cleaned by its rules.
+/// Guard: an object of any size is written in one request, and lifecycle rules remove multipart uploads of others.
 #[test]
-fn s5_no_upload_in_parts_is_ever_begun() {
+fn o5_no_multipart_upload_is_ever_started() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
     let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
     assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 60_000, 6));
@@ -253,9 +253,9 @@ fn s5_no_upload_in_parts_is_ever_begun() {
     }
 }
 
-/// Guard: each write is sent with the checksum of its bytes.
+/// Guard: each write carries a checksum.
 #[test]
-fn s6_a_bit_that_flips_on_its_way_is_found_out() {
+fn o6_a_flipped_bit_is_detected() {
     let ground = Ground::new();
     assert_eq!(ground.fetch(&pre_k(), "r1").expect("all is well").outcome, Outcome::Written);
     let written = ground.proxy.take_seen_of("PUT ");
@@ -277,9 +277,9 @@ fn s6_a_bit_that_flips_on_its_way_is_found_out() {
     ground.assert_received(&pre_k(), "r3", Outcome::Written);
 }
 
-/// Guard: what will not pass is asked once, and told with bucket, key, action, status, code and words.
+/// Guard: a permanent error is not retried, and is reported with bucket, key, action, status, code and message.
 #[test]
-fn s7_a_refusal_is_not_asked_again_and_names_bucket_key_and_action() {
+fn o7_a_refusal_is_not_retried_and_names_bucket_key_and_action() {
     let ground = Ground::new();
     let store = ground.store();
     for asked in Asked::ALL {
@@ -289,7 +289,7 @@ fn s7_a_refusal_is_not_asked_again_and_names_bucket_key_and_action() {
             (404, "NoSuchBucket", "The specified bucket does not exist"),
             (400, "KMS.DisabledException", "The key is disabled."),
         ] {
-            // A missing bucket looks like a missing object there; the write or list that follows tells.
+            // Here a missing bucket looks like a missing object. The write or listing that follows reports it.
             if status == 404 && matches!(asked, Asked::Head | Asked::Remove) {
                 continue;
             }
@@ -305,7 +305,7 @@ fn s7_a_refusal_is_not_asked_again_and_names_bucket_key_and_action() {
     }
 }
 
-/// Guard: S3 answers HTTP 200 with an error for each object that it did not delete.
+/// Guard: S3 responds with HTTP 200 and an error for each object that it did not delete.
 #[test]
 fn an_object_that_s3_does_not_delete_among_others_is_named() {
     let ground = Ground::new();
@@ -321,7 +321,7 @@ fn an_object_that_s3_does_not_delete_among_others_is_named() {
     assert_eq!(said, format!("delete `s3://{}/{kept}`: AccessDenied: Access Denied", ground.bucket));
 }
 
-/// Guard: S3 takes 1,000 keys in a call and refuses more, which the emulators do not.
+/// Guard: S3 rejects more than 1,000 keys in a call, which the emulators accept.
 #[test]
 fn no_call_deletes_more_than_a_thousand_objects() {
     let ground = Ground::new();
@@ -332,7 +332,7 @@ fn no_call_deletes_more_than_a_thousand_objects() {
     assert_eq!(seen.iter().map(n_keys).collect::<Vec<_>>(), [1000, 1000, 1]);
 }
 
-/// Guard: the footer is looked for in the end of a file, and read again where it is longer than that.
+/// Guard: only the end of a file is read for its footer, and more only when the footer is longer.
 #[test]
 fn the_footer_of_a_large_file_is_read_without_its_rows() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
@@ -347,9 +347,9 @@ fn the_footer_of_a_large_file_is_read_without_its_rows() {
     assert_eq!(asked, ["bytes=-65536"]);
 }
 
-/// Guard: a footer longer than what is looked at first is read by one more request, and what only claims to be one is none.
+/// Guard: a footer longer than the first read takes one more request, and an invalid footer length is ignored.
 #[test]
-fn a_footer_longer_than_what_is_looked_at_first_is_read_whole_and_a_claimed_one_is_none() {
+fn a_footer_longer_than_the_first_read_is_read_completely_and_an_invalid_one_ignored() {
     let ground = Ground::with_tables();
     let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
     let (store, key) = (ground.store(), ground.object(&pre_k()));
@@ -385,9 +385,9 @@ with pq.ParquetWriter(sys.argv[2], table.schema) as writer:
     }
 }
 
-/// Guard: credentials that ran out, or a clock that is wrong, are named.
+/// Guard: expired credentials and a wrong clock are reported.
 #[test]
-fn s8_an_expired_token_and_a_wrong_clock_are_named() {
+fn o8_an_expired_token_and_a_wrong_clock_are_named() {
     let ground = Ground::new();
     for (status, code, message) in [
         (400, "ExpiredToken", "The provided token has expired."),
@@ -405,9 +405,9 @@ fn s8_an_expired_token_and_a_wrong_clock_are_named() {
     assert_eq!(ground.keys(""), Vec::<String>::new());
 }
 
-/// Guard: the object is the truth; what is derived from it comes back.
+/// Guard: the object is the truth, and what derives from it is restored.
 #[test]
-fn s9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
+fn o9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
     let ground = Ground::with_tables();
     let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
     assert_eq!(ground.publish("r1", &[pre_k()]).expect("it is published").n_published, 1);
@@ -421,7 +421,7 @@ fn s9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
     assert_eq!(found.last_attempt, None, "nothing says what the last attempt was");
 
     ground.remove(&key);
-    // Until it is fetched again the catalog does not point to it, and then it does.
+    // The catalog leaves it out until it has been fetched again.
     assert_eq!(ground.publish("r3", &[]).expect("it is published").n_withdrawn, 1);
     assert_eq!(ground.registered(), []);
     assert_eq!(ground.fetch(&pre_k(), "r4").expect("it is fetched").outcome, Outcome::Written);
@@ -430,12 +430,12 @@ fn s9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
     ground.assert_recorded(&pre_k(), "r4", Outcome::Written);
 }
 
-/// What an object of the ledger may turn into.
+/// Corrupt content of a ledger object.
 const SPOILT: [&[u8]; 4] = [b"", b"[1, 2", b"\xff\xfe\x00", b"{\"schema\": 1, \"rows\": 3}"];
 
-/// Guard: the ledger is derived; what cannot be read of it counts as absent and is written anew.
+/// Guard: the ledger is derived. An unreadable part counts as missing and is rewritten.
 #[test]
-fn s10_spoilt_or_older_ledger_objects_are_absent_with_a_warning() {
+fn o10_corrupt_or_older_ledger_objects_count_as_missing_with_a_warning() {
     let ground = Ground::with_tables();
     let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
     let (records, receipt) = (keys::records(&ground.dataset), keys::receipt(&ground.dataset, "r1", &pre_k()));
@@ -461,7 +461,7 @@ fn s10_spoilt_or_older_ledger_objects_are_absent_with_a_warning() {
         let warned = |line: &&str| line.contains("ledger object unreadable") && line.contains(key.as_str());
         assert_eq!(said.lines().filter(warned).count(), SPOILT.len(), "{said}");
     }
-    // Without its plan a run cannot be summed up, and is named.
+    // A run without its plan cannot be summarized, which is reported.
     let event = publish_event(&ground, "r1", &[pre_k()]);
     ground.write(&keys::plan(&ground.dataset, "r1"), "[{");
     let (name, message) = catalog.call(&event).failed();

@@ -1,4 +1,4 @@
-//! Writers of one partition at the same time.
+//! Concurrent writers of one partition.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use url::Url;
 
 use crate::ground::{Ground, fetch_event, other_rows, pre_k};
 
-/// Guard: the condition of the write. Two runs read the portal at different times, and end with its newest rows.
+/// Guard: the conditional write. Two runs read the portal at different times, and the newest rows win.
 #[test]
-fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
+fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     let ground = Ground::with_tables();
     let (early, late) = (ground.function("page-fetch"), ground.function("page-fetch"));
     ground.portal.server.set_faults(vec![other_rows()]);
@@ -39,7 +39,7 @@ fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
     assert_eq!(ground.head(&ground.object(&pre_k())), written);
     let outcomes = ["early", "late"].map(|run| ground.receipt(&pre_k(), run).outcome);
     assert_eq!(outcomes, [Outcome::Superseded, Outcome::Written]);
-    // Both publish, and the catalog says what is there.
+    // Both publish, and the catalog has the object that is there.
     for run in ["late", "early"] {
         let _ = ground.publish(run, &[pre_k()]).expect("it is published");
         let stamp = written.as_ref().and_then(|facts| facts.stamp.as_ref()).expect("an object");
@@ -47,8 +47,8 @@ fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
     }
 }
 
-/// A portal of one page, received at a time of its own, and not before all writers have looked at the object: what a
-/// writer saw there was read before its own rows were.
+/// A portal of one page with its own receive time. It responds after all writers have looked at the object: what a
+/// writer saw there is older than its rows.
 struct OnePage {
     root: Url,
     page: String,
@@ -57,7 +57,7 @@ struct OnePage {
 }
 
 impl OnePage {
-    /// Rows of which each holds `value`.
+    /// Returns a portal whose rows all hold `value`.
     fn of(value: u64, received_at: Timestamp, all_have_looked: &Arc<Barrier>) -> Self {
         let row = |school: u64| {
             format!(
@@ -74,7 +74,7 @@ impl OnePage {
         }
     }
 
-    /// What fetching the partition into `store` came to; `None` when others were faster each time it wrote.
+    /// Returns the outcome of fetching the partition into `store`, or `None` when other writers were faster each time.
     async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Option<Outcome> {
         let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
         match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
@@ -97,10 +97,10 @@ impl Portal for OnePage {
     }
 }
 
-/// Guard: the condition of the write, and the comparison of times after a lost one. Eight writers with rows of their own
-/// race for one partition, `ROLLCALL_ROUNDS` times.
+/// Guard: the conditional write, and the comparison of times after a conflict. Eight writers with different rows race
+/// for one partition, `ROLLCALL_ROUNDS` times.
 #[test]
-fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed() {
+fn l5_of_eight_concurrent_writers_the_one_that_read_last_wins_and_nothing_is_mixed() {
     const WRITERS: u64 = 8;
     let n_rounds = number_from_env("ROLLCALL_ROUNDS", 10);
     let (ground, alone) = (Ground::new(), Ground::new());
@@ -108,7 +108,7 @@ fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed(
     let key = ground.object(&pre_k());
     let mut n_superseded = 0;
     for round in 0..n_rounds {
-        // Who read last changes from round to round.
+        // Another writer reads last in each round.
         let read_at = |writer: u64| {
             let place = (writer * 3 + round) % WRITERS;
             Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("small"))
@@ -123,7 +123,7 @@ fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed(
         let is_end = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Written | Outcome::Superseded) | None);
         assert!(outcomes.iter().all(is_end), "{outcomes:?}");
         n_superseded += outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Superseded)).count();
-        // One that gave up says so by name, and is fetched again.
+        // A writer that gives up reports a conflict, and its partition is fetched again.
         let ended = (0..WRITERS).zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
         let (last, _) = ended.max_by_key(|(writer, _)| read_at(*writer)).expect("one is always the fastest");
         let last = portal(last, &Arc::new(Barrier::new(1)));

@@ -1,4 +1,4 @@
-//! A lake in a temporary folder, and what can be read from a lake's folder.
+//! A lake in a temporary folder, and functions that read a lake's folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,13 +28,13 @@ impl Default for TestLake {
 }
 
 impl TestLake {
-    /// An empty lake.
+    /// Creates an empty lake.
     #[must_use]
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 
-    /// A lake that holds nothing but the mark of one.
+    /// Creates a lake with a mark and nothing else.
     #[must_use]
     pub fn marked() -> Self {
         let lake = Self::new();
@@ -42,7 +42,7 @@ impl TestLake {
         lake
     }
 
-    /// Its folder.
+    /// Returns its folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -54,7 +54,7 @@ impl TestLake {
         self.rollcall_with(command, args, |_| {})
     }
 
-    /// The same, with the command changed before it runs.
+    /// Does the same after `change` was applied to the command.
     #[must_use]
     pub fn rollcall_with(&self, command: &str, args: &[&str], change: impl FnOnce(&mut Command)) -> Outcome {
         let lake = self.path().to_str().expect("temporary folders have UTF-8 names");
@@ -65,7 +65,7 @@ impl TestLake {
         Outcome::of(process.output().expect("the binary starts"))
     }
 
-    /// Runs `rollcall run` against a portal, without waits before what is asked again.
+    /// Runs `rollcall run` against a portal, without waits before retries.
     #[must_use]
     pub fn run(&self, portal: &TestPortal, args: &[&str]) -> Outcome {
         let origin = portal.origin();
@@ -74,7 +74,7 @@ impl TestLake {
         self.rollcall("run", &all)
     }
 
-    /// Every file below `prefix` (`data`, `ledger`, …), by its path in the lake.
+    /// Returns every file below `prefix` (`data`, `ledger`, …), by its path in the lake.
     #[must_use]
     pub fn files(&self, prefix: &str) -> BTreeMap<String, Seen> {
         let seen = |(path, bytes): (String, Vec<u8>)| {
@@ -84,14 +84,13 @@ impl TestLake {
         files_below(self.path(), prefix).into_iter().map(seen).collect()
     }
 
-    /// The ledger's records of a dataset, by Hive path.
+    /// Returns the ledger's records of a dataset, by Hive path.
     #[must_use]
     pub fn records(&self, dataset: &str) -> BTreeMap<String, Value> {
         records(self.path(), dataset)
     }
 
-    /// What the ledger holds as committed, by dataset and Hive path, without the last attempts: what a failed run must not
-    /// change.
+    /// Returns the committed part of all records, by dataset and Hive path. A failed run must not change it.
     #[must_use]
     pub fn committed(&self) -> BTreeMap<String, Value> {
         let files = self.files("ledger").into_keys();
@@ -102,7 +101,7 @@ impl TestLake {
                 let records = self.records(&dataset).into_iter();
                 records.map(move |(partition, mut record)| {
                     let mut committed = record["committed"].take();
-                    // Of a file only the process that wrote it knows its run.
+                    // A file does not name the run that wrote it.
                     committed.as_object_mut().map(|committed| committed.remove("run"));
                     (format!("{dataset}/{partition}"), committed)
                 })
@@ -112,32 +111,32 @@ impl TestLake {
     }
 }
 
-/// The ledger's records of a dataset in a lake's folder, by Hive path; none where there are none yet.
+/// Returns the ledger's records of a dataset in a lake's folder, by Hive path, or nothing where none exist.
 ///
 /// # Panics
-/// When they are no records.
+/// When they are invalid.
 #[must_use]
 pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
     fs::read(lake.join(format!("ledger/{dataset}/records.json"))).map(|text| by_path(&text)).unwrap_or_default()
 }
 
-/// The ledger's records as they are written, by Hive path.
+/// Parses the ledger's records, by Hive path.
 ///
 /// # Panics
-/// When they are no records.
+/// When they are invalid.
 #[must_use]
 pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
-    // A value forgets the order of the axes.
+    // `Value` does not keep the order of the axes.
     let named: Vec<PartitionRecord> = serde_json::from_slice(records).expect("they are records");
     let records: Vec<Value> = serde_json::from_slice(records).expect("records are JSON");
     named.iter().map(|record| record.partition.to_string()).zip(records).collect()
 }
 
-/// Bytes of every file below a folder of a lake, by its path in the lake. What is replaced or removed meanwhile is read as
-/// it was, or left out; so are links that lead nowhere.
+/// Returns the bytes of every file below a folder of a lake, by its path in the lake. Files that are removed meanwhile
+/// and dangling links are left out.
 ///
 /// # Panics
-/// When something there cannot be read.
+/// When something cannot be read.
 #[must_use]
 pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -169,7 +168,7 @@ pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
 /// Folder of the enrollment dataset's objects in a lake.
 pub const ENROLLMENT: &str = "data/us_education_ccd_enrollment_data";
 
-/// Bytes of the enrollment dataset's objects in a lake, which are a function of its rows, by their path.
+/// Returns the bytes of the enrollment dataset's objects, by path. They are a function of the rows.
 #[must_use]
 pub fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
     files_below(lake, ENROLLMENT)

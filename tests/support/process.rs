@@ -1,4 +1,4 @@
-//! The real binary as a process: how it is built, run, signalled and waited for.
+//! The real binary as a process: how tests build, run, signal and wait for it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,23 @@ use serde_json::Value;
 
 use crate::workspace;
 
-/// The binary, built by cargo if it is not up to date, so that a test never runs an old one.
+/// Returns the binary. Cargo builds it first when it is out of date.
 #[must_use]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| executables(&["rollcall"]).remove(0))
 }
 
-/// The programs of packages, in their order, built by cargo if they are not up to date: `rollcall` with its part for AWS.
+/// Returns the programs of packages in order, with `rollcall` built for AWS. Cargo builds them first when they are out
+/// of date.
 #[must_use]
 pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    // All packages, as the tests themselves are built: for fewer, cargo would build dependencies with fewer features anew.
+    // The same selection as for the tests. With another one cargo would rebuild dependencies with fewer features.
     cargo.args(["build", "--locked", "--workspace", "--features", "rollcall/aws", "--message-format", "json"]);
     cargo.current_dir(workspace());
-    // What cargo tells this test about its own package would look like a change to build scripts that ask for it,
-    // and every crate above them would be built again at every change between a test and a build.
+    // Cargo sets these for this test's package. Build scripts that read them would see a change, and cargo would
+    // rebuild everything that depends on them after each switch between a test and a build.
     for (name, _) in std::env::vars_os() {
         let told = name.to_string_lossy();
         if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
@@ -49,19 +50,19 @@ pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
     packages.iter().map(executable).collect()
 }
 
-/// What a command printed and how it ended.
+/// Output and exit code of a command.
 #[derive(Debug)]
 pub struct Outcome {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// Data.
+    /// Standard output.
     pub stdout: String,
-    /// Words.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Outcome {
-    /// What a finished process printed.
+    /// Reads the output of a finished process.
     #[must_use]
     pub fn of(output: Output) -> Self {
         Self {
@@ -71,21 +72,21 @@ impl Outcome {
         }
     }
 
-    /// Fails the test, with everything printed, unless the exit code is `code`.
+    /// Fails the test and prints all output unless the exit code is `code`.
     #[must_use]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Stdout as JSON.
+    /// Parses stdout as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
     }
 }
 
-/// A command line of the binary, with no setting of the machine's environment in it.
+/// Returns a command line of the binary, without settings from this machine's environment.
 #[must_use]
 pub fn rollcall(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
@@ -93,13 +94,13 @@ pub fn rollcall(args: &[&str]) -> Command {
     command
 }
 
-/// What a script of the shell came to in namespaces of its own, where it may mount what it likes.
+/// Runs a shell script in its own Linux namespaces, where it may mount file systems.
 ///
 /// - `namespaces`: flags of `unshare`, such as `--mount`.
 /// - `settings`: variables of the script; `ROLLCALL` is the binary.
 ///
 /// # Panics
-/// Where namespaces cannot be made.
+/// When the system does not allow namespaces.
 #[must_use]
 pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
     let mut command = Command::new("unshare");
@@ -118,7 +119,7 @@ pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)
     Outcome { stdout: stdout.to_owned(), ..outcome }
 }
 
-/// A program under way; killed when its test ends before it.
+/// A running program; killed when dropped.
 pub struct Killed(pub Child);
 
 impl Killed {
@@ -128,7 +129,7 @@ impl Killed {
         assert!(status.expect("the system has `kill`").success());
     }
 
-    /// Waits for the end. What it printed is there where it was piped.
+    /// Waits for the end and returns the piped output.
     #[must_use]
     pub fn wait(mut self) -> Outcome {
         fn read(pipe: Option<impl Read>) -> Vec<u8> {
@@ -139,7 +140,7 @@ impl Killed {
             bytes
         }
         let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
-        // At once, since a program waits while one of them is full.
+        // Both at once, since the program blocks while either pipe is full.
         let (stdout, stderr) = std::thread::scope(|scope| {
             let stderr = scope.spawn(|| read(stderr));
             (read(stdout), stderr.join().expect("a pipe can be read"))
@@ -155,7 +156,7 @@ impl Drop for Killed {
     }
 }
 
-/// Waits for a fact; fails when it has not come true in two minutes.
+/// Waits until a condition is true, and fails after two minutes.
 pub fn wait_until(fact: &str, mut is_true: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while !is_true() {

@@ -11,10 +11,11 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
 }
 
-/// The state machine, its placeholders filled in with the template's defaults. Those of numbers stand without quotes.
+/// Returns the state machine with its placeholders replaced by the template's defaults. Those of numbers have no
+/// quotes.
 ///
 /// # Panics
-/// When it is no JSON.
+/// When it is not JSON.
 #[must_use]
 pub fn state_machine() -> Value {
     let text = fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the project has it");
@@ -22,9 +23,9 @@ pub fn state_machine() -> Value {
     serde_json::from_str(&text).expect("it is JSON once it is filled in")
 }
 
-/// Folder of recorded answers of the real portal, kept beside the project and not in it.
+/// Returns the folder with recorded responses of the real portal, which is next to the project and not part of it.
 ///
-/// `None`, with a word on stderr, where it is absent.
+/// `None`, with a message on stderr, where it does not exist.
 #[must_use]
 pub fn recorded_bodies() -> Option<PathBuf> {
     let folder = workspace().join("../shared/recorded");
@@ -35,7 +36,7 @@ pub fn recorded_bodies() -> Option<PathBuf> {
     None
 }
 
-/// Python of the project's own environment, which `make test` sets up.
+/// Returns the Python of the project's environment, which `make test` creates.
 #[must_use]
 pub fn python() -> PathBuf {
     let python = workspace().join(".venv/bin/python");

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::server::Server;
 
-/// A step of a script. After the last step the connection is closed.
+/// A step of a script. The connection closes after the last step.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Sends bytes.

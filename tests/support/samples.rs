@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::workspace;
 
-/// A hundred partitions, as arguments of `rollcall run`.
+/// Arguments of `rollcall run` for a hundred partitions.
 pub const HUNDRED: [&str; 4] = [
     "--years",
     "2012-2021",
@@ -18,7 +18,7 @@ pub const HUNDRED: [&str; 4] = [
     "grade-pk,grade-k,grade-1,grade-2,grade-3,grade-4,grade-5,grade-6,grade-7,grade-8",
 ];
 
-/// A partition of the enrollment dataset.
+/// Returns the key of a partition of the enrollment dataset.
 #[must_use]
 pub fn partition(year: i32, grade: &str) -> PartitionKey {
     PartitionKey::new(vec![
@@ -27,7 +27,7 @@ pub fn partition(year: i32, grade: &str) -> PartitionKey {
     ])
 }
 
-/// That partition as a catalog holds it.
+/// Returns that partition as registered in a catalog.
 #[must_use]
 pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     let partition = partition(year, grade);
@@ -36,15 +36,15 @@ pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     CatalogPartition { partition, location, n_rows, columns: Arc::new(columns) }
 }
 
-/// The descriptor of the default dataset, with a secret `portal-key` in header `x-api-key`.
+/// Returns the descriptor of the default dataset with a secret `portal-key` in header `x-api-key`.
 #[must_use]
 pub fn descriptor_with_secret() -> String {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("the project has it");
     text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1)
 }
 
-/// The ranking as it was first asked for, with neither a filter on the grade nor a look-up table: right only while
-/// pre-kindergarten is the one grade loaded.
+/// The original ranking query, without a filter on the grade or a look-up table. It is only correct while
+/// pre-kindergarten is the only loaded grade.
 pub const SEED_RANKING: &str = include_str!("../fixtures/seed_ranking.sql");
 
 /// The ten states with the most pre-kindergarten students in 2021-22, as published from the live portal.
@@ -61,7 +61,7 @@ const PUBLISHED: [(u64, &str, u64); 10] = [
     (10, "Virginia", 30_979),
 ];
 
-/// The published ranking as rows whose state is in column `state`.
+/// Returns the published ranking as rows with the state in column `state`.
 #[must_use]
 pub fn published_top_ten(state: &str) -> Value {
     PUBLISHED.iter().map(|(rnk, name, total)| json!({"rnk": rnk, state: name, "total_enrollments": total})).collect()

@@ -1,4 +1,4 @@
-//! Servers on loopback, and the requests that a proxy forwards.
+//! Servers on loopback, and requests that a proxy forwards.
 
 use std::error::Error;
 use std::io;
@@ -51,7 +51,7 @@ impl Server {
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepting = RUNTIME.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("the runtime takes the socket");
-            // Dropped, and so aborted, with this task.
+            // Dropping them ends the connections with this task.
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
                 let _ = connection.set_nodelay(true);

@@ -1,4 +1,4 @@
-//! The simulator as a portal for tests, and a client of it that does not wait.
+//! The simulator as a portal for tests, and a client that hardly waits before retries.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +9,11 @@ use rollcall_adapters::portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use tokio::runtime::Runtime;
 
-/// A client of a portal that waits milliseconds where the real one waits seconds, with what a test changes.
+/// Returns a client that waits milliseconds where the real one waits seconds, after `change` was applied to its
+/// settings.
 ///
 /// # Panics
-/// When `origin` is none.
+/// When `origin` is invalid.
 #[must_use]
 pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
     let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
@@ -22,9 +23,9 @@ pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPor
     HttpPortal::new(settings, None).expect("it is set up")
 }
 
-/// A portal on loopback that stops when dropped.
+/// A portal on loopback; stopped when dropped.
 pub struct TestPortal {
-    /// The server.
+    /// The running simulator.
     pub server: Running,
     _runtime: Runtime,
 }
@@ -43,39 +44,39 @@ impl TestPortal {
         Self { server, _runtime: runtime }
     }
 
-    /// Serves the sample with few schools, quickly.
+    /// Serves the sample with few schools, which is fast.
     #[must_use]
     pub fn small() -> Self {
         Self::start(Config { n_schools: 300, page_size: 100, ..Config::default() })
     }
 
-    /// Serves the bodies of a folder as they are.
+    /// Serves the bodies of a folder unchanged.
     #[must_use]
     pub fn recorded(folder: &Path) -> Self {
         Self::start(Config { recorded: Some(folder.to_owned()), ..Config::default() })
     }
 
-    /// Its origin.
+    /// Returns its origin.
     #[must_use]
     pub fn origin(&self) -> String {
         self.server.origin()
     }
 
-    /// Requests seen for data, not for metadata.
+    /// Returns the number of data requests so far, without those for metadata.
     #[must_use]
     pub fn n_data_requests(&self) -> usize {
         self.server.requests().iter().filter(|request| !request.path.contains("/api-")).count()
     }
 }
 
-/// Writes the body of a page where [`TestPortal::recorded`] serves it: `path` below `/api/v1/`, `page` from 1.
+/// Writes a page's body where [`TestPortal::recorded`] serves it: `path` below `/api/v1/`, `page` from 1.
 pub fn write_page(folder: &Path, path: &str, page: u32, body: &[u8]) {
     let folder = folder.join(path.trim_matches('/'));
     fs::create_dir_all(&folder).expect("a folder can be made");
     fs::write(folder.join(format!("{page}.json")), body).expect("a page can be written");
 }
 
-/// An answer that comes after every test has ended.
+/// Returns a fault that delays a response until after the test.
 #[must_use]
 pub fn stalled(path: &str) -> Fault {
     Fault::new(Action::Delay { ms: 600_000 }).on_path(path)

@@ -1,4 +1,4 @@
-//! The simulated catalog: changes by partition, and errors before, amid and after them.
+//! The simulated catalog: changes by partition, and errors before, during and after them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ impl SimCatalog {
     ) -> Result<T, CatalogError> {
         let task = self.task;
         call(&self.shared, task, is_write, move |world| {
-            // A tenth of it, since publishing calls it a dozen times.
+            // A tenth of the rate, since publishing makes a dozen calls.
             let is_refused = world.chance(world.rates.catalog / 10);
             let done = if is_refused {
                 world.count("catalog: error before the effect");
@@ -66,7 +66,7 @@ fn failed(verb: &str, cause: &str) -> CatalogError {
     CatalogError { message: verb.to_owned(), source: cause.into() }
 }
 
-/// What is done of a change.
+/// The part of a change that takes effect.
 enum Change {
     Put(CatalogPartition),
     Remove(PartitionKey),

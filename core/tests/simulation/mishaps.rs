@@ -1,4 +1,5 @@
-//! What befalls tasks and the world between two calls: deaths, delays, changes at the source, hands on the bucket.
+//! What happens to tasks and the world between two calls: deaths, delays, changes of the source, manual changes of the
+//! bucket.
 
 use crate::runs::{Job, Phase, Simulation, Step};
 use crate::schedule::TaskId;
@@ -6,7 +7,7 @@ use crate::source;
 use crate::store;
 
 impl Simulation {
-    /// Lets happen what is nobody's call: the source changes, tasks die, are held, are taken for dead.
+    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up.
     pub(crate) fn meddle(&mut self) {
         if self.with(|world| world.chance(world.rates.change)) {
             self.with(|world| {
@@ -48,7 +49,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody interrupts a run: what came is committed and published, the rest is not tried.
+    /// Interrupts a run: what has arrived is committed and published, the rest is not tried.
     fn interrupt(&mut self) {
         let fetching = |run: &usize| matches!(self.runs[*run].phase, Phase::Fetching { .. });
         let runs: Vec<usize> = (0..self.runs.len()).filter(fetching).collect();
@@ -63,7 +64,7 @@ impl Simulation {
         self.begin_no_more(run);
     }
 
-    /// Somebody publishes a run that is over once more.
+    /// Publishes a finished run again.
     fn publish_again(&mut self) {
         let is_over = |run: &usize| matches!(self.runs[*run].phase, Phase::Over) && !self.runs[*run].items.is_empty();
         let runs: Vec<usize> = (0..self.runs.len()).filter(is_over).collect();
@@ -88,7 +89,7 @@ impl Simulation {
         }
     }
 
-    /// A task is taken for dead: it is tried again while it goes on, late.
+    /// Gives up a task: it is retried while it continues, late.
     fn time_out(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task).filter(|job| !job.is_given_up && job.step != Step::Plan) else {
             return;
@@ -103,7 +104,7 @@ impl Simulation {
         self.died(run, step);
     }
 
-    /// A task dies, or its whole run with it.
+    /// Kills a task or its whole run.
     fn crash(&mut self, task: TaskId) {
         if self.with(|world| world.rng.u32(0..4) > 0) {
             self.with(|world| world.count("task killed"));
@@ -117,7 +118,7 @@ impl Simulation {
         }
     }
 
-    /// A write whose sender is gone arrives.
+    /// Lets a write arrive whose sender is gone.
     pub(crate) fn land_orphan(&mut self) {
         self.with(|world| {
             let at = world.rng.usize(0..world.calls.orphans.len());
@@ -140,12 +141,12 @@ impl Simulation {
         }
     }
 
-    /// Ends a task where it is. Gives the step it was, if somebody waits for that.
+    /// Ends a task where it is. Returns its step if someone waits for it.
     fn kill_task(&mut self, task: TaskId) -> Option<(usize, Step)> {
         let job = self.jobs.remove(&task)?;
         self.with(|world| world.note(Some(task), "killed", String::new(), String::new()));
         let Job { task: work, run, step, is_given_up } = job;
-        // Its calls lock the world as they are dropped.
+        // Dropping its calls locks the world.
         drop(work);
         self.with(|world| {
             if !world.calls.orphans.iter().any(|call| call.task == task) {

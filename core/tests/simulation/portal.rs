@@ -1,10 +1,10 @@
-//! The simulated portal: pages of what the source holds, and everything that may be wrong with them.
+//! The simulated portal: pages of the source's content, and everything that may be wrong with them.
 //!
-//! To some fetches the portal serves each page of what the source holds by then, to others one version of their partition,
-//! with another `count` where the source has changed. Where pages are of several versions, core notices by `count`, by a
-//! key that comes twice or, for any other change, by page 1, which it looks at again after the last page. A change that
-//! shows in none of these is beyond any reader of pages: the rows of the pages served are what may be written then, and
-//! nothing else (`Session::rows`).
+//! For some fetches the portal serves each page from the source's current content; for others it serves one version of
+//! the partition, with another `count` when the source has changed. When pages are of several versions, core detects it
+//! by `count`, by a duplicate key, or, for any other change, by page 1, which it requests again after the last page. A
+//! change that shows in none of these is invisible to any reader of pages. Then the rows of the served pages may be
+//! written, and nothing else (`Session::rows`).
 
 use bytes::Bytes;
 use rollcall_core::ports::{Asked, Body, Portal, PortalError};
@@ -15,7 +15,7 @@ use crate::schedule::{TaskId, call};
 use crate::source::{self, Row};
 use crate::world::{Shared, World};
 
-/// Requests for a page that the adapter makes at most.
+/// Maximum number of requests that the adapter makes for a page.
 const MOST_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
@@ -42,7 +42,7 @@ impl Portal for SimPortal {
 
     async fn get(&self, path: &str, page: u32, asked: Asked) -> Result<Body, PortalError> {
         let (task, path, tries) = (self.task, path.to_owned(), asked.tries);
-        // A page that is looked at once more is not one that is asked for again.
+        // Requesting a page again to check it is not a retry.
         let is_again = tries > 0 && !asked.was_useful;
         call(&self.shared, task, false, move |world| {
             let served = serve(world, task, &path, page, is_again);
@@ -60,7 +60,7 @@ impl Portal for SimPortal {
     }
 }
 
-/// What a body says, in a word, and the body.
+/// Returns a body and a word that describes it.
 fn serve(
     world: &mut World,
     task: TaskId,
@@ -76,7 +76,7 @@ fn serve(
     }
     let is_faulty = world.chance(world.rates.portal);
     let fault = match is_again {
-        // What was asked for again is seldom well at once.
+        // A retried page is usually still bad.
         true if world.rng.u32(0..4) > 0 => BAD_BODY,
         _ if is_faulty => world.rng.u32(0..10),
         _ => NO_FAULT,
@@ -136,7 +136,7 @@ fn serve_page(
     let Some(fetching) = world.audit.fetches.get_mut(&task) else {
         return Err(PortalError::Refused { status: 404, excerpt: "not a fetch".into() });
     };
-    // Page 1 was served well before: this is the look at it after the last page.
+    // Page 1 was served before, so this is the check after the last page.
     let is_again = page == 1 && fetching.session.as_ref().is_some_and(|session| session.received.contains_key(&1));
     if page == 1 && !is_again {
         fetching.session = Some(Session::new(current.clone(), page_length, follows));
@@ -159,7 +159,7 @@ fn serve_page(
     match fault {
         BAD_BODY => said = "bad body",
         5 if first > 0 => {
-            // One that page 1 had as it was served.
+            // A row of page 1, as served.
             rows[0] = session.pages.get(&1).and_then(|rows| rows.first()).copied().unwrap_or(content[0]);
             said = "repeated row";
         }

@@ -28,28 +28,28 @@ struct Object {
     bytes: Bytes,
     etag: String,
     stamp: Option<Stamp>,
-    /// The auditor's number of a partition's object.
+    /// The auditor's number for this version of a partition's object.
     version: Option<usize>,
     modified_at: Timestamp,
 }
 
 impl Bucket {
-    /// The auditor's number of a partition's object.
+    /// Returns the auditor's number for the version at `key`.
     pub(crate) fn version(&self, key: &str) -> Option<usize> {
         self.objects.get(key)?.version
     }
 
-    /// The etag of an object.
+    /// Returns the etag of an object.
     pub(crate) fn etag(&self, key: &str) -> Option<&str> {
         Some(&self.objects.get(key)?.etag)
     }
 
-    /// The keys below a prefix.
+    /// Returns the keys below a prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         self.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    /// A ledger object, read as JSON.
+    /// Reads a ledger object as JSON.
     pub(crate) fn json(&self, key: &str) -> Option<Value> {
         serde_json::from_slice(&self.objects.get(key)?.bytes).ok()
     }
@@ -62,7 +62,7 @@ impl Bucket {
         }
     }
 
-    /// An etag that was never given before.
+    /// Returns a new etag.
     fn next_etag(&mut self) -> String {
         self.n_writes += 1;
         format!("e{}", self.n_writes)
@@ -74,7 +74,7 @@ fn insert(world: &mut World, key: &str, bytes: Bytes, stamp: Option<Stamp>, vers
     world.bucket.objects.insert(key.to_owned(), object);
 }
 
-/// Writes a ledger object, judged by the auditor before and after. Gives its etag.
+/// Writes a ledger object, which the auditor judges before and after. Returns its etag.
 fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> String {
     let dataset = world.dataset.clone();
     world.audit.wrote(&dataset, task, key, &bytes, world.step, &world.bucket);
@@ -84,7 +84,7 @@ fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> Str
     etag
 }
 
-/// Makes of the records an object for each partition, as they were laid out before.
+/// Replaces the records by one object for each partition, as in the previous layout.
 pub(crate) fn lay_out_as_before(world: &mut World) {
     let dataset = world.dataset.clone();
     let Some(object) = world.bucket.objects.remove(&keys::records(&dataset)) else { return };
@@ -100,7 +100,7 @@ pub(crate) fn lay_out_as_before(world: &mut World) {
     world.note(None, "laid out as before", keys::older_records_prefix(&dataset), String::new());
 }
 
-/// Deletes a partition's object behind everyone's back, or leaves something in its place that is not one of ours.
+/// Deletes a partition's object by hand, or replaces it by something that is not ours.
 pub(crate) fn spoil_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_none() {
@@ -129,7 +129,7 @@ impl SimStore {
         Self { shared: shared.clone(), task }
     }
 
-    /// Calls the world, notes what came of it and fails before the effect now and then.
+    /// Calls the world and notes the result. Sometimes fails before the effect.
     async fn ask<T: Send + 'static>(
         &self,
         verb: &'static str,
@@ -164,12 +164,12 @@ fn failed(verb: &str, key: &str, cause: &str) -> StoreError {
     StoreError { message: format!("{verb} `{key}`"), source: cause.into() }
 }
 
-/// What a conditional write came to, in a word.
+/// Returns the result of a conditional write and a word for it.
 fn answer(put: Put) -> (String, Put) {
     (if put == Put::Lost { "lost".to_owned() } else { "done".to_owned() }, put)
 }
 
-/// What a writer is told of a write that took effect.
+/// Returns what the writer learns about a write that took effect.
 fn told(
     world: &mut World,
     task: TaskId,
@@ -191,7 +191,7 @@ fn told(
     Ok(("done, seen as lost".to_owned(), Put::Lost))
 }
 
-/// Whether the writer is told that another write is under way.
+/// Checks whether the writer is told that another write is in progress.
 fn conflicts(world: &mut World) -> bool {
     let conflicts = world.chance(world.rates.conflict);
     if conflicts {
@@ -371,7 +371,7 @@ impl Store for SimStore {
     }
 }
 
-/// The number of the partition that a data object is of; `None` for a look-up table.
+/// Returns the partition of a data object, or `None` for a look-up table.
 fn partition_of(world: &World, key: &str) -> Option<usize> {
     world.index_of(&keys::partition_of_object(&world.dataset, key)?)
 }

@@ -1,4 +1,4 @@
-//! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
+//! Emulators of AWS on loopback, from the tests' Python environment.
 
 pub mod proxy;
 pub mod runtime;
@@ -22,12 +22,12 @@ use crate::{python, workspace};
 /// Region of everything that is emulated.
 pub const REGION: &str = "us-east-1";
 
-/// Which emulator.
+/// The emulators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Runs functions, state machines and templates too.
+    /// Also runs functions, state machines and templates.
     MiniStack,
-    /// Closer to S3 and Glue in what it refuses.
+    /// Closer to S3 and Glue in what it rejects.
     Moto,
 }
 
@@ -41,10 +41,10 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator and waits until it answers.
+    /// Starts an emulator and waits until it is ready.
     ///
     /// # Panics
-    /// When the tests' Python environment lacks it: `make .venv/ready` installs it.
+    /// When the tests' Python environment does not exist: `make .venv/ready` creates it.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -61,14 +61,14 @@ impl Emulator {
                 .env("GATEWAY_PORT", port.to_string())
                 .env("IOT_MTLS_ENABLED", "0")
                 .env("SFTP_ENABLED", "0")
-                // What a role does not allow is refused; the key `test` may do anything.
+                // Roles are enforced. The key `test` may do anything.
                 .env("AUTH", "true")
-                // Every call is kept, for a test that compares them with what the roles allow.
+                // Every call is recorded, for a test that compares the calls with the roles.
                 .env("CLOUDTRAIL_RECORDING", "1")
                 .env("CLOUDTRAIL_MAX_EVENTS", "1000000")
-                // Waits of the state machine take no time.
+                // The state machine's waits take no time.
                 .env("SFN_WAIT_SCALE", "0")
-                // Functions ask the emulator, too.
+                // Functions call the emulator too.
                 .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
                 .env("TMPDIR", folder.path()),
             Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port.to_string()]),
@@ -88,7 +88,7 @@ impl Emulator {
         while !said.contains(ready) {
             assert!(lines.read_line(&mut said).expect("it can be read") > 0, "it ended early:\n{said}");
         }
-        // What it goes on to say is read all the time, so that it never waits for a reader.
+        // Keep reading its output, so that it never blocks on a full pipe.
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = said.clone();
         thread::spawn(move || {
@@ -99,8 +99,7 @@ impl Emulator {
         Self { process, endpoint: format!("http://127.0.0.1:{port}"), said, _folder: folder }
     }
 
-    /// Closer to S3 and Glue, and shared by the tests of a program that run at the same time: whoever needs it last
-    /// stops it.
+    /// Returns a Moto that the running tests of a program share. It stops with the last of them.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
@@ -112,13 +111,13 @@ impl Emulator {
         })
     }
 
-    /// Its address.
+    /// Returns its address.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// What every AWS tool reads to find it.
+    /// Returns the variables by which AWS tools find it.
     #[must_use]
     pub fn environment(&self) -> [(&str, &str); 4] {
         [
@@ -129,13 +128,13 @@ impl Emulator {
         ]
     }
 
-    /// Calls an operation of a service by the AWS SDK for Python, where no client here is for it.
+    /// Calls an operation of a service with the AWS SDK for Python, for services without a client here.
     #[must_use]
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
         self.python("call.py", &[service, operation], &input.to_string())
     }
 
-    /// The same, in another Region.
+    /// Does the same in another Region.
     #[must_use]
     pub fn call_in(&self, region: &str, service: &str, operation: &str, input: &Value) -> Value {
         self.python_with("call.py", &[service, operation], &input.to_string(), |command| {
@@ -143,7 +142,7 @@ impl Emulator {
         })
     }
 
-    /// What a script of `tests/support/emulator` prints for this input.
+    /// Returns the output of a script of `tests/support/emulator` for this input.
     ///
     /// # Panics
     /// When the script fails.
@@ -165,7 +164,7 @@ impl Emulator {
         serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 
-    /// What clients of it are built from.
+    /// Returns the settings of its clients.
     pub async fn config(&self) -> SdkConfig {
         config_of(&self.endpoint, REGION).await
     }
@@ -182,7 +181,7 @@ impl Drop for Emulator {
     }
 }
 
-/// What clients of `endpoint` are built from.
+/// Returns the settings of clients of `endpoint`.
 pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
     rollcall_aws::client::loader(None)
         .endpoint_url(endpoint)
@@ -192,10 +191,10 @@ pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
         .await
 }
 
-/// The same for another endpoint, with as many tries but hardly a wait before them.
+/// Returns the same settings for another endpoint, with as many tries but almost no wait before them.
 ///
 /// # Panics
-/// When calls are not tried again.
+/// When the settings have no retries.
 #[must_use]
 pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     let retries = config.retry_config().expect("calls are tried again").clone();
@@ -203,10 +202,10 @@ pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
 }
 
-/// A table as the template would declare it.
+/// Returns a table as the template would declare it.
 ///
 /// # Panics
-/// Never: it has every name.
+/// Never, since every required name is set.
 #[must_use]
 pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::TableInput {
     use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
@@ -228,7 +227,7 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .expect("it has a name")
 }
 
-/// A port that is free now.
+/// Returns a port that is free at this moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
     listener.local_addr().expect("it has an address").port()

@@ -1,4 +1,4 @@
-//! A small Lambda: the real program of a function as a process, and the Runtime API that gives it events.
+//! A small Lambda: a function's real program as a process, and the Runtime API that gives it events.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader};
@@ -18,25 +18,25 @@ use crate::emulator::stack::FUNCTIONS;
 use crate::executables;
 use crate::server::{Response, Server, closed, response};
 
-/// Time that the template gives page-fetch for an event.
+/// Timeout of page-fetch in the template.
 const LIMIT: Duration = Duration::from_secs(840);
 
-/// Time to say that there was none left.
+/// How long a function may take to report that its time is up.
 const LEAST_WAIT: Duration = Duration::from_secs(30);
 
-/// What an event came to.
+/// Result of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// What the function gave.
+    /// The function's response.
     Given(Value),
-    /// It failed, by name, and what it said.
+    /// The name of its error, and the message.
     Failed(String, String),
-    /// The process ended before it answered.
+    /// The process ended before it responded.
     Ended,
 }
 
 impl Answer {
-    /// What the function gave.
+    /// Returns the function's response.
     ///
     /// # Panics
     /// When it failed.
@@ -48,10 +48,10 @@ impl Answer {
         }
     }
 
-    /// The name of the error and what it says.
+    /// Returns the name and the message of the error.
     ///
     /// # Panics
-    /// When there is none.
+    /// When it succeeded.
     #[must_use]
     pub fn failed(self) -> (String, String) {
         match self {
@@ -63,9 +63,9 @@ impl Answer {
 
 #[derive(Default)]
 struct State {
-    /// Events to hand out, each with the time at which its function is killed.
+    /// Pending events, each with the time at which the function is killed.
     events: VecDeque<(String, SystemTime)>,
-    /// That time of the newest event.
+    /// That time of the latest event.
     limit: Option<SystemTime>,
     answers: VecDeque<Answer>,
     n_asked: usize,
@@ -87,10 +87,10 @@ pub struct Function {
     _server: Server,
 }
 
-/// The program of the function in folder `name` of `functions/`.
+/// Returns the program of the function in folder `name` of `functions/`.
 ///
 /// # Panics
-/// When there is none.
+/// When there is no such function.
 #[must_use]
 pub fn command(name: &str) -> Command {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
@@ -103,7 +103,7 @@ pub fn command(name: &str) -> Command {
 }
 
 impl Function {
-    /// Starts a function's program, in an environment of its own.
+    /// Starts a function's program in its own environment.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -139,12 +139,12 @@ impl Function {
         Self { process: Mutex::new(process), shared, _server: server }
     }
 
-    /// Hands out an event, to be answered within the time that the template gives.
+    /// Sends an event with the timeout of the template.
     pub fn send(&self, event: &Value) {
         self.send_within(event, LIMIT);
     }
 
-    /// The same, with another limit.
+    /// Sends an event with another timeout.
     pub fn send_within(&self, event: &Value, limit: Duration) {
         let limit = SystemTime::now() + limit;
         let mut state = self.shared.lock();
@@ -154,7 +154,7 @@ impl Function {
         self.shared.changed.notify_all();
     }
 
-    /// Waits for the answer to the oldest event that has none. As Lambda does, kills the process when its time is up.
+    /// Waits for the oldest result. Kills the process when its time is up, as Lambda does.
     #[must_use]
     pub fn answer(&self) -> Answer {
         let state = self.shared.lock();
@@ -173,14 +173,14 @@ impl Function {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out an event and waits for its answer.
+    /// Sends an event and waits for its result.
     #[must_use]
     pub fn call(&self, event: &Value) -> Answer {
         self.send(event);
         self.answer()
     }
 
-    /// Kills the process, as Lambda does at the limit of time or memory, and waits for its end.
+    /// Kills the process, as Lambda does at its limit of time or memory, and waits for its end.
     ///
     /// # Panics
     /// When it cannot be killed.
@@ -190,10 +190,10 @@ impl Function {
         let _ = process.wait().expect("it ends");
     }
 
-    /// Waits until the process has ended by itself; gives whether it ended well, and what it said.
+    /// Waits until the process ends by itself. Returns whether it succeeded, and its output.
     ///
     /// # Panics
-    /// When it asks for an event instead.
+    /// When it requests an event instead.
     #[must_use]
     pub fn end(self) -> (bool, String) {
         let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended && state.n_asked == 0);
@@ -203,7 +203,7 @@ impl Function {
         (self.process().wait().expect("it ends").success(), said)
     }
 
-    /// What it said so far, and the log of it.
+    /// Returns its output and log so far.
     #[must_use]
     pub fn said(&self) -> String {
         self.shared.lock().said.clone()

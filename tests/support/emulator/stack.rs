@@ -1,4 +1,4 @@
-//! The whole AWS half, deployed by the real template on an emulator.
+//! The whole AWS half, deployed with the real template on an emulator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,14 +21,14 @@ use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 pub const DATABASE: &str = "ccd_school";
 /// Table of the default dataset.
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
-/// Functions, each the name of its folder.
+/// Functions, by the names of their folders.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
 /// Name of the stack, as `samconfig.toml` has it for `dev`.
 const STACK: &str = "rollcall-dev";
-/// Time that an execution may take before the test gives it up.
+/// Maximum time of an execution.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// The deployed stack, and the portal that it asks.
+/// The deployed stack and its portal.
 pub struct Stack {
     runtime: Runtime,
     /// The portal.
@@ -51,11 +51,11 @@ pub struct Ended {
     pub output: Value,
     /// Name of its error; empty when it succeeded.
     pub error: String,
-    /// What the error says.
+    /// Message of its error.
     pub cause: String,
 }
 
-/// An execution that was started.
+/// A started execution.
 #[derive(Debug)]
 pub struct Started {
     /// Name.
@@ -118,7 +118,7 @@ impl Stack {
         Started { name: name.to_owned(), arn: started.execution_arn }
     }
 
-    /// Starts an execution as the command line does, as if it were `now`.
+    /// Starts an execution as the command line does at time `now`.
     ///
     /// # Errors
     /// Those of [`StateMachine::start`].
@@ -130,7 +130,7 @@ impl Stack {
         })
     }
 
-    /// The execution of the state machine whose name `is_meant`, once there is one.
+    /// Waits for an execution whose name satisfies `is_meant`.
     #[must_use]
     pub fn started(&self, is_meant: impl Fn(&str) -> bool) -> Started {
         self.poll(&"an execution", || {
@@ -156,10 +156,10 @@ impl Stack {
         })
     }
 
-    /// Asks until there is an answer.
+    /// Polls until there is a result.
     ///
     /// # Panics
-    /// When there is none for a long time.
+    /// When there is none within three minutes.
     pub fn poll<T>(&self, what: &dyn std::fmt::Display, mut ask: impl FnMut() -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
@@ -177,13 +177,13 @@ impl Stack {
         self.end(&self.start(name, input))
     }
 
-    /// The same, of an execution that must succeed; its output.
+    /// Starts an execution that must succeed, and returns its output.
     #[must_use]
     pub fn run_well(&self, name: &str, input: &Value) -> Value {
         self.end_well(&self.start(name, input))
     }
 
-    /// Waits for the end of an execution that must succeed; its output.
+    /// Waits for an execution that must succeed, and returns its output.
     #[must_use]
     pub fn end_well(&self, started: &Started) -> Value {
         let ended = self.end(started);
@@ -191,7 +191,7 @@ impl Stack {
         ended.output
     }
 
-    /// The history of an execution.
+    /// Returns the history of an execution.
     #[must_use]
     pub fn history(&self, name: &str) -> Vec<HistoryEvent> {
         self.history_of(&self.started(|found| found == name).arn)
@@ -202,8 +202,8 @@ impl Stack {
         self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the history can be read")
     }
 
-    /// Every state that an execution went through, and every execution of its map, each with the size of its input or
-    /// output, in bytes. An execution of the map has one state, so that its input and output are that state's.
+    /// Returns every state of an execution with the size of its input or output in bytes, and the same for every
+    /// execution of its map. An execution of the map has one state, whose input and output are its own.
     #[must_use]
     pub fn sizes_of_states(&self, name: &str) -> Vec<(String, usize)> {
         let execution = self.started(|found| found == name);
@@ -227,19 +227,19 @@ impl Stack {
         sizes
     }
 
-    /// Calls an operation of a service that no client here is for.
+    /// Calls an operation of a service without a client here.
     #[must_use]
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
         self.emulator.call(service, operation, input)
     }
 
-    /// Rows of SQL over exactly the locations that Glue registers, by an engine that is not ours.
+    /// Runs SQL with DuckDB over exactly the locations that Glue registers, and returns the rows.
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
         self.emulator.python("athena.py", &[DATABASE], sql)
     }
 
-    /// By function: the IAM actions that its role allows, and those of them that it used.
+    /// Returns for each function the IAM actions that its role allows, and those that it used.
     #[must_use]
     pub fn actions(&self) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
         let names = FUNCTIONS.map(|function| format!("{STACK}-{function}"));
@@ -270,7 +270,7 @@ impl Stack {
         proxy
     }
 
-    /// The same before page-fetch; it holds the first write of a data object.
+    /// Does the same for page-fetch, and holds its first write of a data object.
     #[must_use]
     pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
         let proxy = self.proxy_before("page-fetch");
@@ -278,12 +278,12 @@ impl Stack {
         proxy
     }
 
-    /// Takes the proxy away.
+    /// Removes the proxy.
     pub fn no_proxy_before_page_fetch(&self) {
         self.ask_at("page-fetch", None);
     }
 
-    /// Has a function find S3 and Glue at `endpoint`, or where everything else is.
+    /// Makes a function use S3 and Glue at `endpoint`, or the emulator again.
     fn ask_at(&self, function: &str, endpoint: Option<&str>) {
         let name = json!({"FunctionName": format!("{STACK}-{function}")});
         let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
@@ -317,7 +317,7 @@ impl Stack {
         assert!(n_killed > 0, "no process of {function}");
     }
 
-    /// Keys below `prefix`, with etag and time of the last write.
+    /// Returns the keys below `prefix`, with etag and modification time.
     #[must_use]
     pub fn objects(&self, prefix: &str) -> BTreeMap<String, String> {
         let pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
@@ -329,7 +329,7 @@ impl Stack {
         pages.iter().flat_map(|page| page.contents()).map(facts).collect()
     }
 
-    /// An object.
+    /// Reads an object.
     #[must_use]
     pub fn read(&self, key: &str) -> Vec<u8> {
         self.runtime.block_on(async {
@@ -338,24 +338,24 @@ impl Stack {
         })
     }
 
-    /// An object that is JSON.
+    /// Reads an object as JSON.
     #[must_use]
     pub fn read_json(&self, key: &str) -> Value {
         serde_json::from_slice(&self.read(key)).expect("it is JSON")
     }
 
-    /// The ledger's records of the default dataset, by Hive path.
+    /// Returns the ledger's records of the default dataset, by Hive path.
     #[must_use]
     pub fn records(&self) -> BTreeMap<String, Value> {
         by_path(&self.read("ledger/ccd_enrollment/records.json"))
     }
 
-    /// Removes an object.
+    /// Deletes an object.
     pub fn delete(&self, key: &str) {
         self.runtime.block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send()).expect("it is deleted");
     }
 
-    /// Removes every object of the lake and every partition of the catalog.
+    /// Deletes every object of the lake and every partition of the catalog.
     pub fn empty(&self) {
         for key in self.objects("").keys() {
             self.delete(key);
@@ -367,7 +367,7 @@ impl Stack {
         }
     }
 
-    /// Partitions that Glue has: path in the lake → rows.
+    /// Returns the row count of every partition in Glue, by path in the lake.
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<String, u64> {
         let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
