@@ -145,7 +145,7 @@ fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
     let plan = |folder: &Path| {
         let mut all = vec!["plan", "--lake", folder.to_str().unwrap(), "--portal", &origin];
         all.extend(TWO_GRADES);
-        Outcome::of(rollcall(&all).output().unwrap()).expect(0)
+        Outcome::from_output(rollcall(&all).output().unwrap()).expect(0)
     };
     assert_eq!(
         plan(&absent).stdout,
@@ -314,7 +314,7 @@ fn d5_a_second_run_on_the_same_lake_is_rejected_with_75() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let first = start(&lake, &portal, &TWO_GRADES);
-    wait_until("the first run asks for data", || has_seen(&portal, "grade-k/"));
+    wait_until("the first run requests data", || has_seen(&portal, "grade-k/"));
     assert!(lake.path().join(".lock").exists());
 
     let expected = format!(
@@ -343,7 +343,7 @@ fn d6_a_run_that_is_asked_to_stop_leaves_a_consistent_summary_and_the_next_run_c
         portal.server.set_faults(vec![stalled("grade-k/"), stalled("grade-1/")]);
         let started = start(&lake, &portal, &args);
         let receipt = "year=2021/grade=grade-pk.json";
-        wait_until("one partition is recorded, another under way", || {
+        wait_until("one partition is recorded and another in progress", || {
             has_seen(&portal, "grade-k/") && lake.files("ledger").keys().any(|key| key.ends_with(receipt))
         });
         started.signal(signal);
@@ -382,7 +382,7 @@ fn d2_a_killed_run_leaves_no_truncated_object_and_the_next_run_completes_it() {
         // The last page of the last year never arrives, so that the run cannot end before it is killed.
         portal.server.set_faults(vec![stalled("2020/grade-15/")]);
         let started = start(&lake, &portal, &args);
-        wait_until("requests are seen", || portal.n_data_requests() >= n_requests);
+        wait_until("the portal receives the requests", || portal.n_data_requests() >= n_requests);
         started.signal("KILL");
         assert_eq!(started.wait().code, None);
         let left = bytes(&lake, "data/us_education_ccd_enrollment_data");
@@ -461,12 +461,12 @@ fn a1_page_1_is_requested_at_most_twelve_times_including_its_recheck() {
     // The fourth response of each attempt is a page, which leaves no request for the recheck.
     let late = (0..10).map(|i| page_1(busy()).starting_at(4 * i + 1).times(3));
     for (what, faults, code, expected) in [
-        ("there once, and never again", vec![page_1(busy()).starting_at(2)], 3, 12),
-        ("a page once, and never again", vec![page_1(Action::Html).starting_at(2)], 3, 12),
-        ("there at the fourth request, always", late.collect(), 3, 12),
-        ("there at the fourth request, once", vec![page_1(busy()).times(3)], 0, 6),
-        ("there at the third request, once", vec![page_1(busy()).times(2)], 0, 4),
-        ("gone for two requests of the second look", vec![page_1(busy()).starting_at(2).times(2)], 0, 4),
+        ("available once, then never", vec![page_1(busy()).starting_at(2)], 3, 12),
+        ("a page once, then never", vec![page_1(Action::Html).starting_at(2)], 3, 12),
+        ("always available at the fourth request", late.collect(), 3, 12),
+        ("available once, at the fourth request", vec![page_1(busy()).times(3)], 0, 6),
+        ("available once, at the third request", vec![page_1(busy()).times(2)], 0, 4),
+        ("unavailable for two requests of the recheck", vec![page_1(busy()).starting_at(2).times(2)], 0, 4),
     ] {
         let (lake, portal) = (TestLake::new(), TestPortal::small());
         portal.server.set_faults(faults);
@@ -581,7 +581,7 @@ fn d6_a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("api-endpoints/")]);
     let started = start(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
-    wait_until("the list of years is asked for", || !portal.server.requests().is_empty());
+    wait_until("the list of years is requested", || !portal.server.requests().is_empty());
     started.signal("INT");
     assert_eq!(started.wait().expect(130).stderr, "interrupted: nothing was fetched\n");
     assert_eq!(lake.files("ledger").len(), 0);
@@ -825,7 +825,7 @@ fn a_lake_may_have_any_name() {
     let lake = lake.to_str().unwrap();
     let args = ["run", "--sample", "--years", "2021", "--grades", "grade-pk", "--lake", lake];
     let query = ["--query", "select count(*) as n from ccd_school.lookup_sexes", "--format", "json"];
-    let found = Outcome::of(rollcall(&[&args[..], &query].concat()).output().unwrap()).expect(0).json();
+    let found = Outcome::from_output(rollcall(&[&args[..], &query].concat()).output().unwrap()).expect(0).json();
     assert_eq!(found["query"], serde_json::json!([{"n": 8}]));
     assert_eq!(found["n_planned"], 1);
 }
@@ -869,7 +869,7 @@ fn a_mistyped_lake_or_portal_creates_no_folder() {
     let lake_name = lake.to_str().unwrap();
     let run = ["run", "--years", "2021", "--grades", "grade-pk", "--portal", "bogus", "--lake", lake_name];
     for args in [&run[..], &["repair", "--lake", lake_name]] {
-        let _ = Outcome::of(rollcall(args).output().unwrap()).expect(2);
+        let _ = Outcome::from_output(rollcall(args).output().unwrap()).expect(2);
         assert!(!lake.exists(), "{args:?}");
     }
 }
@@ -953,14 +953,14 @@ fn d7_a_reader_that_closes_the_pipe_is_not_a_failure() {
         let script = r#"{ "$0" query --format "$2" "$1"; echo "code $?" >&2; } | head -c 10"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(binary()).arg(&all).arg(format).env("ROLLCALL_LAKE", lake.path());
-        let found = Outcome::of(shell.output().unwrap()).expect(0);
+        let found = Outcome::from_output(shell.output().unwrap()).expect(0);
         assert_eq!((found.stdout.len(), found.stderr.as_str()), (10, "code 0\n"), "{format}");
     }
 }
 
 #[test]
 fn help_lists_every_exit_code() {
-    let help = Outcome::of(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
+    let help = Outcome::from_output(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
     for line in [
         "  0    everything asked for was done",
         "  1    the lake, the catalog or the machine failed",
@@ -974,14 +974,14 @@ fn help_lists_every_exit_code() {
     }
     for command in ["run", "plan", "status", "query", "datasets", "repair", "simulator", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
-        let one = Outcome::of(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
+        let one = Outcome::from_output(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
         assert!(one.stdout.contains(&format!("Usage: rollcall {command}")), "{}", one.stdout);
     }
 }
 
 #[test]
 fn completions_are_printed_for_bash() {
-    let found = Outcome::of(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
+    let found = Outcome::from_output(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
     assert!(found.stdout.starts_with("_rollcall() {"), "{}", found.stdout);
     assert!(found.stdout.contains("complete -F _rollcall"), "{}", found.stdout);
     assert_eq!(found.stderr, "");
@@ -1051,7 +1051,7 @@ fn on_terminal(args: &[&str]) -> String {
     let mut command = Command::new(python());
     command.args(["-c", run]).arg(binary()).args(args).stdin(Stdio::null());
     command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
-    Outcome::of(command.output().unwrap()).stdout
+    Outcome::from_output(command.output().unwrap()).stdout
 }
 
 /// Found by use: W3.
@@ -1108,7 +1108,8 @@ fn d14_terminal_control_characters_are_escaped() {
 
 #[test]
 fn datasets_are_listed_shown_and_checked() {
-    let datasets = |args: &[&str]| Outcome::of(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
+    let datasets =
+        |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
     let listed = datasets(&["list", "--format", "json"]).json();
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["ccd_enrollment", "ccd_enrollment_race_sex", "ccd_directory"]);
@@ -1215,7 +1216,7 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
         }
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_EC2_METADATA_DISABLED", "true").envs(settings.iter().copied());
-        Outcome::of(command.output().expect("the binary starts")).expect(2).stderr
+        Outcome::from_output(command.output().expect("the binary starts")).expect(2).stderr
     };
     let run = ["run", "--on", "aws", "--years", "2021", "--grades", "grade-pk"];
     let with = |more: &[&'static str]| -> Vec<&str> { run.iter().chain(more).copied().collect() };
@@ -1242,7 +1243,7 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     hint: `--on aws` runs on the lake of the state machine
     ");
     let file = workspace().join("datasets/ccd_directory.toml");
-    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("it is UTF-8")];
+    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
     let told = refused(&dataset, &region);
     assert!(told.starts_with("error: run dataset `ccd_directory` on aws: expected a dataset built in"), "{told}");
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {

@@ -39,12 +39,12 @@ fn runtime() -> Runtime {
 fn objects() -> [Encoded; 4] {
     let lookups = Lookup::built_in().expect("the look-ups are built in");
     let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
-    encoded.try_into().expect("there are four look-ups")
+    encoded.try_into().expect("four look-ups are built in")
 }
 
 /// Returns a writer's stamp of an object that was received `second` seconds after noon.
 fn stamp(object: &Encoded, second: u32) -> Stamp {
-    let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("this is a time");
+    let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("the text is a time");
     Stamp {
         edition: object.edition,
         partition: Some("year=2021/grade=grade-pk".to_owned()),
@@ -56,7 +56,7 @@ fn stamp(object: &Encoded, second: u32) -> Stamp {
 
 async fn put(store: &impl Store, key: &str, object: &Encoded, condition: &Condition, second: u32) -> Put {
     let stamp = stamp(object, second);
-    store.put(key, object.bytes.clone(), condition, &stamp).await.expect("the store answers")
+    store.put(key, object.bytes.clone(), condition, &stamp).await.expect("the store responds")
 }
 
 /// Writes an object where none exists and returns its etag.
@@ -68,16 +68,16 @@ async fn put_first(store: &impl Store, key: &str, object: &Encoded) -> String {
 }
 
 async fn keys_below(store: &impl Store, prefix: &str) -> Vec<String> {
-    store.list(prefix).await.expect("the store answers").into_iter().map(|listed| listed.key).collect()
+    store.list(prefix).await.expect("the store responds").into_iter().map(|listed| listed.key).collect()
 }
 
 async fn etag(store: &impl Store, key: &str) -> String {
-    store.head(key).await.expect("the store answers").expect("there is an object").etag
+    store.head(key).await.expect("the store responds").expect("the object exists").etag
 }
 
 /// Fails the test unless the object at `key` equals `object`.
 async fn assert_holds(store: &impl Store, key: &str, object: &Encoded) {
-    let found = store.read(key).await.expect("the store answers").expect("there is an object").bytes;
+    let found = store.read(key).await.expect("the store responds").expect("the object exists").bytes;
     assert!(found == object.bytes, "{key}: expected {} bytes, found {} others", object.bytes.len(), found.len());
 }
 
@@ -102,7 +102,7 @@ async fn store_contract<S: Store>(empty: impl AsyncFn() -> S) {
 
 async fn a_write_if_absent_wins_without_an_object_and_is_lost_with_one(store: &impl Store) {
     let [first, second, ..] = objects();
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
 
     let etag_of_first = put_first(store, KEY, &first).await;
 
@@ -128,32 +128,32 @@ async fn a_write_if_the_etag_matches_wins_once_and_is_lost_with_an_old_etag(stor
     // An etag is only valid for its own object.
     let over_second = Condition::Matches(etag_of_second);
     assert_eq!(put(store, OTHER_KEY, &third, &over_second, 2).await, Put::Lost);
-    assert_eq!(store.head(OTHER_KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(OTHER_KEY).await.expect("the store responds"), None);
 }
 
 async fn a_write_if_the_etag_matches_is_lost_without_an_object(store: &impl Store) {
     let [first, second, ..] = objects();
     let etag_of_first = put_first(store, KEY, &first).await;
-    let removed = store.remove(KEY, &etag_of_first).await.expect("the store answers");
+    let removed = store.remove(KEY, &etag_of_first).await.expect("the store responds");
     assert!(matches!(removed, Put::Done(_)));
 
     assert_eq!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 1).await, Put::Lost);
 
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
 }
 
 async fn the_head_of_an_object_has_the_stamp_of_its_writer(store: &impl Store) {
     for (second, object) in (0..).zip(objects()) {
-        let condition = match store.head(KEY).await.expect("the store answers") {
+        let condition = match store.head(KEY).await.expect("the store responds") {
             Some(facts) => Condition::Matches(facts.etag),
             None => Condition::Absent,
         };
         assert!(matches!(put(store, KEY, &object, &condition, second).await, Put::Done(_)));
 
-        let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+        let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
         assert_eq!(facts.size_bytes, object.bytes.len() as u64);
-        let (found, said) = (facts.stamp.expect("the object is one of ours"), stamp(&object, second));
+        let (found, said) = (facts.stamp.expect("the object has a stamp"), stamp(&object, second));
         assert_eq!((found.edition, found.n_rows, found.fetched_at), (said.edition, said.n_rows, said.fetched_at));
         // A folder cannot store the run, and no store invents one.
         assert!(found.run.is_none() || found.run == said.run, "{found:?}");
@@ -162,9 +162,9 @@ async fn the_head_of_an_object_has_the_stamp_of_its_writer(store: &impl Store) {
 
 async fn the_head_of_a_foreign_object_has_an_etag_and_no_stamp(store: &impl Store) {
     let [first, ..] = objects();
-    store.write(KEY, Bytes::from_static(b"not Parquet")).await.expect("the store answers");
+    store.write(KEY, Bytes::from_static(b"not Parquet")).await.expect("the store responds");
 
-    let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+    let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
     assert_eq!((facts.stamp, facts.size_bytes), (None, 11));
     // It can be replaced like any other object.
@@ -174,16 +174,16 @@ async fn the_head_of_a_foreign_object_has_an_etag_and_no_stamp(store: &impl Stor
 }
 
 async fn only_a_parquet_object_has_a_footer(store: &impl Store) {
-    let footer = async |key: &str| store.footer(key).await.expect("the store answers");
+    let footer = async |key: &str| store.footer(key).await.expect("the store responds");
     assert_eq!(footer(KEY).await, None);
     for object in objects() {
-        if let Some(facts) = store.head(KEY).await.expect("the store answers") {
-            let removed = store.remove(KEY, &facts.etag).await.expect("the store answers");
+        if let Some(facts) = store.head(KEY).await.expect("the store responds") {
+            let removed = store.remove(KEY, &facts.etag).await.expect("the store responds");
             assert!(matches!(removed, Put::Done(_)));
         }
         let _ = put_first(store, KEY, &object).await;
 
-        let found = footer(KEY).await.expect("the object is one of ours");
+        let found = footer(KEY).await.expect("the object has a stamp");
 
         assert_eq!((found.edition, found.n_rows), (object.edition, object.n_rows));
         assert_eq!(found.columns.first().map(|column| (column.name.as_str(), column.kind.as_str())), Some(CODE));
@@ -191,7 +191,7 @@ async fn only_a_parquet_object_has_a_footer(store: &impl Store) {
     // An empty object, one that is not Parquet, and a truncated file.
     let [cut, ..] = objects();
     for bytes in [Bytes::new(), Bytes::from_static(b"not Parquet"), cut.bytes.slice(..cut.bytes.len() - 9)] {
-        store.write(KEY, bytes).await.expect("the store answers");
+        store.write(KEY, bytes).await.expect("the store responds");
         assert_eq!(footer(KEY).await, None);
     }
 }
@@ -210,7 +210,7 @@ async fn exactly_one_of_two_concurrent_writes_wins(store: &impl Store) {
         let (winner, etag_of_winner) = match (first, second) {
             (Put::Done(etag), Put::Lost) => (one, etag),
             (Put::Lost, Put::Done(etag)) => (other, etag),
-            both => panic!("expected one to win in round {round}, found {both:?}"),
+            both => panic!("expected one winner in round {round}, found {both:?}"),
         };
         assert_holds(store, KEY, winner).await;
         assert_eq!(etag(store, KEY).await, etag_of_winner);
@@ -225,19 +225,23 @@ async fn a_reader_sees_a_complete_object_or_none(store: &impl Store) {
         for (second, object) in (0..40).zip(objects.iter().cycle()) {
             match put(store, KEY, object, &condition, second).await {
                 Put::Done(etag) => condition = Condition::Matches(etag),
-                Put::Lost => panic!("nobody else writes"),
+                Put::Lost => panic!("there is no other writer"),
             }
         }
     };
     let n_seen = Cell::new(0);
     let reader = async {
         loop {
-            if let Some(Content { bytes: found, .. }) = store.read(KEY).await.expect("the store answers") {
-                assert!(objects.iter().any(|object| object.bytes == found), "found {} bytes of none", found.len());
+            if let Some(Content { bytes: found, .. }) = store.read(KEY).await.expect("the store responds") {
+                assert!(
+                    objects.iter().any(|object| object.bytes == found),
+                    "found {} bytes of neither object",
+                    found.len()
+                );
                 n_seen.set(n_seen.get() + 1);
             }
             for key in keys_below(store, "data/").await {
-                assert_eq!(key, KEY, "nothing else is below data/, for however short a time");
+                assert_eq!(key, KEY, "expected nothing else below data/ at any time");
             }
         }
     };
@@ -245,7 +249,7 @@ async fn a_reader_sees_a_complete_object_or_none(store: &impl Store) {
         () = writer => {}
         () = reader => {}
     }
-    assert!(n_seen.get() > 0, "the reader has read while the writer wrote");
+    assert!(n_seen.get() > 0, "expected reads during the writes");
     assert_holds(store, KEY, &objects[3]).await;
 }
 
@@ -256,24 +260,24 @@ async fn a_removal_is_lost_with_an_old_etag_and_done_with_the_current_one(store:
         panic!("expected the etag to match")
     };
 
-    assert_eq!(store.remove(KEY, &old).await.expect("the store answers"), Put::Lost);
+    assert_eq!(store.remove(KEY, &old).await.expect("the store responds"), Put::Lost);
     assert_holds(store, KEY, &second).await;
 
-    let removed = store.remove(KEY, &current).await.expect("the store answers");
+    let removed = store.remove(KEY, &current).await.expect("the store responds");
     assert!(matches!(removed, Put::Done(_)));
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
-    assert_eq!(store.read(KEY).await.expect("the store answers"), None);
-    assert_eq!(store.remove(KEY, &current).await.expect("the store answers"), Put::Lost);
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
+    assert_eq!(store.read(KEY).await.expect("the store responds"), None);
+    assert_eq!(store.remove(KEY, &current).await.expect("the store responds"), Put::Lost);
     // The key can be written again.
     let _ = put_first(store, KEY, &first).await;
 }
 
 async fn ledger_objects_are_read_as_last_written(store: &impl Store) {
     let key = "ledger/ccd_enrollment/runs/20261123T120000-000/receipts/year=2021/grade=grade-pk.json";
-    assert_eq!(store.read(key).await.expect("the store answers"), None);
+    assert_eq!(store.read(key).await.expect("the store responds"), None);
     for text in ["{}", "", "{\"outcome\": \"written\"}\n"] {
-        store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
-        let found = store.read(key).await.expect("the store answers");
+        store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store responds");
+        let found = store.read(key).await.expect("the store responds");
         assert_eq!(found.map(|found| found.bytes).as_deref(), Some(text.as_bytes()));
     }
     // A key that is a folder of other keys is not an object.
@@ -282,29 +286,31 @@ async fn ledger_objects_are_read_as_last_written(store: &impl Store) {
 }
 
 async fn replace(store: &impl Store, key: &str, text: &'static str, condition: &Condition) -> Put {
-    store.replace(key, Bytes::from_static(text.as_bytes()), condition).await.expect("the store answers")
+    store.replace(key, Bytes::from_static(text.as_bytes()), condition).await.expect("the store responds")
 }
 
 async fn a_ledger_object_is_replaced_once_for_each_of_its_etags(store: &impl Store) {
-    let held = async || store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+    let held = async || store.read(RECORDS).await.expect("the store responds").expect("the object exists");
     assert_eq!(replace(store, RECORDS, "[0]", &Condition::Matches("\"e\"".to_owned())).await, Put::Lost);
-    assert_eq!(store.read(RECORDS).await.expect("the store answers"), None);
+    assert_eq!(store.read(RECORDS).await.expect("the store responds"), None);
 
-    let Put::Done(first) = replace(store, RECORDS, "[1]", &Condition::Absent).await else { panic!("nothing is there") };
+    let Put::Done(first) = replace(store, RECORDS, "[1]", &Condition::Absent).await else {
+        panic!("the object does not exist")
+    };
 
     assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[1]"), etag: first.clone() });
     assert_eq!(replace(store, RECORDS, "[2]", &Condition::Absent).await, Put::Lost);
     let over_first = Condition::Matches(first.clone());
-    let Put::Done(second) = replace(store, RECORDS, "[3]", &over_first).await else { panic!("the etag is right") };
+    let Put::Done(second) = replace(store, RECORDS, "[3]", &over_first).await else { panic!("the etag matches") };
     assert_ne!(first, second);
     assert_eq!(replace(store, RECORDS, "[4]", &over_first).await, Put::Lost);
     assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[3]"), etag: second.clone() });
     // An unconditional write changes the etag too.
-    store.write(RECORDS, Bytes::from_static(b"[5]")).await.expect("the store answers");
+    store.write(RECORDS, Bytes::from_static(b"[5]")).await.expect("the store responds");
     assert_eq!(replace(store, RECORDS, "[6]", &Condition::Matches(second)).await, Put::Lost);
     let over_current = Condition::Matches(held().await.etag);
     assert!(matches!(replace(store, RECORDS, "[7]", &over_current).await, Put::Done(_)));
-    store.delete(vec![RECORDS.to_owned()]).await.expect("the store answers");
+    store.delete(vec![RECORDS.to_owned()]).await.expect("the store responds");
     assert_eq!(replace(store, RECORDS, "[8]", &over_current).await, Put::Lost);
     assert!(matches!(replace(store, RECORDS, "[9]", &Condition::Absent).await, Put::Done(_)));
 }
@@ -316,30 +322,30 @@ async fn exactly_one_of_eight_concurrent_replacements_is_kept(store: &impl Store
 
         let puts = join_all(texts.iter().map(|text| store.replace(RECORDS, Bytes::from(text.clone()), &condition)));
 
-        let puts: Vec<Put> = puts.await.into_iter().map(|put| put.expect("the store answers")).collect();
+        let puts: Vec<Put> = puts.await.into_iter().map(|put| put.expect("the store responds")).collect();
         let mut won = puts.iter().zip(&texts).filter(|(put, _)| **put != Put::Lost);
         let (Some((Put::Done(etag), text)), None) = (won.next(), won.next()) else {
-            panic!("expected one to win in round {round}, found {puts:?}")
+            panic!("expected one winner in round {round}, found {puts:?}")
         };
-        let held = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+        let held = store.read(RECORDS).await.expect("the store responds").expect("the object exists");
         assert_eq!((held.bytes.as_ref(), &held.etag), (text.as_bytes(), etag));
         condition = Condition::Matches(held.etag);
     }
 }
 
 async fn more_objects_than_fit_in_one_call_are_deleted_and_absent_ones_count_as_deleted(store: &impl Store) {
-    store.delete(Vec::new()).await.expect("nothing to delete is deleted");
+    store.delete(Vec::new()).await.expect("deleting nothing succeeds");
     let folder = "ledger/a/runs/1/receipts/";
     // S3 deletes 1,000 in one call. One key in the middle has characters that must be escaped in XML.
     let mut keys: Vec<String> = (0..1_100).map(|i| format!("{folder}year={i:04}.json")).collect();
     keys.push(format!("{folder}a & <b>.json"));
     let (there, others) = ([&keys[0], &keys[1_099], &keys[1_100]], ["ledger/a/runs/1/plan.json", "ledger/a/runs/10/x"]);
     for key in there.into_iter().map(String::as_str).chain(others) {
-        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store responds");
     }
 
     for _ in 0..2 {
-        store.delete(keys.clone()).await.expect("the store answers");
+        store.delete(keys.clone()).await.expect("the store responds");
 
         assert_eq!(keys_below(store, "ledger/").await, others);
     }
@@ -351,18 +357,18 @@ async fn a_listing_has_the_same_etags_and_times_as_a_head(store: &impl Store) {
     let _ = put_first(store, OTHER_KEY, &first).await;
     assert!(matches!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 7).await, Put::Done(_)));
     for text in ["[1]", "[2]"] {
-        store.write(RECORDS, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
+        store.write(RECORDS, Bytes::from_static(text.as_bytes())).await.expect("the store responds");
     }
 
     let (data, ledger) = (store.list("data/").await, store.list("ledger/").await);
 
-    let data = data.expect("the store answers");
+    let data = data.expect("the store responds");
     assert_eq!(data.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), [OTHER_KEY, KEY]);
     for listed in &data {
         assert_eq!(listed.etag, etag(store, &listed.key).await);
     }
-    let ledger = ledger.expect("the store answers");
-    let content = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+    let ledger = ledger.expect("the store responds");
+    let content = store.read(RECORDS).await.expect("the store responds").expect("the object exists");
     assert_eq!(ledger.iter().map(|listed| listed.etag.as_str()).collect::<Vec<_>>(), [content.etag]);
     // S3 reports whole seconds; a folder reports the time of the rows for a data object.
     let ago = |listed: &Listed| listed.modified_at.duration_until(Timestamp::now()).as_secs();
@@ -381,7 +387,7 @@ async fn a_listing_has_exactly_the_keys_below_a_prefix_in_order(store: &impl Sto
         "ledger/ab/runs/1/plan.json",
     ];
     for key in keys.iter().rev() {
-        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store responds");
     }
     let _ = put_first(store, KEY, &first).await;
 
@@ -425,7 +431,7 @@ fn d9_locking_a_folder_removes_temporary_files_of_a_killed_run_and_no_others() {
         std::fs::write(folder.path().join(name), "PAR1").expect("a file can be written");
     }
 
-    let lock = runtime.block_on(store.lock()).expect("nobody else holds the lock");
+    let lock = runtime.block_on(store.lock()).expect("the lock is free");
 
     assert_eq!(names_in(folder.path()), [".lock", ".tmp", "data", "lake.json"]);
     assert_eq!(names_in(&folder.path().join(".tmp")), ["mine"]);
@@ -437,7 +443,7 @@ fn d9_locking_a_folder_removes_temporary_files_of_a_killed_run_and_no_others() {
 #[test]
 fn f1_a_folder_without_a_mark_cannot_be_locked() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("it is no lake");
+    let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("the folder is not a lake");
     assert!(error.chain().contains("find `") && error.chain().contains("lake.json`"), "{}", error.chain());
     assert_eq!(names_in(folder.path()), Vec::<String>::new());
 }
@@ -449,20 +455,20 @@ fn f1_a_mark_never_replaces_a_file_and_only_one_of_two_runs_creates_the_lake() {
     let lake = folder.path().join("new/lake");
     let [one, other] = [FolderStore::new(&lake), FolderStore::new(&lake)];
     runtime().block_on(async {
-        assert_eq!(one.look().await.expect("it can be looked for"), Found::Nothing);
-        one.found(Bytes::from_static(b"one")).await.expect("there is room");
+        assert_eq!(one.look().await.expect("the file system is readable"), Found::Nothing);
+        one.found(Bytes::from_static(b"one")).await.expect("the lake can be created");
         other.found(Bytes::from_static(b"other")).await.expect("there is one");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Marked(Bytes::from_static(b"one")));
+        assert_eq!(other.look().await.expect("the folder is readable"), Found::Marked(Bytes::from_static(b"one")));
         assert_eq!(names_in(&lake), ["lake.json"]);
-        let lock = one.lock().await.expect("nobody holds it");
-        assert_eq!(other.lock().await.expect_err("one holds it").name(), "LakeLocked");
+        let lock = one.lock().await.expect("the lock is free");
+        assert_eq!(other.lock().await.expect_err("the other run holds the lock").name(), "LakeLocked");
         drop(lock);
         // The state after a run is killed before it has moved its mark into place.
         std::fs::rename(lake.join("lake.json"), lake.join(".lake.json-Half00")).expect("a file can be renamed");
         std::fs::remove_file(lake.join(".lock")).expect("a file can be removed");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Empty);
+        assert_eq!(other.look().await.expect("the folder is readable"), Found::Empty);
         std::fs::write(lake.join(".lake.json-mine"), "mine").expect("a file can be written");
-        assert_eq!(other.look().await.expect("it can be looked at"), Found::Other);
+        assert_eq!(other.look().await.expect("the folder is readable"), Found::Other);
     });
 }
 
@@ -471,16 +477,16 @@ fn f1_a_mark_never_replaces_a_file_and_only_one_of_two_runs_creates_the_lake() {
 fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
     /// Moves or removes the lake or its lock.
     type Mishap = fn(&Path);
-    let rename = |lake: &Path| std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
-    let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("it can be removed");
+    let rename = |lake: &Path| std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("renaming succeeds");
+    let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("removing succeeds");
     let replace = |lake: &Path| {
-        std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
+        std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("renaming succeeds");
         std::fs::create_dir(lake).expect("a folder can be made");
         std::fs::write(lake.join(".lock"), "").expect("a file can be written");
     };
-    let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+    let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("removing succeeds");
     let relock = |lake: &Path| {
-        std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+        std::fs::remove_file(lake.join(".lock")).expect("removing succeeds");
         std::fs::write(lake.join(".lock"), "").expect("a file can be written");
     };
     let mishaps: [Mishap; 5] = [rename, remove, replace, unlock, relock];
@@ -490,17 +496,17 @@ fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
         let store = FolderStore::new(&lake);
         let [first, second, ..] = objects();
         runtime().block_on(async {
-            store.found(Bytes::from_static(b"{}")).await.expect("there is room");
-            let _lock = store.lock().await.expect("nobody holds it");
+            store.found(Bytes::from_static(b"{}")).await.expect("the lake can be created");
+            let _lock = store.lock().await.expect("the lock is free");
             let etag = put_first(&store, KEY, &first).await;
-            store.check_lock().await.expect("it is in its place");
+            store.check_lock().await.expect("the lock is in place");
             mishap(&lake);
             let before = files(&lake);
             let removed = store.remove(KEY, &etag).await;
             let condition = Condition::Matches(etag);
             let put = store.put(KEY, second.bytes.clone(), &condition, &stamp(&second, 1)).await;
             let written = store.write("ledger/a.json", Bytes::from_static(b"{}")).await;
-            let lost = store.check_lock().await.expect_err("it is not in its place").chain();
+            let lost = store.check_lock().await.expect_err("the lock is not in place").chain();
             assert!(lost.contains(&lake.display().to_string()), "{lost}");
             // The object went with the folder.
             assert!(!matches!(removed, Ok(Put::Done(_))) && !matches!(put, Ok(Put::Done(_))) && written.is_err());
@@ -534,9 +540,9 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
     let (lake, theirs) = (folder.path().join("lake"), folder.path().join("theirs"));
     let store = FolderStore::new(&lake);
     let runtime = runtime();
-    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("there is room");
+    runtime.block_on(store.found(Bytes::from_static(b"{}"))).expect("the lake can be created");
     std::fs::write(&theirs, "123").expect("a file can be written");
-    let before = std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time");
+    let before = std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time");
     let make: [fn(&Path, &Path); 4] = [
         |theirs, lock| std::fs::hard_link(theirs, lock).expect("a link can be made"),
         |theirs, lock| std::os::unix::fs::symlink(theirs, lock).expect("a link can be made"),
@@ -548,16 +554,16 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
     for make in make {
         let lock = lake.join(".lock");
         make(&theirs, &lock);
-        let error = runtime.block_on(store.lock()).expect_err("it is not ours").chain();
+        let error = runtime.block_on(store.lock()).expect_err("the lock is another program's file").chain();
         assert!(error.contains(&format!("open `{}`", lock.display())), "{error}");
-        assert_eq!(std::fs::read_to_string(&theirs).expect("it can be read"), "123");
-        assert_eq!(std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time"), before);
-        std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("it can be removed");
+        assert_eq!(std::fs::read_to_string(&theirs).expect("it is readable"), "123");
+        assert_eq!(std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time"), before);
+        std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("removing succeeds");
     }
     // Another program's file that is not a link is locked, and keeps its content.
     std::fs::write(lake.join(".lock"), "theirs").expect("a file can be written");
-    let _lock = runtime.block_on(store.lock()).expect("nobody holds it");
-    assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it can be read"), "theirs");
+    let _lock = runtime.block_on(store.lock()).expect("the lock is free");
+    assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it is readable"), "theirs");
 }
 
 #[test]
@@ -568,11 +574,11 @@ fn d8_nothing_is_deleted_through_a_link() {
     let [first, ..] = objects();
     let runtime = runtime();
     runtime.block_on(async {
-        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.found(Bytes::from_static(b"{}")).await.expect("the lake can be created");
         let etag = put_first(&store, KEY, &first).await;
         std::fs::rename(lake.join("data"), &outside).expect("a folder can be renamed");
         std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be made");
-        let error = store.remove(KEY, &etag).await.expect_err("it is elsewhere");
+        let error = store.remove(KEY, &etag).await.expect_err("the object is behind a link");
         assert!(rollcall_core::error::chain(&error).contains("expected no links in a lake"), "{error}");
         assert_holds(&store, KEY, &first).await;
     });
@@ -606,7 +612,7 @@ fn a_folder_settles_when_the_write_of_a_cancelled_caller_is_done() {
         assert!(futures::poll!(&mut write).is_pending());
         drop(write);
         store.settle().await;
-        let found = std::fs::read(folder.path().join("ledger/a/plan.json")).expect("it is written");
+        let found = std::fs::read(folder.path().join("ledger/a/plan.json")).expect("the file is written");
         assert!(found == bytes);
     });
 }
@@ -619,12 +625,13 @@ fn a_truncated_file_of_a_folder_has_no_stamp_and_an_invalid_name_is_an_error() {
     std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be made");
     std::fs::write(folder.path().join(torn), "PAR1").expect("a file can be written");
     runtime().block_on(async {
-        let facts = store.head(torn).await.expect("it can be read").expect("it is there");
+        let facts = store.head(torn).await.expect("it is readable").expect("it exists");
         assert_eq!((facts.size_bytes, facts.stamp), (4, None));
         let key = format!("data/{}", "x".repeat(300));
-        let error = store.head(&key).await.expect_err("it cannot be read").to_string();
+        let error = store.head(&key).await.expect_err("the path is invalid").to_string();
         assert!(error.starts_with("read `") && error.contains(&key), "{error}");
-        let error = store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("it cannot be read").to_string();
+        let error =
+            store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("the path is invalid").to_string();
         assert!(error.starts_with("list `"), "{error}");
     });
 }
@@ -650,17 +657,21 @@ fn f6_something_other_than_a_file_at_an_objects_key_has_no_stamp_and_is_replaced
         std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
         make(&path);
         runtime().block_on(async {
-            let facts = store.head("data/o").await.expect("it is told").expect("it is there");
+            let facts = store.head("data/o").await.expect("the store responds").expect("it exists");
             assert_eq!(facts.stamp, None, "{n}");
-            assert_eq!(store.head("data/o").await.expect("it is told"), Some(facts.clone()), "{n}");
-            assert_eq!(store.list("data/").await.expect("it can be listed").len(), usize::from(can_be_replaced), "{n}");
+            assert_eq!(store.head("data/o").await.expect("the store responds"), Some(facts.clone()), "{n}");
+            assert_eq!(
+                store.list("data/").await.expect("the folder can be listed").len(),
+                usize::from(can_be_replaced),
+                "{n}"
+            );
             let condition = Condition::Matches(facts.etag);
             let put = store.put("data/o", first.bytes.clone(), &condition, &stamp(&first, 1)).await;
             assert_eq!(put.is_ok(), can_be_replaced, "{n}: {put:?}");
             if can_be_replaced {
                 assert_holds(&store, "data/o", &first).await;
             }
-            store.read("data").await.expect_err("a folder is not read");
+            store.read("data").await.expect_err("a folder cannot be read");
         });
     }
 }
@@ -672,17 +683,18 @@ fn f6_a_file_with_an_unrepresentable_time_is_unreadable_and_can_be_replaced() {
     let store = FolderStore::new(folder.path());
     let [first, second, ..] = objects();
     runtime().block_on(async {
-        store.found(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.found(Bytes::from_static(b"{}")).await.expect("the lake can be created");
         put_first(&store, KEY, &first).await;
         let status = Command::new("touch").args(["-d", "@400000000000"]).arg(folder.path().join(KEY)).status();
         assert!(status.expect("the system has touch").success());
         let modified =
-            std::fs::metadata(folder.path().join(KEY)).expect("it is there").modified().expect("it has a time");
-        if modified.duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs() != 400_000_000_000 {
+            std::fs::metadata(folder.path().join(KEY)).expect("it exists").modified().expect("the file has a time");
+        if modified.duration_since(std::time::UNIX_EPOCH).expect("the time is after 1970").as_secs() != 400_000_000_000
+        {
             // This file system cannot store such a time.
             return;
         }
-        let facts = store.head(KEY).await.expect("it is told").expect("it is there");
+        let facts = store.head(KEY).await.expect("the store responds").expect("it exists");
         assert_eq!(facts.stamp, None);
         let put = store.put(KEY, second.bytes.clone(), &Condition::Matches(facts.etag), &stamp(&second, 1)).await;
         assert!(matches!(put, Ok(Put::Done(_))), "{put:?}");
@@ -692,7 +704,7 @@ fn f6_a_file_with_an_unrepresentable_time_is_unreadable_and_can_be_replaced() {
 
 /// Returns the partitions of a catalog in order. A catalog may return them in any order.
 async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
-    let mut found = catalog.partitions(dataset).await.expect("the catalog answers");
+    let mut found = catalog.partitions(dataset).await.expect("the catalog responds");
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     found
 }
@@ -728,7 +740,7 @@ async fn ensuring_a_table_again_changes_nothing<C: Catalog>(
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
     for _ in 0..2 {
-        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
         assert_eq!(partitions(catalog, &dataset).await, []);
         let found = columns(catalog, &dataset.table).await;
         let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "_rescued"];
@@ -743,7 +755,7 @@ async fn ensuring_a_table_again_changes_nothing<C: Catalog>(
     let mut all = vec![dataset.table_spec()];
     all.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
     for specs in [&all[..], &all[1..], &[]] {
-        catalog.ensure_tables(specs).await.expect("they are all there");
+        catalog.ensure_tables(specs).await.expect("all tables exist");
     }
     assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
 }
@@ -754,7 +766,7 @@ async fn partitions_are_added_replaced_and_removed<C: Catalog>(catalog: &C, decl
     let change = async |put: &[&CatalogPartition], remove: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
         let remove: Vec<PartitionKey> = remove.iter().map(|registered| registered.partition.clone()).collect();
-        catalog.change_partitions(&dataset, &put, &remove).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset, &put, &remove).await.expect("the catalog responds");
         partitions(catalog, &dataset).await
     };
     let (pk, k) = (registered(2021, "grade-pk", 7), registered(2021, "grade-k", 9));
@@ -786,13 +798,13 @@ async fn two_hundred_and_fifty_partitions_are_changed_in_one_call<C: Catalog>(
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
 
-    catalog.change_partitions(&dataset, &all, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset, &all, &[]).await.expect("the catalog responds");
 
     all.reverse();
     assert_eq!(partitions(catalog, &dataset).await, all);
     let (gone, left) = all.split_at(240);
     let gone: Vec<PartitionKey> = gone.iter().map(|registered| registered.partition.clone()).collect();
-    catalog.change_partitions(&dataset, &[], &gone).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset, &[], &gone).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, left);
 }
 
@@ -810,7 +822,7 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let mut spec = dataset.table_spec();
     declare(catalog, &spec).await;
     let put = [registered(2020, "grade-pk", 7), registered(2021, "grade-pk", 9)];
-    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog responds");
     spec.columns.insert(7, ("teachers".to_owned(), "double".to_owned(), "Full-time equivalent".to_owned()));
 
     declare(catalog, &spec).await;
@@ -820,7 +832,7 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let found = partitions(catalog, &dataset).await;
     // The files still have their old columns, and so do the partitions.
     assert_eq!(found, put);
-    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, put);
 }
 
@@ -839,7 +851,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     let older = CatalogPartition { columns: Arc::new(columns), ..registered(2020, "grade-pk", 5) };
     let put = async |put: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
-        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog responds");
         partitions(catalog, &dataset).await
     };
 
@@ -847,7 +859,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     // Changing another partition, or ensuring the table again, does not change this one.
     let grown = CatalogPartition { n_rows: 8, ..current.clone() };
     assert_eq!(put(&[&grown]).await, [older.clone(), grown.clone()]);
-    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, [older.clone(), grown.clone()]);
     // A rewritten file has the current columns. A file rewritten by an older program has the old ones again.
     let rewritten = CatalogPartition { columns: current.columns.clone(), ..older.clone() };
@@ -865,11 +877,11 @@ fn a_file_catalog_fulfils_the_contract_of_a_catalog() {
     };
     let columns = async |catalog: &FileCatalog<FolderStore>, table: &str| {
         let tables = catalog.tables().await.expect("the catalog can be read");
-        let found = tables.into_iter().find(|found| found.table == table).expect("the table is there");
+        let found = tables.into_iter().find(|found| found.table == table).expect("the table exists");
         found.columns.into_iter().map(|column| column.name).collect()
     };
     let declare = async |catalog: &FileCatalog<FolderStore>, spec: &TableSpec| {
-        catalog.ensure_table(spec).await.expect("the catalog answers");
+        catalog.ensure_table(spec).await.expect("the catalog responds");
     };
     runtime().block_on(catalog_contract(empty, declare, columns));
 }
@@ -926,7 +938,7 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
         let config = emulator.config().await;
         let glue = aws_sdk_glue::Client::new(&config);
         let database = enrollment().database;
-        let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("it has a name");
+        let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("the name is set");
         glue.create_database().database_input(input).send().await.expect("a database can be made");
         let empty = async || {
             let tables = glue.get_tables().database_name(&database).send().await.expect("tables can be listed");
@@ -942,13 +954,19 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
             if there.is_ok() {
                 // A table that differs from its declaration is rejected before it is changed.
                 catalog.ensure_table(spec).await.expect_err("the table has other columns");
-                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("among several, too");
+                let said = catalog
+                    .ensure_tables(std::slice::from_ref(spec))
+                    .await
+                    .expect_err("several tables are rejected too");
                 assert_eq!(said.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
                 let call = glue.update_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be changed");
             } else {
-                catalog.ensure_table(spec).await.expect_err("there is no table");
-                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("nor among several");
+                catalog.ensure_table(spec).await.expect_err("the table does not exist");
+                let said = catalog
+                    .ensure_tables(std::slice::from_ref(spec))
+                    .await
+                    .expect_err("several tables are rejected too");
                 assert_eq!(said.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be made");
@@ -956,8 +974,9 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
             catalog.ensure_table(spec).await.expect("the table is as declared");
         };
         let columns = async |_: &GlueCatalog, table: &str| {
-            let found = glue.get_table().database_name(&database).name(table).send().await.expect("there is the table");
-            let storage = found.table.and_then(|table| table.storage_descriptor).expect("it has a storage descriptor");
+            let found = glue.get_table().database_name(&database).name(table).send().await.expect("the table exists");
+            let storage =
+                found.table.and_then(|table| table.storage_descriptor).expect("the partition has a storage descriptor");
             storage.columns().iter().map(|column| column.name().to_owned()).collect()
         };
         catalog_contract(empty, declare, columns).await;
@@ -969,9 +988,9 @@ fn small_catalog(folder: &TempDir, runtime: &Runtime) -> FileCatalog<FolderStore
     let catalog = FileCatalog::new(FolderStore::new(folder.path()));
     let dataset = enrollment();
     runtime.block_on(async {
-        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
         let put = [registered(2021, "grade-pk", 7), registered(2020, "grade-pk", 5), registered(2020, "grade-1", 3)];
-        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset, &put, &[]).await.expect("the catalog responds");
     });
     catalog
 }
@@ -981,7 +1000,7 @@ fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
     let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
     let catalog = small_catalog(&folder, &runtime);
 
-    let found = runtime.block_on(catalog.partitions(&enrollment())).expect("the catalog answers");
+    let found = runtime.block_on(catalog.partitions(&enrollment())).expect("the catalog responds");
 
     let paths: Vec<String> = found.iter().map(|registered| registered.partition.to_string()).collect();
     assert_eq!(paths, ["year=2020/grade=grade-1", "year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
@@ -995,9 +1014,9 @@ fn a_corrupt_file_of_a_file_catalog_is_reported_and_rewritten_by_the_next_run() 
     std::fs::write(&file, "{\"database\": \"ccd_sch").expect("the file can be written");
     let dataset = enrollment();
 
-    let error = runtime.block_on(catalog.partitions(&dataset)).expect_err("the file is cut");
+    let error = runtime.block_on(catalog.partitions(&dataset)).expect_err("the file is truncated");
     assert_eq!(error.to_string(), "read `catalog/ccd_school/us_education_ccd_enrollment_data.json`");
 
-    runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog answers");
+    runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog responds");
     assert_eq!(runtime.block_on(partitions(&catalog, &dataset)), []);
 }

@@ -25,12 +25,12 @@ struct Expected {
 
 impl Expected {
     /// Returns what a fault-free run on a folder writes.
-    fn of(stack: &Stack) -> Self {
+    fn from_local_run(stack: &Stack) -> Self {
         let lake = TestLake::new();
         let _ = lake.run(&stack.portal, &HUNDRED).expect(0);
         let table = format!("data/{TABLE}/");
         let objects = files_below(lake.path(), &table);
-        let rows = |record: &Value| record["n_rows"].as_u64().expect("it has rows");
+        let rows = |record: &Value| record["n_rows"].as_u64().expect("a record has rows");
         let records = lake.records("ccd_enrollment").into_iter();
         let rows: BTreeMap<_, _> = records.map(|(path, record)| (path, rows(&record["committed"]))).collect();
         assert_eq!((objects.len(), rows.len()), (100, 100));
@@ -50,13 +50,13 @@ fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
         json_error(500, "InternalServiceException", "An internal service error occurred."),
         json_error(400, "OperationTimeoutException", "The operation timed out."),
         json_error(400, "ConcurrentModificationException", "Two processes are trying to modify a resource."),
-        Fault::LoseAnswer,
+        Fault::LoseResponse,
     ]
     .map(|fault| Rule::new(" AWSGlue.", fault).one_in(40, random));
     let of_store = [
         s3_error(503, "SlowDown", "Please reduce your request rate."),
         s3_error(500, "InternalError", "We encountered an internal error. Please try again."),
-        Fault::LoseAnswer,
+        Fault::LoseResponse,
         Fault::CutUpload,
     ]
     .map(|fault| Rule::new(&format!(" /{}", stack.bucket), fault).one_in(80, random));
@@ -165,7 +165,7 @@ fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64,
 #[test]
 fn w4_a_hundred_partitions_converge_in_three_reruns_despite_failures_and_kills() {
     let stack = Stack::deploy();
-    let expected = Expected::of(&stack);
+    let expected = Expected::from_local_run(&stack);
     let proxies = FUNCTIONS.map(|function| stack.proxy_before(function));
     let first = number_from_env("ROLLCALL_SEED", 1);
     let (mut counts, mut by_reruns) = (Counts::default(), BTreeMap::new());

@@ -10,7 +10,7 @@ use rollcall_tests::{SEED_RANKING, TestLake, published_top_ten};
 use serde_json::{Value, json};
 
 fn outcomes(output: &Value) -> BTreeMap<String, u64> {
-    let counts = output["outcomes"].as_object().expect("outcomes").iter();
+    let counts = output["outcomes"].as_object().expect("the value has outcomes").iter();
     counts.filter_map(|(name, n)| n.as_u64().filter(|n| *n > 0).map(|n| (name.clone(), n))).collect()
 }
 
@@ -55,7 +55,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack
     let schedule = json!({"Name": schedule["Name"], "GroupName": schedule["GroupName"]});
     let mut due = stack.call("scheduler", "get_schedule", &schedule);
     for field in ["Arn", "CreationDate", "LastModificationDate", "ScheduleExpressionTimezone"] {
-        due.as_object_mut().expect("an object").remove(field);
+        due.as_object_mut().expect("the value is an object").remove(field);
     }
     due["Name"] = json!("due-now");
     due["State"] = json!("ENABLED");
@@ -82,7 +82,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack
             assert_eq!(ours[&path]["committed"][fact], theirs["committed"][fact], "{fact} of {path}");
         }
     }
-    let summary = stack.read_json(output["summary"]["key"].as_str().expect("a key"));
+    let summary = stack.read_json(output["summary"]["key"].as_str().expect("the key is text"));
     let facts = (&summary["run"], &summary["n_planned"], &summary["n_published"]);
     assert_eq!(facts, (&json!(started.name), &json!(2), &json!(2)));
 }
@@ -110,7 +110,8 @@ fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
     assert!(first.starts_with("year=2021/grade=grade-pk  unchanged"), "{first}");
     assert!(second.starts_with("year=2020/grade=grade-pk  unchanged"), "{second}");
     assert!(totals.starts_with("2 partitions: 2 unchanged; "), "{totals}");
-    let name = run.strip_prefix("run ").and_then(|run| run.strip_suffix(" of ccd_enrollment")).expect("it is named");
+    let name =
+        run.strip_prefix("run ").and_then(|run| run.strip_suffix(" of ccd_enrollment")).expect("the run is named");
     let lake = format!("s3://{}", stack.bucket);
     let shown = stack.rollcall(&["status", "--lake", &lake, "--run", name]).expect(0).stdout;
     assert!(shown.ends_with("2 partitions: 2 unchanged\n"), "{shown}");
@@ -132,7 +133,7 @@ fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
     }
     let detached = ["run", "--on", "aws", "--detach", "--partition", "2021/grade-pk", "--format", "json"];
     let detached = stack.rollcall(&detached).expect(0).json();
-    let run = detached["run"].as_str().expect("it is named").to_owned();
+    let run = detached["run"].as_str().expect("the run is named").to_owned();
     assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
 }
 
@@ -140,8 +141,8 @@ fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
 /// not.
 fn a_repeated_request_within_a_minute_is_rejected(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
-    let at = |text: &str| text.parse().expect("a time");
-    let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("it starts");
+    let at = |text: &str| text.parse().expect("the text is a time");
+    let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("the execution starts");
     assert_eq!(outcomes(&stack.end_well(&first)), counts(&[("unchanged", 1)]));
     let second = stack.start_at(&request, at("2026-11-23T12:00:59Z")).map(|started| started.name);
     assert!(matches!(second, Err(ExecutionError::Ended { name }) if name == first.name));
@@ -159,10 +160,14 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
     let plan = stack.read_json("ledger/ccd_enrollment/runs/twenty/plan.json");
     let planned: BTreeSet<String> = plan
         .as_array()
-        .expect("a bare array")
+        .expect("the plan is an array")
         .iter()
         .map(|item| {
-            format!("year={}/grade={}", item["partition"]["year"], item["partition"]["grade"].as_str().expect("text"))
+            format!(
+                "year={}/grade={}",
+                item["partition"]["year"],
+                item["partition"]["grade"].as_str().expect("the value is text")
+            )
         })
         .collect();
     assert_eq!(planned.len(), 20);
@@ -303,7 +308,7 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     let grades: Vec<String> = grades.iter().map(|grade| format!("grade-{grade}")).collect();
     let started = stack.start("partial", &json!({"years": [2016, 2017], "grades": grades}));
     for tries in 1..=3 {
-        stack.poll(&"the partition that stalls", || {
+        stack.poll(&"the stalled partition", || {
             let n_done = stack.objects("ledger/ccd_enrollment/runs/partial/receipts/").len();
             (n_done == 19 && asked(killed) == tries).then_some(())
         });
@@ -329,7 +334,9 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     let partitions = stack.partitions();
     let of_run = |path: &&String| path.starts_with("year=2016/") || path.starts_with("year=2017/");
     assert_eq!(partitions.keys().filter(of_run).count(), 16);
-    assert!(failed.iter().all(|failed| !partitions.contains_key(failed.split(' ').next().expect("a path"))));
+    assert!(
+        failed.iter().all(|failed| !partitions.contains_key(failed.split(' ').next().expect("the line has a path")))
+    );
     let lake = format!("s3://{}", stack.bucket);
     let origin = stack.portal.origin();
     let plan = ["plan", "--lake", &lake, "--portal", &origin, "--failed-of", "partial", "--format", "json"];
@@ -389,7 +396,7 @@ fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
     let sizes = stack.sizes_of_states("everything");
     assert_eq!(sizes.iter().filter(|(state, size)| state == "child" && *size > 0).count(), 2 * 720);
     assert!(sizes.iter().any(|(state, size)| state == "FetchPartitions" && *size > 0));
-    let largest = sizes.iter().max_by_key(|(_, size)| *size).expect("there are states");
+    let largest = sizes.iter().max_by_key(|(_, size)| *size).expect("the machine has states");
     assert!(largest.1 < 32 * 1024, "{largest:?}");
 }
 

@@ -41,7 +41,7 @@ fn run_limited(limit: &str, lake: &TestLake, portal: &TestPortal, args: &[&str])
     command.args(["-c", &format!(r#"{limit} || exit 99; exec "$0" "$@""#)]).arg(binary());
     command.args(["run", "--retry-wait", "0", "--portal", &portal.origin()]).args(args);
     command.env("ROLLCALL_LAKE", lake.path()).env_remove("ROLLCALL_LOG");
-    Outcome::of(command.output().unwrap())
+    Outcome::from_output(command.output().unwrap())
 }
 
 /// Guard: an object is renamed into place after it is completely on disk. A partial file is removed and the failure
@@ -70,8 +70,8 @@ fn d1_a_full_disk_is_named_leaves_no_partial_file_and_a_larger_disk_completes_th
     // There may have been no space for the ledger either.
     assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
     let named = format!("{folder}/.tmp`: No space left on device (os error 28)");
-    let is_told = |line: &str| line.contains("StoreFailed: write `data/") && line.contains(&named);
-    assert!(found.stderr.lines().any(is_told), "{}", found.stderr);
+    let is_reported = |line: &str| line.contains("StoreFailed: write `data/") && line.contains(&named);
+    assert!(found.stderr.lines().any(is_reported), "{}", found.stderr);
     let written = data(moved.path());
     assert!(!written.is_empty() && written.len() < 17 && is_part_of(&written, &expected), "{:?}", written.keys());
     assert_eq!(temporary_files(moved.path()), Vec::<String>::new());
@@ -119,10 +119,10 @@ fn d4_a_file_size_limit_fails_only_the_partitions_that_exceed_it() {
     let lake = TestLake::new();
     // In blocks of 512 bytes or 1 KiB. A ledger fits into both limits; the two files of about 100 kB fit into neither.
     let found = run_limited("ulimit -f 40", &lake, &portal, &TWO_GRADES).expect(3);
-    let is_told = |line: &&str| {
+    let is_reported = |line: &&str| {
         line.starts_with("failed: StoreFailed: write `data/") && line.contains("File too large (os error 27)")
     };
-    assert_eq!(found.stderr.lines().filter(is_told).count(), 2, "{}", found.stderr);
+    assert_eq!(found.stderr.lines().filter(is_reported).count(), 2, "{}", found.stderr);
     assert!(found.stdout.contains("2 partitions: 2 failed;"), "{}", found.stdout);
     assert_eq!((data(lake.path()).len(), temporary_files(lake.path()).len()), (0, 0));
     let again = lake.run(&portal, &[&TWO_GRADES[..], &["--mode", "failed"]].concat()).expect(0);
@@ -174,7 +174,7 @@ fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
         let mut run = run.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         // Close the reading end.
         drop(run.stdout.take());
-        let found = Outcome::of(run.wait_with_output().unwrap()).expect(code);
+        let found = Outcome::from_output(run.wait_with_output().unwrap()).expect(code);
         assert_eq!(found.stderr, told);
         assert!(data(lake.path()) == data(reference.path()));
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -190,7 +190,7 @@ fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
         }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        let found = Outcome::of(child.wait_with_output().unwrap()).expect(0);
+        let found = Outcome::from_output(child.wait_with_output().unwrap()).expect(0);
         assert!(!found.stderr.contains("panicked") && !found.stderr.contains("error"), "{args:?}: {}", found.stderr);
     }
 }
@@ -215,7 +215,7 @@ fn d8_a_name_that_leads_out_of_the_lake_is_rejected_and_creates_nothing() {
         &["--years", "2021", "--grades", "grade-pk", "--dataset", "ccd_enrollment/../x"],
     ] {
         let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", lake.to_str().unwrap()]);
-        let found = Outcome::of(run.args(args).output().unwrap()).expect(2);
+        let found = Outcome::from_output(run.args(args).output().unwrap()).expect(2);
         assert!(found.stderr.starts_with("error: "), "{args:?}: {}", found.stderr);
         let made: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(made.iter().all(|name| name == "lake"), "{args:?}: {made:?}");
@@ -278,7 +278,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
     let whole = TestLake::new();
     symlink(whole.path(), &link).unwrap();
     let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", link.to_str().unwrap()]);
-    let _ = Outcome::of(run.args(args).output().unwrap()).expect(0);
+    let _ = Outcome::from_output(run.args(args).output().unwrap()).expect(0);
     assert!(whole.path().join(object).is_file());
 }
 
@@ -341,7 +341,7 @@ fn first_words(command: &mut Command) -> (String, Duration) {
         let _ = BufReader::new(stderr).read_line(&mut line);
         let _ = send.send(line);
     });
-    let line = receive.recv_timeout(Duration::from_secs(60)).expect("something is said within a minute");
+    let line = receive.recv_timeout(Duration::from_secs(60)).expect("a line appears within a minute");
     (line, started.elapsed())
 }
 
@@ -350,7 +350,7 @@ fn first_words(command: &mut Command) -> (String, Duration) {
 fn d10_without_a_network_the_first_message_comes_soon_and_names_the_cause() {
     let lake = TestLake::new();
     let args = ["run", "--lake", lake.path().to_str().unwrap(), "--grades", "grade-pk", "--years"];
-    let in_vain = |years: &str| {
+    let offline = |years: &str| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--net"]).arg(binary()).args(args).arg(years).env_remove("ROLLCALL_LOG");
         command
@@ -362,14 +362,14 @@ fn d10_without_a_network_the_first_message_comes_soon_and_names_the_cause() {
         ),
         ("all", "error: YearsUnknown: "),
     ] {
-        let (told, after) = first_words(&mut in_vain(years));
+        let (told, after) = first_words(&mut offline(years));
         assert!(told.starts_with(opening) && told.contains("dns error"), "{told}");
         assert!(after < SOON, "{after:?}");
     }
     assert!(data(lake.path()).is_empty());
 }
 
-fn run_in_vain(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
+fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
     lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
 }
 
@@ -389,7 +389,7 @@ fn a38_an_unreachable_portal_ends_the_run_with_4_and_one_message_after_the_first
     {
         let lake = TestLake::new();
         let started = Instant::now();
-        let found = run_in_vain(&lake, &origin, &args).expect(4);
+        let found = run_at(&lake, &origin, &args).expect(4);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
         let told: Vec<&str> = found.stderr.lines().collect();
         assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
@@ -414,18 +414,18 @@ fn a38_a_portal_that_disappears_during_a_run_fails_its_partitions() {
     let gone = Arc::new(Mutex::new(None::<RawPortal>));
     let to_end = gone.clone();
     // Instead of responding for the second partition the portal stops listening.
-    let raw = RawPortal::before(portal.server.address(), move |asked, answer| {
-        if asked.target.contains("/2020/") {
+    let raw = RawPortal::before(portal.server.address(), move |request, response| {
+        if request.target.contains("/2020/") {
             drop(to_end.lock().unwrap().take());
             return vec![Step::Reset];
         }
-        vec![Step::Say(answer.bytes())]
+        vec![Step::Send(response.bytes())]
     });
     let origin = raw.origin();
     *gone.lock().unwrap() = Some(raw);
     let lake = TestLake::new();
     let args = ["--years", "2019-2021", "--grades", "grade-pk", "--in-flight", "1"];
-    let found = run_in_vain(&lake, &origin, &args).expect(3);
+    let found = run_at(&lake, &origin, &args).expect(3);
     assert_eq!(found.stderr.matches("failed: PortalUnavailable: ").count(), 2, "{}", found.stderr);
     assert_eq!(data(lake.path()).len(), 1);
 }
@@ -452,13 +452,13 @@ fn d10_a_proxy_from_the_environment_is_used_for_remote_portals_but_never_for_thi
     let portal = TestPortal::small();
     let lake = TestLake::new();
     let here = ["--portal", &portal.origin(), "--years", "2021", "--grades", "grade-pk"];
-    let _ = Outcome::of(through_proxy(&lake, &here).output().unwrap()).expect(0);
-    assert!(receive.try_recv().is_err(), "the proxy was asked for a portal on this machine");
+    let _ = Outcome::from_output(through_proxy(&lake, &here).output().unwrap()).expect(0);
+    assert!(receive.try_recv().is_err(), "the proxy received a request for a portal on this machine");
 
     let lake = TestLake::new();
     let started = Instant::now();
     let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
-    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
+    let found = Outcome::from_output(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
     assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443");
     assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);
@@ -477,7 +477,7 @@ fn d6_a_run_that_is_asked_to_stop_ends_within_five_seconds() {
         run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = Killed(run.spawn().unwrap());
         // Both pages of one partition, and pages 1 and 2 of the other.
-        wait_until("four pages are asked for", || portal.n_data_requests() >= n_before + 4);
+        wait_until("four pages are requested", || portal.n_data_requests() >= n_before + 4);
         let asked = Instant::now();
         run.signal(signal);
         let found = run.wait().expect(130);

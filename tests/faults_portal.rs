@@ -12,7 +12,7 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 use rollcall_adapters::portal::HttpPortal;
 use rollcall_core::ports::{self, Portal, PortalError};
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
+use rollcall_tests::raw_portal::{RawPortal, Request, Response, Step};
 use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
 use tokio::runtime::Runtime;
 
@@ -20,27 +20,27 @@ const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
 /// Two pages, of 100 and 65 rows.
 const ONE_PARTITION: [&str; 4] = ["--years", "2021", "--grades", "grade-pk"];
 
-fn is_data(asked: &Asked) -> bool {
-    asked.target.contains(PATH)
+fn is_data(request: &Request) -> bool {
+    request.target.contains(PATH)
 }
 
-fn whole(answer: &Answer) -> Vec<Step> {
-    vec![Step::Say(answer.bytes())]
+fn whole(response: &Response) -> Vec<Step> {
+    vec![Step::Send(response.bytes())]
 }
 
 /// Returns a portal that corrupts the first data response for each target.
-fn spoilt_once(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
-    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) && asked.n == 1 {
-        true => spoil(answer),
-        false => whole(answer),
+fn corrupted_once(portal: &TestPortal, corrupt: impl Fn(&Response) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |request, response| match is_data(request) && request.n == 1 {
+        true => corrupt(response),
+        false => whole(response),
     })
 }
 
 /// Returns a portal that corrupts every data response.
-fn spoilt(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
-    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) {
-        true => spoil(answer),
-        false => whole(answer),
+fn corrupted(portal: &TestPortal, corrupt: impl Fn(&Response) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |request, response| match is_data(request) {
+        true => corrupt(response),
+        false => whole(response),
     })
 }
 
@@ -81,36 +81,36 @@ fn a2_a_requested_wait_past_the_deadline_does_not_start() {
 fn a9_a_response_truncated_at_any_byte_is_retried_and_never_parsed() {
     let portal = TestPortal::small();
     let runtime = Runtime::new().unwrap();
-    let expected = RawPortal::before(portal.server.address(), |_, answer| whole(answer));
+    let expected = RawPortal::before(portal.server.address(), |_, response| whole(response));
     let expected = runtime.block_on(get(&client(&expected.origin(), |_| {}))).unwrap();
-    type Place = fn(&Answer) -> usize;
+    type Place = fn(&Response) -> usize;
     let places: [(&str, Place); 8] = [
         ("nothing", |_| 0),
         ("one byte", |_| 1),
-        ("half of the head", |answer| answer.head.len() / 2),
-        ("the head but for its last byte", |answer| answer.head.len() - 1),
-        ("the head", |answer| answer.head.len()),
-        ("one byte of the body", |answer| answer.head.len() + 1),
-        ("half of the body", |answer| answer.head.len() + answer.body.len() / 2),
-        ("all but the last byte", |answer| answer.bytes().len() - 1),
+        ("half of the head", |response| response.head.len() / 2),
+        ("all but the last byte of the head", |response| response.head.len() - 1),
+        ("the head", |response| response.head.len()),
+        ("one byte of the body", |response| response.head.len() + 1),
+        ("half of the body", |response| response.head.len() + response.body.len() / 2),
+        ("all but the last byte", |response| response.bytes().len() - 1),
     ];
     for (name, place) in places {
         for ends_by in [None, Some(Step::Reset)] {
-            let tear = move |answer: &Answer| {
-                let mut steps = vec![Step::Say(answer.bytes()[..place(answer)].to_vec())];
+            let truncate = move |response: &Response| {
+                let mut steps = vec![Step::Send(response.bytes()[..place(response)].to_vec())];
                 steps.extend(ends_by.clone());
                 steps
             };
-            let torn = spoilt_once(&portal, tear.clone());
-            let found = runtime.block_on(get(&client(&torn.origin(), |_| {}))).unwrap();
+            let truncated = corrupted_once(&portal, truncate.clone());
+            let found = runtime.block_on(get(&client(&truncated.origin(), |_| {}))).unwrap();
             // The port in the links may be a digit longer or shorter.
             assert!(found.len().abs_diff(expected.len()) <= 2, "{name}");
-            assert_eq!(torn.asked(PATH).len(), 2, "{name}");
+            assert_eq!(truncated.requests(PATH).len(), 2, "{name}");
 
-            let always_torn = spoilt(&portal, tear);
-            let error = runtime.block_on(get(&client(&always_torn.origin(), |_| {}))).unwrap_err();
+            let always_truncated = corrupted(&portal, truncate);
+            let error = runtime.block_on(get(&client(&always_truncated.origin(), |_| {}))).unwrap_err();
             assert_eq!(error.to_string(), "no answer after 4 tries", "{name}");
-            assert_eq!(always_torn.asked(PATH).len(), 4, "{name}");
+            assert_eq!(always_truncated.requests(PATH).len(), 4, "{name}");
         }
     }
 }
@@ -120,15 +120,15 @@ fn a9_a_response_truncated_at_any_byte_is_retried_and_never_parsed() {
 fn a9_a_run_with_every_page_truncated_once_writes_the_same_bytes() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let torn = spoilt_once(&portal, |answer| {
+    let truncated = corrupted_once(&portal, |response| {
         // At a different position on each page.
-        let all = answer.bytes();
+        let all = response.bytes();
         let at = all.iter().map(|byte| usize::from(*byte)).sum::<usize>() % all.len();
-        vec![Step::Say(all[..at].to_vec())]
+        vec![Step::Send(all[..at].to_vec())]
     });
     let lake = TestLake::new();
-    let _ = run_at(&lake, &torn.origin(), &ONE_PARTITION).expect(0);
-    assert_eq!(torn.asked(PATH).len(), 5);
+    let _ = run_at(&lake, &truncated.origin(), &ONE_PARTITION).expect(0);
+    assert_eq!(truncated.requests(PATH).len(), 5);
     assert!(data(lake.path()) == expected);
 }
 
@@ -137,23 +137,23 @@ fn a9_a_run_with_every_page_truncated_once_writes_the_same_bytes() {
 fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let length = |answer: &Answer, add: i64| {
-        let length = i64::try_from(answer.body.len()).unwrap() + add;
-        answer.with_headers(&format!("content-length: {length}\r\n"))
+    let length = |response: &Response, add: i64| {
+        let length = i64::try_from(response.body.len()).unwrap() + add;
+        response.with_headers(&format!("content-length: {length}\r\n"))
     };
-    let cut = |answer: &Answer| {
-        let answer = answer.with_headers("");
-        Answer { body: answer.body[..answer.body.len() - 1].to_vec(), ..answer }
+    let cut = |response: &Response| {
+        let response = response.with_headers("");
+        Response { body: response.body[..response.body.len() - 1].to_vec(), ..response }
     };
     let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no answer after \
                      4 tries: ";
     let bad_body = "BadBody: decode page 1 of `year=2021/grade=grade-pk`: ";
-    type Lie = Box<dyn Fn(&Answer) -> Answer + Send + Sync>;
+    type Lie = Box<dyn Fn(&Response) -> Response + Send + Sync>;
     let cases: [(&str, [Lie; 2], usize, Option<&str>); 5] = [
         ("too long", [Box::new(move |it| length(it, 10)), Box::new(move |it| length(it, 10))], 4, Some(no_answer)),
         ("too short", [Box::new(move |it| length(it, -10)), Box::new(move |it| length(it, -10))], 4, Some(bad_body)),
-        ("none, whole", [Box::new(|it| it.with_headers("")), Box::new(|it| it.with_headers(""))], 2, None),
-        ("none, cut", [Box::new(cut), Box::new(cut)], 4, Some(bad_body)),
+        ("missing, complete body", [Box::new(|it| it.with_headers("")), Box::new(|it| it.with_headers(""))], 2, None),
+        ("missing, truncated body", [Box::new(cut), Box::new(cut)], 4, Some(bad_body)),
         (
             "nonsense",
             [
@@ -166,23 +166,23 @@ fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     ];
     for (name, [once, always], n_requests, error) in cases {
         let lake = TestLake::new();
-        let lying = spoilt_once(&portal, move |answer| vec![Step::Say(once(answer).bytes())]);
-        let _ = run_at(&lake, &lying.origin(), &ONE_PARTITION).expect(0);
+        let wrong = corrupted_once(&portal, move |response| vec![Step::Send(once(response).bytes())]);
+        let _ = run_at(&lake, &wrong.origin(), &ONE_PARTITION).expect(0);
         // The run requests page 1 once more at the end.
-        assert_eq!(lying.asked(PATH).len(), n_requests + 1, "{name}");
+        assert_eq!(wrong.requests(PATH).len(), n_requests + 1, "{name}");
         assert!(data(lake.path()) == expected, "{name}");
 
         let lake = TestLake::new();
-        let lying = spoilt(&portal, move |answer| vec![Step::Say(always(answer).bytes())]);
+        let wrong = corrupted(&portal, move |response| vec![Step::Send(always(response).bytes())]);
         let one_by_one = [&ONE_PARTITION[..], &["--in-flight", "1"]].concat();
         let Some(error) = error else {
-            let _ = run_at(&lake, &lying.origin(), &one_by_one).expect(0);
+            let _ = run_at(&lake, &wrong.origin(), &one_by_one).expect(0);
             assert!(data(lake.path()) == expected, "{name}");
             continue;
         };
-        let found = run_at(&lake, &lying.origin(), &one_by_one).expect(3);
+        let found = run_at(&lake, &wrong.origin(), &one_by_one).expect(3);
         assert!(found.stderr.starts_with(&format!("failed: {error}")), "{name}: {}", found.stderr);
-        assert_eq!((lying.asked(PATH).len(), data(lake.path()).len()), (12, 0), "{name}");
+        assert_eq!((wrong.requests(PATH).len(), data(lake.path()).len()), (12, 0), "{name}");
     }
 }
 
@@ -197,15 +197,15 @@ fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_wri
         ("", r#"{"detail": "Request was throttled. Expected available in 1 second."}"#),
         ("", ""),
     ] {
-        let once = spoilt_once(&portal, move |answer| {
-            let answer = answer.with_body(body);
-            vec![Step::Say(
-                [answer.head.replace("content-type: application/json\r\n", head).as_bytes(), &answer.body].concat(),
+        let once = corrupted_once(&portal, move |response| {
+            let response = response.with_body(body);
+            vec![Step::Send(
+                [response.head.replace("content-type: application/json\r\n", head).as_bytes(), &response.body].concat(),
             )]
         });
         let lake = TestLake::new();
         let _ = run_at(&lake, &once.origin(), &ONE_PARTITION).expect(0);
-        assert_eq!(once.asked(PATH).len(), 5, "{body}");
+        assert_eq!(once.requests(PATH).len(), 5, "{body}");
         assert!(data(lake.path()) == expected, "{body}");
     }
 }
@@ -215,9 +215,9 @@ fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_wri
 fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
     let portal = TestPortal::small();
     let each = Duration::from_millis(20);
-    let in_head = spoilt(&portal, move |answer| vec![Step::Drip { bytes: answer.bytes(), each }]);
-    let in_body = spoilt(&portal, move |answer| {
-        vec![Step::Say(answer.head.clone().into_bytes()), Step::Drip { bytes: answer.body.clone(), each }]
+    let in_head = corrupted(&portal, move |response| vec![Step::Drip { bytes: response.bytes(), each }]);
+    let in_body = corrupted(&portal, move |response| {
+        vec![Step::Send(response.head.clone().into_bytes()), Step::Drip { bytes: response.body.clone(), each }]
     });
     for dripping in [in_head, in_body] {
         let client = client(&dripping.origin(), |settings| {
@@ -230,7 +230,7 @@ fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
         assert_eq!(error.to_string(), "no answer after 2 tries");
         // The whole response has more than 10,000 bytes and would take minutes.
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-        assert_eq!(dripping.asked(PATH).len(), 2);
+        assert_eq!(dripping.requests(PATH).len(), 2);
     }
 }
 
@@ -249,7 +249,10 @@ fn a42_a_page_that_waits_for_memory_does_not_use_up_the_timeout_of_its_try() {
         let mut all = client.page_memory().room();
         all.hold(1 << 30).await;
         let mut page = std::pin::pin!(get(&client));
-        assert!(tokio::time::timeout(Duration::from_millis(900), &mut page).await.is_err(), "it waits");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(900), &mut page).await.is_err(),
+            "expected the request to wait"
+        );
         drop(all);
         assert!(page.await.is_ok());
     });
@@ -260,7 +263,8 @@ fn a42_a_page_that_waits_for_memory_does_not_use_up_the_timeout_of_its_try() {
 fn a15_a_response_that_stalls_anywhere_is_given_up_after_the_idle_timeout() {
     let portal = TestPortal::small();
     for n_bytes in [0, 10, 10_000] {
-        let stalling = spoilt(&portal, move |answer| vec![Step::Say(answer.bytes()[..n_bytes].to_vec()), Step::Stall]);
+        let stalling =
+            corrupted(&portal, move |response| vec![Step::Send(response.bytes()[..n_bytes].to_vec()), Step::Stall]);
         let client = client(&stalling.origin(), |settings| {
             settings.idle_timeout = Duration::from_millis(200);
             settings.tries = 2;
@@ -281,24 +285,30 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
         format!("HTTP/1.1 503 Service Unavailable\r\nretry-after: {retry_after}\r\ncontent-length: 0\r\n\r\n")
             .into_bytes()
     };
-    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
+    type Corrupt = Box<dyn Fn(&Response) -> Vec<Step> + Send + Sync>;
     let (often, late) = (busy("0"), busy("2"));
-    let faults: [(&str, Spoil); 9] = [
-        ("says nothing", Box::new(|_| vec![Step::Stall])),
-        ("stalls in the head", Box::new(|answer| vec![Step::Say(answer.bytes()[..20].to_vec()), Step::Stall])),
-        ("stalls after the head", Box::new(|answer| vec![Step::Say(answer.head.clone().into_bytes()), Step::Stall])),
-        ("drips", Box::new(move |answer| vec![Step::Drip { bytes: answer.bytes(), each }])),
+    let faults: [(&str, Corrupt); 9] = [
+        ("sends nothing", Box::new(|_| vec![Step::Stall])),
+        ("stalls in the head", Box::new(|response| vec![Step::Send(response.bytes()[..20].to_vec()), Step::Stall])),
+        (
+            "stalls after the head",
+            Box::new(|response| vec![Step::Send(response.head.clone().into_bytes()), Step::Stall]),
+        ),
+        ("drips", Box::new(move |response| vec![Step::Drip { bytes: response.bytes(), each }])),
         ("hangs up", Box::new(|_| Vec::new())),
         ("resets", Box::new(|_| vec![Step::Reset])),
-        ("is always busy", Box::new(move |_| vec![Step::Say(often.clone())])),
-        ("is busy and asks for a wait", Box::new(move |_| vec![Step::Say(late.clone())])),
-        ("tears the body", Box::new(|answer| vec![Step::Say(answer.bytes()[..answer.bytes().len() - 1].to_vec())])),
+        ("is always busy", Box::new(move |_| vec![Step::Send(often.clone())])),
+        ("is busy and requests a wait", Box::new(move |_| vec![Step::Send(late.clone())])),
+        (
+            "truncates the body",
+            Box::new(|response| vec![Step::Send(response.bytes()[..response.bytes().len() - 1].to_vec())]),
+        ),
     ];
     let runtime = Runtime::new().unwrap();
-    for (name, spoil) in faults {
-        let spoilt = spoilt(&portal, spoil);
+    for (name, corrupt) in faults {
+        let corrupted = corrupted(&portal, corrupt);
         // Only the deadline limits this client.
-        let client = client(&spoilt.origin(), |settings| {
+        let client = client(&corrupted.origin(), |settings| {
             settings.tries = u32::MAX;
             settings.backoff = Duration::from_millis(50);
             settings.most_backoff = Duration::from_secs(60);
@@ -343,39 +353,39 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Guard: the limit counts decompressed bytes, and decompression stops there.
 #[test]
 fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
-    const MOST_KIB: u64 = 160 << 10;
+    const MAX_KIB: u64 = 160 << 10;
     let portal = TestPortal::small();
     let packed = bomb();
-    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
-    let huge: [(&str, Spoil); 3] = [
+    type Corrupt = Box<dyn Fn(&Response) -> Vec<Step> + Send + Sync>;
+    let huge: [(&str, Corrupt); 3] = [
         (
-            "a bomb",
-            Box::new(move |answer| {
+            "a gzip bomb",
+            Box::new(move |response| {
                 let headers = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", packed.len());
-                vec![Step::Say(answer.with_headers(&headers).head.into_bytes()), Step::Say(packed.clone())]
+                vec![Step::Send(response.with_headers(&headers).head.into_bytes()), Step::Send(packed.clone())]
             }),
         ),
         (
-            "a body of 1 GiB of no announced length",
-            Box::new(|answer| {
-                let head = answer.with_headers("").head.into_bytes();
-                vec![Step::Say(head), Step::Repeat { bytes: vec![b' '; 1 << 16], times: 1 << 14 }]
+            "a body of 1 GiB without a length",
+            Box::new(|response| {
+                let head = response.with_headers("").head.into_bytes();
+                vec![Step::Send(head), Step::Repeat { bytes: vec![b' '; 1 << 16], times: 1 << 14 }]
             }),
         ),
         (
             "a length of 1 GiB",
-            Box::new(|answer| {
-                vec![Step::Say(answer.with_headers("content-length: 1073741824\r\n").head.into()), Step::Stall]
+            Box::new(|response| {
+                vec![Step::Send(response.with_headers("content-length: 1073741824\r\n").head.into()), Step::Stall]
             }),
         ),
     ];
-    for (name, spoil) in huge {
+    for (name, corrupt) in huge {
         // The second partition stalls, so that the run is still there to be measured.
-        let portal = RawPortal::before(portal.server.address(), move |asked, answer| {
-            match (is_data(asked), asked.target.contains("grade-k/")) {
-                (true, _) => spoil(answer),
+        let portal = RawPortal::before(portal.server.address(), move |request, response| {
+            match (is_data(request), request.target.contains("grade-k/")) {
+                (true, _) => corrupt(response),
                 (_, true) => vec![Step::Stall],
-                _ => whole(answer),
+                _ => whole(response),
             }
         });
         let lake = TestLake::new();
@@ -392,8 +402,8 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        assert!(peak <= MOST_KIB, "{name}: {peak} KiB");
-        assert_eq!(portal.asked(PATH).len(), 1, "{name}");
+        assert!(peak <= MAX_KIB, "{name}: {peak} KiB");
+        assert_eq!(portal.requests(PATH).len(), 1, "{name}");
     }
 }
 
@@ -401,9 +411,9 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
 #[test]
 fn a23_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let portal = TestPortal::small();
-    let plain = spoilt(&portal, whole);
-    let unannounced = spoilt(&portal, |answer| {
-        vec![Step::Say(answer.with_headers("").head.into_bytes()), Step::Say(answer.body.clone())]
+    let plain = corrupted(&portal, whole);
+    let unannounced = corrupted(&portal, |response| {
+        vec![Step::Send(response.with_headers("").head.into_bytes()), Step::Send(response.body.clone())]
     });
     let runtime = Runtime::new().unwrap();
     for origin in [plain.origin(), unannounced.origin()] {
@@ -422,9 +432,9 @@ fn a23_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_rejected() {
 fn a24_an_unknown_or_nested_encoding_is_rejected() {
     let portal = TestPortal::small();
     let refused = |found: &str| format!("portal refused: HTTP 200: `content encoding {found}`");
-    let twice = |answer: &Answer| gzip(&gzip(&answer.body));
-    type Pack = Box<dyn Fn(&Answer) -> Vec<u8> + Send + Sync>;
-    let plain = || -> Pack { Box::new(|answer| answer.body.clone()) };
+    let twice = |response: &Response| gzip(&gzip(&response.body));
+    type Pack = Box<dyn Fn(&Response) -> Vec<u8> + Send + Sync>;
+    let plain = || -> Pack { Box::new(|response| response.body.clone()) };
     let cases: [(&str, Pack, String, usize); 8] = [
         ("br", plain(), refused("br"), 1),
         ("zstd", plain(), refused("zstd"), 1),
@@ -436,15 +446,15 @@ fn a24_an_unknown_or_nested_encoding_is_rejected() {
         ("gzip", plain(), "no answer after 4 tries".into(), 12),
     ];
     for (encoding, pack, error, n_requests) in cases {
-        let packed = spoilt(&portal, move |answer| {
-            let body = pack(answer);
+        let packed = corrupted(&portal, move |response| {
+            let body = pack(response);
             let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
-            vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+            vec![Step::Send(Response { body, ..response.with_headers(&headers) }.bytes())]
         });
         let lake = TestLake::new();
         let found = run_at(&lake, &packed.origin(), &ONE_PARTITION).expect(3);
         assert!(found.stderr.contains(&error), "{encoding}: {}", found.stderr);
-        assert_eq!((packed.asked(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
+        assert_eq!((packed.requests(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
     }
 }
 
@@ -455,29 +465,31 @@ fn a24_an_unknown_or_nested_encoding_is_rejected() {
 fn a36_gzip_of_several_members_under_any_of_its_names_is_read_and_truncated_or_trailing_data_is_retried() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let in_members = |answer: &Answer, n_bytes: usize| answer.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
-    let packed = move |answer: &Answer, encoding: &str, body: Vec<u8>| {
+    let in_members =
+        |response: &Response, n_bytes: usize| response.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
+    let packed = move |response: &Response, encoding: &str, body: Vec<u8>| {
         let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
-        vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+        vec![Step::Send(Response { body, ..response.with_headers(&headers) }.bytes())]
     };
     for (encoding, n_bytes) in [("gzip", 1000), ("gzip", 1), ("x-gzip", 1 << 20), ("GZIP", 1 << 20), ("X-Gzip", 7000)] {
-        let whole = spoilt(&portal, move |answer| packed(answer, encoding, in_members(answer, n_bytes)));
+        let whole = corrupted(&portal, move |response| packed(response, encoding, in_members(response, n_bytes)));
         let lake = TestLake::new();
         let _ = run_at(&lake, &whole.origin(), &ONE_PARTITION).expect(0);
         assert!(data(lake.path()) == expected, "{encoding}, members of {n_bytes}");
-        assert_eq!(whole.asked(PATH).len(), 3);
+        assert_eq!(whole.requests(PATH).len(), 3);
     }
-    type Spoil = fn(Vec<u8>) -> Vec<u8>;
-    let spoil: [(&str, Spoil); 3] = [
-        ("the last member torn", |body| body[..body.len() - 9].to_vec()),
+    type Corrupt = fn(Vec<u8>) -> Vec<u8>;
+    let corrupt: [(&str, Corrupt); 3] = [
+        ("the last member truncated", |body| body[..body.len() - 9].to_vec()),
         ("garbage", |body| [&body, &b"garbage"[..]].concat()),
         ("the beginning of a member", |body| [&body, &[0x1f, 0x8b, 8][..]].concat()),
     ];
-    for (name, spoil) in spoil {
-        let spoilt = spoilt_once(&portal, move |answer| packed(answer, "gzip", spoil(in_members(answer, 1000))));
+    for (name, corrupt) in corrupt {
+        let corrupted =
+            corrupted_once(&portal, move |response| packed(response, "gzip", corrupt(in_members(response, 1000))));
         let lake = TestLake::new();
-        let _ = run_at(&lake, &spoilt.origin(), &ONE_PARTITION).expect(0);
-        assert_eq!(spoilt.asked(PATH).len(), 5, "{name}: asked again");
+        let _ = run_at(&lake, &corrupted.origin(), &ONE_PARTITION).expect(0);
+        assert_eq!(corrupted.requests(PATH).len(), 5, "{name}");
         assert!(data(lake.path()) == expected, "{name}");
     }
 }
@@ -519,11 +531,11 @@ fn a31_unusual_text_is_stored_exactly_or_rescued_and_never_replaced() {
 #[test]
 fn a34_no_response_comes_from_a_cache_and_an_etag_skips_nothing() {
     let portal = TestPortal::small();
-    let with_etag = |answer: &Answer| {
-        let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", answer.body.len());
-        vec![Step::Say(answer.with_headers(&headers).bytes())]
+    let with_etag = |response: &Response| {
+        let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", response.body.len());
+        vec![Step::Send(response.with_headers(&headers).bytes())]
     };
-    let first = spoilt(&portal, with_etag);
+    let first = corrupted(&portal, with_etag);
     let lake = TestLake::new();
     let _ = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     let before = data(lake.path());
@@ -533,14 +545,15 @@ fn a34_no_response_comes_from_a_cache_and_an_etag_skips_nothing() {
     let second = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     assert!(second.stdout.contains("1 partition: 1 written"), "{}", second.stdout);
     assert_ne!(data(lake.path()), before);
-    let asked = first.asked("");
-    assert_eq!(first.asked(PATH).len(), 6);
-    for asked in asked {
-        let head = asked.head.to_lowercase();
+    let requests = first.requests("");
+    assert_eq!(first.requests(PATH).len(), 6);
+    for request in requests {
+        let head = request.head.to_lowercase();
         assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
         assert!(!head.contains("\r\nif-"), "{head}");
     }
-    let kept = spoilt(&portal, |_| vec![Step::Say(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
+    let kept =
+        corrupted(&portal, |_| vec![Step::Send(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
     let third = run_at(&lake, &kept.origin(), &ONE_PARTITION).expect(3);
     assert!(third.stderr.contains("portal refused: HTTP 304"), "{}", third.stderr);
 }

@@ -128,7 +128,7 @@ fn f1_read_commands_create_nothing_and_repair_creates_no_lake() {
             commands(&portal)[2..].iter().zip(if is_there { [0, 2, 0, 0, 2] } else { [0, 2, 2, 2, 2] })
         {
             let mut command_line = rollcall(&command.iter().map(String::as_str).collect::<Vec<_>>());
-            let _ = Outcome::of(command_line.arg("--lake").arg(&lake).output().unwrap()).expect(code);
+            let _ = Outcome::from_output(command_line.arg("--lake").arg(&lake).output().unwrap()).expect(code);
             assert_eq!(snapshot(outside.path()), before, "{command:?}");
         }
     }
@@ -181,7 +181,7 @@ fn f1_of_runs_that_create_the_same_lake_at_once_only_one_continues() {
     let lake = outside.path().join("lake");
     let mut runs: Vec<Killed> = (0..6).map(|_| start(&lake, &portal, &ONE_GRADE)).collect();
     let mut ended = Vec::new();
-    wait_until("all runs but one have ended", || {
+    wait_until("all runs but one end", || {
         let mut i = 0;
         while i < runs.len() {
             if runs[i].0.try_wait().unwrap().is_some() {
@@ -195,15 +195,15 @@ fn f1_of_runs_that_create_the_same_lake_at_once_only_one_continues() {
     for found in ended {
         assert!(found.expect(75).stderr.starts_with("error: LakeLocked: "));
     }
-    wait_until("the other asks for data", || portal.n_data_requests() == 1);
+    wait_until("the other run requests data", || portal.n_data_requests() == 1);
     runs[0].signal("INT");
     let _ = runs.remove(0).wait().expect(130);
 }
 
 /// Starts a run of seventeen sequential partitions that stalls at its first data request.
-fn standing(lake: &Path, portal: &TestPortal) -> Killed {
+fn start_stalled(lake: &Path, portal: &TestPortal) -> Killed {
     let run = start(lake, portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-    wait_until("the run asks for data", || portal.n_data_requests() > 0);
+    wait_until("the run requests data", || portal.n_data_requests() > 0);
     run.signal("STOP");
     run
 }
@@ -219,7 +219,7 @@ fn f2_a_run_stops_when_its_lake_is_renamed_or_removed_and_creates_nothing_in_the
         let lake = outside.path().join("lake");
         let n_before = portal.n_data_requests();
         let run = start(&lake, &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-        wait_until("the run asks for data", || portal.n_data_requests() > n_before);
+        wait_until("the run requests data", || portal.n_data_requests() > n_before);
         run.signal("STOP");
         if is_renamed {
             fs::rename(&lake, outside.path().join("elsewhere")).unwrap();
@@ -231,7 +231,7 @@ fn f2_a_run_stops_when_its_lake_is_renamed_or_removed_and_creates_nothing_in_the
         assert!(found.stderr.contains("error: StoreFailed: "), "{}", found.stderr);
         assert!(found.stderr.contains(&format!("expected the lake `{}`", lake.display())), "{}", found.stderr);
         assert!(!lake.exists());
-        assert!(portal.n_data_requests() < n_before + 20, "it stops at once");
+        assert!(portal.n_data_requests() < n_before + 20, "the run stops at once");
     }
 }
 
@@ -241,7 +241,7 @@ fn f2_a_run_stops_when_its_lake_is_renamed_or_removed_and_creates_nothing_in_the
 #[test]
 fn f3_a_run_stops_when_its_lock_is_removed_and_another_continues() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    let first = standing(lake.path(), &portal);
+    let first = start_stalled(lake.path(), &portal);
     fs::remove_file(lake.path().join(".lock")).unwrap();
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let before = lake.files("");
@@ -452,7 +452,7 @@ fn d12_a_run_with_a_closed_terminal_publishes_what_it_committed_and_one_under_no
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let run = start(lake.path(), &portal, &[&TWO_GRADES[..], &["--format", "json"]].concat());
-    wait_until("one partition is recorded, another under way", || {
+    wait_until("one partition is recorded and another in progress", || {
         portal.n_data_requests() >= 3
             && lake.files("ledger").keys().any(|key| key.ends_with("year=2021/grade=grade-pk.json"))
     });
@@ -466,7 +466,7 @@ fn d12_a_run_with_a_closed_terminal_publishes_what_it_committed_and_one_under_no
     let mut nohup = Command::new("sh");
     nohup.env_remove("ROLLCALL_LOG").args(["-c", r#"trap '' HUP; exec "$0" "$@""#]).arg(binary());
     let run = start_by(nohup, lake.path(), &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-    wait_until("the run asks for data", || portal.n_data_requests() > 0);
+    wait_until("the run requests data", || portal.n_data_requests() > 0);
     run.signal("HUP");
     let found = run.wait().expect(0);
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
@@ -529,7 +529,7 @@ fn every_file_and_folder_of_a_lake_is_flushed_and_a_file_that_cannot_be_is_not_m
     };
     let found = run(&ONE_GRADE, Some("file")).expect(1);
     assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
-    assert_eq!(snapshot(lake.path()).len(), 1, "not even a mark");
+    assert_eq!(snapshot(lake.path()).len(), 1, "expected no files, not even a mark");
     let found = run(&ONE_GRADE, Some("folder")).expect(1);
     assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
 
@@ -568,7 +568,10 @@ fn d6_an_object_in_progress_when_a_run_is_asked_to_stop_is_registered_too() {
     run.signal("INT");
     // The message appears while the object is not yet visible.
     let mut log = BufReader::new(run.0.stderr.take().unwrap()).lines();
-    assert!(log.any(|line| line.unwrap().contains("waiting for calls under way")), "the run waits for its write");
+    assert!(
+        log.any(|line| line.unwrap().contains("waiting for calls under way")),
+        "expected a message that the run waits for its write"
+    );
     fs::remove_file(&holds).unwrap();
     let _ = run.wait().expect(130);
     let answer = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]);

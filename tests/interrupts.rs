@@ -28,13 +28,13 @@ fn interrupted(lake: &TestLake, portal: &TestPortal, n_requests: usize, signal: 
     command.args(HUNDRED).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let before = portal.n_data_requests();
     let mut child = Killed(command.spawn().unwrap());
-    wait_until("the portal has seen the requests or the run has ended", || {
+    wait_until("the portal receives the requests, or the run ends", || {
         portal.n_data_requests() - before >= n_requests || child.0.try_wait().unwrap().is_some()
     });
     let begun = Instant::now();
     child.signal(signal);
     let outcome = child.wait();
-    assert!(begun.elapsed() < Duration::from_secs(30), "it ended after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "ended after {:?}", begun.elapsed());
     outcome
 }
 
@@ -116,8 +116,6 @@ fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
             plan["partitions"].as_array().unwrap().iter().map(|item| path(&item["partition"])).collect();
         assert_eq!(planned, not_tried, "{what}");
     }
-    println!(
-        "{n_interrupted} of {n_interrupts} runs interrupted while they fetched; {n_not_tried} partitions not tried"
-    );
-    assert!(n_interrupted > 0, "no run was interrupted while it fetched");
+    println!("{n_interrupted} of {n_interrupts} runs interrupted while fetching; {n_not_tried} partitions not tried");
+    assert!(n_interrupted > 0, "expected a run to be interrupted while fetching");
 }

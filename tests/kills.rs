@@ -230,7 +230,7 @@ fn kill_and_complete(
             let phase = kill_at(lake.path(), versions, trigger, nth, wait);
             let left = data(lake.path());
             let wrong: Vec<String> = left.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)).collect();
-            assert_eq!(wrong, Vec::<String>::new(), "torn or doubled after a kill while {phase:?}");
+            assert_eq!(wrong, Vec::<String>::new(), "truncated or duplicated after a kill while {phase:?}");
             assert!(before.keys().all(|path| left.contains_key(path)), "lost after a kill while {phase:?}");
 
             let rest = lake.run(&versions.portal, &[&GRADES[..], &["--format", "json"]].concat()).expect(0).json();
@@ -247,7 +247,7 @@ fn kill_and_complete(
             phase
         }));
         is_over.store(true, Ordering::Relaxed);
-        assert_eq!(reader.join().unwrap(), Vec::<String>::new(), "a reader saw it");
+        assert_eq!(reader.join().unwrap(), Vec::<String>::new(), "seen by a reader");
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
@@ -291,7 +291,7 @@ fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
             break;
         }
     }
-    assert!(run.kill(), "the run ended before it asked for {n_pages} pages");
+    assert!(run.kill(), "the run ended before it requested {n_pages} pages");
 }
 
 /// Runs with faults and kills, then at most three more times. Returns the number of additional runs.
@@ -326,7 +326,7 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
         portal.server.set_faults(portal_faults(&mut random));
         let found = lake.run(portal, &[&HUNDRED[..], &["--mode", mode]].concat());
         assert!(matches!(found.code, Some(0 | 3)), "seed {seed}: {found:?}");
-        if n_right(&lost, "after a run to its end") == 100 {
+        if n_right(&lost, "after a complete run") == 100 {
             assert!(files_below(path, "catalog") == *catalog, "seed {seed}");
             assert_eq!(files_below(path, ".tmp").len(), 0);
             let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -335,7 +335,10 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
             return n_more + 1;
         }
     }
-    panic!("seed {seed}: expected 100 right partitions after three more runs, found {}", n_right(&lost, "in the end"));
+    panic!(
+        "seed {seed}: expected 100 correct partitions after three more runs, found {}",
+        n_right(&lost, "at the end")
+    );
 }
 
 /// Guard: retries, modes and publishing complete the lake together, with one faulty request in ten, one lost object in

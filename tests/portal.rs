@@ -100,7 +100,7 @@ async fn a9_a11_a_truncated_body_is_retried_and_never_parsed() {
         let whole = get(&client(&serve(Vec::new()).await.origin(), |_| {})).await.unwrap();
         // The bodies only differ in the origin of their links, by at most one digit of the port.
         let found = get(&client(&server.origin(), |_| {})).await.unwrap();
-        assert!(whole.abs_diff(found) <= 2, "{whole} and {found}");
+        assert!(whole.abs_diff(found) <= 2, "{whole} and {found} bytes");
         assert_eq!(server.requests().len(), 2);
     }
 }
@@ -255,7 +255,7 @@ async fn a_wait_for_a_slot_ends_at_the_deadline_too() {
         get(&soon).await
     };
     tokio::select! {
-        _ = stalled => panic!("the first request ended"),
+        _ = stalled => panic!("the first request has ended"),
         late = late => assert_eq!(late.unwrap_err().to_string(), "no time left after 0 tries"),
     }
 }

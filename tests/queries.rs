@@ -81,7 +81,7 @@ fn rows(lake: &TestLake, sql: &str) -> Value {
 }
 
 /// Returns the result of every shipped query.
-fn every_answer(lake: &TestLake) -> BTreeMap<&'static str, String> {
+fn every_result(lake: &TestLake) -> BTreeMap<&'static str, String> {
     COLUMNS.iter().map(|(name, _)| (*name, query(lake, name, "csv"))).collect()
 }
 
@@ -92,7 +92,7 @@ fn source(name: &str) -> String {
 #[test]
 fn every_shipped_query_returns_the_columns_listed_here() {
     let mut shipped: Vec<String> = fs::read_dir(workspace().join("queries"))
-        .expect("there is a folder of queries")
+        .expect("the query folder exists")
         .map(|entry| entry.expect("the folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
@@ -121,8 +121,8 @@ fn every_shipped_query_opens_with_its_question_and_names_its_columns_in_order() 
     for (name, columns) in COLUMNS {
         let source = source(name);
         assert!(source.starts_with("-- Question: "), "{name}");
-        let result = source.split_once("\n-- Result:").expect("a query says what it answers").1;
-        let (result, _) = result.split_once("\n-- Leaves out:").expect("a query says what it leaves out");
+        let result = source.split_once("\n-- Result:").expect("a query states its question").1;
+        let (result, _) = result.split_once("\n-- Leaves out:").expect("a query states its scope");
         let mut words = result.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for column in columns.split(',') {
             assert!(words.any(|word| word == column), "{name}: `{column}` is not documented where it comes");
@@ -154,14 +154,14 @@ fn the_original_ranking_includes_other_grades_and_a_filter_on_the_grade_fixes_it
 
     assert_ne!(wrong, published_top_ten("state_name"));
     let most = wrong[0]["total_enrollments"].as_u64().expect("a total is a number");
-    assert!(most > 2 * 245_135, "grade-99 holds every student a second time, found {most}");
+    assert!(most > 2 * 245_135, "grade-99 counts every student a second time, found {most}");
     assert_eq!(rows(&lake, &filtered), published_top_ten("state_name"));
 }
 
 #[test]
 fn files_that_the_catalog_does_not_name_change_no_result() {
     let lake = own_lake();
-    let before = every_answer(&lake);
+    let before = every_result(&lake);
     let object = lake.path().join(TABLE).join("year=2021/grade=grade-pk/part-00000.parquet");
 
     let stray = lake.path().join(TABLE).join("year=1999/grade=grade-pk");
@@ -170,7 +170,7 @@ fn files_that_the_catalog_does_not_name_change_no_result() {
     fs::copy(&object, object.with_file_name("part-00001.parquet")).expect("a file can be copied");
     fs::write(object.with_file_name("_SUCCESS"), "").expect("a file can be written");
 
-    assert_eq!(every_answer(&lake), before);
+    assert_eq!(every_result(&lake), before);
     let years = "select distinct year from ccd_school.us_education_ccd_enrollment_data order by year";
     assert_eq!(query(&lake, years, "csv"), "year\n2020\n2021\n");
 }
@@ -179,7 +179,7 @@ fn files_that_the_catalog_does_not_name_change_no_result() {
 fn a_partition_removed_from_the_catalog_is_in_no_result_although_its_file_exists() {
     let lake = own_lake();
     let dataset = Dataset::built_in("ccd_enrollment").expect("the dataset is built in");
-    let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("this is a partition");
+    let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("the text is a partition");
     let catalog = FileCatalog::new(FolderStore::new(lake.path()));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
@@ -204,7 +204,7 @@ fn an_undeclared_field_is_found_by_the_query_for_rescued_values() {
     let rescued = rows(&lake, "rescued_values");
 
     let rescued = rescued.as_array().expect("rows are an array");
-    assert_eq!(rescued.len(), 20, "20 rows are enough to see it");
+    assert_eq!(rescued.len(), 20, "20 rows are enough to show this");
     for row in rescued {
         assert_eq!((&row["year"], &row["grade"]), (&json!(2021), &json!("grade-12")));
         assert_eq!((&row["rescued_rows"], &row["rescued"]), (n_rows, &json!(r#"{"teachers":7.5}"#)));
@@ -338,7 +338,9 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     let of_ints = rows(&lake, &students);
     assert_eq!(of_ints[1], of_2021[0]);
     let _ = lake.run(&portal, &of_double).expect(0);
-    for (as_double, as_int) in rows(&lake, &students).as_array().expect("rows").iter().zip([&of_ints[0], &of_ints[1]]) {
+    for (as_double, as_int) in
+        rows(&lake, &students).as_array().expect("the value is a list of rows").iter().zip([&of_ints[0], &of_ints[1]])
+    {
         assert_eq!(as_double["students"].as_f64(), as_int["students"].as_f64());
     }
 }
@@ -359,7 +361,7 @@ fn unordered_rows_always_come_in_the_order_of_the_files() {
             .concat()
     );
     for _ in 0..4 {
-        assert!(query(&lake, &sql, "csv") == first, "other rows, or in another order");
+        assert!(query(&lake, &sql, "csv") == first, "the rows or their order differ");
         assert_eq!(query(&lake, &format!("{sql} limit 50"), "csv").lines().count(), 51);
         assert!(first.starts_with(&query(&lake, &format!("{sql} limit 50"), "csv")));
     }
@@ -402,7 +404,7 @@ fn every_row_as_json_has_every_column() {
 #[test]
 fn the_order_of_keys_in_a_catalog_file_does_not_matter() {
     let lake = own_lake();
-    let expected = every_answer(&lake);
+    let expected = every_result(&lake);
     let path = lake.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
     let text = fs::read_to_string(&path).expect("the table has a file");
     let swapped = text.replace(
@@ -411,5 +413,5 @@ fn the_order_of_keys_in_a_catalog_file_does_not_matter() {
     );
     assert_ne!(swapped, text);
     fs::write(&path, swapped).expect("the file can be written");
-    assert_eq!(every_answer(&lake), expected);
+    assert_eq!(every_result(&lake), expected);
 }

@@ -18,7 +18,7 @@ const RACE_SEX_DATA: &str = "data/us_education_ccd_enrollment_race_sex_data";
 
 /// Returns a recorded file, decompressed.
 fn recorded(folder: &Path, name: &str) -> String {
-    let bytes = fs::read(folder.join(name)).expect("the recording is there");
+    let bytes = fs::read(folder.join(name)).expect("the recording exists");
     let mut text = String::new();
     if name.ends_with(".gz") {
         GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("the recording is compressed text");
@@ -163,7 +163,7 @@ fn a_recorded_page_with_next_on_another_host_is_rejected_and_the_link_not_follow
          `https://educationdata.urban.org/api/v1/{RACE_SEX_PATH}/?page=2`\n"
     );
     assert_eq!(outcome.stderr, expected);
-    assert_eq!(served.asked(), [""], "page 1 alone was asked for, once");
+    assert_eq!(served.asked(), [""], "expected one request, for page 1");
     assert_eq!(lake.files(RACE_SEX_DATA).len(), 0);
 }
 
@@ -214,7 +214,7 @@ fn a_recorded_directory_of_52_fields_keeps_its_nulls_and_coordinates() {
     // 52 fields without the year, which is in the path.
     assert_same(&report, 121, 121 * 51, json!({"year": 2013}));
     assert_eq!(report["nulls"], 726);
-    assert_ne!(report["counted"], 0, "latitude of the first school");
+    assert_ne!(report["counted"], 0, "the first school has a latitude");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn decimals_recorded_as_text_become_numbers() {
     let report = compare(&served, &descriptor, &lake, table, "year=2015", &["--count", "law_enforcement_fte=-2.0"]);
     assert_same(&report, 1_400, 1_400 * 19, json!({"year": 2015}));
     assert_eq!(report["nulls"], 0);
-    assert_ne!(report["counted"], 0, "codes stay as they are");
+    assert_ne!(report["counted"], 0, "codes stay unchanged");
 }
 
 #[test]

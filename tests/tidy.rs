@@ -38,7 +38,7 @@ fn project_files() -> Vec<PathBuf> {
 fn with_extension(extension: &str) -> Vec<PathBuf> {
     let files = project_files().into_iter().filter(|file| file.extension().is_some_and(|found| found == extension));
     let files: Vec<PathBuf> = files.collect();
-    assert!(!files.is_empty(), "the project has files that end in .{extension}");
+    assert!(!files.is_empty(), "expected files that end in .{extension}");
     files
 }
 
@@ -168,7 +168,7 @@ fn every_fuzz_target_is_run_and_begins_with_a_corpus() {
     let written = stems("fuzz/fuzz_targets", "rs");
     assert_eq!(targets, written.iter().map(String::as_str).collect());
     let makefile = read("Makefile");
-    let line = makefile.lines().find_map(|line| line.strip_prefix("FUZZ_TARGETS := ")).expect("they are listed");
+    let line = makefile.lines().find_map(|line| line.strip_prefix("FUZZ_TARGETS := ")).expect("the list exists");
     assert_eq!(targets, line.split(' ').collect());
     for target in targets {
         let folder = Path::new("fuzz/corpus").join(target);
@@ -366,8 +366,8 @@ fn every_look_up_names_its_source_and_lists_each_code_once() {
 #[test]
 fn the_names_of_errors_are_the_variants_of_the_enum_in_its_order() {
     let source = read("core/src/error.rs");
-    let (_, body) = source.split_once("pub enum Error {\n").expect("there is the enum");
-    let (body, _) = body.split_once("\n}\n").expect("the enum ends");
+    let (_, body) = source.split_once("pub enum Error {\n").expect("the enum exists");
+    let (body, _) = body.split_once("\n}\n").expect("the enum has an end");
     // Variants stand at the first level; their fields and their comments do not look like this.
     let variants: Vec<&str> = body
         .lines()
@@ -461,7 +461,7 @@ fn every_file_of_behaviour_tests_is_built() {
     let mut written = stems("tests", "rs");
     written.remove("lib");
     for main in with_extension("rs").iter().filter(|file| file.starts_with("tests") && file.ends_with("main.rs")) {
-        let folder = main.parent().and_then(Path::to_str).expect("it is in a folder with a plain name");
+        let folder = main.parent().and_then(Path::to_str).expect("the file is in a folder with a plain name");
         let text = read(main);
         let mut parts: BTreeSet<String> =
             text.lines().filter_map(|line| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())).collect();
@@ -478,7 +478,7 @@ fn every_planted_bug_applies_to_the_code_as_it_is() {
     assert!(patches.len() > 4, "{patches:?}");
     for patch in patches {
         let check = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(workspace()).output();
-        let check = check.expect("git is there");
+        let check = check.expect("git is installed");
         let said = String::from_utf8_lossy(&check.stderr);
         assert!(check.status.success(), "{}: make it anew\n{said}", patch.display());
     }
@@ -499,7 +499,7 @@ fn values_of<'v>(key: &str, value: &'v Value, found: &mut Vec<&'v Value>) {
 #[test]
 fn the_state_machine_hands_each_function_the_fields_of_its_example() {
     let fields = |value: &Value| -> BTreeSet<String> {
-        let fields = value.as_object().expect("an object").keys();
+        let fields = value.as_object().expect("the value is an object").keys();
         fields.map(|name| name.trim_end_matches(".$").to_owned()).collect()
     };
     let example = |path: &str| -> Value { serde_json::from_str(&read(path)).expect("an example is JSON") };
@@ -511,7 +511,7 @@ fn the_state_machine_hands_each_function_the_fields_of_its_example() {
     // The catalog function is given the planner's answer and what the states between add to it.
     let added = ["FetchPartitions", "ReadCrawler"].map(|state| match &states[state]["Catch"][0]["ResultPath"] {
         Value::String(path) => path.clone(),
-        _ => states[state]["ResultPath"].as_str().expect("it adds something").to_owned(),
+        _ => states[state]["ResultPath"].as_str().expect("the state adds a field").to_owned(),
     });
     let mut expected = fields(&example("functions/planner/answer.json"));
     expected.extend(added.map(|path| path.trim_start_matches("$.").to_owned()));
@@ -534,7 +534,7 @@ fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
     values_of("States", &machine, &mut states);
     for (name, state) in states.iter().filter_map(|states| states.as_object()).flatten() {
         assert!(state["Comment"].is_string(), "{name} has no comment");
-        assert!(state["Type"] != "Task" || state["TimeoutSeconds"].is_u64(), "{name} has no time limit");
+        assert!(state["Type"] != "Task" || state["TimeoutSeconds"].is_u64(), "{name} has no timeout");
         assert!(readme.contains(&format!("`{name}`")), "{name} is not in the table");
     }
 }
@@ -542,14 +542,15 @@ fn the_state_machine_retries_errors_that_there_are_and_says_so_in_its_readme() {
 #[test]
 fn the_tables_of_the_template_are_those_that_the_descriptors_declare() {
     let template = read("infra/template.yaml");
-    let (_, tables) = template.split_once("# --- tables: printed by rollcall datasets template").expect("they begin");
-    let (_, tables) = tables.split_once('\n').expect("the line ends");
-    let (tables, _) = tables.split_once("  # --- end of tables ---").expect("they end");
+    let (_, tables) =
+        template.split_once("# --- tables: printed by rollcall datasets template").expect("the part has a start");
+    let (_, tables) = tables.split_once('\n').expect("the line has an end");
+    let (tables, _) = tables.split_once("  # --- end of tables ---").expect("the part has an end");
     let printed = rollcall(&["datasets", "template"]).output().expect("the binary starts");
     let all = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
     // The first line that differs says more than both texts.
     assert_eq!(all.lines().zip(tables.lines()).find(|(printed, found)| printed != found), None);
-    assert!(all == tables, "one goes on where the other ends");
+    assert!(all == tables, "one text is a prefix of the other");
     // One alone is a part of all.
     let printed = rollcall(&["datasets", "template", "ccd_directory"]).output().expect("the binary starts");
     let one = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
@@ -562,7 +563,7 @@ fn the_template_watches_metrics_that_the_functions_write() {
     use rollcall_core::ledger::Outcome;
     let script = read("tests/infra/check_template.py");
     let (_, list) = script.split_once("\nMETRICS = ").expect("the checks name the metrics");
-    let (list, _) = list.split_once(['}', ']', ')']).expect("the list ends");
+    let (list, _) = list.split_once(['}', ']', ')']).expect("the list has an end");
     let named: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
     let mut written: BTreeSet<&str> = Outcome::ALL.iter().map(|outcome| metrics::partitions(*outcome)).collect();
     written.extend([metrics::PAGES, metrics::ROWS]);

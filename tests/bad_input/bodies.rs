@@ -128,7 +128,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_not_a_page_is_rejected_and_quoted() {
             12,
         ),
         (
-            "NaN, which JSON does not have",
+            "NaN, which is not JSON",
             |pages| pages.set(1, r#"{"count": 1, "next": null, "results": [{"enrollment": NaN}]}"#),
             bad_body(
                 1,
@@ -186,7 +186,7 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
             12,
         ),
         (
-            "429 each time",
+            "429 every time",
             1,
             status(429, "slow down"),
             "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: HTTP 429 after 4 \
@@ -231,6 +231,6 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
         scene.portal.server.set_faults(vec![Fault::new(action).on_path("2021/grade-pk").on_page(page)]);
         wrong.extend(scene.refuses(error, n_requests).map(|found| format!("{name}\n{found}")));
     }
-    assert_eq!(other.server.requests().len(), 0, "the other portal was asked");
+    assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::pages::{NEXT, Pages, portal_of};
 
 /// Maximum number of pages that may be prefetched before a page is rejected: one in each of three tries.
-pub const MOST_AHEAD: usize = 3;
+pub const MAX_AHEAD: usize = 3;
 
 /// A case: its name, what is served, the full error, and the number of data requests.
 ///
@@ -49,7 +49,7 @@ impl Committed {
         let is_as_expected = found.code == Some(3)
             && found.stderr == format!("failed: {error}\n")
             && found.stdout.contains("1 partition: 1 failed; 0 rows, 0 pages")
-            && (n_requests..=n_requests + MOST_AHEAD).contains(&n_found)
+            && (n_requests..=n_requests + MAX_AHEAD).contains(&n_found)
             && is_as_it_was;
         (!is_as_expected).then(|| {
             format!(
@@ -76,6 +76,6 @@ pub fn check_bodies(cases: &[BodyCase]) {
         let error = error.replace("{other}", &other.origin());
         wrong.extend(scene.refuses(&error, *n_requests).map(|found| format!("{name}\n{found}")));
     }
-    assert_eq!(other.server.requests().len(), 0, "the other portal was asked");
+    assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }

@@ -56,7 +56,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
              none",
         ),
         (
-            "nothing at all",
+            "no selection",
             &[],
             None,
             "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
@@ -87,7 +87,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
              (1986-2024), found 1985",
         ),
         (
-            "years of which the portal lists some",
+            "a partly listed range of years",
             &["--years", "1984-1987,2021,2030", "--grades", "all"],
             None,
             "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
@@ -101,7 +101,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "error: `--partition`: expected YEAR/GRADE, found `2021`",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             &["--failed-of", "20200101T000000-000"],
             None,
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -127,14 +127,14 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
              ccd_enrollment_race_sex, ccd_directory, found `ccd`",
         ),
         (
-            "grades of a dataset that has none",
+            "grades for a dataset without grades",
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
              failed_of, force, catalog for dataset `ccd_directory`, found a field that is none of them",
         ),
         (
-            "an input file that is not there",
+            "a missing input file",
             &["--input", "no-such-file.json"],
             None,
             "error: read input `no-such-file.json`: No such file or directory (os error 2)",
@@ -198,14 +198,14 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
              \"all\", found `2021.5`",
         ),
         (
-            "a year past every calendar",
+            "a year beyond the calendar",
             input,
             Some(r#"{"years": [99999999999999999999], "grades": ["grade-pk"]}"#),
             "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
              \"all\", found `1e+20`",
         ),
         (
-            "partitions beside years",
+            "partitions together with years",
             input,
             Some(r#"{"years": [2021], "partitions": [{"year": 2021, "grade": "grade-pk"}]}"#),
             "error: InvalidRequest: check request: `years`: expected none beside `partitions`, found both",
@@ -217,14 +217,14 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             "error: InvalidRequest: check request: `partitions`: expected at least one, found none",
         ),
         (
-            "partitions that are no array",
+            "partitions that are not an array",
             input,
             Some(r#"{"partitions": {"year": 2021, "grade": "grade-pk"}}"#),
             "error: InvalidRequest: check request: `partitions`: expected an array of objects, found \
              `{\"grade\":\"grade-pk\",\"year\":2021}`",
         ),
         (
-            "a partition with another axis and without one of its own",
+            "a partition with an unknown axis and a missing one",
             input,
             Some(r#"{"partitions": [{"year": 2021, "race": 1}]}"#),
             "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected only year, \
@@ -252,7 +252,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
              (1986-2024), found 2025",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             input,
             Some(r#"{"years": "all", "grades": "all", "failed_of": "20200101T000000-000"}"#),
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -290,7 +290,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             "error: read input `-`: expected JSON, each field once: field `years` twice at line 1 column 58",
         ),
         (
-            "a dataset beside another one",
+            "two datasets",
             &["--input", "-", "--dataset", "ccd_directory"],
             Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
             "error: read input `-`: expected no other `dataset` than `ccd_directory` of --dataset, found \
@@ -319,7 +319,7 @@ fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome 
     let mut command = Command::new("prlimit");
     command.arg(format!("--as={}", 1_u64 << 30)).arg(binary()).args(["run", "--lake"]).arg(lake.path());
     command.args(["--portal", &portal.origin(), "--input"]).arg(file.path()).args(args);
-    Outcome::of(command.output().unwrap())
+    Outcome::from_output(command.output().unwrap())
 }
 
 /// Found by use: B8.

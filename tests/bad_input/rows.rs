@@ -88,7 +88,7 @@ fn a33_a_row_of_another_partition_is_rejected_with_its_position() {
             1,
         ),
         (
-            "text for a year",
+            "text instead of a year",
             |pages| {
                 pages.replace(
                     1,
@@ -166,7 +166,7 @@ fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
             3,
         ),
         (
-            "a truth value in a number column",
+            "a boolean in a number column",
             |pages| pages.replace(3, r#""enrollment": 28"#, r#""enrollment": true"#),
             drift("enrollment", "int, found `true` in row 8 (1 of 8 rows do not fit)"),
             3,
@@ -190,7 +190,7 @@ fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
             3,
         ),
         (
-            "half a character in a text column",
+            "half a surrogate pair in a text column",
             |pages| {
                 pages.replace(
                     1,
@@ -233,7 +233,7 @@ fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
             2,
         ),
         (
-            "a key that is no text",
+            "a key that is not text",
             |pages| pages.replace(2, "\"010000500876\"", "{}"),
             drift_of_key("string, never null or empty, found `{}` in row 6 (1 of 6 rows do not fit)"),
             2,
@@ -245,7 +245,7 @@ fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
 fn a7_a_partition_that_shrank_by_more_than_half_does_not_replace_the_larger_one() {
     check_bodies(&[
         (
-            "empty after full",
+            "no rows after 8",
             |pages| pages.set(1, r#"{"count": 0, "next": null, "previous": null, "results": []}"#),
             shrank(0),
             1,

@@ -8,7 +8,7 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Condition, Put, Store};
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::emulator::proxy::Seen;
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::partition;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
             Some((_, operation)) => operation,
             None if seen.line.contains("?list-type=2") => "LIST",
             None if seen.line.contains("?delete") => "DeleteObjects",
-            None => seen.line.split(' ').next().expect("a method"),
+            None => seen.line.split(' ').next().expect("the line has a method"),
         };
         *kinds.entry(kind.to_owned()).or_insert(0) += 1;
     }
@@ -49,8 +49,8 @@ fn lake_of(n_partitions: usize) -> Ground {
     };
     let puts: Result<Vec<Put>, _> =
         ground.runtime.block_on(stream::iter(all).map(put).buffer_unordered(16).try_collect());
-    assert!(puts.expect("the bucket answers").iter().all(|put| *put != Put::Lost));
-    let published = ground.publish("all", &[]).expect("it is published");
+    assert!(puts.expect("the bucket responds").iter().all(|put| *put != Put::Lost));
+    let published = ground.publish("all", &[]).expect("the run is published");
     assert_eq!(published.n_published, n_partitions);
     let _ = ground.proxy.take_seen();
     ground
@@ -67,11 +67,11 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
             // A registered partition is first created again, and then updated.
             ("changed", "BatchUpdatePartition", &[("BatchCreatePartition", 1), ("BatchUpdatePartition", 1)]),
         ] {
-            let n_rows = ground.fetch(&pre_k(), run).expect("it is fetched").n_rows;
+            let n_rows = ground.fetch(&pre_k(), run).expect("the partition is fetched").n_rows;
             let event = publish_event(&ground, run, &[pre_k()]);
             let _ = ground.proxy.take_seen();
 
-            let published = catalog.call(&event).given();
+            let published = catalog.call(&event).response();
 
             assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)), "{run}");
             let seen = ground.proxy.take_seen();
@@ -110,14 +110,14 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
     let years = [2018, 2019, 2020, 2021];
     let request = json!({"years": years, "grades": ["grade-pk"]});
     for run in ["first", "second"] {
-        let planned = planner.call(&plan_event(run, &request)).given();
+        let planned = planner.call(&plan_event(run, &request)).response();
         let planning = by_kind(&ground.proxy.take_seen());
         for year in years {
             let event = fetch_event(run, &partition(year, "grade-pk"));
-            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
         }
         let fetching = by_kind(&ground.proxy.take_seen());
-        let published = catalog.call(&planned).given();
+        let published = catalog.call(&planned).response();
         let publishing = by_kind(&ground.proxy.take_seen());
         if run == "first" {
             assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 8)]));
@@ -146,9 +146,9 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
 fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
     let ground = Ground::with_tables();
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
-    let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).given();
-    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
-    let _ = catalog.call(&planned).given();
+    let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).response();
+    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    let _ = catalog.call(&planned).response();
     let written: Vec<(String, bool)> = ground
         .proxy
         .take_seen_of("PUT ")
@@ -160,7 +160,7 @@ fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
 
     let template = crate::ground::template();
     let bucket = &template["Resources"]["Bucket"]["Properties"];
-    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("the bucket has rules");
     let of_runs: Vec<&Value> =
         rules.iter().filter(|rule| rule["TagFilters"] == json!([{"Key": "rollcall", "Value": "run"}])).collect();
     let [of_runs] = of_runs.as_slice() else { panic!("expected one rule, found {of_runs:?}") };

@@ -16,12 +16,20 @@ use crate::ground::{CREATE, Ground, UPDATE, chain, object, pre_k, publish_event}
 /// Returns the partitions named in each request of a Glue operation since the last call.
 fn named_in(ground: &Ground, operation: &str) -> Vec<Vec<String>> {
     let values = |entry: &Value| {
-        let values = entry["Values"].as_array().or(entry["PartitionValueList"].as_array()).expect("values").clone();
+        let values = entry["Values"]
+            .as_array()
+            .or(entry["PartitionValueList"].as_array())
+            .expect("the entry has values")
+            .clone();
         values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("/")
     };
     let of_request = |seen: &Seen| {
         let body = seen.json();
-        let entries = body["PartitionInputList"].as_array().or(body["Entries"].as_array()).expect("entries").clone();
+        let entries = body["PartitionInputList"]
+            .as_array()
+            .or(body["Entries"].as_array())
+            .expect("the request has entries")
+            .clone();
         entries.iter().map(values).collect()
     };
     let seen = ground.proxy.take_seen();
@@ -30,7 +38,7 @@ fn named_in(ground: &Ground, operation: &str) -> Vec<Vec<String>> {
 
 /// Returns a body of HTTP 200 with errors for these entries of [`CREATE`].
 fn refused(entries: &[(&str, &str, &str)]) -> String {
-    let error = |(year, grade, code): &(&str, &str, &str)| json!({"PartitionValues": [year, grade], "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "said so"}});
+    let error = |(year, grade, code): &(&str, &str, &str)| json!({"PartitionValues": [year, grade], "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "invalid"}});
     json!({"Errors": entries.iter().map(error).collect::<Vec<_>>()}).to_string()
 }
 
@@ -41,9 +49,9 @@ fn g1_an_existing_partition_is_updated_to_what_it_should_be() {
     let (kept, grown, new) =
         (registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8), registered(2021, "grade-k", 3));
     let moved = CatalogPartition { location: "data/elsewhere/".to_owned(), n_rows: 7, ..grown.clone() };
-    ground.register(&[kept.clone(), moved]).expect("they are added");
+    ground.register(&[kept.clone(), moved]).expect("the partitions are registered");
     let _ = ground.proxy.take_seen();
-    ground.register(&[kept.clone(), grown.clone(), new.clone()]).expect("they are put");
+    ground.register(&[kept.clone(), grown.clone(), new.clone()]).expect("the partitions are registered");
     let seen = ground.proxy.take_seen();
     let names = |operation: &str| seen.iter().filter(|seen| seen.line.ends_with(operation)).count();
     // The response with HTTP 200 has two errors; only those two entries are updated.
@@ -61,17 +69,17 @@ fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     // All are taken, and two are reported as failed: the worst of both.
     let body =
         refused(&[("2020", "grade-pk", "InternalServiceException"), ("2021", "grade-pk", "ThrottlingException")]);
-    ground.proxy.set([Rule::new(CREATE, Fault::AnswerInstead { body }).times(1)]);
-    ground.register(&put).expect("they are taken");
+    ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body }).times(1)]);
+    ground.register(&put).expect("every entry is registered in the end");
     let two = vec!["2020/grade-pk".to_owned(), "2021/grade-pk".to_owned()];
     let all = [vec!["2019/grade-pk".to_owned()], two.clone()].concat();
     assert_eq!(named_in(&ground, CREATE), [all, two]);
     assert_eq!(ground.registered(), put);
 
     let body = refused(&[("2020", "grade-pk", "InvalidInputException")]);
-    ground.proxy.set([Rule::new(CREATE, Fault::AnswerInstead { body })]);
-    let said = chain(&ground.register(&put).expect_err("one is refused for good"));
-    assert_eq!(said, "put partition `2020/grade-pk`: InvalidInputException: said so");
+    ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body })]);
+    let said = chain(&ground.register(&put).expect_err("one entry is rejected permanently"));
+    assert_eq!(said, "put partition `2020/grade-pk`: InvalidInputException: invalid");
     assert_eq!(named_in(&ground, CREATE).len(), 1);
 }
 
@@ -83,23 +91,23 @@ fn g3_a_concurrent_change_is_waited_for_and_then_reported() {
     let code = "ConcurrentModificationException";
     let whole = || json_error(400, code, "A change is under way.");
     ground.proxy.set([Rule::new(CREATE, whole()).times(2)]);
-    ground.register(&put).expect("the third is taken");
+    ground.register(&put).expect("the third try succeeds");
     assert_eq!(named_in(&ground, CREATE).len(), 3);
     assert_eq!(ground.registered(), put);
     ground.proxy.set([Rule::new("AWSGlue.DeletePartition", whole()).times(2)]);
     let catalog = ground.catalog();
     let gone = [put[0].partition.clone()];
-    ground.runtime.block_on(catalog.change_partitions(&ground.dataset, &[], &gone)).expect("the third is taken");
+    ground.runtime.block_on(catalog.change_partitions(&ground.dataset, &[], &gone)).expect("the third try succeeds");
     assert_eq!(ground.registered(), put[1..]);
 
     ground.proxy.set([Rule::new(CREATE, whole())]);
-    let said = chain(&ground.register(&put).expect_err("it never ends"));
+    let said = chain(&ground.register(&put).expect_err("the change never ends"));
     assert_eq!(said, format!("add partitions: HTTP 400, {code}: A change is under way."));
     assert_eq!(named_in(&ground, CREATE).len(), 3);
     let body = refused(&[("2020", "grade-pk", code)]);
-    ground.proxy.set([Rule::new(CREATE, Fault::Answer { status: 200, body })]);
-    let said = chain(&ground.register(&put[..1]).expect_err("it never ends"));
-    assert_eq!(said, format!("put partition `2020/grade-pk`: {code}: said so"));
+    ground.proxy.set([Rule::new(CREATE, Fault::Respond { status: 200, body })]);
+    let said = chain(&ground.register(&put[..1]).expect_err("the change never ends"));
+    assert_eq!(said, format!("put partition `2020/grade-pk`: {code}: invalid"));
     assert_eq!(named_in(&ground, CREATE).len(), 5);
 }
 
@@ -111,14 +119,14 @@ fn g4_a_throttled_call_is_retried_and_then_reported() {
     let throttled = || json_error(400, "ThrottlingException", "Rate exceeded");
     for operation in [CREATE, "AWSGlue.GetTable", "AWSGlue.GetPartitions"] {
         ground.proxy.set([Rule::new(operation, throttled()).times(2)]);
-        ground.register(&put).expect("the third is taken");
+        ground.register(&put).expect("the third try succeeds");
         let catalog = ground.catalog();
-        let found = ground.runtime.block_on(catalog.partitions(&ground.dataset)).expect("the third is taken");
+        let found = ground.runtime.block_on(catalog.partitions(&ground.dataset)).expect("the third try succeeds");
         assert_eq!(found, put);
     }
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     ground.proxy.set([Rule::new("AWSGlue.GetPartitions", throttled())]);
-    let error = ground.publish("r1", &[pre_k()]).expect_err("Glue never answers");
+    let error = ground.publish("r1", &[pre_k()]).expect_err("Glue never responds");
     assert_eq!((error.name(), error.is_retryable()), ("CatalogFailed", true));
     assert!(
         error.chain().ends_with("list partitions: HTTP 400, ThrottlingException: Rate exceeded"),
@@ -142,14 +150,14 @@ fn g5_g9_batches_have_a_hundred_entries_and_a_run_that_ended_between_two_is_comp
     let publish = || ground.runtime.block_on(converge(&lake, &catalog, &ground.dataset, &survey));
     let sizes = || named_in(&ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
     // The second batch always fails. The SDK sends it three times.
-    let over = json_error(500, "InternalServiceException", "It is ill.");
+    let over = json_error(500, "InternalServiceException", "Internal failure.");
     ground.proxy.set([Rule::new(CREATE, Fault::Pass).times(1), Rule::new(CREATE, over)]);
-    assert_eq!(publish().expect_err("the second batch is refused").name(), "CatalogFailed");
+    assert_eq!(publish().expect_err("the second batch fails").name(), "CatalogFailed");
     assert_eq!(sizes(), [100, 100, 100, 100]);
     assert_eq!(ground.registered().len(), 100);
 
     ground.proxy.set([]);
-    assert_eq!((publish().expect("Glue is well again").n_put, sizes()), (150, vec![100, 50]));
+    assert_eq!((publish().expect("Glue works again").n_put, sizes()), (150, vec![100, 50]));
     let found: Vec<PartitionKey> = ground.registered().into_iter().map(|registered| registered.partition).collect();
     assert_eq!(found, survey.objects.into_keys().collect::<Vec<_>>());
 }
@@ -160,21 +168,24 @@ fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
     let states = &state_machine()["States"];
     let start = &states["StartCrawler"];
     assert_eq!(start["Resource"], "arn:aws:states:::aws-sdk:glue:startCrawler");
-    let retriers = start["Retry"].as_array().expect("retriers");
+    let retriers = start["Retry"].as_array().expect("the state has retriers");
     let of_running = |retrier: &&Value| retrier["ErrorEquals"] == json!(["Glue.CrawlerRunningException"]);
-    let retrier = retriers.iter().find(of_running).expect("it is retried");
-    let waits = retrier["IntervalSeconds"].as_u64().zip(retrier["MaxAttempts"].as_u64()).expect("numbers");
-    assert!(waits.0 >= 30 && waits.0 * waits.1 >= 3_000, "a crawl takes minutes, {waits:?} is less");
+    let retrier = retriers.iter().find(of_running).expect("the state has such a retrier");
+    let waits = retrier["IntervalSeconds"]
+        .as_u64()
+        .zip(retrier["MaxAttempts"].as_u64())
+        .expect("intervals and attempts are numbers");
+    assert!(waits.0 >= 30 && waits.0 * waits.1 >= 3_000, "a crawl takes minutes, {waits:?} is shorter");
     // Both starting and reading the crawler are retried when Glue fails or throttles.
     for state in [start, &states["ReadCrawler"]] {
-        let retriers = state["Retry"].as_array().expect("retriers");
+        let retriers = state["Retry"].as_array().expect("the state has retriers");
         let of_service = |retrier: &&Value| {
-            let errors = retrier["ErrorEquals"].as_array().expect("a list");
+            let errors = retrier["ErrorEquals"].as_array().expect("the value is a list");
             errors.contains(&json!("Glue.GlueException")) && retrier["MaxAttempts"].as_u64() >= Some(3)
         };
         assert!(retriers.iter().any(|retrier| of_service(&retrier)), "{state}");
     }
-    assert!(start["Catch"].is_null(), "what is caught would be taken for a crawl that was started");
+    assert!(start["Catch"].is_null(), "a caught error would look like a started crawl");
     assert_eq!((&start["Next"], &states["WaitForCrawler"]["Next"]), (&json!("WaitForCrawler"), &json!("ReadCrawler")));
     // Only a ready crawler continues. Until then its state is read again.
     let ready = &states["CrawlerReady?"];
@@ -186,9 +197,9 @@ fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
 #[test]
 fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     let ground = Ground::without_database();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let table = "ccd_school.us_education_ccd_enrollment_data";
-    let error = ground.publish("r1", &[pre_k()]).expect_err("there is no database");
+    let error = ground.publish("r1", &[pre_k()]).expect_err("the database does not exist");
     assert_eq!(error.name(), "CatalogFailed");
     let missing = "read table: expected the template's table, found none\nhint: deploy the template again";
     assert!(error.chain().contains(table) && error.chain().ends_with(missing), "{}", error.chain());
@@ -202,20 +213,20 @@ fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     ] {
         ground.proxy.set([Rule::new(CREATE, fault)]);
         let _ = ground.proxy.take_seen();
-        let error = ground.publish("r1", &[pre_k()]).expect_err("it is refused");
+        let error = ground.publish("r1", &[pre_k()]).expect_err("the call is rejected");
         assert!(error.chain().contains(table) && error.chain().ends_with(words), "{}", error.chain());
         assert_eq!(ground.proxy.take_seen_of(CREATE).len(), 1);
     }
     // The data exists all the while, and is published once there is room.
     ground.proxy.set([]);
-    assert_eq!(ground.publish("r2", &[]).expect("there is room").n_published, 1);
+    assert_eq!(ground.publish("r2", &[]).expect("the account has room").n_published, 1);
 }
 
 /// Guard: the catalog function checks how the crawl ended.
 #[test]
 fn g8_a_crawl_that_failed_or_was_cancelled_or_never_ran_fails_the_run_by_name() {
     let ground = Ground::with_tables();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let catalog = ground.function("catalog");
     let mut event = publish_event(&ground, "r1", &[pre_k()]);
     event["catalog"] = json!("crawler");

@@ -92,7 +92,7 @@ impl Ground {
     /// Creates an environment in a Region that no other test uses.
     pub fn without_database() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("there are Regions left");
+        let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("a Region is left");
         Self::in_region(region, TestPortal::small())
     }
 
@@ -163,25 +163,25 @@ impl Ground {
     }
 
     pub fn read(&self, key: &str) -> Option<Bytes> {
-        self.runtime.block_on(self.lake().read(key)).expect("the bucket answers").map(|found| found.bytes)
+        self.runtime.block_on(self.lake().read(key)).expect("the bucket responds").map(|found| found.bytes)
     }
 
     pub fn read_json(&self, key: &str) -> Value {
         let bytes = self.read(key).unwrap_or_else(|| panic!("expected an object at {key}"));
-        serde_json::from_slice(&bytes).expect("it is JSON")
+        serde_json::from_slice(&bytes).expect("the text is JSON")
     }
 
     pub fn write(&self, key: &str, bytes: impl Into<Bytes>) {
-        self.runtime.block_on(self.lake().write(key, bytes.into())).expect("the bucket answers");
+        self.runtime.block_on(self.lake().write(key, bytes.into())).expect("the bucket responds");
     }
 
     pub fn head(&self, key: &str) -> Option<ObjectFacts> {
-        self.runtime.block_on(self.lake().head(key)).expect("the bucket answers")
+        self.runtime.block_on(self.lake().head(key)).expect("the bucket responds")
     }
 
     pub fn remove(&self, key: &str) {
         let removed = self.s3().delete_object().bucket(&self.bucket).key(key).send();
-        let _ = self.runtime.block_on(removed).expect("the bucket answers");
+        let _ = self.runtime.block_on(removed).expect("the bucket responds");
     }
 
     /// Fetches a partition as the function does, behind the proxy.
@@ -202,22 +202,23 @@ impl Ground {
     /// Returns a partition's record, as last published.
     pub fn record(&self, partition: &PartitionKey) -> PartitionRecord {
         let records: Vec<PartitionRecord> =
-            serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("they are records");
+            serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("the records are valid");
         let is_of = |record: &PartitionRecord| self.dataset.arrange(&record.partition).as_ref() == Some(partition);
-        records.into_iter().find(is_of).expect("there is its record")
+        records.into_iter().find(is_of).expect("the partition has a record")
     }
 
     /// Returns a partition's receipt: its own object until its run is published, then part of the summary.
     pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
         let lake = self.lake();
-        let left = self.runtime.block_on(ledger::read_left(&lake, &self.dataset, run)).expect("the bucket answers");
-        left.receipts.get(partition).expect("there is its receipt").clone()
+        let left = self.runtime.block_on(ledger::read_left(&lake, &self.dataset, run)).expect("the bucket responds");
+        left.receipts.get(partition).expect("the partition has a receipt").clone()
     }
 
     /// Fails unless the receipt has this outcome and the same facts as the object.
     pub fn assert_received(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
-        let (receipt, facts) = (self.receipt(partition, run), self.head(&self.object(partition)).expect("an object"));
-        let stamp = facts.stamp.expect("the object is one of ours");
+        let (receipt, facts) =
+            (self.receipt(partition, run), self.head(&self.object(partition)).expect("the object exists"));
+        let stamp = facts.stamp.expect("the object has a stamp");
         assert_eq!((receipt.outcome, receipt.error), (outcome, None));
         assert_eq!((receipt.edition, receipt.n_rows), (Some(stamp.edition), stamp.n_rows));
         assert_eq!(receipt.size_bytes, Some(facts.size_bytes));
@@ -225,12 +226,12 @@ impl Ground {
 
     /// Fails unless the record has the facts of the object, and the published `run` as its last attempt.
     pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
-        let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("an object"));
-        let committed = record.committed.expect("something is committed");
-        let stamp = facts.stamp.expect("the object is one of ours");
+        let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("the object exists"));
+        let committed = record.committed.expect("the record has a committed object");
+        let stamp = facts.stamp.expect("the object has a stamp");
         assert_eq!((committed.edition, committed.n_rows), (stamp.edition, stamp.n_rows));
         assert_eq!((committed.etag, committed.size_bytes), (facts.etag, facts.size_bytes));
-        let attempt = record.last_attempt.expect("there was an attempt");
+        let attempt = record.last_attempt.expect("the record has an attempt");
         assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.error), (run, outcome, None));
         self.assert_received(partition, run, outcome);
     }
@@ -256,10 +257,10 @@ impl Ground {
     pub fn declare_tables(&self) {
         let glue = aws_sdk_glue::Client::new(&self.direct);
         let mut specs = vec![self.dataset.table_spec()];
-        specs.extend(Lookup::built_in().expect("they are built in").iter().map(Lookup::table_spec));
+        specs.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
         self.runtime.block_on(async {
             let input = aws_sdk_glue::types::DatabaseInput::builder().name(&self.dataset.database);
-            let input = input.build().expect("it has a name");
+            let input = input.build().expect("the name is set");
             glue.create_database().database_input(input).send().await.expect("a database can be made");
             for spec in specs {
                 let input = table_input(&spec, &self.bucket);
@@ -283,7 +284,7 @@ impl Ground {
     /// Returns the partitions in Glue.
     pub fn registered(&self) -> Vec<CatalogPartition> {
         let catalog = GlueCatalog::new(&self.direct, &self.bucket);
-        self.runtime.block_on(catalog.partitions(&self.dataset)).expect("the catalog answers")
+        self.runtime.block_on(catalog.partitions(&self.dataset)).expect("the catalog responds")
     }
 
     /// Publishes a run behind the proxy.
@@ -318,7 +319,7 @@ pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
 /// Writes a plan and returns the event of the catalog function after fetching.
 pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
     let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
-    ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket answers");
+    ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket responds");
     json!({
         "run": run, "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
         "plan": {"bucket": ground.bucket, "key": key}, "n_planned": plan.len(), "portal_release": null,
@@ -332,13 +333,13 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Returns a data object and its writer's stamp.
 pub fn object() -> (Encoded, rollcall_core::edition::Stamp) {
-    let lookup = Lookup::built_in().expect("they are built in").remove(0);
-    let encoded = lookup.encode().expect("it encodes");
+    let lookup = Lookup::built_in().expect("the look-ups are built in").remove(0);
+    let encoded = lookup.encode().expect("a look-up encodes");
     let stamp = rollcall_core::edition::Stamp {
         edition: encoded.edition,
         partition: None,
         n_rows: encoded.n_rows,
-        fetched_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
+        fetched_at: "2026-11-23T12:00:00Z".parse().expect("the text is a time"),
         run: Some("r1".to_owned()),
     };
     (encoded, stamp)
@@ -362,7 +363,7 @@ pub fn template() -> Value {
         .output()
         .expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
 }
 
 pub const CREATE: &str = "AWSGlue.BatchCreatePartition";
@@ -370,7 +371,7 @@ pub const UPDATE: &str = "AWSGlue.BatchUpdatePartition";
 
 /// Returns the properties of all resources of a type, by name.
 pub fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
-    let resources = template["Resources"].as_object().expect("it has resources");
+    let resources = template["Resources"].as_object().expect("the template has resources");
     let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
     of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
 }

@@ -15,7 +15,7 @@ use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Store;
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, json_error, s3_error};
-use rollcall_tests::emulator::runtime::{Answer, Function};
+use rollcall_tests::emulator::runtime::{Function, Invocation};
 use rollcall_tests::server::{Server, response};
 use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ fn l1_a_function_responds_before_lambda_kills_it() {
     ground.portal.server.set_faults(vec![PortalFault::new(Action::Delay { ms: 600_000 })]);
     let function = ground.function("page-fetch");
     function.send_within(&fetch_event("r1", &pre_k()), Duration::from_millis(10_300));
-    let (name, message) = function.answer().failed();
+    let (name, message) = function.result().failed();
     assert_eq!(name, "DeadlineExceeded", "{message}");
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
     // The next event gets its own time.
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
+    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Invocation::Responded(json!({})));
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
@@ -42,7 +42,7 @@ fn l1_a_function_responds_before_lambda_kills_it() {
 #[test]
 fn l1_every_call_to_aws_has_a_timeout() {
     let ground = Ground::new();
-    let timeouts = ground.direct.timeout_config().expect("calls end in time").clone();
+    let timeouts = ground.direct.timeout_config().expect("calls have timeouts").clone();
     let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
     let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
     assert_eq!(seconds, [Some(3), Some(60)]);
@@ -53,7 +53,7 @@ fn l1_every_call_to_aws_has_a_timeout() {
     let line = ground.line("HEAD", "data/");
     let none = s3_error(404, "NoSuchKey", "The specified key does not exist.");
     ground.proxy.set([Rule::new(&line, Fault::Hold).times(1), Rule::new(&line, none)]);
-    let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second is answered");
+    let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second try succeeds");
     assert_eq!((found, ground.seen("HEAD", "data/").len()), (None, 2));
 }
 
@@ -65,7 +65,7 @@ fn portal_of_a_bomb() -> Server {
     // A block after a full flush does not depend on earlier ones, so it can be repeated.
     let mut flushed = |bytes: &[u8]| {
         let mut out = Vec::with_capacity(1 << 20);
-        let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("memory takes it");
+        let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("compression succeeds");
         assert_eq!(done, Status::Ok);
         out
     };
@@ -85,7 +85,9 @@ fn portal_of_a_bomb() -> Server {
 #[test]
 fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     let ground = Ground::new();
-    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"].as_u64().expect("a number");
+    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"]
+        .as_u64()
+        .expect("the value is a number");
     let function = ground.command("page-fetch");
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
@@ -105,20 +107,20 @@ fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
 #[test]
 fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     let before_put = ("PUT", "data/", Fault::Hold);
-    let after_put = ("PUT", "data/", Fault::HoldAnswer);
+    let after_put = ("PUT", "data/", Fault::HoldResponse);
     let before_receipt = ("PUT", "ledger/ccd_enrollment/runs/", Fault::Hold);
-    let before_answer = ("PUT", "ledger/ccd_enrollment/runs/", Fault::HoldAnswer);
+    let before_response = ("PUT", "ledger/ccd_enrollment/runs/", Fault::HoldResponse);
     let writes = [before_put, after_put];
-    let ledger = [before_receipt, before_answer];
+    let ledger = [before_receipt, before_response];
     let ground = Ground::new();
     let event = |run: &str| fetch_event(run, &pre_k());
     let key = ground.object(&pre_k());
     // The final objects: of a new partition and of a changed one.
-    let _ = ground.fetch(&pre_k(), "first").expect("it is fetched");
-    let first = ground.read(&key).expect("an object");
+    let _ = ground.fetch(&pre_k(), "first").expect("the partition is fetched");
+    let first = ground.read(&key).expect("the object exists");
     ground.portal.server.set_faults(vec![other_rows()]);
-    let _ = ground.fetch(&pre_k(), "other").expect("it is fetched");
-    let other = ground.read(&key).expect("an object");
+    let _ = ground.fetch(&pre_k(), "other").expect("the partition is fetched");
+    let other = ground.read(&key).expect("the object exists");
     assert!(first != other);
     for (case, points) in [
         ("new", [&writes[..], &ledger].concat()),
@@ -128,12 +130,12 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
         for (number, (method, prefix, fault)) in points.into_iter().enumerate() {
             let run = format!("{case}-{number}");
             ground.proxy.set([]);
-            let is_committed = fault == Fault::HoldAnswer || prefix.starts_with("ledger/") || case == "unchanged";
+            let is_committed = fault == Fault::HoldResponse || prefix.starts_with("ledger/") || case == "unchanged";
             match case {
                 "new" => ground.remove(&key),
                 "changed" => {
                     ground.portal.server.set_faults(Vec::new());
-                    let _ = ground.fetch(&pre_k(), "before").expect("it is fetched");
+                    let _ = ground.fetch(&pre_k(), "before").expect("the partition is fetched");
                     ground.portal.server.set_faults(vec![other_rows()]);
                 }
                 _ => {}
@@ -154,7 +156,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
             assert!(between.as_ref() == expected, "{run} {method} {prefix} {fault:?}");
 
             let again = ground.function("page-fetch").call(&event(&run));
-            assert_eq!(again, Answer::Given(json!({})), "{run}");
+            assert_eq!(again, Invocation::Responded(json!({})), "{run}");
             // The object that the killed function committed counts as its run's.
             let outcome = if case == "unchanged" { Outcome::Unchanged } else { Outcome::Written };
             ground.assert_received(&pre_k(), &run, outcome);
@@ -173,11 +175,11 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.set("PUT", "data/", Fault::Hold, Some(1));
     one.send(&event);
     ground.proxy.wait_until_held();
-    assert_eq!(other.call(&event), Answer::Given(json!({})));
-    let written = ground.head(&ground.object(&pre_k())).expect("an object");
+    assert_eq!(other.call(&event), Invocation::Responded(json!({})));
+    let written = ground.head(&ground.object(&pre_k())).expect("the object exists");
     ground.proxy.open();
-    assert_eq!(one.answer(), Answer::Given(json!({})));
-    assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changed nothing");
+    assert_eq!(one.result(), Invocation::Responded(json!({})));
+    assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changes nothing");
     assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
 }
@@ -191,7 +193,7 @@ fn l6_a_throttled_function_is_called_again_for_minutes() {
     for task in [&states["PlanPartitions"], fetch, &states["PublishPartitions"]] {
         let retrier = &task["Retry"][0];
         let errors: BTreeSet<&str> =
-            retrier["ErrorEquals"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+            retrier["ErrorEquals"].as_array().expect("the value is a list").iter().filter_map(Value::as_str).collect();
         assert!(errors.contains("Lambda.TooManyRequestsException") && errors.contains("Lambda.ServiceException"));
         assert!(
             errors.iter().all(|error| error.starts_with("Lambda.")),
@@ -259,17 +261,17 @@ fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
             }
             7 => {
                 function.send_within(&event(2021), Duration::ZERO);
-                assert_eq!(function.answer().failed().0, "DeadlineExceeded");
+                assert_eq!(function.result().failed().0, "DeadlineExceeded");
                 (event(2020), None)
             }
             _ => (event(2021), None),
         };
         match (function.call(&event), expected) {
-            (Answer::Given(given), None) => {
+            (Invocation::Responded(given), None) => {
                 assert_eq!(given, json!({}));
                 n_written += 1;
             }
-            (Answer::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
+            (Invocation::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
             (answer, expected) => panic!("{number}: expected {expected:?}, found {answer:?}"),
         }
         ground.proxy.set([]);
@@ -287,12 +289,12 @@ fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
 fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_named() {
     const ASKED: &str = "secretsmanager.GetSecretValue";
     let ground = Ground::without_database();
-    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
+    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("the descriptor is valid");
     let header = || ground.runtime.block_on(secret::header(&ground.config, "rollcall/", &dataset));
     let value = || {
-        let (name, value) = header().map_err(|error| error.chain())?.expect("it names a secret");
+        let (name, value) = header().map_err(|error| error.chain())?.expect("the dataset has a secret");
         assert_eq!((name.as_str(), value.is_sensitive()), ("x-api-key", true));
-        Ok::<String, String>(value.to_str().expect("it is text").to_owned())
+        Ok::<String, String>(value.to_str().expect("the value is text").to_owned())
     };
     let call = |operation: &str, secret: &str| {
         let (name, value) = if operation == "create_secret" { ("Name", secret) } else { ("SecretId", secret) };
@@ -300,7 +302,7 @@ fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_
         let _ = ground.emulator.call_in(ground.region, "secretsmanager", operation, &input);
     };
     let place = "Secrets Manager under `rollcall/portal-key`";
-    let missing = header().expect_err("there is none");
+    let missing = header().expect_err("the secret is missing");
     assert_eq!((missing.name(), missing.is_retryable()), ("SecretMissing", false));
     assert_eq!(missing.chain(), format!("read secret `portal-key`: expected a value in {place}, found none"));
     assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 1);
@@ -308,11 +310,11 @@ fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_
     call("create_secret", "first-key");
     assert_eq!(value().as_deref(), Ok("first-key"));
     call("put_secret_value", "second-key");
-    assert_eq!(value().as_deref(), Ok("second-key"), "a rotated one is found at once");
+    assert_eq!(value().as_deref(), Ok("second-key"), "a rotated secret is used at once");
 
     let _ = ground.proxy.take_seen();
     ground.proxy.set([Rule::new(ASKED, json_error(400, "AccessDeniedException", "User: x is not authorized"))]);
-    let denied = header().expect_err("it is denied");
+    let denied = header().expect_err("access is denied");
     assert_eq!((denied.name(), denied.is_retryable()), ("SecretMissing", false));
     let refused = format!("{place} (HTTP 400, AccessDeniedException: User: x is not authorized)");
     assert_eq!(denied.chain(), format!("read secret `portal-key`: expected a value in {refused}, found none"));
@@ -323,7 +325,7 @@ fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_
         assert_eq!(value().as_deref(), Ok("second-key"));
         ground.proxy.set([Rule::new(ASKED, json_error(status, code, "later"))]);
         let _ = ground.proxy.take_seen();
-        let passing = header().expect_err("it is never given");
+        let passing = header().expect_err("every call is throttled");
         assert_eq!((passing.name(), passing.is_retryable()), ("SecretUnavailable", true));
         let expected = format!("expected a value in {place}, found no answer: HTTP {status}, {code}: later");
         assert_eq!(passing.chain(), format!("read secret `portal-key`: {expected}"));
@@ -345,10 +347,10 @@ fn l10_a_full_disk_stops_no_function() {
         Function::start(limited)
     };
     let request = json!({"years": [2021], "grades": ["grade-pk"]});
-    let planned = on_full_disk("planner").call(&plan_event("r1", &request)).given();
+    let planned = on_full_disk("planner").call(&plan_event("r1", &request)).response();
     assert_eq!(planned["n_planned"], 1);
-    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
-    let published = on_full_disk("catalog").call(&planned).given();
+    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    let published = on_full_disk("catalog").call(&planned).response();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
     // No line of the functions or of the steps writes a file. (A lake in a folder belongs to one machine.)
@@ -363,12 +365,12 @@ fn l10_a_full_disk_stops_no_function() {
         "functions/page-fetch/src",
         "functions/catalog/src",
     ] {
-        for file in std::fs::read_dir(workspace().join(folder)).expect("the project has it").flatten() {
+        for file in std::fs::read_dir(workspace().join(folder)).expect("the file is in the project").flatten() {
             let path = file.path();
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
-            let text = std::fs::read_to_string(&path).expect("it can be read");
+            let text = std::fs::read_to_string(&path).expect("it is readable");
             let product = text.split("\n#[cfg(test)]\nmod ").next().expect("a split has a first part");
             let found: Vec<&&str> = writes.iter().filter(|word| product.contains(**word)).collect();
             assert!(found.is_empty(), "{}: {found:?}", path.display());

@@ -5,7 +5,7 @@ use rollcall_aws::payload::{ObjectReference, Published};
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::{partition, state_machine};
 use serde_json::{Value, json};
 
@@ -23,13 +23,13 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
     let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
     grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
     let request = json!({"years": "1986-2024", "grades": grades});
-    let planned = ground.function("planner").call(&plan_event("r1", &request)).given();
-    let n_planned = planned["n_planned"].as_u64().expect("a number");
+    let planned = ground.function("planner").call(&plan_event("r1", &request)).response();
+    let n_planned = planned["n_planned"].as_u64().expect("the value is a number");
     assert!(n_planned >= 39 * 18, "{n_planned}");
     assert!(planned.to_string().len() < 2_048, "{planned}");
     assert_eq!(planned["plan"]["bucket"], json!(ground.bucket));
-    let plan = ground.read(planned["plan"]["key"].as_str().expect("a key")).expect("there is the plan");
-    assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("a bare array").len() as u64, n_planned);
+    let plan = ground.read(planned["plan"]["key"].as_str().expect("the key is text")).expect("the plan exists");
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("the plan is an array").len() as u64, n_planned);
 
     let error = ErrorFacts { name: "PortalUnavailable".to_owned(), message: "x".repeat(2_000) };
     let failed = |year: i32| FailedPartition { partition: partition(year, "grade-pk"), error: error.clone() };
@@ -63,7 +63,7 @@ const MAP_RUN: &str = "arn:aws:states:us-east-1:000000000000:mapRun:rollcall-dev
 
 /// Returns a rule by which Step Functions responds to `operation` with `answer`.
 fn says(operation: &str, answer: &Value) -> Rule {
-    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Answer { status: 200, body: answer.to_string() })
+    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Respond { status: 200, body: answer.to_string() })
 }
 
 /// Returns rules for a map run of four items: how many succeeded, failed and were aborted, and the child executions
@@ -111,13 +111,13 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
         ("all-begun", map_run([1, 3, 0], &[]), 2, all.clone()),
         ("denied", vec![Rule::new("AWSStepFunctions.", denied)], 1, all),
     ] {
-        let _ = ground.fetch(&plan[0], run).expect("it is fetched");
+        let _ = ground.fetch(&plan[0], run).expect("the partition is fetched");
         let mut event = publish_event(&ground, run, &plan);
         event["execution"] = json!(EXECUTION);
         ground.proxy.set(rules);
         let _ = ground.proxy.take_seen();
 
-        let published = catalog.call(&event).given();
+        let published = catalog.call(&event).response();
 
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), n_asked, "{run}");
         assert_eq!(
@@ -126,21 +126,21 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
             "{run}"
         );
         // Publishing the run again finds everything in the summary.
-        let repeated = catalog.call(&event).given();
+        let repeated = catalog.call(&event).response();
         assert_eq!((&repeated["outcomes"], &repeated["message"]), (&published["outcomes"], &published["message"]));
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0, "{run}");
         ground.proxy.set([]);
         // All three are still to be fetched.
         let request = json!({"failed_of": run});
-        let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).given();
+        let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).response();
         assert_eq!(planned["n_planned"], 3, "{run}");
     }
     assert!(catalog.said().contains("not known which partitions were begun"), "{}", catalog.said());
     // With every receipt present, Step Functions is not queried.
     let mut event = publish_event(&ground, "whole", &plan[..1]);
     event["execution"] = json!(EXECUTION);
-    let _ = ground.fetch(&plan[0], "whole").expect("it is fetched");
-    assert_eq!(catalog.call(&event).given()["n_failed"], 0);
+    let _ = ground.fetch(&plan[0], "whole").expect("the partition is fetched");
+    assert_eq!(catalog.call(&event).response()["n_failed"], 0);
     assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0);
 }
 
@@ -160,10 +160,10 @@ fn n_events(state: &Value) -> u64 {
 #[test]
 fn w3_no_history_comes_near_the_limit_of_25_000_events() {
     let machine = state_machine();
-    let states = machine["States"].as_object().expect("states");
+    let states = machine["States"].as_object().expect("the machine has states");
     let map = &states["FetchPartitions"]["ItemProcessor"];
     assert_eq!(map["ProcessorConfig"], json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
-    let of_partition: u64 = map["States"].as_object().expect("states").values().map(n_events).sum();
+    let of_partition: u64 = map["States"].as_object().expect("the machine has states").values().map(n_events).sum();
     assert!(of_partition < 100, "{of_partition}");
     // Only the wait for a crawler can grow, until the timeout of the run.
     let round: u64 = ["WaitForCrawler", "ReadCrawler", "CrawlerReady?"]
@@ -174,8 +174,8 @@ fn w3_no_history_comes_near_the_limit_of_25_000_events() {
         })
         .iter()
         .sum();
-    let time = machine["TimeoutSeconds"].as_u64().expect("a number");
-    let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("a number");
+    let time = machine["TimeoutSeconds"].as_u64().expect("the value is a number");
+    let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("the value is a number");
     let others: u64 = states.values().map(n_events).sum();
     let most = others + round * (time / wait);
     assert!(most < 20_000, "{most}");
@@ -191,13 +191,13 @@ fn w4_a_partition_is_fetched_at_most_three_times_for_any_mix_of_errors_and_kills
     let is_of_service = |error: &str| error.starts_with("Lambda.") && error != "Lambda.Unknown";
     let begun: Vec<u64> = fetch["Retry"]
         .as_array()
-        .expect("retriers")
+        .expect("the state has retriers")
         .iter()
         .filter(|retrier| !errors_of(retrier).into_iter().all(is_of_service))
-        .map(|retrier| retrier["MaxAttempts"].as_u64().expect("a number"))
+        .map(|retrier| retrier["MaxAttempts"].as_u64().expect("the value is a number"))
         .collect();
     assert_eq!(begun, [2]);
-    let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("retriers");
+    let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("the state has retriers");
     for error in ["CatalogFailed", "StoreFailed", "WriteConflict", "Sandbox.Timedout"] {
         assert!(publish.iter().any(|retrier| errors_of(retrier).contains(&error)), "{error}");
     }
@@ -215,24 +215,28 @@ fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     ground.portal.server.set_faults(vec![PortalFault::new(refused).on_path("2020/")]);
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
-    let planned = planner.call(&plan_event("r1", &request)).given();
+    let planned = planner.call(&plan_event("r1", &request)).response();
     for year in [2020, 2021] {
         let _ = page_fetch.call(&fetch_event("r1", &partition(year, "grade-pk")));
     }
-    let published = catalog.call(&planned).given();
-    let message = published["message"].as_str().expect("it says");
-    let (failed, again) = message.split_once("; run them again with ").expect("it says what to do");
+    let published = catalog.call(&planned).response();
+    let message = published["message"].as_str().expect("the message is text");
+    let (failed, again) = message.split_once("; run them again with ").expect("the message says how to rerun");
     assert_eq!(failed, "1 of 2 failed: year=2020/grade=grade-pk (PortalRefused)");
-    assert_eq!((&published["n_failed"], &published["n_published"]), (&json!(1), &json!(1)), "the good one is there");
+    assert_eq!(
+        (&published["n_failed"], &published["n_published"]),
+        (&json!(1), &json!(1)),
+        "the other partition is committed"
+    );
 
     ground.portal.server.set_faults(Vec::new());
-    let request: Value = serde_json::from_str(again).expect("it is a request");
-    let planned = planner.call(&plan_event("r2", &request)).given();
-    let plan = ground.read_json(planned["plan"]["key"].as_str().expect("a key"));
+    let request: Value = serde_json::from_str(again).expect("the hint is a request");
+    let planned = planner.call(&plan_event("r2", &request)).response();
+    let plan = ground.read_json(planned["plan"]["key"].as_str().expect("the key is text"));
     assert_eq!(plan.as_array().map(Vec::len), Some(1));
     assert_eq!(plan[0]["partition"], json!({"year": 2020, "grade": "grade-pk"}));
-    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Answer::Given(json!({})));
-    assert_eq!(catalog.call(&planned).given()["n_failed"], 0);
+    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Invocation::Responded(json!({})));
+    assert_eq!(catalog.call(&planned).response()["n_failed"], 0);
     // The state machine does not catch the failure of a partition, so that a redrive retries it.
     let map = &state_machine()["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
     assert!(map["Catch"].is_null() && map["End"] == true);
@@ -245,18 +249,22 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let schedule = &template()["Parameters"]["ScheduleInput"]["Default"];
     let request: Value =
-        serde_json::from_str(schedule.as_str().expect("text")).expect("the schedule's request is JSON");
+        serde_json::from_str(schedule.as_str().expect("the value is text")).expect("the schedule's request is JSON");
     let mut seen = Vec::new();
     for run in ["first", "second"] {
-        let planned = planner.call(&plan_event(run, &request)).given();
-        for item in ground.read_json(planned["plan"]["key"].as_str().expect("a key")).as_array().expect("a plan") {
+        let planned = planner.call(&plan_event(run, &request)).response();
+        for item in ground
+            .read_json(planned["plan"]["key"].as_str().expect("the key is text"))
+            .as_array()
+            .expect("the plan is a list")
+        {
             let event = json!({
                 "run": run, "dataset": planned["dataset"], "partition": item["partition"],
                 "portal_release": planned["portal_release"], "force": planned["force"],
             });
-            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
         }
-        let published = catalog.call(&planned).given();
+        let published = catalog.call(&planned).response();
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
     }
     let outcome = |name: &str, n: u64| {
@@ -295,7 +303,7 @@ fn w8_a_run_that_the_schedule_cannot_start_is_retried_queued_and_raises_an_alarm
     assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 3);
     assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}));
     let role = template["Resources"]["ScheduleRole"]["Properties"]["Policies"][0]["PolicyDocument"].clone();
-    let statements = role["Statement"].as_array().expect("statements");
+    let statements = role["Statement"].as_array().expect("the policy has statements");
     for (action, resource) in [
         ("states:StartExecution", json!({"Ref": "StateMachine"})),
         ("sqs:SendMessage", json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]})),
@@ -348,7 +356,7 @@ fn w10_a_request_that_cannot_run_is_rejected_by_the_planner_with_its_fields() {
 #[test]
 fn w11_nothing_waits_longer_than_its_timeout() {
     let (template, machine) = (template(), state_machine());
-    let time = |value: &Value| value.as_u64().expect("a number of seconds");
+    let time = |value: &Value| value.as_u64().expect("the timeout is a number of seconds");
     let run = time(&machine["TimeoutSeconds"]);
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
@@ -375,18 +383,18 @@ fn w12_an_event_of_another_version_is_understood_or_rejected_by_name() {
     let ground = Ground::with_tables();
     let [page_fetch, catalog] = ["page-fetch", "catalog"].map(|name| ground.function(name));
     let mut older = fetch_event("r1", &pre_k());
-    let _ = older.as_object_mut().expect("an object").remove("force");
+    let _ = older.as_object_mut().expect("the value is an object").remove("force");
     let (name, message) = page_fetch.call(&older).failed();
     assert!(name == "InvalidRequest" && message.contains("read event: missing field `force`"), "{message}");
     assert_eq!(ground.keys(""), Vec::<String>::new());
     let mut newer = fetch_event("r1", &pre_k());
     newer["encoding"] = json!({"version": 2});
-    assert_eq!(page_fetch.call(&newer), Answer::Given(json!({})));
+    assert_eq!(page_fetch.call(&newer), Invocation::Responded(json!({})));
     let mut newer = publish_event(&ground, "r1", &[pre_k()]);
     newer["n_bytes"] = json!(7);
-    assert_eq!(catalog.call(&newer).given()["n_published"], 1);
+    assert_eq!(catalog.call(&newer).response()["n_published"], 1);
     let mut older = newer;
-    let _ = older.as_object_mut().expect("an object").remove("plan");
+    let _ = older.as_object_mut().expect("the value is an object").remove("plan");
     let (name, message) = catalog.call(&older).failed();
     assert!(name == "InvalidRequest" && message.contains("missing field `plan`"), "{message}");
 }

@@ -10,7 +10,7 @@ use rollcall_core::ports::{Condition, Put, Store, StoreError};
 use rollcall_simulator::Config;
 use rollcall_tests::emulator::REGION;
 use rollcall_tests::emulator::proxy::{CHECKSUM, Fault, Rule, Seen, s3_error};
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::{TestPortal, python};
 use serde_json::{Value, json};
 
@@ -122,7 +122,7 @@ fn o1_a_slow_or_failing_s3_gets_three_tries_and_is_then_reported() {
                     said.unwrap_or_else(|error| panic!("{asked:?} {status} {n_faults}: {}", chain(&error)));
                     continue;
                 }
-                let said = chain(&said.expect_err("it failed three times"));
+                let said = chain(&said.expect_err("three tries fail"));
                 assert!(said.starts_with(&format!("{word} `s3://{}/{key}`: HTTP {status}", ground.bucket)), "{said}");
                 assert!(asked == Asked::Head || said.contains(code), "{said}");
             }
@@ -145,7 +145,7 @@ fn o1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_nex
         (Outcome::Failed, Some("StoreFailed"))
     );
     ground.proxy.set([]);
-    assert_eq!(ground.fetch(&pre_k(), "r2").expect("all is well again").outcome, Outcome::Written);
+    assert_eq!(ground.fetch(&pre_k(), "r2").expect("nothing fails any more").outcome, Outcome::Written);
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
@@ -154,7 +154,7 @@ fn o1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_nex
 fn o2_an_interrupted_upload_leaves_no_object_and_is_sent_again() {
     let ground = Ground::new();
     ground.set("PUT", "data/", Fault::CutUpload, Some(3));
-    let error = ground.fetch(&pre_k(), "r1").expect_err("every upload is cut");
+    let error = ground.fetch(&pre_k(), "r1").expect_err("every upload is interrupted");
     assert_eq!(error.name(), "StoreFailed");
     assert_eq!(ground.keys("data/"), Vec::<String>::new());
     let key = ground.object(&pre_k());
@@ -162,7 +162,7 @@ fn o2_an_interrupted_upload_leaves_no_object_and_is_sent_again() {
     assert_eq!(ground.seen("PUT", "data/").len(), 3);
 
     ground.set("PUT", "data/", Fault::CutUpload, Some(1));
-    let receipt = ground.fetch(&pre_k(), "r2").expect("the second upload is whole");
+    let receipt = ground.fetch(&pre_k(), "r2").expect("the second upload is complete");
     assert_eq!(receipt.outcome, Outcome::Written);
     let seen = ground.seen("PUT", "data/");
     assert_eq!(seen.len(), 2);
@@ -172,7 +172,7 @@ fn o2_an_interrupted_upload_leaves_no_object_and_is_sent_again() {
     let before = ground.head(&ground.object(&pre_k()));
     ground.portal.server.set_faults(vec![other_rows()]);
     ground.set("PUT", "data/", Fault::CutUpload, None);
-    let _ = ground.fetch(&pre_k(), "r3").expect_err("every upload is cut");
+    let _ = ground.fetch(&pre_k(), "r3").expect_err("every upload is interrupted");
     assert_eq!(ground.head(&ground.object(&pre_k())), before);
 }
 
@@ -182,18 +182,18 @@ fn o3_a_put_whose_response_was_lost_counts_as_written() {
     let ground = Ground::new();
     for (run, faults) in [("new", vec![]), ("changed", vec![other_rows()])] {
         ground.portal.server.set_faults(faults);
-        ground.set("PUT", "data/", Fault::LoseAnswer, Some(1));
-        let receipt = ground.fetch(&pre_k(), run).expect("it was written");
+        ground.set("PUT", "data/", Fault::LoseResponse, Some(1));
+        let receipt = ground.fetch(&pre_k(), run).expect("the file was written");
         assert_eq!(receipt.outcome, Outcome::Written);
         let seen = ground.seen("PUT", "data/");
-        assert_eq!(seen.len(), 2, "the SDK asks again, and is told that the condition does not hold");
+        assert_eq!(seen.len(), 2, "the SDK sends it again, and the condition fails");
         assert!(seen.iter().all(|seen| seen.header("if-match").is_some() != seen.header("if-none-match").is_some()));
         ground.assert_received(&pre_k(), run, Outcome::Written);
         assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
     }
     // An unconditional write is done twice, with the same result.
-    ground.set("PUT", "ledger/", Fault::LoseAnswer, Some(2));
-    assert_eq!(ground.fetch(&pre_k(), "again").expect("it is there").outcome, Outcome::Unchanged);
+    ground.set("PUT", "ledger/", Fault::LoseResponse, Some(2));
+    assert_eq!(ground.fetch(&pre_k(), "again").expect("it exists").outcome, Outcome::Unchanged);
     ground.assert_received(&pre_k(), "again", Outcome::Unchanged);
 }
 
@@ -207,7 +207,7 @@ fn o4_many_concurrent_writers_end_in_a_write_or_in_write_conflict() {
     for (run, fault, n_faults) in [("r1", conflict(), 1), ("r2", conflict(), 3), ("r3", lost(), 3)] {
         ground.remove(&ground.object(&pre_k()));
         ground.set("PUT", "data/", fault, Some(n_faults));
-        assert_eq!(ground.fetch(&pre_k(), run).expect("the last is taken").outcome, Outcome::Written);
+        assert_eq!(ground.fetch(&pre_k(), run).expect("the last write succeeds").outcome, Outcome::Written);
         assert_eq!(ground.seen("PUT", "data/").len(), n_faults + 1);
         ground.assert_received(&pre_k(), run, Outcome::Written);
     }
@@ -215,7 +215,7 @@ fn o4_many_concurrent_writers_end_in_a_write_or_in_write_conflict() {
     ground.portal.server.set_faults(vec![other_rows()]);
     for (run, fault) in [("r4", conflict()), ("r5", lost()), ("r6", gone())] {
         ground.set("PUT", "data/", fault, None);
-        let error = ground.fetch(&pre_k(), run).expect_err("another writer is always there");
+        let error = ground.fetch(&pre_k(), run).expect_err("other writers always win");
         assert_eq!((error.name(), error.is_retryable()), ("WriteConflict", true));
         assert_eq!(ground.seen("PUT", "data/").len(), 4);
         assert_eq!(ground.head(&ground.object(&pre_k())), before);
@@ -227,7 +227,7 @@ fn o4_many_concurrent_writers_end_in_a_write_or_in_write_conflict() {
 #[test]
 fn o5_no_multipart_upload_is_ever_started() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
-    let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let receipt = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_pages), (Outcome::Written, 60_000, 6));
     let seen = ground.proxy.take_seen();
     let put: Vec<&str> =
@@ -236,14 +236,17 @@ fn o5_no_multipart_upload_is_ever_started() {
     let expected = [ground.object(&pre_k()), keys::receipt(&ground.dataset, "r1", &pre_k())];
     assert_eq!(put, expected.map(of));
     assert!(!seen.iter().any(|seen| seen.line.starts_with("POST ") || seen.line.contains("upload")));
-    let size = seen.iter().find(|seen| seen.line.contains("/data/") && seen.line.starts_with("PUT")).expect("a write");
+    let size = seen
+        .iter()
+        .find(|seen| seen.line.contains("/data/") && seen.line.starts_with("PUT"))
+        .expect("the data was written");
     assert_eq!(receipt.size_bytes, Some(size.body.len() as u64));
 
     let template = template();
     let buckets = of_type(&template, "AWS::S3::Bucket");
     assert!(buckets.contains_key("Bucket"));
     for (name, bucket) in buckets {
-        let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+        let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("the bucket has rules");
         let aborts = |rule: &&Value| {
             rule["Status"] == "Enabled"
                 && rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] == 1
@@ -257,23 +260,23 @@ fn o5_no_multipart_upload_is_ever_started() {
 #[test]
 fn o6_a_flipped_bit_is_detected() {
     let ground = Ground::new();
-    assert_eq!(ground.fetch(&pre_k(), "r1").expect("all is well").outcome, Outcome::Written);
+    assert_eq!(ground.fetch(&pre_k(), "r1").expect("nothing fails").outcome, Outcome::Written);
     let written = ground.proxy.take_seen_of("PUT ");
     assert_eq!(written.len(), 2);
-    assert!(written.iter().all(|seen| seen.header(CHECKSUM).is_some()), "of data and receipt");
+    assert!(written.iter().all(|seen| seen.header(CHECKSUM).is_some()), "data and receipt");
     let before = ground.head(&ground.object(&pre_k()));
 
     ground.portal.server.set_faults(vec![other_rows()]);
     ground.set("PUT", "data/", Fault::FlipBit, None);
-    let error = ground.fetch(&pre_k(), "r2").expect_err("no write arrives as it was sent");
+    let error = ground.fetch(&pre_k(), "r2").expect_err("every write is corrupted");
     assert_eq!((error.name(), error.is_retryable()), ("StoreFailed", true));
     assert!(error.chain().contains("HTTP 400, BadDigest: "), "{}", error.chain());
     assert_eq!(ground.head(&ground.object(&pre_k())), before);
 
     // The state machine calls the function again.
     ground.set("PUT", "data/", Fault::FlipBit, Some(1));
-    assert_eq!(ground.fetch(&pre_k(), "r3").expect_err("the first is not").name(), "StoreFailed");
-    assert_eq!(ground.fetch(&pre_k(), "r3").expect("the second is whole").outcome, Outcome::Written);
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect_err("the first write is corrupted").name(), "StoreFailed");
+    assert_eq!(ground.fetch(&pre_k(), "r3").expect("the second write is intact").outcome, Outcome::Written);
     ground.assert_received(&pre_k(), "r3", Outcome::Written);
 }
 
@@ -294,7 +297,7 @@ fn o7_a_refusal_is_not_retried_and_names_bucket_key_and_action() {
                 continue;
             }
             ground.proxy.set([Rule::new(&line, s3_error(status, code, message))]);
-            let said = chain(&ground.runtime.block_on(asked.ask(&store)).expect_err("it is refused"));
+            let said = chain(&ground.runtime.block_on(asked.ask(&store)).expect_err("the call is rejected"));
             let words = match asked {
                 Asked::Head => format!("HTTP {status}"),
                 _ => format!("HTTP {status}, {code}: {message}"),
@@ -315,9 +318,9 @@ fn an_object_that_s3_does_not_delete_among_others_is_named() {
         "<DeleteResult><Error><Key>{kept}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>\
          </DeleteResult>"
     );
-    ground.proxy.set([Rule::new("?delete", Fault::Answer { status: 200, body })]);
+    ground.proxy.set([Rule::new("?delete", Fault::Respond { status: 200, body })]);
     let deleted = ground.runtime.block_on(ground.store().delete(vec![gone.to_owned(), kept.to_owned()]));
-    let said = chain(&deleted.expect_err("one is refused"));
+    let said = chain(&deleted.expect_err("one object is not deleted"));
     assert_eq!(said, format!("delete `s3://{}/{kept}`: AccessDenied: Access Denied", ground.bucket));
 }
 
@@ -326,7 +329,7 @@ fn an_object_that_s3_does_not_delete_among_others_is_named() {
 fn no_call_deletes_more_than_a_thousand_objects() {
     let ground = Ground::new();
     let keys = (0..2_001).map(|number| format!("ledger/a/runs/1/receipts/year={number}.json")).collect();
-    ground.runtime.block_on(ground.store().delete(keys)).expect("what is not there is deleted");
+    ground.runtime.block_on(ground.store().delete(keys)).expect("deleting missing objects succeeds");
     let n_keys = |seen: &Seen| String::from_utf8_lossy(&seen.body).matches("<Key>").count();
     let seen = ground.proxy.take_seen_of("?delete");
     assert_eq!(seen.iter().map(n_keys).collect::<Vec<_>>(), [1000, 1000, 1]);
@@ -336,10 +339,11 @@ fn no_call_deletes_more_than_a_thousand_objects() {
 #[test]
 fn the_footer_of_a_large_file_is_read_without_its_rows() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
-    let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let receipt = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let (store, key) = (ground.store(), ground.object(&pre_k()));
     let _ = ground.proxy.take_seen();
-    let footer = ground.runtime.block_on(store.footer(&key)).expect("the bucket answers").expect("it is ours");
+    let footer =
+        ground.runtime.block_on(store.footer(&key)).expect("the bucket responds").expect("the object has a stamp");
     assert_eq!((Some(footer.edition), footer.n_rows), (receipt.edition, 60_000));
     assert_eq!(footer.columns, ground.dataset.typed_columns());
     let asked: Vec<String> =
@@ -351,9 +355,9 @@ fn the_footer_of_a_large_file_is_read_without_its_rows() {
 #[test]
 fn a_footer_longer_than_the_first_read_is_read_completely_and_an_invalid_one_ignored() {
     let ground = Ground::with_tables();
-    let receipt = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let receipt = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let (store, key) = (ground.store(), ground.object(&pre_k()));
-    let content = ground.runtime.block_on(store.read(&key)).expect("the bucket answers").expect("it is there");
+    let content = ground.runtime.block_on(store.read(&key)).expect("the bucket responds").expect("it exists");
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let [from, to] = ["from.parquet", "to.parquet"].map(|name| folder.path().join(name));
     std::fs::write(&from, &content.bytes).expect("a file can be written");
@@ -367,7 +371,7 @@ with pq.ParquetWriter(sys.argv[2], table.schema) as writer:
 ";
     let written = Command::new(python()).args(["-c", script]).args([&from, &to]).output().expect("Python runs");
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
-    let long = std::fs::read(&to).expect("it was written");
+    let long = std::fs::read(&to).expect("the file was written");
     let claimed = |length: i32| [&[b'x'; 100_000][..], &length.to_le_bytes(), b"PAR1"].concat();
     for (bytes, n_asked, expected) in [
         (long, 2, receipt.edition),
@@ -379,7 +383,7 @@ with pq.ParquetWriter(sys.argv[2], table.schema) as writer:
         let put = ground.s3().put_object().bucket(&ground.bucket).key(&key).body(bytes.into()).send();
         let _ = ground.runtime.block_on(put).expect("an object can be put");
         let _ = ground.proxy.take_seen();
-        let footer = ground.runtime.block_on(store.footer(&key)).expect("the bucket answers");
+        let footer = ground.runtime.block_on(store.footer(&key)).expect("the bucket responds");
         assert_eq!(footer.map(|footer| footer.edition), expected);
         assert_eq!(ground.proxy.take_seen().len(), n_asked);
     }
@@ -394,7 +398,7 @@ fn o8_an_expired_token_and_a_wrong_clock_are_named() {
         (403, "RequestTimeTooSkewed", "The difference between the request time and the server's time is too large."),
     ] {
         ground.set("PUT", "", s3_error(status, code, message), None);
-        let error = ground.fetch(&pre_k(), "r1").expect_err("it is refused");
+        let error = ground.fetch(&pre_k(), "r1").expect_err("the call is rejected");
         let (key, bucket) = (ground.object(&pre_k()), &ground.bucket);
         let expected =
             format!("write `{key}`: lake refused: write `s3://{bucket}/{key}`: HTTP {status}, {code}: {message}");
@@ -409,46 +413,46 @@ fn o8_an_expired_token_and_a_wrong_clock_are_named() {
 #[test]
 fn o9_an_object_or_a_record_that_was_deleted_by_hand_comes_back() {
     let ground = Ground::with_tables();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
-    assert_eq!(ground.publish("r1", &[pre_k()]).expect("it is published").n_published, 1);
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
+    assert_eq!(ground.publish("r1", &[pre_k()]).expect("the run is published").n_published, 1);
     let (key, records) = (ground.object(&pre_k()), keys::records(&ground.dataset));
-    let bytes = ground.read(&key).expect("it is there");
+    let bytes = ground.read(&key).expect("it exists");
 
     ground.remove(&records);
-    let _ = ground.publish("r2", &[]).expect("it is published");
+    let _ = ground.publish("r2", &[]).expect("the run is published");
     let found = ground.record(&pre_k());
     assert_eq!(found.committed.map(|committed| committed.etag), ground.head(&key).map(|facts| facts.etag));
-    assert_eq!(found.last_attempt, None, "nothing says what the last attempt was");
+    assert_eq!(found.last_attempt, None, "the last attempt is unknown");
 
     ground.remove(&key);
     // The catalog leaves it out until it has been fetched again.
-    assert_eq!(ground.publish("r3", &[]).expect("it is published").n_withdrawn, 1);
+    assert_eq!(ground.publish("r3", &[]).expect("the run is published").n_withdrawn, 1);
     assert_eq!(ground.registered(), []);
-    assert_eq!(ground.fetch(&pre_k(), "r4").expect("it is fetched").outcome, Outcome::Written);
-    assert_eq!(ground.publish("r4", &[pre_k()]).expect("it is published").n_published, 1);
+    assert_eq!(ground.fetch(&pre_k(), "r4").expect("the partition is fetched").outcome, Outcome::Written);
+    assert_eq!(ground.publish("r4", &[pre_k()]).expect("the run is published").n_published, 1);
     assert!(ground.read(&key) == Some(bytes));
     ground.assert_recorded(&pre_k(), "r4", Outcome::Written);
 }
 
 /// Corrupt content of a ledger object.
-const SPOILT: [&[u8]; 4] = [b"", b"[1, 2", b"\xff\xfe\x00", b"{\"schema\": 1, \"rows\": 3}"];
+const CORRUPT: [&[u8]; 4] = [b"", b"[1, 2", b"\xff\xfe\x00", b"{\"schema\": 1, \"rows\": 3}"];
 
 /// Guard: the ledger is derived. An unreadable part counts as missing and is rewritten.
 #[test]
 fn o10_corrupt_or_older_ledger_objects_count_as_missing_with_a_warning() {
     let ground = Ground::with_tables();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let (records, receipt) = (keys::records(&ground.dataset), keys::receipt(&ground.dataset, "r1", &pre_k()));
     let (page_fetch, catalog) = (ground.function("page-fetch"), ground.function("catalog"));
-    for spoilt in SPOILT {
-        ground.write(&records, spoilt);
-        assert_eq!(page_fetch.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
+    for corrupt in CORRUPT {
+        ground.write(&records, corrupt);
+        assert_eq!(page_fetch.call(&fetch_event("r2", &pre_k())), Invocation::Responded(json!({})));
         ground.assert_received(&pre_k(), "r2", Outcome::Unchanged);
 
-        ground.write(&receipt, spoilt);
-        let published = catalog.call(&publish_event(&ground, "r1", &[pre_k()])).given();
-        assert_eq!(published["n_failed"], 1, "a receipt that cannot be read is none");
-        let facts = ground.head(&ground.object(&pre_k())).expect("an object");
+        ground.write(&receipt, corrupt);
+        let published = catalog.call(&publish_event(&ground, "r1", &[pre_k()])).response();
+        assert_eq!(published["n_failed"], 1, "an unreadable receipt counts as missing");
+        let facts = ground.head(&ground.object(&pre_k())).expect("the object exists");
         let found = ground.record(&pre_k());
         assert_eq!(found.committed.map(|committed| committed.etag), Some(facts.etag));
         assert_eq!(
@@ -459,7 +463,7 @@ fn o10_corrupt_or_older_ledger_objects_count_as_missing_with_a_warning() {
     for key in [&records, &receipt] {
         let said = catalog.said();
         let warned = |line: &&str| line.contains("ledger object unreadable") && line.contains(key.as_str());
-        assert_eq!(said.lines().filter(warned).count(), SPOILT.len(), "{said}");
+        assert_eq!(said.lines().filter(warned).count(), CORRUPT.len(), "{said}");
     }
     // A run without its plan cannot be summarized, which is reported.
     let event = publish_event(&ground, "r1", &[pre_k()]);

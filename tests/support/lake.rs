@@ -62,7 +62,7 @@ impl TestLake {
         all.extend(args);
         let mut process = rollcall(&all);
         change(&mut process);
-        Outcome::of(process.output().expect("the binary starts"))
+        Outcome::from_output(process.output().expect("the binary starts"))
     }
 
     /// Runs `rollcall run` against a portal, without waits before retries.
@@ -127,7 +127,7 @@ pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
 #[must_use]
 pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
     // `Value` does not keep the order of the axes.
-    let named: Vec<PartitionRecord> = serde_json::from_slice(records).expect("they are records");
+    let named: Vec<PartitionRecord> = serde_json::from_slice(records).expect("the records are valid");
     let records: Vec<Value> = serde_json::from_slice(records).expect("records are JSON");
     named.iter().map(|record| record.partition.to_string()).zip(records).collect()
 }

@@ -43,9 +43,11 @@ pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
             let id = message["package_id"].as_str().unwrap_or_default();
             id.contains(&format!("#{package}@")) && message["executable"].is_string()
         };
-        let message =
-            built.iter().find(is_of_package).unwrap_or_else(|| panic!("cargo names the program of {package}"));
-        PathBuf::from(message["executable"].as_str().expect("it is text"))
+        let message = built
+            .iter()
+            .find(is_of_package)
+            .unwrap_or_else(|| panic!("expected cargo to name the program of {package}"));
+        PathBuf::from(message["executable"].as_str().expect("the value is text"))
     };
     packages.iter().map(executable).collect()
 }
@@ -64,7 +66,7 @@ pub struct Outcome {
 impl Outcome {
     /// Reads the output of a finished process.
     #[must_use]
-    pub fn of(output: Output) -> Self {
+    pub fn from_output(output: Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
@@ -108,7 +110,7 @@ pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)
     command.arg(format!("echo in namespaces; {script}"));
     command.env("ROLLCALL", binary()).envs(settings.iter().copied());
     command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
-    let outcome = Outcome::of(command.output().expect("the system has `unshare`, of util-linux"));
+    let outcome = Outcome::from_output(command.output().expect("the system has `unshare`, of util-linux"));
     let Some(stdout) = outcome.stdout.strip_prefix("in namespaces\n") else {
         panic!(
             "expected a system on which `unshare --map-root-user {}` works, found:\n{}",
@@ -145,7 +147,7 @@ impl Killed {
             let stderr = scope.spawn(|| read(stderr));
             (read(stdout), stderr.join().expect("a pipe can be read"))
         });
-        Outcome::of(Output { status: self.0.wait().expect("it can be waited for"), stdout, stderr })
+        Outcome::from_output(Output { status: self.0.wait().expect("the process can be waited for"), stdout, stderr })
     }
 }
 

@@ -18,9 +18,10 @@ pub fn workspace() -> PathBuf {
 /// When it is not JSON.
 #[must_use]
 pub fn state_machine() -> Value {
-    let text = fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the project has it");
+    let text =
+        fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the file is in the project");
     let text = text.replace("${MapConcurrency}", "4").replace("${ToleratedFailureCount}", "20");
-    serde_json::from_str(&text).expect("it is JSON once it is filled in")
+    serde_json::from_str(&text).expect("the state machine is JSON")
 }
 
 /// Returns the folder with recorded responses of the real portal, which is next to the project and not part of it.
@@ -32,7 +33,7 @@ pub fn recorded_bodies() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no recorded answers of the portal at ../shared/recorded");
+    eprintln!("skipped: no recorded responses of the portal at ../shared/recorded");
     None
 }
 

@@ -17,7 +17,7 @@ use crate::server::Server;
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Sends bytes.
-    Say(Vec<u8>),
+    Send(Vec<u8>),
     /// Sends the same bytes repeatedly until the client hangs up.
     Repeat {
         /// The bytes.
@@ -40,14 +40,14 @@ pub enum Step {
 
 /// The response of the simulator.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// Status line and headers, with the empty line that ends them.
     pub head: String,
     /// Uncompressed body.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// Returns head and body.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
@@ -73,7 +73,7 @@ impl Answer {
 
 /// A request.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Request {
     /// Request line and headers.
     pub head: String,
     /// Path and query.
@@ -83,16 +83,16 @@ pub struct Asked {
 }
 
 /// Returns the steps for a request and the simulator's response to it.
-type Script = dyn Fn(&Asked, &Answer) -> Vec<Step> + Send + Sync;
+type Script = dyn Fn(&Request, &Response) -> Vec<Step> + Send + Sync;
 
 /// A portal that follows a script. Dropping it closes its connections.
 pub struct RawPortal {
     server: Server,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
-fn lock(asked: &Mutex<Vec<Asked>>) -> MutexGuard<'_, Vec<Asked>> {
-    asked.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(requests: &Mutex<Vec<Request>>) -> MutexGuard<'_, Vec<Request>> {
+    requests.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RawPortal {
@@ -100,10 +100,10 @@ impl RawPortal {
     #[must_use]
     pub fn before(
         simulator: SocketAddr,
-        script: impl Fn(&Asked, &Answer) -> Vec<Step> + Send + Sync + 'static,
+        script: impl Fn(&Request, &Response) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
-        let (script, asked): (Arc<Script>, Arc<Mutex<Vec<Asked>>>) = (Arc::new(script), Arc::default());
-        let log = asked.clone();
+        let (script, requests): (Arc<Script>, Arc<Mutex<Vec<Request>>>) = (Arc::new(script), Arc::default());
+        let log = requests.clone();
         let server = Server::start(move |mut connection| {
             let (script, log) = (script.clone(), log.clone());
             async move {
@@ -111,7 +111,7 @@ impl RawPortal {
                 let _ = serve(&mut connection, simulator, &*script, &log).await;
             }
         });
-        Self { server, asked }
+        Self { server, requests }
     }
 
     /// Returns its origin, such as `http://127.0.0.1:40123`.
@@ -122,8 +122,8 @@ impl RawPortal {
 
     /// Returns the requests so far whose target contains `text`.
     #[must_use]
-    pub fn asked(&self, text: &str) -> Vec<Asked> {
-        lock(&self.asked).iter().filter(|asked| asked.target.contains(text)).cloned().collect()
+    pub fn requests(&self, text: &str) -> Vec<Request> {
+        lock(&self.requests).iter().filter(|request| request.target.contains(text)).cloned().collect()
     }
 }
 
@@ -131,20 +131,20 @@ async fn serve(
     connection: &mut TcpStream,
     simulator: SocketAddr,
     script: &Script,
-    log: &Mutex<Vec<Asked>>,
+    log: &Mutex<Vec<Request>>,
 ) -> io::Result<()> {
     let head = read_head(connection).await?;
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let answer = fetch(simulator, &target, connection.local_addr()?).await?;
-    let asked = {
+    let response = fetch(simulator, &target, connection.local_addr()?).await?;
+    let request = {
         let mut log = lock(log);
-        let n = log.iter().filter(|asked| asked.target == target).count() + 1;
-        log.push(Asked { head, target, n });
+        let n = log.iter().filter(|request| request.target == target).count() + 1;
+        log.push(Request { head, target, n });
         log[log.len() - 1].clone()
     };
-    for step in script(&asked, &answer) {
+    for step in script(&request, &response) {
         match step {
-            Step::Say(bytes) => connection.write_all(&bytes).await?,
+            Step::Send(bytes) => connection.write_all(&bytes).await?,
             Step::Repeat { bytes, times } => {
                 for _ in 0..times {
                     connection.write_all(&bytes).await?;
@@ -173,12 +173,12 @@ async fn read_head(connection: &mut TcpStream) -> io::Result<String> {
 }
 
 /// Returns the simulator's response, whose links name `host`.
-async fn fetch(simulator: SocketAddr, target: &str, host: SocketAddr) -> io::Result<Answer> {
+async fn fetch(simulator: SocketAddr, target: &str, host: SocketAddr) -> io::Result<Response> {
     let mut connection = TcpStream::connect(simulator).await?;
     let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await?;
     let head = read_head(&mut connection).await?;
     let mut body = Vec::new();
     connection.read_to_end(&mut body).await?;
-    Ok(Answer { head, body })
+    Ok(Response { head, body })
 }

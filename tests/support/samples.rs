@@ -32,14 +32,15 @@ pub fn partition(year: i32, grade: &str) -> PartitionKey {
 pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     let partition = partition(year, grade);
     let location = format!("data/us_education_ccd_enrollment_data/{partition}/");
-    let columns = Dataset::built_in("ccd_enrollment").expect("it is built in").typed_columns();
+    let columns = Dataset::built_in("ccd_enrollment").expect("the dataset is built in").typed_columns();
     CatalogPartition { partition, location, n_rows, columns: Arc::new(columns) }
 }
 
 /// Returns the descriptor of the default dataset with a secret `portal-key` in header `x-api-key`.
 #[must_use]
 pub fn descriptor_with_secret() -> String {
-    let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("the project has it");
+    let text =
+        fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("the file is in the project");
     text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1)
 }
 

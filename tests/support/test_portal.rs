@@ -16,11 +16,11 @@ use tokio::runtime::Runtime;
 /// When `origin` is invalid.
 #[must_use]
 pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
-    let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
+    let mut settings = PortalSettings::new(parse_origin(origin).expect("the text is an origin"));
     settings.backoff = Duration::from_millis(1);
     settings.most_backoff = Duration::from_millis(5);
     change(&mut settings);
-    HttpPortal::new(settings, None).expect("it is set up")
+    HttpPortal::new(settings, None).expect("the client is valid")
 }
 
 /// A portal on loopback; stopped when dropped.

@@ -20,17 +20,17 @@ use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
 
 pub(crate) const ONE_VERSION: &str = "an object holds one version of one partition";
-pub(crate) const PAGE_1_AGAIN: &str = "pages of which the first changed meanwhile are not written";
+pub(crate) const PAGE_1_AGAIN: &str = "pages are not written when page 1 changed meanwhile";
 pub(crate) const NEWEST_WINS: &str = "the newest write wins";
 pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
-pub(crate) const SHRINK_GUARD: &str = "a fuller partition stays without force";
-pub(crate) const RECEIPTS: &str = "a receipt tells the truth";
-pub(crate) const RECORDS: &str = "a record says what the object said";
+pub(crate) const SHRINK_GUARD: &str = "a larger partition stays unless forced";
+pub(crate) const RECEIPTS: &str = "a receipt is true";
+pub(crate) const RECORDS: &str = "a record has the facts of its object";
 pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
 pub(crate) const NO_OUTCOME_LOST: &str = "no outcome is lost";
 pub(crate) const ACCOUNTED: &str = "every planned partition is accounted for";
 pub(crate) const REGISTERED: &str = "publishing converges from the objects";
-pub(crate) const CONVERGES: &str = "a clean run mends everything";
+pub(crate) const CONVERGES: &str = "a fault-free run repairs everything";
 pub(crate) const RESTS: &str = "a run that changes nothing writes nothing";
 
 /// A broken promise.
@@ -333,7 +333,7 @@ impl Auditor {
     }
 
     /// Records that someone deleted or corrupted a partition's object by hand.
-    pub(crate) fn spoiled(&mut self, partition: usize, step: u32) {
+    pub(crate) fn corrupted_by_hand(&mut self, partition: usize, step: u32) {
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
         self.emptied.remove(&partition);

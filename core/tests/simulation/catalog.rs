@@ -50,7 +50,7 @@ impl SimCatalog {
             let is_refused = world.chance(world.rates.catalog / 10);
             let done = if is_refused {
                 world.count("catalog: error before the effect");
-                Err(failed(verb, "refused before its effect"))
+                Err(failed(verb, "rejected before its effect"))
             } else {
                 act(world)
             };
@@ -123,7 +123,7 @@ impl Catalog for SimCatalog {
             }
             if is_faulty {
                 world.count(if is_whole { "catalog: error after the effect" } else { "catalog: partial change" });
-                return Err(failed("change partitions", if is_whole { "done, answer lost" } else { "done in part" }));
+                return Err(failed("change partitions", if is_whole { "done, response lost" } else { "partly done" }));
             }
             Ok(())
         })

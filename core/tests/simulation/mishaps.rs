@@ -19,7 +19,7 @@ impl Simulation {
         if self.with(|world| world.chance(world.rates.spoil)) {
             self.with(|world| {
                 let partition = world.rng.usize(0..world.source.n_partitions());
-                store::spoil_by_hand(world, partition);
+                store::corrupt_by_hand(world, partition);
             });
         }
         if self.with(|world| !world.calls.orphans.is_empty() && world.chance(50)) {
@@ -69,7 +69,7 @@ impl Simulation {
         let is_over = |run: &usize| matches!(self.runs[*run].phase, Phase::Over) && !self.runs[*run].items.is_empty();
         let runs: Vec<usize> = (0..self.runs.len()).filter(is_over).collect();
         let Some(run) = self.with(|world| world.rng.choice(&runs).copied()) else { return };
-        self.with(|world| world.count("run published once more"));
+        self.with(|world| world.count("run published again"));
         self.publish(run);
     }
 
@@ -97,8 +97,8 @@ impl Simulation {
         job.is_given_up = true;
         let (run, step) = (job.run, job.step);
         self.with(|world| {
-            world.count("task taken for dead");
-            world.note(Some(task), "taken for dead", String::new(), String::new());
+            world.count("task given up");
+            world.note(Some(task), "given up", String::new(), String::new());
         });
         self.hold(task, 150);
         self.died(run, step);

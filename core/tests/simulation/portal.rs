@@ -16,7 +16,7 @@ use crate::source::{self, Row};
 use crate::world::{Shared, World};
 
 /// Maximum number of requests that the adapter makes for a page.
-const MOST_TRIES: u32 = 4;
+const MAX_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
 /// A page of another version of the source than page 1, with the same `count`.
@@ -53,7 +53,7 @@ impl Portal for SimPortal {
             world.note(Some(task), "GET", format!("{path}?page={page}"), result);
             let text = served?.1;
             let (received_at, tries) = (world.now(), tries + 1);
-            let may_ask_again = tries < MOST_TRIES;
+            let may_ask_again = tries < MAX_TRIES;
             Ok(Body { bytes: Bytes::from(text), received_at, tries, may_ask_again, permit: None })
         })
         .await
@@ -84,12 +84,12 @@ fn serve(
     match fault {
         0 => {
             world.count("portal: unavailable");
-            return Err(PortalError::Status { status: 503, tries: MOST_TRIES, excerpt: "busy".into() });
+            return Err(PortalError::Status { status: 503, tries: MAX_TRIES, excerpt: "busy".into() });
         }
         1 => {
-            world.count("portal: no answer");
+            world.count("portal: no response");
             return Err(PortalError::NoAnswer {
-                tries: MOST_TRIES,
+                tries: MAX_TRIES,
                 is_connected: true,
                 source: "connection cut".into(),
             });

@@ -28,7 +28,7 @@ const TRIES: u32 = 3;
 /// Tries of a step that died or was given up.
 const TRIES_OF_DEAD: u32 = 2;
 /// Far more steps than any seed takes.
-const MOST_STEPS: u32 = 20_000;
+const MAX_STEPS: u32 = 20_000;
 
 /// Result of a task.
 pub(crate) enum Ended {
@@ -208,7 +208,7 @@ impl Simulation {
         let granted = self.with(|world| {
             world.advance();
             let step = world.step;
-            assert!(step < MOST_STEPS, "the simulation does not end");
+            assert!(step < MAX_STEPS, "the simulation does not end");
             let is_free = |task: &TaskId| self.jobs.get(task).is_some_and(|job| job.task.held_until <= step);
             let calls = world.calls.pending.iter().enumerate();
             let free: Vec<usize> = calls.filter(|(_, call)| is_free(&call.task)).map(|(at, _)| at).collect();
@@ -236,19 +236,19 @@ impl Simulation {
             if let Ended::Fetched(_) = &ended {
                 world.count(format!("fetch: {said}"));
                 if said == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
-                    world.count("lost answer found to be the own write");
+                    world.count("own write found after a lost response");
                 }
                 if job.is_given_up {
-                    world.count("a fetch that was taken for dead ended");
+                    world.count("a fetch that was given up ended");
                 }
                 let session = world.audit.fetches[&task].session.as_ref();
                 let has_changed = session.is_some_and(|session| matches!(session.again, Some((false, _))));
                 let is_mixed = session.is_some_and(|session| session.rows() != sorted(&session.content));
                 if has_changed && said == "CountMismatch" {
-                    world.count("page 1 changed while the others were read");
+                    world.count("page 1 changed while other pages were read");
                 }
                 if is_mixed && said == Outcome::Written.as_str() {
-                    world.count("rows of several versions, of which page 1 did not tell");
+                    world.count("rows of several versions that page 1 did not show");
                 }
             }
             if let Ended::Published(published) = &ended {
@@ -265,7 +265,7 @@ impl Simulation {
         }
         // The response may be lost.
         if self.with(|world| world.chance(world.rates.crash)) {
-            self.with(|world| world.count("answer of a step lost"));
+            self.with(|world| world.count("response of a step lost"));
             self.died(job.run, job.step);
             return;
         }

@@ -106,7 +106,7 @@ impl<T> Drop for Call<T> {
         let pending = world.calls.pending.remove(at);
         // The request may have been sent before its sender died.
         if pending.is_write && world.rng.bool() {
-            world.note(Some(pending.task), "left under way", String::new(), String::new());
+            world.note(Some(pending.task), "left in transit", String::new(), String::new());
             world.calls.orphans.push(pending);
         }
     }

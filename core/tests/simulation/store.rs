@@ -96,23 +96,23 @@ pub(crate) fn lay_out_as_before(world: &mut World) {
         let etag = world.bucket.next_etag();
         insert(world, &key, serde_json::to_vec(&record).unwrap().into(), None, None, etag);
     }
-    world.count("lake of the layout before");
-    world.note(None, "laid out as before", keys::older_records_prefix(&dataset), String::new());
+    world.count("lake of the previous layout");
+    world.note(None, "given the previous layout", keys::older_records_prefix(&dataset), String::new());
 }
 
 /// Deletes a partition's object by hand, or replaces it by something that is not ours.
-pub(crate) fn spoil_by_hand(world: &mut World, partition: usize) {
+pub(crate) fn corrupt_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_none() {
         return;
     }
-    world.audit.spoiled(partition, world.step);
+    world.audit.corrupted_by_hand(partition, world.step);
     if world.rng.bool() {
         world.count("object deleted by hand");
         world.note(None, "deleted by hand", key, String::new());
     } else {
-        world.count("object torn by hand");
-        world.note(None, "torn by hand", key.clone(), String::new());
+        world.count("object corrupted by hand");
+        world.note(None, "corrupted by hand", key.clone(), String::new());
         let etag = world.bucket.next_etag();
         insert(world, &key, Bytes::from_static(b"PAR1"), None, None, etag);
     }
@@ -145,7 +145,7 @@ impl SimStore {
                 if let (Some(partition), "HEAD") = (partition_of(world, &key), verb) {
                     world.audit.look_failed(task, partition);
                 }
-                Err(failed(verb, &key, "refused before its effect"))
+                Err(failed(verb, &key, "rejected before its effect"))
             } else {
                 act(world, &key)
             };
@@ -182,13 +182,13 @@ fn told(
     }
     if world.rng.bool() {
         world.count("store: error after the effect");
-        return Err(failed(verb, key, "done, answer lost"));
+        return Err(failed(verb, key, "done, response lost"));
     }
-    world.count("store: condition lost to the own write");
+    world.count("store: condition lost to own write");
     if let Some(fetching) = world.audit.fetches.get_mut(&task) {
         fetching.lost_own_write = true;
     }
-    Ok(("done, seen as lost".to_owned(), Put::Lost))
+    Ok(("done, reported as a conflict".to_owned(), Put::Lost))
 }
 
 /// Checks whether the writer is told that another write is in progress.
@@ -300,8 +300,8 @@ impl Store for SimStore {
         self.ask("WRITE", key, true, move |world, key| {
             write_ledger(world, task, key, bytes);
             if world.chance(world.rates.store) {
-                world.count("store: ledger write answered by an error");
-                return Err(failed("WRITE", key, "done, answer lost"));
+                world.count("store: ledger write fails");
+                return Err(failed("WRITE", key, "done, response lost"));
             }
             Ok(("done".to_owned(), ()))
         })
@@ -333,15 +333,15 @@ impl Store for SimStore {
             let dataset = world.dataset.clone();
             for key in keys.iter().take(n_done) {
                 if world.audit.deletes(&dataset, task, key, &world.bucket) {
-                    world.count("receipt written over one that was read for the summary, and deleted");
+                    world.count("receipt deleted that replaced the summarized one");
                 }
                 world.bucket.objects.remove(key);
                 world.audit.outcomes_kept(&dataset, key, &world.bucket);
             }
             if is_faulty {
                 let is_whole = n_done == keys.len();
-                world.count(if is_whole { "store: deletion answered by an error" } else { "store: partial deletion" });
-                return Err(failed("DELETE", subject, if is_whole { "done, answer lost" } else { "done in part" }));
+                world.count(if is_whole { "store: deletion fails" } else { "store: partial deletion" });
+                return Err(failed("DELETE", subject, if is_whole { "done, response lost" } else { "partly done" }));
             }
             Ok(("done".to_owned(), ()))
         })

@@ -86,7 +86,7 @@ impl Emulator {
         let mut lines = BufReader::new(reader);
         let mut said = String::new();
         while !said.contains(ready) {
-            assert!(lines.read_line(&mut said).expect("it can be read") > 0, "it ended early:\n{said}");
+            assert!(lines.read_line(&mut said).expect("it is readable") > 0, "the emulator ended early:\n{said}");
         }
         // Keep reading its output, so that it never blocks on a full pipe.
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -156,12 +156,12 @@ impl Emulator {
         command.arg(workspace().join("tests/support/emulator").join(script)).args(args).envs(self.environment());
         change(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(input.as_bytes()).expect("it reads");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(input.as_bytes()).expect("the script reads its input");
         drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("the process ends");
         assert!(output.status.success(), "{script} {args:?}");
-        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+        serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
     /// Returns the settings of its clients.
@@ -176,7 +176,7 @@ impl Drop for Emulator {
         let _ = self.process.wait();
         if thread::panicking() {
             let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("the emulator's last words:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
+            eprintln!("the emulator's last output:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
         }
     }
 }
@@ -197,7 +197,7 @@ pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
 /// When the settings have no retries.
 #[must_use]
 pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
-    let retries = config.retry_config().expect("calls are tried again").clone();
+    let retries = config.retry_config().expect("calls are retried").clone();
     let retries = retries.with_initial_backoff(Duration::from_millis(1));
     config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
 }
@@ -211,7 +211,7 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
     use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
     let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
         let column = |(name, kind, comment): &(String, String, String)| {
-            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
+            Column::builder().name(name).r#type(kind).comment(comment).build().expect("the name is set")
         };
         columns.iter().map(column).collect()
     };
@@ -224,11 +224,11 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .storage_descriptor(storage)
         .set_partition_keys(Some(columns(&spec.partition_keys)))
         .build()
-        .expect("it has a name")
+        .expect("the name is set")
 }
 
 /// Returns a port that is free at this moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-    listener.local_addr().expect("it has an address").port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }

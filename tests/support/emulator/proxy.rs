@@ -37,19 +37,19 @@ pub enum Fault {
     /// Nothing: it is forwarded.
     Pass,
     /// The proxy responds itself, and the emulator does not see the request.
-    Answer {
+    Respond {
         /// HTTP status.
         status: u16,
         /// Body; omitted in the response to a HEAD.
         body: String,
     },
     /// The request is forwarded, and the client gets this body with status 200 instead of the emulator's response.
-    AnswerInstead {
+    RespondInstead {
         /// Body.
         body: String,
     },
     /// The request is forwarded, and the connection closed before the response.
-    LoseAnswer,
+    LoseResponse,
     /// The client's process is killed, and the request is not forwarded.
     KillBefore,
     /// The request is forwarded, and the client's process killed before the response.
@@ -61,7 +61,7 @@ pub enum Fault {
     /// The request waits for [`Proxy::open`] or [`Proxy::drop_held`] before it is forwarded.
     Hold,
     /// The request is forwarded, and its response waits in the same way.
-    HoldAnswer,
+    HoldResponse,
 }
 
 /// Which requests fail, and how.
@@ -108,7 +108,7 @@ impl Rule {
 /// Returns an error in the format of S3.
 #[must_use]
 pub fn s3_error(status: u16, code: &str, message: &str) -> Fault {
-    Fault::Answer { status, body: s3_error_body(code, message) }
+    Fault::Respond { status, body: s3_error_body(code, message) }
 }
 
 fn s3_error_body(code: &str, message: &str) -> String {
@@ -121,7 +121,7 @@ fn s3_error_body(code: &str, message: &str) -> String {
 /// Returns an error in the format of Glue and Secrets Manager.
 #[must_use]
 pub fn json_error(status: u16, code: &str, message: &str) -> Fault {
-    Fault::Answer { status, body: json!({"__type": code, "message": message}).to_string() }
+    Fault::Respond { status, body: json!({"__type": code, "message": message}).to_string() }
 }
 
 /// A request that the proxy received.
@@ -280,7 +280,7 @@ impl Shared {
             }
             Some(Fault::FlipBit) => body[length / 2] ^= 1,
             Some(Fault::KillBefore) => return self.kill(ends),
-            Some(Fault::Answer { status, body }) => return Ok(answer(&head.method, *status, body)),
+            Some(Fault::Respond { status, body }) => return Ok(answer(&head.method, *status, body)),
             _ => {}
         }
         if head.headers.get(CHECKSUM).is_some_and(|sent| *sent != BASE64_STANDARD.encode(digest(&SHA256, &body))) {
@@ -292,10 +292,10 @@ impl Shared {
         }
         let answered = forward(&self.target, Request::from_parts(head, Full::<Bytes>::from(body))).await?;
         match fault {
-            Some(Fault::LoseAnswer) => Err(closed()),
+            Some(Fault::LoseResponse) => Err(closed()),
             Some(Fault::KillAfter) => self.kill(ends),
-            Some(Fault::HoldAnswer) => self.hold().await.map(|()| answered),
-            Some(Fault::AnswerInstead { body }) => Ok(response(200, body)),
+            Some(Fault::HoldResponse) => self.hold().await.map(|()| answered),
+            Some(Fault::RespondInstead { body }) => Ok(response(200, body)),
             _ => Ok(answered),
         }
     }

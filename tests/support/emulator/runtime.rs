@@ -22,29 +22,29 @@ use crate::server::{Response, Server, closed, response};
 const LIMIT: Duration = Duration::from_secs(840);
 
 /// How long a function may take to report that its time is up.
-const LEAST_WAIT: Duration = Duration::from_secs(30);
+const MIN_WAIT: Duration = Duration::from_secs(30);
 
 /// Result of an event.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum Invocation {
     /// The function's response.
-    Given(Value),
+    Responded(Value),
     /// The name of its error, and the message.
     Failed(String, String),
     /// The process ended before it responded.
     Ended,
 }
 
-impl Answer {
+impl Invocation {
     /// Returns the function's response.
     ///
     /// # Panics
     /// When it failed.
     #[must_use]
-    pub fn given(self) -> Value {
+    pub fn response(self) -> Value {
         match self {
-            Self::Given(value) => value,
-            other => panic!("expected an answer, found {other:?}"),
+            Self::Responded(value) => value,
+            other => panic!("expected a response, found {other:?}"),
         }
     }
 
@@ -67,7 +67,7 @@ struct State {
     events: VecDeque<(String, SystemTime)>,
     /// That time of the latest event.
     limit: Option<SystemTime>,
-    answers: VecDeque<Answer>,
+    results: VecDeque<Invocation>,
     n_asked: usize,
     n_handed_out: usize,
     said: String,
@@ -96,7 +96,7 @@ pub fn command(name: &str) -> Command {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let programs =
         PROGRAMS.get_or_init(|| executables(&["rollcall-planner", "rollcall-page-fetch", "rollcall-catalog"]));
-    let at = FUNCTIONS.iter().position(|function| *function == name).expect("there is the function");
+    let at = FUNCTIONS.iter().position(|function| *function == name).expect("the function exists");
     let mut command = Command::new(&programs[at]);
     command.env_clear();
     command
@@ -156,17 +156,17 @@ impl Function {
 
     /// Waits for the oldest result. Kills the process when its time is up, as Lambda does.
     #[must_use]
-    pub fn answer(&self) -> Answer {
+    pub fn result(&self) -> Invocation {
         let state = self.shared.lock();
         let limit = state.limit.unwrap_or_else(SystemTime::now);
-        let left = limit.duration_since(SystemTime::now()).unwrap_or(LEAST_WAIT);
-        let is_waiting = |state: &mut State| state.answers.is_empty() && !state.has_ended;
+        let left = limit.duration_since(SystemTime::now()).unwrap_or(MIN_WAIT);
+        let is_waiting = |state: &mut State| state.results.is_empty() && !state.has_ended;
         let waited = self.shared.changed.wait_timeout_while(state, left, is_waiting);
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         if timeout.timed_out() {
             let _ = self.process().kill();
         }
-        state.answers.pop_front().unwrap_or(Answer::Ended)
+        state.results.pop_front().unwrap_or(Invocation::Ended)
     }
 
     fn process(&self) -> MutexGuard<'_, Child> {
@@ -175,9 +175,9 @@ impl Function {
 
     /// Sends an event and waits for its result.
     #[must_use]
-    pub fn call(&self, event: &Value) -> Answer {
+    pub fn call(&self, event: &Value) -> Invocation {
         self.send(event);
-        self.answer()
+        self.result()
     }
 
     /// Kills the process, as Lambda does at its limit of time or memory, and waits for its end.
@@ -186,8 +186,8 @@ impl Function {
     /// When it cannot be killed.
     pub fn kill(self) {
         let mut process = self.process();
-        process.kill().expect("it can be killed");
-        let _ = process.wait().expect("it ends");
+        process.kill().expect("the process can be killed");
+        let _ = process.wait().expect("the process ends");
     }
 
     /// Waits until the process ends by itself. Returns whether it succeeded, and its output.
@@ -197,10 +197,10 @@ impl Function {
     #[must_use]
     pub fn end(self) -> (bool, String) {
         let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended && state.n_asked == 0);
-        assert_eq!(state.n_asked, 0, "expected an end, found a function that asks for an event");
+        assert_eq!(state.n_asked, 0, "expected the process to end, found a request for an event");
         let said = state.said.clone();
         drop(state);
-        (self.process().wait().expect("it ends").success(), said)
+        (self.process().wait().expect("the process ends").success(), said)
     }
 
     /// Returns its output and log so far.
@@ -217,7 +217,7 @@ impl Drop for Function {
         let _ = process.wait();
         drop(process);
         if thread::panicking() {
-            eprintln!("the function's words:\n{}", self.said());
+            eprintln!("the function's output:\n{}", self.said());
         }
     }
 }
@@ -244,8 +244,8 @@ impl Shared {
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let (name, message) = (text("errorType"), text("errorMessage"));
-        let answer = if has_succeeded { Answer::Given(body) } else { Answer::Failed(name, message) };
-        self.lock().answers.push_back(answer);
+        let result = if has_succeeded { Invocation::Responded(body) } else { Invocation::Failed(name, message) };
+        self.lock().results.push_back(result);
         self.changed.notify_all();
         Ok(response(202, ""))
     }

@@ -94,7 +94,7 @@ impl Stack {
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
         let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
+        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("the lake's bucket exists");
         let stack = Self {
             state_machine,
             bucket: bucket.to_owned(),
@@ -114,7 +114,7 @@ impl Stack {
     #[must_use]
     pub fn start(&self, name: &str, input: &Value) -> Started {
         let call = self.sfn.start_execution().state_machine_arn(&self.state_machine).name(name);
-        let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("it starts");
+        let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("the execution starts");
         Started { name: name.to_owned(), arn: started.execution_arn }
     }
 
@@ -146,9 +146,11 @@ impl Stack {
     pub fn end(&self, started: &Started) -> Ended {
         self.poll(&started.name, || {
             let call = self.sfn.describe_execution().execution_arn(&started.arn);
-            let found = self.runtime.block_on(call.send()).expect("it can be described");
+            let found = self.runtime.block_on(call.send()).expect("the execution can be described");
             (found.status != ExecutionStatus::Running).then(|| Ended {
-                output: found.output.map_or(Value::Null, |output| serde_json::from_str(&output).expect("JSON")),
+                output: found
+                    .output
+                    .map_or(Value::Null, |output| serde_json::from_str(&output).expect("the output is JSON")),
                 error: found.error.unwrap_or_default(),
                 cause: found.cause.unwrap_or_default(),
                 status: found.status,
@@ -166,7 +168,7 @@ impl Stack {
             if let Some(answer) = ask() {
                 return answer;
             }
-            assert!(begin.elapsed() < LIMIT, "{what}: waited for too long");
+            assert!(begin.elapsed() < LIMIT, "waited too long for {what}");
             std::thread::yield_now();
         }
     }
@@ -221,7 +223,7 @@ impl Stack {
         let children = self.runtime.block_on(children.collect::<Result<Vec<_>, _>>()).expect("children can be listed");
         for child in children {
             let child = self.sfn.describe_execution().execution_arn(child.execution_arn).send();
-            let child = self.runtime.block_on(child).expect("it can be described");
+            let child = self.runtime.block_on(child).expect("the execution can be described");
             sizes.extend([("child".to_owned(), size(&child.input)), ("child".to_owned(), size(&child.output))]);
         }
         sizes
@@ -245,7 +247,7 @@ impl Stack {
         let names = FUNCTIONS.map(|function| format!("{STACK}-{function}"));
         let found = self.emulator.python("actions.py", &[], &json!(names).to_string());
         let set = |actions: &Value| -> BTreeSet<String> {
-            let actions = actions.as_array().expect("a list").iter().filter_map(Value::as_str);
+            let actions = actions.as_array().expect("the value is a list").iter().filter_map(Value::as_str);
             actions.map(str::to_owned).collect()
         };
         let of = |function: &str| {
@@ -259,7 +261,7 @@ impl Stack {
     #[must_use]
     pub fn rollcall(&self, args: &[&str]) -> Outcome {
         let mut command = rollcall(args);
-        Outcome::of(command.envs(self.emulator.environment()).output().expect("the binary starts"))
+        Outcome::from_output(command.envs(self.emulator.environment()).output().expect("the binary starts"))
     }
 
     /// Puts a proxy between a function and the lake and its catalog.
@@ -287,7 +289,7 @@ impl Stack {
     fn ask_at(&self, function: &str, endpoint: Option<&str>) {
         let name = json!({"FunctionName": format!("{STACK}-{function}")});
         let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
-        let variables = environment["Variables"].as_object_mut().expect("it has variables");
+        let variables = environment["Variables"].as_object_mut().expect("the function has variables");
         for service in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE"] {
             let _ = match endpoint {
                 Some(endpoint) => variables.insert(service.to_owned(), json!(endpoint)),
@@ -306,7 +308,7 @@ impl Stack {
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
         let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
         let mut n_killed = 0;
-        for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
+        for process in fs::read_dir("/proc").expect("/proc exists").flatten() {
             let Ok(environment) = fs::read(process.path().join("environ")) else { continue };
             let environment: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
             if environment.contains(&name.as_bytes()) && environment.contains(&endpoint.as_bytes()) {
@@ -323,7 +325,7 @@ impl Stack {
         let pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         let pages = self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the lake can be listed");
         let facts = |object: &aws_sdk_s3::types::Object| {
-            let key = object.key().expect("it has a key").to_owned();
+            let key = object.key().expect("the object has a key").to_owned();
             (key, format!("{:?} {:?}", object.e_tag(), object.last_modified()))
         };
         pages.iter().flat_map(|page| page.contents()).map(facts).collect()
@@ -333,15 +335,15 @@ impl Stack {
     #[must_use]
     pub fn read(&self, key: &str) -> Vec<u8> {
         self.runtime.block_on(async {
-            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("there is the object");
-            found.body.collect().await.expect("it can be read").to_vec()
+            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("the object exists");
+            found.body.collect().await.expect("it is readable").to_vec()
         })
     }
 
     /// Reads an object as JSON.
     #[must_use]
     pub fn read_json(&self, key: &str) -> Value {
-        serde_json::from_slice(&self.read(key)).expect("it is JSON")
+        serde_json::from_slice(&self.read(key)).expect("the text is JSON")
     }
 
     /// Returns the ledger's records of the default dataset, by Hive path.
@@ -352,7 +354,9 @@ impl Stack {
 
     /// Deletes an object.
     pub fn delete(&self, key: &str) {
-        self.runtime.block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send()).expect("it is deleted");
+        self.runtime
+            .block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send())
+            .expect("the deletion succeeds");
     }
 
     /// Deletes every object of the lake and every partition of the catalog.
@@ -363,7 +367,7 @@ impl Stack {
         for values in self.partitions().keys().map(|path| path.split(['=', '/']).collect::<Vec<_>>()) {
             let call = self.glue.delete_partition().database_name(DATABASE).table_name(TABLE);
             let call = call.partition_values(values[1]).partition_values(values[3]);
-            self.runtime.block_on(call.send()).expect("it is deleted");
+            self.runtime.block_on(call.send()).expect("the deletion succeeds");
         }
     }
 
@@ -371,18 +375,27 @@ impl Stack {
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<String, u64> {
         let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
-        let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>()).expect("partitions");
+        let pages = self
+            .runtime
+            .block_on(call.send().collect::<Result<Vec<_>, _>>())
+            .expect("the value is a list of partitions");
         let lake = format!("s3://{}/data/{TABLE}/", self.bucket);
         pages
             .into_iter()
             .flat_map(|page| page.partitions.unwrap_or_default())
             .map(|partition| {
-                let location =
-                    partition.storage_descriptor().and_then(|storage| storage.location()).expect("a location");
-                let path = location.strip_prefix(&lake).expect("it is in the lake").trim_end_matches('/').to_owned();
-                let rows = partition.parameters().and_then(|parameters| parameters.get("numRows")).expect("rows");
+                let location = partition
+                    .storage_descriptor()
+                    .and_then(|storage| storage.location())
+                    .expect("the partition has a location");
+                let path =
+                    location.strip_prefix(&lake).expect("the location is in the lake").trim_end_matches('/').to_owned();
+                let rows = partition
+                    .parameters()
+                    .and_then(|parameters| parameters.get("numRows"))
+                    .expect("the value is a list of rows");
                 assert_eq!(path, format!("year={}/grade={}", partition.values()[0], partition.values()[1]));
-                (path, rows.parse().expect("a number"))
+                (path, rows.parse().expect("the value is a number"))
             })
             .collect()
     }
@@ -408,16 +421,16 @@ fn package() -> TempDir {
         copy(&root.join(name), &folder.path().join(name), |text| text);
     }
     copy(&root.join("infra/template.yaml"), &folder.path().join("infra/template.yaml"), |text| {
-        let (before, rest) = text.split_once("# --- named queries:").expect("there are named queries");
-        let (_, after) = rest.split_once("# --- end of named queries").expect("they end");
-        let (_, after) = after.split_once('\n').expect("the line ends");
+        let (before, rest) = text.split_once("# --- named queries:").expect("the template has named queries");
+        let (_, after) = rest.split_once("# --- end of named queries").expect("the part has an end");
+        let (_, after) = after.split_once('\n').expect("the line has an end");
         format!("{}\n{after}", before.trim_end())
     });
     folder
 }
 
 fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
-    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
-    let text = fs::read_to_string(from).expect("the project has it");
-    fs::write(to, change(text)).expect("it can be written");
+    fs::create_dir_all(to.parent().expect("the file is in a folder")).expect("a folder can be made");
+    let text = fs::read_to_string(from).expect("the file is in the project");
+    fs::write(to, change(text)).expect("writing succeeds");
 }

@@ -203,7 +203,7 @@ impl Auditor {
         let expected: Vec<Value> =
             planned.iter().map(|partition| serde_json::to_value(source::key_of(*partition)).unwrap()).collect();
         let is_whole = named == expected.iter().collect::<Vec<&Value>>();
-        self.demand(ACCOUNTED, is_whole, || format!("{run} planned {expected:?} and summed up {named:?}"));
+        self.demand(ACCOUNTED, is_whole, || format!("{run} planned {expected:?} and summarized {named:?}"));
         let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
         for (partition, receipt) in planned.iter().zip(&receipts) {
             let name = source::key_of(*partition);
