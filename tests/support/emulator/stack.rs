@@ -421,16 +421,16 @@ fn package() -> TempDir {
         copy(&root.join(name), &folder.path().join(name), |text| text);
     }
     copy(&root.join("infra/template.yaml"), &folder.path().join("infra/template.yaml"), |text| {
-        let (before, rest) = text.split_once("# --- named queries:").expect("the template has named queries");
-        let (_, after) = rest.split_once("# --- end of named queries").expect("the part has an end");
-        let (_, after) = after.split_once('\n').expect("the line has an end");
+        let (before, rest) = text.split_once("# --- named queries:").expect("there are named queries");
+        let (_, after) = rest.split_once("# --- end of named queries").expect("they end");
+        let (_, after) = after.split_once('\n').expect("the line ends");
         format!("{}\n{after}", before.trim_end())
     });
     folder
 }
 
 fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
-    fs::create_dir_all(to.parent().expect("the file is in a folder")).expect("a folder can be made");
-    let text = fs::read_to_string(from).expect("the file is in the project");
-    fs::write(to, change(text)).expect("writing succeeds");
+    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
+    let text = fs::read_to_string(from).expect("the project has it");
+    fs::write(to, change(text)).expect("it can be written");
 }
