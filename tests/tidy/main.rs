@@ -4,8 +4,10 @@ mod code;
 mod data;
 mod dependencies;
 mod documents;
+mod imports;
 mod infrastructure;
 mod promises;
+mod structure;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,6 +66,11 @@ pub fn product_code(file: &Path) -> String {
     let source = read(file);
     let lines = before_tests(&source).lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Returns the number of lines of a Rust file before its tests.
+pub fn product_lines(file: &Path) -> usize {
+    before_tests(&read(file)).lines().count()
 }
 
 /// Returns the folders of the workspace's packages.
