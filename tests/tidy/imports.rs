@@ -273,7 +273,7 @@ pub fn cycles(imports: &Imports) -> Vec<String> {
 }
 
 #[test]
-fn a_cycle_is_found_in_macros_and_through_re_exports_and_declarations_are_no_imports() {
+fn a_cycle_is_found_in_macros_and_through_re_exports_and_declarations_are_not_imports() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     for (file, text) in [
         ("lib.rs", "mod a; pub mod b; mod c; pub use a::A; pub const LIMIT: u32 = 1;"),

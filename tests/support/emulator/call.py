@@ -1,4 +1,4 @@
-"""Calls one operation of an AWS service at AWS_ENDPOINT_URL: call.py SERVICE OPERATION < INPUT.json > ANSWER.json"""
+"""Calls one operation of an AWS service at AWS_ENDPOINT_URL: call.py SERVICE OPERATION < INPUT.json > RESPONSE.json"""
 
 import json
 import sys
@@ -6,6 +6,6 @@ import sys
 import boto3
 
 service, operation = sys.argv[1:]
-answer = getattr(boto3.client(service), operation)(**json.load(sys.stdin))
-answer.pop("ResponseMetadata", None)
-json.dump(answer, sys.stdout, default=str)
+response = getattr(boto3.client(service), operation)(**json.load(sys.stdin))
+response.pop("ResponseMetadata", None)
+json.dump(response, sys.stdout, default=str)
