@@ -61,9 +61,9 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
 const EXECUTION: &str = "arn:aws:states:us-east-1:000000000000:execution:rollcall-dev-ingest:r1";
 const MAP_RUN: &str = "arn:aws:states:us-east-1:000000000000:mapRun:rollcall-dev-ingest/fetch:1";
 
-/// Returns a rule by which Step Functions responds to `operation` with `answer`.
-fn says(operation: &str, answer: &Value) -> Rule {
-    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Respond { status: 200, body: answer.to_string() })
+/// Returns a rule by which Step Functions responds to `operation` with `response`.
+fn responds(operation: &str, response: &Value) -> Rule {
+    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Respond { status: 200, body: response.to_string() })
 }
 
 /// Returns rules for a map run of four items: how many succeeded, failed and were aborted, and the child executions
@@ -81,10 +81,10 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
     let children: Vec<Value> = children.iter().enumerate().map(child).collect();
     let input = fetch_event("r1", &partition(2018, "grade-pk")).to_string();
     vec![
-        says("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
-        says("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
-        says("ListExecutions", &json!({"executions": children})),
-        says("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
+        responds("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
+        responds("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
+        responds("ListExecutions", &json!({"executions": children})),
+        responds("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
     ]
 }
 
@@ -103,7 +103,7 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
     let all =
         format!("3 of 4 failed: {killed}, year=2019/grade=grade-pk (NoReceipt), year=2020/grade=grade-pk (NoReceipt)");
     for (run, rules, n_asked, expected) in [
-        ("no-map", vec![says("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
+        ("no-map", vec![responds("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
         ("stopped", map_run([1, 0, 3], &["ABORTED", "SUCCEEDED"]), 4, format!("1 of 4 failed: {killed}; 2 not tried")),
         // As many items without a child execution as partitions without a receipt: the one failed child needs no closer
         // look.

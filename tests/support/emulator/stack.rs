@@ -23,7 +23,7 @@ pub const DATABASE: &str = "ccd_school";
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
 /// Functions, by the names of their folders.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
-/// Name of the stack, as `samconfig.toml` has it for `dev`.
+/// Name of the stack for `dev` in `samconfig.toml`.
 const STACK: &str = "rollcall-dev";
 /// Maximum time of an execution.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -105,7 +105,7 @@ impl Stack {
             portal,
             emulator,
         };
-        // Roles are held to what they allow, and so would be everyone to TLS, which the emulator does not speak.
+        // The emulator enforces policies, and the bucket's requires TLS, which the emulator does not support.
         let _ = stack.call("s3", "delete_bucket_policy", &json!({"Bucket": stack.bucket}));
         stack
     }
