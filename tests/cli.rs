@@ -491,13 +491,13 @@ fn prune_deletes_old_runs_but_not_the_last_one_nor_data_nor_records() {
     let (records, last) = (lake.committed(), all.last().unwrap().clone());
     assert_eq!(all.len(), 3);
     // Each run has a plan and a summary.
-    for (args, said, left) in [
+    for (args, error_message, left) in [
         (vec![], "0 files of 0 runs deleted", 3),
         (vec!["--keep-days", "0", "--dry-run"], "4 files of 2 runs would be deleted", 3),
         (vec!["--keep-days", "0"], "4 files of 2 runs deleted", 1),
     ] {
         let found = lake.rollcall("prune", &args).expect(0);
-        assert!(found.stdout.contains(&format!("ccd_enrollment: {said}\n")), "{}", found.stdout);
+        assert!(found.stdout.contains(&format!("ccd_enrollment: {error_message}\n")), "{}", found.stdout);
         assert_eq!(runs(&lake).len(), left, "{args:?}");
     }
     assert_eq!(runs(&lake), BTreeSet::from([last.clone()]));
@@ -592,7 +592,7 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     // The query counts 192^6 rows.
     let endless = format!("select count(*) from {TABLE} a, {TABLE} b, {TABLE} c, {TABLE} d, {TABLE} e, {TABLE} f");
-    for (format, told) in [("table", "1 written"), ("json", "\"written\": 1")] {
+    for (format, told_text) in [("table", "1 written"), ("json", "\"written\": 1")] {
         let args = ["--years", "2021", "--grades", "grade-k", "--force", "--format", format, "--query", &endless];
         let run = start(&lake, &portal, &args);
         wait_until("the run is published", || {
@@ -602,7 +602,7 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
         });
         run.signal("TERM");
         let found = run.wait().expect(130);
-        assert!(found.stdout.contains(told), "{found:?}");
+        assert!(found.stdout.contains(told_text), "{found:?}");
         let words = "interrupted: the query was not finished; ask it again with `rollcall query`\n";
         assert!(found.stderr.ends_with(words), "{found:?}");
         std::fs::remove_dir_all(lake.path()).unwrap();
@@ -680,11 +680,11 @@ fn sql_that_fails_while_it_runs_is_reported_once_as_bad_input() {
         assert_eq!(refused.stderr.lines().count(), 2, "{}", refused.stderr);
         assert!(refused.stderr.starts_with("error: run query: "), "{}", refused.stderr);
     }
-    assert!(refused_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
-    assert!(refused_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
 }
 
-fn refused_by_clap(lake: &TestLake, args: &[&str]) -> String {
+fn rejected_by_clap(lake: &TestLake, args: &[&str]) -> String {
     lake.rollcall("run", args).expect(2).stderr
 }
 
@@ -1225,9 +1225,9 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     hint: set AWS_REGION, or AWS_PROFILE to a profile that names one
     ");
     let region = [("AWS_REGION", "us-east-1")];
-    let told = refused(&run, &region);
-    assert!(told.starts_with("error: connect to AWS: expected credentials, found none: "), "{told}");
-    assert!(told.contains("\nhint: set AWS_PROFILE, or after a login by SSO: "), "{told}");
+    let told_text = refused(&run, &region);
+    assert!(told_text.starts_with("error: connect to AWS: expected credentials, found none: "), "{told_text}");
+    assert!(told_text.contains("\nhint: set AWS_PROFILE, or after a login by SSO: "), "{told_text}");
     assert_snapshot!(refused(&with(&["--lake", "folder"]), &[]), @r"
     error: run on aws: expected no lake of its own, found --lake folder
     hint: leave out --lake and ROLLCALL_LAKE; the state machine has its bucket
@@ -1244,10 +1244,13 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     ");
     let file = workspace().join("datasets/ccd_directory.toml");
     let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
-    let told = refused(&dataset, &region);
-    assert!(told.starts_with("error: run dataset `ccd_directory` on aws: expected a dataset built in"), "{told}");
+    let told_text = refused(&dataset, &region);
+    assert!(
+        told_text.starts_with("error: run dataset `ccd_directory` on aws: expected a dataset built in"),
+        "{told_text}"
+    );
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {
-        let told = refused(&with(&[flag]), &region);
-        assert!(told.contains("cannot be used with"), "{told}");
+        let told_text = refused(&with(&[flag]), &region);
+        assert!(told_text.contains("cannot be used with"), "{told_text}");
     }
 }

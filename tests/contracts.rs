@@ -153,10 +153,13 @@ async fn the_head_of_an_object_has_the_stamp_of_its_writer(store: &impl Store) {
         let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
         assert_eq!(facts.size_bytes, object.bytes.len() as u64);
-        let (found, said) = (facts.stamp.expect("the object has a stamp"), stamp(&object, second));
-        assert_eq!((found.edition, found.n_rows, found.fetched_at), (said.edition, said.n_rows, said.fetched_at));
+        let (found, message) = (facts.stamp.expect("the object has a stamp"), stamp(&object, second));
+        assert_eq!(
+            (found.edition, found.n_rows, found.fetched_at),
+            (message.edition, message.n_rows, message.fetched_at)
+        );
         // A folder cannot store the run, and no store invents one.
-        assert!(found.run.is_none() || found.run == said.run, "{found:?}");
+        assert!(found.run.is_none() || found.run == message.run, "{found:?}");
     }
 }
 
@@ -954,20 +957,20 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
             if there.is_ok() {
                 // A table that differs from its declaration is rejected before it is changed.
                 catalog.ensure_table(spec).await.expect_err("the table has other columns");
-                let said = catalog
+                let message = catalog
                     .ensure_tables(std::slice::from_ref(spec))
                     .await
                     .expect_err("several tables are rejected too");
-                assert_eq!(said.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
+                assert_eq!(message.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
                 let call = glue.update_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be changed");
             } else {
                 catalog.ensure_table(spec).await.expect_err("the table does not exist");
-                let said = catalog
+                let message = catalog
                     .ensure_tables(std::slice::from_ref(spec))
                     .await
                     .expect_err("several tables are rejected too");
-                assert_eq!(said.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
+                assert_eq!(message.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be made");
             }

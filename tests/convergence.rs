@@ -128,7 +128,7 @@ fn run(stack: &Stack, name: &str, mode: &str) -> Ended {
 fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64, counts: &mut Counts) -> usize {
     let mut random = Rng::with_seed(seed);
     stack.empty();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for n_reruns in 0..=RERUNS {
         stack.portal.server.set_faults(portal_faults(&mut random));
         for (proxy, n_requests) in proxies.iter().zip(REQUESTS) {
@@ -140,24 +140,24 @@ fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64,
             proxy.take_seen().iter().for_each(|seen| counts.add(seen));
         }
         let found = look(stack, expected, &format!("after {name}"));
-        told.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
-        let told = told.join("\n");
+        reported.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
+        let reported = reported.join("\n");
         let is_well = ended.status == ExecutionStatus::Succeeded;
         // A run that reports this has published. Otherwise the planner or the publisher failed.
         let is_published = is_well || ended.error == "PartialFailure";
-        assert!(!is_published || found.not_registered.is_empty(), "{:?}\n{told}", found.not_registered);
-        assert!(found.is_all_written || !is_well, "{told}");
+        assert!(!is_published || found.not_registered.is_empty(), "{:?}\n{reported}", found.not_registered);
+        assert!(found.is_all_written || !is_well, "{reported}");
         if is_well {
             stack.portal.server.set_faults(Vec::new());
             proxies.iter().for_each(|proxy| proxy.set([]));
             let rest = run(stack, &format!("seed-{seed}-rest"), "failed");
             // These requests run without faults and do not count.
             proxies.iter().for_each(|proxy| drop(proxy.take_seen()));
-            assert_eq!((rest.status, &rest.output["n_planned"]), (ExecutionStatus::Succeeded, &json!(0)), "{told}");
+            assert_eq!((rest.status, &rest.output["n_planned"]), (ExecutionStatus::Succeeded, &json!(0)), "{reported}");
             return n_reruns;
         }
     }
-    panic!("not complete after {RERUNS} reruns\n{}", told.join("\n"));
+    panic!("not complete after {RERUNS} reruns\n{}", reported.join("\n"));
 }
 
 /// Guard: retries of clients, functions and the state machine, conditional writes, modes and publishing complete the

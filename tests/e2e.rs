@@ -62,7 +62,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack
     due["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
     let _ = stack.call("scheduler", "create_schedule", &due);
     let started = stack.started(|_| true);
-    let output = stack.end_well(&started);
+    let output = stack.end_successfully(&started);
     assert_eq!(outcomes(&output), counts(&[("written", 2)]));
 
     let lake = TestLake::new();
@@ -89,7 +89,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack
 
 fn an_unchanged_rerun_writes_no_data_and_changes_no_partition(stack: &Stack) {
     let (data, partitions) = (stack.objects("data/"), stack.partitions());
-    let output = stack.run_well("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
+    let output = stack.run_successfully("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     assert_eq!((&output["n_published"], &output["n_withdrawn"]), (&json!(0), &json!(0)));
     assert_eq!((stack.objects("data/"), stack.partitions()), (data, partitions));
@@ -104,9 +104,9 @@ fn the_rankings_over_the_registered_locations_match_the_published_ones(stack: &S
 /// The same request from the console, from the schedule and from the command line. The third finds everything
 /// unchanged.
 fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
-    let told = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
-    let lines: Vec<&str> = told.stdout.lines().collect();
-    let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", told.stdout) };
+    let reported = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
+    let lines: Vec<&str> = reported.stdout.lines().collect();
+    let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", reported.stdout) };
     assert!(first.starts_with("year=2021/grade=grade-pk  unchanged"), "{first}");
     assert!(second.starts_with("year=2020/grade=grade-pk  unchanged"), "{second}");
     assert!(totals.starts_with("2 partitions: 2 unchanged; "), "{totals}");
@@ -134,7 +134,7 @@ fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
     let detached = ["run", "--on", "aws", "--detach", "--partition", "2021/grade-pk", "--format", "json"];
     let detached = stack.rollcall(&detached).expect(0).json();
     let run = detached["run"].as_str().expect("the run is named").to_owned();
-    assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
+    assert_eq!(outcomes(&stack.end_successfully(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
 }
 
 /// While the first execution runs, Step Functions returns it for a second start of the same name. The emulator does
@@ -143,7 +143,7 @@ fn a_repeated_request_within_a_minute_is_rejected(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
     let at = |text: &str| text.parse().expect("the text is a time");
     let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("the execution starts");
-    assert_eq!(outcomes(&stack.end_well(&first)), counts(&[("unchanged", 1)]));
+    assert_eq!(outcomes(&stack.end_successfully(&first)), counts(&[("unchanged", 1)]));
     let second = stack.start_at(&request, at("2026-11-23T12:00:59Z")).map(|started| started.name);
     assert!(matches!(second, Err(ExecutionError::Ended { name }) if name == first.name));
 }
@@ -155,7 +155,7 @@ fn the_original_ranking_includes_totals_when_they_are_registered(stack: &Stack) 
 
 fn twenty_partitions_go_through_one_map(stack: &Stack) {
     let grades = ["grade-pk", "grade-k", "grade-1", "grade-2", "grade-99"];
-    let output = stack.run_well("twenty", &json!({"years": "2018-2021", "grades": grades}));
+    let output = stack.run_successfully("twenty", &json!({"years": "2018-2021", "grades": grades}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2), ("written", 18)]));
     let plan = stack.read_json("ledger/ccd_enrollment/runs/twenty/plan.json");
     let planned: BTreeSet<String> = plan
@@ -181,7 +181,7 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
 
 fn a_backfill_touches_exactly_its_partition(stack: &Stack) {
     let before = stack.objects("data/");
-    let output = stack.run_well("backfill", &json!({"partitions": [{"year": 2019, "grade": "grade-3"}]}));
+    let output = stack.run_successfully("backfill", &json!({"partitions": [{"year": 2019, "grade": "grade-3"}]}));
     assert_eq!(outcomes(&output), counts(&[("written", 1)]));
     let mut after = stack.objects("data/");
     assert!(after.remove(&format!("data/{TABLE}/year=2019/grade=grade-3/part-00000.parquet")).is_some());
@@ -194,7 +194,8 @@ fn a_deleted_object_comes_back_and_an_unregistered_one_is_registered(stack: &Sta
     stack.delete(&key);
     let partition = json!({"DatabaseName": DATABASE, "TableName": TABLE, "PartitionValues": ["2020", "grade-pk"]});
     let _ = stack.call("glue", "delete_partition", &partition);
-    let output = stack.run_well("repair", &json!({"years": [2020, 2021], "grades": ["grade-pk"], "mode": "missing"}));
+    let output =
+        stack.run_successfully("repair", &json!({"years": [2020, 2021], "grades": ["grade-pk"], "mode": "missing"}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert!(stack.read(&key) == bytes);
     assert_eq!(stack.partitions(), partitions);
@@ -203,14 +204,14 @@ fn a_deleted_object_comes_back_and_an_unregistered_one_is_registered(stack: &Sta
 /// The emulator's crawler succeeds and finds nothing, so the registered partitions must be from before.
 fn a_crawler_runs_to_its_end_and_what_it_missed_is_named(stack: &Stack) {
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"], "catalog": "crawler"});
-    let output = stack.run_well("crawled", &request);
+    let output = stack.run_successfully("crawled", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 2)]), &json!(0)));
     let request = json!({"partitions": [{"year": 2015, "grade": "grade-12"}], "catalog": "crawler"});
     let ended = stack.run("left-out", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("1 of 22 missing, such as `year=2015/grade=grade-12`"), "{}", ended.cause);
     // The next run that registers partitions itself completes the catalog.
-    let output = stack.run_well("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
+    let output = stack.run_successfully("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
@@ -231,7 +232,7 @@ fn a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(stack: 
         input[field] = table[field].clone();
     }
     let _ = stack.call("glue", "create_table", &json!({"DatabaseName": DATABASE, "TableInput": input}));
-    let output = stack.run_well("table", &request);
+    let output = stack.run_successfully("table", &request);
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     let mut expected: BTreeSet<String> = before.into_keys().collect();
     expected.extend(["year=2014/grade=grade-pk", "year=2014/grade=grade-k"].map(str::to_owned));
@@ -248,10 +249,10 @@ fn a_stale_writer_is_superseded(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
     let stale = stack.start("stale", &request);
     proxy.wait_until_held();
-    assert_eq!(outcomes(&stack.run_well("newer", &request)), counts(&[("written", 1)]));
+    assert_eq!(outcomes(&stack.run_successfully("newer", &request)), counts(&[("written", 1)]));
     let newer = stack.read(&key);
     proxy.open();
-    assert_eq!(outcomes(&stack.end_well(&stale)), counts(&[("superseded", 1)]));
+    assert_eq!(outcomes(&stack.end_successfully(&stale)), counts(&[("superseded", 1)]));
     assert!(stack.read(&key) == newer);
     stack.portal.server.set_faults(Vec::new());
     stack.no_proxy_before_page_fetch();
@@ -259,14 +260,14 @@ fn a_stale_writer_is_superseded(stack: &Stack) {
 
 fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: &Stack) {
     let (path, request) = ("year=2013/grade=grade-3", json!({"partitions": [{"year": 2013, "grade": "grade-3"}]}));
-    assert_eq!(outcomes(&stack.run_well("first", &request)), counts(&[("written", 1)]));
+    assert_eq!(outcomes(&stack.run_successfully("first", &request)), counts(&[("written", 1)]));
     let n_rows = stack.partitions()[path];
     // The portal corrects its data: the last page, of up to 100 rows, has one row less, and every page has the new
     // count.
     let last_page = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
     let shorter = [Fault::new(Action::CountAdd { delta: -1 }), last_page];
     stack.portal.server.set_faults(shorter.map(|fault| fault.on_path("2013/grade-3")).to_vec());
-    let output = stack.run_well("changed", &request);
+    let output = stack.run_successfully("changed", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert_eq!(stack.partitions()[path], n_rows - 1);
     stack.portal.server.set_faults(vec![Fault::new(no_rows()).on_path("2013/grade-3")]);
@@ -275,7 +276,7 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: 
     assert_eq!(stack.partitions()[path], n_rows - 1);
     let mut forced = request;
     forced["force"] = json!(true);
-    let output = stack.run_well("forced", &forced);
+    let output = stack.run_successfully("forced", &forced);
     assert_eq!((outcomes(&output), &output["n_withdrawn"]), (counts(&[("empty", 1)]), &json!(1)));
     stack.portal.server.set_faults(Vec::new());
     assert!(!stack.partitions().contains_key(path));
@@ -347,7 +348,7 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
         ["run", "--on", "aws", "--mode", "failed", "--years", "2016-2017", "--grades", "all", "--format", "json"];
     let again = stack.rollcall(&again).expect(0).json();
     assert_eq!((outcomes(&again), &again["n_published"]), (counts(&[("written", 4)]), &json!(4)));
-    let nothing = stack.run_well("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
+    let nothing = stack.run_successfully("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
 }
 
@@ -382,7 +383,7 @@ fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
     stack.portal.server.set_faults(faults);
     let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
     grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
-    let output = stack.run_well("everything", &json!({"years": "all", "grades": grades}));
+    let output = stack.run_successfully("everything", &json!({"years": "all", "grades": grades}));
     stack.portal.server.set_faults(Vec::new());
     assert_eq!((&output["n_planned"], &output["n_failed"]), (&json!(720), &json!(0)));
     let found = outcomes(&output);

@@ -160,7 +160,7 @@ fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
     let portal = TestPortal::small();
     let reference = TestLake::new();
     let _ = reference.run(&portal, &TWO_GRADES).expect(0);
-    for (stdout, code, told) in [
+    for (stdout, code, told_text) in [
         (Stdio::piped(), 0, ""),
         (
             fs::File::options().write(true).open("/dev/full").unwrap().into(),
@@ -175,7 +175,7 @@ fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
         // Close the reading end.
         drop(run.stdout.take());
         let found = Outcome::from_output(run.wait_with_output().unwrap()).expect(code);
-        assert_eq!(found.stderr, told);
+        assert_eq!(found.stderr, told_text);
         assert!(data(lake.path()) == data(reference.path()));
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
         assert_eq!(status["is_last_run_finished"], true);
@@ -245,8 +245,8 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
         symlink(outside.path(), &link).unwrap();
         let found = lake.run(&portal, &args);
         assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
-        let told = format!("expected no links in a lake, found `{}`", link.display());
-        assert!(found.stderr.contains(&told), "{}", found.stderr);
+        let told_text = format!("expected no links in a lake, found `{}`", link.display());
+        assert!(found.stderr.contains(&told_text), "{}", found.stderr);
         assert_eq!(names_in(&outside), Vec::<String>::new());
     }
     // A link instead of the object.
@@ -362,8 +362,8 @@ fn d10_without_a_network_the_first_message_comes_soon_and_names_the_cause() {
         ),
         ("all", "error: YearsUnknown: "),
     ] {
-        let (told, after) = first_words(&mut offline(years));
-        assert!(told.starts_with(opening) && told.contains("dns error"), "{told}");
+        let (told_text, after) = first_words(&mut offline(years));
+        assert!(told_text.starts_with(opening) && told_text.contains("dns error"), "{told_text}");
         assert!(after < SOON, "{after:?}");
     }
     assert!(data(lake.path()).is_empty());
@@ -391,11 +391,11 @@ fn a38_an_unreachable_portal_ends_the_run_with_4_and_one_message_after_the_first
         let started = Instant::now();
         let found = run_at(&lake, &origin, &args).expect(4);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-        let told: Vec<&str> = found.stderr.lines().collect();
-        assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
+        let told_text: Vec<&str> = found.stderr.lines().collect();
+        assert!(told_text[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
         let why = "stopped: the portal cannot be reached, so no further partition is tried: PortalUnavailable: fetch page 1 of ";
-        assert!(told[1].starts_with(why) && told[1].contains("refused"), "{}", found.stderr);
-        assert_eq!(told[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
+        assert!(told_text[1].starts_with(why) && told_text[1].contains("refused"), "{}", found.stderr);
+        assert_eq!(told_text[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
         let ledger = lake.files("ledger");
         let summary = ledger.iter().find(|(path, _)| path.ends_with("/summary.json")).expect("the run has a summary");
         let summary: Value = serde_json::from_slice(&summary.1.0).unwrap();

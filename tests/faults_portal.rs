@@ -393,11 +393,11 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
         let mut run = rollcall(&["run", "--lake", folder, "--portal", &origin, "--years", "2021"]);
         run.args(["--grades", "grade-pk,grade-k"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut run = Killed(run.spawn().unwrap());
-        let mut told = String::new();
-        BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        let mut reported = String::new();
+        BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut reported).unwrap();
         assert!(
-            told.starts_with("failed: ") && told.contains("expected at most 16777216 bytes, found more"),
-            "{name}: {told}"
+            reported.starts_with("failed: ") && reported.contains("expected at most 16777216 bytes, found more"),
+            "{name}: {reported}"
         );
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -268,8 +268,8 @@ fn f4_a_lock_that_is_a_link_leaves_the_target_unchanged() {
             link(&theirs, &lock).unwrap();
             for command in [lake.run(&portal, &ONE_GRADE), lake.rollcall("repair", &[])] {
                 let found = command.expect(1);
-                let told = format!("expected no links in a lake, found `{}`", lock.display());
-                assert!(found.stderr.contains(&told), "{}", found.stderr);
+                let reported = format!("expected no links in a lake, found `{}`", lock.display());
+                assert!(found.stderr.contains(&reported), "{}", found.stderr);
                 assert_eq!(snapshot(outside.path()), before);
             }
         }
@@ -322,9 +322,9 @@ setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" status --lake "$LAKE" >"
     let settings = [("LAKE", lake.path().to_str().unwrap()), ("OUT", out.path().to_str().unwrap())];
     let found = in_namespaces(&[], script, &settings).expect(0);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let said = ["repair", "status"].map(|name| fs::read_to_string(out.path().join(name)).unwrap());
-    assert_eq!(found.stdout, "repair 0\nstatus 0\n", "{said:?}");
-    assert!(said.iter().all(|said| said.contains("year=2020/grade=grade-k")), "{said:?}");
+    let outputs = ["repair", "status"].map(|name| fs::read_to_string(out.path().join(name)).unwrap());
+    assert_eq!(found.stdout, "repair 0\nstatus 0\n", "{outputs:?}");
+    assert!(outputs.iter().all(|output| output.contains("year=2020/grade=grade-k")), "{outputs:?}");
     assert_eq!(lake.records("ccd_enrollment"), before);
 }
 
@@ -418,7 +418,7 @@ fn d11_d13_a_hanging_mount_blocks_no_command_for_90_seconds_or_for_5_after_a_sig
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let found = in_namespaces(&["--mount"], script, &settings).expect(0);
-    let said = |name: &str| fs::read_to_string(out.path().join(name)).unwrap();
+    let output = |name: &str| fs::read_to_string(out.path().join(name)).unwrap();
     let ended: BTreeMap<&str, (i32, u64)> = found
         .stdout
         .lines()
@@ -438,10 +438,10 @@ fn d11_d13_a_hanging_mount_blocks_no_command_for_90_seconds_or_for_5_after_a_sig
         ("twice", 130, 3),
     ] {
         let (found_code, seconds) = ended[name];
-        assert_eq!(found_code, code, "{name}: {}", said(name));
-        assert!(seconds <= most, "{name}: {seconds} s: {}", said(name));
+        assert_eq!(found_code, code, "{name}: {}", output(name));
+        assert!(seconds <= most, "{name}: {seconds} s: {}", output(name));
     }
-    assert!(said("run").contains("1 written, 1 failed"), "{}", said("run"));
+    assert!(output("run").contains("1 written, 1 failed"), "{}", output("run"));
 }
 
 /// Guard: SIGHUP stops a run in an orderly way, except for a process started to outlive its terminal.
@@ -595,9 +595,9 @@ fn d11_d13_a_run_with_a_hanging_write_ends_within_five_seconds_of_a_signal_and_a
         }
         let found = run.wait().expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
-        let told = "warning: the lake does not answer; stopped waiting for writes under way\n\
+        let reported = "warning: the lake does not answer; stopped waiting for writes under way\n\
                     interrupted: what is committed stays; 0 partitions not tried\n\
                     interrupted: what is committed stays; the next run registers it for queries\n";
-        assert_eq!(found.stderr, if is_twice { "" } else { told });
+        assert_eq!(found.stderr, if is_twice { "" } else { reported });
     }
 }

@@ -94,13 +94,13 @@ fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
         );
         // So do the status of the lake, the status of the run, and a query.
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
-        let told: Outcomes = status["partitions"]
+        let reported: Outcomes = status["partitions"]
             .as_array()
             .unwrap()
             .iter()
             .map(|record| (path(&record["partition"]), record["last_attempt"]["outcome"].as_str().unwrap().to_owned()))
             .collect();
-        assert_eq!((told, &status["last_run"]), (outcomes.clone(), &report["run"]), "{what}");
+        assert_eq!((reported, &status["last_run"]), (outcomes.clone(), &report["run"]), "{what}");
         let of_run = lake.rollcall("status", &["--run", run, "--format", "json"]).expect(0).json();
         assert_eq!(of_run["summary"]["outcomes"], report["outcomes"], "{what}");
         if !written.is_empty() {

@@ -210,7 +210,7 @@ fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_m
         let published = run(&new, &["--years", "2021"]).expect(0);
 
         // Every command reports the two partitions with another schema.
-        let said = "warning: 2 partitions with another schema or encoding than a run would write today: `year=2019/grade=grade-pk`, \
+        let message = "warning: 2 partitions with another schema or encoding than a run would write today: `year=2019/grade=grade-pk`, \
                     `year=2020/grade=grade-pk`\nhint: rewrite them: rollcall run --mode stale";
         let named = new.to_str().unwrap();
         let origin = portal.origin();
@@ -220,7 +220,7 @@ fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_m
         };
         let status = lake.rollcall("status", &["--dataset", named]).expect(0);
         for words in [&published.stderr, &status.stderr, &plan(&["--years", "2021"]).stderr] {
-            assert!(words.contains(said), "{what}: {words}");
+            assert!(words.contains(message), "{what}: {words}");
         }
         let planned = plan(&["--mode", "stale", "--format", "json"]).json();
         let planned: Vec<(&Value, &Value)> = planned["partitions"]

@@ -229,7 +229,7 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
     for (name, page, action, error, n_requests) in cases {
         let scene = Committed::new();
         scene.portal.server.set_faults(vec![Fault::new(action).on_path("2021/grade-pk").on_page(page)]);
-        wrong.extend(scene.refuses(error, n_requests).map(|found| format!("{name}\n{found}")));
+        wrong.extend(scene.rejects(error, n_requests).map(|found| format!("{name}\n{found}")));
     }
     assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

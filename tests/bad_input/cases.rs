@@ -38,7 +38,7 @@ impl Committed {
 
     /// Runs again and returns how the result differs from: exit code 3, only this error on stderr, this number of data
     /// requests, data and ledger unchanged.
-    pub fn refuses(&self, error: &str, n_requests: usize) -> Option<String> {
+    pub fn rejects(&self, error: &str, n_requests: usize) -> Option<String> {
         let data = self.lake.files("data");
         let committed = self.lake.committed();
         assert_eq!(committed.len(), 1);
@@ -67,14 +67,14 @@ pub fn check_bodies(cases: &[BodyCase]) {
     let other = portal_of(elsewhere.path());
     Pages::good().write(elsewhere.path(), &other.origin(), "");
     let mut wrong = Vec::new();
-    for (name, spoil, error, n_requests) in cases {
+    for (name, corrupt, error, n_requests) in cases {
         let scene = Committed::new();
         let mut pages = Pages::good();
-        spoil(&mut pages);
+        corrupt(&mut pages);
         pages.write(scene.folder.path(), &scene.portal.origin(), &other.origin());
         let error = error.replace("{next}", NEXT).replace("{origin}", &scene.portal.origin());
         let error = error.replace("{other}", &other.origin());
-        wrong.extend(scene.refuses(&error, *n_requests).map(|found| format!("{name}\n{found}")));
+        wrong.extend(scene.rejects(&error, *n_requests).map(|found| format!("{name}\n{found}")));
     }
     assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));

@@ -179,7 +179,7 @@ fn a20_a22_a_next_that_is_not_the_following_page_is_rejected_and_never_followed(
         (
             "a page after the last one",
             |pages| pages.replace(3, r#""next": null"#, &format!(r#""next": "{NEXT}4""#)),
-            untrusted(3, "an early last page", "`{next}4`"),
+            untrusted(3, "none after the last of 3 pages", "`{next}4`"),
             3,
         ),
         (

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::pages::{Pages, portal_of};
 
 /// Checks that a command line is rejected before any data request, and that the lake stays empty.
-fn check_refused(cases: &[(&str, &[&str], Option<&str>, &str)]) {
+fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let mut wrong = Vec::new();
     for (name, args, stdin, expected) in cases {
@@ -47,7 +47,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
         "error: InvalidRequest: check request: `partitions[0].grade`: expected one of {GRADES}, found `pk`\n    hint: \
          write `grade-pk`"
     );
-    check_refused(&[
+    check_rejected(&[
         (
             "no grades",
             &["--years", "2021"],
@@ -158,7 +158,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
   - `mode`: expected one of all, missing, failed, stale, found `some`"
     );
     let input: &[&str] = &["--input", "-"];
-    check_refused(&[
+    check_rejected(&[
         (
             "an unknown key",
             input,

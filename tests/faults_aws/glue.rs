@@ -78,8 +78,8 @@ fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
 
     let body = refused(&[("2020", "grade-pk", "InvalidInputException")]);
     ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body })]);
-    let said = chain(&ground.register(&put).expect_err("one entry is rejected permanently"));
-    assert_eq!(said, "put partition `2020/grade-pk`: InvalidInputException: invalid");
+    let error_message = chain(&ground.register(&put).expect_err("one entry is rejected permanently"));
+    assert_eq!(error_message, "put partition `2020/grade-pk`: InvalidInputException: invalid");
     assert_eq!(named_in(&ground, CREATE).len(), 1);
 }
 
@@ -101,13 +101,13 @@ fn g3_a_concurrent_change_is_waited_for_and_then_reported() {
     assert_eq!(ground.registered(), put[1..]);
 
     ground.proxy.set([Rule::new(CREATE, whole())]);
-    let said = chain(&ground.register(&put).expect_err("the change never ends"));
-    assert_eq!(said, format!("add partitions: HTTP 400, {code}: A change is under way."));
+    let error_message = chain(&ground.register(&put).expect_err("the change never ends"));
+    assert_eq!(error_message, format!("add partitions: HTTP 400, {code}: A change is under way."));
     assert_eq!(named_in(&ground, CREATE).len(), 3);
     let body = refused(&[("2020", "grade-pk", code)]);
     ground.proxy.set([Rule::new(CREATE, Fault::Respond { status: 200, body })]);
-    let said = chain(&ground.register(&put[..1]).expect_err("the change never ends"));
-    assert_eq!(said, format!("put partition `2020/grade-pk`: {code}: invalid"));
+    let error_message = chain(&ground.register(&put[..1]).expect_err("the change never ends"));
+    assert_eq!(error_message, format!("put partition `2020/grade-pk`: {code}: invalid"));
     assert_eq!(named_in(&ground, CREATE).len(), 5);
 }
 

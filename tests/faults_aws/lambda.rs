@@ -58,7 +58,7 @@ fn l1_every_call_to_aws_has_a_timeout() {
 }
 
 /// Returns a portal that responds with a gzip body of 4 GiB in few bytes.
-fn portal_of_a_bomb() -> Server {
+fn portal_with_a_bomb() -> Server {
     const BLOCK: usize = 32 << 20;
     const N_BLOCKS: usize = 128;
     let mut deflate = Compress::new(Compression::fast(), false);
@@ -92,7 +92,7 @@ fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
     limited.envs(function.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let portal = portal_of_a_bomb();
+    let portal = portal_with_a_bomb();
     limited.env("ROLLCALL_PORTAL", format!("http://{}", portal.address()));
     let function = Function::start(limited);
     for run in ["r1", "r2"] {
@@ -225,10 +225,10 @@ fn l7_a_function_without_a_required_setting_ends_before_the_first_event_and_name
             None => command.env_remove(variable),
             Some(value) => command.env(variable, value),
         };
-        let (is_well, said) = Function::start(command).end();
+        let (is_well, error_message) = Function::start(command).end();
         let found = value.filter(|value| !value.is_empty()).map_or("none".to_owned(), |value| format!("`{value}`"));
         let words = format!("Error: read environment variable `{variable}`: expected {expected}, found {found}\n");
-        assert!(!is_well && said.ends_with(&words), "{function} {variable}: {said}");
+        assert!(!is_well && error_message.ends_with(&words), "{function} {variable}: {error_message}");
     }
 }
 

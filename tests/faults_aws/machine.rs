@@ -135,7 +135,7 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
         let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).response();
         assert_eq!(planned["n_planned"], 3, "{run}");
     }
-    assert!(catalog.said().contains("not known which partitions were begun"), "{}", catalog.said());
+    assert!(catalog.output().contains("not known which partitions were begun"), "{}", catalog.output());
     // With every receipt present, Step Functions is not queried.
     let mut event = publish_event(&ground, "whole", &plan[..1]);
     event["execution"] = json!(EXECUTION);

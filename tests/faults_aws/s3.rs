@@ -115,16 +115,19 @@ fn o1_a_slow_or_failing_s3_gets_three_tries_and_is_then_reported() {
                 if matches!(asked, Asked::Put | Asked::Replace) {
                     ground.remove(key);
                 }
-                let said = ground.runtime.block_on(asked.ask(&store));
+                let error_message = ground.runtime.block_on(asked.ask(&store));
                 let seen = ground.proxy.take_seen_of(&line);
                 assert_eq!(seen.len(), 3.min(n_faults + 1), "{asked:?} {status} {n_faults}");
                 if n_faults < 3 {
-                    said.unwrap_or_else(|error| panic!("{asked:?} {status} {n_faults}: {}", chain(&error)));
+                    error_message.unwrap_or_else(|error| panic!("{asked:?} {status} {n_faults}: {}", chain(&error)));
                     continue;
                 }
-                let said = chain(&said.expect_err("three tries fail"));
-                assert!(said.starts_with(&format!("{word} `s3://{}/{key}`: HTTP {status}", ground.bucket)), "{said}");
-                assert!(asked == Asked::Head || said.contains(code), "{said}");
+                let error_message = chain(&error_message.expect_err("three tries fail"));
+                assert!(
+                    error_message.starts_with(&format!("{word} `s3://{}/{key}`: HTTP {status}", ground.bucket)),
+                    "{error_message}"
+                );
+                assert!(asked == Asked::Head || error_message.contains(code), "{error_message}");
             }
         }
     }
@@ -297,12 +300,12 @@ fn o7_a_refusal_is_not_retried_and_names_bucket_key_and_action() {
                 continue;
             }
             ground.proxy.set([Rule::new(&line, s3_error(status, code, message))]);
-            let said = chain(&ground.runtime.block_on(asked.ask(&store)).expect_err("the call is rejected"));
+            let error_message = chain(&ground.runtime.block_on(asked.ask(&store)).expect_err("the call is rejected"));
             let words = match asked {
                 Asked::Head => format!("HTTP {status}"),
                 _ => format!("HTTP {status}, {code}: {message}"),
             };
-            assert_eq!(said, format!("{word} `s3://{}/{key}`: {words}", ground.bucket));
+            assert_eq!(error_message, format!("{word} `s3://{}/{key}`: {words}", ground.bucket));
             assert_eq!(ground.proxy.take_seen_of(&line).len(), 1, "{asked:?} {code}");
         }
     }
@@ -320,8 +323,8 @@ fn an_object_that_s3_does_not_delete_among_others_is_named() {
     );
     ground.proxy.set([Rule::new("?delete", Fault::Respond { status: 200, body })]);
     let deleted = ground.runtime.block_on(ground.store().delete(vec![gone.to_owned(), kept.to_owned()]));
-    let said = chain(&deleted.expect_err("one object is not deleted"));
-    assert_eq!(said, format!("delete `s3://{}/{kept}`: AccessDenied: Access Denied", ground.bucket));
+    let error_message = chain(&deleted.expect_err("one object is not deleted"));
+    assert_eq!(error_message, format!("delete `s3://{}/{kept}`: AccessDenied: Access Denied", ground.bucket));
 }
 
 /// Guard: S3 rejects more than 1,000 keys in a call, which the emulators accept.
@@ -461,9 +464,9 @@ fn o10_corrupt_or_older_ledger_objects_count_as_missing_with_a_warning() {
         );
     }
     for key in [&records, &receipt] {
-        let said = catalog.said();
+        let output = catalog.output();
         let warned = |line: &&str| line.contains("ledger object unreadable") && line.contains(key.as_str());
-        assert_eq!(said.lines().filter(warned).count(), CORRUPT.len(), "{said}");
+        assert_eq!(output.lines().filter(warned).count(), CORRUPT.len(), "{output}");
     }
     // A run without its plan cannot be summarized, which is reported.
     let event = publish_event(&ground, "r1", &[pre_k()]);

@@ -28,8 +28,8 @@ pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
     // Cargo sets these for this test's package. Build scripts that read them would see a change, and cargo would
     // rebuild everything that depends on them after each switch between a test and a build.
     for (name, _) in std::env::vars_os() {
-        let told = name.to_string_lossy();
-        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+        let reported = name.to_string_lossy();
+        if reported.starts_with("CARGO_PKG_") || reported.starts_with("CARGO_MANIFEST_") {
             cargo.env_remove(&name);
         }
     }

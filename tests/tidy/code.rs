@@ -115,7 +115,7 @@ fn every_planted_bug_applies_to_the_current_code() {
     for patch in patches {
         let check = Command::new("git").args(["apply", "--check"]).arg(&patch).current_dir(workspace()).output();
         let check = check.expect("git is installed");
-        let said = String::from_utf8_lossy(&check.stderr);
-        assert!(check.status.success(), "{}: make the patch again\n{said}", patch.display());
+        let message = String::from_utf8_lossy(&check.stderr);
+        assert!(check.status.success(), "{}: make the patch again\n{message}", patch.display());
     }
 }

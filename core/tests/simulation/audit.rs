@@ -87,7 +87,7 @@ impl Session {
     }
 
     /// Checks whether page 1 is the only page, or was the same after the last page.
-    fn is_of_one_look(&self) -> bool {
+    fn is_confirmed(&self) -> bool {
         self.n_pages() == 1 || self.again == Some((true, self.n_pages()))
     }
 
@@ -205,7 +205,7 @@ impl Auditor {
         }
     }
 
-    pub(crate) fn begin_fetch(
+    pub(crate) fn start_fetch(
         &mut self,
         task: TaskId,
         run: &str,
@@ -264,18 +264,18 @@ impl Auditor {
         let rows = rows.unwrap_or_default();
         let is_own = rows.iter().all(|(school, _)| source::partition_of_school(*school) == partition);
         self.demand(ONE_VERSION, is_own, || format!("`{name}`: t{task} wrote rows of another partition: {rows:?}"));
-        let (mut served, mut last_received, mut force, mut is_of_one_look) = (None, None, false, false);
+        let (mut served, mut last_received, mut force, mut is_confirmed) = (None, None, false, false);
         let mut is_of_schema = false;
         if let Some(Fetching { partition: of, session: Some(session), force: may, schema_id, .. }) =
             self.fetches.get(&task)
         {
             served = (session.is_sound && *of == partition).then(|| session.rows());
-            is_of_one_look = session.is_of_one_look();
+            is_confirmed = session.is_confirmed();
             last_received = session.last_received();
             force = *may;
             is_of_schema = stamp.edition.schema_id == *schema_id;
         }
-        self.demand(PAGE_1_AGAIN, is_of_one_look, || format!("`{name}`: t{task} wrote {rows:?}, served {served:?}"));
+        self.demand(PAGE_1_AGAIN, is_confirmed, || format!("`{name}`: t{task} wrote {rows:?}, served {served:?}"));
         // Files are sorted by key.
         self.demand(ONE_VERSION, served.as_ref() == Some(rows.as_ref()), || {
             format!("`{name}`: t{task} was served {served:?} and wrote {rows:?}")

@@ -114,8 +114,8 @@ fn check(common: &Common, seed: u64) -> Simulated {
     let simulated = catch_unwind(AssertUnwindSafe(|| common.simulate(seed)))
         .unwrap_or_else(|_| panic!("seed {seed} panicked\n{again}"));
     if simulated.violation.is_some() {
-        let told = simulated.to_string();
-        let lines: Vec<&str> = told.lines().collect();
+        let reported = simulated.to_string();
+        let lines: Vec<&str> = reported.lines().collect();
         panic!("\n{}\n{again}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
     }
     simulated

@@ -8,7 +8,7 @@ use crate::store;
 
 impl Simulation {
     /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up.
-    pub(crate) fn meddle(&mut self) {
+    pub(crate) fn inject_mishaps(&mut self) {
         if self.with(|world| world.chance(world.rates.change)) {
             self.with(|world| {
                 let (partition, content) = world.source.change(&mut world.rng);
@@ -16,7 +16,7 @@ impl Simulation {
                 world.note(None, "source changed", source::key_of(partition).to_string(), format!("{content:?}"));
             });
         }
-        if self.with(|world| world.chance(world.rates.spoil)) {
+        if self.with(|world| world.chance(world.rates.corrupt)) {
             self.with(|world| {
                 let partition = world.rng.usize(0..world.source.n_partitions());
                 store::corrupt_by_hand(world, partition);
@@ -61,7 +61,7 @@ impl Simulation {
                 world.note(None, "interrupted", name, String::new());
             }
         });
-        self.begin_no_more(run);
+        self.stop_starting(run);
     }
 
     /// Publishes a finished run again.

@@ -47,7 +47,7 @@ impl Portal for SimPortal {
         call(&self.shared, task, false, move |world| {
             let served = serve(world, task, &path, page, is_again);
             let result = match &served {
-                Ok((said, text)) => format!("{said}, {} bytes", text.len()),
+                Ok((message, text)) => format!("{message}, {} bytes", text.len()),
                 Err(error) => error.to_string(),
             };
             world.note(Some(task), "GET", format!("{path}?page={page}"), result);
@@ -155,54 +155,54 @@ fn serve_page(
     let is_last = first + page_length >= content.len();
     let mut next = (!is_last).then(|| format!("https://portal.test/api/v1/{path}?page={}", page + 1));
     let (year, mut grade) = source::codes_of(partition);
-    let mut said = "page";
+    let mut message = "page";
     match fault {
-        BAD_BODY => said = "bad body",
+        BAD_BODY => message = "bad body",
         5 if first > 0 => {
             // A row of page 1, as served.
             rows[0] = session.pages.get(&1).and_then(|rows| rows.first()).copied().unwrap_or(content[0]);
-            said = "repeated row";
+            message = "repeated row";
         }
         6 if !rows.is_empty() => {
             rows.pop();
-            said = "lost row";
+            message = "lost row";
         }
         7 if !rows.is_empty() => {
             grade += 1;
-            said = "wrong axis";
+            message = "wrong axis";
         }
         8 => {
             next = Some(format!("https://elsewhere.test/api/v1/{path}?page={}", page + 1));
-            said = "next elsewhere";
+            message = "next elsewhere";
         }
         9 if !rows.is_empty() => {
             count += 1;
-            said = "count off";
+            message = "count off";
         }
         _ if current.len() != content.len() && shows_change => {
             count = current.len();
-            said = "count changed";
+            message = "count changed";
         }
-        _ if session.content.len() != content.len() => said = "count changed",
-        _ if session.content != content => said = if is_again { "first page of another version" } else { MIXED },
+        _ if session.content.len() != content.len() => message = "count changed",
+        _ if session.content != content => message = if is_again { "first page of another version" } else { MIXED },
         _ => {}
     }
-    if said != "bad body" {
-        let is_of_rows = said != "wrong axis";
+    if message != "bad body" {
+        let is_of_rows = message != "wrong axis";
         if is_again {
             let is_same = is_of_rows && count == session.content.len() && session.pages.get(&1) == Some(&rows);
             session.again = Some((is_same, session.pages.len()));
         } else {
             session.received.insert(page, now);
             session.pages.insert(page, rows.clone());
-            session.is_sound &= said == "page" || said == MIXED;
+            session.is_sound &= message == "page" || message == MIXED;
         }
     } else if !is_again {
         session.received.remove(&page);
         session.pages.remove(&page);
     }
-    if said != "page" {
-        world.count(format!("portal: {said}"));
+    if message != "page" {
+        world.count(format!("portal: {message}"));
     }
     let rows: Vec<String> = rows
         .iter()
@@ -212,5 +212,5 @@ fn serve_page(
         .collect();
     let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
     let text = format!("{{\"count\":{count},\"next\":{next},\"previous\":null,\"results\":[{}]}}", rows.join(","));
-    Ok((said, if said == "bad body" { text[..text.len() / 2].to_owned() } else { text }))
+    Ok((message, if message == "bad body" { text[..text.len() / 2].to_owned() } else { text }))
 }

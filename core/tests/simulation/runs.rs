@@ -181,12 +181,12 @@ impl Simulation {
                 Step::Plan => {}
                 Step::Fetch(item) => {
                     let partition = world.index_of(&items[item].partition).unwrap();
-                    world.audit.begin_fetch(task, &run_name, schema_id, partition, force, step_now);
+                    world.audit.start_fetch(task, &run_name, schema_id, partition, force, step_now);
                 }
                 Step::Publish => {
                     let planned = items.iter().filter_map(|item| world.index_of(&item.partition)).collect();
                     let not_tried = not_tried.iter().filter_map(|partition| world.index_of(partition)).collect();
-                    world.audit.begin_publish(task, &run_name, started_at, planned, not_tried, step_now);
+                    world.audit.start_publish(task, &run_name, started_at, planned, not_tried, step_now);
                 }
             }
         });
@@ -226,16 +226,16 @@ impl Simulation {
 
     /// Applies the result of a task to its run.
     fn ended(&mut self, task: TaskId, job: &Job, ended: Ended) {
-        let said = match &ended {
+        let message = match &ended {
             Ended::Planned(planned) => word(planned.as_ref().map(|(plan, _)| format!("{} planned", plan.items.len()))),
             Ended::Fetched(fetched) => word(fetched.as_ref().map(|receipt| receipt.outcome.as_str().to_owned())),
             Ended::Published(published) => word(published.as_ref().map(Summary::outcomes_in_words)),
         };
         self.with(|world| {
-            world.note(Some(task), "end", String::new(), said.clone());
+            world.note(Some(task), "end", String::new(), message.clone());
             if let Ended::Fetched(_) = &ended {
-                world.count(format!("fetch: {said}"));
-                if said == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
+                world.count(format!("fetch: {message}"));
+                if message == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
                     world.count("own write found after a lost response");
                 }
                 if job.is_given_up {
@@ -244,10 +244,10 @@ impl Simulation {
                 let session = world.audit.fetches[&task].session.as_ref();
                 let has_changed = session.is_some_and(|session| matches!(session.again, Some((false, _))));
                 let is_mixed = session.is_some_and(|session| session.rows() != sorted(&session.content));
-                if has_changed && said == "CountMismatch" {
+                if has_changed && message == "CountMismatch" {
                     world.count("page 1 changed while other pages were read");
                 }
-                if is_mixed && said == Outcome::Written.as_str() {
+                if is_mixed && message == Outcome::Written.as_str() {
                     world.count("rows of several versions that page 1 did not show");
                 }
             }
@@ -317,7 +317,7 @@ impl Simulation {
                 // Too many failures: running fetches are stopped, and no more start.
                 if self.with(|world| world.chance(world.rates.crash * 20)) {
                     self.with(|world| world.count("fetching stopped early"));
-                    self.begin_no_more(run);
+                    self.stop_starting(run);
                     self.kill(run);
                     self.publish(run);
                 } else {
@@ -356,7 +356,7 @@ impl Simulation {
     }
 
     /// Stops starting partitions of a run. The rest is not tried.
-    pub(crate) fn begin_no_more(&mut self, run: usize) {
+    pub(crate) fn stop_starting(&mut self, run: usize) {
         let Run { phase: Phase::Fetching { next, .. }, items, not_tried, .. } = &mut self.runs[run] else { return };
         let rest: Vec<PartitionKey> = items[*next..].iter().map(|item| item.partition.clone()).collect();
         *next = items.len();

@@ -65,8 +65,8 @@ impl Common {
         let (pool, decoder) = (self.pool.clone(), self.decoder.clone());
         let world = World::new(seed, pool, decoder, self.dataset.clone());
         let mut simulation = Simulation::new(world, self.other_dataset.clone());
-        simulation.begin_older();
-        simulation.live_through_faults();
+        simulation.apply_previous_layout_sometimes();
+        simulation.run_with_faults();
         simulation.converge();
         let simulated = simulation.with(|world| Simulated {
             seed,
@@ -86,7 +86,7 @@ impl Simulation {
     }
 
     /// Gives some lakes the previous layout before any task starts.
-    fn begin_older(&mut self) {
+    fn apply_previous_layout_sometimes(&mut self) {
         if self.with(|world| world.rng.u32(0..4)) > 0 {
             return;
         }
@@ -94,7 +94,7 @@ impl Simulation {
         self.run_all(false);
         self.with(|world| {
             world.rates = rates;
-            store::lay_out_as_before(world);
+            store::apply_previous_layout(world);
         });
     }
 
@@ -110,7 +110,7 @@ impl Simulation {
     }
 
     /// Does a few runs, some of them concurrent, with faults.
-    fn live_through_faults(&mut self) {
+    fn run_with_faults(&mut self) {
         let mut starts: Vec<u32> = self.with(|world| {
             let n_runs = world.rng.usize(2..=4);
             let mut start = 0;
@@ -140,7 +140,7 @@ impl Simulation {
             if is_idle {
                 break;
             }
-            self.meddle();
+            self.inject_mishaps();
             self.step();
         }
         // A request that was sent before its sender died arrives eventually.

@@ -80,12 +80,12 @@ fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> Str
     world.audit.wrote(&dataset, task, key, &bytes, world.step, &world.bucket);
     let etag = world.bucket.next_etag();
     insert(world, key, bytes, None, None, etag.clone());
-    world.audit.outcomes_kept(&dataset, key, &world.bucket);
+    world.audit.check_outcomes_kept(&dataset, key, &world.bucket);
     etag
 }
 
 /// Replaces the records by one object for each partition, as in the previous layout.
-pub(crate) fn lay_out_as_before(world: &mut World) {
+pub(crate) fn apply_previous_layout(world: &mut World) {
     let dataset = world.dataset.clone();
     let Some(object) = world.bucket.objects.remove(&keys::records(&dataset)) else { return };
     let records: Vec<Value> = serde_json::from_slice(&object.bytes).unwrap();
@@ -170,7 +170,7 @@ fn answer(put: Put) -> (String, Put) {
 }
 
 /// Returns what the writer learns about a write that took effect.
-fn told(
+fn told_text(
     world: &mut World,
     task: TaskId,
     verb: &'static str,
@@ -249,7 +249,7 @@ impl Store for SimStore {
                 version
             });
             insert(world, key, bytes, Some(stamp), version, etag.clone());
-            told(world, task, "PUT", key, etag)
+            told_text(world, task, "PUT", key, etag)
         })
         .await
     }
@@ -266,7 +266,7 @@ impl Store for SimStore {
             }
             world.bucket.objects.remove(key);
             world.count("object removed");
-            told(world, task, "DELETE", key, String::new())
+            told_text(world, task, "DELETE", key, String::new())
         })
         .await
     }
@@ -319,7 +319,7 @@ impl Store for SimStore {
                 return Ok(answer(Put::Lost));
             }
             let etag = write_ledger(world, task, key, bytes);
-            told(world, task, "REPLACE", key, etag)
+            told_text(world, task, "REPLACE", key, etag)
         })
         .await
     }
@@ -336,7 +336,7 @@ impl Store for SimStore {
                     world.count("receipt deleted that replaced the summarized one");
                 }
                 world.bucket.objects.remove(key);
-                world.audit.outcomes_kept(&dataset, key, &world.bucket);
+                world.audit.check_outcomes_kept(&dataset, key, &world.bucket);
             }
             if is_faulty {
                 let is_whole = n_done == keys.len();

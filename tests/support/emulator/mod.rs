@@ -36,7 +36,7 @@ pub struct Emulator {
     process: Child,
     endpoint: String,
     /// Lines that it printed.
-    said: Arc<Mutex<Vec<String>>>,
+    output: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
 
@@ -84,19 +84,19 @@ impl Emulator {
             .unwrap_or_else(|error| panic!("start {}: {error}; `make .venv/ready` installs it", program.display()));
         drop(command);
         let mut lines = BufReader::new(reader);
-        let mut said = String::new();
-        while !said.contains(ready) {
-            assert!(lines.read_line(&mut said).expect("it is readable") > 0, "the emulator ended early:\n{said}");
+        let mut output = String::new();
+        while !output.contains(ready) {
+            assert!(lines.read_line(&mut output).expect("it is readable") > 0, "the emulator ended early:\n{output}");
         }
         // Keep reading its output, so that it never blocks on a full pipe.
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = said.clone();
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let heard = output.clone();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { process, endpoint: format!("http://127.0.0.1:{port}"), said, _folder: folder }
+        Self { process, endpoint: format!("http://127.0.0.1:{port}"), output, _folder: folder }
     }
 
     /// Returns a Moto that the running tests of a program share. It stops with the last of them.
@@ -175,8 +175,8 @@ impl Drop for Emulator {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("the emulator's last output:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
+            let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the emulator's last output:\n{}", output[output.len().saturating_sub(60)..].join("\n"));
         }
     }
 }

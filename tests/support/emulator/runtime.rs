@@ -70,7 +70,7 @@ struct State {
     results: VecDeque<Invocation>,
     n_asked: usize,
     n_handed_out: usize,
-    said: String,
+    output: String,
     has_ended: bool,
 }
 
@@ -130,8 +130,8 @@ impl Function {
         thread::spawn(move || {
             for line in BufReader::new(reader).lines().map_while(Result::ok) {
                 let mut state = of_reader.lock();
-                state.said.push_str(&line);
-                state.said.push('\n');
+                state.output.push_str(&line);
+                state.output.push('\n');
             }
             of_reader.lock().has_ended = true;
             of_reader.changed.notify_all();
@@ -198,15 +198,15 @@ impl Function {
     pub fn end(self) -> (bool, String) {
         let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended && state.n_asked == 0);
         assert_eq!(state.n_asked, 0, "expected the process to end, found a request for an event");
-        let said = state.said.clone();
+        let output = state.output.clone();
         drop(state);
-        (self.process().wait().expect("the process ends").success(), said)
+        (self.process().wait().expect("the process ends").success(), output)
     }
 
     /// Returns its output and log so far.
     #[must_use]
-    pub fn said(&self) -> String {
-        self.shared.lock().said.clone()
+    pub fn output(&self) -> String {
+        self.shared.lock().output.clone()
     }
 }
 
@@ -217,7 +217,7 @@ impl Drop for Function {
         let _ = process.wait();
         drop(process);
         if thread::panicking() {
-            eprintln!("the function's output:\n{}", self.said());
+            eprintln!("the function's output:\n{}", self.output());
         }
     }
 }

@@ -181,13 +181,13 @@ impl Stack {
 
     /// Starts an execution that must succeed, and returns its output.
     #[must_use]
-    pub fn run_well(&self, name: &str, input: &Value) -> Value {
-        self.end_well(&self.start(name, input))
+    pub fn run_successfully(&self, name: &str, input: &Value) -> Value {
+        self.end_successfully(&self.start(name, input))
     }
 
     /// Waits for an execution that must succeed, and returns its output.
     #[must_use]
-    pub fn end_well(&self, started: &Started) -> Value {
+    pub fn end_successfully(&self, started: &Started) -> Value {
         let ended = self.end(started);
         assert_eq!(ended.status, ExecutionStatus::Succeeded, "{}: {} {}", started.name, ended.error, ended.cause);
         ended.output

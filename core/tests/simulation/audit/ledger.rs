@@ -21,8 +21,8 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// Checks whether a receipt or an attempt comes from a try, and not from a missing receipt.
-pub(super) fn is_of_a_try(said: &Value) -> bool {
-    said["outcome"] != "not_tried" && said["error"]["name"] != "NoReceipt"
+pub(super) fn is_of_a_try(message: &Value) -> bool {
+    message["outcome"] != "not_tried" && message["error"]["name"] != "NoReceipt"
 }
 
 /// Returns the item of a partition in an array of records or receipts.
@@ -102,7 +102,7 @@ impl Auditor {
 
     /// Checks after a write or deletion in a run that the last receipt of each partition exists, or that the summary
     /// has it or a later one.
-    pub(crate) fn outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
+    pub(crate) fn check_outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
         let Some(run) = keys::run_of(dataset, key) else { return };
         let summary = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
         for partition in 0..self.n_partitions {
@@ -220,13 +220,13 @@ impl Auditor {
             };
             self.demand(ACCOUNTED, is_true, || format!("`{name}`: {run} summed up {receipt}"));
         }
-        let said: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
-        let is_sum = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n)
-            && said.values().sum::<u64>() == planned.len() as u64
+        let message: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
+        let is_sum = message.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n)
+            && message.values().sum::<u64>() == planned.len() as u64
             && summary["n_planned"] == planned.len();
-        self.demand(ACCOUNTED, is_sum, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
+        self.demand(ACCOUNTED, is_sum, || format!("{run} has receipts {outcomes:?} and says {message:?}"));
         let n_failed = summary["failed"].as_array().map_or(0, Vec::len) as u64;
-        let is_named = said.get("failed").copied() == Some(n_failed);
+        let is_named = message.get("failed").copied() == Some(n_failed);
         self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
     }
 

@@ -28,14 +28,14 @@ impl Auditor {
             let held = self.versions.iter().filter(|version| source::key_of(version.partition) == *name);
             let is_held = held
                 .map(|version| (version.rows.len() as u64, version.stamp.edition.schema_id))
-                .any(|held| (Some(held.0), Some(held.1)) == said_by(registered));
+                .any(|held| (Some(held.0), Some(held.1)) == facts_of(registered));
             self.demand(REGISTERED, is_held, || {
                 format!("t{task} registered `{name}` as {registered:?}, which no object there is")
             });
         }
     }
 
-    pub(crate) fn begin_publish(
+    pub(crate) fn start_publish(
         &mut self,
         task: TaskId,
         run: &str,
@@ -182,10 +182,10 @@ impl Auditor {
                 && record["last_attempt"]["outcome"] != "failed";
             self.demand(CONVERGES, is_recorded, || format!("`{name}`: recorded as {record}"));
             let registered = catalog.partition(&name);
-            let said = registered.map_or((None, None), said_by);
+            let message = registered.map_or((None, None), facts_of);
             let has_rows = !rows.is_empty();
             let is_registered =
-                said == (has_rows.then_some(rows.len() as u64), has_rows.then_some(dataset.schema_id()));
+                message == (has_rows.then_some(rows.len() as u64), has_rows.then_some(dataset.schema_id()));
             self.demand(CONVERGES, is_registered, || format!("`{name}`: registered as {registered:?}"));
             let receipt = item_of(&summary["partitions"], partition);
             let is_summed_up = receipt.is_some_and(is_of_a_try);
@@ -213,7 +213,7 @@ impl Auditor {
 }
 
 /// Returns row count and schema of a registered partition, if the simulation knows the schema.
-fn said_by(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
+fn facts_of(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
     static SCHEMAS: LazyLock<[(Vec<TypedColumn>, u64); 2]> = LazyLock::new(|| {
         [source::dataset(), source::other_dataset()].map(|dataset| (dataset.typed_columns(), dataset.schema_id()))
     });
