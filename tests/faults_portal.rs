@@ -186,7 +186,7 @@ fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     }
 }
 
-/// Guard: a body that is not a page is retried, since it may come from a proxy for a short time.
+/// Guard: a body that is not a page is retried, since it may be a proxy's transient error page.
 #[test]
 fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_written() {
     let portal = TestPortal::small();

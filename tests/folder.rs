@@ -1,5 +1,5 @@
-//! A lake folder in the hands of its user: a folder that is not a lake, moved away, on several disks, with special
-//! files in it that block; and how a command ends on a signal.
+//! What users do to a lake folder: point at a folder that is not a lake, move it away, spread it over disks, put
+//! blocking special files into it. Also how a command ends on a signal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -302,8 +302,8 @@ fn f5_folders_of_a_lake_may_be_separate_disks() {
     assert!(data(moved.path()) == data(reference.path()));
 }
 
-/// Guard: a folder that cannot be listed has unknown content, which neither counts as gone nor affects other
-/// partitions.
+/// Guard: the content of a folder that cannot be listed is unknown. It does not count as gone, and does not affect
+/// other partitions.
 ///
 /// Found by use: B2.
 #[test]
@@ -472,7 +472,7 @@ fn d12_a_run_with_a_closed_terminal_publishes_what_it_committed_and_one_under_no
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
 }
 
-/// A replacement of `fsync` that is preloaded into a program, and the log of its calls.
+/// A preloaded replacement for `fsync`, and the log of its calls.
 struct Flushes {
     folder: tempfile::TempDir,
 }

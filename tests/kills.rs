@@ -121,7 +121,7 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
 const GRADES: [&str; 4] = ["--years", "2020-2021", "--grades", "grade-pk,grade-k,grade-1"];
 const N_PARTITIONS: usize = 6;
 
-/// Two versions of the portal's data, and lakes with the older one.
+/// Two versions of the portal's data, and lakes that hold the older one.
 struct Versions {
     portal: TestPortal,
     old: Files,

@@ -341,7 +341,7 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
-    // One form for each place, always the next one.
+    // Each place gets the next form in turn.
     let repeated = partitions.iter().step_by(REPEATED.len() + 1).map(|path| (&repeating, path.as_str()));
     let n_repeated = repeated.clone().count();
     for (client, path) in sound.into_iter().chain(repeated) {

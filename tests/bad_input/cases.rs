@@ -36,8 +36,8 @@ impl Committed {
         lake.run(portal, &["--years", "2021", "--grades", "grade-pk", "--in-flight", "1"])
     }
 
-    /// Runs again and returns how the result differs from: exit code 3, only this error on stderr, this number of data
-    /// requests, data and ledger unchanged.
+    /// Runs again and returns how the result differs from what is expected: exit code 3, only this error on stderr,
+    /// this number of data requests, and unchanged data and ledger.
     pub fn rejects(&self, error: &str, n_requests: usize) -> Option<String> {
         let data = self.lake.files("data");
         let committed = self.lake.committed();

@@ -1,4 +1,4 @@
-//! Pages for the simulator to serve, for a test to corrupt.
+//! Pages that the simulator serves and a test corrupts.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A Glue catalog that is busy, throttled, half updated or missing, and a crawler that fails.
+//! A Glue catalog that is busy, throttled, half-updated or missing, and a crawler that fails.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     assert_eq!(named_in(&ground, CREATE).len(), 1);
 }
 
-/// Guard: a concurrent change is waited for, for an entry in five rounds, for a whole call in three tries.
+/// Guard: after a concurrent change an entry is retried in up to five rounds, and a whole call three times.
 #[test]
 fn g3_a_concurrent_change_is_waited_for_and_then_reported() {
     let ground = Ground::with_tables();

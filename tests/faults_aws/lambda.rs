@@ -184,7 +184,7 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
 }
 
-/// Guard: Lambda's own errors are retried for long, before and separately from ours.
+/// Guard: Lambda's own errors are retried for minutes, before our errors and independently of them.
 #[test]
 fn l6_a_throttled_function_is_called_again_for_minutes() {
     let machine = state_machine();

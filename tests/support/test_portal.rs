@@ -1,4 +1,4 @@
-//! The simulator as a portal for tests, and a client that hardly waits before retries.
+//! The simulator as a portal for tests, and a client with near-zero retry delays.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,7 +1,7 @@
 //! Which file of a crate imports from which: the module tree, the names in it, and cycles between files.
 //!
-//! Tests are left out. A `mod` and a `pub use` are declarations, not imports: a name that is re-exported counts as one of
-//! the file that defines it.
+//! Tests are left out. `mod` and `pub use` are declarations, not imports: a re-exported name belongs to the file that
+//! defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -89,7 +89,7 @@ impl Simulation {
         }
     }
 
-    /// Gives up a task: it is retried while it continues, late.
+    /// Gives up a task: a retry starts while the original continues late.
     fn time_out(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task).filter(|job| !job.is_given_up && job.step != Step::Plan) else {
             return;

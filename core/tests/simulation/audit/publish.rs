@@ -71,7 +71,7 @@ impl Auditor {
             let (is_present, since) = self.presence[partition];
             let name = source::key_of(partition);
             let is_registered = catalog.partition(&name).is_some();
-            // A partition whose object could not be looked at stays as registered, unless the run itself may have
+            // A partition whose object could not be read stays registered as it was, unless the run itself may have
             // committed it.
             let may_be_unseen = is_registered || !self.may_have_committed(dataset, task, bucket, partition);
             let is_unseen = may_be_unseen && self.unseen.contains(&(task, partition));
