@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s4_the_meaning_of_a_refused_write_depends_on_its_condition() {
+    fn o4_the_meaning_of_a_refused_write_depends_on_its_condition() {
         let matches = Condition::Matches("e".to_owned());
         assert!(
             is_precondition_failed(Some(412), &Condition::Absent)

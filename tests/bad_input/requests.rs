@@ -1,4 +1,4 @@
-//! Flags, inputs and lists of years that ask for nothing that is there.
+//! Flags, inputs and lists of years that request something invalid.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::pages::{Pages, portal_of};
 
-/// Checks that a command line is refused before the portal is asked for data, and that the lake stays empty.
-fn check_refused(cases: &[(&str, &[&str], Option<&str>, &str)]) {
+/// Checks that a command line is rejected before any data request, and that the lake stays empty.
+fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let mut wrong = Vec::new();
     for (name, args, stdin, expected) in cases {
@@ -36,7 +36,7 @@ const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]
-fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
+fn flags_that_request_something_unknown_are_rejected_by_name() {
     let unknown_dataset = format!(
         "error: InvalidRequest: check request: `dataset`: expected one of {}, found `ccd`",
         dataset_names().join(", ")
@@ -51,7 +51,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
         "error: InvalidRequest: check request: `partitions[0].grade`: expected one of {GRADES}, found `pk`\n    hint: \
          write `grade-pk`"
     );
-    check_refused(&[
+    check_rejected(&[
         (
             "no grades",
             &["--years", "2021"],
@@ -60,7 +60,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
              none",
         ),
         (
-            "nothing at all",
+            "no selection",
             &[],
             None,
             "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
@@ -91,7 +91,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
              (1986-2024), found 1985",
         ),
         (
-            "years of which the portal lists some",
+            "a partly listed range of years",
             &["--years", "1984-1987,2021,2030", "--grades", "all"],
             None,
             "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
@@ -105,7 +105,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "error: `--partition`: expected YEAR/GRADE, found `2021`",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             &["--failed-of", "20200101T000000-000"],
             None,
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -130,14 +130,14 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             &unknown_dataset,
         ),
         (
-            "grades of a dataset that has none",
+            "grades for a dataset without grades",
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
              failed_of, force, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (
-            "an input file that is not there",
+            "a missing input file",
             &["--input", "no-such-file.json"],
             None,
             "error: read input `no-such-file.json`: No such file or directory (os error 2)",
@@ -146,7 +146,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
 }
 
 #[test]
-fn an_input_that_is_not_a_request_is_refused_by_name() {
+fn an_input_that_is_not_a_request_is_rejected_by_name() {
     let unknown_grade = format!(
         "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `pk`\n    hint: write \
          `grade-pk`"
@@ -161,7 +161,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
   - `mode`: expected one of all, missing, failed, stale, found `some`"
     );
     let input: &[&str] = &["--input", "-"];
-    check_refused(&[
+    check_rejected(&[
         (
             "an unknown key",
             input,
@@ -201,14 +201,14 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
              \"all\", found `2021.5`",
         ),
         (
-            "a year past every calendar",
+            "a year beyond the calendar",
             input,
             Some(r#"{"years": [99999999999999999999], "grades": ["grade-pk"]}"#),
             "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
              \"all\", found `1e+20`",
         ),
         (
-            "partitions beside years",
+            "partitions together with years",
             input,
             Some(r#"{"years": [2021], "partitions": [{"year": 2021, "grade": "grade-pk"}]}"#),
             "error: InvalidRequest: check request: `years`: expected either `years` or `partitions`, found both",
@@ -220,14 +220,14 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: InvalidRequest: check request: `partitions`: expected at least one, found none",
         ),
         (
-            "partitions that are no array",
+            "partitions that are not an array",
             input,
             Some(r#"{"partitions": {"year": 2021, "grade": "grade-pk"}}"#),
             "error: InvalidRequest: check request: `partitions`: expected an array of objects, found \
              `{\"grade\":\"grade-pk\",\"year\":2021}`",
         ),
         (
-            "a partition with another axis and without one of its own",
+            "a partition with an unknown axis and a missing one",
             input,
             Some(r#"{"partitions": [{"year": 2021, "race": 1}]}"#),
             "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected one of year, \
@@ -255,7 +255,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
              (1986-2024), found 2025",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             input,
             Some(r#"{"years": "all", "grades": "all", "failed_of": "20200101T000000-000"}"#),
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -293,7 +293,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: read input `-`: expected JSON, each field once: field `years` twice at line 1 column 58",
         ),
         (
-            "a dataset beside another one",
+            "two datasets",
             &["--input", "-", "--dataset", "ccd_directory"],
             Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
             "error: read input `-`: expected no other `dataset` than `ccd_directory` of --dataset, found \
@@ -314,7 +314,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     ]);
 }
 
-/// Runs a request within 1 GiB of address space, and gives what it came to.
+/// Runs a request within 1 GiB of address space.
 fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome {
     let lake = TestLake::new();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -322,12 +322,12 @@ fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome 
     let mut command = Command::new("prlimit");
     command.arg(format!("--as={}", 1_u64 << 30)).arg(binary()).args(["run", "--lake"]).arg(lake.path());
     command.args(["--portal", &portal.origin(), "--input"]).arg(file.path()).args(args);
-    Outcome::of(command.output().unwrap())
+    Outcome::from_output(command.output().unwrap())
 }
 
 /// Found by use: B8.
 #[test]
-fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
+fn w16_a_huge_request_is_rejected_in_little_memory_and_with_a_short_message() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let wrong = json!({"years": vec!["20"; 130_000], "grades": ["grade-pk"]}).to_string();
     let found = run_within_a_gib(&portal, &[], &wrong).expect(2);
@@ -371,7 +371,7 @@ fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
 
 /// Found by use: W5, W6, W7.
 #[test]
-fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_named() {
+fn w13_w14_w15_fields_that_aws_adds_to_an_input_are_accepted_and_an_input_that_is_not_a_request_is_named() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let input = json!({
         "years": [2021], "grades": ["grade-pk"], "dataset": null, "partitions": null, "mode": null, "failed_of": null,
@@ -391,7 +391,7 @@ fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_name
 }
 
 #[test]
-fn flags_that_exclude_each_other_are_refused() {
+fn flags_that_exclude_each_other_are_rejected() {
     let lake = TestLake::new();
     for (args, expected) in [
         (
@@ -414,7 +414,7 @@ fn flags_that_exclude_each_other_are_refused() {
 
 /// Found by use: W11.
 #[test]
-fn a_password_in_an_origin_is_refused_and_not_repeated() {
+fn a_password_in_an_origin_is_rejected_and_not_repeated() {
     for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
         let lake = TestLake::new();
         let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
@@ -423,7 +423,7 @@ fn a_password_in_an_origin_is_refused_and_not_repeated() {
     }
 }
 
-/// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
+/// Returns bodies of `api-endpoints/` without years, each with the reason that the warning gives.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
         ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),
@@ -447,7 +447,7 @@ fn unreadable_lists() -> [(&'static str, &'static str); 5] {
 
 /// Found by use: B4, W11.
 #[test]
-fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
+fn all_years_of_an_unreadable_list_are_rejected_and_a_range_continues_with_a_warning() {
     for (body, reason) in unreadable_lists() {
         let folder = tempfile::tempdir().unwrap();
         let portal = portal_of(folder.path());

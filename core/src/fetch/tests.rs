@@ -405,7 +405,7 @@ fn an_object_from_a_clock_that_is_ahead_is_replaced_by_a_writer_that_saw_it_firs
 }
 
 #[test]
-fn s3_a_write_whose_response_was_lost_counts_as_written() {
+fn o3_a_write_whose_response_was_lost_counts_as_written() {
     let store = MemoryStore::default();
     *store.loses_response.lock().unwrap() = true;
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
@@ -781,7 +781,7 @@ fn a_page_1_without_requests_left_is_enough_if_it_need_not_be_fetched_again() {
 }
 
 #[test]
-fn s3_a_removal_whose_response_was_lost_counts_as_a_removal() {
+fn o3_a_removal_whose_response_was_lost_counts_as_a_removal() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 5)).unwrap();
     *store.loses_response.lock().unwrap() = true;
@@ -790,7 +790,7 @@ fn s3_a_removal_whose_response_was_lost_counts_as_a_removal() {
 }
 
 #[test]
-fn s4_a_writer_that_loses_every_race_gives_up() {
+fn o4_a_writer_that_loses_every_race_gives_up() {
     let rivals = (0..4)
         .map(|_| -> crate::testing::Rival {
             Box::new(|store| store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T11:00:00Z"))))
