@@ -77,7 +77,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found
             |pages| pages.set(1, r#"{"count": 0, "next": null, "results": [], "results": []}"#),
             bad_body(
                 1,
-                r#"`{"count": 0, "next": null, "results": [], "results": []}`: `results` twice at line 1 column 51"#,
+                r#"`{"count": 0, "next": null, "results": [], "results": []}`: duplicate `results` at line 1 column 51"#,
             ),
             12,
         ),
