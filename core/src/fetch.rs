@@ -42,7 +42,8 @@ pub struct RunFacts {
 
 /// Fetches one partition, commits it and writes its receipt.
 ///
-/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check passes.
+/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check
+/// passes.
 ///
 /// # Errors
 /// Any [`Error`] of a partition; the receipt has its name.

@@ -77,7 +77,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_not_a_page_is_rejected_and_quoted() {
             |pages| pages.set(1, r#"{"count": 0, "next": null, "results": [], "results": []}"#),
             bad_body(
                 1,
-                r#"`{"count": 0, "next": null, "results": [], "results": []}`: `results` twice at line 1 column 51"#,
+                r#"`{"count": 0, "next": null, "results": [], "results": []}`: duplicate `results` at line 1 column 51"#,
             ),
             12,
         ),
