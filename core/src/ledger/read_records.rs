@@ -120,14 +120,14 @@ pub(super) fn record_attempt(
 ) {
     let record =
         records.entry(partition.clone()).or_insert(PartitionRecord { partition, committed: None, last_attempt: None });
-    // Only if the committed rows are those received: by now, there may be another writer's object.
+    // Only if the committed rows are those that this attempt received. By now, the object may be another writer's.
     if let (Some(committed), Some(edition)) = (&mut record.committed, receipt.edition)
         && committed.edition == edition
     {
         committed.n_pages = Some(receipt.n_pages);
         committed.portal_release.clone_from(&receipt.portal_release);
     }
-    // A receipt added for lack of one counts from the start of its run, so that it never hides an attempt since then.
+    // A receipt that publishing added is dated to the start of its run, so that it never hides a real attempt made since.
     let at = if receipt.is_from_attempt() { receipt.finished_at } else { receipt.started_at };
     if record.last_attempt.as_ref().is_some_and(|known| known.at > at && known.at <= until) {
         return;

@@ -113,7 +113,8 @@ pub fn follow_objects(records: &mut Records, survey: &Survey) {
         match &object.seen {
             Seen::Readable(stamp) => {
                 let mut committed = Committed::new(stamp, &object.etag, object.size_bytes);
-                // An object does not contain its number of pages or its release, and a file not even its run.
+                // An object stores neither its number of pages nor its release. In a folder, it does not store its run
+                // either.
                 if let Some(before) = record.committed.take().filter(|before| before.edition == committed.edition) {
                     committed.n_pages = before.n_pages;
                     committed.portal_release = before.portal_release;

@@ -42,7 +42,7 @@ pub(super) fn expected_value(axis: &Axis) -> String {
     }
 }
 
-/// Describes a JSON value where no string was expected. A string is called one, to tell `"false"` from `false`.
+/// Describes a JSON value where no string was expected. Strings are labelled, to distinguish `"false"` from `false`.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
