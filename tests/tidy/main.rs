@@ -56,21 +56,24 @@ pub fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns a Rust file up to its tests, which come last.
-fn before_tests(source: &str) -> &str {
-    source.split("\n#[cfg(test)]\nmod ").next().expect("a split has a first part")
+/// Returns a Rust file up to its tests, which come last. Nothing of a file that contains only tests.
+fn before_tests<'s>(file: &Path, source: &'s str) -> &'s str {
+    if file.ends_with("tests.rs") {
+        return "";
+    }
+    source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 /// Returns the code of a Rust file without tests and comments.
 pub fn product_code(file: &Path) -> String {
     let source = read(file);
-    let lines = before_tests(&source).lines().filter(|line| !line.trim_start().starts_with("//"));
+    let lines = before_tests(file, &source).lines().filter(|line| !line.trim_start().starts_with("//"));
     lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Returns the number of lines of a Rust file before its tests.
 pub fn product_lines(file: &Path) -> usize {
-    before_tests(&read(file)).lines().count()
+    before_tests(file, &read(file)).lines().count()
 }
 
 /// Returns the folders of the workspace's packages.
