@@ -71,7 +71,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "a reversed range",
             &["--years", "2021-2015", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+            "error: InvalidRequest: check request: `years`: expected the earlier year of a range first, \
              found `2021-2015`\n    hint: write `2015-2021`",
         ),
         (
@@ -340,7 +340,7 @@ fn w16_a_huge_request_is_rejected_in_little_memory_and_with_a_short_message() {
     };
     assert_eq!(
         partitions(100_001),
-        "error: InvalidRequest: check request: `partitions`: expected at most 100,000 in one plan, found 100,001\n"
+        "error: InvalidRequest: check request: `partitions`: expected at most 100,000 partitions in one plan, found 100,001\n"
     );
     let found = partitions(1_000_000);
     assert!(found.contains(": expected at most 8 MiB, found more\nhint: name years and grades instead of"), "{found}");

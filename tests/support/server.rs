@@ -62,8 +62,7 @@ impl Server {
         Self { address, accepting }
     }
 
-    /// Responds to each request over a connection of its own. An `Err` of `respond` closes the connection without a
-    /// response.
+    /// Serves one request per connection. An `Err` of `respond` closes the connection without a response.
     pub fn http<F>(respond: impl Fn(Ends, Request<Incoming>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<Response>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Rules that the project holds itself to, checked in its own files: dependencies, imports, names, and lists that must agree.
+//! Rules for the project, checked in its own files: dependencies, imports, names, and lists that must agree.
 
 mod code;
 mod data;
