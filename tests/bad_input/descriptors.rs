@@ -193,7 +193,7 @@ fn a_descriptor_that_is_not_there_is_refused_by_its_path() {
         let found = found.expect(2);
         assert_eq!(
             found.stderr,
-            "error: read descriptor `no/such.toml`: expected a file, found none that can be read: \
+            "error: read descriptor `no/such.toml`: expected a readable file: \
              No such file or directory (os error 2)\n"
         );
     }
