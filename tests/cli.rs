@@ -971,8 +971,8 @@ fn help_lists_every_exit_code() {
     for line in [
         "  0    success",
         "  1    the lake, the catalog or the machine failed",
-        "  2    the input is wrong: flags, request, descriptor or SQL",
-        "  3    some partitions failed or were not tried; the others are committed and published",
+        "  2    invalid input: flags, request, descriptor or SQL",
+        "  3    some partitions failed or were not tried; the others are published",
         "  4    the portal could not be reached, or did not say what there is to fetch",
         "  75   another run is using the lake",
         "  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept",

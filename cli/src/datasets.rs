@@ -73,17 +73,18 @@ fn list(format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(&datasets),
         Format::Table => {
-            let mut table = table::table(&["dataset", "table", "axes", "columns"]);
+            let mut table = table::table(&["dataset", "axes", "columns", "title"]);
             for dataset in &datasets {
                 let axes: Vec<&str> = dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
                 table.add_row([
                     dataset.name.clone(),
-                    dataset.qualified_table(),
                     axes.join(", "),
                     dataset.columns.len().to_string(),
+                    // Last, because only the last column wraps on a narrow terminal.
+                    dataset.title.clone(),
                 ]);
             }
-            table::align_right(&mut table, &[3]);
+            table::align_right(&mut table, &[2]);
             output::print(&table::render(&table))?;
             Ok(())
         }

@@ -12,9 +12,9 @@ use crate::output;
 pub(crate) const OK: u8 = 0;
 /// The lake, the catalog or the machine failed.
 pub(crate) const FAILED: u8 = 1;
-/// The input is wrong: flags, request, descriptor or SQL.
+/// Invalid input: flags, request, descriptor or SQL.
 pub(crate) const BAD_INPUT: u8 = 2;
-/// Some partitions failed; the others are committed and published.
+/// Some partitions failed or were not tried; the others are published.
 pub(crate) const PARTIAL: u8 = 3;
 /// The portal could not be reached, or did not say what there is to fetch.
 pub(crate) const PORTAL: u8 = 4;
@@ -28,8 +28,8 @@ pub(crate) const HELP: &str = "\
 Exit codes:
   0    success
   1    the lake, the catalog or the machine failed
-  2    the input is wrong: flags, request, descriptor or SQL
-  3    some partitions failed or were not tried; the others are committed and published
+  2    invalid input: flags, request, descriptor or SQL
+  3    some partitions failed or were not tried; the others are published
   4    the portal could not be reached, or did not say what there is to fetch
   75   another run is using the lake
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept";

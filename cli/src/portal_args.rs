@@ -20,7 +20,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PortalArgs {
-    /// Origin of the portal; `/api/v1/` is added
+    /// Scheme, host and port of the portal, without `/api/v1/`
     #[arg(long, value_name = "URL", default_value = LIVE_ORIGIN)]
     portal: String,
     /// Use a simulated portal in this process: invented schools, no network
@@ -29,10 +29,10 @@ pub(crate) struct PortalArgs {
     /// Maximum number of requests in flight, over all partitions
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     in_flight: u16,
-    /// Maximum wait before the first retry of a request; doubles with each retry, up to 60
+    /// Maximum wait before the first retry of a request, in seconds; doubles with each retry, up to 60
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_wait)]
     retry_wait: Duration,
-    /// Maximum time for one partition, including retries
+    /// Maximum time for one partition in minutes, including retries
     #[arg(long, value_name = "MINUTES", default_value = "60")]
     partition_timeout: NonZeroU32,
 }

@@ -1,6 +1,7 @@
 //! `rollcall query`: runs SQL over the lake's catalog with DataFusion, in this process.
 
 mod axis_filters;
+mod catalog_entry;
 mod csv;
 pub(crate) mod engine;
 mod engine_errors;

@@ -37,7 +37,7 @@ pub(crate) struct RequestArgs {
     /// Dataset by name, or a descriptor file [default: ccd_enrollment]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
-    /// Read the request as JSON from a file, or from stdin with `-`, instead of these flags
+    /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
     input: Option<String>,
 }
@@ -50,7 +50,7 @@ enum ModeArg {
     Missing,
     /// Those whose last attempt failed, or that their last run did not try
     Failed,
-    /// Those whose file has another schema or encoding than a run would write today; years and grades are optional
+    /// Those whose file has a different schema or encoding from what a run would write today; years and grades are optional
     Stale,
 }
 

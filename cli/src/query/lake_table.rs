@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
@@ -17,13 +17,12 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
-use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
-use rollcall_core::keys;
-use rollcall_core::partition::AxisValue;
+use rollcall_adapters::file_catalog::CatalogTable;
 
 use crate::escape;
 use crate::output;
 use crate::query::axis_filters::{depends_only_on_axes, implied_axis_filter};
+use crate::query::catalog_entry::{TablePartition, field, partitions};
 use crate::query::file_check::ExpectedFile;
 use crate::query::file_reader::CheckedFiles;
 use crate::query::pinned_folder::PinnedFolder;
@@ -36,18 +35,10 @@ pub(crate) struct LakeTable {
     table: String,
     schema: TableSchema,
     /// An invalid catalog entry fails only the queries that read this table.
-    partitions: std::result::Result<Vec<Partition>, String>,
+    partitions: std::result::Result<Vec<TablePartition>, String>,
     lake: Arc<PinnedFolder>,
     /// Missing objects about which a warning was printed.
     reported_missing: Mutex<BTreeSet<String>>,
-}
-
-/// A partition that the catalog registers. A look-up table is one partition without axes.
-#[derive(Debug)]
-struct Partition {
-    object: String,
-    /// Axis values in the order of the table's axes.
-    values: Vec<ScalarValue>,
 }
 
 impl LakeTable {
@@ -66,9 +57,9 @@ impl LakeTable {
     }
 
     /// Returns the partitions for which every filter on axes is true.
-    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&Partition>> {
+    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&TablePartition>> {
         let partitions = self.partitions.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
-        let mut matching: Vec<&Partition> = partitions.iter().collect();
+        let mut matching: Vec<&TablePartition> = partitions.iter().collect();
         let axes = Arc::new(Schema::new(self.schema.table_partition_cols().clone()));
         let named_axes = DFSchema::try_from(axes.clone())?;
         // Evaluates one filter at a time, so that an earlier one guards a later one, as in `year <> 0 and 1 / year > 0`.
@@ -91,7 +82,7 @@ impl LakeTable {
     }
 
     /// Pins the files of partitions and returns them. A partition whose object is missing has no rows, as on Athena.
-    async fn files(&self, partitions: &[&Partition]) -> Result<Vec<PartitionedFile>> {
+    async fn files(&self, partitions: &[&TablePartition]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::with_capacity(partitions.len());
         let mut missing = Vec::new();
         for partition in partitions {
@@ -134,48 +125,6 @@ impl LakeTable {
             ));
         }
     }
-}
-
-/// Returns the partitions of a catalog entry.
-fn partitions(table: &CatalogTable) -> std::result::Result<Vec<Partition>, String> {
-    if table.partition_keys.is_empty() {
-        return Ok(vec![Partition { object: keys::lookup_object(&table.table), values: Vec::new() }]);
-    }
-    let axes: Vec<Field> = table.partition_keys.iter().map(field).collect();
-    let mut partitions = Vec::with_capacity(table.partitions.len());
-    for registered in &table.partitions {
-        let mut values = Vec::with_capacity(axes.len());
-        for axis in &axes {
-            let value = match registered.partition.value(axis.name()) {
-                Some(AxisValue::Int(value)) => Some(ScalarValue::from(*value)),
-                Some(AxisValue::Text(value)) => Some(ScalarValue::from(value.as_str())),
-                None => None,
-            };
-            let value = value.filter(|value| value.data_type() == *axis.data_type()).ok_or_else(|| {
-                format!(
-                    "read catalog of `{}.{}`: expected a value for `{}`, of the declared type, in every partition, found none in `{}`",
-                    table.database,
-                    table.table,
-                    axis.name(),
-                    registered.partition
-                )
-            })?;
-            values.push(value);
-        }
-        partitions.push(Partition { object: format!("{}{}", registered.location, keys::OBJECT), values });
-    }
-    Ok(partitions)
-}
-
-/// Returns a column of the catalog as an Arrow field.
-fn field(column: &CatalogColumn) -> Field {
-    let kind = match column.kind.as_str() {
-        "int" => DataType::Int32,
-        "bigint" => DataType::Int64,
-        "double" => DataType::Float64,
-        _ => DataType::Utf8,
-    };
-    Field::new(&column.name, kind, true)
 }
 
 /// Returns the URL under which the engine finds the files of the lake.
@@ -241,8 +190,8 @@ impl TableProvider for LakeTable {
 mod tests {
     use super::*;
     use datafusion::prelude::SessionContext;
-    use rollcall_adapters::file_catalog::RegisteredPartition;
-    use rollcall_core::partition::PartitionKey;
+    use rollcall_adapters::file_catalog::{CatalogColumn, RegisteredPartition};
+    use rollcall_core::partition::{AxisValue, PartitionKey};
 
     /// Returns a table of thirty years with thirteen grades each, without files.
     fn table() -> LakeTable {

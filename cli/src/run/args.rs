@@ -15,7 +15,7 @@ pub(crate) struct RunArgs {
     pub(crate) request: RequestArgs,
     #[command(flatten)]
     pub(crate) lake: LakeArgs,
-    /// Run there instead of on this machine; requires a build with `--features aws`
+    /// Where to run instead of on this machine; requires a build with `--features aws`
     #[arg(long, value_enum, value_name = "WHERE", conflicts_with_all = LOCAL_FLAGS)]
     pub(super) on: Option<Elsewhere>,
     /// On AWS: state machine, by name or ARN [default: the one whose name ends in `-ingest`]
