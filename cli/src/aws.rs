@@ -1,4 +1,4 @@
-//! Connects commands to AWS, or says that the program was built without it.
+//! Connects to AWS, or fails if the program was built without it.
 
 use crate::exit::BadInput;
 

@@ -90,7 +90,7 @@ impl LakeTable {
             match self.lake.pin(object).await {
                 Ok(meta) => {
                     let file = PartitionedFile::from(meta).with_partition_values(partition.values.clone());
-                    // Even unknown statistics let a join skip the files of partitions that it turns out not to need.
+                    // With statistics, even unknown ones, a join can skip files once it knows which partitions it needs.
                     let unknown = Statistics::new_unknown(self.schema.file_schema());
                     files.push(file.with_statistics(Arc::new(unknown)));
                 }
