@@ -37,7 +37,7 @@ MUTATED_ADAPTERS := adapters/src/http_portal.rs $(filter-out %/body.rs %/buffers
 	$(wildcard adapters/src/folder/*.rs) aws/src/s3.rs $(wildcard aws/src/s3/*.rs)
 
 # Always use this selection. Cargo builds a dependency with the union of the features that the packages of one command
-# request, so another selection would rebuild dependencies. tests/lib.rs builds the programs with the same selection.
+# request, so another selection would rebuild dependencies. tests/support/process.rs builds the programs with the same selection.
 ALL := --workspace --features rollcall/aws
 
 .PHONY: help
@@ -96,7 +96,7 @@ converge: $(VENV)/ready $(VENV)-lint/ready ## Make 50 lakes converge in three re
 
 .PHONY: race
 race: $(VENV)/ready ## Race eight writers for one partition 1,000 times, on an S3 emulator
-	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_writers
+	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_concurrent_writers
 
 .PHONY: template
 template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account

@@ -1,4 +1,4 @@
-//! The command line as its user meets it: what it prints, how it ends, what it leaves in the lake.
+//! The command line as users see it: what each command prints, how it exits and what it leaves in the lake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,20 +18,20 @@ const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grad
 const RECORDS: &str = "ledger/ccd_enrollment/records.json";
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
 
-/// An answer that makes a partition fail at once: the waits between tries are asked to be none.
+/// Returns a fault that fails a partition without waits between retries.
 fn unavailable(path: &str) -> Fault {
     let action = Action::Status { code: 503, retry_after: Some("0".to_owned()), body: Some("busy".to_owned()) };
     Fault::new(action).on_path(path)
 }
 
-/// A run under way.
+/// Starts a run in the background.
 fn start(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Killed {
     let mut run = rollcall(&["run", "--portal", &portal.origin(), "--retry-wait", "0", "--lake"]);
     run.arg(lake.path()).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Killed(run.spawn().unwrap())
 }
 
-/// Paths below the API root of the data requests after the first `n_before`, each once.
+/// Returns the distinct paths below the API root of the data requests after the first `n_before`.
 fn data_paths(portal: &TestPortal, n_before: usize) -> BTreeSet<String> {
     let requests = portal.server.requests();
     let data = requests.iter().filter(|request| !request.path.contains("/api-"));
@@ -42,7 +42,7 @@ fn has_seen(portal: &TestPortal, path: &str) -> bool {
     data_paths(portal, 0).iter().any(|seen| seen.contains(path))
 }
 
-/// The outcomes of a report or summary that are not 0.
+/// Returns the outcomes of a report or summary that are not 0.
 fn outcomes(report: &Value) -> BTreeMap<String, u64> {
     let all: BTreeMap<String, u64> = serde_json::from_value(report["outcomes"].clone()).unwrap();
     assert_eq!(all.values().sum::<u64>(), report["n_planned"].as_u64().unwrap(), "{report}");
@@ -59,7 +59,7 @@ fn run_json(lake: &TestLake, portal: &TestPortal, args: &[&str], code: i32) -> V
     lake.run(portal, &all).expect(code).json()
 }
 
-/// Bytes of every file below `prefix`, without their times.
+/// Returns the bytes of every file below `prefix`.
 fn bytes(lake: &TestLake, prefix: &str) -> BTreeMap<String, Vec<u8>> {
     lake.files(prefix).into_iter().map(|(path, (bytes, _))| (path, bytes)).collect()
 }
@@ -73,7 +73,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_second_run_finds_every_partition_unchanged_and_leaves_the_data_alone() {
+fn a_second_run_finds_every_partition_unchanged_and_leaves_the_data_untouched() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let args = ["--years", "2020-2021", "--grades", "grade-pk,grade-k"];
     let first = run_json(&lake, &portal, &args, 0);
@@ -89,7 +89,7 @@ fn a_second_run_finds_every_partition_unchanged_and_leaves_the_data_alone() {
 }
 
 #[test]
-fn a_run_prints_its_partitions_and_what_they_add_up_to() {
+fn a_run_prints_its_partitions_and_their_totals() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let found = lake.run(&portal, &TWO_GRADES).expect(0);
     let lines: Vec<&str> = found.stdout.lines().collect();
@@ -139,14 +139,14 @@ fn a_run_as_json_has_the_fields_of_its_summary_receipts_and_warnings() {
 }
 
 #[test]
-fn a_plan_changes_nothing_and_knows_pages_only_after_a_run() {
+fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let absent = lake.path().join("new");
     let origin = portal.origin();
     let plan = |folder: &Path| {
         let mut all = vec!["plan", "--lake", folder.to_str().unwrap(), "--portal", &origin];
         all.extend(TWO_GRADES);
-        Outcome::of(rollcall(&all).output().unwrap()).expect(0)
+        Outcome::from_output(rollcall(&all).output().unwrap()).expect(0)
     };
     assert_eq!(
         plan(&absent).stdout,
@@ -171,7 +171,7 @@ fn a_plan_changes_nothing_and_knows_pages_only_after_a_run() {
 }
 
 #[test]
-fn a_failed_partition_ends_the_run_with_3_and_the_good_ones_are_published() {
+fn a_failed_partition_ends_the_run_with_3_and_the_others_are_published() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![unavailable("grade-k/")]);
     let found = lake.run(&portal, &TWO_GRADES).expect(3);
@@ -200,7 +200,7 @@ fn modes_fetch_exactly_what_is_missing_or_failed() {
     let run = first["run"].as_str().unwrap();
     let path = |grade: &str| format!("schools/ccd/enrollment/2021/{grade}/");
 
-    // Of the two, grade-1 succeeds in a later run; the first run's failures stay two.
+    // grade-1 succeeds in a later run. The first run still has two failures.
     portal.server.set_faults(vec![unavailable("grade-k/"), empty.clone()]);
     let n_before = portal.n_data_requests();
     let second = run_json(&lake, &portal, &["--years", "2021", "--grades", grades, "--mode", "failed"], 3);
@@ -232,7 +232,7 @@ fn modes_fetch_exactly_what_is_missing_or_failed() {
 }
 
 #[test]
-fn an_object_that_was_deleted_or_torn_is_written_again_by_the_next_run() {
+fn a_deleted_or_truncated_object_is_rewritten_by_the_next_run() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let data = bytes(&lake, "data");
@@ -244,13 +244,13 @@ fn an_object_that_was_deleted_or_torn_is_written_again_by_the_next_run() {
         }
         let report = run_json(&lake, &portal, &TWO_GRADES, 0);
         assert_eq!(outcomes(&report), counts(&[("written", 1), ("unchanged", 1)]), "{left:?}");
-        // The same rows give the same bytes.
+        // The same rows produce the same bytes.
         assert_eq!(bytes(&lake, "data"), data, "{left:?}");
     }
 }
 
 #[test]
-fn d9_records_that_were_deleted_or_spoilt_are_written_again_by_the_next_run() {
+fn d9_deleted_or_corrupt_records_are_rewritten_by_the_next_run() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let data = lake.files("data");
@@ -289,7 +289,7 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
     assert_eq!(bytes(&lake, "catalog"), catalog);
     assert_eq!(lake.committed().len(), 4);
     assert_eq!(lake.files("data"), data);
-    // What cannot be known from the objects is not made up.
+    // Repair does not invent facts that the objects do not contain.
     let status = lake.rollcall("status", &[]).expect(0);
     assert!(status.stdout.contains("4 partitions committed, 714 rows"), "{}", status.stdout);
     assert_eq!(status.stdout.matches("- 192").count(), 2, "{}", status.stdout);
@@ -304,7 +304,7 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
 }
 
 #[test]
-fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
+fn repair_removes_a_partition_without_an_object_from_catalog_and_ledger() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     fs::remove_file(lake.path().join(OBJECT)).unwrap();
@@ -317,11 +317,11 @@ fn a_partition_whose_object_is_gone_leaves_catalog_and_ledger_on_repair() {
 }
 
 #[test]
-fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
+fn d5_a_second_run_on_the_same_lake_is_rejected_with_75() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let first = start(&lake, &portal, &TWO_GRADES);
-    wait_until("the first run asks for data", || has_seen(&portal, "grade-k/"));
+    wait_until("the first run requests data", || has_seen(&portal, "grade-k/"));
     assert!(lake.path().join(".lock").exists());
 
     let expected = format!(
@@ -334,7 +334,7 @@ fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
     assert_eq!((second.stdout.as_str(), second.stderr.as_str()), ("", expected.as_str()));
     assert!(!has_seen(&portal, "grade-1/"));
     assert_eq!(lake.rollcall("repair", &[]).expect(75).stderr, expected);
-    // Looking does not need the lock.
+    // Reading the lake does not need the lock.
     let _ = lake.rollcall("status", &[]).expect(0);
 
     drop(first);
@@ -343,14 +343,14 @@ fn d5_a_second_run_on_the_same_lake_is_turned_away_with_75() {
 }
 
 #[test]
-fn d6_a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_completes_it() {
+fn d6_a_run_that_is_asked_to_stop_leaves_a_consistent_summary_and_the_next_run_completes_it() {
     let args = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1", "--format", "json"];
     for signal in ["TERM", "INT"] {
         let (lake, portal) = (TestLake::new(), TestPortal::small());
         portal.server.set_faults(vec![stalled("grade-k/"), stalled("grade-1/")]);
         let started = start(&lake, &portal, &args);
         let receipt = "year=2021/grade=grade-pk.json";
-        wait_until("one partition is recorded, another under way", || {
+        wait_until("one partition is recorded and another in progress", || {
             has_seen(&portal, "grade-k/") && lake.files("ledger").keys().any(|key| key.ends_with(receipt))
         });
         started.signal(signal);
@@ -375,26 +375,26 @@ fn d6_a_run_that_is_asked_to_stop_leaves_a_summary_that_adds_up_and_the_next_com
 }
 
 #[test]
-fn d2_a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
+fn d2_a_killed_run_leaves_no_truncated_object_and_the_next_run_completes_it() {
     let args = ["--years", "2020-2021", "--grades", "all"];
     let reference = TestLake::new();
     let portal = TestPortal::small();
     let _ = reference.run(&portal, &args).expect(0);
     let expected = bytes(&reference, "data/us_education_ccd_enrollment_data");
     assert_eq!(expected.len(), 34);
-    // At the first request, in the middle, near the end: 34 partitions are 48 pages.
+    // Kills at the first request, in the middle and near the end; 34 partitions have 48 pages.
     for (n_requests, mode) in [(1, "missing"), (10, "failed_of"), (20, "missing"), (30, "failed_of"), (40, "missing")] {
         let lake = TestLake::new();
         let portal = TestPortal::small();
-        // The last page of the last year never comes, so that the run cannot end before it is killed.
+        // The last page of the last year never arrives, so that the run cannot end before it is killed.
         portal.server.set_faults(vec![stalled("2020/grade-15/")]);
         let started = start(&lake, &portal, &args);
-        wait_until("requests are seen", || portal.n_data_requests() >= n_requests);
+        wait_until("the portal receives the requests", || portal.n_data_requests() >= n_requests);
         started.signal("KILL");
         assert_eq!(started.wait().code, None);
         let left = bytes(&lake, "data/us_education_ccd_enrollment_data");
-        // 8 partitions of at most 2 pages are open at once, of which page 1 is asked for twice; what was asked for before those
-        // must have been committed.
+        // At most 8 partitions of at most 2 pages are in flight, and page 1 of each is fetched twice. Everything
+        // requested before those must be committed.
         assert!(left.len() >= (n_requests / 3).saturating_sub(8) && left.len() < 34, "{:?}", left.keys());
         for (path, found) in left {
             assert!(expected.get(&path) == Some(&found), "{path} after {n_requests} requests");
@@ -407,7 +407,7 @@ fn d2_a_run_that_is_killed_leaves_no_torn_object_and_the_next_completes_it() {
         let shown = lake.rollcall("status", &["--run", run]).expect(0);
         assert!(shown.stdout.ends_with("unfinished: no summary; 34 partitions planned\n"), "{}", shown.stdout);
         let n_receipts = 34 - shown.stdout.matches("no receipt").count() as u64;
-        // Either way only the rest is fetched, and what the killed run committed is there for queries too.
+        // Either way only the rest is fetched, and queries see what the killed run committed.
         if mode == "missing" {
             let n_left = bytes(&lake, "data/us_education_ccd_enrollment_data").len() as u64;
             let rest = run_json(&lake, &portal, &[&args[..], &["--mode", "missing"]].concat(), 0);
@@ -442,10 +442,10 @@ fn a_failed_total_is_fetched_again_by_the_name_of_its_run_alone() {
 }
 
 #[test]
-fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
+fn a1_a_page_is_requested_at_most_twelve_times_whatever_the_portal_does() {
     let html = || Action::Html;
     let busy = || Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
-    // Never there; never a page; now this, now that.
+    // Always unavailable; never a valid page; alternating.
     let alternating = (1..40)
         .map(|i| Fault::new(if i % 2 == 0 { busy() } else { html() }).on_path("grade-pk/").starting_at(i).times(1));
     for faults in [
@@ -460,20 +460,20 @@ fn a1_one_page_is_asked_for_at_most_twelve_times_whatever_the_portal_does() {
     }
 }
 
-/// Guard: the second look at page 1 of several counts with the first.
+/// Guard: the second request for page 1, after the last page, counts towards the same limit.
 #[test]
-fn a1_page_1_is_asked_for_at_most_twelve_times_however_often_it_is_looked_at() {
+fn a1_page_1_is_requested_at_most_twelve_times_including_its_recheck() {
     let busy = || Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
     let page_1 = |action: Action| Fault::new(action).on_path("grade-pk/").on_page(1);
-    // The fourth answer of each attempt is a page, which leaves no request for a second look.
+    // The fourth response of each attempt is a page, which leaves no request for the recheck.
     let late = (0..10).map(|i| page_1(busy()).starting_at(4 * i + 1).times(3));
     for (what, faults, code, expected) in [
-        ("there once, and never again", vec![page_1(busy()).starting_at(2)], 3, 12),
-        ("a page once, and never again", vec![page_1(Action::Html).starting_at(2)], 3, 12),
-        ("there at the fourth request, always", late.collect(), 3, 12),
-        ("there at the fourth request, once", vec![page_1(busy()).times(3)], 0, 6),
-        ("there at the third request, once", vec![page_1(busy()).times(2)], 0, 4),
-        ("gone for two requests of the second look", vec![page_1(busy()).starting_at(2).times(2)], 0, 4),
+        ("available once, then never", vec![page_1(busy()).starting_at(2)], 3, 12),
+        ("a page once, then never", vec![page_1(Action::Html).starting_at(2)], 3, 12),
+        ("always available at the fourth request", late.collect(), 3, 12),
+        ("available once, at the fourth request", vec![page_1(busy()).times(3)], 0, 6),
+        ("available once, at the third request", vec![page_1(busy()).times(2)], 0, 4),
+        ("unavailable for two requests of the recheck", vec![page_1(busy()).starting_at(2).times(2)], 0, 4),
     ] {
         let (lake, portal) = (TestLake::new(), TestPortal::small());
         portal.server.set_faults(faults);
@@ -485,7 +485,7 @@ fn a1_page_1_is_asked_for_at_most_twelve_times_however_often_it_is_looked_at() {
 }
 
 #[test]
-fn prune_deletes_old_runs_and_neither_the_last_one_nor_data_nor_records() {
+fn prune_deletes_old_runs_but_not_the_last_one_nor_data_nor_records() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     for _ in 0..3 {
         let _ = lake.run(&portal, &TWO_GRADES).expect(0);
@@ -497,28 +497,28 @@ fn prune_deletes_old_runs_and_neither_the_last_one_nor_data_nor_records() {
     let (before, all): (_, BTreeSet<String>) = (lake.files("data"), runs(&lake));
     let (records, last) = (lake.committed(), all.last().unwrap().clone());
     assert_eq!(all.len(), 3);
-    // A plan and a summary each.
-    for (args, said, left) in [
+    // Each run has a plan and a summary.
+    for (args, error_message, left) in [
         (vec![], "0 files of 0 runs deleted", 3),
         (vec!["--keep-days", "0", "--dry-run"], "4 files of 2 runs would be deleted", 3),
         (vec!["--keep-days", "0"], "4 files of 2 runs deleted", 1),
     ] {
         let found = lake.rollcall("prune", &args).expect(0);
-        assert!(found.stdout.contains(&format!("ccd_enrollment: {said}\n")), "{}", found.stdout);
+        assert!(found.stdout.contains(&format!("ccd_enrollment: {error_message}\n")), "{}", found.stdout);
         assert_eq!(runs(&lake).len(), left, "{args:?}");
     }
     assert_eq!(runs(&lake), BTreeSet::from([last.clone()]));
     assert_eq!((lake.files("data"), lake.committed()), (before, records));
     let status = lake.rollcall("status", &[]).expect(0);
     assert!(status.stdout.contains(&format!("last run {last}: finished")), "{}", status.stdout);
-    // A run that was pruned is known no more.
+    // A pruned run is unknown.
     let gone = all.first().unwrap();
     let _ = lake.rollcall("status", &["--run", gone]).expect(2);
 }
 
 /// Found by use: H3, W3.
 #[test]
-fn strays_among_the_partitions_are_named_by_status_and_repair_and_served_by_nobody() {
+fn status_and_repair_name_strays_among_the_partitions_and_queries_do_not_serve_them() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let (lake, portal) = (TestLake::new(), TestPortal::small());
@@ -547,7 +547,7 @@ fn strays_among_the_partitions_are_named_by_status_and_repair_and_served_by_nobo
 
 /// Found by use: B11.
 #[test]
-fn a_year_without_any_rows_is_told_and_asked_for_again_where_the_release_is_not_known() {
+fn a_year_without_rows_is_reported_and_fetched_again_when_the_release_is_unknown() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let empty = Action::Body { text: r#"{"count": 0, "next": null, "previous": null, "results": []}"#.to_owned() };
     portal.server.set_faults(vec![Fault::new(empty).on_path("enrollment/2021/")]);
@@ -556,7 +556,7 @@ fn a_year_without_any_rows_is_told_and_asked_for_again_where_the_release_is_not_
     let warning = "warning: the portal has no rows for any requested partition of 2021\n";
     assert!(found.stderr.starts_with(warning), "{}", found.stderr);
     assert!(found.stdout.contains("4 partitions: 2 written, 2 empty"), "{}", found.stdout);
-    // Under the same release nothing can have changed; where it cannot be read, it is asked again.
+    // Under the same release nothing can have changed. When the release cannot be read, the year is fetched again.
     let missing = [&args[..], &["--mode", "missing"]].concat();
     assert!(lake.run(&portal, &missing).expect(0).stdout.contains("nothing to fetch"));
     portal.server.set_faults(vec![unavailable("api-changes/")]);
@@ -588,18 +588,18 @@ fn d6_a_run_that_is_asked_to_stop_while_it_plans_ends_at_once() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("api-endpoints/")]);
     let started = start(&lake, &portal, &["--years", "2021", "--grades", "grade-pk"]);
-    wait_until("the list of years is asked for", || !portal.server.requests().is_empty());
+    wait_until("the list of years is requested", || !portal.server.requests().is_empty());
     started.signal("INT");
     assert_eq!(started.wait().expect(130).stderr, "interrupted: nothing was fetched\n");
     assert_eq!(lake.files("ledger").len(), 0);
 }
 
 #[test]
-fn d6_a_run_whose_query_is_interrupted_says_what_it_came_to() {
+fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    // Of 192 rows to the sixth.
+    // The query counts 192^6 rows.
     let endless = format!("select count(*) from {TABLE} a, {TABLE} b, {TABLE} c, {TABLE} d, {TABLE} e, {TABLE} f");
-    for (format, told) in [("table", "1 written"), ("json", "\"written\": 1")] {
+    for (format, told_text) in [("table", "1 written"), ("json", "\"written\": 1")] {
         let args = ["--years", "2021", "--grades", "grade-k", "--force", "--format", format, "--query", &endless];
         let run = start(&lake, &portal, &args);
         wait_until("the run is published", || {
@@ -609,7 +609,7 @@ fn d6_a_run_whose_query_is_interrupted_says_what_it_came_to() {
         });
         run.signal("TERM");
         let found = run.wait().expect(130);
-        assert!(found.stdout.contains(told), "{found:?}");
+        assert!(found.stdout.contains(told_text), "{found:?}");
         let words = "interrupted: the query did not finish; run it again with `rollcall query`\n";
         assert!(found.stderr.ends_with(words), "{found:?}");
         std::fs::remove_dir_all(lake.path()).unwrap();
@@ -622,17 +622,17 @@ fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Killed(child);
-    // It waits for its input when the thread that reads it sleeps in a read of a pipe.
+    // The program waits for input when its reading thread is blocked in `read` on a pipe.
     wait_until("the input is read", || {
         fs::read_to_string(format!("/proc/{}/syscall", started.0.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
     });
-    // Not SIGINT: whoever started the tests may have had it ignored, and then so does the program.
+    // Not SIGINT: the parent of the tests may ignore it, and the program would inherit that.
     started.signal("TERM");
     assert_eq!(started.wait().code, None);
 }
 
 #[test]
-fn a_torn_object_hides_no_other_and_mode_missing_writes_it_again() {
+fn a_truncated_object_hides_no_other_and_mode_missing_rewrites_it() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let args = ["--years", "2021", "--grades", "grade-pk,grade-k"];
     let _ = lake.run(&portal, &args).expect(0);
@@ -654,7 +654,7 @@ fn a_torn_object_hides_no_other_and_mode_missing_writes_it_again() {
 }
 
 #[test]
-fn a_table_file_that_was_spoilt_is_written_anew_with_every_partition() {
+fn a_corrupt_table_file_is_rewritten_with_every_partition() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk,grade-k"]).expect(0);
     let before = bytes(&lake, "catalog");
@@ -665,7 +665,7 @@ fn a_table_file_that_was_spoilt_is_written_anew_with_every_partition() {
 }
 
 #[test]
-fn a_query_goes_without_an_object_that_is_gone_and_says_so() {
+fn a_query_skips_a_missing_object_and_says_so() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     let object = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
@@ -679,7 +679,7 @@ fn a_query_goes_without_an_object_that_is_gone_and_says_so() {
 }
 
 #[test]
-fn sql_that_cannot_be_computed_is_bad_input_told_once() {
+fn sql_that_fails_while_it_runs_is_reported_once_as_bad_input() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     for sql in ["select 1/0".to_owned(), format!("select * from {TABLE} where year = 'x'")] {
@@ -687,16 +687,16 @@ fn sql_that_cannot_be_computed_is_bad_input_told_once() {
         assert_eq!(refused.stderr.lines().count(), 2, "{}", refused.stderr);
         assert!(refused.stderr.starts_with("error: run query: "), "{}", refused.stderr);
     }
-    assert!(refused_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
-    assert!(refused_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
 }
 
-fn refused_by_clap(lake: &TestLake, args: &[&str]) -> String {
+fn rejected_by_clap(lake: &TestLake, args: &[&str]) -> String {
     lake.rollcall("run", args).expect(2).stderr
 }
 
 #[test]
-fn a_table_holds_one_dataset_and_repair_keeps_to_the_descriptor_that_filled_it() {
+fn a_table_holds_one_dataset_and_repair_keeps_the_descriptor_that_filled_it() {
     let (lake, portal, folder) = (TestLake::new(), TestPortal::small(), tempfile::tempdir().unwrap());
     let built_in = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
     let table = "us_education_ccd_enrollment_data";
@@ -720,7 +720,7 @@ fn a_table_holds_one_dataset_and_repair_keeps_to_the_descriptor_that_filled_it()
         );
     }
     assert_eq!(lake.files("data"), data);
-    // A changed copy of a built-in descriptor takes its place, and a repair that names none leaves its table alone.
+    // A changed copy of a built-in descriptor replaces it. A repair without `--dataset` leaves its table unchanged.
     let wider =
         built_in.replacen("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"bigint\"", 1);
     assert_ne!(wider, built_in);
@@ -731,7 +731,7 @@ fn a_table_holds_one_dataset_and_repair_keeps_to_the_descriptor_that_filled_it()
     assert!(left.stderr.starts_with("warning: ccd_enrollment: skipped, because another descriptor"), "{}", left.stderr);
     let _ = lake.rollcall("repair", &["--dataset", &wider]).expect(0);
     assert_eq!(bytes(&lake, "catalog"), catalog);
-    // A table file that is none is named by whoever reads it, and mended by a repair that names its dataset.
+    // Readers report a corrupt table file, and a repair that names its dataset fixes it.
     fs::write(lake.path().join("catalog/ccd_school/shared_table.json"), "{").unwrap();
     let refused = lake.rollcall("query", &["select 1"]).expect(1).stderr;
     assert!(
@@ -780,7 +780,7 @@ fn f10_a_dataset_has_one_table_in_a_lake() {
 
 /// Found by use: W2.
 #[test]
-fn rows_with_fields_that_are_not_declared_are_told_in_one_line_with_their_names() {
+fn undeclared_fields_are_reported_by_name_in_one_line() {
     let (lake, folder) = (TestLake::new(), tempfile::tempdir().unwrap());
     let row_of = |grade: i32, school: u32, more: &str| {
         format!(
@@ -828,7 +828,7 @@ fn a_lake_may_have_any_name() {
     let lake = lake.to_str().unwrap();
     let args = ["run", "--sample", "--years", "2021", "--grades", "grade-pk", "--lake", lake];
     let query = ["--query", "select count(*) as n from ccd_school.lookup_sexes", "--format", "json"];
-    let found = Outcome::of(rollcall(&[&args[..], &query].concat()).output().unwrap()).expect(0).json();
+    let found = Outcome::from_output(rollcall(&[&args[..], &query].concat()).output().unwrap()).expect(0).json();
     assert_eq!(found["query"], serde_json::json!([{"n": 8}]));
     assert_eq!(found["n_planned"], 1);
 }
@@ -857,7 +857,7 @@ fn sample_and_portal_never_share_a_lake() {
     assert!(sample.run(&portal, &args).expect(2).stderr.contains("found one of sample data"));
     let plan = sample.rollcall("plan", &[&["--portal", &portal.origin()], &args[..]].concat()).expect(2);
     assert!(plan.stderr.contains("found one of sample data"), "{}", plan.stderr);
-    // The mark is no part of the ledger, and a damaged one is not taken for none.
+    // The mark is not part of the ledger, and a corrupt mark does not count as a missing one.
     fs::remove_dir_all(sample.path().join("ledger")).unwrap();
     assert!(sample.run(&portal, &args).expect(2).stderr.contains("found one of sample data"));
     fs::write(sample.path().join("lake.json"), "{\"is_sample\": tr").unwrap();
@@ -870,19 +870,19 @@ fn sample_and_portal_never_share_a_lake() {
 }
 
 #[test]
-fn a_mistyped_lake_or_portal_makes_no_folder() {
+fn a_mistyped_lake_or_portal_creates_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("typo");
     let lake_name = lake.to_str().unwrap();
     let run = ["run", "--years", "2021", "--grades", "grade-pk", "--portal", "bogus", "--lake", lake_name];
     for args in [&run[..], &["repair", "--lake", lake_name]] {
-        let _ = Outcome::of(rollcall(args).output().unwrap()).expect(2);
+        let _ = Outcome::from_output(rollcall(args).output().unwrap()).expect(2);
         assert!(!lake.exists(), "{args:?}");
     }
 }
 
 #[test]
-fn the_status_grid_keeps_to_80_columns_and_shows_the_last_outcome() {
+fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let empty = lake.rollcall("status", &[]).expect(0);
     assert_eq!(empty.stdout, format!("ccd_enrollment: nothing fetched yet into `{}`\n", lake.path().display()));
@@ -897,14 +897,14 @@ fn the_status_grid_keeps_to_80_columns_and_shows_the_last_outcome() {
     }
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let lines: Vec<&str> = found.lines().collect();
-    // Grades in the descriptor's order, newest year first.
+    // Grades are in the descriptor's order, and years start with the newest.
     assert_eq!(words(lines[0])[..4], ["year", "grade-pk", "grade-k", "grade-1"]);
     let newest = words(lines[1]);
     assert_eq!((newest[0].as_str(), &newest[1..3], &newest[4..6]), ("2021", &words("U 165")[..], &words("F 192")[..]));
     assert_eq!(words(lines[2])[..3], ["2020", "W", "165"]);
     assert_eq!(words(lines[3])[..3], ["2019", "W", "165"]);
     assert_eq!(found.matches("grade-").count(), 18, "{found}");
-    // The total failed before it was ever committed, and was not asked for in the other years.
+    // The total failed before it was ever committed, and was not requested in the other years.
     let total = lines.iter().position(|line| line.ends_with("grade-99")).unwrap();
     assert!(lines[total + 1].ends_with("  F") && lines[total + 2].ends_with("  ."), "{found}");
     assert!(found.contains("51 partitions committed, 5,197 rows, "), "{found}");
@@ -950,24 +950,24 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
 }
 
 #[test]
-fn d7_a_reader_that_goes_away_is_no_failure() {
+fn d7_a_reader_that_closes_the_pipe_is_not_a_failure() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "all"]).expect(0);
-    // More than a pipe holds, so that the writing meets the closed end.
+    // This is more than a pipe holds, so that a write fails on the closed pipe.
     let all = format!("select * from {TABLE}, ccd_school.lookup_sexes");
     assert!(query(&lake, &all).len() > 200_000);
     for format in ["table", "csv", "json"] {
         let script = r#"{ "$0" query --format "$2" "$1"; echo "code $?" >&2; } | head -c 10"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script]).arg(binary()).arg(&all).arg(format).env("ROLLCALL_LAKE", lake.path());
-        let found = Outcome::of(shell.output().unwrap()).expect(0);
+        let found = Outcome::from_output(shell.output().unwrap()).expect(0);
         assert_eq!((found.stdout.len(), found.stderr.as_str()), (10, "code 0\n"), "{format}");
     }
 }
 
 #[test]
 fn help_lists_every_exit_code() {
-    let help = Outcome::of(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
+    let help = Outcome::from_output(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
     for line in [
         "  0    success",
         "  1    the lake, the catalog or the machine failed",
@@ -981,14 +981,14 @@ fn help_lists_every_exit_code() {
     }
     for command in ["run", "plan", "status", "query", "datasets", "repair", "simulator", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
-        let one = Outcome::of(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
+        let one = Outcome::from_output(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
         assert!(one.stdout.contains(&format!("Usage: rollcall {command}")), "{}", one.stdout);
     }
 }
 
 #[test]
 fn completions_are_printed_for_bash() {
-    let found = Outcome::of(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
+    let found = Outcome::from_output(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
     assert!(found.stdout.starts_with("_rollcall() {"), "{}", found.stdout);
     assert!(found.stdout.contains("complete -F _rollcall"), "{}", found.stdout);
     assert_eq!(found.stderr, "");
@@ -1008,14 +1008,14 @@ fn a_shipped_query_is_printed_as_table_csv_and_json() {
     let json = print("json").json();
     assert_eq!(json[0], serde_json::json!({"rnk": 1, "state": "Texas", "total_enrollments": 245_135}));
     assert_eq!(json.as_array().unwrap().len(), 10);
-    // No rows are an empty answer of the same shape.
+    // An empty result has the same shape.
     let none = format!("select grade, enrollment from {TABLE} where enrollment > 1000000");
     assert_eq!(query(&lake, &none), "grade,enrollment\n");
     assert_eq!(lake.rollcall("query", &[&none, "--format", "json"]).expect(0).json(), serde_json::json!([]));
 }
 
 #[test]
-fn a_query_that_cannot_be_run_names_what_there_is() {
+fn a_query_that_cannot_run_lists_the_valid_names() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let unknown = lake.rollcall("query", &["top_ten"]).expect(2);
     assert_eq!(
@@ -1046,24 +1046,24 @@ fn a_query_that_cannot_be_run_names_what_there_is() {
         assert!(refused.stderr.ends_with(tables), "{}", refused.stderr);
         assert_eq!(refused.stdout, "");
     }
-    // Without a name the shipped ones are listed with their questions.
+    // Without a name the shipped queries are listed with their questions.
     let listed = lake.rollcall("query", &[]).expect(0).stdout;
     assert_eq!(listed.lines().count(), 12, "{listed}");
     assert!(listed.contains("top_ten_pk_states"), "{listed}");
 }
 
-/// What a command shows on a terminal of its own.
+/// Returns what a command shows on its own terminal.
 fn on_terminal(args: &[&str]) -> String {
     let run = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = Command::new(python());
     command.args(["-c", run]).arg(binary()).args(args).stdin(Stdio::null());
     command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
-    Outcome::of(command.output().unwrap()).stdout
+    Outcome::from_output(command.output().unwrap()).stdout
 }
 
 /// Found by use: W3.
 #[test]
-fn d14_what_a_terminal_would_obey_is_shown_and_not_obeyed() {
+fn d14_terminal_control_characters_are_escaped() {
     let lake = TestLake::new();
     let _ = lake.run(&TestPortal::small(), &TWO_GRADES).expect(0);
     let lake_path = lake.path().to_str().unwrap();
@@ -1075,7 +1075,7 @@ fn d14_what_a_terminal_would_obey_is_shown_and_not_obeyed() {
         fs::write(&path, text.replace(from, to)).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    // Colour, title, an 8-bit code, the start of the line, DEL, the other direction, and a line that is not ours.
+    // A colour, a title, an 8-bit control code, a carriage return, DEL, a text direction override, and a forged line.
     let hostile = "\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}\nforged: line";
     let in_toml = hostile.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<String>();
     let shown = r"\u{1b}[31m\u{1b}]0;owned\u{7}\u{9b}2J\r\u{7f}\u{202e}\nforged: line";
@@ -1107,7 +1107,7 @@ fn d14_what_a_terminal_would_obey_is_shown_and_not_obeyed() {
         assert!(found.contains("u{1b}") || found.contains("u001b"), "{args:?}: {found:?}");
     }
     assert_eq!(on_terminal(&["query", "--lake", lake_path, &value]), format!("v\r\n{shown}\r\n"));
-    // Into a file or a pipe CSV is data, and JSON is the same anywhere.
+    // In a file or a pipe CSV keeps the data as it is, and JSON is always the same.
     assert_eq!(query(&lake, &value), format!("v\n\"{hostile}\"\n"));
     let json = lake.rollcall("query", &[&value, "--format", "json"]).expect(0);
     assert_eq!(json.json(), serde_json::json!([{"v": hostile}]));
@@ -1115,7 +1115,8 @@ fn d14_what_a_terminal_would_obey_is_shown_and_not_obeyed() {
 
 #[test]
 fn datasets_are_listed_shown_and_checked() {
-    let datasets = |args: &[&str]| Outcome::of(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
+    let datasets =
+        |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
     let listed = datasets(&["list", "--format", "json"]).json();
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
     assert_eq!(names, dataset_names());
@@ -1132,9 +1133,9 @@ fn datasets_are_listed_shown_and_checked() {
 }
 
 #[test]
-fn nothing_but_words_goes_to_a_stderr_that_is_no_terminal() {
+fn stderr_has_plain_text_only_when_it_is_not_a_terminal() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    // Progress is for terminals: of a good run nothing is left to say.
+    // Progress is only for terminals, so a successful run prints nothing.
     let quiet = lake.run(&portal, &TWO_GRADES).expect(0);
     assert_eq!(quiet.stderr, "");
     let origin = portal.origin();
@@ -1150,7 +1151,7 @@ fn nothing_but_words_goes_to_a_stderr_that_is_no_terminal() {
 }
 
 #[test]
-fn a_portal_with_a_path_is_refused_with_a_hint() {
+fn a_portal_with_a_path_is_rejected_with_a_hint() {
     let lake = TestLake::new();
     for portal in
         ["https://educationdata.urban.org/api/v1/", "educationdata.urban.org", "ftp://educationdata.urban.org"]
@@ -1169,7 +1170,7 @@ fn a_portal_with_a_path_is_refused_with_a_hint() {
 }
 
 #[test]
-fn the_sample_says_that_it_is_one_and_answers_a_query_in_the_same_command() {
+fn a_sample_lake_is_labelled_and_can_be_queried_in_the_same_command() {
     let lake = TestLake::new();
     let args = ["--sample", "--years", "2021", "--grades", "grade-pk", "--query", "top_ten_pk_states"];
     let found = lake.rollcall("run", &args).expect(0);
@@ -1208,13 +1209,13 @@ fn a_dataset_described_by_a_file_is_fetched_into_its_own_table() {
     let status = lake.rollcall("status", &["--dataset", file]).expect(0);
     assert!(status.stdout.contains("1 partition committed, 165 rows"), "{}", status.stdout);
     assert_eq!(outcomes(&run_json(&lake, &portal, &args, 0)), counts(&[("unchanged", 1)]));
-    // The descriptor that is built in has its own ledger, and finds nothing in it.
+    // The built-in dataset has its own ledger, which is empty.
     assert!(lake.rollcall("status", &[]).expect(0).stdout.starts_with("ccd_enrollment: nothing fetched yet"));
 }
 
-/// Without an account: what is wrong is said before anything is asked of AWS.
+/// Needs no account: problems are reported before AWS is called.
 #[test]
-fn what_a_run_on_aws_lacks_is_named_with_what_to_do() {
+fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     let refused = |args: &[&str], settings: &[(&str, &str)]| {
         let mut command = rollcall(args);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
@@ -1222,7 +1223,7 @@ fn what_a_run_on_aws_lacks_is_named_with_what_to_do() {
         }
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_EC2_METADATA_DISABLED", "true").envs(settings.iter().copied());
-        Outcome::of(command.output().expect("the binary starts")).expect(2).stderr
+        Outcome::from_output(command.output().expect("the binary starts")).expect(2).stderr
     };
     let run = ["run", "--on", "aws", "--years", "2021", "--grades", "grade-pk"];
     let with = |more: &[&'static str]| -> Vec<&str> { run.iter().chain(more).copied().collect() };
@@ -1231,9 +1232,9 @@ fn what_a_run_on_aws_lacks_is_named_with_what_to_do() {
     hint: set AWS_REGION, or AWS_PROFILE to a profile that names one
     ");
     let region = [("AWS_REGION", "us-east-1")];
-    let told = refused(&run, &region);
-    assert!(told.starts_with("error: connect to AWS: expected credentials, found none: "), "{told}");
-    assert!(told.contains("\nhint: set AWS_PROFILE, or after an SSO login: "), "{told}");
+    let told_text = refused(&run, &region);
+    assert!(told_text.starts_with("error: connect to AWS: expected credentials, found none: "), "{told_text}");
+    assert!(told_text.contains("\nhint: set AWS_PROFILE, or after an SSO login: "), "{told_text}");
     assert_snapshot!(refused(&with(&["--lake", "folder"]), &[]), @r"
     error: run on aws: expected no lake, found --lake folder
     hint: omit --lake and ROLLCALL_LAKE; the state machine writes to its own bucket
@@ -1249,11 +1250,14 @@ fn what_a_run_on_aws_lacks_is_named_with_what_to_do() {
     hint: `--on aws` uses the lake of the state machine
     ");
     let file = workspace().join("datasets/ccd_directory.toml");
-    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("it is UTF-8")];
-    let told = refused(&dataset, &region);
-    assert!(told.starts_with("error: run dataset `ccd_directory` on aws: expected a built-in dataset"), "{told}");
+    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
+    let told_text = refused(&dataset, &region);
+    assert!(
+        told_text.starts_with("error: run dataset `ccd_directory` on aws: expected a built-in dataset"),
+        "{told_text}"
+    );
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {
-        let told = refused(&with(&[flag]), &region);
-        assert!(told.contains("cannot be used with"), "{told}");
+        let told_text = refused(&with(&[flag]), &region);
+        assert!(told_text.contains("cannot be used with"), "{told_text}");
     }
 }

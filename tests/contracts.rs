@@ -1,4 +1,4 @@
-//! What every store and every catalog must do, whatever it is made of. Each implementation runs the same suite.
+//! The contracts of `Store` and `Catalog`. Every implementation runs the same suite.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -35,16 +35,16 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 }
 
-/// Data objects that differ: real files, since a store may read what it knows of them from their footers.
+/// Returns different data objects. They are real files, since a store may read facts from their footers.
 fn objects() -> [Encoded; 4] {
     let lookups = Lookup::built_in().expect("the look-ups are built in");
     let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
-    encoded.try_into().expect("there are four look-ups")
+    encoded.try_into().expect("four look-ups are built in")
 }
 
-/// What a writer says of an object that it received `second` seconds after noon.
+/// Returns a writer's stamp of an object that was received `second` seconds after noon.
 fn stamp(object: &Encoded, second: u32) -> Stamp {
-    let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("this is a time");
+    let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("the text is a time");
     Stamp {
         edition: object.edition,
         partition: Some("year=2021/grade=grade-pk".to_owned()),
@@ -56,10 +56,10 @@ fn stamp(object: &Encoded, second: u32) -> Stamp {
 
 async fn put(store: &impl Store, key: &str, object: &Encoded, condition: &Condition, second: u32) -> Put {
     let stamp = stamp(object, second);
-    store.put(key, object.bytes.clone(), condition, &stamp).await.expect("the store answers")
+    store.put(key, object.bytes.clone(), condition, &stamp).await.expect("the store responds")
 }
 
-/// Puts an object where none is, and gives its etag.
+/// Writes an object where none exists and returns its etag.
 async fn put_first(store: &impl Store, key: &str, object: &Encoded) -> String {
     match put(store, key, object, &Condition::Absent, 0).await {
         Put::Done(etag) => etag,
@@ -68,41 +68,41 @@ async fn put_first(store: &impl Store, key: &str, object: &Encoded) -> String {
 }
 
 async fn keys_below(store: &impl Store, prefix: &str) -> Vec<String> {
-    store.list(prefix).await.expect("the store answers").into_iter().map(|listed| listed.key).collect()
+    store.list(prefix).await.expect("the store responds").into_iter().map(|listed| listed.key).collect()
 }
 
 async fn etag(store: &impl Store, key: &str) -> String {
-    store.head(key).await.expect("the store answers").expect("there is an object").etag
+    store.head(key).await.expect("the store responds").expect("the object exists").etag
 }
 
-/// Fails the test unless the object at `key` is `object`, byte by byte.
+/// Fails the test unless the object at `key` equals `object`.
 async fn assert_holds(store: &impl Store, key: &str, object: &Encoded) {
-    let found = store.read(key).await.expect("the store answers").expect("there is an object").bytes;
+    let found = store.read(key).await.expect("the store responds").expect("the object exists").bytes;
     assert!(found == object.bytes, "{key}: expected {} bytes, found {} others", object.bytes.len(), found.len());
 }
 
-/// What every [`Store`] does. `empty` gives one that holds nothing.
+/// Checks the contract of a [`Store`]. `empty` returns an empty one.
 async fn store_contract<S: Store>(empty: impl AsyncFn() -> S) {
-    a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(&empty().await).await;
-    a_write_over_an_etag_wins_once_and_is_lost_with_an_old_one(&empty().await).await;
-    a_write_over_an_etag_is_lost_where_nothing_is(&empty().await).await;
-    the_head_of_an_object_says_what_its_writer_said(&empty().await).await;
-    the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(&empty().await).await;
-    the_footer_of_an_object_is_that_of_its_file_and_nothing_else_has_one(&empty().await).await;
-    of_two_writes_over_one_state_exactly_one_wins(&empty().await).await;
-    a_reader_sees_a_whole_object_or_none(&empty().await).await;
-    a_removal_is_lost_with_an_old_etag_and_done_with_the_right_one(&empty().await).await;
-    ledger_objects_are_read_as_they_were_last_written(&empty().await).await;
-    a_ledger_object_is_replaced_once_over_each_of_its_etags(&empty().await).await;
-    of_eight_replacements_over_one_state_exactly_one_is_kept(&empty().await).await;
-    more_objects_than_one_call_takes_are_deleted_and_absent_ones_count_as_deleted(&empty().await).await;
-    a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(&empty().await).await;
-    a_listing_has_the_etags_and_times_that_a_closer_look_finds(&empty().await).await;
+    a_write_if_absent_wins_without_an_object_and_is_lost_with_one(&empty().await).await;
+    a_write_if_the_etag_matches_wins_once_and_is_lost_with_an_old_etag(&empty().await).await;
+    a_write_if_the_etag_matches_is_lost_without_an_object(&empty().await).await;
+    the_head_of_an_object_has_the_stamp_of_its_writer(&empty().await).await;
+    the_head_of_a_foreign_object_has_an_etag_and_no_stamp(&empty().await).await;
+    only_a_parquet_object_has_a_footer(&empty().await).await;
+    exactly_one_of_two_concurrent_writes_wins(&empty().await).await;
+    a_reader_sees_a_complete_object_or_none(&empty().await).await;
+    a_removal_is_lost_with_an_old_etag_and_done_with_the_current_one(&empty().await).await;
+    ledger_objects_are_read_as_last_written(&empty().await).await;
+    a_ledger_object_is_replaced_once_for_each_of_its_etags(&empty().await).await;
+    exactly_one_of_eight_concurrent_replacements_is_kept(&empty().await).await;
+    more_objects_than_fit_in_one_call_are_deleted_and_absent_ones_count_as_deleted(&empty().await).await;
+    a_listing_has_exactly_the_keys_below_a_prefix_in_order(&empty().await).await;
+    a_listing_has_the_same_etags_and_times_as_a_head(&empty().await).await;
 }
 
-async fn a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(store: &impl Store) {
+async fn a_write_if_absent_wins_without_an_object_and_is_lost_with_one(store: &impl Store) {
     let [first, second, ..] = objects();
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
 
     let etag_of_first = put_first(store, KEY, &first).await;
 
@@ -113,7 +113,7 @@ async fn a_write_where_nothing_may_be_wins_on_nothing_and_is_lost_on_something(s
     assert_eq!(etag(store, KEY).await, etag_of_first);
 }
 
-async fn a_write_over_an_etag_wins_once_and_is_lost_with_an_old_one(store: &impl Store) {
+async fn a_write_if_the_etag_matches_wins_once_and_is_lost_with_an_old_etag(store: &impl Store) {
     let [first, second, third, _] = objects();
     let over_first = Condition::Matches(put_first(store, KEY, &first).await);
 
@@ -125,78 +125,81 @@ async fn a_write_over_an_etag_wins_once_and_is_lost_with_an_old_one(store: &impl
     assert_eq!(put(store, KEY, &third, &over_first, 2).await, Put::Lost);
     assert_holds(store, KEY, &second).await;
     assert_eq!(etag(store, KEY).await, etag_of_second);
-    // The etag of one object says nothing of another.
+    // An etag is only valid for its own object.
     let over_second = Condition::Matches(etag_of_second);
     assert_eq!(put(store, OTHER_KEY, &third, &over_second, 2).await, Put::Lost);
-    assert_eq!(store.head(OTHER_KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(OTHER_KEY).await.expect("the store responds"), None);
 }
 
-async fn a_write_over_an_etag_is_lost_where_nothing_is(store: &impl Store) {
+async fn a_write_if_the_etag_matches_is_lost_without_an_object(store: &impl Store) {
     let [first, second, ..] = objects();
     let etag_of_first = put_first(store, KEY, &first).await;
-    let removed = store.remove(KEY, &etag_of_first).await.expect("the store answers");
+    let removed = store.remove(KEY, &etag_of_first).await.expect("the store responds");
     assert!(matches!(removed, Put::Done(_)));
 
     assert_eq!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 1).await, Put::Lost);
 
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
 }
 
-async fn the_head_of_an_object_says_what_its_writer_said(store: &impl Store) {
+async fn the_head_of_an_object_has_the_stamp_of_its_writer(store: &impl Store) {
     for (second, object) in (0..).zip(objects()) {
-        let condition = match store.head(KEY).await.expect("the store answers") {
+        let condition = match store.head(KEY).await.expect("the store responds") {
             Some(facts) => Condition::Matches(facts.etag),
             None => Condition::Absent,
         };
         assert!(matches!(put(store, KEY, &object, &condition, second).await, Put::Done(_)));
 
-        let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+        let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
         assert_eq!(facts.size_bytes, object.bytes.len() as u64);
-        let (found, said) = (facts.stamp.expect("the object is one of ours"), stamp(&object, second));
-        assert_eq!((found.edition, found.n_rows, found.fetched_at), (said.edition, said.n_rows, said.fetched_at));
-        // A folder has nowhere to keep the run, and no store makes one up.
-        assert!(found.run.is_none() || found.run == said.run, "{found:?}");
+        let (found, message) = (facts.stamp.expect("the object has a stamp"), stamp(&object, second));
+        assert_eq!(
+            (found.edition, found.n_rows, found.fetched_at),
+            (message.edition, message.n_rows, message.fetched_at)
+        );
+        // A folder cannot store the run, and no store invents one.
+        assert!(found.run.is_none() || found.run == message.run, "{found:?}");
     }
 }
 
-async fn the_head_of_what_is_not_ours_is_an_etag_without_a_stamp(store: &impl Store) {
+async fn the_head_of_a_foreign_object_has_an_etag_and_no_stamp(store: &impl Store) {
     let [first, ..] = objects();
-    store.write(KEY, Bytes::from_static(b"not Parquet")).await.expect("the store answers");
+    store.write(KEY, Bytes::from_static(b"not Parquet")).await.expect("the store responds");
 
-    let facts = store.head(KEY).await.expect("the store answers").expect("there is an object");
+    let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
     assert_eq!((facts.stamp, facts.size_bytes), (None, 11));
-    // It can be replaced like any other.
+    // It can be replaced like any other object.
     let replaced = put(store, KEY, &first, &Condition::Matches(facts.etag), 1).await;
     assert!(matches!(replaced, Put::Done(_)));
     assert_holds(store, KEY, &first).await;
 }
 
-async fn the_footer_of_an_object_is_that_of_its_file_and_nothing_else_has_one(store: &impl Store) {
-    let footer = async |key: &str| store.footer(key).await.expect("the store answers");
+async fn only_a_parquet_object_has_a_footer(store: &impl Store) {
+    let footer = async |key: &str| store.footer(key).await.expect("the store responds");
     assert_eq!(footer(KEY).await, None);
     for object in objects() {
-        if let Some(facts) = store.head(KEY).await.expect("the store answers") {
-            let removed = store.remove(KEY, &facts.etag).await.expect("the store answers");
+        if let Some(facts) = store.head(KEY).await.expect("the store responds") {
+            let removed = store.remove(KEY, &facts.etag).await.expect("the store responds");
             assert!(matches!(removed, Put::Done(_)));
         }
         let _ = put_first(store, KEY, &object).await;
 
-        let found = footer(KEY).await.expect("the object is one of ours");
+        let found = footer(KEY).await.expect("the object has a stamp");
 
         assert_eq!((found.edition, found.n_rows), (object.edition, object.n_rows));
         assert_eq!(found.columns.first().map(|column| (column.name.as_str(), column.kind.as_str())), Some(CODE));
     }
-    // Nothing at all, what is no Parquet, and a file that is cut.
+    // An empty object, one that is not Parquet, and a truncated file.
     let [cut, ..] = objects();
     for bytes in [Bytes::new(), Bytes::from_static(b"not Parquet"), cut.bytes.slice(..cut.bytes.len() - 9)] {
-        store.write(KEY, bytes).await.expect("the store answers");
+        store.write(KEY, bytes).await.expect("the store responds");
         assert_eq!(footer(KEY).await, None);
     }
 }
 
-async fn of_two_writes_over_one_state_exactly_one_wins(store: &impl Store) {
+async fn exactly_one_of_two_concurrent_writes_wins(store: &impl Store) {
     let [a, b, c, d] = objects();
     let mut condition = Condition::Absent;
     for round in 0..20 {
@@ -210,7 +213,7 @@ async fn of_two_writes_over_one_state_exactly_one_wins(store: &impl Store) {
         let (winner, etag_of_winner) = match (first, second) {
             (Put::Done(etag), Put::Lost) => (one, etag),
             (Put::Lost, Put::Done(etag)) => (other, etag),
-            both => panic!("expected one to win in round {round}, found {both:?}"),
+            both => panic!("expected one winner in round {round}, found {both:?}"),
         };
         assert_holds(store, KEY, winner).await;
         assert_eq!(etag(store, KEY).await, etag_of_winner);
@@ -218,26 +221,30 @@ async fn of_two_writes_over_one_state_exactly_one_wins(store: &impl Store) {
     }
 }
 
-async fn a_reader_sees_a_whole_object_or_none(store: &impl Store) {
+async fn a_reader_sees_a_complete_object_or_none(store: &impl Store) {
     let objects = objects();
     let writer = async {
         let mut condition = Condition::Absent;
         for (second, object) in (0..40).zip(objects.iter().cycle()) {
             match put(store, KEY, object, &condition, second).await {
                 Put::Done(etag) => condition = Condition::Matches(etag),
-                Put::Lost => panic!("nobody else writes"),
+                Put::Lost => panic!("there is no other writer"),
             }
         }
     };
     let n_seen = Cell::new(0);
     let reader = async {
         loop {
-            if let Some(Content { bytes: found, .. }) = store.read(KEY).await.expect("the store answers") {
-                assert!(objects.iter().any(|object| object.bytes == found), "found {} bytes of none", found.len());
+            if let Some(Content { bytes: found, .. }) = store.read(KEY).await.expect("the store responds") {
+                assert!(
+                    objects.iter().any(|object| object.bytes == found),
+                    "found {} bytes of neither object",
+                    found.len()
+                );
                 n_seen.set(n_seen.get() + 1);
             }
             for key in keys_below(store, "data/").await {
-                assert_eq!(key, KEY, "nothing else is below data/, for however short a time");
+                assert_eq!(key, KEY, "expected nothing else below data/ at any time");
             }
         }
     };
@@ -245,131 +252,133 @@ async fn a_reader_sees_a_whole_object_or_none(store: &impl Store) {
         () = writer => {}
         () = reader => {}
     }
-    assert!(n_seen.get() > 0, "the reader has read while the writer wrote");
+    assert!(n_seen.get() > 0, "expected reads during the writes");
     assert_holds(store, KEY, &objects[3]).await;
 }
 
-async fn a_removal_is_lost_with_an_old_etag_and_done_with_the_right_one(store: &impl Store) {
+async fn a_removal_is_lost_with_an_old_etag_and_done_with_the_current_one(store: &impl Store) {
     let [first, second, ..] = objects();
     let old = put_first(store, KEY, &first).await;
     let Put::Done(current) = put(store, KEY, &second, &Condition::Matches(old.clone()), 1).await else {
         panic!("expected the etag to match")
     };
 
-    assert_eq!(store.remove(KEY, &old).await.expect("the store answers"), Put::Lost);
+    assert_eq!(store.remove(KEY, &old).await.expect("the store responds"), Put::Lost);
     assert_holds(store, KEY, &second).await;
 
-    let removed = store.remove(KEY, &current).await.expect("the store answers");
+    let removed = store.remove(KEY, &current).await.expect("the store responds");
     assert!(matches!(removed, Put::Done(_)));
-    assert_eq!(store.head(KEY).await.expect("the store answers"), None);
-    assert_eq!(store.read(KEY).await.expect("the store answers"), None);
-    assert_eq!(store.remove(KEY, &current).await.expect("the store answers"), Put::Lost);
-    // Where it was, there is room again.
+    assert_eq!(store.head(KEY).await.expect("the store responds"), None);
+    assert_eq!(store.read(KEY).await.expect("the store responds"), None);
+    assert_eq!(store.remove(KEY, &current).await.expect("the store responds"), Put::Lost);
+    // The key can be written again.
     let _ = put_first(store, KEY, &first).await;
 }
 
-async fn ledger_objects_are_read_as_they_were_last_written(store: &impl Store) {
+async fn ledger_objects_are_read_as_last_written(store: &impl Store) {
     let key = "ledger/ccd_enrollment/runs/20261123T120000-000/receipts/year=2021/grade=grade-pk.json";
-    assert_eq!(store.read(key).await.expect("the store answers"), None);
+    assert_eq!(store.read(key).await.expect("the store responds"), None);
     for text in ["{}", "", "{\"outcome\": \"written\"}\n"] {
-        store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
-        let found = store.read(key).await.expect("the store answers");
+        store.write(key, Bytes::from_static(text.as_bytes())).await.expect("the store responds");
+        let found = store.read(key).await.expect("the store responds");
         assert_eq!(found.map(|found| found.bytes).as_deref(), Some(text.as_bytes()));
     }
-    // A name that is a folder of others is no object.
+    // A key that is a folder of other keys is not an object.
     let parent = key.rsplit_once('/').expect("the key has a parent").0;
     assert!(!matches!(store.read(parent).await, Ok(Some(_))));
 }
 
 async fn replace(store: &impl Store, key: &str, text: &'static str, condition: &Condition) -> Put {
-    store.replace(key, Bytes::from_static(text.as_bytes()), condition).await.expect("the store answers")
+    store.replace(key, Bytes::from_static(text.as_bytes()), condition).await.expect("the store responds")
 }
 
-async fn a_ledger_object_is_replaced_once_over_each_of_its_etags(store: &impl Store) {
-    let held = async || store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+async fn a_ledger_object_is_replaced_once_for_each_of_its_etags(store: &impl Store) {
+    let held = async || store.read(RECORDS).await.expect("the store responds").expect("the object exists");
     assert_eq!(replace(store, RECORDS, "[0]", &Condition::Matches("\"e\"".to_owned())).await, Put::Lost);
-    assert_eq!(store.read(RECORDS).await.expect("the store answers"), None);
+    assert_eq!(store.read(RECORDS).await.expect("the store responds"), None);
 
-    let Put::Done(first) = replace(store, RECORDS, "[1]", &Condition::Absent).await else { panic!("nothing is there") };
+    let Put::Done(first) = replace(store, RECORDS, "[1]", &Condition::Absent).await else {
+        panic!("the object does not exist")
+    };
 
     assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[1]"), etag: first.clone() });
     assert_eq!(replace(store, RECORDS, "[2]", &Condition::Absent).await, Put::Lost);
     let over_first = Condition::Matches(first.clone());
-    let Put::Done(second) = replace(store, RECORDS, "[3]", &over_first).await else { panic!("the etag is right") };
+    let Put::Done(second) = replace(store, RECORDS, "[3]", &over_first).await else { panic!("the etag matches") };
     assert_ne!(first, second);
     assert_eq!(replace(store, RECORDS, "[4]", &over_first).await, Put::Lost);
     assert_eq!(held().await, Content { bytes: Bytes::from_static(b"[3]"), etag: second.clone() });
-    // A plain write changes the etag like any other.
-    store.write(RECORDS, Bytes::from_static(b"[5]")).await.expect("the store answers");
+    // An unconditional write changes the etag too.
+    store.write(RECORDS, Bytes::from_static(b"[5]")).await.expect("the store responds");
     assert_eq!(replace(store, RECORDS, "[6]", &Condition::Matches(second)).await, Put::Lost);
     let over_current = Condition::Matches(held().await.etag);
     assert!(matches!(replace(store, RECORDS, "[7]", &over_current).await, Put::Done(_)));
-    store.delete(vec![RECORDS.to_owned()]).await.expect("the store answers");
+    store.delete(vec![RECORDS.to_owned()]).await.expect("the store responds");
     assert_eq!(replace(store, RECORDS, "[8]", &over_current).await, Put::Lost);
     assert!(matches!(replace(store, RECORDS, "[9]", &Condition::Absent).await, Put::Done(_)));
 }
 
-async fn of_eight_replacements_over_one_state_exactly_one_is_kept(store: &impl Store) {
+async fn exactly_one_of_eight_concurrent_replacements_is_kept(store: &impl Store) {
     let mut condition = Condition::Absent;
     for round in 0..5 {
         let texts: Vec<String> = (0..8).map(|writer| format!("[{round}{writer}]")).collect();
 
         let puts = join_all(texts.iter().map(|text| store.replace(RECORDS, Bytes::from(text.clone()), &condition)));
 
-        let puts: Vec<Put> = puts.await.into_iter().map(|put| put.expect("the store answers")).collect();
+        let puts: Vec<Put> = puts.await.into_iter().map(|put| put.expect("the store responds")).collect();
         let mut won = puts.iter().zip(&texts).filter(|(put, _)| **put != Put::Lost);
         let (Some((Put::Done(etag), text)), None) = (won.next(), won.next()) else {
-            panic!("expected one to win in round {round}, found {puts:?}")
+            panic!("expected one winner in round {round}, found {puts:?}")
         };
-        let held = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+        let held = store.read(RECORDS).await.expect("the store responds").expect("the object exists");
         assert_eq!((held.bytes.as_ref(), &held.etag), (text.as_bytes(), etag));
         condition = Condition::Matches(held.etag);
     }
 }
 
-async fn more_objects_than_one_call_takes_are_deleted_and_absent_ones_count_as_deleted(store: &impl Store) {
-    store.delete(Vec::new()).await.expect("nothing to delete is deleted");
+async fn more_objects_than_fit_in_one_call_are_deleted_and_absent_ones_count_as_deleted(store: &impl Store) {
+    store.delete(Vec::new()).await.expect("deleting nothing succeeds");
     let folder = "ledger/a/runs/1/receipts/";
-    // S3 takes 1,000 in one call. A key in the midst has signs that a list of keys in XML must escape.
+    // S3 deletes 1,000 in one call. One key in the middle has characters that must be escaped in XML.
     let mut keys: Vec<String> = (0..1_100).map(|i| format!("{folder}year={i:04}.json")).collect();
     keys.push(format!("{folder}a & <b>.json"));
     let (there, others) = ([&keys[0], &keys[1_099], &keys[1_100]], ["ledger/a/runs/1/plan.json", "ledger/a/runs/10/x"]);
     for key in there.into_iter().map(String::as_str).chain(others) {
-        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store responds");
     }
 
     for _ in 0..2 {
-        store.delete(keys.clone()).await.expect("the store answers");
+        store.delete(keys.clone()).await.expect("the store responds");
 
         assert_eq!(keys_below(store, "ledger/").await, others);
     }
 }
 
-async fn a_listing_has_the_etags_and_times_that_a_closer_look_finds(store: &impl Store) {
+async fn a_listing_has_the_same_etags_and_times_as_a_head(store: &impl Store) {
     let [first, second, ..] = objects();
     let etag_of_first = put_first(store, KEY, &first).await;
     let _ = put_first(store, OTHER_KEY, &first).await;
     assert!(matches!(put(store, KEY, &second, &Condition::Matches(etag_of_first), 7).await, Put::Done(_)));
     for text in ["[1]", "[2]"] {
-        store.write(RECORDS, Bytes::from_static(text.as_bytes())).await.expect("the store answers");
+        store.write(RECORDS, Bytes::from_static(text.as_bytes())).await.expect("the store responds");
     }
 
     let (data, ledger) = (store.list("data/").await, store.list("ledger/").await);
 
-    let data = data.expect("the store answers");
+    let data = data.expect("the store responds");
     assert_eq!(data.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), [OTHER_KEY, KEY]);
     for listed in &data {
         assert_eq!(listed.etag, etag(store, &listed.key).await);
     }
-    let ledger = ledger.expect("the store answers");
-    let content = store.read(RECORDS).await.expect("the store answers").expect("there is an object");
+    let ledger = ledger.expect("the store responds");
+    let content = store.read(RECORDS).await.expect("the store responds").expect("the object exists");
     assert_eq!(ledger.iter().map(|listed| listed.etag.as_str()).collect::<Vec<_>>(), [content.etag]);
-    // S3 tells whole seconds, a folder of a data object the time of its rows.
+    // S3 reports whole seconds; a folder reports the time of the rows for a data object.
     let ago = |listed: &Listed| listed.modified_at.duration_until(Timestamp::now()).as_secs();
     assert!((-1..60).contains(&ago(&ledger[0])), "{ledger:?}");
 }
 
-async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store: &impl Store) {
+async fn a_listing_has_exactly_the_keys_below_a_prefix_in_order(store: &impl Store) {
     let [first, ..] = objects();
     assert_eq!(keys_below(store, "ledger/ccd_enrollment/runs/").await, Vec::<String>::new());
     let keys = [
@@ -381,7 +390,7 @@ async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store
         "ledger/ab/runs/1/plan.json",
     ];
     for key in keys.iter().rev() {
-        store.write(key, Bytes::from_static(b"{}")).await.expect("the store answers");
+        store.write(key, Bytes::from_static(b"{}")).await.expect("the store responds");
     }
     let _ = put_first(store, KEY, &first).await;
 
@@ -393,18 +402,18 @@ async fn a_listing_holds_the_keys_below_a_prefix_in_order_and_nothing_else(store
 }
 
 #[test]
-fn a_folder_keeps_the_contract_of_a_store() {
+fn a_folder_fulfils_the_contract_of_a_store() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     runtime().block_on(store_contract(async || {
         let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
-        // Not there yet, as the folder of a new lake.
+        // The folder does not exist yet, as for a new lake.
         let store = FolderStore::new(lake.join("lake"));
         store.create(Bytes::from_static(b"{}")).await.expect("the folder can be made");
         store
     }));
 }
 
-/// Names of the files and folders in a folder, but for the lake's own.
+/// Returns the names of files and folders, except for the lake's own.
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder can be listed");
     let mut names: Vec<String> =
@@ -414,7 +423,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_written_and_of_no_others() {
+fn d9_locking_a_folder_removes_temporary_files_of_a_killed_run_and_no_others() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let [first, ..] = objects();
@@ -425,7 +434,7 @@ fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_writ
         std::fs::write(folder.path().join(name), "PAR1").expect("a file can be written");
     }
 
-    let lock = runtime.block_on(store.lock()).expect("nobody else holds the lock");
+    let lock = runtime.block_on(store.lock()).expect("the lock is free");
 
     assert_eq!(names_in(folder.path()), [".lock", ".tmp", "data", "lake.json"]);
     assert_eq!(names_in(&folder.path().join(".tmp")), ["mine"]);
@@ -435,55 +444,55 @@ fn d9_a_folder_that_is_locked_is_freed_of_files_that_a_killed_run_left_half_writ
 
 /// Found by use: H1.
 #[test]
-fn f1_a_folder_without_a_mark_is_not_locked_by_any_caller() {
+fn f1_a_folder_without_a_mark_cannot_be_locked() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("it is no lake");
+    let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("the folder is not a lake");
     assert!(error.chain().contains("find `") && error.chain().contains("lake.json`"), "{}", error.chain());
     assert_eq!(names_in(folder.path()), Vec::<String>::new());
 }
 
 /// Found by use: H1.
 #[test]
-fn f1_a_mark_replaces_nothing_and_of_two_runs_that_make_one_lake_one_is_turned_away() {
+fn f1_a_mark_never_replaces_a_file_and_only_one_of_two_runs_creates_the_lake() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let lake = folder.path().join("new/lake");
     let [one, other] = [FolderStore::new(&lake), FolderStore::new(&lake)];
     runtime().block_on(async {
-        assert_eq!(one.inspect().await.expect("it can be looked for"), FolderState::Missing);
-        one.create(Bytes::from_static(b"one")).await.expect("there is room");
+        assert_eq!(one.inspect().await.expect("the file system is readable"), FolderState::Missing);
+        one.create(Bytes::from_static(b"one")).await.expect("the lake can be created");
         other.create(Bytes::from_static(b"other")).await.expect("there is one");
         assert_eq!(
-            other.inspect().await.expect("it can be looked at"),
+            other.inspect().await.expect("the folder is readable"),
             FolderState::Marked(Bytes::from_static(b"one"))
         );
         assert_eq!(names_in(&lake), ["lake.json"]);
-        let lock = one.lock().await.expect("nobody holds it");
-        assert_eq!(other.lock().await.expect_err("one holds it").name(), "LakeLocked");
+        let lock = one.lock().await.expect("the lock is free");
+        assert_eq!(other.lock().await.expect_err("the other run holds the lock").name(), "LakeLocked");
         drop(lock);
-        // What a run leaves that is killed before its mark is in place.
+        // The state after a run is killed before it has moved its mark into place.
         std::fs::rename(lake.join("lake.json"), lake.join(".lake.json-Half00")).expect("a file can be renamed");
         std::fs::remove_file(lake.join(".lock")).expect("a file can be removed");
-        assert_eq!(other.inspect().await.expect("it can be looked at"), FolderState::Empty);
+        assert_eq!(other.inspect().await.expect("the folder is readable"), FolderState::Empty);
         std::fs::write(lake.join(".lake.json-mine"), "mine").expect("a file can be written");
-        assert_eq!(other.inspect().await.expect("it can be looked at"), FolderState::Other);
+        assert_eq!(other.inspect().await.expect("the folder is readable"), FolderState::Other);
     });
 }
 
 /// Found by use: H9, H10.
 #[test]
-fn f2_f3_no_write_is_made_once_the_lake_or_its_lock_is_not_in_its_place() {
-    /// Takes the lake, or its lock, out of its place.
+fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
+    /// Moves or removes the lake or its lock.
     type Mishap = fn(&Path);
-    let rename = |lake: &Path| std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
-    let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("it can be removed");
+    let rename = |lake: &Path| std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("renaming succeeds");
+    let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("removing succeeds");
     let replace = |lake: &Path| {
-        std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("it can be renamed");
+        std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("renaming succeeds");
         std::fs::create_dir(lake).expect("a folder can be made");
         std::fs::write(lake.join(".lock"), "").expect("a file can be written");
     };
-    let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+    let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("removing succeeds");
     let relock = |lake: &Path| {
-        std::fs::remove_file(lake.join(".lock")).expect("it can be removed");
+        std::fs::remove_file(lake.join(".lock")).expect("removing succeeds");
         std::fs::write(lake.join(".lock"), "").expect("a file can be written");
     };
     let mishaps: [Mishap; 5] = [rename, remove, replace, unlock, relock];
@@ -493,19 +502,19 @@ fn f2_f3_no_write_is_made_once_the_lake_or_its_lock_is_not_in_its_place() {
         let store = FolderStore::new(&lake);
         let [first, second, ..] = objects();
         runtime().block_on(async {
-            store.create(Bytes::from_static(b"{}")).await.expect("there is room");
-            let _lock = store.lock().await.expect("nobody holds it");
+            store.create(Bytes::from_static(b"{}")).await.expect("the lake can be created");
+            let _lock = store.lock().await.expect("the lock is free");
             let etag = put_first(&store, KEY, &first).await;
-            store.check_lock().await.expect("it is in its place");
+            store.check_lock().await.expect("the lock is in place");
             mishap(&lake);
             let before = files(&lake);
             let removed = store.remove(KEY, &etag).await;
             let condition = Condition::Matches(etag);
             let put = store.put(KEY, second.bytes.clone(), &condition, &stamp(&second, 1)).await;
             let written = store.write("ledger/a.json", Bytes::from_static(b"{}")).await;
-            let lost = store.check_lock().await.expect_err("it is not in its place").chain();
+            let lost = store.check_lock().await.expect_err("the lock is not in place").chain();
             assert!(lost.contains(&lake.display().to_string()), "{lost}");
-            // Where the folder is gone, so is the object.
+            // The object went with the folder.
             assert!(!matches!(removed, Ok(Put::Done(_))) && !matches!(put, Ok(Put::Done(_))) && written.is_err());
             assert_eq!(files(&lake), before);
             store.lost().await;
@@ -513,7 +522,7 @@ fn f2_f3_no_write_is_made_once_the_lake_or_its_lock_is_not_in_its_place() {
     }
 }
 
-/// Every file and folder below a folder; none where it is not there.
+/// Returns every file and folder below a folder, or nothing where it does not exist.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -532,14 +541,14 @@ fn files(folder: &Path) -> Vec<String> {
 
 /// Found by use: H11.
 #[test]
-fn f4_a_lock_that_is_somebodys_file_is_refused_and_not_touched() {
+fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (lake, theirs) = (folder.path().join("lake"), folder.path().join("theirs"));
     let store = FolderStore::new(&lake);
     let runtime = runtime();
-    runtime.block_on(store.create(Bytes::from_static(b"{}"))).expect("there is room");
+    runtime.block_on(store.create(Bytes::from_static(b"{}"))).expect("the lake can be created");
     std::fs::write(&theirs, "123").expect("a file can be written");
-    let before = std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time");
+    let before = std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time");
     let make: [fn(&Path, &Path); 4] = [
         |theirs, lock| std::fs::hard_link(theirs, lock).expect("a link can be made"),
         |theirs, lock| std::os::unix::fs::symlink(theirs, lock).expect("a link can be made"),
@@ -551,31 +560,31 @@ fn f4_a_lock_that_is_somebodys_file_is_refused_and_not_touched() {
     for make in make {
         let lock = lake.join(".lock");
         make(&theirs, &lock);
-        let error = runtime.block_on(store.lock()).expect_err("it is not ours").chain();
+        let error = runtime.block_on(store.lock()).expect_err("the lock is another program's file").chain();
         assert!(error.contains(&format!("open `{}`", lock.display())), "{error}");
-        assert_eq!(std::fs::read_to_string(&theirs).expect("it can be read"), "123");
-        assert_eq!(std::fs::metadata(&theirs).expect("it is there").modified().expect("it has a time"), before);
-        std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("it can be removed");
+        assert_eq!(std::fs::read_to_string(&theirs).expect("it is readable"), "123");
+        assert_eq!(std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time"), before);
+        std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("removing succeeds");
     }
-    // A file of another program that is no link is locked, and keeps what it says.
+    // Another program's file that is not a link is locked, and keeps its content.
     std::fs::write(lake.join(".lock"), "theirs").expect("a file can be written");
-    let _lock = runtime.block_on(store.lock()).expect("nobody holds it");
-    assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it can be read"), "theirs");
+    let _lock = runtime.block_on(store.lock()).expect("the lock is free");
+    assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it is readable"), "theirs");
 }
 
 #[test]
-fn d8_nothing_is_removed_through_a_link() {
+fn d8_nothing_is_deleted_through_a_link() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let (lake, outside) = (folder.path().join("lake"), folder.path().join("outside"));
     let store = FolderStore::new(&lake);
     let [first, ..] = objects();
     let runtime = runtime();
     runtime.block_on(async {
-        store.create(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.create(Bytes::from_static(b"{}")).await.expect("the lake can be created");
         let etag = put_first(&store, KEY, &first).await;
         std::fs::rename(lake.join("data"), &outside).expect("a folder can be renamed");
         std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be made");
-        let error = store.remove(KEY, &etag).await.expect_err("it is elsewhere");
+        let error = store.remove(KEY, &etag).await.expect_err("the object is behind a link");
         assert!(rollcall_core::error::chain(&error).contains("expected no links in a lake"), "{error}");
         assert_holds(&store, KEY, &first).await;
     });
@@ -600,7 +609,7 @@ fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
 }
 
 #[test]
-fn a_folder_settles_when_the_write_of_a_caller_that_is_gone_is_done() {
+fn a_folder_settles_when_the_write_of_a_cancelled_caller_is_done() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let bytes = Bytes::from(vec![b' '; 32 << 20]);
@@ -609,33 +618,34 @@ fn a_folder_settles_when_the_write_of_a_caller_that_is_gone_is_done() {
         assert!(futures::poll!(&mut write).is_pending());
         drop(write);
         store.settle().await;
-        let found = std::fs::read(folder.path().join("ledger/a/plan.json")).expect("it is written");
+        let found = std::fs::read(folder.path().join("ledger/a/plan.json")).expect("the file is written");
         assert!(found == bytes);
     });
 }
 
 #[test]
-fn a_file_of_a_folder_that_is_torn_has_no_stamp_and_a_name_that_no_disk_has_is_an_error() {
+fn a_truncated_file_of_a_folder_has_no_stamp_and_an_invalid_name_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let torn = "data/t/year=2020/part-00000.parquet";
     std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be made");
     std::fs::write(folder.path().join(torn), "PAR1").expect("a file can be written");
     runtime().block_on(async {
-        let facts = store.head(torn).await.expect("it can be read").expect("it is there");
+        let facts = store.head(torn).await.expect("it is readable").expect("it exists");
         assert_eq!((facts.size_bytes, facts.stamp), (4, None));
         let key = format!("data/{}", "x".repeat(300));
-        let error = store.head(&key).await.expect_err("it cannot be read").to_string();
+        let error = store.head(&key).await.expect_err("the path is invalid").to_string();
         assert!(error.starts_with("read `") && error.contains(&key), "{error}");
-        let error = store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("it cannot be read").to_string();
+        let error =
+            store.list(&format!("data/{}/", "x".repeat(300))).await.expect_err("the path is invalid").to_string();
         assert!(error.starts_with("list `"), "{error}");
     });
 }
 
 /// Found by use: B1, B2.
 #[test]
-fn f6_what_is_no_file_under_an_objects_key_has_no_stamp_and_is_replaced_where_that_can_be() {
-    /// Puts something into the place of an object.
+fn f6_something_other_than_a_file_at_an_objects_key_has_no_stamp_and_is_replaced_if_possible() {
+    /// Creates something at the object's path.
     type Make = fn(&Path);
     let make: [(Make, bool); 5] = [
         (|path| assert!(Command::new("mkfifo").arg(path).status().expect("the system has mkfifo").success()), true),
@@ -646,46 +656,51 @@ fn f6_what_is_no_file_under_an_objects_key_has_no_stamp_and_is_replaced_where_th
     ];
     let [first, ..] = objects();
     for (n, (make, can_be_replaced)) in make.into_iter().enumerate() {
-        // A short name: that of a socket has a limit.
+        // The path is short, because the path of a socket has a maximum length.
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder can be made");
         let store = FolderStore::new(folder.path());
         let path = folder.path().join("data/o");
         std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
         make(&path);
         runtime().block_on(async {
-            let facts = store.head("data/o").await.expect("it is told").expect("it is there");
+            let facts = store.head("data/o").await.expect("the store responds").expect("it exists");
             assert_eq!(facts.stamp, None, "{n}");
-            assert_eq!(store.head("data/o").await.expect("it is told"), Some(facts.clone()), "{n}");
-            assert_eq!(store.list("data/").await.expect("it can be listed").len(), usize::from(can_be_replaced), "{n}");
+            assert_eq!(store.head("data/o").await.expect("the store responds"), Some(facts.clone()), "{n}");
+            assert_eq!(
+                store.list("data/").await.expect("the folder can be listed").len(),
+                usize::from(can_be_replaced),
+                "{n}"
+            );
             let condition = Condition::Matches(facts.etag);
             let put = store.put("data/o", first.bytes.clone(), &condition, &stamp(&first, 1)).await;
             assert_eq!(put.is_ok(), can_be_replaced, "{n}: {put:?}");
             if can_be_replaced {
                 assert_holds(&store, "data/o", &first).await;
             }
-            store.read("data").await.expect_err("a folder is not read");
+            store.read("data").await.expect_err("a folder cannot be read");
         });
     }
 }
 
 /// Found by use: B2.
 #[test]
-fn f6_a_file_of_a_time_that_no_calendar_has_is_unreadable_and_can_be_replaced() {
+fn f6_a_file_with_an_unrepresentable_time_is_unreadable_and_can_be_replaced() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let store = FolderStore::new(folder.path());
     let [first, second, ..] = objects();
     runtime().block_on(async {
-        store.create(Bytes::from_static(b"{}")).await.expect("there is room");
+        store.create(Bytes::from_static(b"{}")).await.expect("the lake can be created");
         put_first(&store, KEY, &first).await;
         let status = Command::new("touch").args(["-d", "@400000000000"]).arg(folder.path().join(KEY)).status();
         assert!(status.expect("the system has touch").success());
         let modified =
-            std::fs::metadata(folder.path().join(KEY)).expect("it is there").modified().expect("it has a time");
-        if modified.duration_since(std::time::UNIX_EPOCH).expect("it is later").as_secs() != 400_000_000_000 {
-            // The disk has no such times, and so no such files.
+            std::fs::metadata(folder.path().join(KEY)).expect("it exists").modified().expect("the file has a time");
+        if modified.duration_since(std::time::UNIX_EPOCH).expect("the time is after 1970").as_secs() != 400_000_000_000
+        {
+            // This file system cannot store such a time.
             return;
         }
-        let facts = store.head(KEY).await.expect("it is told").expect("it is there");
+        let facts = store.head(KEY).await.expect("the store responds").expect("it exists");
         assert_eq!(facts.stamp, None);
         let put = store.put(KEY, second.bytes.clone(), &Condition::Matches(facts.etag), &stamp(&second, 1)).await;
         assert!(matches!(put, Ok(Put::Done(_))), "{put:?}");
@@ -693,28 +708,28 @@ fn f6_a_file_of_a_time_that_no_calendar_has_is_unreadable_and_can_be_replaced() 
     });
 }
 
-/// The partitions that a catalog holds. A catalog may give them in any order.
+/// Returns the partitions of a catalog in order. A catalog may return them in any order.
 async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPartition> {
-    let mut found = catalog.partitions(&dataset.table_spec()).await.expect("the catalog answers");
+    let mut found = catalog.partitions(&dataset.table_spec()).await.expect("the catalog responds");
     found.sort_by(|a, b| a.partition.cmp(&b.partition));
     found
 }
 
-/// What every [`Catalog`] does.
+/// Checks the contract of a [`Catalog`].
 ///
-/// - `empty` gives one that holds no table.
+/// - `empty` returns a catalog without tables.
 /// - `columns` reads the names of a table's columns, as a query engine would.
 ///
-/// - `declare`: makes the table, or changes it to be as declared, by whoever owns tables.
+/// - `declare` creates or changes the table, as its owner would.
 async fn catalog_contract<C: Catalog>(
     empty: impl AsyncFn() -> C,
     declare: impl AsyncFn(&C, &TableSpec),
     columns: impl AsyncFn(&C, &str) -> Vec<String>,
 ) {
-    a_table_is_ensured_as_often_as_one_likes(&empty().await, &declare, &columns).await;
-    partitions_are_added_replaced_and_taken_out(&empty().await, &declare).await;
-    two_hundred_and_fifty_partitions_are_changed_at_once(&empty().await, &declare).await;
-    partitions_of_a_table_that_is_not_there_cannot_be_changed(&empty().await).await;
+    ensuring_a_table_again_changes_nothing(&empty().await, &declare, &columns).await;
+    partitions_are_added_replaced_and_removed(&empty().await, &declare).await;
+    two_hundred_and_fifty_partitions_are_changed_in_one_call(&empty().await, &declare).await;
+    partitions_of_a_missing_table_cannot_be_changed(&empty().await).await;
     partitions_stay_when_the_columns_of_their_table_change(&empty().await, &declare, &columns).await;
     a_partition_keeps_the_columns_of_its_own_file(&empty().await, &declare).await;
 }
@@ -723,7 +738,7 @@ fn enrollment() -> Dataset {
     Dataset::built_in("ccd_enrollment").expect("the dataset is built in")
 }
 
-async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
+async fn ensuring_a_table_again_changes_nothing<C: Catalog>(
     catalog: &C,
     declare: &impl AsyncFn(&C, &TableSpec),
     columns: &impl AsyncFn(&C, &str) -> Vec<String>,
@@ -731,7 +746,7 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
     for _ in 0..2 {
-        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
         assert_eq!(partitions(catalog, &dataset).await, []);
         let found = columns(catalog, &dataset.table).await;
         let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "_rescued"];
@@ -746,18 +761,18 @@ async fn a_table_is_ensured_as_often_as_one_likes<C: Catalog>(
     let mut all = vec![dataset.table_spec()];
     all.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
     for specs in [&all[..], &all[1..], &[]] {
-        catalog.ensure_tables(specs).await.expect("they are all there");
+        catalog.ensure_tables(specs).await.expect("all tables exist");
     }
     assert_eq!(columns(catalog, "lookup_grades").await, ["code", "label", "grade"]);
 }
 
-async fn partitions_are_added_replaced_and_taken_out<C: Catalog>(catalog: &C, declare: &impl AsyncFn(&C, &TableSpec)) {
+async fn partitions_are_added_replaced_and_removed<C: Catalog>(catalog: &C, declare: &impl AsyncFn(&C, &TableSpec)) {
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
     let change = async |put: &[&CatalogPartition], remove: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
         let remove: Vec<PartitionKey> = remove.iter().map(|registered| registered.partition.clone()).collect();
-        catalog.change_partitions(&dataset.table_spec(), &put, &remove).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &remove).await.expect("the catalog responds");
         partitions(catalog, &dataset).await
     };
     let (pk, k) = (registered(2021, "grade-pk", 7), registered(2021, "grade-k", 9));
@@ -766,40 +781,40 @@ async fn partitions_are_added_replaced_and_taken_out<C: Catalog>(catalog: &C, de
     let first = registered(2020, "grade-1", 3);
 
     assert_eq!(change(&[&pk, &k], &[]).await, [k.clone(), pk.clone()]);
-    // Said again, it is the same.
+    // Repeating a change has no effect.
     assert_eq!(change(&[&pk], &[]).await, [k.clone(), pk.clone()]);
-    // An object that moved, or has other rows, replaces what was registered.
+    // An object with another location or row count replaces the registered one.
     assert_eq!(change(&[&moved], &[]).await, [k.clone(), moved.clone()]);
     assert_eq!(change(&[&grown], &[]).await, [k.clone(), grown.clone()]);
-    // One comes as another goes.
+    // One is added while another is removed.
     assert_eq!(change(&[&first], &[&k]).await, [first.clone(), grown.clone()]);
-    // What is not there is taken out all the same.
+    // Removing a partition that is not registered has no effect.
     let left = [grown];
     assert_eq!(change(&[], &[&k, &first]).await, left);
     assert_eq!(change(&[], &[]).await, left);
 }
 
-async fn two_hundred_and_fifty_partitions_are_changed_at_once<C: Catalog>(
+async fn two_hundred_and_fifty_partitions_are_changed_in_one_call<C: Catalog>(
     catalog: &C,
     declare: &impl AsyncFn(&C, &TableSpec),
 ) {
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
-    // More than Glue takes in one call, which is 100 to add and 25 to take out.
+    // More than Glue takes in one call, which is 100 to add and 25 to remove.
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
 
-    catalog.change_partitions(&dataset.table_spec(), &all, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &all, &[]).await.expect("the catalog responds");
 
     all.reverse();
     assert_eq!(partitions(catalog, &dataset).await, all);
     let (gone, left) = all.split_at(240);
     let gone: Vec<PartitionKey> = gone.iter().map(|registered| registered.partition.clone()).collect();
-    catalog.change_partitions(&dataset.table_spec(), &[], &gone).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &[], &gone).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, left);
 }
 
-async fn partitions_of_a_table_that_is_not_there_cannot_be_changed(catalog: &impl Catalog) {
+async fn partitions_of_a_missing_table_cannot_be_changed(catalog: &impl Catalog) {
     let changed = catalog.change_partitions(&enrollment().table_spec(), &[registered(2021, "grade-pk", 7)], &[]).await;
     assert!(changed.is_err());
 }
@@ -813,7 +828,7 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let mut spec = dataset.table_spec();
     declare(catalog, &spec).await;
     let put = [registered(2020, "grade-pk", 7), registered(2021, "grade-pk", 9)];
-    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog responds");
     spec.columns.insert(7, ("teachers".to_owned(), "double".to_owned(), "Full-time equivalent".to_owned()));
 
     declare(catalog, &spec).await;
@@ -821,9 +836,9 @@ async fn partitions_stay_when_the_columns_of_their_table_change<C: Catalog>(
     let expected = ["ncessch", "ncessch_num", "race", "sex", "enrollment", "fips", "leaid", "teachers", "_rescued"];
     assert_eq!(columns(catalog, &dataset.table).await, expected);
     let found = partitions(catalog, &dataset).await;
-    // Their files have the columns that they had before, and so do they.
+    // The files still have their old columns, and so do the partitions.
     assert_eq!(found, put);
-    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
+    catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, put);
 }
 
@@ -834,7 +849,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
     let current = registered(2021, "grade-pk", 7);
-    // An older file: a column was another type, one had another name, one was not there.
+    // An older file: one column has another type, one has another name, one is missing.
     let mut columns = current.columns.as_ref().clone();
     columns.remove(3);
     columns[1] = TypedColumn { name: "number".to_owned(), kind: "string".to_owned() };
@@ -842,17 +857,17 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
     let older = CatalogPartition { columns: Arc::new(columns), ..registered(2020, "grade-pk", 5) };
     let put = async |put: &[&CatalogPartition]| {
         let put: Vec<CatalogPartition> = put.iter().copied().cloned().collect();
-        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog responds");
         partitions(catalog, &dataset).await
     };
 
     assert_eq!(put(&[&older, &current]).await, [older.clone(), current.clone()]);
-    // A change of one, or of the table said again, is no change of the other.
+    // Changing another partition, or ensuring the table again, does not change this one.
     let grown = CatalogPartition { n_rows: 8, ..current.clone() };
     assert_eq!(put(&[&grown]).await, [older.clone(), grown.clone()]);
-    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+    catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
     assert_eq!(partitions(catalog, &dataset).await, [older.clone(), grown.clone()]);
-    // Written anew, a file has today's columns; and back, where an older program wrote it.
+    // A rewritten file has the current columns. A file rewritten by an older program has the old ones again.
     let rewritten = CatalogPartition { columns: current.columns.clone(), ..older.clone() };
     assert_eq!(put(&[&rewritten]).await, [rewritten, grown.clone()]);
     assert_eq!(put(&[&older]).await, [older, grown]);
@@ -860,7 +875,7 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
 
 /// Found by use: H8.
 #[test]
-fn a_file_catalog_keeps_the_contract_of_a_catalog() {
+fn a_file_catalog_fulfils_the_contract_of_a_catalog() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let empty = async || {
         let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
@@ -868,26 +883,26 @@ fn a_file_catalog_keeps_the_contract_of_a_catalog() {
     };
     let columns = async |catalog: &FileCatalog<FolderStore>, table: &str| {
         let tables = catalog.tables().await.expect("the catalog can be read");
-        let found = tables.into_iter().find(|found| found.table == table).expect("the table is there");
+        let found = tables.into_iter().find(|found| found.table == table).expect("the table exists");
         found.columns.into_iter().map(|column| column.name).collect()
     };
     let declare = async |catalog: &FileCatalog<FolderStore>, spec: &TableSpec| {
-        catalog.ensure_table(spec).await.expect("the catalog answers");
+        catalog.ensure_table(spec).await.expect("the catalog responds");
     };
     runtime().block_on(catalog_contract(empty, declare, columns));
 }
 
 #[test]
-fn s3_on_ministack_keeps_the_contract_of_a_store() {
-    bucket_keeps_the_contract_of_a_store(Kind::MiniStack);
+fn s3_on_ministack_fulfils_the_contract_of_a_store() {
+    bucket_fulfils_the_contract_of_a_store(Kind::MiniStack);
 }
 
 #[test]
-fn s3_on_moto_keeps_the_contract_of_a_store() {
-    bucket_keeps_the_contract_of_a_store(Kind::Moto);
+fn s3_on_moto_fulfils_the_contract_of_a_store() {
+    bucket_fulfils_the_contract_of_a_store(Kind::Moto);
 }
 
-fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
+fn bucket_fulfils_the_contract_of_a_store(kind: Kind) {
     let emulator = Emulator::start(kind);
     let n_buckets = Cell::new(0);
     runtime().block_on(async {
@@ -901,7 +916,7 @@ fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
             S3Store::new(&config, bucket)
         })
         .await;
-        // What the console makes as a folder keeps the place of objects and is none.
+        // The empty objects that the S3 console creates as folders are not data objects.
         let store = S3Store::new(&config, "lake-1");
         let before = keys_below(&store, "data/").await;
         for folder in ["data/", "data/us_education_ccd_enrollment_data/year=2021/"] {
@@ -913,23 +928,23 @@ fn bucket_keeps_the_contract_of_a_store(kind: Kind) {
 
 /// Found by use: H8.
 #[test]
-fn glue_on_ministack_keeps_the_contract_of_a_catalog() {
-    glue_keeps_the_contract_of_a_catalog(Kind::MiniStack);
+fn glue_on_ministack_fulfils_the_contract_of_a_catalog() {
+    glue_fulfils_the_contract_of_a_catalog(Kind::MiniStack);
 }
 
 /// Found by use: H8.
 #[test]
-fn glue_on_moto_keeps_the_contract_of_a_catalog() {
-    glue_keeps_the_contract_of_a_catalog(Kind::Moto);
+fn glue_on_moto_fulfils_the_contract_of_a_catalog() {
+    glue_fulfils_the_contract_of_a_catalog(Kind::Moto);
 }
 
-fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
+fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
     let emulator = Emulator::start(kind);
     runtime().block_on(async {
         let config = emulator.config().await;
         let glue = aws_sdk_glue::Client::new(&config);
         let database = enrollment().database;
-        let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("it has a name");
+        let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("the name is set");
         glue.create_database().database_input(input).send().await.expect("a database can be made");
         let empty = async || {
             let tables = glue.get_tables().database_name(&database).send().await.expect("tables can be listed");
@@ -943,38 +958,45 @@ fn glue_keeps_the_contract_of_a_catalog(kind: Kind) {
             let input = table_input(spec, "lake");
             let there = glue.get_table().database_name(&spec.database).name(&spec.table).send().await;
             if there.is_ok() {
-                // A table that is not as declared is refused before it is changed.
+                // A table that differs from its declaration is rejected before it is changed.
                 catalog.ensure_table(spec).await.expect_err("the table has other columns");
-                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("among several, too");
-                assert_eq!(said.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
+                let message = catalog
+                    .ensure_tables(std::slice::from_ref(spec))
+                    .await
+                    .expect_err("several tables are rejected too");
+                assert_eq!(message.to_string(), format!("check table `{}.{}`", spec.database, spec.table));
                 let call = glue.update_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be changed");
             } else {
-                catalog.ensure_table(spec).await.expect_err("there is no table");
-                let said = catalog.ensure_tables(std::slice::from_ref(spec)).await.expect_err("nor among several");
-                assert_eq!(said.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
+                catalog.ensure_table(spec).await.expect_err("the table does not exist");
+                let message = catalog
+                    .ensure_tables(std::slice::from_ref(spec))
+                    .await
+                    .expect_err("several tables are rejected too");
+                assert_eq!(message.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
                 call.send().await.expect("a table can be made");
             }
             catalog.ensure_table(spec).await.expect("the table is as declared");
         };
         let columns = async |_: &GlueCatalog, table: &str| {
-            let found = glue.get_table().database_name(&database).name(table).send().await.expect("there is the table");
-            let storage = found.table.and_then(|table| table.storage_descriptor).expect("it has a storage descriptor");
+            let found = glue.get_table().database_name(&database).name(table).send().await.expect("the table exists");
+            let storage =
+                found.table.and_then(|table| table.storage_descriptor).expect("the partition has a storage descriptor");
             storage.columns().iter().map(|column| column.name().to_owned()).collect()
         };
         catalog_contract(empty, declare, columns).await;
     });
 }
 
-/// A file catalog with one table of three partitions.
+/// Returns a file catalog with one table of three partitions.
 fn small_catalog(folder: &TempDir, runtime: &Runtime) -> FileCatalog<FolderStore> {
     let catalog = FileCatalog::new(FolderStore::new(folder.path()));
     let dataset = enrollment();
     runtime.block_on(async {
-        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog answers");
+        catalog.ensure_table(&dataset.table_spec()).await.expect("the catalog responds");
         let put = [registered(2021, "grade-pk", 7), registered(2020, "grade-pk", 5), registered(2020, "grade-1", 3)];
-        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog answers");
+        catalog.change_partitions(&dataset.table_spec(), &put, &[]).await.expect("the catalog responds");
     });
     catalog
 }
@@ -984,23 +1006,23 @@ fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
     let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
     let catalog = small_catalog(&folder, &runtime);
 
-    let found = runtime.block_on(catalog.partitions(&enrollment().table_spec())).expect("the catalog answers");
+    let found = runtime.block_on(catalog.partitions(&enrollment().table_spec())).expect("the catalog responds");
 
     let paths: Vec<String> = found.iter().map(|registered| registered.partition.to_string()).collect();
     assert_eq!(paths, ["year=2020/grade=grade-1", "year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
 }
 
 #[test]
-fn a_file_catalog_whose_file_is_damaged_says_so_and_is_written_anew_by_the_next_run() {
+fn a_corrupt_file_of_a_file_catalog_is_reported_and_rewritten_by_the_next_run() {
     let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
     let catalog = small_catalog(&folder, &runtime);
     let file = folder.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
     std::fs::write(&file, "{\"database\": \"ccd_sch").expect("the file can be written");
     let dataset = enrollment();
 
-    let error = runtime.block_on(catalog.partitions(&dataset.table_spec())).expect_err("the file is cut");
+    let error = runtime.block_on(catalog.partitions(&dataset.table_spec())).expect_err("the file is truncated");
     assert_eq!(error.to_string(), "read `catalog/ccd_school/us_education_ccd_enrollment_data.json`");
 
-    runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog answers");
+    runtime.block_on(catalog.ensure_table(&dataset.table_spec())).expect("the catalog responds");
     assert_eq!(runtime.block_on(partitions(&catalog, &dataset)), []);
 }

@@ -1,8 +1,8 @@
-//! The deployed stack with a portal, a lake and a catalog that are faulty, and functions that are killed: reruns of what
-//! failed bring every partition in, and nothing wrong is there on the way.
+//! The deployed stack while the portal, the lake and the catalog fail and functions are killed. Reruns of the failed
+//! partitions complete the lake, and no wrong data is visible on the way.
 //!
-//! One lake in the ordinary tests; `make converge` does it with 50. What goes wrong follows from `ROLLCALL_SEED`, as far as
-//! the order of requests lets it.
+//! The normal tests do this for one lake, `make converge` for 50. `ROLLCALL_SEED` determines what fails, as far as the
+//! order of requests allows.
 
 use std::collections::BTreeMap;
 
@@ -17,20 +17,20 @@ use serde_json::{Value, json};
 /// Executions after the first.
 const RERUNS: usize = 3;
 
-/// What it should come to: the bytes of data objects by their key, and rows by the path of their partition.
+/// The expected end state: the bytes of data objects by key, and row counts by partition path.
 struct Expected {
     objects: BTreeMap<String, Vec<u8>>,
     rows: BTreeMap<String, u64>,
 }
 
 impl Expected {
-    /// What a run on a folder writes when nothing goes wrong.
-    fn of(stack: &Stack) -> Self {
+    /// Returns what a fault-free run on a folder writes.
+    fn from_local_run(stack: &Stack) -> Self {
         let lake = TestLake::new();
         let _ = lake.run(&stack.portal, &HUNDRED).expect(0);
         let table = format!("data/{TABLE}/");
         let objects = files_below(lake.path(), &table);
-        let rows = |record: &Value| record["n_rows"].as_u64().expect("it has rows");
+        let rows = |record: &Value| record["n_rows"].as_u64().expect("a record has rows");
         let records = lake.records("ccd_enrollment").into_iter();
         let rows: BTreeMap<_, _> = records.map(|(path, record)| (path, rows(&record["committed"]))).collect();
         assert_eq!((objects.len(), rows.len()), (100, 100));
@@ -38,10 +38,10 @@ impl Expected {
     }
 }
 
-/// About as many requests as an event of each of [`FUNCTIONS`] sends.
+/// Approximate number of requests that an event of each of [`FUNCTIONS`] sends.
 const REQUESTS: [usize; 3] = [100, 6, 250];
 
-/// What goes wrong between a function and AWS: one request in twenty to the lake, and one in ten to the catalog. In about
+/// Faults between a function and AWS: one request in twenty to the lake fails, and one in ten to the catalog. In about
 /// one event of fifty the function is killed.
 fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
     let kills =
@@ -50,20 +50,20 @@ fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
         json_error(500, "InternalServiceException", "An internal service error occurred."),
         json_error(400, "OperationTimeoutException", "The operation timed out."),
         json_error(400, "ConcurrentModificationException", "Two processes are trying to modify a resource."),
-        Fault::LoseAnswer,
+        Fault::LoseResponse,
     ]
     .map(|fault| Rule::new(" AWSGlue.", fault).one_in(40, random));
     let of_store = [
         s3_error(503, "SlowDown", "Please reduce your request rate."),
         s3_error(500, "InternalError", "We encountered an internal error. Please try again."),
-        Fault::LoseAnswer,
+        Fault::LoseResponse,
         Fault::CutUpload,
     ]
     .map(|fault| Rule::new(&format!(" /{}", stack.bucket), fault).one_in(80, random));
     kills.into_iter().chain(of_catalog).chain(of_store).collect()
 }
 
-/// How often what went wrong.
+/// Numbers of requests and of faults.
 #[derive(Debug, Default)]
 struct Counts {
     n_store: usize,
@@ -88,13 +88,13 @@ impl Counts {
     }
 }
 
-/// What is there of what should be, all of it right.
+/// How much of the expected state exists.
 struct Found {
     is_all_written: bool,
     not_registered: Vec<String>,
 }
 
-/// Fails when an object or a registered partition is not as it should be.
+/// Fails when an object or a registered partition differs from what is expected.
 fn look(stack: &Stack, expected: &Expected, when: &str) -> Found {
     let objects = stack.objects(&format!("data/{TABLE}/"));
     for key in objects.keys() {
@@ -124,11 +124,11 @@ fn run(stack: &Stack, name: &str, mode: &str) -> Ended {
     stack.run(name, &json!({"years": HUNDRED[1], "grades": grades, "mode": mode}))
 }
 
-/// A run with faults, then reruns of what failed. Gives how many it took.
+/// Runs with faults, then reruns what failed. Returns the number of reruns.
 fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64, counts: &mut Counts) -> usize {
     let mut random = Rng::with_seed(seed);
     stack.empty();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for n_reruns in 0..=RERUNS {
         stack.portal.server.set_faults(portal_faults(&mut random));
         for (proxy, n_requests) in proxies.iter().zip(REQUESTS) {
@@ -140,32 +140,32 @@ fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64,
             proxy.take_seen().iter().for_each(|seen| counts.add(seen));
         }
         let found = look(stack, expected, &format!("after {name}"));
-        told.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
-        let told = told.join("\n");
+        reported.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
+        let reported = reported.join("\n");
         let is_well = ended.status == ExecutionStatus::Succeeded;
-        // A run that says so has published; the other ways to fail are a planner's or a publisher's.
+        // A run that reports this has published. Otherwise the planner or the publisher failed.
         let is_published = is_well || ended.error == "PartialFailure";
-        assert!(!is_published || found.not_registered.is_empty(), "{:?}\n{told}", found.not_registered);
-        assert!(found.is_all_written || !is_well, "{told}");
+        assert!(!is_published || found.not_registered.is_empty(), "{:?}\n{reported}", found.not_registered);
+        assert!(found.is_all_written || !is_well, "{reported}");
         if is_well {
             stack.portal.server.set_faults(Vec::new());
             proxies.iter().for_each(|proxy| proxy.set([]));
             let rest = run(stack, &format!("seed-{seed}-rest"), "failed");
-            // These were not to go wrong and do not count.
+            // These requests run without faults and do not count.
             proxies.iter().for_each(|proxy| drop(proxy.take_seen()));
-            assert_eq!((rest.status, &rest.output["n_planned"]), (ExecutionStatus::Succeeded, &json!(0)), "{told}");
+            assert_eq!((rest.status, &rest.output["n_planned"]), (ExecutionStatus::Succeeded, &json!(0)), "{reported}");
             return n_reruns;
         }
     }
-    panic!("not complete after {RERUNS} reruns\n{}", told.join("\n"));
+    panic!("not complete after {RERUNS} reruns\n{}", reported.join("\n"));
 }
 
-/// Guard: tries of the clients, of the functions and of the state machine, conditional writes, modes and publishing
-/// together bring every partition in. `ROLLCALL_CONVERGENCES` times.
+/// Guard: retries of clients, functions and the state machine, conditional writes, modes and publishing complete the
+/// lake together. Repeated `ROLLCALL_CONVERGENCES` times.
 #[test]
-fn w4_a_hundred_partitions_converge_in_three_reruns_whatever_fails_or_is_killed() {
+fn w4_a_hundred_partitions_converge_in_three_reruns_despite_failures_and_kills() {
     let stack = Stack::deploy();
-    let expected = Expected::of(&stack);
+    let expected = Expected::from_local_run(&stack);
     let proxies = FUNCTIONS.map(|function| stack.proxy_before(function));
     let first = number_from_env("ROLLCALL_SEED", 1);
     let (mut counts, mut by_reruns) = (Counts::default(), BTreeMap::new());
@@ -173,7 +173,7 @@ fn w4_a_hundred_partitions_converge_in_three_reruns_whatever_fails_or_is_killed(
     for seed in first..first + n_lakes {
         *by_reruns.entry(converge(&stack, &proxies, &expected, seed, &mut counts)).or_insert(0) += 1;
     }
-    // The functions do ask through the proxies, and things do go wrong.
+    // Requests did pass through the proxies, and faults did occur.
     assert!(counts.n_store > 0 && counts.n_catalog > 0 && counts.n_store_faults > 0, "{counts:?}");
     assert!(n_lakes < 5 || counts.n_catalog_faults > 0 && counts.n_kills > 0, "{counts:?}");
     println!("lakes by the reruns that it took: {by_reruns:?}; {counts:?}");

@@ -14,7 +14,7 @@ fn read(path: &str) -> String {
 fn picture(args: &[&str]) -> String {
     let mut command = Command::new("python3");
     command.arg("docs/picture.py").arg(binary()).args(args).current_dir(workspace());
-    Outcome::of(command.output().expect("python3 starts")).expect(0).stdout
+    Outcome::from_output(command.output().expect("python3 starts")).expect(0).stdout
 }
 
 /// Names in backticks that open the rows of a Markdown table.
@@ -62,6 +62,6 @@ fn the_newest_release_in_the_changelog_is_the_version_of_the_program() {
     assert_eq!(headings.first(), Some(&"Unreleased"));
     let (version, date) = headings.get(1).and_then(|heading| heading.split_once(" - ")).expect("there is a release");
     assert!(date.parse::<jiff::civil::Date>().is_ok(), "{date}");
-    let printed = Outcome::of(rollcall(&["--version"]).output().expect("the binary starts")).expect(0).stdout;
+    let printed = Outcome::from_output(rollcall(&["--version"]).output().expect("the binary starts")).expect(0).stdout;
     assert_eq!(printed, format!("rollcall {version}\n"));
 }

@@ -1,4 +1,4 @@
-//! The AWS half as a whole: the real template deployed on an emulator, the real state machine, the real functions.
+//! The AWS half end to end: the real template deployed on an emulator, the real state machine, the real functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use rollcall_tests::{SEED_RANKING, TestLake, published_top_ten};
 use serde_json::{Value, json};
 
 fn outcomes(output: &Value) -> BTreeMap<String, u64> {
-    let counts = output["outcomes"].as_object().expect("outcomes").iter();
+    let counts = output["outcomes"].as_object().expect("the value has outcomes").iter();
     counts.filter_map(|(name, n)| n.as_u64().filter(|n| *n > 0).map(|n| (name.clone(), n))).collect()
 }
 
@@ -18,51 +18,51 @@ fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
     expected.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
 }
 
-/// The portal's answer where it has no rows.
+/// The portal's response for a request without rows.
 fn no_rows() -> Action {
     Action::Body { text: json!({"count": 0, "next": null, "previous": null, "results": []}).to_string() }
 }
 
-/// One stack, since deploying takes longer than most of what is done with it.
+/// One stack for all steps, since deploying takes longer than most of them.
 #[test]
-fn a_stack_plans_fetches_publishes_repairs_and_says_what_failed() {
+fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     let stack = Stack::deploy();
-    the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(&stack);
+    the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(&stack);
     an_unchanged_rerun_writes_no_data_and_changes_no_partition(&stack);
-    the_rankings_are_the_published_ones_over_the_registered_locations(&stack);
-    the_command_line_starts_follows_and_tells_a_run(&stack);
-    a_request_given_again_in_its_minute_is_refused(&stack);
+    the_rankings_over_the_registered_locations_match_the_published_ones(&stack);
+    the_command_line_starts_follows_and_reports_a_run(&stack);
+    a_repeated_request_within_a_minute_is_rejected(&stack);
     twenty_partitions_go_through_one_map(&stack);
-    the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(&stack);
+    the_original_ranking_includes_totals_when_they_are_registered(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
-    an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(&stack);
-    a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(&stack);
-    a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(&stack);
-    a_writer_that_was_overtaken_is_superseded(&stack);
-    a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(&stack);
+    a_deleted_object_comes_back_and_an_unregistered_one_is_registered(&stack);
+    a_crawler_runs_to_its_end_and_what_it_missed_is_named(&stack);
+    a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(&stack);
+    a_stale_writer_is_superseded(&stack);
+    a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(&stack);
     w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
-    when_everything_fails_nothing_is_published_and_the_execution_says_why(&stack);
-    a_request_that_cannot_be_run_fails_by_name(&stack);
-    forty_years_of_every_grade_keep_the_state_small(&stack);
-    roles_allow_what_their_functions_use_and_little_else(&stack);
+    when_every_partition_fails_nothing_is_published_and_the_execution_says_why(&stack);
+    a_request_that_cannot_run_fails_by_name(&stack);
+    state_stays_small_for_forty_years_of_every_grade(&stack);
+    roles_allow_little_more_than_their_functions_use(&stack);
 }
 
-fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack: &Stack) {
-    // The template's schedule, switched on and due at once. A copy of it, since the emulator takes one that it has seen with
-    // another expression for one that has fired.
+fn the_schedule_starts_its_request_and_leaves_the_same_lake_as_a_local_run(stack: &Stack) {
+    // The template's schedule, enabled and due at once. It is a copy, since the emulator does not fire a schedule again
+    // after its expression has changed.
     let listed = stack.call("scheduler", "list_schedules", &json!({}));
     let schedule = &listed["Schedules"][0];
     let schedule = json!({"Name": schedule["Name"], "GroupName": schedule["GroupName"]});
     let mut due = stack.call("scheduler", "get_schedule", &schedule);
     for field in ["Arn", "CreationDate", "LastModificationDate", "ScheduleExpressionTimezone"] {
-        due.as_object_mut().expect("an object").remove(field);
+        due.as_object_mut().expect("the value is an object").remove(field);
     }
     due["Name"] = json!("due-now");
     due["State"] = json!("ENABLED");
     due["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
     let _ = stack.call("scheduler", "create_schedule", &due);
     let started = stack.started(|_| true);
-    let output = stack.end_well(&started);
+    let output = stack.end_successfully(&started);
     assert_eq!(outcomes(&output), counts(&[("written", 2)]));
 
     let lake = TestLake::new();
@@ -74,7 +74,7 @@ fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack
     }
     let found = stack.partitions();
     assert_eq!(found.keys().collect::<Vec<_>>(), ["year=2020/grade=grade-pk", "year=2021/grade=grade-pk"]);
-    // Equal ledgers, but for what tells two runs and two stores apart.
+    // The ledgers are equal except for what differs between two runs and two stores.
     let (ours, theirs) = (stack.records(), lake.records("ccd_enrollment"));
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
     for (path, theirs) in theirs {
@@ -82,34 +82,36 @@ fn the_schedule_starts_its_request_and_leaves_the_same_tree_as_a_local_run(stack
             assert_eq!(ours[&path]["committed"][fact], theirs["committed"][fact], "{fact} of {path}");
         }
     }
-    let summary = stack.read_json(output["summary"]["key"].as_str().expect("a key"));
+    let summary = stack.read_json(output["summary"]["key"].as_str().expect("the key is text"));
     let facts = (&summary["run"], &summary["n_planned"], &summary["n_published"]);
     assert_eq!(facts, (&json!(started.name), &json!(2), &json!(2)));
 }
 
 fn an_unchanged_rerun_writes_no_data_and_changes_no_partition(stack: &Stack) {
     let (data, partitions) = (stack.objects("data/"), stack.partitions());
-    let output = stack.run_well("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
+    let output = stack.run_successfully("seed", &json!({"years": [2020, 2021], "grades": ["grade-pk"]}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     assert_eq!((&output["n_published"], &output["n_withdrawn"]), (&json!(0), &json!(0)));
     assert_eq!((stack.objects("data/"), stack.partitions()), (data, partitions));
 }
 
-fn the_rankings_are_the_published_ones_over_the_registered_locations(stack: &Stack) {
+fn the_rankings_over_the_registered_locations_match_the_published_ones(stack: &Stack) {
     let shipped = stack.query(include_str!("../queries/top_ten_pk_states.sql"));
     assert_eq!(shipped, published_top_ten("state"));
     assert_eq!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
 
-/// The same request by hand, by the schedule, and here: the third finds everything as it should be.
-fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
-    let told = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
-    let lines: Vec<&str> = told.stdout.lines().collect();
-    let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", told.stdout) };
+/// The same request from the console, from the schedule and from the command line. The third finds everything
+/// unchanged.
+fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
+    let reported = stack.rollcall(&["run", "--on", "aws", "--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
+    let lines: Vec<&str> = reported.stdout.lines().collect();
+    let [run, _, first, second, totals] = lines.as_slice() else { panic!("{}", reported.stdout) };
     assert!(first.starts_with("year=2021/grade=grade-pk  unchanged"), "{first}");
     assert!(second.starts_with("year=2020/grade=grade-pk  unchanged"), "{second}");
     assert!(totals.starts_with("2 partitions: 2 unchanged; "), "{totals}");
-    let name = run.strip_prefix("run ").and_then(|run| run.strip_suffix(" of ccd_enrollment")).expect("it is named");
+    let name =
+        run.strip_prefix("run ").and_then(|run| run.strip_suffix(" of ccd_enrollment")).expect("the run is named");
     let lake = format!("s3://{}", stack.bucket);
     let shown = stack.rollcall(&["status", "--lake", &lake, "--run", name]).expect(0).stdout;
     assert!(shown.ends_with("2 partitions: 2 unchanged\n"), "{shown}");
@@ -131,41 +133,46 @@ fn the_command_line_starts_follows_and_tells_a_run(stack: &Stack) {
     }
     let detached = ["run", "--on", "aws", "--detach", "--partition", "2021/grade-pk", "--format", "json"];
     let detached = stack.rollcall(&detached).expect(0).json();
-    let run = detached["run"].as_str().expect("it is named").to_owned();
-    assert_eq!(outcomes(&stack.end_well(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
+    let run = detached["run"].as_str().expect("the run is named").to_owned();
+    assert_eq!(outcomes(&stack.end_successfully(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
 }
 
-/// While the first still runs, Step Functions answers with it; the emulator does not.
-fn a_request_given_again_in_its_minute_is_refused(stack: &Stack) {
+/// While the first execution runs, Step Functions returns it for a second start of the same name. The emulator does
+/// not.
+fn a_repeated_request_within_a_minute_is_rejected(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
-    let at = |text: &str| text.parse().expect("a time");
-    let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("it starts");
-    assert_eq!(outcomes(&stack.end_well(&first)), counts(&[("unchanged", 1)]));
+    let at = |text: &str| text.parse().expect("the text is a time");
+    let first = stack.start_at(&request, at("2026-11-23T12:00:05Z")).expect("the execution starts");
+    assert_eq!(outcomes(&stack.end_successfully(&first)), counts(&[("unchanged", 1)]));
     let second = stack.start_at(&request, at("2026-11-23T12:00:59Z")).map(|started| started.name);
     assert!(matches!(second, Err(ExecutionError::Ended { name }) if name == first.name));
 }
 
-fn the_ranking_first_asked_for_counts_totals_in_where_they_are_registered(stack: &Stack) {
+fn the_original_ranking_includes_totals_when_they_are_registered(stack: &Stack) {
     assert_eq!(stack.query(include_str!("../queries/top_ten_pk_states.sql")), published_top_ten("state"));
     assert_ne!(stack.query(SEED_RANKING), published_top_ten("state_name"));
 }
 
 fn twenty_partitions_go_through_one_map(stack: &Stack) {
     let grades = ["grade-pk", "grade-k", "grade-1", "grade-2", "grade-99"];
-    let output = stack.run_well("twenty", &json!({"years": "2018-2021", "grades": grades}));
+    let output = stack.run_successfully("twenty", &json!({"years": "2018-2021", "grades": grades}));
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2), ("written", 18)]));
     let plan = stack.read_json("ledger/ccd_enrollment/runs/twenty/plan.json");
     let planned: BTreeSet<String> = plan
         .as_array()
-        .expect("a bare array")
+        .expect("the plan is an array")
         .iter()
         .map(|item| {
-            format!("year={}/grade={}", item["partition"]["year"], item["partition"]["grade"].as_str().expect("text"))
+            format!(
+                "year={}/grade={}",
+                item["partition"]["year"],
+                item["partition"]["grade"].as_str().expect("the value is text")
+            )
         })
         .collect();
     assert_eq!(planned.len(), 20);
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), planned);
-    // All that is left of the run's receipts is in its summary.
+    // After publishing, only the summary holds the run's receipts.
     let left: Vec<String> = stack.objects("ledger/ccd_enrollment/runs/twenty/").into_keys().collect();
     assert_eq!(left, ["plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}")));
     let summary = stack.read_json("ledger/ccd_enrollment/runs/twenty/summary.json");
@@ -174,40 +181,41 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
 
 fn a_backfill_touches_exactly_its_partition(stack: &Stack) {
     let before = stack.objects("data/");
-    let output = stack.run_well("backfill", &json!({"partitions": [{"year": 2019, "grade": "grade-3"}]}));
+    let output = stack.run_successfully("backfill", &json!({"partitions": [{"year": 2019, "grade": "grade-3"}]}));
     assert_eq!(outcomes(&output), counts(&[("written", 1)]));
     let mut after = stack.objects("data/");
     assert!(after.remove(&format!("data/{TABLE}/year=2019/grade=grade-3/part-00000.parquet")).is_some());
     assert_eq!(after, before);
 }
 
-fn an_object_deleted_by_hand_comes_back_and_an_unregistered_one_is_registered(stack: &Stack) {
+fn a_deleted_object_comes_back_and_an_unregistered_one_is_registered(stack: &Stack) {
     let key = format!("data/{TABLE}/year=2021/grade=grade-pk/part-00000.parquet");
     let (bytes, partitions) = (stack.read(&key), stack.partitions());
     stack.delete(&key);
     let partition = json!({"DatabaseName": DATABASE, "TableName": TABLE, "PartitionValues": ["2020", "grade-pk"]});
     let _ = stack.call("glue", "delete_partition", &partition);
-    let output = stack.run_well("repair", &json!({"years": [2020, 2021], "grades": ["grade-pk"], "mode": "missing"}));
+    let output =
+        stack.run_successfully("repair", &json!({"years": [2020, 2021], "grades": ["grade-pk"], "mode": "missing"}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert!(stack.read(&key) == bytes);
     assert_eq!(stack.partitions(), partitions);
 }
 
-/// The emulator's crawler ends well and finds nothing, so what is registered must be there from before.
-fn a_crawler_is_run_to_its_end_and_what_it_left_out_is_named(stack: &Stack) {
+/// The emulator's crawler succeeds and finds nothing, so the registered partitions must be from before.
+fn a_crawler_runs_to_its_end_and_what_it_missed_is_named(stack: &Stack) {
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"], "catalog": "crawler"});
-    let output = stack.run_well("crawled", &request);
+    let output = stack.run_successfully("crawled", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 2)]), &json!(0)));
     let request = json!({"partitions": [{"year": 2015, "grade": "grade-12"}], "catalog": "crawler"});
     let ended = stack.run("left-out", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("1 of 22 missing, such as `year=2015/grade=grade-12`"), "{}", ended.cause);
-    // The next run that adds partitions itself completes it.
-    let output = stack.run_well("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
+    // The next run that registers partitions itself completes the catalog.
+    let output = stack.run_successfully("completed", &json!({"partitions": [{"year": 2015, "grade": "grade-12"}]}));
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
-fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: &Stack) {
+fn a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(stack: &Stack) {
     let before = stack.partitions();
     let name = json!({"DatabaseName": DATABASE, "Name": TABLE});
     let table = stack.call("glue", "get_table", &name)["Table"].clone();
@@ -216,7 +224,7 @@ fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: 
     let ended = stack.run("no-table", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("expected the template's table, found none"), "{}", ended.cause);
-    // As often as the state machine says, which is what it takes to be sure.
+    // The state machine retries as often as it declares.
     let tried = stack.history("no-table").iter().filter(|event| event.r#type == HistoryEventType::TaskFailed).count();
     assert_eq!(tried, 3);
     let mut input = json!({});
@@ -224,41 +232,42 @@ fn a_catalog_that_failed_is_completed_by_a_run_in_which_all_is_unchanged(stack: 
         input[field] = table[field].clone();
     }
     let _ = stack.call("glue", "create_table", &json!({"DatabaseName": DATABASE, "TableInput": input}));
-    let output = stack.run_well("table", &request);
+    let output = stack.run_successfully("table", &request);
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     let mut expected: BTreeSet<String> = before.into_keys().collect();
     expected.extend(["year=2014/grade=grade-pk", "year=2014/grade=grade-k"].map(str::to_owned));
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), expected);
 }
 
-fn a_writer_that_was_overtaken_is_superseded(stack: &Stack) {
+fn a_stale_writer_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
     let proxy = stack.hold_a_write_of_page_fetch();
-    // The stale writer has other rows, or it would find its own. Page 1 is asked for again at the end.
+    // The stale writer has other rows, so that it does not find its own object. It requests page 1 again at the end.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(2)]);
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
     let stale = stack.start("stale", &request);
     proxy.wait_until_held();
-    assert_eq!(outcomes(&stack.run_well("newer", &request)), counts(&[("written", 1)]));
+    assert_eq!(outcomes(&stack.run_successfully("newer", &request)), counts(&[("written", 1)]));
     let newer = stack.read(&key);
     proxy.open();
-    assert_eq!(outcomes(&stack.end_well(&stale)), counts(&[("superseded", 1)]));
+    assert_eq!(outcomes(&stack.end_successfully(&stale)), counts(&[("superseded", 1)]));
     assert!(stack.read(&key) == newer);
     stack.portal.server.set_faults(Vec::new());
     stack.no_proxy_before_page_fetch();
 }
 
-fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Stack) {
+fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: &Stack) {
     let (path, request) = ("year=2013/grade=grade-3", json!({"partitions": [{"year": 2013, "grade": "grade-3"}]}));
-    assert_eq!(outcomes(&stack.run_well("first", &request)), counts(&[("written", 1)]));
+    assert_eq!(outcomes(&stack.run_successfully("first", &request)), counts(&[("written", 1)]));
     let n_rows = stack.partitions()[path];
-    // The portal corrects itself: the last of its pages of 100 rows has one less, and every page says so.
+    // The portal corrects its data: the last page, of up to 100 rows, has one row less, and every page has the new
+    // count.
     let last_page = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
     let shorter = [Fault::new(Action::CountAdd { delta: -1 }), last_page];
     stack.portal.server.set_faults(shorter.map(|fault| fault.on_path("2013/grade-3")).to_vec());
-    let output = stack.run_well("changed", &request);
+    let output = stack.run_successfully("changed", &request);
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("written", 1)]), &json!(1)));
     assert_eq!(stack.partitions()[path], n_rows - 1);
     stack.portal.server.set_faults(vec![Fault::new(no_rows()).on_path("2013/grade-3")]);
@@ -267,17 +276,17 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog(stack: &Sta
     assert_eq!(stack.partitions()[path], n_rows - 1);
     let mut forced = request;
     forced["force"] = json!(true);
-    let output = stack.run_well("forced", &forced);
+    let output = stack.run_successfully("forced", &forced);
     assert_eq!((outcomes(&output), &output["n_withdrawn"]), (counts(&[("empty", 1)]), &json!(1)));
     stack.portal.server.set_faults(Vec::new());
     assert!(!stack.partitions().contains_key(path));
     assert!(stack.objects(&format!("data/{TABLE}/{path}/")).is_empty());
 }
 
-/// Three partitions fail in three ways, and the process of a fourth is killed as often as it is started.
+/// Three partitions fail in three ways, and the process of a fourth is killed each time it starts.
 fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
-    // The last of the plan is killed, when the others are done.
+    // The last partition of the plan is killed after the others are done.
     let killed = "2016/grade-1";
     let stalls = Fault::new(Action::Delay { ms: 600_000 }).on_path(&format!("{killed}/"));
     stack.portal.server.set_faults(vec![
@@ -300,15 +309,15 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     let grades: Vec<String> = grades.iter().map(|grade| format!("grade-{grade}")).collect();
     let started = stack.start("partial", &json!({"years": [2016, 2017], "grades": grades}));
     for tries in 1..=3 {
-        stack.poll(&"the partition that stalls", || {
+        stack.poll(&"the stalled partition", || {
             let n_done = stack.objects("ledger/ccd_enrollment/runs/partial/receipts/").len();
             (n_done == 19 && asked(killed) == tries).then_some(())
         });
         stack.kill("page-fetch");
     }
     let ended = stack.end(&started);
-    // A refusal ends it at once; an ill portal is asked 4 times by each of 3 calls; a lost row is looked for 3 times, and so is
-    // what is killed each time.
+    // A refusal is not retried. A portal that is unavailable gets 4 requests from each of 3 calls. A lost row and a
+    // killed function are tried 3 times each.
     assert_eq!((asked("2017/grade-2/"), asked("2017/grade-3/"), asked("2016/grade-k/")), (1, 12, 3));
     assert_eq!(asked(killed), 3);
     stack.portal.server.set_faults(Vec::new());
@@ -326,27 +335,29 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     let partitions = stack.partitions();
     let of_run = |path: &&String| path.starts_with("year=2016/") || path.starts_with("year=2017/");
     assert_eq!(partitions.keys().filter(of_run).count(), 16);
-    assert!(failed.iter().all(|failed| !partitions.contains_key(failed.split(' ').next().expect("a path"))));
+    assert!(
+        failed.iter().all(|failed| !partitions.contains_key(failed.split(' ').next().expect("the line has a path")))
+    );
     let lake = format!("s3://{}", stack.bucket);
     let origin = stack.portal.origin();
     let plan = ["plan", "--lake", &lake, "--portal", &origin, "--failed-of", "partial", "--format", "json"];
     let plan = stack.rollcall(&plan).expect(0).json();
     assert_eq!(plan["partitions"].as_array().map(Vec::len), Some(4));
-    // Exactly those whose last attempt failed are run again, and then all are there.
+    // Mode `failed` reruns exactly the partitions whose last attempt failed, and completes them.
     let again =
         ["run", "--on", "aws", "--mode", "failed", "--years", "2016-2017", "--grades", "all", "--format", "json"];
     let again = stack.rollcall(&again).expect(0).json();
     assert_eq!((outcomes(&again), &again["n_published"]), (counts(&[("written", 4)]), &json!(4)));
-    let nothing = stack.run_well("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
+    let nothing = stack.run_successfully("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
 }
 
-fn when_everything_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {
+fn when_every_partition_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {
     let refused = Action::Status { code: 404, retry_after: None, body: None };
     stack.portal.server.set_faults(vec![Fault::new(refused).on_path("/grade-")]);
     let (data, partitions) = (stack.objects("data/"), stack.partitions());
     let grades = ["grade-4", "grade-5", "grade-6", "grade-7", "grade-8"];
-    // More than the template tolerates.
+    // More failures than the template tolerates.
     let ended = stack.run("all-failed", &json!({"years": "2010-2014", "grades": grades}));
     stack.portal.server.set_faults(Vec::new());
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "PartialFailure"));
@@ -357,22 +368,22 @@ fn when_everything_fails_nothing_is_published_and_the_execution_says_why(stack: 
     assert_eq!(outcomes(&summary), counts(&[("failed", 25)]));
 }
 
-fn a_request_that_cannot_be_run_fails_by_name(stack: &Stack) {
+fn a_request_that_cannot_run_fails_by_name(stack: &Stack) {
     let ended = stack.run("wrong", &json!({"years": [1850], "grade": ["grade-pk"]}));
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "InvalidRequest"));
     assert!(ended.cause.contains("`grade`: expected one of years, grades"), "{}", ended.cause);
 }
 
-/// A run of the whole matrix, and everything that it hands from state to state and to and from its 720 partitions.
-fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
-    // One year more than the sample has, of which the portal has no rows.
+/// Runs the whole matrix and measures everything that passes between states and to and from its 720 partitions.
+fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
+    // One more year than the sample, for which the portal has no rows.
     let years =
         Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
     let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(no_rows()).on_path("/1985/")];
     stack.portal.server.set_faults(faults);
     let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
     grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
-    let output = stack.run_well("everything", &json!({"years": "all", "grades": grades}));
+    let output = stack.run_successfully("everything", &json!({"years": "all", "grades": grades}));
     stack.portal.server.set_faults(Vec::new());
     assert_eq!((&output["n_planned"], &output["n_failed"]), (&json!(720), &json!(0)));
     let found = outcomes(&output);
@@ -386,26 +397,26 @@ fn forty_years_of_every_grade_keep_the_state_small(stack: &Stack) {
     let sizes = stack.sizes_of_states("everything");
     assert_eq!(sizes.iter().filter(|(state, size)| state == "child" && *size > 0).count(), 2 * 720);
     assert!(sizes.iter().any(|(state, size)| state == "FetchPartitions" && *size > 0));
-    let largest = sizes.iter().max_by_key(|(_, size)| *size).expect("there are states");
+    let largest = sizes.iter().max_by_key(|(_, size)| *size).expect("the machine has states");
     assert!(largest.1 < 32 * 1024, "{largest:?}");
 }
 
-/// Nothing is missing, since the emulator refuses what a role does not allow. What is left over has a reason each.
-fn roles_allow_what_their_functions_use_and_little_else(stack: &Stack) {
-    // Logs and traces are written by Lambda in the role's name.
+/// No permission is missing, since the emulator rejects calls that a role does not allow. Every unused permission needs
+/// a reason here.
+fn roles_allow_little_more_than_their_functions_use(stack: &Stack) {
+    // Lambda writes logs and traces under the function's role.
     let of_lambda = ["logs:CreateLogStream", "logs:PutLogEvents", "xray:PutTelemetryRecords", "xray:PutTraceSegments"];
     for (function, (allowed, used)) in stack.actions() {
         let mut unused: BTreeSet<&str> = of_lambda.into();
-        // A tag that comes with an object is a permission of its own, which the emulator does not ask for.
+        // Writing an object with a tag needs a separate permission, which the emulator does not check.
         let _ = unused.insert("s3:PutObjectTagging");
         if function == "catalog" {
-            // The emulator knows no resource of a map run, so that it refuses to describe one: what is left without a receipt
-            // counts as killed. `faults_aws` has the answers that AWS gives.
+            // The emulator has no map run resources, so it rejects a description of one, and a partition without a
+            // receipt counts as killed. `faults_aws` covers the responses of AWS.
             unused.extend(["states:DescribeMapRun", "states:ListExecutions", "states:DescribeExecution"]);
         }
         if function == "page-fetch" {
-            // It lists nothing: without this S3 would answer 403 for a key that is not there. And no dataset that is built
-            // in has a secret.
+            // Without ListBucket S3 would respond with 403 for a missing key. No built-in dataset has a secret.
             unused.extend(["s3:ListBucket", "secretsmanager:GetSecretValue"]);
         }
         let left_over: BTreeSet<&str> = allowed.difference(&used).map(String::as_str).collect();

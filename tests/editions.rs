@@ -1,4 +1,4 @@
-//! When a partition is written again and when it is left alone, through the real binary.
+//! When a partition is rewritten and when it stays unchanged.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn serve(folder: &Path, rows: &[String]) {
     write_page(folder, PATH, 1, body.as_bytes());
 }
 
-/// A lake with one partition of four rows, the portal that served it, and the folder of its bodies.
+/// A lake with one partition of four rows, its portal, and the folder with the portal's bodies.
 struct Scene {
     lake: TestLake,
     portal: TestPortal,
@@ -39,7 +39,7 @@ impl Scene {
         scene
     }
 
-    /// Runs the partition and gives its outcome.
+    /// Runs the partition and returns its outcome.
     fn run(&self, more: &[&str]) -> String {
         let mut args = vec!["--partition", "2021/grade-pk", "--format", "json"];
         args.extend(more);
@@ -54,7 +54,7 @@ impl Scene {
 }
 
 #[test]
-fn a_run_that_finds_the_same_rows_leaves_data_alone_bytes_and_time() {
+fn a_run_that_finds_the_same_rows_leaves_bytes_and_time_unchanged() {
     let scene = Scene::new();
     let before = scene.lake.files("data");
     assert_eq!(scene.run(&[]), "unchanged");
@@ -107,7 +107,7 @@ fn a_changed_descriptor_rewrites_the_partition() {
     assert_eq!(answer.stdout, "leaid\n000100002\n");
 }
 
-/// Writes the object again by another program, with its edition as it was or its encoding version changed.
+/// Rewrites the object with pyarrow and gives its edition this encoding version.
 fn rewrite_by_another_program(scene: &Scene, encoding_version: &str) {
     let script = "
 import sys, pyarrow.parquet as pq
@@ -130,7 +130,7 @@ pq.write_table(table.replace_schema_metadata(said), path)
 fn a_changed_encoding_version_rewrites_the_partition() {
     let scene = Scene::new();
     let ours = scene.lake.files("data")[OBJECT].0.clone();
-    // The footer's edition decides: a file that claims the same edition is left alone.
+    // The edition in the footer decides: a file with the same edition is not rewritten.
     rewrite_by_another_program(&scene, "2");
     assert_eq!(scene.run(&[]), "unchanged");
     rewrite_by_another_program(&scene, "1");
@@ -150,7 +150,7 @@ fn two_lakes_of_the_same_rows_hold_the_same_bytes() {
 }
 
 #[test]
-fn an_object_that_is_no_parquet_is_replaced() {
+fn an_object_that_is_not_parquet_is_replaced() {
     let scene = Scene::new();
     let ours = scene.lake.files("data")[OBJECT].0.clone();
     std::fs::write(scene.lake.path().join(OBJECT), &ours[..ours.len() / 2]).unwrap();

@@ -1,11 +1,11 @@
-//! What a machine does wrong under a run on a folder: each fault by its name in the list of faults, with what its user sees.
+//! Faults of the machine during a run on a folder, by their ids in SEMANTICS.md, with what the user sees.
 //!
-//! Some need a mount or a network of their own. They are made in namespaces, which Linux lets anyone make (`unshare
-//! --map-root-user`); where it does not, the test fails and says so.
+//! Some tests need their own mounts or network. They create them in namespaces, which any Linux user may create with
+//! `unshare --map-root-user`. Where this is not allowed, the test fails with that reason.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rollcall_simulator::Config;
 use rollcall_tests::raw_portal::{RawPortal, Step};
+use rollcall_tests::server::{Server, response};
 use rollcall_tests::{
     ENROLLMENT, Killed, Outcome, TestLake, TestPortal, binary, data, in_namespaces, rollcall, stalled, wait_until,
 };
@@ -22,7 +23,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
-/// The time in which a fault is told.
+/// Time within which a fault must be reported.
 const SOON: Duration = Duration::from_secs(10);
 
 fn is_part_of(found: &BTreeMap<String, Vec<u8>>, all: &BTreeMap<String, Vec<u8>>) -> bool {
@@ -34,19 +35,20 @@ fn temporary_files(lake: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// A run under a limit of the shell, such as `ulimit -n 16`.
+/// Runs under a limit of the shell, such as `ulimit -n 16`.
 fn run_limited(limit: &str, lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &format!(r#"{limit} || exit 99; exec "$0" "$@""#)]).arg(binary());
     command.args(["run", "--retry-wait", "0", "--portal", &portal.origin()]).args(args);
     command.env("ROLLCALL_LAKE", lake.path()).env_remove("ROLLCALL_LOG");
-    Outcome::of(command.output().unwrap())
+    Outcome::from_output(command.output().unwrap())
 }
 
-/// Guard: an object is renamed into place when it is on disk as a whole; what could not be written is removed and named.
+/// Guard: an object is renamed into place after it is completely on disk. A partial file is removed and the failure
+/// reported.
 #[test]
-fn d1_a_full_disk_is_named_leaves_no_half_file_and_a_larger_one_completes_the_lake() {
-    // 17 partitions of some 100 kB.
+fn d1_a_full_disk_is_named_leaves_no_partial_file_and_a_larger_disk_completes_the_lake() {
+    // 17 partitions of about 100 kB.
     let portal = TestPortal::start(Config::default());
     let reference = TestLake::new();
     let args = ["--years", "2021", "--grades", "all"];
@@ -65,11 +67,11 @@ fn d1_a_full_disk_is_named_leaves_no_half_file_and_a_larger_one_completes_the_la
     let (folder, moved_to) = (lake.path().to_str().unwrap(), moved.path().to_str().unwrap());
     let settings = [("LAKE", folder), ("MOVED", moved_to), ("PORTAL", &portal.origin())];
     let found = in_namespaces(&["--mount"], script, &settings);
-    // The ledger may have found no room either.
+    // There may have been no space for the ledger either.
     assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
     let named = format!("{folder}/.tmp`: No space left on device (os error 28)");
-    let is_told = |line: &str| line.contains("StoreFailed: write `data/") && line.contains(&named);
-    assert!(found.stderr.lines().any(is_told), "{}", found.stderr);
+    let is_reported = |line: &str| line.contains("StoreFailed: write `data/") && line.contains(&named);
+    assert!(found.stderr.lines().any(is_reported), "{}", found.stderr);
     let written = data(moved.path());
     assert!(!written.is_empty() && written.len() < 17 && is_part_of(&written, &expected), "{:?}", written.keys());
     assert_eq!(temporary_files(moved.path()), Vec::<String>::new());
@@ -78,9 +80,9 @@ fn d1_a_full_disk_is_named_leaves_no_half_file_and_a_larger_one_completes_the_la
     assert_eq!(temporary_files(moved.path()), Vec::<String>::new());
 }
 
-/// Guard: the lake is locked, which writes to it, before the portal is asked for anything.
+/// Guard: the run takes the lock, which writes to the lake, before its first request to the portal.
 #[test]
-fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
+fn d3_a_folder_that_is_not_writable_is_named_before_any_request() {
     let portal = TestPortal::small();
     let script = r#"
         mount --bind "$LAKE" "$LAKE" && mount -o remount,bind,ro "$LAKE" || exit 99
@@ -94,11 +96,8 @@ fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
         let folder = lake.path().to_str().unwrap();
         let found = in_namespaces(&["--mount"], script, &[("LAKE", folder), ("PORTAL", &portal.origin())]).expect(1);
         // The first file of a new lake is its mark.
-        let first = if before.is_empty() {
-            "write `lake.json`: lake refused: write"
-        } else {
-            "write `.lock`: lake refused: open"
-        };
+        let first =
+            if before.is_empty() { "write `lake.json` in the lake: write" } else { "write `.lock` in the lake: open" };
         let file = if before.is_empty() { "lake.json" } else { ".lock" };
         let expected = format!("error: StoreFailed: {first} `{folder}/{file}`: Read-only file system (os error 30)");
         assert!(found.stdout.is_empty() && found.stderr.starts_with(&expected), "{found:?}");
@@ -107,20 +106,20 @@ fn d3_a_folder_that_cannot_be_written_to_is_named_before_the_portal_is_asked() {
     assert_eq!(portal.server.requests().len(), n_before);
 }
 
-/// Guard: a limit on the size of files is an error that names the file, not the end of the process without a word.
+/// Guard: exceeding a file size limit is an error that names the file and does not kill the process.
 #[test]
-fn d4_a_file_size_limit_fails_the_partitions_that_exceed_it_and_no_other() {
+fn d4_a_file_size_limit_fails_only_the_partitions_that_exceed_it() {
     let portal = TestPortal::start(Config::default());
     let reference = TestLake::new();
     let _ = reference.run(&portal, &TWO_GRADES).expect(0);
     let expected = data(reference.path());
     let lake = TestLake::new();
-    // In blocks of 512 bytes or of 1 KiB: a ledger fits into either, the two files of some 100 kB into neither.
+    // In blocks of 512 bytes or 1 KiB. A ledger fits into both limits; the two files of about 100 kB fit into neither.
     let found = run_limited("ulimit -f 40", &lake, &portal, &TWO_GRADES).expect(3);
-    let is_told = |line: &&str| {
+    let is_reported = |line: &&str| {
         line.starts_with("failed: StoreFailed: write `data/") && line.contains("File too large (os error 27)")
     };
-    assert_eq!(found.stderr.lines().filter(is_told).count(), 2, "{}", found.stderr);
+    assert_eq!(found.stderr.lines().filter(is_reported).count(), 2, "{}", found.stderr);
     assert!(found.stdout.contains("2 partitions: 2 failed;"), "{}", found.stdout);
     assert_eq!((data(lake.path()).len(), temporary_files(lake.path()).len()), (0, 0));
     let again = lake.run(&portal, &[&TWO_GRADES[..], &["--mode", "failed"]].concat()).expect(0);
@@ -128,15 +127,15 @@ fn d4_a_file_size_limit_fails_the_partitions_that_exceed_it_and_no_other() {
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: too few file handles end a run with words, and what it leaves is whole.
+/// Guard: with too few file handles a run ends with a message and leaves only complete files.
 #[test]
-fn d4_too_few_open_files_are_told_and_leave_no_half_file() {
+fn d4_too_few_file_handles_are_reported_and_leave_no_partial_file() {
     let portal = TestPortal::small();
     let reference = TestLake::new();
     let args = ["--years", "2021", "--grades", "all"];
     let _ = reference.run(&portal, &args).expect(0);
     let expected = data(reference.path());
-    // The least are too few to begin with; with the most it depends on what is open at once.
+    // The lower limits are always too low. Whether the highest is depends on what is open at once.
     for (limit, may_do) in [("ulimit -n 8", false), ("ulimit -n 12", false), ("ulimit -n 16", true)] {
         let lake = TestLake::new();
         let found = run_limited(limit, &lake, &portal, &args);
@@ -152,13 +151,13 @@ fn d4_too_few_open_files_are_told_and_leave_no_half_file() {
     }
 }
 
-/// Guard: a reader of the report that has gone away does not undo a run; a report that cannot be written is told.
+/// Guard: a closed stdout does not fail a run, and a report that cannot be written is an error.
 #[test]
-fn d7_a_run_whose_stdout_is_closed_or_full_still_leaves_a_whole_lake() {
+fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
     let portal = TestPortal::small();
     let reference = TestLake::new();
     let _ = reference.run(&portal, &TWO_GRADES).expect(0);
-    for (stdout, code, told) in [
+    for (stdout, code, told_text) in [
         (Stdio::piped(), 0, ""),
         (
             fs::File::options().write(true).open("/dev/full").unwrap().into(),
@@ -170,15 +169,15 @@ fn d7_a_run_whose_stdout_is_closed_or_full_still_leaves_a_whole_lake() {
         let mut run = rollcall(&["run", "--retry-wait", "0", "--portal", &portal.origin()]);
         run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path());
         let mut run = run.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
-        // Nobody reads what it will say.
+        // Close the reading end.
         drop(run.stdout.take());
-        let found = Outcome::of(run.wait_with_output().unwrap()).expect(code);
-        assert_eq!(found.stderr, told);
+        let found = Outcome::from_output(run.wait_with_output().unwrap()).expect(code);
+        assert_eq!(found.stderr, told_text);
         assert!(data(lake.path()) == data(reference.path()));
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
         assert_eq!(status["is_last_run_finished"], true);
     }
-    // The other commands print as it does.
+    // The other commands print in the same way.
     let origin = portal.origin();
     let plan = ["plan", "--years", "2021", "--grades", "all", "--portal", &origin];
     for args in [&["status"][..], &plan, &["datasets", "list"]] {
@@ -188,14 +187,14 @@ fn d7_a_run_whose_stdout_is_closed_or_full_still_leaves_a_whole_lake() {
         }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
-        let found = Outcome::of(child.wait_with_output().unwrap()).expect(0);
+        let found = Outcome::from_output(child.wait_with_output().unwrap()).expect(0);
         assert!(!found.stderr.contains("panicked") && !found.stderr.contains("error"), "{args:?}: {}", found.stderr);
     }
 }
 
-/// Guard: names that could lead out of the lake are no names.
+/// Guard: a name that could lead out of the lake is invalid.
 #[test]
-fn d8_a_name_that_leads_out_of_the_lake_is_refused_and_nothing_is_made() {
+fn d8_a_name_that_leads_out_of_the_lake_is_rejected_and_creates_nothing() {
     let portal = TestPortal::small();
     let outside = tempfile::tempdir().unwrap();
     let lake = outside.path().join("lake");
@@ -213,7 +212,7 @@ fn d8_a_name_that_leads_out_of_the_lake_is_refused_and_nothing_is_made() {
         &["--years", "2021", "--grades", "grade-pk", "--dataset", "ccd_enrollment/../x"],
     ] {
         let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", lake.to_str().unwrap()]);
-        let found = Outcome::of(run.args(args).output().unwrap()).expect(2);
+        let found = Outcome::from_output(run.args(args).output().unwrap()).expect(2);
         assert!(found.stderr.starts_with("error: "), "{args:?}: {}", found.stderr);
         let made: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(made.iter().all(|name| name == "lake"), "{args:?}: {made:?}");
@@ -222,18 +221,18 @@ fn d8_a_name_that_leads_out_of_the_lake_is_refused_and_nothing_is_made() {
     assert_eq!(portal.n_data_requests(), 0);
 }
 
-/// What is in a folder, by name.
+/// Returns the names of the entries of a folder.
 fn names_in(folder: &TempDir) -> Vec<String> {
     fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Guard: a write goes through no link; one in place of a file is replaced itself.
+/// Guard: writes do not follow links. A link at the path of a file is replaced itself.
 #[test]
-fn d8_a_link_inside_the_lake_is_never_written_through() {
+fn d8_writes_never_follow_a_link_inside_the_lake() {
     let portal = TestPortal::small();
     let object = format!("{ENROLLMENT}/year=2021/grade=grade-pk/part-00000.parquet");
     let args = ["--years", "2021", "--grades", "grade-pk"];
-    // In place of any folder on the way to the object.
+    // A link instead of each folder on the path to the object.
     for link in
         ["data", ENROLLMENT, &format!("{ENROLLMENT}/year=2021"), &format!("{ENROLLMENT}/year=2021/grade=grade-pk")]
     {
@@ -243,11 +242,11 @@ fn d8_a_link_inside_the_lake_is_never_written_through() {
         symlink(outside.path(), &link).unwrap();
         let found = lake.run(&portal, &args);
         assert!(matches!(found.code, Some(1 | 3)), "{found:?}");
-        let told = format!("expected no links in a lake, found `{}`", link.display());
-        assert!(found.stderr.contains(&told), "{}", found.stderr);
+        let told_text = format!("expected no links in a lake, found `{}`", link.display());
+        assert!(found.stderr.contains(&told_text), "{}", found.stderr);
         assert_eq!(names_in(&outside), Vec::<String>::new());
     }
-    // In place of the object itself.
+    // A link instead of the object.
     let (lake, outside) = (TestLake::marked(), tempfile::tempdir().unwrap());
     let target = outside.path().join("precious");
     fs::write(&target, "precious").unwrap();
@@ -259,7 +258,7 @@ fn d8_a_link_inside_the_lake_is_never_written_through() {
         (vec!["precious".to_owned()], "precious".into())
     );
     assert!(fs::symlink_metadata(lake.path().join(&object)).unwrap().is_file());
-    // In place of the folder of what is being written, and of the lock.
+    // A link instead of the folder for temporary files, and instead of the lock.
     fs::remove_dir(lake.path().join(".tmp")).unwrap();
     symlink(outside.path(), lake.path().join(".tmp")).unwrap();
     let found = lake.run(&portal, &args).expect(1);
@@ -271,18 +270,18 @@ fn d8_a_link_inside_the_lake_is_never_written_through() {
     let found = lake.run(&portal, &args).expect(1);
     assert!(found.stderr.contains("expected no links in a lake, found `"), "{}", found.stderr);
     assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
-    // The lake itself may be one.
+    // The lake folder itself may be a link.
     let link = outside.path().join("lake");
     let whole = TestLake::new();
     symlink(whole.path(), &link).unwrap();
     let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", link.to_str().unwrap()]);
-    let _ = Outcome::of(run.args(args).output().unwrap()).expect(0);
+    let _ = Outcome::from_output(run.args(args).output().unwrap()).expect(0);
     assert!(whole.path().join(object).is_file());
 }
 
-/// Guard: what a killed run or an older program left is cleared away, or taken as absent and written anew with a word.
+/// Guard: leftovers of killed runs and older versions are removed, or treated as missing and rewritten with a warning.
 #[test]
-fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() {
+fn d9_leftovers_of_killed_runs_and_older_versions_are_removed_or_rewritten() {
     let portal = TestPortal::small();
     let lake = TestLake::new();
     let first = lake.run(&portal, &[&TWO_GRADES[..], &["--format", "json"]].concat()).expect(0).json();
@@ -293,10 +292,10 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    // Files that were being written, under names old and new.
+    // Temporary files, under current and old names.
     write(".tmp/.tmpAbC123", "PAR1 half");
     write(".tmp/older/part-00000.parquet.tmp", "half");
-    // Records half written, records of the layout before, and what a run left that never ended.
+    // Partial records, records in the previous layout, and files of a run that never ended.
     write("ledger/ccd_enrollment/records.json", "[{\"committed\": {\"n_rows\": 1");
     write("ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json", "{\"committed\": {\"n_rows\": 1");
     write(
@@ -307,7 +306,7 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     write("ledger/ccd_enrollment/runs/20200102T000000-000/receipts/year=2021/grade=grade-k.json", "{");
     write(&format!("{run}/summary.json"), "{\"run\": ");
     write("catalog/ccd_school/us_education_ccd_enrollment_data.json", "{\"columns\": [");
-    // Beside the data: what no run of ours writes is left alone.
+    // Files next to the data that no run writes stay as they are.
     write(&format!("{ENROLLMENT}/year=2021/grade=grade-k/part-00000.parquet.tmp"), "PAR1 half");
     write(&format!("{ENROLLMENT}/year=2021/notes.txt"), "mine");
 
@@ -315,9 +314,9 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     assert!(!shown.stderr.contains("panicked"), "{}", shown.stderr);
     let second = lake.run(&portal, &TWO_GRADES).expect(0);
     assert!(second.stdout.contains("2 partitions: 2 unchanged"), "{}", second.stdout);
-    let warned = "ledger object unreadable, taken as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
+    let warned = "ledger object unreadable, treated as absent key=\"ledger/ccd_enrollment/partitions/year=2021/grade=grade-k.json\"";
     assert!(second.stderr.contains(warned), "{}", second.stderr);
-    // No writer of today's gives such a name.
+    // The current version does not use such a name.
     assert_eq!(temporary_files(lake.path()), ["older"]);
     assert_eq!(lake.committed(), committed);
     let after = data(lake.path());
@@ -328,7 +327,7 @@ fn d9_leftovers_of_killed_runs_and_older_programs_are_cleared_or_written_anew() 
     assert_eq!(lake.rollcall("status", &["--format", "json"]).expect(0).json()["is_last_run_finished"], true);
 }
 
-/// The first line that a command says on stderr, and when it did.
+/// Returns the first line of a command on stderr and the time until it appeared.
 fn first_words(command: &mut Command) -> (String, Duration) {
     let started = Instant::now();
     let mut run = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -339,16 +338,16 @@ fn first_words(command: &mut Command) -> (String, Duration) {
         let _ = BufReader::new(stderr).read_line(&mut line);
         let _ = send.send(line);
     });
-    let line = receive.recv_timeout(Duration::from_secs(60)).expect("something is said within a minute");
+    let line = receive.recv_timeout(Duration::from_secs(60)).expect("a line appears within a minute");
     (line, started.elapsed())
 }
 
-/// Guard: the waits between tries are bounded, so that a machine without a network hears of it soon, and why.
+/// Guard: waits between retries are bounded, so a machine without a network reports the cause soon.
 #[test]
-fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
+fn d10_without_a_network_the_first_message_comes_soon_and_names_the_cause() {
     let lake = TestLake::new();
     let args = ["run", "--lake", lake.path().to_str().unwrap(), "--grades", "grade-pk", "--years"];
-    let in_vain = |years: &str| {
+    let offline = |years: &str| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--net"]).arg(binary()).args(args).arg(years).env_remove("ROLLCALL_LOG");
         command
@@ -356,43 +355,44 @@ fn d10_without_a_network_the_first_words_come_soon_and_name_the_cause() {
     for (years, opening) in [
         (
             "2021",
-            "warning: years of `ccd_enrollment` are not checked against the portal's list: portal did not list its endpoints: no answer after 4 tries: ",
+            "warning: years of `ccd_enrollment` were not checked against the portal's list: fetch list of endpoints: no response after 4 tries: ",
         ),
         ("all", "error: YearsUnknown: "),
     ] {
-        let (told, after) = first_words(&mut in_vain(years));
-        assert!(told.starts_with(opening) && told.contains("dns error"), "{told}");
+        let (told_text, after) = first_words(&mut offline(years));
+        assert!(told_text.starts_with(opening) && told_text.contains("dns error"), "{told_text}");
         assert!(after < SOON, "{after:?}");
     }
     assert!(data(lake.path()).is_empty());
 }
 
-fn run_in_vain(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
+fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
     lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
 }
 
-/// Guard: a portal that nobody connects to is found out by the first partitions, once for all, and the exit code says so.
+/// Guard: the first partitions detect a portal that cannot be reached, report it once for the whole run, and set the
+/// exit code.
 ///
 /// Found by use: B5.
 #[test]
-fn a38_a_portal_that_cannot_be_reached_ends_the_run_with_4_and_one_message_after_the_first_partitions() {
+fn a38_an_unreachable_portal_ends_the_run_with_4_and_one_message_after_the_first_partitions() {
     // A port that was free a moment ago.
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let origin = format!("http://{closed}");
-    // Not built while the time is taken.
+    // Build the binary before the clock starts.
     let _ = binary();
     for (args, n_first) in
         [(["--years", "1986-2024", "--grades", "all"], 8), (["--years", "2021", "--grades", "grade-k"], 1)]
     {
         let lake = TestLake::new();
         let started = Instant::now();
-        let found = run_in_vain(&lake, &origin, &args).expect(4);
+        let found = run_at(&lake, &origin, &args).expect(4);
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-        let told: Vec<&str> = found.stderr.lines().collect();
-        assert!(told[0].starts_with("warning: years of `ccd_enrollment` are not checked"), "{}", found.stderr);
+        let told_text: Vec<&str> = found.stderr.lines().collect();
+        assert!(told_text[0].starts_with("warning: years of `ccd_enrollment` were not checked"), "{}", found.stderr);
         let why = "stopped: cannot reach the portal; the remaining partitions are not tried: PortalUnavailable: fetch page 1 of ";
-        assert!(told[1].starts_with(why) && told[1].contains("refused"), "{}", found.stderr);
-        assert_eq!(told[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
+        assert!(told_text[1].starts_with(why) && told_text[1].contains("refused"), "{}", found.stderr);
+        assert_eq!(told_text[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
         let ledger = lake.files("ledger");
         let summary = ledger.iter().find(|(path, _)| path.ends_with("/summary.json")).expect("the run has a summary");
         let summary: Value = serde_json::from_slice(&summary.1.0).unwrap();
@@ -402,48 +402,41 @@ fn a38_a_portal_that_cannot_be_reached_ends_the_run_with_4_and_one_message_after
     }
 }
 
-/// Guard: a portal that was answered once and is gone since fails its partitions one by one.
+/// Guard: a portal that responded once and then disappears fails its partitions one by one.
 ///
 /// Found by use: B5.
 #[test]
-fn a38_a_portal_that_goes_away_in_mid_run_ends_it_as_partitions_that_failed() {
+fn a38_a_portal_that_disappears_during_a_run_fails_its_partitions() {
     let portal = TestPortal::small();
     let gone = Arc::new(Mutex::new(None::<RawPortal>));
     let to_end = gone.clone();
-    // The answer to the second partition never comes: the portal ends instead, with its port.
-    let raw = RawPortal::before(portal.server.address(), move |asked, answer| {
-        if asked.target.contains("/2020/") {
-            let ended = to_end.lock().unwrap().take();
-            // From another thread, which this one's connection does not wait for.
-            std::thread::spawn(move || drop(ended));
+    // Instead of responding for the second partition the portal stops listening.
+    let raw = RawPortal::before(portal.server.address(), move |request, response| {
+        if request.target.contains("/2020/") {
+            drop(to_end.lock().unwrap().take());
             return vec![Step::Reset];
         }
-        vec![Step::Say(answer.bytes())]
+        vec![Step::Send(response.bytes())]
     });
     let origin = raw.origin();
     *gone.lock().unwrap() = Some(raw);
     let lake = TestLake::new();
     let args = ["--years", "2019-2021", "--grades", "grade-pk", "--in-flight", "1"];
-    let found = run_in_vain(&lake, &origin, &args).expect(3);
+    let found = run_at(&lake, &origin, &args).expect(3);
     assert_eq!(found.stderr.matches("failed: PortalUnavailable: ").count(), 2, "{}", found.stderr);
     assert_eq!(data(lake.path()).len(), 1);
 }
 
-/// Guard: a portal on this machine is never asked by way of a proxy, and one elsewhere is, as the environment says.
+/// Guard: requests to a portal on this machine bypass a proxy, and requests to any other portal use the one in the
+/// environment.
 #[test]
-fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_this_machine() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let proxy = format!("http://{}", listener.local_addr().unwrap());
+fn d10_a_proxy_from_the_environment_is_used_for_remote_portals_but_never_for_this_machine() {
     let (send, receive) = mpsc::channel();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let Ok(mut connection) = connection else { break };
-            let mut head = [0; 1024];
-            let n_bytes = connection.read(&mut head).unwrap_or(0);
-            let _ = send.send(String::from_utf8_lossy(&head[..n_bytes]).lines().next().unwrap_or_default().to_owned());
-            let _ = connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
-        }
+    let server = Server::http(move |_, request| {
+        let _ = send.send(format!("{} {}", request.method(), request.uri()));
+        async { Ok(response(403, "")) }
     });
+    let proxy = format!("http://{}", server.address());
     let through_proxy = |lake: &TestLake, args: &[&str]| {
         let mut command =
             rollcall(&[&["run", "--lake", lake.path().to_str().unwrap(), "--retry-wait", "0"], args].concat());
@@ -456,20 +449,20 @@ fn d10_a_proxy_of_the_environment_is_asked_for_portals_elsewhere_and_never_for_t
     let portal = TestPortal::small();
     let lake = TestLake::new();
     let here = ["--portal", &portal.origin(), "--years", "2021", "--grades", "grade-pk"];
-    let _ = Outcome::of(through_proxy(&lake, &here).output().unwrap()).expect(0);
-    assert!(receive.try_recv().is_err(), "the proxy was asked for a portal on this machine");
+    let _ = Outcome::from_output(through_proxy(&lake, &here).output().unwrap()).expect(0);
+    assert!(receive.try_recv().is_err(), "the proxy received a request for a portal on this machine");
 
     let lake = TestLake::new();
     let started = Instant::now();
     let elsewhere = ["--portal", "https://portal.invalid", "--years", "2021", "--grades", "grade-pk"];
-    let found = Outcome::of(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
+    let found = Outcome::from_output(through_proxy(&lake, &elsewhere).output().unwrap()).expect(4);
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
-    assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443 HTTP/1.1");
+    assert_eq!(receive.recv().unwrap(), "CONNECT portal.invalid:443");
     assert!(found.stderr.contains("PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`"), "{}", found.stderr);
     assert!(found.stderr.contains("tunnel"), "{}", found.stderr);
 }
 
-/// Guard: what is asked to stop ends within 5 s, also while a partition is in the middle of an answer.
+/// Guard: a run ends within 5 s of a signal, even in the middle of a response.
 #[test]
 fn d6_a_run_that_is_asked_to_stop_ends_within_five_seconds() {
     let portal = TestPortal::small();
@@ -480,8 +473,8 @@ fn d6_a_run_that_is_asked_to_stop_ends_within_five_seconds() {
         let mut run = rollcall(&["run", "--retry-wait", "0", "--format", "json", "--portal", &portal.origin()]);
         run.args(TWO_GRADES).env("ROLLCALL_LAKE", lake.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = Killed(run.spawn().unwrap());
-        // Both pages of one partition, and the first and the second of the other.
-        wait_until("four pages are asked for", || portal.n_data_requests() >= n_before + 4);
+        // Both pages of one partition, and pages 1 and 2 of the other.
+        wait_until("four pages are requested", || portal.n_data_requests() >= n_before + 4);
         let asked = Instant::now();
         run.signal(signal);
         let found = run.wait().expect(130);

@@ -1,5 +1,5 @@
-//! What a portal, a proxy or a network does wrong, byte by byte: each fault by its name in the list of faults, with what
-//! becomes of a run that meets it.
+//! Faults of the portal, a proxy or the network, byte by byte, by their ids in SEMANTICS.md, with their effect on a
+//! run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,35 +12,35 @@ use flate2::{Compress, Compression, Crc, FlushCompress};
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
+use rollcall_tests::raw_portal::{RawPortal, Request, Response, Step};
 use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, client, data, rollcall};
 use tokio::runtime::Runtime;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
-/// Data of two pages: 100 rows and 65.
+/// Two pages, of 100 and 65 rows.
 const ONE_PARTITION: [&str; 4] = ["--years", "2021", "--grades", "grade-pk"];
 
-fn is_data(asked: &Asked) -> bool {
-    asked.target.contains(PATH)
+fn is_data(request: &Request) -> bool {
+    request.target.contains(PATH)
 }
 
-fn whole(answer: &Answer) -> Vec<Step> {
-    vec![Step::Say(answer.bytes())]
+fn whole(response: &Response) -> Vec<Step> {
+    vec![Step::Send(response.bytes())]
 }
 
-/// A portal whose answers with data are spoilt the first time that each is asked for.
-fn spoilt_once(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
-    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) && asked.n == 1 {
-        true => spoil(answer),
-        false => whole(answer),
+/// Returns a portal that corrupts the first data response for each target.
+fn corrupted_once(portal: &TestPortal, corrupt: impl Fn(&Response) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |request, response| match is_data(request) && request.n == 1 {
+        true => corrupt(response),
+        false => whole(response),
     })
 }
 
-/// A portal whose answers with data are always spoilt.
-fn spoilt(portal: &TestPortal, spoil: impl Fn(&Answer) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
-    RawPortal::before(portal.server.address(), move |asked, answer| match is_data(asked) {
-        true => spoil(answer),
-        false => whole(answer),
+/// Returns a portal that corrupts every data response.
+fn corrupted(portal: &TestPortal, corrupt: impl Fn(&Response) -> Vec<Step> + Send + Sync + 'static) -> RawPortal {
+    RawPortal::before(portal.server.address(), move |request, response| match is_data(request) {
+        true => corrupt(response),
+        false => whole(response),
     })
 }
 
@@ -48,7 +48,7 @@ fn run_at(lake: &TestLake, origin: &str, args: &[&str]) -> Outcome {
     lake.rollcall("run", &[&["--portal", origin, "--retry-wait", "0"], args].concat())
 }
 
-/// What a run of one partition leaves when nothing goes wrong.
+/// Returns what a fault-free run of one partition writes.
 fn reference(portal: &TestPortal) -> BTreeMap<String, Vec<u8>> {
     let lake = TestLake::new();
     let _ = lake.run(portal, &ONE_PARTITION).expect(0);
@@ -64,9 +64,9 @@ async fn get(portal: &HttpPortal) -> Result<Vec<u8>, PortalError> {
         .map(|response| response.result)
 }
 
-/// Guard: a wait that would end after the deadline is not begun.
+/// Guard: a wait that would end after the deadline does not start.
 #[test]
-fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
+fn a2_a_requested_wait_past_the_deadline_does_not_start() {
     let portal = TestPortal::small();
     for retry_after in ["3600", "1000000000", "Fri, 31 Dec 2100 00:00:00 GMT"] {
         let action = Action::Status { code: 429, retry_after: Some(retry_after.to_owned()), body: Some("slow".into()) };
@@ -74,89 +74,89 @@ fn a2_a_wait_that_the_portal_asks_for_past_the_deadline_is_not_begun() {
         let client = client(&portal.origin(), |settings| settings.max_backoff = Duration::from_secs(60));
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client.until((started + Duration::from_secs(50)).into())));
-        assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 tries: `slow`");
+        assert_eq!(error.unwrap_err().to_string(), "HTTP 429 after 1 try: `slow`");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }
 
-/// Guard: an answer counts when its last byte is there, whether the connection ends or is reset before.
+/// Guard: a response counts only when its last byte has arrived, whether the connection closes or is reset before that.
 #[test]
-fn a9_an_answer_torn_at_any_byte_is_asked_again_and_never_parsed() {
+fn a9_a_response_truncated_at_any_byte_is_retried_and_never_parsed() {
     let portal = TestPortal::small();
     let runtime = Runtime::new().unwrap();
-    let expected = RawPortal::before(portal.server.address(), |_, answer| whole(answer));
+    let expected = RawPortal::before(portal.server.address(), |_, response| whole(response));
     let expected = runtime.block_on(get(&client(&expected.origin(), |_| {}))).unwrap();
-    type Place = fn(&Answer) -> usize;
+    type Place = fn(&Response) -> usize;
     let places: [(&str, Place); 8] = [
         ("nothing", |_| 0),
         ("one byte", |_| 1),
-        ("half of the head", |answer| answer.head.len() / 2),
-        ("the head but for its last byte", |answer| answer.head.len() - 1),
-        ("the head", |answer| answer.head.len()),
-        ("one byte of the body", |answer| answer.head.len() + 1),
-        ("half of the body", |answer| answer.head.len() + answer.body.len() / 2),
-        ("all but the last byte", |answer| answer.bytes().len() - 1),
+        ("half of the head", |response| response.head.len() / 2),
+        ("all but the last byte of the head", |response| response.head.len() - 1),
+        ("the head", |response| response.head.len()),
+        ("one byte of the body", |response| response.head.len() + 1),
+        ("half of the body", |response| response.head.len() + response.body.len() / 2),
+        ("all but the last byte", |response| response.bytes().len() - 1),
     ];
     for (name, place) in places {
         for ends_by in [None, Some(Step::Reset)] {
-            let tear = move |answer: &Answer| {
-                let mut steps = vec![Step::Say(answer.bytes()[..place(answer)].to_vec())];
+            let truncate = move |response: &Response| {
+                let mut steps = vec![Step::Send(response.bytes()[..place(response)].to_vec())];
                 steps.extend(ends_by.clone());
                 steps
             };
-            let torn = spoilt_once(&portal, tear.clone());
-            let found = runtime.block_on(get(&client(&torn.origin(), |_| {}))).unwrap();
-            // The port in the links may have a digit more or less.
+            let truncated = corrupted_once(&portal, truncate.clone());
+            let found = runtime.block_on(get(&client(&truncated.origin(), |_| {}))).unwrap();
+            // The port in the links may be a digit longer or shorter.
             assert!(found.len().abs_diff(expected.len()) <= 2, "{name}");
-            assert_eq!(torn.asked(PATH).len(), 2, "{name}");
+            assert_eq!(truncated.requests(PATH).len(), 2, "{name}");
 
-            let always_torn = spoilt(&portal, tear);
-            let error = runtime.block_on(get(&client(&always_torn.origin(), |_| {}))).unwrap_err();
-            assert_eq!(error.to_string(), "no answer after 4 tries", "{name}");
-            assert_eq!(always_torn.asked(PATH).len(), 4, "{name}");
+            let always_truncated = corrupted(&portal, truncate);
+            let error = runtime.block_on(get(&client(&always_truncated.origin(), |_| {}))).unwrap_err();
+            assert_eq!(error.to_string(), "no response after 4 tries", "{name}");
+            assert_eq!(always_truncated.requests(PATH).len(), 4, "{name}");
         }
     }
 }
 
-/// Guard: what is written is of whole answers only, over a run in which every page tears once.
+/// Guard: a run in which every page is truncated once writes only complete responses.
 #[test]
-fn a9_a_run_whose_every_page_tears_once_writes_the_same_bytes() {
+fn a9_a_run_with_every_page_truncated_once_writes_the_same_bytes() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let torn = spoilt_once(&portal, |answer| {
-        // Elsewhere on each page.
-        let all = answer.bytes();
+    let truncated = corrupted_once(&portal, |response| {
+        // At a different position on each page.
+        let all = response.bytes();
         let at = all.iter().map(|byte| usize::from(*byte)).sum::<usize>() % all.len();
-        vec![Step::Say(all[..at].to_vec())]
+        vec![Step::Send(all[..at].to_vec())]
     });
     let lake = TestLake::new();
-    let _ = run_at(&lake, &torn.origin(), &ONE_PARTITION).expect(0);
-    assert_eq!(torn.asked(PATH).len(), 5);
+    let _ = run_at(&lake, &truncated.origin(), &ONE_PARTITION).expect(0);
+    assert_eq!(truncated.requests(PATH).len(), 5);
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: the length that is said is the length that comes; without one, the JSON must be whole.
+/// Guard: the body must have the announced length. Without a length the JSON must be complete.
 #[test]
-fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
+fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let length = |answer: &Answer, add: i64| {
-        let length = i64::try_from(answer.body.len()).unwrap() + add;
-        answer.with_headers(&format!("content-length: {length}\r\n"))
+    let length = |response: &Response, add: i64| {
+        let length = i64::try_from(response.body.len()).unwrap() + add;
+        response.with_headers(&format!("content-length: {length}\r\n"))
     };
-    let cut = |answer: &Answer| {
-        let answer = answer.with_headers("");
-        Answer { body: answer.body[..answer.body.len() - 1].to_vec(), ..answer }
+    let cut = |response: &Response| {
+        let response = response.with_headers("");
+        Response { body: response.body[..response.body.len() - 1].to_vec(), ..response }
     };
-    let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no answer after \
+    let no_answer = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: no response after \
                      4 tries: ";
     let bad_body = "BadBody: decode page 1 of `year=2021/grade=grade-pk`: ";
-    type Lie = Box<dyn Fn(&Answer) -> Answer + Send + Sync>;
+    type Lie = Box<dyn Fn(&Response) -> Response + Send + Sync>;
     let cases: [(&str, [Lie; 2], usize, Option<&str>); 5] = [
         ("too long", [Box::new(move |it| length(it, 10)), Box::new(move |it| length(it, 10))], 4, Some(no_answer)),
         ("too short", [Box::new(move |it| length(it, -10)), Box::new(move |it| length(it, -10))], 4, Some(bad_body)),
-        ("none, whole", [Box::new(|it| it.with_headers("")), Box::new(|it| it.with_headers(""))], 2, None),
-        ("none, cut", [Box::new(cut), Box::new(cut)], 4, Some(bad_body)),
+        ("missing, complete body", [Box::new(|it| it.with_headers("")), Box::new(|it| it.with_headers(""))], 2, None),
+        ("missing, truncated body", [Box::new(cut), Box::new(cut)], 4, Some(bad_body)),
         (
             "nonsense",
             [
@@ -169,29 +169,29 @@ fn a11_a_length_that_is_wrong_or_absent_costs_a_try_and_no_row() {
     ];
     for (name, [once, always], n_requests, error) in cases {
         let lake = TestLake::new();
-        let lying = spoilt_once(&portal, move |answer| vec![Step::Say(once(answer).bytes())]);
-        let _ = run_at(&lake, &lying.origin(), &ONE_PARTITION).expect(0);
-        // Page 1 is looked at once more.
-        assert_eq!(lying.asked(PATH).len(), n_requests + 1, "{name}");
+        let wrong = corrupted_once(&portal, move |response| vec![Step::Send(once(response).bytes())]);
+        let _ = run_at(&lake, &wrong.origin(), &ONE_PARTITION).expect(0);
+        // The run requests page 1 once more at the end.
+        assert_eq!(wrong.requests(PATH).len(), n_requests + 1, "{name}");
         assert!(data(lake.path()) == expected, "{name}");
 
         let lake = TestLake::new();
-        let lying = spoilt(&portal, move |answer| vec![Step::Say(always(answer).bytes())]);
+        let wrong = corrupted(&portal, move |response| vec![Step::Send(always(response).bytes())]);
         let one_by_one = [&ONE_PARTITION[..], &["--in-flight", "1"]].concat();
         let Some(error) = error else {
-            let _ = run_at(&lake, &lying.origin(), &one_by_one).expect(0);
+            let _ = run_at(&lake, &wrong.origin(), &one_by_one).expect(0);
             assert!(data(lake.path()) == expected, "{name}");
             continue;
         };
-        let found = run_at(&lake, &lying.origin(), &one_by_one).expect(3);
+        let found = run_at(&lake, &wrong.origin(), &one_by_one).expect(3);
         assert!(found.stderr.starts_with(&format!("failed: {error}")), "{name}: {}", found.stderr);
-        assert_eq!((lying.asked(PATH).len(), data(lake.path()).len()), (12, 0), "{name}");
+        assert_eq!((wrong.requests(PATH).len(), data(lake.path()).len()), (12, 0), "{name}");
     }
 }
 
-/// Guard: a body that is no page is asked for again, since what a proxy says passes.
+/// Guard: a body that is not a page is retried, since it may be a proxy's transient error page.
 #[test]
-fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_written() {
+fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_written() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
     for (head, body) in [
@@ -200,27 +200,27 @@ fn a12_a13_a_page_that_is_html_or_an_error_object_once_is_asked_again_and_writte
         ("", r#"{"detail": "Request was throttled. Expected available in 1 second."}"#),
         ("", ""),
     ] {
-        let once = spoilt_once(&portal, move |answer| {
-            let answer = answer.with_body(body);
-            vec![Step::Say(
-                [answer.head.replace("content-type: application/json\r\n", head).as_bytes(), &answer.body].concat(),
+        let once = corrupted_once(&portal, move |response| {
+            let response = response.with_body(body);
+            vec![Step::Send(
+                [response.head.replace("content-type: application/json\r\n", head).as_bytes(), &response.body].concat(),
             )]
         });
         let lake = TestLake::new();
         let _ = run_at(&lake, &once.origin(), &ONE_PARTITION).expect(0);
-        assert_eq!(once.asked(PATH).len(), 5, "{body}");
+        assert_eq!(once.requests(PATH).len(), 5, "{body}");
         assert!(data(lake.path()) == expected, "{body}");
     }
 }
 
-/// Guard: a try has a time of its own, so that bytes that keep coming do not keep it alive.
+/// Guard: each try has a total timeout, so that a slow stream of bytes does not keep it alive.
 #[test]
-fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
+fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
     let portal = TestPortal::small();
     let each = Duration::from_millis(20);
-    let in_head = spoilt(&portal, move |answer| vec![Step::Drip { bytes: answer.bytes(), each }]);
-    let in_body = spoilt(&portal, move |answer| {
-        vec![Step::Say(answer.head.clone().into_bytes()), Step::Drip { bytes: answer.body.clone(), each }]
+    let in_head = corrupted(&portal, move |response| vec![Step::Drip { bytes: response.bytes(), each }]);
+    let in_body = corrupted(&portal, move |response| {
+        vec![Step::Send(response.head.clone().into_bytes()), Step::Drip { bytes: response.body.clone(), each }]
     });
     for dripping in [in_head, in_body] {
         let client = client(&dripping.origin(), |settings| {
@@ -230,52 +230,56 @@ fn a14_an_answer_that_drips_is_given_up_by_the_total_time() {
         });
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
-        assert_eq!(error.to_string(), "no answer after 2 tries");
-        // The whole answer of more than 10,000 bytes would take minutes.
+        assert_eq!(error.to_string(), "no response after 2 tries");
+        // The whole response has more than 10,000 bytes and would take minutes.
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-        assert_eq!(dripping.asked(PATH).len(), 2);
+        assert_eq!(dripping.requests(PATH).len(), 2);
     }
 }
 
-/// Guard: what a try waits for memory is not the portal's time, and costs no try.
+/// Guard: waiting for memory does not count towards the timeout of a try, and costs no try.
 ///
 /// Found by use: B6.
 #[test]
-fn a42_a_page_that_waits_for_memory_does_not_use_up_the_time_of_its_try() {
+fn a42_a_page_that_waits_for_memory_does_not_use_up_the_timeout_of_its_try() {
     let portal = TestPortal::small();
     let client = client(&portal.origin(), |settings| {
         settings.total_timeout = Duration::from_millis(300);
         settings.tries = 1;
     });
     Runtime::new().unwrap().block_on(async {
-        // All that there is, and the place of whoever may exceed it.
+        // All the memory, including the share of the one page that may exceed it.
         let mut all = client.page_memory().room();
         all.hold(1 << 30).await;
         let mut page = std::pin::pin!(get(&client));
-        assert!(tokio::time::timeout(Duration::from_millis(900), &mut page).await.is_err(), "it waits");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(900), &mut page).await.is_err(),
+            "expected the request to wait"
+        );
         drop(all);
         assert!(page.await.is_ok());
     });
 }
 
-/// Guard: a body that stops in its middle is given up by the time without a byte.
+/// Guard: a body that stalls is given up after the idle timeout.
 #[test]
-fn a15_an_answer_that_stalls_anywhere_is_given_up_by_the_idle_time() {
+fn a15_a_response_that_stalls_anywhere_is_given_up_after_the_idle_timeout() {
     let portal = TestPortal::small();
     for n_bytes in [0, 10, 10_000] {
-        let stalling = spoilt(&portal, move |answer| vec![Step::Say(answer.bytes()[..n_bytes].to_vec()), Step::Stall]);
+        let stalling =
+            corrupted(&portal, move |response| vec![Step::Send(response.bytes()[..n_bytes].to_vec()), Step::Stall]);
         let client = client(&stalling.origin(), |settings| {
             settings.idle_timeout = Duration::from_millis(200);
             settings.tries = 2;
         });
         let started = Instant::now();
         let error = Runtime::new().unwrap().block_on(get(&client)).unwrap_err();
-        assert_eq!(error.to_string(), "no answer after 2 tries");
+        assert_eq!(error.to_string(), "no response after 2 tries");
         assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }
 
-/// Guard: every wait and every request of a call ends with its deadline, whatever the portal does.
+/// Guard: every wait and every request of a call ends at its deadline, whatever the portal does.
 #[test]
 fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
     let portal = TestPortal::small();
@@ -284,24 +288,30 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
         format!("HTTP/1.1 503 Service Unavailable\r\nretry-after: {retry_after}\r\ncontent-length: 0\r\n\r\n")
             .into_bytes()
     };
-    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
+    type Corrupt = Box<dyn Fn(&Response) -> Vec<Step> + Send + Sync>;
     let (often, late) = (busy("0"), busy("2"));
-    let faults: [(&str, Spoil); 9] = [
-        ("says nothing", Box::new(|_| vec![Step::Stall])),
-        ("stalls in the head", Box::new(|answer| vec![Step::Say(answer.bytes()[..20].to_vec()), Step::Stall])),
-        ("stalls after the head", Box::new(|answer| vec![Step::Say(answer.head.clone().into_bytes()), Step::Stall])),
-        ("drips", Box::new(move |answer| vec![Step::Drip { bytes: answer.bytes(), each }])),
+    let faults: [(&str, Corrupt); 9] = [
+        ("sends nothing", Box::new(|_| vec![Step::Stall])),
+        ("stalls in the head", Box::new(|response| vec![Step::Send(response.bytes()[..20].to_vec()), Step::Stall])),
+        (
+            "stalls after the head",
+            Box::new(|response| vec![Step::Send(response.head.clone().into_bytes()), Step::Stall]),
+        ),
+        ("drips", Box::new(move |response| vec![Step::Drip { bytes: response.bytes(), each }])),
         ("hangs up", Box::new(|_| Vec::new())),
         ("resets", Box::new(|_| vec![Step::Reset])),
-        ("is always busy", Box::new(move |_| vec![Step::Say(often.clone())])),
-        ("is busy and asks for a wait", Box::new(move |_| vec![Step::Say(late.clone())])),
-        ("tears the body", Box::new(|answer| vec![Step::Say(answer.bytes()[..answer.bytes().len() - 1].to_vec())])),
+        ("is always busy", Box::new(move |_| vec![Step::Send(often.clone())])),
+        ("is busy and requests a wait", Box::new(move |_| vec![Step::Send(late.clone())])),
+        (
+            "truncates the body",
+            Box::new(|response| vec![Step::Send(response.bytes()[..response.bytes().len() - 1].to_vec())]),
+        ),
     ];
     let runtime = Runtime::new().unwrap();
-    for (name, spoil) in faults {
-        let spoilt = spoilt(&portal, spoil);
-        // As patient as can be: only the deadline is near.
-        let client = client(&spoilt.origin(), |settings| {
+    for (name, corrupt) in faults {
+        let corrupted = corrupted(&portal, corrupt);
+        // Only the deadline limits this client.
+        let client = client(&corrupted.origin(), |settings| {
             settings.tries = u32::MAX;
             settings.backoff = Duration::from_millis(50);
             settings.max_backoff = Duration::from_secs(60);
@@ -310,17 +320,17 @@ fn a14_a15_no_call_outlives_its_deadline_under_any_fault() {
         let started = Instant::now();
         let deadline = started + left;
         runtime.block_on(async { get(&client.until(deadline.into())).await.unwrap_err() });
-        // A machine under load may be late, by less than the 10 s that a function keeps to report.
+        // A busy machine may be late, but by less than the 10 s that a function reserves for its report.
         assert!(started.elapsed() < left + Duration::from_secs(9), "{name}: {:?}", started.elapsed());
     }
 }
 
-/// A gzip member that is 1 MiB on its way and 1 GiB when it is unpacked.
+/// Returns a gzip member of 1 MiB that decompresses to 1 GiB.
 fn bomb() -> Vec<u8> {
     const SEGMENT: usize = 4 << 20;
     const N_SEGMENTS: usize = 256;
     let zeros = vec![0; SEGMENT];
-    // A segment that ends on a byte can follow itself.
+    // A segment that ends on a byte boundary can be repeated.
     let mut segment = Vec::with_capacity(1 << 16);
     Compress::new(Compression::best(), false).compress_vec(&zeros, &mut segment, FlushCompress::Sync).unwrap();
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -343,42 +353,42 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Guard: the cap counts bytes as they are unpacked, and nothing is unpacked that is not kept.
+/// Guard: the limit counts decompressed bytes, and decompression stops there.
 #[test]
-fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
-    const MOST_KIB: u64 = 160 << 10;
+fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
+    const MAX_KIB: u64 = 160 << 10;
     let portal = TestPortal::small();
     let packed = bomb();
-    type Spoil = Box<dyn Fn(&Answer) -> Vec<Step> + Send + Sync>;
-    let huge: [(&str, Spoil); 3] = [
+    type Corrupt = Box<dyn Fn(&Response) -> Vec<Step> + Send + Sync>;
+    let huge: [(&str, Corrupt); 3] = [
         (
-            "a bomb",
-            Box::new(move |answer| {
+            "a gzip bomb",
+            Box::new(move |response| {
                 let headers = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", packed.len());
-                vec![Step::Say(answer.with_headers(&headers).head.into_bytes()), Step::Say(packed.clone())]
+                vec![Step::Send(response.with_headers(&headers).head.into_bytes()), Step::Send(packed.clone())]
             }),
         ),
         (
-            "a body of 1 GiB of no announced length",
-            Box::new(|answer| {
-                let head = answer.with_headers("").head.into_bytes();
-                vec![Step::Say(head), Step::Repeat { bytes: vec![b' '; 1 << 16], times: 1 << 14 }]
+            "a body of 1 GiB without a length",
+            Box::new(|response| {
+                let head = response.with_headers("").head.into_bytes();
+                vec![Step::Send(head), Step::Repeat { bytes: vec![b' '; 1 << 16], times: 1 << 14 }]
             }),
         ),
         (
             "a length of 1 GiB",
-            Box::new(|answer| {
-                vec![Step::Say(answer.with_headers("content-length: 1073741824\r\n").head.into()), Step::Stall]
+            Box::new(|response| {
+                vec![Step::Send(response.with_headers("content-length: 1073741824\r\n").head.into()), Step::Stall]
             }),
         ),
     ];
-    for (name, spoil) in huge {
-        // The second partition never comes, so that the run is there to be looked at.
-        let portal = RawPortal::before(portal.server.address(), move |asked, answer| {
-            match (is_data(asked), asked.target.contains("grade-k/")) {
-                (true, _) => spoil(answer),
+    for (name, corrupt) in huge {
+        // The second partition stalls, so that the run is still there to be measured.
+        let portal = RawPortal::before(portal.server.address(), move |request, response| {
+            match (is_data(request), request.target.contains("grade-k/")) {
+                (true, _) => corrupt(response),
                 (_, true) => vec![Step::Stall],
-                _ => whole(answer),
+                _ => whole(response),
             }
         });
         let lake = TestLake::new();
@@ -386,27 +396,27 @@ fn a23_a24_a_huge_body_and_a_bomb_are_refused_within_160_mib_of_memory() {
         let mut run = rollcall(&["run", "--lake", folder, "--portal", &origin, "--years", "2021"]);
         run.args(["--grades", "grade-pk,grade-k"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut run = Killed(run.spawn().unwrap());
-        let mut told = String::new();
-        BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        let mut reported = String::new();
+        BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut reported).unwrap();
         assert!(
-            told.starts_with("failed: ") && told.contains("expected at most 16777216 bytes, found more"),
-            "{name}: {told}"
+            reported.starts_with("failed: ") && reported.contains("expected at most 16777216 bytes, found more"),
+            "{name}: {reported}"
         );
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        assert!(peak <= MOST_KIB, "{name}: {peak} KiB");
-        assert_eq!(portal.asked(PATH).len(), 1, "{name}");
+        assert!(peak <= MAX_KIB, "{name}: {peak} KiB");
+        assert_eq!(portal.requests(PATH).len(), 1, "{name}");
     }
 }
 
-/// Guard: the cap is the most that is taken, whether the length is announced or not.
+/// Guard: the limit is the largest accepted size, with and without an announced length.
 #[test]
-fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
+fn a23_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let portal = TestPortal::small();
-    let plain = spoilt(&portal, whole);
-    let unannounced = spoilt(&portal, |answer| {
-        vec![Step::Say(answer.with_headers("").head.into_bytes()), Step::Say(answer.body.clone())]
+    let plain = corrupted(&portal, whole);
+    let unannounced = corrupted(&portal, |response| {
+        vec![Step::Send(response.with_headers("").head.into_bytes()), Step::Send(response.body.clone())]
     });
     let runtime = Runtime::new().unwrap();
     for origin in [plain.origin(), unannounced.origin()] {
@@ -420,14 +430,14 @@ fn a23_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_refused() {
     }
 }
 
-/// Guard: what is packed otherwise than by gzip, once, is refused or no page.
+/// Guard: any encoding other than a single gzip is rejected or is not a page.
 #[test]
-fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
+fn a24_an_unknown_or_nested_encoding_is_rejected() {
     let portal = TestPortal::small();
-    let refused = |found: &str| format!("portal refused: HTTP 200: `content encoding {found}`");
-    let twice = |answer: &Answer| gzip(&gzip(&answer.body));
-    type Pack = Box<dyn Fn(&Answer) -> Vec<u8> + Send + Sync>;
-    let plain = || -> Pack { Box::new(|answer| answer.body.clone()) };
+    let refused = |found: &str| format!("portal refused the request: HTTP 200: `content encoding {found}`");
+    let twice = |response: &Response| gzip(&gzip(&response.body));
+    type Pack = Box<dyn Fn(&Response) -> Vec<u8> + Send + Sync>;
+    let plain = || -> Pack { Box::new(|response| response.body.clone()) };
     let cases: [(&str, Pack, String, usize); 8] = [
         ("br", plain(), refused("br"), 1),
         ("zstd", plain(), refused("zstd"), 1),
@@ -436,58 +446,60 @@ fn a24_an_encoding_that_is_unknown_or_nested_is_refused() {
         ("gzip, gzip", Box::new(twice), refused("gzip, gzip"), 1),
         ("gzip, br", plain(), refused("gzip, br"), 1),
         ("gzip\r\ncontent-encoding: gzip", Box::new(twice), refused("gzip, gzip"), 1),
-        ("gzip", plain(), "no answer after 4 tries".into(), 12),
+        ("gzip", plain(), "no response after 4 tries".into(), 12),
     ];
     for (encoding, pack, error, n_requests) in cases {
-        let packed = spoilt(&portal, move |answer| {
-            let body = pack(answer);
+        let packed = corrupted(&portal, move |response| {
+            let body = pack(response);
             let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
-            vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+            vec![Step::Send(Response { body, ..response.with_headers(&headers) }.bytes())]
         });
         let lake = TestLake::new();
         let found = run_at(&lake, &packed.origin(), &ONE_PARTITION).expect(3);
         assert!(found.stderr.contains(&error), "{encoding}: {}", found.stderr);
-        assert_eq!((packed.asked(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
+        assert_eq!((packed.requests(PATH).len(), data(lake.path()).len()), (n_requests, 0), "{encoding}");
     }
 }
 
-/// Guard: what is packed in several members is one body, and all of it must be there and nothing else.
+/// Guard: several gzip members form one body, which must be complete and followed by nothing.
 ///
 /// Found by use: B10.
 #[test]
-fn a36_gzip_of_several_members_by_any_of_its_names_is_read_and_what_is_torn_or_followed_by_garbage_is_not() {
+fn a36_gzip_of_several_members_under_any_of_its_names_is_read_and_truncated_or_trailing_data_is_retried() {
     let portal = TestPortal::small();
     let expected = reference(&portal);
-    let in_members = |answer: &Answer, n_bytes: usize| answer.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
-    let packed = move |answer: &Answer, encoding: &str, body: Vec<u8>| {
+    let in_members =
+        |response: &Response, n_bytes: usize| response.body.chunks(n_bytes).flat_map(gzip).collect::<Vec<u8>>();
+    let packed = move |response: &Response, encoding: &str, body: Vec<u8>| {
         let headers = format!("content-encoding: {encoding}\r\ncontent-length: {}\r\n", body.len());
-        vec![Step::Say(Answer { body, ..answer.with_headers(&headers) }.bytes())]
+        vec![Step::Send(Response { body, ..response.with_headers(&headers) }.bytes())]
     };
     for (encoding, n_bytes) in [("gzip", 1000), ("gzip", 1), ("x-gzip", 1 << 20), ("GZIP", 1 << 20), ("X-Gzip", 7000)] {
-        let whole = spoilt(&portal, move |answer| packed(answer, encoding, in_members(answer, n_bytes)));
+        let whole = corrupted(&portal, move |response| packed(response, encoding, in_members(response, n_bytes)));
         let lake = TestLake::new();
         let _ = run_at(&lake, &whole.origin(), &ONE_PARTITION).expect(0);
         assert!(data(lake.path()) == expected, "{encoding}, members of {n_bytes}");
-        assert_eq!(whole.asked(PATH).len(), 3);
+        assert_eq!(whole.requests(PATH).len(), 3);
     }
-    type Spoil = fn(Vec<u8>) -> Vec<u8>;
-    let spoil: [(&str, Spoil); 3] = [
-        ("the last member torn", |body| body[..body.len() - 9].to_vec()),
+    type Corrupt = fn(Vec<u8>) -> Vec<u8>;
+    let corrupt: [(&str, Corrupt); 3] = [
+        ("the last member truncated", |body| body[..body.len() - 9].to_vec()),
         ("garbage", |body| [&body, &b"garbage"[..]].concat()),
         ("the beginning of a member", |body| [&body, &[0x1f, 0x8b, 8][..]].concat()),
     ];
-    for (name, spoil) in spoil {
-        let spoilt = spoilt_once(&portal, move |answer| packed(answer, "gzip", spoil(in_members(answer, 1000))));
+    for (name, corrupt) in corrupt {
+        let corrupted =
+            corrupted_once(&portal, move |response| packed(response, "gzip", corrupt(in_members(response, 1000))));
         let lake = TestLake::new();
-        let _ = run_at(&lake, &spoilt.origin(), &ONE_PARTITION).expect(0);
-        assert_eq!(spoilt.asked(PATH).len(), 5, "{name}: asked again");
+        let _ = run_at(&lake, &corrupted.origin(), &ONE_PARTITION).expect(0);
+        assert_eq!(corrupted.requests(PATH).len(), 5, "{name}");
         assert!(data(lake.path()) == expected, "{name}");
     }
 }
 
-/// Guard: text is kept as it is or refused; nothing is put in place of what has no place in UTF-8.
+/// Guard: text is stored exactly or set aside. No replacement characters are written.
 #[test]
-fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
+fn a31_unusual_text_is_stored_exactly_or_rescued_and_never_replaced() {
     let portal = TestPortal::start(Config { n_schools: 1500, ..Config::default() });
     let name = |row: usize, json: &str| {
         let field = "school_name".to_owned();
@@ -496,7 +508,7 @@ fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
     portal.server.set_faults(vec![
         name(0, r#""A\u0000B""#),
         name(1, r#""\ufeff\u00e9\ud83d\ude00\u202e""#),
-        // Half of a pair, which UTF-8 cannot say: one value in more than a thousand.
+        // Half of a surrogate pair, which UTF-8 cannot represent: one value in more than a thousand.
         name(2, r#""half \ud800""#),
     ]);
     let lake = TestLake::new();
@@ -518,32 +530,33 @@ fn a31_odd_text_is_kept_exactly_or_kept_aside_and_never_replaced() {
     assert_eq!(lake.rollcall("query", &[replaced, "--format", "csv"]).expect(0).stdout, "n\n0\n");
 }
 
-/// Guard: rows decide what is unchanged. The portal is told to give no kept answer, and one without rows is refused.
+/// Guard: the rows decide whether a partition is unchanged. Requests forbid cached responses, and a 304 is rejected.
 #[test]
-fn a34_no_answer_is_taken_from_a_cache_and_nothing_is_skipped_by_an_etag() {
+fn a34_no_response_comes_from_a_cache_and_an_etag_skips_nothing() {
     let portal = TestPortal::small();
-    let with_etag = |answer: &Answer| {
-        let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", answer.body.len());
-        vec![Step::Say(answer.with_headers(&headers).bytes())]
+    let with_etag = |response: &Response| {
+        let headers = format!("etag: \"same\"\r\ncontent-length: {}\r\n", response.body.len());
+        vec![Step::Send(response.with_headers(&headers).bytes())]
     };
-    let first = spoilt(&portal, with_etag);
+    let first = corrupted(&portal, with_etag);
     let lake = TestLake::new();
     let _ = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     let before = data(lake.path());
-    // The same label, other rows: they are written.
+    // Other rows under the same ETag are written.
     let field = "enrollment".to_owned();
     portal.server.set_faults(vec![Fault::new(Action::SetField { row: Some(0), field, json: "7777".into() })]);
     let second = run_at(&lake, &first.origin(), &ONE_PARTITION).expect(0);
     assert!(second.stdout.contains("1 partition: 1 written"), "{}", second.stdout);
     assert_ne!(data(lake.path()), before);
-    let asked = first.asked("");
-    assert_eq!(first.asked(PATH).len(), 6);
-    for asked in asked {
-        let head = asked.head.to_lowercase();
+    let requests = first.requests("");
+    assert_eq!(first.requests(PATH).len(), 6);
+    for request in requests {
+        let head = request.head.to_lowercase();
         assert!(head.contains("\r\ncache-control: no-cache\r\n"), "{head}");
         assert!(!head.contains("\r\nif-"), "{head}");
     }
-    let kept = spoilt(&portal, |_| vec![Step::Say(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
+    let kept =
+        corrupted(&portal, |_| vec![Step::Send(b"HTTP/1.1 304 Not Modified\r\netag: \"same\"\r\n\r\n".to_vec())]);
     let third = run_at(&lake, &kept.origin(), &ONE_PARTITION).expect(3);
-    assert!(third.stderr.contains("portal refused: HTTP 304"), "{}", third.stderr);
+    assert!(third.stderr.contains("portal refused the request: HTTP 304"), "{}", third.stderr);
 }

@@ -1,5 +1,5 @@
-//! The folder of a lake as its user may leave it: somebody else's, moved away, on several disks, with things in it that do
-//! not answer; and how a command ends that is asked to.
+//! What users do to a lake folder: point at a folder that is not a lake, move it away, spread it over disks, put
+//! blocking special files into it. Also how a command ends on a signal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grad
 const ONE_GRADE: [&str; 4] = ["--years", "2021", "--grades", "grade-k"];
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
 
-/// A run under way, with what it prints kept; killed when the test ends before it.
+/// Starts a run with its output piped.
 fn start(lake: &Path, portal: &TestPortal, args: &[&str]) -> Killed {
     start_by(rollcall(&[]), lake, portal, args)
 }
@@ -29,7 +29,7 @@ fn start_by(mut command: Command, lake: &Path, portal: &TestPortal, args: &[&str
     Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
-/// Everything in a folder and the folder itself, by path: its kind, bytes or target, and time.
+/// Returns the folder and everything in it by path: kind, bytes or link target, and time.
 fn snapshot(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
     let mut paths = vec![folder.to_owned()];
@@ -50,7 +50,7 @@ fn snapshot(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     found
 }
 
-/// Every command that takes a folder, with what it needs.
+/// Returns every command that takes a folder, with its arguments.
 fn commands(portal: &TestPortal) -> [Vec<String>; 7] {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let origin = portal.origin();
@@ -66,11 +66,11 @@ fn commands(portal: &TestPortal) -> [Vec<String>; 7] {
     ]
 }
 
-/// Guard: a folder is a lake by its mark, which is its first file, or it is left alone.
+/// Guard: a folder is a lake only when it has a mark, which is the lake's first file.
 ///
 /// Found by use: H1.
 #[test]
-fn f1_a_folder_that_is_no_lake_is_refused_by_every_command_and_left_as_it_is() {
+fn f1_every_command_rejects_a_folder_that_is_not_a_lake_and_leaves_it_unchanged() {
     let portal = TestPortal::small();
     type Fill = fn(&Path);
     fn put(folder: &Path, path: &str, text: &str) {
@@ -115,7 +115,7 @@ fn f1_a_folder_that_is_no_lake_is_refused_by_every_command_and_left_as_it_is() {
 
 /// Found by use: H1.
 #[test]
-fn f1_commands_that_read_make_nothing_and_repair_makes_no_lake() {
+fn f1_read_commands_create_nothing_and_repair_creates_no_lake() {
     let portal = TestPortal::small();
     for is_there in [false, true] {
         let outside = tempfile::tempdir().unwrap();
@@ -128,17 +128,17 @@ fn f1_commands_that_read_make_nothing_and_repair_makes_no_lake() {
             commands(&portal)[2..].iter().zip(if is_there { [0, 2, 0, 0, 2] } else { [0, 2, 2, 2, 2] })
         {
             let mut command_line = rollcall(&command.iter().map(String::as_str).collect::<Vec<_>>());
-            let _ = Outcome::of(command_line.arg("--lake").arg(&lake).output().unwrap()).expect(code);
+            let _ = Outcome::from_output(command_line.arg("--lake").arg(&lake).output().unwrap()).expect(code);
             assert_eq!(snapshot(outside.path()), before, "{command:?}");
         }
     }
 }
 
-/// Guard: of foreign files in a lake, none is touched, not even beside our own temporary ones.
+/// Guard: foreign files in a lake stay unchanged, even those next to temporary files of a run.
 ///
 /// Found by use: H1.
 #[test]
-fn f1_files_of_others_in_a_lake_stay_as_they_are() {
+fn f1_foreign_files_in_a_lake_stay_unchanged() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &ONE_GRADE).expect(0);
     let theirs = [".tmp/notes.txt", ".tmp/old/.tmpAbC123", "notes.txt", "data/notes.txt", "data/t/year=1/a.parquet"];
@@ -160,7 +160,7 @@ fn f1_files_of_others_in_a_lake_stay_as_they_are() {
     assert!(!lake.path().join(".tmp/.tmpDead00").exists());
 }
 
-/// Guard: a new lake is of the sample or of a portal once there is a plan for it, not before.
+/// Guard: only a plan decides whether a new lake holds the sample or a portal's data.
 ///
 /// Found by use: H1.
 #[test]
@@ -174,14 +174,14 @@ fn f1_a_run_without_a_plan_does_not_decide_what_a_new_lake_holds() {
 
 /// Found by use: H1.
 #[test]
-fn f1_of_runs_that_make_one_new_lake_at_once_one_goes_on_and_the_others_are_turned_away() {
+fn f1_of_runs_that_create_the_same_lake_at_once_only_one_continues() {
     let portal = TestPortal::small();
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let outside = tempfile::tempdir().unwrap();
     let lake = outside.path().join("lake");
     let mut runs: Vec<Killed> = (0..6).map(|_| start(&lake, &portal, &ONE_GRADE)).collect();
     let mut ended = Vec::new();
-    wait_until("all runs but one have ended", || {
+    wait_until("all runs but one end", || {
         let mut i = 0;
         while i < runs.len() {
             if runs[i].0.try_wait().unwrap().is_some() {
@@ -195,31 +195,31 @@ fn f1_of_runs_that_make_one_new_lake_at_once_one_goes_on_and_the_others_are_turn
     for found in ended {
         assert!(found.expect(75).stderr.starts_with("error: LakeLocked: "));
     }
-    wait_until("the other asks for data", || portal.n_data_requests() == 1);
+    wait_until("the other run requests data", || portal.n_data_requests() == 1);
     runs[0].signal("INT");
     let _ = runs.remove(0).wait().expect(130);
 }
 
-/// A run of seventeen partitions, one after the other, that stands still once the first is asked for.
-fn standing(lake: &Path, portal: &TestPortal) -> Killed {
+/// Starts a run of seventeen sequential partitions that stalls at its first data request.
+fn start_stalled(lake: &Path, portal: &TestPortal) -> Killed {
     let run = start(lake, portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-    wait_until("the run asks for data", || portal.n_data_requests() > 0);
+    wait_until("the run requests data", || portal.n_data_requests() > 0);
     run.signal("STOP");
     run
 }
 
-/// Guard: before each write the folder is compared with the one that was locked, and a folder that is gone is not made anew.
+/// Guard: before each write the folder is compared with the locked one, and a folder that is gone is not created again.
 ///
 /// Found by use: H9.
 #[test]
-fn f2_a_run_whose_lake_is_renamed_or_removed_stops_and_makes_nothing_in_its_old_place() {
+fn f2_a_run_stops_when_its_lake_is_renamed_or_removed_and_creates_nothing_in_the_old_place() {
     let portal = TestPortal::small();
     for is_renamed in [true, false] {
         let outside = tempfile::tempdir().unwrap();
         let lake = outside.path().join("lake");
         let n_before = portal.n_data_requests();
         let run = start(&lake, &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-        wait_until("the run asks for data", || portal.n_data_requests() > n_before);
+        wait_until("the run requests data", || portal.n_data_requests() > n_before);
         run.signal("STOP");
         if is_renamed {
             fs::rename(&lake, outside.path().join("elsewhere")).unwrap();
@@ -231,17 +231,17 @@ fn f2_a_run_whose_lake_is_renamed_or_removed_stops_and_makes_nothing_in_its_old_
         assert!(found.stderr.contains("error: StoreFailed: "), "{}", found.stderr);
         assert!(found.stderr.contains(&format!("expected the lake `{}`", lake.display())), "{}", found.stderr);
         assert!(!lake.exists());
-        assert!(portal.n_data_requests() < n_before + 20, "it stops at once");
+        assert!(portal.n_data_requests() < n_before + 20, "the run stops at once");
     }
 }
 
-/// Guard: before each write the lock is compared with the one that was taken.
+/// Guard: before each write the lock file is compared with the one that was locked.
 ///
 /// Found by use: H10.
 #[test]
-fn f3_a_run_whose_lock_is_removed_stops_and_another_goes_on() {
+fn f3_a_run_stops_when_its_lock_is_removed_and_another_continues() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    let first = standing(lake.path(), &portal);
+    let first = start_stalled(lake.path(), &portal);
     fs::remove_file(lake.path().join(".lock")).unwrap();
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let before = lake.files("");
@@ -254,7 +254,7 @@ fn f3_a_run_whose_lock_is_removed_stops_and_another_goes_on() {
 
 /// Found by use: H11.
 #[test]
-fn f4_a_lock_that_is_a_link_to_a_file_leaves_that_file_alone() {
+fn f4_a_lock_that_is_a_link_leaves_the_target_unchanged() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &ONE_GRADE).expect(0);
     let outside = tempfile::tempdir().unwrap();
@@ -268,19 +268,19 @@ fn f4_a_lock_that_is_a_link_to_a_file_leaves_that_file_alone() {
             link(&theirs, &lock).unwrap();
             for command in [lake.run(&portal, &ONE_GRADE), lake.rollcall("repair", &[])] {
                 let found = command.expect(1);
-                let told = format!("expected no links in a lake, found `{}`", lock.display());
-                assert!(found.stderr.contains(&told), "{}", found.stderr);
+                let reported = format!("expected no links in a lake, found `{}`", lock.display());
+                assert!(found.stderr.contains(&reported), "{}", found.stderr);
                 assert_eq!(snapshot(outside.path()), before);
             }
         }
     }
 }
 
-/// Guard: where a file cannot be moved to, since that is another disk, it is written beside its place.
+/// Guard: a file that cannot be renamed across disks is written next to its destination.
 ///
 /// Found by use: B12.
 #[test]
-fn f5_folders_of_a_lake_may_be_disks_of_their_own() {
+fn f5_folders_of_a_lake_may_be_separate_disks() {
     let portal = TestPortal::small();
     let (lake, reference) = (TestLake::new(), TestLake::new());
     let _ = reference.run(&portal, &TWO_GRADES).expect(0);
@@ -302,17 +302,18 @@ fn f5_folders_of_a_lake_may_be_disks_of_their_own() {
     assert!(data(moved.path()) == data(reference.path()));
 }
 
-/// Guard: what is in a folder that cannot be listed is not known, and is neither taken for gone nor in the way of the rest.
+/// Guard: the content of a folder that cannot be listed is unknown. It does not count as gone, and does not affect
+/// other partitions.
 ///
 /// Found by use: B2.
 #[test]
-fn f6_a_folder_that_cannot_be_listed_takes_nothing_from_the_records_of_what_is_in_it() {
+fn f6_a_folder_that_cannot_be_listed_removes_no_records_of_its_content() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2020-2021", "--grades", "grade-k"]).expect(0);
     let before = lake.records("ccd_enrollment");
     let folder = lake.path().join("data/us_education_ccd_enrollment_data/year=2020");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o000)).unwrap();
-    // Whoever may read everything is asked as one who may not.
+    // `setpriv` drops the capabilities of a user who may read everything.
     let script = r#"
 setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" repair --lake "$LAKE" >"$OUT/repair" 2>&1; echo repair $?
 setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" status --lake "$LAKE" >"$OUT/status" 2>&1; echo status $?
@@ -321,17 +322,17 @@ setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" status --lake "$LAKE" >"
     let settings = [("LAKE", lake.path().to_str().unwrap()), ("OUT", out.path().to_str().unwrap())];
     let found = in_namespaces(&[], script, &settings).expect(0);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let said = ["repair", "status"].map(|name| fs::read_to_string(out.path().join(name)).unwrap());
-    assert_eq!(found.stdout, "repair 0\nstatus 0\n", "{said:?}");
-    assert!(said.iter().all(|said| said.contains("year=2020/grade=grade-k")), "{said:?}");
+    let outputs = ["repair", "status"].map(|name| fs::read_to_string(out.path().join(name)).unwrap());
+    assert_eq!(found.stdout, "repair 0\nstatus 0\n", "{outputs:?}");
+    assert!(outputs.iter().all(|output| output.contains("year=2020/grade=grade-k")), "{outputs:?}");
     assert_eq!(lake.records("ccd_enrollment"), before);
 }
 
-/// Guard: what is no file is not opened, and harms its own partition at most.
+/// Guard: a special file is not opened, and affects at most its own partition.
 ///
 /// Found by use: B1, B2.
 #[test]
-fn f6_something_else_in_the_place_of_an_object_holds_up_no_command_and_no_other_partition() {
+fn f6_a_special_file_in_the_place_of_an_object_blocks_no_command_and_no_other_partition() {
     type Make = fn(&Path);
     let make: [(Make, bool); 3] = [
         (|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success()), true),
@@ -359,17 +360,17 @@ fn f6_something_else_in_the_place_of_an_object_holds_up_no_command_and_no_other_
     }
 }
 
-/// Guard: a call that does not answer is left behind, and the end of the process does not wait for it.
+/// Guard: a blocked call is abandoned, and the process exits without it.
 ///
 /// Found by use: B1.
 #[test]
-fn d11_d13_a_mount_that_answers_nothing_holds_no_command_for_90_seconds_and_none_for_5_after_a_signal() {
+fn d11_d13_a_hanging_mount_blocks_no_command_for_90_seconds_or_for_5_after_a_signal() {
     let portal = TestPortal::small();
     let lakes: [TestLake; 4] = std::array::from_fn(|_| TestLake::new());
     for lake in &lakes {
         let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     }
-    // A file system whose server never reads what it is asked.
+    // A file system whose server never reads its requests.
     let script = r#"
         servers=
         for lake in $LAKES; do
@@ -417,7 +418,7 @@ fn d11_d13_a_mount_that_answers_nothing_holds_no_command_for_90_seconds_and_none
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let found = in_namespaces(&["--mount"], script, &settings).expect(0);
-    let said = |name: &str| fs::read_to_string(out.path().join(name)).unwrap();
+    let output = |name: &str| fs::read_to_string(out.path().join(name)).unwrap();
     let ended: BTreeMap<&str, (i32, u64)> = found
         .stdout
         .lines()
@@ -437,21 +438,21 @@ fn d11_d13_a_mount_that_answers_nothing_holds_no_command_for_90_seconds_and_none
         ("twice", 130, 3),
     ] {
         let (found_code, seconds) = ended[name];
-        assert_eq!(found_code, code, "{name}: {}", said(name));
-        assert!(seconds <= most, "{name}: {seconds} s: {}", said(name));
+        assert_eq!(found_code, code, "{name}: {}", output(name));
+        assert!(seconds <= most, "{name}: {seconds} s: {}", output(name));
     }
-    assert!(said("run").contains("1 written, 1 failed"), "{}", said("run"));
+    assert!(output("run").contains("1 written, 1 failed"), "{}", output("run"));
 }
 
-/// Guard: SIGHUP ends a run in order; a process that was started to outlive its terminal does.
+/// Guard: SIGHUP stops a run in an orderly way, except for a process started to outlive its terminal.
 ///
 /// Found by use: B9.
 #[test]
-fn d12_a_run_whose_terminal_is_closed_publishes_what_it_committed_and_one_under_nohup_goes_on() {
+fn d12_a_run_with_a_closed_terminal_publishes_what_it_committed_and_one_under_nohup_continues() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let run = start(lake.path(), &portal, &[&TWO_GRADES[..], &["--format", "json"]].concat());
-    wait_until("one partition is recorded, another under way", || {
+    wait_until("one partition is recorded and another in progress", || {
         portal.n_data_requests() >= 3
             && lake.files("ledger").keys().any(|key| key.ends_with("year=2021/grade=grade-pk.json"))
     });
@@ -465,19 +466,19 @@ fn d12_a_run_whose_terminal_is_closed_publishes_what_it_committed_and_one_under_
     let mut nohup = Command::new("sh");
     nohup.env_remove("ROLLCALL_LOG").args(["-c", r#"trap '' HUP; exec "$0" "$@""#]).arg(binary());
     let run = start_by(nohup, lake.path(), &portal, &["--years", "2021", "--grades", "all", "--in-flight", "1"]);
-    wait_until("the run asks for data", || portal.n_data_requests() > 0);
+    wait_until("the run requests data", || portal.n_data_requests() > 0);
     run.signal("HUP");
     let found = run.wait().expect(0);
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
 }
 
-/// What stands in for `fsync` in a program that is started with it, and the log of its calls.
+/// A preloaded replacement for `fsync`, and the log of its calls.
 struct Flushes {
     folder: tempfile::TempDir,
 }
 
 impl Flushes {
-    /// Starts a run and lets the write of its object hang, until the file that comes back is removed.
+    /// Starts a run whose write of an object hangs until the returned file is removed.
     fn hold(&self, mut command: Command, lake: &TestLake, portal: &TestPortal) -> (Killed, PathBuf) {
         let holds = self.folder.path().join("holds");
         fs::write(&holds, "").unwrap();
@@ -502,7 +503,7 @@ impl Flushes {
         command.env("LD_PRELOAD", self.folder.path().join("fsync.so")).env("FSYNC_LOG", self.folder.path().join("log"));
     }
 
-    /// The calls so far: whether it was for a `file` or a `folder`, the size, the path.
+    /// Returns the calls so far: `file` or `folder`, size, path.
     fn calls(&self) -> Vec<(String, u64, String)> {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let words = |line: &str| {
@@ -513,9 +514,10 @@ impl Flushes {
     }
 }
 
-/// Guard: a file is flushed before it is in its place and its folder after, so that both stay when power fails.
+/// Guard: a file is flushed before it is moved into place and its folder afterwards, so that both survive a power
+/// failure.
 #[test]
-fn every_file_of_a_lake_is_flushed_and_every_folder_and_one_that_cannot_be_is_not_put_in_its_place() {
+fn every_file_and_folder_of_a_lake_is_flushed_and_a_file_that_cannot_be_is_not_moved_into_place() {
     let portal = TestPortal::small();
     let (lake, flushes) = (TestLake::new(), Flushes::new());
     let run = |args: &[&str], fails: Option<&str>| {
@@ -527,7 +529,7 @@ fn every_file_of_a_lake_is_flushed_and_every_folder_and_one_that_cannot_be_is_no
     };
     let found = run(&ONE_GRADE, Some("file")).expect(1);
     assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
-    assert_eq!(snapshot(lake.path()).len(), 1, "not even a mark");
+    assert_eq!(snapshot(lake.path()).len(), 1, "expected no files, not even a mark");
     let found = run(&ONE_GRADE, Some("folder")).expect(1);
     assert!(found.stderr.contains("lake.json`: Input/output error"), "{}", found.stderr);
 
@@ -555,29 +557,32 @@ fn every_file_of_a_lake_is_flushed_and_every_folder_and_one_that_cannot_be_is_no
     }
 }
 
-/// Guard: what is being written when a run is asked to stop is written before the catalog looks.
+/// Guard: writes in progress when a run is asked to stop finish before the catalog is updated.
 #[test]
-fn d6_an_object_that_is_under_way_when_a_run_is_asked_to_stop_is_registered_too() {
+fn d6_an_object_in_progress_when_a_run_is_asked_to_stop_is_registered_too() {
     let portal = TestPortal::small();
     let (lake, flushes) = (TestLake::new(), Flushes::new());
     let mut command = rollcall(&[]);
     command.env("ROLLCALL_LOG", "rollcall_adapters=debug");
     let (mut run, holds) = flushes.hold(command, &lake, &portal);
     run.signal("INT");
-    // It is told while nobody could yet have seen the object.
+    // The message appears while the object is not yet visible.
     let mut log = BufReader::new(run.0.stderr.take().unwrap()).lines();
-    assert!(log.any(|line| line.unwrap().contains("waiting for running calls")), "the run waits for its write");
+    assert!(
+        log.any(|line| line.unwrap().contains("waiting for running calls")),
+        "expected a message that the run waits for its write"
+    );
     fs::remove_file(&holds).unwrap();
     let _ = run.wait().expect(130);
     let answer = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]);
     assert_eq!(answer.expect(0).stdout, "n\n192\n");
 }
 
-/// Guard: what hangs is waited for only as long as nobody asks twice, and not for long even then.
+/// Guard: a run waits for a hanging write only briefly, and not at all after a second signal.
 ///
 /// Found by use: B1.
 #[test]
-fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_once_at_a_second() {
+fn d11_d13_a_run_with_a_hanging_write_ends_within_five_seconds_of_a_signal_and_at_once_at_a_second() {
     let portal = TestPortal::small();
     for is_twice in [true, false] {
         let (lake, flushes) = (TestLake::new(), Flushes::new());
@@ -585,14 +590,14 @@ fn d11_d13_a_run_whose_write_hangs_ends_within_five_seconds_of_a_signal_and_at_o
         let asked = Instant::now();
         run.signal("TERM");
         if is_twice {
-            // Two signals of a kind that come at once are one.
+            // Two pending signals of the same kind are merged into one.
             run.signal("INT");
         }
         let found = run.wait().expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
-        let told = "warning: the lake does not respond; stopped waiting for pending writes\n\
+        let reported = "warning: the lake does not respond; stopped waiting for pending writes\n\
                     interrupted: committed partitions are kept; 0 partitions not tried\n\
                     interrupted: committed partitions are kept; the next run registers them for queries\n";
-        assert_eq!(found.stderr, if is_twice { "" } else { told });
+        assert_eq!(found.stderr, if is_twice { "" } else { reported });
     }
 }

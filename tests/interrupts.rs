@@ -1,7 +1,7 @@
-//! Runs on a folder that are asked to stop, at any moment: what they say of it is what is there.
+//! Runs on a folder that receive a signal at random moments: their reports match what is there.
 //!
-//! A few in the ordinary tests; `make interrupt` does fifty. Which moments are hit follows from `ROLLCALL_SEED`, as far as the
-//! machine's timing lets it.
+//! The normal tests interrupt a few runs, `make interrupt` fifty. `ROLLCALL_SEED` determines the moments, as far as the
+//! machine's timing allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
@@ -20,7 +20,7 @@ fn path(partition: &Value) -> String {
     format!("year={}/grade={}", partition["year"], partition["grade"].as_str().unwrap())
 }
 
-/// Runs, sends `signal` once the portal has seen `n_requests` more, and waits for the end.
+/// Runs, sends `signal` after the portal has received `n_requests` more requests, and waits for the end.
 fn interrupted(lake: &TestLake, portal: &TestPortal, n_requests: usize, signal: &str) -> Outcome {
     let origin = portal.origin();
     let mut command =
@@ -28,19 +28,19 @@ fn interrupted(lake: &TestLake, portal: &TestPortal, n_requests: usize, signal: 
     command.args(HUNDRED).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let before = portal.n_data_requests();
     let mut child = Killed(command.spawn().unwrap());
-    wait_until("the portal has seen the requests or the run has ended", || {
+    wait_until("the portal receives the requests, or the run ends", || {
         portal.n_data_requests() - before >= n_requests || child.0.try_wait().unwrap().is_some()
     });
     let begun = Instant::now();
     child.signal(signal);
     let outcome = child.wait();
-    assert!(begun.elapsed() < Duration::from_secs(30), "it ended after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "ended after {:?}", begun.elapsed());
     outcome
 }
 
 /// Found by use: W1.
 #[test]
-fn d6_what_an_interrupted_run_says_is_what_is_there() {
+fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
     let seed = number_from_env("ROLLCALL_SEED", 1);
     let n_interrupts = number_from_env("ROLLCALL_INTERRUPTS", 5);
     let mut random = Rng::with_seed(seed);
@@ -54,7 +54,7 @@ fn d6_what_an_interrupted_run_says_is_what_is_there() {
         let what = format!("{signal} after {n_requests} requests: {}", found.stderr);
         assert!(matches!(found.code, Some(0 | 130)), "{:?}, {what}", found.code);
         if found.stdout.is_empty() {
-            // It was asked while it planned or told what it came to.
+            // The signal came during planning, or while the run printed its report.
             continue;
         }
         n_interrupted += u64::from(found.code == Some(130));
@@ -75,7 +75,7 @@ fn d6_what_an_interrupted_run_says_is_what_is_there() {
         assert_eq!(written.len() + not_tried.len(), 100, "{what}: {outcomes:?}");
         n_not_tried += not_tried.len();
 
-        // Objects, summary, receipts.
+        // Objects, summary and receipts agree.
         let prefix = format!("{ENROLLMENT}/");
         let objects: BTreeSet<String> = lake
             .files(ENROLLMENT)
@@ -92,15 +92,15 @@ fn d6_what_an_interrupted_run_says_is_what_is_there() {
             (&report["partitions"], &report["outcomes"]),
             "{what}"
         );
-        // Status of the lake and of the run, and what is queried.
+        // So do the status of the lake, the status of the run, and a query.
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
-        let told: Outcomes = status["partitions"]
+        let reported: Outcomes = status["partitions"]
             .as_array()
             .unwrap()
             .iter()
             .map(|record| (path(&record["partition"]), record["last_attempt"]["outcome"].as_str().unwrap().to_owned()))
             .collect();
-        assert_eq!((told, &status["last_run"]), (outcomes.clone(), &report["run"]), "{what}");
+        assert_eq!((reported, &status["last_run"]), (outcomes.clone(), &report["run"]), "{what}");
         let of_run = lake.rollcall("status", &["--run", run, "--format", "json"]).expect(0).json();
         assert_eq!(of_run["summary"]["outcomes"], report["outcomes"], "{what}");
         if !written.is_empty() {
@@ -109,15 +109,13 @@ fn d6_what_an_interrupted_run_says_is_what_is_there() {
             let queried: BTreeSet<String> = rows.as_array().unwrap().iter().map(path).collect();
             assert_eq!(queried, written, "{what}");
         }
-        // What is left to fetch is what was not tried.
+        // What was not tried is left to fetch.
         let plan = lake.rollcall("plan", &["--portal", &portal.origin(), "--failed-of", run, "--format", "json"]);
         let plan = plan.expect(0).json();
         let planned: BTreeSet<String> =
             plan["partitions"].as_array().unwrap().iter().map(|item| path(&item["partition"])).collect();
         assert_eq!(planned, not_tried, "{what}");
     }
-    println!(
-        "{n_interrupted} of {n_interrupts} runs interrupted while they fetched; {n_not_tried} partitions not tried"
-    );
-    assert!(n_interrupted > 0, "no run was interrupted while it fetched");
+    println!("{n_interrupted} of {n_interrupts} runs interrupted while fetching; {n_not_tried} partitions not tried");
+    assert!(n_interrupted > 0, "expected a run to be interrupted while fetching");
 }

@@ -1,8 +1,8 @@
-//! Runs on a folder that are killed, and portals that are faulty, many times over: what is left is whole, and what comes
-//! after completes it.
+//! Runs on a folder that are killed, and portals that fail, many times over: what remains is intact, and later runs
+//! complete it.
 //!
-//! A few of each in the ordinary tests; `make kill` does as many as the bars ask for. Which points are hit follows from
-//! `ROLLCALL_SEED`, as far as the machine's timing lets it.
+//! The normal tests do a few of each, `make kill` many. `ROLLCALL_SEED` determines the points, as far as the machine's
+//! timing allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -37,16 +37,16 @@ impl Started {
         BufReader::new(self.0.0.stderr.take().unwrap())
     }
 
-    /// Whether it was killed, and had not ended by itself.
+    /// Kills the run. Returns whether that ended it.
     fn kill(&mut self) -> bool {
         let _ = self.0.0.kill();
         self.0.0.wait().unwrap().signal() == Some(9)
     }
 }
 
-/// Copies a lake without its look-up tables, so that every run has these to write.
+/// Copies a lake without its look-up tables, so that every run has to write those.
 fn copy(from: &Path, to: &Path) {
-    // With times: those of objects are facts.
+    // Keep the times, since those of objects are facts.
     let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
     assert!(status.success());
     for table in fs::read_dir(to.join("data")).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -56,7 +56,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What a run is doing after a line of its log; `None` where a line says nothing of it.
+/// Returns what a run is doing after a line of its log, or `None` when the line does not show it.
 fn phase_after(line: &str) -> Option<&'static str> {
     let is_of_table = line.contains(ENROLLMENT);
     let is_of_lookup = line.contains("data/lookup_");
@@ -70,15 +70,16 @@ fn phase_after(line: &str) -> Option<&'static str> {
         _ if line.contains(": object ") && is_of_table => "committing",
         _ if line.contains(": receipt written") || line.contains(": partition fetched") => "committing",
         _ if line.contains(": object ") && is_of_lookup => "publishing",
-        _ if line.contains(": publishing begun") || line.contains(": partitions published") => "publishing",
+        _ if line.contains(": publishing started") || line.contains(": partitions published") => "publishing",
         _ if line.contains(": receipts read") || line.contains(": records written") => "publishing",
         _ if line.contains(": look-up table written") || line.contains(": summary written") => "publishing",
         _ => return None,
     })
 }
 
-/// Lines of the log at which a run is killed, by what it does then, each with how often a run says it: once, for each of six
-/// partitions, for each of their three pages, of which the first is asked for twice, for each of four look-up tables or twice for these.
+/// Lines of the log at which a run is killed, grouped by phase, each with how often a run logs it: once; for each of
+/// six partitions; for each of their three pages, the first of which is requested twice; for each of four look-up
+/// tables, or twice for these.
 const PHASES: [(&str, &[(&str, usize)]); 5] = [
     (
         "planning",
@@ -106,7 +107,7 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
     (
         "publishing",
         &[
-            ("publishing begun", 1),
+            ("publishing started", 1),
             ("receipts read", 1),
             ("records written", 1),
             ("partitions published", 1),
@@ -120,13 +121,13 @@ const PHASES: [(&str, &[(&str, usize)]); 5] = [
 const GRADES: [&str; 4] = ["--years", "2020-2021", "--grades", "grade-pk,grade-k,grade-1"];
 const N_PARTITIONS: usize = 6;
 
-/// The two versions of the portal's data, and lakes that hold the older one.
+/// Two versions of the portal's data, and lakes that hold the older one.
 struct Versions {
     portal: TestPortal,
     old: Files,
     new: Files,
     catalog: Files,
-    /// An empty lake, one with half of the partitions, one with all, in the older version.
+    /// An empty lake, one with half of the partitions, and a complete one, all in the older version.
     starts: [TestLake; 3],
 }
 
@@ -147,7 +148,7 @@ impl Versions {
                 && old.keys().eq(new.keys())
                 && old.iter().all(|(path, bytes)| new[path] != *bytes)
         );
-        // They are Parquet to a reader of its own, with the rows of one version.
+        // A query reads them as Parquet with the rows of one version.
         for (lake, expected) in [(&starts[2], "n,sevens\n9000,false\n"), (&lake, "n,sevens\n9000,true\n")] {
             let sql = "select count(*) as n, min(enrollment) = 7 and max(enrollment) = 7 as sevens \
                        from ccd_school.us_education_ccd_enrollment_data";
@@ -157,14 +158,14 @@ impl Versions {
         Self { portal, old, new, catalog, starts }
     }
 
-    /// What is wrong with a file of the data: it is in no place of a partition, or not whole, or of no one version.
+    /// Returns what is wrong with a data file: unknown path, incomplete, or of neither version.
     fn wrong(&self, path: &str, bytes: &[u8]) -> Option<String> {
         let of = |version: &Files| version.get(path).is_some_and(|expected| expected == bytes);
         (!of(&self.old) && !of(&self.new)).then(|| format!("{path}: {} bytes of no version", bytes.len()))
     }
 }
 
-/// Reads all that a reader may read, again and again: every partition whole, every table of the catalog JSON.
+/// Reads repeatedly what a reader may read: every partition completely, and every table of the catalog as JSON.
 fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &AtomicUsize) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
@@ -179,13 +180,13 @@ fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &Ato
                 wrong.push(format!("{path}: {} bytes that are no JSON", bytes.len()));
             }
         }
-        // The run has to be let go on.
+        // Leave the run some processor time.
         std::thread::sleep(Duration::from_millis(5));
     }
     wrong
 }
 
-/// Kills a run a little after a line of its log. Gives what it was doing; `None` when it had ended.
+/// Kills a run shortly after a line of its log. Returns what it was doing, or `None` when it had ended.
 fn kill_at(lake: &Path, versions: &Versions, trigger: &str, nth: usize, wait: Duration) -> Option<&'static str> {
     let mut run = Started::run(lake, &versions.portal, &GRADES);
     let mut lines = run.lines();
@@ -202,14 +203,14 @@ fn kill_at(lake: &Path, versions: &Versions, trigger: &str, nth: usize, wait: Du
     let is_killed = run.kill();
     let mut rest = Vec::new();
     lines.read_to_end(&mut rest).unwrap();
-    // The last line may be torn: it was not said in full before the end.
+    // The last line may be incomplete.
     for line in String::from_utf8_lossy(&rest).split_inclusive('\n').filter(|line| line.ends_with('\n')) {
         phase = phase_after(line).or(phase);
     }
     is_killed.then(|| phase.unwrap_or("planning"))
 }
 
-/// One kill and what comes after it. Gives what the run was doing.
+/// Kills one run and completes its lake. Returns what the killed run was doing.
 fn kill_and_complete(
     versions: &Versions,
     random: &mut Rng,
@@ -229,7 +230,7 @@ fn kill_and_complete(
             let phase = kill_at(lake.path(), versions, trigger, nth, wait);
             let left = data(lake.path());
             let wrong: Vec<String> = left.iter().filter_map(|(path, bytes)| versions.wrong(path, bytes)).collect();
-            assert_eq!(wrong, Vec::<String>::new(), "torn or doubled after a kill while {phase:?}");
+            assert_eq!(wrong, Vec::<String>::new(), "truncated or duplicated after a kill while {phase:?}");
             assert!(before.keys().all(|path| left.contains_key(path)), "lost after a kill while {phase:?}");
 
             let rest = lake.run(&versions.portal, &[&GRADES[..], &["--format", "json"]].concat()).expect(0).json();
@@ -246,15 +247,15 @@ fn kill_and_complete(
             phase
         }));
         is_over.store(true, Ordering::Relaxed);
-        assert_eq!(reader.join().unwrap(), Vec::<String>::new(), "a reader saw it");
+        assert_eq!(reader.join().unwrap(), Vec::<String>::new(), "seen by a reader");
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// Guard: an object, a record, a table of the catalog is whole from the moment it is there, and what a run left undone is
-/// done by the next. `ROLLCALL_KILLS` kills, at least 12 of 100 in each phase.
+/// Guard: an object, a record or a table of the catalog is complete as soon as it is visible, and the next run does
+/// what a killed run left undone. `ROLLCALL_KILLS` kills, at least 12 of 100 in each phase.
 #[test]
-fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_completes_them() {
+fn d2_runs_killed_in_every_phase_lose_duplicate_and_truncate_nothing_and_the_next_run_completes_them() {
     let n_kills = number_from_env("ROLLCALL_KILLS", 25);
     let n_least = n_kills * 12 / 100;
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
@@ -264,7 +265,7 @@ fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_compl
     while by_phase.values().sum::<u64>() < n_kills || by_phase.values().any(|n| *n < n_least) {
         n_tries += 1;
         assert!(n_tries <= 4 * n_kills, "expected {n_least} kills in each phase, found {by_phase:?}");
-        // The phase that was hit least is aimed at.
+        // Aim at the phase with the fewest kills so far.
         let target = (0..PHASES.len()).min_by_key(|index| by_phase[PHASES[*index].0]).unwrap();
         if let Some(phase) = kill_and_complete(&versions, &mut random, target, &n_reads) {
             *by_phase.get_mut(phase).unwrap() += 1;
@@ -278,7 +279,7 @@ fn d2_runs_killed_in_every_phase_lose_double_and_tear_nothing_and_the_next_compl
     );
 }
 
-/// Kills a run when so many pages have been asked for.
+/// Kills a run after a number of page requests.
 fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
     let mut run = Started::run(lake, portal, args);
     let lines = run.lines();
@@ -290,15 +291,15 @@ fn kill_after(lake: &Path, portal: &TestPortal, args: &[&str], n_pages: usize) {
             break;
         }
     }
-    assert!(run.kill(), "the run ended before it asked for {n_pages} pages");
+    assert!(run.kill(), "the run ended before it requested {n_pages} pages");
 }
 
-/// Runs that are faulty and killed, then at most three more. Gives how many more it took.
+/// Runs with faults and kills, then at most three more times. Returns the number of additional runs.
 fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -> usize {
     let mut random = Rng::with_seed(seed);
     let lake = TestLake::new();
     let path = lake.path();
-    // Gives how many partitions are right; what is not is what the disk lost.
+    // Returns how many partitions are correct. Only those damaged on disk may be wrong.
     let n_right = |lost: &Files, when: &str| {
         let found = data(path);
         let is_wrong = |it: &(&String, &Vec<u8>)| expected.get(it.0) != Some(it.1) && lost.get(it.0) != Some(it.1);
@@ -311,7 +312,7 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
     portal.server.set_faults(portal_faults(&mut random));
     kill_after(path, portal, &[&HUNDRED[..], &["--mode", "missing"]].concat(), random.usize(5..85));
     let _ = n_right(&Files::new(), "after the second kill");
-    // One object in twenty is lost by the disk: torn, emptied, or gone.
+    // The disk damages one object in twenty: truncated, emptied or removed.
     let mut lost = Files::new();
     for (n, (name, bytes)) in data(path).into_iter().step_by(20).enumerate() {
         let left = if n % 3 == 0 { &bytes[..bytes.len() / 2] } else { &[] };
@@ -325,7 +326,7 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
         portal.server.set_faults(portal_faults(&mut random));
         let found = lake.run(portal, &[&HUNDRED[..], &["--mode", mode]].concat());
         assert!(matches!(found.code, Some(0 | 3)), "seed {seed}: {found:?}");
-        if n_right(&lost, "after a run to its end") == 100 {
+        if n_right(&lost, "after a complete run") == 100 {
             assert!(files_below(path, "catalog") == *catalog, "seed {seed}");
             assert_eq!(files_below(path, ".tmp").len(), 0);
             let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -334,11 +335,14 @@ fn converge(expected: &Files, catalog: &Files, portal: &TestPortal, seed: u64) -
             return n_more + 1;
         }
     }
-    panic!("seed {seed}: expected 100 right partitions after three more runs, found {}", n_right(&lost, "in the end"));
+    panic!(
+        "seed {seed}: expected 100 correct partitions after three more runs, found {}",
+        n_right(&lost, "at the end")
+    );
 }
 
-/// Guard: tries, modes and publishing together bring every partition in, with one request in ten faulty, one object in
-/// twenty lost, and the run killed twice. `ROLLCALL_CONVERGENCES` times.
+/// Guard: retries, modes and publishing complete the lake together, with one faulty request in ten, one lost object in
+/// twenty, and two kills. Repeated `ROLLCALL_CONVERGENCES` times.
 #[test]
 fn d2_a_hundred_partitions_converge_in_three_runs_after_faults_and_two_kills() {
     let portal = TestPortal::start(Config { n_schools: 60, page_size: 25, ..Config::default() });

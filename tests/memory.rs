@@ -1,5 +1,5 @@
-//! How much memory a run takes, whatever a portal serves: responses that are valid or nearly so, and as wide, long, many,
-//! packed or uneven as they can be.
+//! The memory limit of a run under extreme responses: valid or nearly valid, and as wide, long, numerous, compressed or
+//! uneven as possible.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,27 +9,27 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use rollcall_tests::raw_portal::{Answer, Asked, RawPortal, Step};
+use rollcall_tests::raw_portal::{RawPortal, Request, Response, Step};
 use rollcall_tests::{Killed, TestLake, TestPortal, rollcall};
 use serde_json::Value;
 
-/// Most that a run with 8 requests in flight takes at any moment.
-const MOST_KIB: u64 = 200 << 10;
+/// Maximum memory of a run with 8 requests in flight.
+const MAX_KIB: u64 = 200 << 10;
 
-/// What follows a row's district in the directory, with the lengths of a recorded row.
+/// The fields of a directory row after its district, with the lengths of a recorded row.
 const REST: &str = r#""lea_name":"ARTS AND TECHNOLOGY PCS","state_leaid":"104","seasch":"181","street_mailing":"5300 BLAINE ST NE","city_mailing":"WASHINGTON","state_mailing":"DC","zip_mailing":"20019","street_location":"5300 BLAINE ST NE","city_location":"WASHINGTON","state_location":"DC","zip_location":"20019","phone":"2023986811","fips":11,"latitude":38.892,"longitude":-76.9246,"csa":null,"cbsa":null,"urban_centric_locale":11,"county_code":"11001","school_level":1,"school_type":1,"school_status":1,"lowest_grade_offered":-1,"highest_grade_offered":5,"bureau_indian_education":0,"title_i_status":5,"title_i_eligible":1,"title_i_schoolwide":1,"charter":1,"magnet":0,"shared_time":0,"virtual":null,"teachers_fte":46,"free_lunch":615,"reduced_price_lunch":0,"free_or_reduced_price_lunch":615,"elem_cedp":1,"high_cedp":0,"middle_cedp":0,"ungrade_cedp":0,"enrollment":618,"state_leg_district_lower":"","state_leg_district_upper":"","ncessch_num":110000100215,"congress_district_id":null,"direct_certification":null,"lunch_program":null"#;
 
-/// An extreme: its name, its pages, the rows of each, the rows themselves, and what a run says of it.
+/// An extreme response: name, pages, rows a page, the rows, and what a run reports.
 struct Extreme {
     name: &'static str,
     n_pages: usize,
     n_rows: usize,
     is_packed: bool,
-    /// Appends the row of a number, of a year, on a page.
+    /// Appends a row, given its number, year and page.
     row: fn(&mut String, usize, i32, usize),
-    /// White space in the envelope.
+    /// Spaces in the envelope.
     n_blanks: usize,
-    /// `None` where it is written.
+    /// `None` when the partition is written.
     error: Option<&'static str>,
 }
 
@@ -79,13 +79,13 @@ const EXTREMES: [Extreme; 12] = {
     const LARGE: Option<&str> = Some("BodyTooLarge");
     [
         Extreme { name: "wide", n_pages: 3, n_rows: 10_000, is_packed: true, ..PLAIN },
-        Extreme { name: "wide, not packed", n_pages: 3, n_rows: 10_000, ..PLAIN },
+        Extreme { name: "wide, uncompressed", n_pages: 3, n_rows: 10_000, ..PLAIN },
         Extreme { name: "long", n_rows: 14_000, ..PLAIN },
         Extreme { name: "many pages", n_pages: 100, n_rows: 50, ..PLAIN },
         Extreme { name: "long text", n_rows: 150, is_packed: true, row: long_name, ..PLAIN },
         Extreme { name: "uneven pages", n_pages: 4, n_rows: 60, row: longer_from_page_2, ..PLAIN },
         Extreme { name: "blanks", n_blanks: 16_000_000, is_packed: true, ..PLAIN },
-        Extreme { name: "too many blanks", n_blanks: 17 << 20, is_packed: true, error: LARGE, ..PLAIN },
+        Extreme { name: "too many spaces", n_blanks: 17 << 20, is_packed: true, error: LARGE, ..PLAIN },
         Extreme { name: "lean rows", n_rows: 350_000, is_packed: true, row: lean, error: LARGE, ..PLAIN },
         Extreme { name: "many fields", row: many_fields, is_packed: true, error: LARGE, ..PLAIN },
         Extreme {
@@ -125,47 +125,50 @@ impl Extreme {
         text
     }
 
-    fn serve(&self, asked: &Asked, answer: &Answer, year: i32) -> Vec<Step> {
-        let page = asked.target.split_once("page=").map_or(1, |(_, page)| page.parse().unwrap());
-        let host = asked.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    fn serve(&self, request: &Request, response: &Response, year: i32) -> Vec<Step> {
+        let page = request.target.split_once("page=").map_or(1, |(_, page)| page.parse().unwrap());
+        let host = request.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
         let body = self.body(year, page, host);
         if !self.is_packed {
-            return vec![Step::Say(answer.with_body(body).bytes())];
+            return vec![Step::Send(response.with_body(body).bytes())];
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(body.as_bytes()).unwrap();
         let packed = encoder.finish().unwrap();
         let headers = format!("content-encoding: gzip\r\ncontent-length: {}\r\n", packed.len());
-        vec![Step::Say(answer.with_headers(&headers).head.into_bytes()), Step::Say(packed)]
+        vec![Step::Send(response.with_headers(&headers).head.into_bytes()), Step::Send(packed)]
     }
 }
 
-/// The most memory that a process took, in KiB, while it is there.
+/// Returns the peak memory of a running process in KiB.
 fn peak(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     peak.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Guard: the limits of what pages and partitions take, the caps of one page and of one partition. `ROLLCALL_RESPONSES`
-/// responses at least are served.
+/// Guard: the memory limits of pages and partitions, shared and single. At least `ROLLCALL_RESPONSES` responses are
+/// served.
 ///
 /// Found by use: B6.
 #[test]
-fn a42_extreme_responses_are_written_or_refused_by_name_within_200_mib() {
+fn a42_extreme_responses_are_written_or_rejected_by_name_within_200_mib() {
     let least = std::env::var("ROLLCALL_RESPONSES").map_or(20, |text| text.parse().unwrap());
     let behind = TestPortal::small();
     let (mut n_served, mut round) = (0, 0);
     while n_served < least {
-        // Which of them meet is different each round.
+        // The combination in flight differs in each round.
         let mut order: Vec<usize> = (0..EXTREMES.len()).collect();
         fastrand::Rng::with_seed(round).shuffle(&mut order);
         round += 1;
         let extreme_of = move |year: i32| &EXTREMES[order[usize::try_from(year - 1990).unwrap()]];
         let for_portal = extreme_of.clone();
-        let portal = RawPortal::before(behind.server.address(), move |asked, answer| {
-            let year = asked.target.split_once("/directory/").map(|(_, rest)| rest[..4].parse().unwrap());
-            year.map_or_else(|| vec![Step::Say(answer.bytes())], |year| for_portal(year).serve(asked, answer, year))
+        let portal = RawPortal::before(behind.server.address(), move |request, response| {
+            let year = request.target.split_once("/directory/").map(|(_, rest)| rest[..4].parse().unwrap());
+            year.map_or_else(
+                || vec![Step::Send(response.bytes())],
+                |year| for_portal(year).serve(request, response, year),
+            )
         });
         let lake = TestLake::new();
         let (folder, origin) = (lake.path().to_str().unwrap(), portal.origin());
@@ -184,8 +187,8 @@ fn a42_extreme_responses_are_written_or_refused_by_name_within_200_mib() {
             let extreme = extreme_of(i32::try_from(receipt["partition"]["year"].as_i64().unwrap()).unwrap());
             assert_eq!(receipt["error"]["name"].as_str(), extreme.error, "{}: {receipt}", extreme.name);
         }
-        n_served += portal.asked("/directory/").len();
+        n_served += portal.requests("/directory/").len();
         eprintln!("round {round}: {n_served} responses, {} MiB", most >> 10);
-        assert!(most <= MOST_KIB, "{most} KiB");
+        assert!(most <= MAX_KIB, "{most} KiB");
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP client against the simulator: what it asks again, what it refuses, and how much it takes.
+//! The HTTP client against the simulator: what it retries, what it rejects, and what it limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -26,12 +26,12 @@ fn status(code: u16, retry_after: Option<&str>) -> Action {
     Action::Status { code, retry_after: retry_after.map(str::to_owned), body: Some("busy".into()) }
 }
 
-/// A page that was requested before.
+/// Returns a request for a page that was requested before.
 fn requested_before(tries: u32) -> PageRequest {
     PageRequest { tries, ..PageRequest::default() }
 }
 
-/// Takes any body.
+/// Accepts any body.
 fn any(_: &Bytes) -> Reading<()> {
     Reading::Done(())
 }
@@ -41,10 +41,10 @@ async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
 }
 
 #[tokio::test]
-async fn a4_an_answer_that_comes_after_two_faults_is_taken() {
+async fn a4_a_response_after_two_faults_is_accepted() {
     for code in [429, 500, 502, 503, 504] {
         let server = serve(vec![Fault::new(status(code, None)).times(2)]).await;
-        // A deadline far away keeps nothing from being tried again.
+        // A distant deadline prevents no retry.
         get(&client(&server.origin(), |_| {}).until(Instant::now() + Duration::from_secs(60))).await.unwrap();
         let seen: Vec<u16> = server.requests().iter().map(|request| request.status).collect();
         assert_eq!(seen, [code, code, 200]);
@@ -52,7 +52,7 @@ async fn a4_an_answer_that_comes_after_two_faults_is_taken() {
 }
 
 #[tokio::test]
-async fn a3_a4_a_fault_without_end_is_given_up_after_four_tries() {
+async fn a3_a4_a_permanent_fault_is_given_up_after_four_tries() {
     let server = serve(vec![Fault::new(status(503, None))]).await;
     let error = get(&client(&server.origin(), |_| {})).await.unwrap_err();
     assert_eq!(error.to_string(), "HTTP 503 after 4 tries: `busy`");
@@ -60,8 +60,8 @@ async fn a3_a4_a_fault_without_end_is_given_up_after_four_tries() {
 }
 
 #[tokio::test]
-async fn a1_a_wait_that_the_portal_asks_for_is_kept_and_bounded() {
-    // Asked for 50 ms by a portal that may ask for 50 ms at most: an hour becomes 50 ms, and no less.
+async fn a1_a_wait_that_the_portal_requests_is_respected_up_to_a_maximum() {
+    // The portal asks for an hour. With a maximum of 50 ms the client waits exactly that.
     let server = serve(vec![Fault::new(status(429, Some("3600"))).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.max_backoff = Duration::from_millis(50));
     get(&portal).await.unwrap();
@@ -71,7 +71,7 @@ async fn a1_a_wait_that_the_portal_asks_for_is_kept_and_bounded() {
 }
 
 #[tokio::test]
-async fn a5_a6_a_refusal_is_not_asked_again() {
+async fn a5_a6_a_refusal_is_not_retried() {
     for code in [400, 401, 403, 404, 413] {
         let server = serve(vec![Fault::new(status(code, None))]).await;
         let error = get(&client(&server.origin(), |_| {})).await.unwrap_err();
@@ -81,7 +81,7 @@ async fn a5_a6_a_refusal_is_not_asked_again() {
 }
 
 #[tokio::test]
-async fn a21_a_redirect_is_refused_and_its_target_sees_nothing() {
+async fn a21_a_redirect_is_rejected_and_its_target_gets_no_request() {
     let elsewhere = serve(Vec::new()).await;
     let location = format!("{}/api/v1/{PATH}", elsewhere.origin());
     let server = serve(vec![Fault::new(Action::Redirect { location: location.clone() })]).await;
@@ -91,35 +91,35 @@ async fn a21_a_redirect_is_refused_and_its_target_sees_nothing() {
 }
 
 #[tokio::test]
-async fn a8_a_portal_that_is_not_there_is_no_answer() {
+async fn a8_a_portal_without_a_listener_gives_no_response() {
     let server = serve(Vec::new()).await;
     let origin = server.origin();
     server.stop().await;
     let error = get(&client(&origin, |_| {})).await.unwrap_err();
-    assert_eq!(error.to_string(), "no answer after 4 tries");
+    assert_eq!(error.to_string(), "no response after 4 tries");
 }
 
 #[tokio::test]
-async fn a9_a11_a_body_cut_short_is_asked_again_and_never_parsed() {
+async fn a9_a11_a_truncated_body_is_retried_and_never_parsed() {
     for action in [Action::Disconnect, Action::Truncate { bytes: 100, keep_length: false }] {
         let server = serve(vec![Fault::new(action).times(1)]).await;
         let whole = get(&client(&serve(Vec::new()).await.origin(), |_| {})).await.unwrap();
-        // Both bodies are whole but for the origin in their links, which may differ by a digit of the port.
+        // The bodies only differ in the origin of their links, by at most one digit of the port.
         let found = get(&client(&server.origin(), |_| {})).await.unwrap();
-        assert!(whole.abs_diff(found) <= 2, "{whole} and {found}");
+        assert!(whole.abs_diff(found) <= 2, "{whole} and {found} bytes");
         assert_eq!(server.requests().len(), 2);
     }
 }
 
 #[tokio::test]
-async fn a23_a24_the_cap_counts_bytes_after_decompression() {
+async fn a23_a24_the_body_limit_counts_decompressed_bytes() {
     let server = serve(Vec::new()).await;
     let size = get(&client(&server.origin(), |_| {})).await.unwrap();
     let portal = client(&server.origin(), |settings| settings.body_limit_bytes = size - 1);
     let error = get(&portal).await.unwrap_err();
     assert_eq!(error.to_string(), format!("expected at most {} bytes, found more", size - 1));
     get(&client(&server.origin(), |settings| settings.body_limit_bytes = size)).await.unwrap();
-    // All three were compressed on the way: the answer is smaller than the cap that refused it.
+    // All three were compressed: the response is smaller than the limit that rejected it.
     let accepted = server
         .requests()
         .iter()
@@ -133,23 +133,23 @@ async fn a14_a15_no_call_outlives_its_deadline() {
     let deadline = Instant::now() + Duration::from_millis(100);
     let portal = client(&server.origin(), |_| {}).until(deadline);
     let error = get(&portal).await.unwrap_err();
-    assert_eq!(error.to_string(), "no time left after 1 tries");
+    assert_eq!(error.to_string(), "no time left after 1 try");
     assert!(Instant::now() < deadline + Duration::from_secs(5));
 }
 
 #[tokio::test]
-async fn a15_a_portal_that_stalls_is_given_up_by_the_idle_timeout() {
+async fn a15_a_portal_that_stalls_is_given_up_after_the_idle_timeout() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| {
         settings.idle_timeout = Duration::from_millis(50);
         settings.tries = 2;
     });
-    assert_eq!(get(&portal).await.unwrap_err().to_string(), "no answer after 2 tries");
+    assert_eq!(get(&portal).await.unwrap_err().to_string(), "no response after 2 tries");
     assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn tries_made_before_count_and_the_last_one_says_so() {
+async fn earlier_tries_count_and_the_last_try_is_reported_as_such() {
     let server = serve(vec![Fault::new(status(503, None))]).await;
     let portal = client(&server.origin(), |_| {});
     let error = portal.get(PATH, 1, requested_before(3), any).await.map(|body| body.tries).unwrap_err();
@@ -163,22 +163,22 @@ async fn tries_made_before_count_and_the_last_one_says_so() {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_waits_for_any_more_ends_and_gives_its_place_back() {
+async fn a_cancelled_request_ends_and_releases_its_slot() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 600_000 }).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
     let mut stalled = Box::pin(portal.get(PATH, 1, PageRequest::default(), any));
     while server.requests().is_empty() {
-        // Polled once a turn, as a caller does that is not only waiting for this.
+        // Polled in turns, like a caller that also waits for something else.
         let _ = futures::poll!(&mut stalled);
         tokio::task::yield_now().await;
     }
     drop(stalled);
-    // Long before the first answer would have come.
+    // Long before the first response would arrive.
     get(&portal.until(Instant::now() + Duration::from_secs(20))).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadline() {
+async fn a_wait_before_a_retry_has_its_full_length_unless_the_deadline_is_sooner() {
     let long = Duration::from_secs(3_600);
     let portal = client("http://127.0.0.1:9", |settings| (settings.backoff, settings.max_backoff) = (long, long));
     let deadline = Instant::now() + Duration::from_millis(20);
@@ -187,31 +187,31 @@ async fn a_wait_before_another_try_is_as_long_as_it_should_be_but_for_the_deadli
 }
 
 #[tokio::test]
-async fn a_page_is_waited_for_when_it_was_asked_for_before_and_else_not() {
+async fn only_a_page_that_failed_before_is_waited_for() {
     let server = serve(Vec::new()).await;
     let long = Duration::from_secs(3_600);
     let portal = client(&server.origin(), |settings| (settings.backoff, settings.max_backoff) = (long, long));
     let late = Instant::now() + Duration::from_secs(60);
     portal.until(late).get(PATH, 1, PageRequest::default(), any).await.unwrap();
     assert!(Instant::now() < late);
-    // One whose answer was useful is not waited for, and counts all the same.
+    // A try with a useful response needs no wait, but still counts.
     let again = requested_before;
     assert_eq!(portal.until(late).get(PATH, 1, again(1), any).await.map(|body| body.tries).unwrap(), 2);
     assert!(Instant::now() < late);
     let used_up = portal.get(PATH, 1, again(4), any).await.map(|body| body.tries).unwrap_err();
-    assert_eq!(used_up.to_string(), "answered at the last of 4 tries, and is to be asked for once more");
-    // The wait would be an hour and ends with the deadline.
+    assert_eq!(used_up.to_string(), "page must be requested again, but all 4 tries are used");
+    // The wait would be an hour, and ends at the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
     let invalid = |_: &Bytes| Reading::Invalid { result: (), reason: "not a page".to_owned() };
     let _ = portal.until(soon).get(PATH, 1, PageRequest::default(), invalid).await;
     assert!(Instant::now() >= soon);
 }
 
-/// Guard: a page that is asked for ahead never waits for memory, whatever the others take.
+/// Guard: a prefetched page never waits for memory, however much the others use.
 ///
 /// Found by use: B6.
 #[tokio::test]
-async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_the_page_that_is_due_waits() {
+async fn a42_a_prefetched_page_that_outgrows_its_memory_is_dropped_and_a_page_that_is_due_waits() {
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {}).until(Instant::now() + Duration::from_secs(20));
     let size = get(&portal).await.unwrap();
@@ -221,16 +221,16 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
         PageRequest { room: Some(room), ..PageRequest::default() }
     };
     let outgrown = portal.get(PATH, 1, ahead(size - 1), any).await.map(|body| body.tries).unwrap_err();
-    assert_eq!(outgrown.to_string(), "larger than expected after 1 tries");
+    assert_eq!(outgrown.to_string(), "page larger than expected after 1 try");
     assert_eq!(portal.page_memory().held_bytes(), 0);
     let body = portal.get(PATH, 1, ahead(size), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), size);
     drop(body);
-    // Someone exceeds the limit: what is due next waits until they are done.
+    // Another page exceeds the limit. The page that is due waits until that one is done.
     let mut other = portal.page_memory().room();
     other.hold(1 << 40).await;
     let soon = portal.until(Instant::now() + Duration::from_millis(200));
-    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 tries");
+    assert_eq!(get(&soon).await.unwrap_err().to_string(), "no time left after 1 try");
     drop(other);
     let body = portal.get(PATH, 1, PageRequest::default(), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), 2 * size);
@@ -239,7 +239,7 @@ async fn a42_a_page_asked_for_ahead_is_given_up_when_it_outgrows_its_room_and_th
 }
 
 #[tokio::test]
-async fn pages_are_asked_for_by_number_from_the_second_on() {
+async fn pages_are_requested_by_number_from_the_second_on() {
     let server = serve(Vec::new()).await;
     let portal = client(&server.origin(), |_| {});
     for page in [1, 2] {
@@ -250,7 +250,7 @@ async fn pages_are_asked_for_by_number_from_the_second_on() {
 }
 
 #[tokio::test]
-async fn a_wait_for_a_place_ends_with_the_deadline_too() {
+async fn a_wait_for_a_slot_ends_at_the_deadline_too() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
     let stalled = portal.get(PATH, 1, PageRequest::default(), any);
@@ -262,13 +262,13 @@ async fn a_wait_for_a_place_ends_with_the_deadline_too() {
         get(&soon).await
     };
     tokio::select! {
-        _ = stalled => panic!("the first request ended"),
+        _ = stalled => panic!("the first request has ended"),
         late = late => assert_eq!(late.unwrap_err().to_string(), "no time left after 0 tries"),
     }
 }
 
 #[tokio::test]
-async fn a_secret_is_not_sent_in_the_clear() {
+async fn a_secret_is_not_sent_over_plain_http() {
     let secret = ("x-api-key".parse().unwrap(), "canary".parse().unwrap());
     let settings = PortalSettings::new(parse_origin("http://portal.test").unwrap());
     let error = HttpPortal::new(settings, Some(secret)).map(|_| ()).unwrap_err();
@@ -278,13 +278,13 @@ async fn a_secret_is_not_sent_in_the_clear() {
     );
 }
 
-/// A cause may quote what the other side said, here the name that its certificate is for.
+/// The cause of an error may quote the other side, here the host name of its certificate.
 ///
 /// Found by use: H2.
 #[tokio::test]
-async fn a35_a_cause_that_holds_the_secret_is_left_out() {
+async fn a35_a_cause_that_contains_the_secret_is_omitted() {
     let server = serve(Vec::new()).await;
-    let front = HttpsFront::named("canary-4f1b7d.test", server.address()).await;
+    let front = HttpsFront::named("canary-4f1b7d.test", server.address());
     for (secret, expected) in [("canary-4f1b7d", false), ("canary-00000", true)] {
         let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
         settings.roots =
@@ -315,7 +315,7 @@ async fn requests_in_flight_stay_within_the_limit_over_all_clones() {
 }
 
 #[tokio::test]
-async fn l9_a_secret_is_sent_in_its_header_and_refused_by_name_when_unset() {
+async fn l9_a_secret_is_sent_in_its_header_and_an_unset_one_is_reported_by_name() {
     let dataset = Dataset::parse("secret.toml", &rollcall_tests::descriptor_with_secret()).unwrap();
     let error = rollcall_adapters::secret::header(&dataset, |_| None).unwrap_err();
     assert_eq!(

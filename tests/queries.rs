@@ -1,4 +1,4 @@
-//! Every shipped query, and the ranking that was first asked for, through `rollcall query` over the catalog.
+//! Every shipped query, and the original ranking query, through `rollcall query` over the catalog.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
 
-/// The columns of every shipped query, in order, as its first lines document them.
+/// The columns of every shipped query, in order, as its header documents them.
 const COLUMNS: [(&str, &str); 11] = [
     (
         "charter_share_by_state",
@@ -35,15 +35,15 @@ const COLUMNS: [(&str, &str); 11] = [
     ("top_ten_pk_states", "rnk,state,total_enrollments"),
 ];
 
-/// A portal with few schools. Its published totals do not depend on how many there are.
+/// Returns a portal with few schools. The published totals do not depend on their number.
 fn portal(faults: Vec<Fault>) -> TestPortal {
     TestPortal::start(Config { n_schools: 1_500, faults, ..Config::default() })
 }
 
-/// The lake that the tests share, filled by the first of them and removed after the last. It is only read.
+/// Returns the lake that the tests share for reading. The first test fills it, and the last one removes it.
 fn lake() -> Arc<TestLake> {
     static SHARED: Mutex<Weak<TestLake>> = Mutex::new(Weak::new());
-    // A test that failed while it filled the lake left none behind.
+    // A test that failed while it filled the lake poisons the lock and leaves no lake.
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(lake) = shared.upgrade() {
         return lake;
@@ -61,7 +61,7 @@ fn lake() -> Arc<TestLake> {
     lake
 }
 
-/// A copy of the shared lake, to be changed.
+/// Returns a copy of the shared lake that may be changed.
 fn own_lake() -> TestLake {
     let (shared, own) = (lake(), TestLake::marked());
     for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
@@ -80,8 +80,8 @@ fn rows(lake: &TestLake, sql: &str) -> Value {
     serde_json::from_str(&query(lake, sql, "json")).expect("rows are JSON")
 }
 
-/// What every shipped query answers.
-fn every_answer(lake: &TestLake) -> BTreeMap<&'static str, String> {
+/// Returns the result of every shipped query.
+fn every_result(lake: &TestLake) -> BTreeMap<&'static str, String> {
     COLUMNS.iter().map(|(name, _)| (*name, query(lake, name, "csv"))).collect()
 }
 
@@ -90,9 +90,9 @@ fn source(name: &str) -> String {
 }
 
 #[test]
-fn every_shipped_query_answers_with_the_columns_written_here() {
+fn every_shipped_query_returns_the_columns_listed_here() {
     let mut shipped: Vec<String> = fs::read_dir(workspace().join("queries"))
-        .expect("there is a folder of queries")
+        .expect("the query folder exists")
         .map(|entry| entry.expect("the folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         .map(|path| path.file_stem().expect("a file has a name").to_string_lossy().into_owned())
@@ -107,7 +107,7 @@ fn every_shipped_query_answers_with_the_columns_written_here() {
         let json = rows(&lake, name);
         let rows = json.as_array().expect("rows are an array");
         assert_eq!(csv.lines().count() - 1, rows.len(), "{name}");
-        // Of a lake where all is well, nothing had to be rescued.
+        // Nothing had to be rescued in an intact lake.
         assert_eq!(rows.is_empty(), name == "rescued_values", "{name}");
         for row in rows {
             let row = row.as_object().expect("a row is an object");
@@ -121,8 +121,8 @@ fn every_shipped_query_opens_with_its_question_and_names_its_columns_in_order() 
     for (name, columns) in COLUMNS {
         let source = source(name);
         assert!(source.starts_with("-- Question: "), "{name}");
-        let result = source.split_once("\n-- Result:").expect("a query says what it answers").1;
-        let (result, _) = result.split_once("\n-- Leaves out:").expect("a query says what it leaves out");
+        let result = source.split_once("\n-- Result:").expect("a query states its question").1;
+        let (result, _) = result.split_once("\n-- Leaves out:").expect("a query states its scope");
         let mut words = result.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for column in columns.split(',') {
             assert!(words.any(|word| word == column), "{name}: `{column}` is not documented where it comes");
@@ -132,12 +132,12 @@ fn every_shipped_query_opens_with_its_question_and_names_its_columns_in_order() 
 }
 
 #[test]
-fn the_top_ten_of_pre_kindergarten_are_the_published_ones_whatever_else_is_loaded() {
+fn the_top_ten_of_pre_kindergarten_match_the_published_ones_whatever_else_is_loaded() {
     assert_eq!(rows(&lake(), "top_ten_pk_states"), published_top_ten("state"));
 }
 
 #[test]
-fn the_ranking_first_asked_for_gives_the_published_ten_where_only_pre_kindergarten_is_loaded() {
+fn the_original_ranking_matches_the_published_one_when_only_pre_kindergarten_is_loaded() {
     let lake = TestLake::new();
     let _ = lake.run(&portal(Vec::new()), &["--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
 
@@ -145,7 +145,7 @@ fn the_ranking_first_asked_for_gives_the_published_ten_where_only_pre_kindergart
 }
 
 #[test]
-fn the_ranking_first_asked_for_counts_other_grades_in_and_a_filter_on_the_grade_mends_it() {
+fn the_original_ranking_includes_other_grades_and_a_filter_on_the_grade_fixes_it() {
     let lake = lake();
     let filtered = SEED_RANKING.replace("where year = 2021\n", "where year = 2021 and grade = 'grade-pk'\n");
     assert_ne!(filtered, SEED_RANKING);
@@ -154,14 +154,14 @@ fn the_ranking_first_asked_for_counts_other_grades_in_and_a_filter_on_the_grade_
 
     assert_ne!(wrong, published_top_ten("state_name"));
     let most = wrong[0]["total_enrollments"].as_u64().expect("a total is a number");
-    assert!(most > 2 * 245_135, "grade-99 holds every student a second time, found {most}");
+    assert!(most > 2 * 245_135, "grade-99 counts every student a second time, found {most}");
     assert_eq!(rows(&lake, &filtered), published_top_ten("state_name"));
 }
 
 #[test]
-fn files_that_the_catalog_does_not_name_change_no_answer() {
+fn files_that_the_catalog_does_not_name_change_no_result() {
     let lake = own_lake();
-    let before = every_answer(&lake);
+    let before = every_result(&lake);
     let object = lake.path().join(TABLE).join("year=2021/grade=grade-pk/part-00000.parquet");
 
     let stray = lake.path().join(TABLE).join("year=1999/grade=grade-pk");
@@ -170,16 +170,16 @@ fn files_that_the_catalog_does_not_name_change_no_answer() {
     fs::copy(&object, object.with_file_name("part-00001.parquet")).expect("a file can be copied");
     fs::write(object.with_file_name("_SUCCESS"), "").expect("a file can be written");
 
-    assert_eq!(every_answer(&lake), before);
+    assert_eq!(every_result(&lake), before);
     let years = "select distinct year from ccd_school.us_education_ccd_enrollment_data order by year";
     assert_eq!(query(&lake, years, "csv"), "year\n2020\n2021\n");
 }
 
 #[test]
-fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there() {
+fn a_partition_removed_from_the_catalog_is_in_no_result_although_its_file_exists() {
     let lake = own_lake();
     let dataset = Dataset::built_in("ccd_enrollment").expect("the dataset is built in");
-    let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("this is a partition");
+    let partition = dataset.parse_partition("year=2021/grade=grade-pk").expect("the text is a partition");
     let catalog = FileCatalog::new(FolderStore::new(lake.path()));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
@@ -194,7 +194,7 @@ fn a_partition_taken_out_of_the_catalog_is_in_no_answer_though_its_file_is_there
 }
 
 #[test]
-fn a_field_that_the_table_does_not_have_is_found_by_the_query_for_rescued_values() {
+fn an_undeclared_field_is_found_by_the_query_for_rescued_values() {
     let lake = TestLake::new();
     let field = Action::AddField { name: "teachers".to_owned(), json: "7.5".to_owned() };
     let portal = portal(vec![Fault::new(field).on_path("2021/grade-12/")]);
@@ -206,7 +206,7 @@ fn a_field_that_the_table_does_not_have_is_found_by_the_query_for_rescued_values
     let rescued = rows(&lake, "rescued_values");
 
     let rescued = rescued.as_array().expect("rows are an array");
-    assert_eq!(rescued.len(), 20, "20 rows are enough to see it");
+    assert_eq!(rescued.len(), 20, "20 rows are enough to show this");
     for row in rescued {
         assert_eq!((&row["year"], &row["grade"]), (&json!(2021), &json!("grade-12")));
         assert_eq!((&row["rescued_rows"], &row["rescued"]), (n_rows, &json!(r#"{"teachers":7.5}"#)));
@@ -214,7 +214,7 @@ fn a_field_that_the_table_does_not_have_is_found_by_the_query_for_rescued_values
 }
 
 #[test]
-fn the_parts_of_a_year_are_counted_once_and_apart_from_their_total() {
+fn the_parts_of_a_year_are_counted_once_and_separately_from_their_total() {
     let lake = lake();
     let table = "ccd_school.us_education_ccd_enrollment_data";
     let students = |filter: &str| {
@@ -241,7 +241,7 @@ fn the_parts_of_a_year_are_counted_once_and_apart_from_their_total() {
     assert_eq!(found, expected);
 }
 
-/// The tables that a fresh lake offers by name, as a person would look for them.
+/// The tables of a fresh lake can be listed, as a person would look for them.
 #[test]
 fn the_tables_of_the_lake_can_be_listed_in_sql() {
     let tables = "select table_schema, table_name from information_schema.tables \
@@ -268,7 +268,7 @@ fn f9_a_query_of_one_year_opens_no_file_of_another() {
     let expected = count("year = 2021");
     assert_ne!(expected, count("year = 2020"));
 
-    // Of the other year one file is torn, one is gone, and one is a pipe, which nobody will ever write to.
+    // One file of the other year is truncated, one is missing, and one is a pipe without a writer.
     let file = |grade: &str| lake.path().join(TABLE).join(format!("year=2020/grade={grade}/part-00000.parquet"));
     fs::write(file("grade-pk"), "PAR1 torn").expect("a file can be written");
     fs::remove_dir_all(file("grade-k").parent().expect("an object has a folder")).expect("a folder can be removed");
@@ -291,7 +291,7 @@ fn f9_a_query_of_one_year_opens_no_file_of_another() {
     ] {
         assert_eq!(count(condition), expected, "{condition}");
     }
-    // As of a subquery, a join, a union and a group.
+    // Conditions on the year inside a subquery, a join, a union and a group work too.
     for sql in [
         format!("select distinct year from {table} where year > 2020"),
         format!("select year from (select * from {table}) where year = 2021 group by year"),
@@ -308,7 +308,7 @@ fn f9_a_query_of_one_year_opens_no_file_of_another() {
 
 /// Found by use: H8.
 #[test]
-fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name() {
+fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     let (lake, portal) = (TestLake::new(), portal(Vec::new()));
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("a descriptor is a file");
     let (int, double) = ("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"double\"");
@@ -321,7 +321,7 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name(
     let table = "ccd_school.us_education_ccd_enrollment_data";
     let students = format!("select year, sum(enrollment) as students from {table} group by year order by year");
 
-    // A double would be cut to the integer that the table has now.
+    // A double would be truncated to the integer that the table now has.
     let _ = lake.run(&portal, &of_double).expect(0);
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     assert_eq!(
@@ -330,30 +330,32 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_refused_by_its_name(
          table `ccd_school.us_education_ccd_enrollment_data`, found double\n\
          hint: rewrite it: rollcall run --mode stale\n"
     );
-    // Other columns, and other partitions, are answered.
+    // Other columns and other partitions can still be queried.
     let others = format!("select year, count(distinct ncessch) > 0 as n from {table} group by year order by year");
     assert_eq!(rows(&lake, &others), json!([{"year": 2020, "n": true}, {"year": 2021, "n": true}]));
     let of_2021 = rows(&lake, &students.replace("group", "where year = 2021 group"));
 
-    // The other way about, each integer is the double it is.
+    // In the other direction each integer is exact as a double.
     let _ = lake.run(&portal, &["--years", "2020", "--grades", "grade-pk", "--force"]).expect(0);
     let of_ints = rows(&lake, &students);
     assert_eq!(of_ints[1], of_2021[0]);
     let _ = lake.run(&portal, &of_double).expect(0);
-    for (as_double, as_int) in rows(&lake, &students).as_array().expect("rows").iter().zip([&of_ints[0], &of_ints[1]]) {
+    for (as_double, as_int) in
+        rows(&lake, &students).as_array().expect("the value is a list of rows").iter().zip([&of_ints[0], &of_ints[1]])
+    {
         assert_eq!(as_double["students"].as_f64(), as_int["students"].as_f64());
     }
 }
 
 #[test]
-fn rows_without_an_order_of_their_own_come_in_that_of_the_files_every_time() {
+fn unordered_rows_always_come_in_the_order_of_the_files() {
     let lake = lake();
     let table = "ccd_school.us_education_ccd_enrollment_data";
     let sql = format!("select year, grade, ncessch, enrollment from {table} where enrollment > 20");
     let first = query(&lake, &sql, "csv");
     let mut partitions: Vec<&str> = first.lines().skip(1).filter_map(|line| line.get(..12)).collect();
     partitions.dedup();
-    // Each partition once, as the catalog has them.
+    // Each partition appears once, in catalog order.
     assert_eq!(
         partitions,
         ["2020", "2021"]
@@ -361,7 +363,7 @@ fn rows_without_an_order_of_their_own_come_in_that_of_the_files_every_time() {
             .concat()
     );
     for _ in 0..4 {
-        assert!(query(&lake, &sql, "csv") == first, "other rows, or in another order");
+        assert!(query(&lake, &sql, "csv") == first, "the rows or their order differ");
         assert_eq!(query(&lake, &format!("{sql} limit 50"), "csv").lines().count(), 51);
         assert!(first.starts_with(&query(&lake, &format!("{sql} limit 50"), "csv")));
     }
@@ -388,7 +390,7 @@ fn a_query_only_reads() {
 }
 
 #[test]
-fn a_query_may_open_with_a_comment() {
+fn a_query_may_start_with_a_comment() {
     let text = source("top_ten_pk_states");
     assert!(text.starts_with("-- "));
     assert_eq!(rows(&lake(), &text), published_top_ten("state"));
@@ -402,9 +404,9 @@ fn every_row_as_json_has_every_column() {
 }
 
 #[test]
-fn a_catalog_whose_keys_are_in_another_order_means_the_same() {
+fn the_order_of_keys_in_a_catalog_file_does_not_matter() {
     let lake = own_lake();
-    let expected = every_answer(&lake);
+    let expected = every_result(&lake);
     let path = lake.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
     let text = fs::read_to_string(&path).expect("the table has a file");
     let swapped = text.replace(
@@ -413,5 +415,5 @@ fn a_catalog_whose_keys_are_in_another_order_means_the_same() {
     );
     assert_ne!(swapped, text);
     fs::write(&path, swapped).expect("the file can be written");
-    assert_eq!(every_answer(&lake), expected);
+    assert_eq!(every_result(&lake), expected);
 }

@@ -1,4 +1,5 @@
-//! Recorded answers of the real portal, through the real binary, compared cell by cell by another Parquet reader.
+//! Recorded responses of the real portal, written by the real binary and compared cell by cell with another Parquet
+//! reader.
 
 use std::fs;
 use std::io::Read;
@@ -15,9 +16,9 @@ const RACE_SEX_PATH: &str = "schools/ccd/enrollment/2014/grade-8/race/sex";
 const RACE_SEX_ARGS: [&str; 6] = ["--dataset", "ccd_enrollment_race_sex", "--years", "2014", "--grades", "grade-8"];
 const RACE_SEX_DATA: &str = "data/us_education_ccd_enrollment_race_sex_data";
 
-/// A recorded file, decompressed.
+/// Returns a recorded file, decompressed.
 fn recorded(folder: &Path, name: &str) -> String {
-    let bytes = fs::read(folder.join(name)).expect("the recording is there");
+    let bytes = fs::read(folder.join(name)).expect("the recording exists");
     let mut text = String::new();
     if name.ends_with(".gz") {
         GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).expect("the recording is compressed text");
@@ -27,13 +28,13 @@ fn recorded(folder: &Path, name: &str) -> String {
     text
 }
 
-/// A page with another `count` and no `next`: what stands before the rows is replaced, their bytes stay as recorded.
+/// Returns the page with another `count` and without `next`. Its rows stay byte for byte as recorded.
 fn as_only_page(page: &str, count: u64) -> String {
     let (_, rows) = page.split_once(r#""results":"#).expect("a page has results");
     format!(r#"{{"count":{count},"next":null,"previous":null,"results":{rows}"#)
 }
 
-/// A portal that serves one body, and the list of endpoints of the real portal.
+/// A portal that serves one body and the real portal's list of endpoints.
 struct OnePage {
     folder: TempDir,
     path: &'static str,
@@ -49,12 +50,12 @@ impl OnePage {
         Self { folder, path, portal }
     }
 
-    /// The body that it serves.
+    /// Returns the path of its body.
     fn body(&self) -> PathBuf {
         self.folder.path().join(self.path).join("1.json")
     }
 
-    /// Pages of the data that were asked for, in order, as the queries of their URLs.
+    /// Returns the URL queries of the data requests, in order.
     fn asked(&self) -> Vec<String> {
         let requests = self.portal.server.requests();
         requests.into_iter().filter(|request| !request.path.contains("/api-")).map(|request| request.query).collect()
@@ -69,10 +70,10 @@ fn fixture(name: &str) -> PathBuf {
     workspace().join("tests/fixtures").join(name)
 }
 
-/// The report of `compare.py` on the one partition of a table.
+/// Returns the report of `compare.py` on the only partition of a table.
 fn compare(served: &OnePage, descriptor: &Path, lake: &TestLake, table: &str, partition: &str, more: &[&str]) -> Value {
     let output = Command::new(python())
-        .arg(workspace().join("tests/compare.py"))
+        .arg(workspace().join("tests/support/compare.py"))
         .args([served.body(), descriptor.to_owned(), lake.path().join("data").join(table)])
         .arg(partition)
         .args(more)
@@ -82,7 +83,7 @@ fn compare(served: &OnePage, descriptor: &Path, lake: &TestLake, table: &str, pa
     serde_json::from_slice(&output.stdout).expect("the report is JSON")
 }
 
-/// Fails the test unless the report says that `n_rows` rows arrived whole, in the order of a file, in `partition`.
+/// Fails unless all `n_rows` rows arrived unchanged, in order, in `partition`.
 fn assert_same(report: &Value, n_rows: u64, n_cells: u64, partition: Value) {
     let expected = json!({
         "files": 1,
@@ -100,7 +101,7 @@ fn assert_same(report: &Value, n_rows: u64, n_cells: u64, partition: Value) {
     }
 }
 
-/// Outcome and rows of the only partition of a run, as `--format json` prints them.
+/// Returns outcome and row count of the only partition of a run, from `--format json`.
 fn only_partition(outcome: &Outcome) -> (String, u64) {
     let report = outcome.json();
     let partitions = report["partitions"].as_array().expect("a run lists its partitions");
@@ -110,7 +111,7 @@ fn only_partition(outcome: &Outcome) -> (String, u64) {
 }
 
 #[test]
-fn ten_thousand_recorded_rows_by_race_and_sex_arrive_cell_by_cell() {
+fn ten_thousand_recorded_rows_by_race_and_sex_match_cell_by_cell() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = as_only_page(&recorded(&recordings, RACE_SEX_PAGE), 10_000);
     let served = OnePage::serve(&recordings, RACE_SEX_PATH, &body);
@@ -134,7 +135,7 @@ fn ten_thousand_recorded_rows_by_race_and_sex_arrive_cell_by_cell() {
 }
 
 #[test]
-fn a_recorded_page_that_lacks_the_other_768243_rows_is_refused_with_both_numbers() {
+fn a_recorded_page_without_the_other_768243_rows_is_rejected_with_both_numbers() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = as_only_page(&recorded(&recordings, RACE_SEX_PAGE), 778_243);
     let served = OnePage::serve(&recordings, RACE_SEX_PATH, &body);
@@ -148,7 +149,7 @@ fn a_recorded_page_that_lacks_the_other_768243_rows_is_refused_with_both_numbers
 }
 
 #[test]
-fn a_recorded_page_whose_next_is_on_another_host_is_refused_and_the_link_is_not_followed() {
+fn a_recorded_page_with_next_on_another_host_is_rejected_and_the_link_not_followed() {
     let Some(recordings) = recorded_bodies() else { return };
     let served = OnePage::serve(&recordings, RACE_SEX_PATH, &recorded(&recordings, RACE_SEX_PAGE));
     let lake = TestLake::new();
@@ -162,14 +163,14 @@ fn a_recorded_page_whose_next_is_on_another_host_is_refused_and_the_link_is_not_
          `https://educationdata.urban.org/api/v1/{RACE_SEX_PATH}/?page=2`\n"
     );
     assert_eq!(outcome.stderr, expected);
-    assert_eq!(served.asked(), [""], "page 1 alone was asked for, once");
+    assert_eq!(served.asked(), [""], "expected one request, for page 1");
     assert_eq!(lake.files(RACE_SEX_DATA).len(), 0);
 }
 
 #[test]
 fn twenty_recorded_rows_of_pre_kindergarten_keep_their_code_and_regain_the_zero_of_leaid() {
     let Some(recordings) = recorded_bodies() else { return };
-    // The recording has its author's own envelope.
+    // This recording was saved in another envelope.
     let recording: Value =
         serde_json::from_str(&recorded(&recordings, "ccd-enrollment-2010-grade-pk-one-district.json"))
             .expect("the recording is JSON");
@@ -194,7 +195,7 @@ fn twenty_recorded_rows_of_pre_kindergarten_keep_their_code_and_regain_the_zero_
 }
 
 #[test]
-fn a_recorded_directory_of_52_fields_arrives_with_its_nulls_and_coordinates() {
+fn a_recorded_directory_of_52_fields_keeps_its_nulls_and_coordinates() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = recorded(&recordings, "ccd-directory-2013-fips-11.json.gz");
     let served = OnePage::serve(&recordings, "schools/ccd/directory/2013", &body);
@@ -210,14 +211,14 @@ fn a_recorded_directory_of_52_fields_arrives_with_its_nulls_and_coordinates() {
         "year=2013",
         &["--count", "latitude=38.892"],
     );
-    // 52 fields, less the year, which is in the path.
+    // 52 fields without the year, which is in the path.
     assert_same(&report, 121, 121 * 51, json!({"year": 2013}));
     assert_eq!(report["nulls"], 726);
-    assert_ne!(report["counted"], 0, "latitude of the first school");
+    assert_ne!(report["counted"], 0, "the first school has a latitude");
 }
 
 #[test]
-fn a_recorded_empty_result_is_the_outcome_empty_and_leaves_no_object() {
+fn a_recorded_empty_result_has_the_outcome_empty_and_leaves_no_object() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = recorded(&recordings, "empty-result.json.gz");
     let served = OnePage::serve(&recordings, "schools/ccd/enrollment/2021/grade-14", &body);
@@ -233,7 +234,7 @@ fn a_recorded_empty_result_is_the_outcome_empty_and_leaves_no_object() {
 }
 
 #[test]
-fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_refuses_2023_by_name() {
+fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_rejects_2023_by_name() {
     let Some(recordings) = recorded_bodies() else { return };
     let served = OnePage::serve(&recordings, "schools/none", "{}");
     let origin = served.portal.origin();
@@ -243,7 +244,7 @@ fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_refuses_2023_by_name() 
     let outcome = plan("all").expect(0);
     let planned: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("year=")).collect();
     assert_eq!(planned.len(), 37, "{}", outcome.stdout);
-    // The newest year first, so that the years people wait for are there before the long tail.
+    // The newest year comes first, since people wait for it.
     assert!(planned[0].starts_with("year=2022/grade=grade-pk "), "{}", planned[0]);
     assert!(planned[36].starts_with("year=1986/grade=grade-pk "), "{}", planned[36]);
 
@@ -257,7 +258,7 @@ fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_refuses_2023_by_name() 
 
 /// Found by use: W9.
 #[test]
-fn the_file_is_written_as_every_engine_reads_it() {
+fn the_file_has_the_format_that_every_engine_reads() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = as_only_page(&recorded(&recordings, RACE_SEX_PAGE), 10_000);
     let served = OnePage::serve(&recordings, RACE_SEX_PATH, &body);
@@ -275,9 +276,9 @@ fn the_file_is_written_as_every_engine_reads_it() {
 
     let expected = json!({
         "codecs": ["ZSTD"],
-        // Of the form that parquet-java parses.
+        // In the format that parquet-java parses.
         "created_by": "rollcall version 2.0.0 (build encoding-2)",
-        // No `ARROW:schema`: the Parquet schema says it all, and other engines would ignore it.
+        // No `ARROW:schema`: the Parquet schema is sufficient, and other engines would ignore it.
         "keys": ["rollcall.edition", "rollcall.partition", "rollcall.values"],
         "dictionary": ["_rescued", "enrollment", "fips", "race", "sex"],
         "plain": ["leaid", "ncessch", "ncessch_num"],
@@ -288,7 +289,7 @@ fn the_file_is_written_as_every_engine_reads_it() {
 }
 
 #[test]
-fn decimals_recorded_as_text_become_the_numbers_they_spell() {
+fn decimals_recorded_as_text_become_numbers() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = recorded(&recordings, "crdc-teachers-staff-2015-fips-1.json.gz");
     assert!(body.contains(r#""teachers_certified_fte":"34.720""#));
@@ -303,7 +304,7 @@ fn decimals_recorded_as_text_become_the_numbers_they_spell() {
     let report = compare(&served, &descriptor, &lake, table, "year=2015", &["--count", "law_enforcement_fte=-2.0"]);
     assert_same(&report, 1_400, 1_400 * 19, json!({"year": 2015}));
     assert_eq!(report["nulls"], 0);
-    assert_ne!(report["counted"], 0, "codes stay as they are");
+    assert_ne!(report["counted"], 0, "codes stay unchanged");
 }
 
 #[test]
@@ -324,7 +325,7 @@ fn counts_recorded_as_null_stay_null() {
 }
 
 #[test]
-fn rows_recorded_with_their_fields_in_another_order_land_in_the_declared_columns() {
+fn rows_recorded_with_fields_in_another_order_fill_the_declared_columns() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = recorded(&recordings, "edfacts-grad-rates-2014-fips-1.json.gz");
     let served = OnePage::serve(&recordings, "schools/edfacts/grad-rates/2014", &body);

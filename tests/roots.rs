@@ -1,4 +1,4 @@
-//! Whom the clients trust: the certificates they were given, or the system's, and nobody else.
+//! Which certificates the clients trust: those they were given, or the system's.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use rollcall_tests::https::HttpsFront;
 async fn serve() -> (Running, HttpsFront) {
     let config = Config { n_schools: 100, page_size: 100, ..Config::default() };
     let server = Simulator::start(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
-    let front = HttpsFront::before(server.address()).await;
+    let front = HttpsFront::before(server.address());
     (server, front)
 }
 
@@ -21,7 +21,7 @@ fn roots(front: &HttpsFront) -> Roots {
     Roots::from_pem(front.certificate_pem.clone().into_bytes()).unwrap()
 }
 
-/// A page by a client that trusts `roots`.
+/// Fetches a page with a client that trusts `roots`.
 async fn page(front: &HttpsFront, roots: Option<&Roots>) -> Result<usize, PortalError> {
     let mut settings = PortalSettings::new(parse_origin(&front.origin()).unwrap());
     settings.roots = roots.map(|roots| roots.certificates().collect());
@@ -33,9 +33,9 @@ async fn page(front: &HttpsFront, roots: Option<&Roots>) -> Result<usize, Portal
 }
 
 #[tokio::test]
-async fn a8_a_portal_with_a_certificate_that_nobody_trusts_is_refused_and_asked_nothing() {
+async fn a8_a_portal_with_an_untrusted_certificate_is_rejected_and_gets_no_request() {
     let (server, front) = serve().await;
-    let other = HttpsFront::before(server.address()).await;
+    let other = HttpsFront::before(server.address());
     for roots in [None, Some(roots(&other))] {
         let error = page(&front, roots.as_ref()).await.unwrap_err();
         assert!(matches!(error, PortalError::Unusable { .. }), "{error:?}");
@@ -44,16 +44,16 @@ async fn a8_a_portal_with_a_certificate_that_nobody_trusts_is_refused_and_asked_
 }
 
 #[tokio::test]
-async fn a_portal_is_asked_when_its_certificate_is_among_the_roots() {
+async fn a_portal_with_a_certificate_among_the_roots_gets_requests() {
     let (server, front) = serve().await;
     assert!(page(&front, Some(&roots(&front))).await.unwrap() > 0);
     assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn aws_is_asked_when_its_certificate_is_among_the_roots_and_else_not() {
+async fn aws_gets_requests_only_when_its_certificate_is_among_the_roots() {
     let (server, front) = serve().await;
-    let other = HttpsFront::before(server.address()).await;
+    let other = HttpsFront::before(server.address());
     for (roots, is_trusted) in [(None, false), (Some(roots(&other)), false), (Some(roots(&front)), true)] {
         let config = client::loader(roots.as_ref())
             .endpoint_url(front.origin())
@@ -63,14 +63,14 @@ async fn aws_is_asked_when_its_certificate_is_among_the_roots_and_else_not() {
             .await;
         let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         let error = aws_sdk_s3::Client::from_conf(config).head_bucket().bucket("lake").send().await.unwrap_err();
-        // No bucket is there, which only a server that was asked can say.
+        // Only a server that received the request can say that the bucket does not exist.
         assert_eq!(error.as_service_error().is_some(), is_trusted, "{error:?}");
         assert_eq!(server.requests().is_empty(), !is_trusted);
     }
 }
 
 #[tokio::test]
-async fn roots_of_which_one_is_none_are_not_taken() {
+async fn roots_with_one_invalid_certificate_are_rejected() {
     let (_server, front) = serve().await;
     let with = |text: &str| Roots::from_pem(format!("{}{text}", front.certificate_pem).into_bytes()).err();
     assert!(with("# a comment\n").is_none());

@@ -1,5 +1,5 @@
-//! A table of which one year was fetched by a changed descriptor: what queries answer, what is said of it, and what
-//! `--mode stale` makes of it for other engines.
+//! A table with one year fetched under a changed descriptor: what queries return, what commands report, and how `--mode
+//! stale` makes the table consistent for other engines.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const TABLE: &str = "ccd_school.us_education_ccd_enrollment_data";
 const YEARS: [i32; 3] = [2019, 2020, 2021];
 
-/// What the portal serves for a school of a year, as JSON.
+/// The portal's row for a school and year, as JSON.
 type Row = fn(i32, i64) -> Value;
 
 fn row(year: i32, school: i64) -> Value {
@@ -47,15 +47,15 @@ fn without_sex(year: i32, school: i64) -> Value {
     row
 }
 
-/// One change of a descriptor: what it was before and after, what the portal serves before and after.
+/// A change of a descriptor: the text before and after, and the rows that the portal serves before and after.
 struct Change {
     what: &'static str,
     before: (&'static str, &'static str),
     after: (&'static str, &'static str),
     serves: (Row, Row),
-    /// SQL of one column that the change is about.
+    /// SQL of the column that changes.
     column: &'static str,
-    /// What `rollcall query` answers of it in each year while two are of the old descriptor, or why it refuses.
+    /// What `rollcall query` returns for each year while two years have the old schema, or why it refuses.
     mixed: Result<Value, &'static str>,
 }
 
@@ -66,9 +66,9 @@ const STRING: &str = "name = \"enrollment\"\ntype = \"string\"";
 const STUDENTS: &str = "name = \"students\"\ntype = \"int\"";
 const SEX: &str = "[[column]]\nname = \"sex\"\ntype = \"int\"\ncomment = \"";
 
-/// The eight changes that other engines were tried on, each with what this one must say.
+/// The eight changes that were tried with other engines, each with the result expected here.
 fn changes() -> [Change; 8] {
-    // 200 schools with 0 to 39 students: 5 x 780 in all.
+    // 200 schools with 0 to 39 students: 5 x 780 in total.
     [
         Change {
             what: "column added",
@@ -137,16 +137,16 @@ fn changes() -> [Change; 8] {
     ]
 }
 
-/// A descriptor of the enrollment dataset with one passage replaced, in a file.
+/// Writes a descriptor of the enrollment dataset with one passage replaced.
 fn descriptor(folder: &Path, name: &str, (from, to): (&str, &str)) -> PathBuf {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
     let text = if to.is_empty() {
-        // A whole column.
+        // Remove the whole column.
         let start = text.find(from).unwrap();
         let end = start + 1 + text[start + 1..].find("[[column]]").unwrap();
         format!("{}{}", &text[..start], &text[end..])
     } else if name == "reordered" {
-        // The last column becomes the first.
+        // Move the last column to the front.
         let (head, columns) = text.split_once("[[column]]").unwrap();
         let (rest, last) = columns.rsplit_once("[[column]]").unwrap();
         format!("{head}[[column]]{last}\n[[column]]{rest}")
@@ -165,7 +165,7 @@ fn serve(folder: &Path, year: i32, row: Row) {
     write_page(folder, &format!("schools/ccd/enrollment/{year}/grade-pk"), 1, body.as_bytes());
 }
 
-/// Rows and the column's sum of every year, as engines other than ours read the folder.
+/// Returns row count and sum of the column for every year, as other engines read the folder.
 fn other_engines(lake: &TestLake, column: &str) -> BTreeMap<String, Value> {
     let script = "
 import json, sys, duckdb, polars, pyarrow.dataset
@@ -193,7 +193,7 @@ print(json.dumps(said))
 
 /// Found by use: H8.
 #[test]
-fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_the_table_one_again() {
+fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_makes_it_one() {
     for Change { what, before, after, serves, column, mixed } in changes() {
         let folder = tempfile::tempdir().unwrap();
         YEARS.iter().for_each(|year| serve(folder.path(), *year, serves.0));
@@ -209,8 +209,8 @@ fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_th
         YEARS.iter().for_each(|year| serve(folder.path(), *year, serves.1));
         let published = run(&new, &["--years", "2021"]).expect(0);
 
-        // Two partitions are of another schema, and everybody says so.
-        let said = "warning: 2 stale partitions, whose schema or encoding differs from what a run would write today: `year=2019/grade=grade-pk`, \
+        // Every command reports the two partitions with another schema.
+        let message = "warning: 2 stale partitions, whose schema or encoding differs from what a run would write today: `year=2019/grade=grade-pk`, \
                     `year=2020/grade=grade-pk`\nhint: rewrite them: rollcall run --mode stale";
         let named = new.to_str().unwrap();
         let origin = portal.origin();
@@ -220,7 +220,7 @@ fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_th
         };
         let status = lake.rollcall("status", &["--dataset", named]).expect(0);
         for words in [&published.stderr, &status.stderr, &plan(&["--years", "2021"]).stderr] {
-            assert!(words.contains(said), "{what}: {words}");
+            assert!(words.contains(message), "{what}: {words}");
         }
         let planned = plan(&["--mode", "stale", "--format", "json"]).json();
         let planned: Vec<(&Value, &Value)> = planned["partitions"]
@@ -232,7 +232,7 @@ fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_th
         let of = json!("other_schema");
         assert_eq!(planned, [(&json!(2020), &of), (&json!(2019), &of)], "{what}");
 
-        // A query answers of it what is right, or refuses by partition and column.
+        // A query returns exact values or is rejected with partition and column.
         let sql = format!("select year, {column} as value from {TABLE} group by year order by year");
         let values = |found: &Outcome| -> Value {
             found
@@ -250,12 +250,12 @@ fn a_year_of_a_changed_descriptor_is_answered_or_refused_and_mode_stale_makes_th
             }
             Err(expected) => {
                 let found = lake.rollcall("query", &[&sql]).expect(1);
-                // Whichever of the two is read first.
+                // Either of the two may be read first.
                 assert!(found.stderr.replace("2020", "2019").contains(expected), "{what}: {}", found.stderr);
             }
         }
 
-        // Written anew, the table is of one schema, and every engine reads it alike.
+        // After the rewrite the table has one schema, and every engine reads the same.
         let rewritten = run(&new, &["--mode", "stale"]).expect(0);
         assert!(rewritten.stdout.contains("2 partitions: 2 written"), "{what}: {}", rewritten.stdout);
         assert!(!rewritten.stderr.contains("stale partition"), "{what}: {}", rewritten.stderr);

@@ -1,4 +1,4 @@
-//! A secret stays where it belongs: in the request's header. A canary is looked for in everything else.
+//! A secret appears only in the request header. The tests search for a canary everywhere else.
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,32 +16,32 @@ use rollcall_core::fetch::{RunFacts, fetch_partition};
 use rollcall_core::ports::{Listed, Store};
 use rollcall_simulator::{Action, Fault, SeenRequest};
 use rollcall_tests::emulator::{Emulator, Kind};
-use rollcall_tests::raw_portal::{Answer, RawPortal, Step};
+use rollcall_tests::raw_portal::{RawPortal, Response, Step};
 use rollcall_tests::{TestLake, TestPortal, descriptor_with_secret};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// With signs that a URL would write otherwise.
+/// Contains characters that a URL escapes.
 const CANARY: &str = "can+ary/4f 1b=7d";
-/// The same in base64, at each offset in a longer text, without the ends that depend on what is around it; and as a URL
-/// writes it.
+/// The canary in base64, at each offset in a longer text and without the ends that depend on the neighbours; and
+/// escaped as in a URL.
 const ENCODED: [&str; 12] = [
     "Y2FuK2FyeS80ZiAxYj03Z",
     "NhbithcnkvNGYgMWI9N2",
     "jYW4rYXJ5LzRmIDFiPTdk",
     "can%2Bary%2F4f%201b%3D7d",
     "can%2Bary%2F4f+1b%3D7d",
-    // As JSON, HTML and program text may write it, and in hexadecimal.
+    // As escaped in JSON, HTML and program text, and in hexadecimal.
     "\\u0063\\u0061\\u006e\\u002b\\u0061",
     "can+ary\\/4f 1b=7d",
     "can&#43;ary",
     "63616e2b6172792f34662031623d3764",
     "63616E2B6172792F34662031623D3764",
-    // The first of it, where a text was cut.
+    // A truncated canary.
     "can+ary",
-    // As a header's name may have it.
+    // As it may appear in a header name.
     "can-ary",
 ];
 
@@ -52,7 +52,7 @@ fn assert_absent(place: &str, text: &[u8]) {
     }
 }
 
-/// Whether the portal was sent the secret, so that its absence elsewhere means something.
+/// Checks that the portal received the secret, so that its absence elsewhere means something.
 fn assert_sent(portal: &TestPortal, paths: &[&str]) {
     let is_sent = |(name, value): &(String, String)| name == "x-api-key" && value == CANARY;
     let is_of_paths = |request: &SeenRequest| paths.iter().any(|path| request.path.contains(path));
@@ -61,7 +61,7 @@ fn assert_sent(portal: &TestPortal, paths: &[&str]) {
     assert!(!sent.is_empty() && sent.iter().all(|sent| *sent), "{sent:?}");
 }
 
-/// Answers that end a partition in various ways, some with an excerpt of what came.
+/// Returns faults that fail a partition in various ways, some with an excerpt of the response.
 fn faults() -> Vec<Fault> {
     let refused = Action::Status { code: 403, retry_after: None, body: Some("no such key".to_owned()) };
     vec![
@@ -71,17 +71,17 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// A descriptor with a secret, in a folder of its own.
+/// Writes a descriptor with a secret to its own folder.
 fn guarded() -> (TempDir, String) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("guarded.toml");
-    fs::write(&file, descriptor_with_secret()).expect("it can be written");
-    let file = file.to_str().expect("it is UTF-8").to_owned();
+    fs::write(&file, descriptor_with_secret()).expect("writing succeeds");
+    let file = file.to_str().expect("the text is UTF-8").to_owned();
     (folder, file)
 }
 
 #[test]
-fn a_dataset_whose_secret_is_not_set_is_refused_by_name_and_nothing_is_asked() {
+fn a_dataset_with_an_unset_secret_is_rejected_by_name_before_any_request() {
     let portal = TestPortal::small();
     let (_folder, file) = guarded();
     let origin = portal.origin();
@@ -117,7 +117,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     };
     portal.server.set_faults(faults());
     let mut runs = vec![run("table").expect(3)];
-    // What the portal refused may be the secret, which is told by its name.
+    // The portal may have rejected the secret, so the hint names it.
     let hint = "hint: see that the value of the secret `portal-key` still holds";
     assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
     let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
@@ -138,7 +138,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     assert!(!requests.iter().any(is_in_url));
     assert_eq!(other.server.requests().len(), 0);
     for run in runs {
-        assert!(run.stderr.contains("TRACE"), "the log is written at its finest level");
+        assert!(run.stderr.contains("TRACE"), "expected a log at trace level");
         assert_absent("stdout", run.stdout.as_bytes());
         assert_absent("stderr", run.stderr.as_bytes());
     }
@@ -149,7 +149,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     }
 }
 
-/// Texts in which a portal repeats the secret, each with another form of it. All but the first are no header's value.
+/// Forms in which a portal repeats the secret. All but the first are invalid header values.
 const REPEATED: [&str; 13] = [
     "can+ary/4f 1b=7d",
     "can+ary\\/4f 1b=7d",
@@ -157,7 +157,7 @@ const REPEATED: [&str; 13] = [
     "can\\u002Bary/4f\\u00201b=7d",
     "Y2FuK2FyeS80ZiAxYj03ZA==",
     "Y2FuK2FyeS80ZiAxYj03ZA",
-    // `user:` and `us:` before it, the second in the alphabet of URLs.
+    // After `user:` and `us:`, the second in the URL alphabet.
     "dXNlcjpjYW4rYXJ5LzRmIDFiPTdk",
     "dXM6Y2FuK2FyeS80ZiAxYj03ZCE_",
     "dTpjYW4rYXJ5LzRmIDFiPTdkPz8-",
@@ -169,77 +169,79 @@ const REPEATED: [&str; 13] = [
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
+    encoder.write_all(bytes).expect("compression succeeds");
+    encoder.finish().expect("compression succeeds")
 }
 
 fn say(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\n");
     let length = format!("content-length: {}\r\n\r\n", body.as_ref().len());
-    vec![Step::Say([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
+    vec![Step::Send([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
 }
 
-/// The steps for the whole answer that would have been, and a text with the secret.
-type Repeat = fn(&Answer, &str) -> Vec<Step>;
+/// Returns the steps for the original response and a text with the secret.
+type Repeat = fn(&Response, &str) -> Vec<Step>;
 
-/// Answers that repeat a text in what is read from them, by where they do.
+/// Responses that repeat a text in a part that is read, by its place.
 const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("refusal", |_, it| say("401 Unauthorized", format!(r#"{{"error": "Incorrect API key: {it}"}}"#))),
     ("fault", |_, it| say("503 Service Unavailable", format!("<p>{it} is busy</p>"))),
-    ("where an excerpt ends", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(190)))),
-    ("where reading ends", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(1010)))),
+    ("at the end of an excerpt", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(190)))),
+    ("at the end of what is read", |_, it| say("400 Bad Request", format!("{}{it}", ".".repeat(1010)))),
     ("compressed refusal", |_, it| say("403 Forbidden\r\ncontent-encoding: GZIP", gzip(it.as_bytes()))),
-    ("refusal that breaks off", |_, it| {
+    ("truncated refusal", |_, it| {
         let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 1000\r\n\r\nno key ";
-        // Without what stands before it in base64, and without its end.
-        vec![Step::Say([head, &it[..it.len() - 3]].concat().into_bytes())]
+        // Without the text before the secret in base64, and without its end.
+        vec![Step::Send([head, &it[..it.len() - 3]].concat().into_bytes())]
     }),
-    ("value", |answer, it| change(answer, r#"{"year""#, &format!(r#"{{"note":"{it}","year""#))),
-    ("name of a field", |answer, it| change(answer, r#"{"year""#, &format!(r#"{{"{it}":1,"year""#))),
-    ("link", |answer, it| change(answer, r#""next":"#, &format!(r#""next":"http://127.0.0.1/?key={it}","other":"#))),
-    ("number of rows", |answer, it| change(answer, r#""count":"#, &format!(r#""count":"{it}","other":"#))),
-    ("page that is none", |_, it| say("200 OK", format!("<html>{it}</html>"))),
-    ("page that breaks off", |_, it| say("200 OK", format!(r#"{{"count":1,"next":"{}"#, &it[..it.len() - 3]))),
+    ("value", |response, it| change(response, r#"{"year""#, &format!(r#"{{"note":"{it}","year""#))),
+    ("name of a field", |response, it| change(response, r#"{"year""#, &format!(r#"{{"{it}":1,"year""#))),
+    ("link", |response, it| {
+        change(response, r#""next":"#, &format!(r#""next":"http://127.0.0.1/?key={it}","other":"#))
+    }),
+    ("number of rows", |response, it| change(response, r#""count":"#, &format!(r#""count":"{it}","other":"#))),
+    ("invalid page", |_, it| say("200 OK", format!("<html>{it}</html>"))),
+    ("truncated page", |_, it| say("200 OK", format!(r#"{{"count":1,"next":"{}"#, &it[..it.len() - 3]))),
     ("compressed page", |_, it| say("200 OK\r\ncontent-encoding: x-gzip", gzip(format!("[{it}]").as_bytes()))),
-    ("page in pieces", |_, it| {
+    ("chunked page", |_, it| {
         let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
         let chunks: String = it.chars().map(|c| format!("{:x}\r\n{c}\r\n", c.len_utf8())).collect();
-        vec![Step::Say([head, &chunks, "0\r\n\r\n"].concat().into_bytes())]
+        vec![Step::Send([head, &chunks, "0\r\n\r\n"].concat().into_bytes())]
     }),
 ];
 
-/// Answers that repeat the secret as it is where it is not read, or only in part.
+/// Responses that repeat the plain secret in a part that is not read, or only partly.
 const ELSEWHERE: [(&str, Repeat); 8] = [
     ("reason", |_, it| say(&format!("401 {it}"), "no")),
     ("redirect", |_, it| say(&format!("302 Found\r\nlocation: https://portal.test/{it}"), "")),
-    ("encoding", |answer, it| say(&format!("200 OK\r\ncontent-encoding: {it}"), &answer.body)),
+    ("encoding", |response, it| say(&format!("200 OK\r\ncontent-encoding: {it}"), &response.body)),
     ("wait", |_, it| say(&format!("429 Too Many Requests\r\nretry-after: {it}"), "slow")),
     ("header", |_, it| say(&format!("404 Not Found\r\nx-echo: {it}\r\n{}: 1", it.replace(['/', ' ', '='], "-")), "no")),
-    ("header that is none", |_, it| say(&format!("404 Not Found\r\n{it}"), "no")),
-    ("status that is none", |_, it| say(it, "no")),
+    ("invalid header", |_, it| say(&format!("404 Not Found\r\n{it}"), "no")),
+    ("invalid status", |_, it| say(it, "no")),
     ("long header", |_, it| {
         say(&format!("404 No\r\n{}{}: 1", "x".repeat(70_000), it.replace(['/', ' ', '='], "-")), "")
     }),
 ];
 
-fn change(answer: &Answer, from: &str, to: &str) -> Vec<Step> {
-    let body = String::from_utf8_lossy(&answer.body).replacen(from, to, 1);
+fn change(response: &Response, from: &str, to: &str) -> Vec<Step> {
+    let body = String::from_utf8_lossy(&response.body).replacen(from, to, 1);
     assert!(body.contains(to), "{body}");
     say("200 OK", body)
 }
 
-/// A portal that repeats the secret, in each partition otherwise, and how many partitions there are for that.
+/// Returns a portal that repeats the secret in another way for each partition, and those partitions.
 fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
     let cases = IN_WHAT_IS_READ.iter().flat_map(|case| REPEATED.map(|text| (*case, text)));
     let cases: Vec<_> = cases.chain(ELSEWHERE.map(|case| (case, CANARY))).collect();
     let partition = |n: usize| format!("{}/grade-{}", 1990 + n / 12, n % 12 + 1);
     let partitions: Vec<String> = (0..cases.len()).map(partition).collect();
     let paths = partitions.clone();
-    let repeating = RawPortal::before(portal.server.address(), move |asked, answer| {
-        let of_path = |path: &String| asked.target.contains(&format!("/ccd/enrollment/{path}/"));
+    let repeating = RawPortal::before(portal.server.address(), move |request, response| {
+        let of_path = |path: &String| request.target.contains(&format!("/ccd/enrollment/{path}/"));
         match paths.iter().position(of_path).map(|n| cases[n]) {
-            Some(((_, repeat), text)) => repeat(answer, text),
-            None => vec![Step::Say(answer.bytes())],
+            Some(((_, repeat), text)) => repeat(response, text),
+            None => vec![Step::Send(response.bytes())],
         }
     });
     (repeating, partitions)
@@ -247,7 +249,7 @@ fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
 
 /// Found by use: H2.
 #[test]
-fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_output_log_or_file() {
+fn a35_a_portal_that_repeats_the_secret_in_any_form_is_rejected_and_no_output_log_or_file_contains_it() {
     let portal = TestPortal::small();
     let (repeating, partitions) = repeating(&portal);
     let (_folder, file) = guarded();
@@ -260,13 +262,15 @@ fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_o
     });
     let found = found.expect(3);
     assert!(found.stdout.contains(&format!("{0} partitions: {0} failed", partitions.len())), "{}", found.stdout);
-    assert!(found.stderr.contains("TRACE hyper"), "the log is written at its finest level");
-    let n_refused =
-        found.stderr.matches("portal refused: HTTP 200: the response repeats the secret that was sent").count();
+    assert!(found.stderr.contains("TRACE hyper"), "expected a log at trace level");
+    let n_refused = found
+        .stderr
+        .matches("portal refused the request: HTTP 200: the response repeats the secret that was sent")
+        .count();
     assert_eq!(n_refused, 8 * REPEATED.len());
-    let hint = "hint: ask who runs the portal why its responses hold the value of the secret `portal-key`";
+    let hint = "hint: ask the portal's operator why its responses contain the value of the secret `portal-key`";
     assert!(found.stderr.contains(hint));
-    assert!(found.stderr.contains("portal refused: HTTP 401: `(omitted: it repeats the secret)`"));
+    assert!(found.stderr.contains("portal refused the request: HTTP 401: `(omitted: it repeats the secret)`"));
     assert_absent("stdout", found.stdout.as_bytes());
     assert_absent("stderr", found.stderr.as_bytes());
     let files = lake.files("");
@@ -276,7 +280,7 @@ fn a35_a_portal_that_repeats_the_secret_in_any_form_is_refused_and_it_is_in_no_o
         assert_absent(&path, &bytes);
     }
     assert_eq!(lake.files("data").keys().filter(|path| path.contains("enrollment")).count(), 0);
-    assert!(repeating.asked("/ccd/enrollment/").iter().all(|asked| asked.head.contains(CANARY)));
+    assert!(repeating.requests("/ccd/enrollment/").iter().all(|request| request.head.contains(CANARY)));
 }
 
 /// A log in memory.
@@ -302,14 +306,14 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
-/// What page-fetch does for a dataset with a secret; those built in have none.
+/// Covers what page-fetch does for a dataset with a secret, since no built-in dataset has one.
 ///
 /// Found by use: H2.
 #[test]
 fn a35_a_canary_from_secrets_manager_is_in_no_log_error_or_object_of_a_bucket() {
     let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
     let (repeating, partitions) = repeating(&portal);
-    // One thread, so that the log of this thread is that of all tasks.
+    // With one thread, this thread's log has the lines of all tasks.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(fetch_with_a_canary(&emulator, &portal, &repeating, &partitions));
 }
@@ -324,14 +328,14 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE).json();
     let _guard = tracing::subscriber::set_default(subscriber.finish());
 
-    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
-    let header = secret::header(&config, "rollcall/", &dataset).await.expect("it is there");
+    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("the descriptor is valid");
+    let header = secret::header(&config, "rollcall/", &dataset).await.expect("it exists");
     assert_absent("debug text", format!("{header:?}").as_bytes());
     let client = |origin: &str| {
-        let mut settings = PortalSettings::new(parse_origin(origin).expect("an origin"));
+        let mut settings = PortalSettings::new(parse_origin(origin).expect("the text is an origin"));
         settings.backoff = Duration::ZERO;
         HttpPortal::new(settings, header.clone())
-            .expect("it is set up")
+            .expect("the client is valid")
             .until(Instant::now() + Duration::from_secs(600))
     };
     let (client, repeating) = (client(&portal.origin()), client(&repeating.origin()));
@@ -339,12 +343,13 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
-    // Of each place one form, and another of the next.
+    // Each place gets the next form in turn.
     let repeated = partitions.iter().step_by(REPEATED.len() + 1).map(|path| (&repeating, path.as_str()));
     let n_repeated = repeated.clone().count();
     for (client, path) in sound.into_iter().chain(repeated) {
-        let (year, grade) = path.split_once('/').expect("it has two parts");
-        let partition = dataset.parse_partition(&format!("year={year}/grade={grade}")).expect("a partition");
+        let (year, grade) = path.split_once('/').expect("the path has two parts");
+        let partition =
+            dataset.parse_partition(&format!("year={year}/grade={grade}")).expect("the text is a partition");
         if let Err(error) = fetch_partition(client, &store, &SystemClock, &dataset, &partition, &run).await {
             n_failed += 1;
             assert_absent("error", error.chain().as_bytes());
@@ -356,10 +361,10 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let listed = store.list("").await.expect("the bucket can be listed");
     assert!(listed.len() > 5, "{listed:?}");
     for Listed { key, .. } in listed {
-        assert_absent(&key, &store.read(&key).await.expect("it can be read").expect("it is there").bytes);
+        assert_absent(&key, &store.read(&key).await.expect("it is readable").expect("it exists").bytes);
     }
     let log = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    assert!(String::from_utf8_lossy(&log).contains("\"level\":\"TRACE\""), "the log is written at its finest level");
-    // The answer of Secrets Manager is the one place where it must be; the client must not log that.
+    assert!(String::from_utf8_lossy(&log).contains("\"level\":\"TRACE\""), "expected a log at trace level");
+    // Only the response of Secrets Manager contains the secret, and the client must not log it.
     assert_absent("log", &log);
 }

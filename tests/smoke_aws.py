@@ -1,17 +1,17 @@
-"""Proves on a real account what emulators cannot: that a deployed stack works under its own roles.
+"""Checks on a real account what emulators cannot show: that a deployed stack works under its own roles.
 
     make smoke-aws ENV=dev
 
 It starts two runs of the state machine (years 2020 and 2021, grade-pk), the second with the crawler, and a query; it
 fetches from the portal that the stack was deployed with. That costs a few cents, most of it the crawler, which Glue
-bills for ten minutes at least; --without-crawler leaves it out. --with-failure also starts a run that must fail, to
-redrive it, which raises alarms. It needs credentials that may read the stack, start its state machine, query in its
-work group and, for the crawler, delete a partition.
+bills for at least ten minutes; --without-crawler skips it. --with-failure also starts a run that must fail and redrives
+it, which raises alarms. It needs credentials that may read the stack, start its state machine, query in its work group
+and, for the crawler, delete a partition.
 
 Not yet run against a real account.
 
-Prints a line for each check. Exit code: 0 when each holds, 1 when one does not, 2 when there are no credentials or
-there is no stack.
+Prints a line for each check. Exit codes: 0 when all checks pass, 1 when one fails, 2 without credentials or without a
+stack.
 """
 
 import argparse
@@ -36,8 +36,8 @@ RUNBOOK = "infra/README.md#"
 REDRIVE_DAYS = 13
 
 POLL_S = 5
-MOST_QUERY_S = 300
-MOST_COMMAND_S = 60
+MAX_QUERY_S = 300
+MAX_COMMAND_S = 60
 
 
 class Refused(Exception):
@@ -45,7 +45,7 @@ class Refused(Exception):
 
 
 class Failed(Exception):
-    """A check does not hold."""
+    """A check fails."""
 
 
 def expect(holds, what):
@@ -54,11 +54,11 @@ def expect(holds, what):
 
 
 class Stack:
-    """The stack, its resources by their names in the template, and a client of each service."""
+    """The stack, its resources by their logical names, and a client for each service."""
 
     def __init__(self, name, session):
-        # A name that leads nowhere is told in seconds.
-        config = Config(connect_timeout=5, read_timeout=MOST_COMMAND_S, retries={"max_attempts": 3})
+        # An unreachable endpoint is reported within seconds.
+        config = Config(connect_timeout=5, read_timeout=MAX_COMMAND_S, retries={"max_attempts": 3})
         self.client = lambda service: session.client(service, config=config)
         self.name = name
         identity = self.client("sts").get_caller_identity()
@@ -67,7 +67,7 @@ class Stack:
             self.description = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         except botocore.exceptions.ClientError as error:
             if "does not exist" in str(error):
-                raise Refused(f"no stack `{name}` in {self.region} of account {self.account}: `make deploy` makes it; "
+                raise Refused(f"no stack `{name}` in {self.region} of account {self.account}: `make deploy` creates it; "
                               "--stack names another") from error
             raise
         self.outputs = {found["OutputKey"]: found["OutputValue"] for found in self.description.get("Outputs", [])}
@@ -81,14 +81,14 @@ class Stack:
         return self.outputs[name]
 
 
-def wait(describe, is_done, most_s, what):
-    """What `describe` says once `is_done` is true of it."""
-    until = time.monotonic() + most_s
+def wait(describe, is_done, max_s, what):
+    """Polls `describe` until `is_done` is true of its result, and returns that."""
+    until = time.monotonic() + max_s
     while True:
         found = describe()
         if is_done(found):
             return found
-        expect(time.monotonic() < until, f"{what}: expected an end within {most_s} s, found none")
+        expect(time.monotonic() < until, f"{what}: expected an end within {max_s} s, found none")
         time.sleep(POLL_S)
 
 
@@ -100,28 +100,28 @@ def start(stack, request, label):
     return states, arn, name
 
 
-def finish(stack, states, arn, most_s):
-    return wait(lambda: states.describe_execution(executionArn=arn), lambda found: found["status"] != "RUNNING", most_s,
+def finish(stack, states, arn, max_s):
+    return wait(lambda: states.describe_execution(executionArn=arn), lambda found: found["status"] != "RUNNING", max_s,
                 f"execution {arn}")
 
 
-def run(stack, request, label, most_s):
-    """Runs the state machine to its end and returns what it gave, if it succeeded."""
+def run(stack, request, label, max_s):
+    """Runs the state machine, which must succeed, and returns the name of the execution and its output."""
     states, arn, name = start(stack, request, label)
-    found = finish(stack, states, arn, most_s)
+    found = finish(stack, states, arn, max_s)
     cause = f"{found.get('error', '')} {found.get('cause', '')}".strip()
     expect(found["status"] == "SUCCEEDED", f"run {name}: expected SUCCEEDED, found {found['status']} {cause[:500]}")
     return name, json.loads(found["output"])
 
 
 def partitions(stack):
-    """Values of the partitions that the table of enrollment has in Glue."""
+    """Returns the values of the enrollment table's partitions in Glue."""
     pages = stack.client("glue").get_paginator("get_partitions").paginate(
         DatabaseName=stack.output("DatabaseName"), TableName=TABLE, ExcludeColumnSchema=True)
     return {tuple(partition["Values"]) for page in pages for partition in page["Partitions"]}
 
 
-# --- checks, in their order ---
+# --- checks, in order ---
 
 
 def the_stack_is_deployed(stack, _args):
@@ -178,7 +178,7 @@ def its_partitions_are_in_the_catalog(stack, _args):
     return f"{len(found)} partitions of {TABLE}"
 
 
-def a_shipped_query_gives_its_rows(stack, _args):
+def a_shipped_query_returns_its_rows(stack, _args):
     athena = stack.client("athena")
     group = stack.output("WorkGroupName")
     pages = athena.get_paginator("list_named_queries").paginate(WorkGroup=group)
@@ -188,10 +188,10 @@ def a_shipped_query_gives_its_rows(stack, _args):
     expect(query, f"work group {group}: expected the named query {QUERY}, found {len(named)} others")
     started = athena.start_query_execution(QueryString=query["QueryString"], WorkGroup=group)["QueryExecutionId"]
     found = wait(lambda: athena.get_query_execution(QueryExecutionId=started)["QueryExecution"],
-                 lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MOST_QUERY_S, f"query {started}")
+                 lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MAX_QUERY_S, f"query {started}")
     reason = found["Status"].get("StateChangeReason", "")
     expect(found["Status"]["State"] == "SUCCEEDED", f"query {started}: {found['Status']['State']} {reason}")
-    # The first row is the names of the columns.
+    # The first row has the names of the columns.
     rows = athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"][1:]
     expect(len(rows) == N_STATES, f"query {started}: expected {N_STATES} rows, found {len(rows)}")
     first = [cell.get("VarCharValue", "") for cell in rows[0]["Data"]]
@@ -223,7 +223,7 @@ def a_failed_execution_can_be_redriven(stack, args):
         states.redrive_execution(executionArn=arn)
         found = finish(stack, states, arn, args.run_minutes * 60)
         expect(found.get("redriveCount") == 1, f"{name}: expected one redrive, found {found.get('redriveCount')}")
-        return f"{name}: redriven once, and failed again as it must"
+        return f"{name}: redriven once, and failed again as expected"
     states = stack.client("stepfunctions")
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=REDRIVE_DAYS)
     recent = [execution for status in ("FAILED", "TIMED_OUT", "ABORTED")
@@ -247,41 +247,41 @@ CHECKS = [
     the_dead_letter_queue_is_empty,
     a_run_succeeds_under_its_roles,
     its_partitions_are_in_the_catalog,
-    a_shipped_query_gives_its_rows,
+    a_shipped_query_returns_its_rows,
     a_run_with_the_crawler_finds_a_lost_partition,
     a_failed_execution_can_be_redriven,
 ]
 
 SKIPPED = {
     "a_run_with_the_crawler_finds_a_lost_partition": "--without-crawler",
-    "a_failed_execution_can_be_redriven": "no execution failed lately; --with-failure makes one",
+    "a_failed_execution_can_be_redriven": "no execution failed recently; --with-failure starts one",
 }
 
 
 def open_stack(args):
     try:
-        # boto3 itself looks at AWS_DEFAULT_REGION only.
+        # boto3 itself only reads AWS_DEFAULT_REGION.
         region = args.region or os.environ.get("AWS_REGION")
         session = boto3.Session(region_name=region, profile_name=args.profile)
         if session.region_name is None:
-            raise Refused("no Region: set AWS_REGION, or give --region")
+            raise Refused("no Region: set AWS_REGION or use --region")
         if session.get_credentials() is None:
-            raise Refused("no AWS credentials: set AWS_PROFILE, sign in with `aws sso login`, or give --profile")
+            raise Refused("no AWS credentials: set AWS_PROFILE, sign in with `aws sso login`, or use --profile")
         return Stack(args.stack, session)
     except botocore.exceptions.ClientError as error:
-        raise Refused(f"AWS refused: {error}") from error
+        raise Refused(f"AWS rejected a call: {error}") from error
     except botocore.exceptions.BotoCoreError as error:
-        raise Refused(f"AWS cannot be asked: {error}") from error
+        raise Refused(f"AWS cannot be reached: {error}") from error
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", default="rollcall-dev", help="name of the stack (rollcall-dev)")
-    parser.add_argument("--region", help="Region (AWS_REGION, or that of the profile)")
+    parser.add_argument("--region", help="Region (AWS_REGION, or the Region of the profile)")
     parser.add_argument("--profile", help="profile of the AWS configuration (AWS_PROFILE)")
     parser.add_argument("--run-minutes", type=int, default=60, help="minutes that a run may take (60)")
-    parser.add_argument("--without-crawler", action="store_true", help="leave the crawler out")
-    parser.add_argument("--with-failure", action="store_true", help="make a run fail and redrive it; raises alarms")
+    parser.add_argument("--without-crawler", action="store_true", help="skip the crawler")
+    parser.add_argument("--with-failure", action="store_true", help="start a run that fails, and redrive it; raises alarms")
     args = parser.parse_args()
     try:
         stack = open_stack(args)
@@ -294,15 +294,15 @@ def main():
     for check in CHECKS:
         name = check.__name__.replace("_", " ")
         try:
-            told = check(stack, args)
+            message = check(stack, args)
         except (Failed, KeyError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             n_failed += 1
             print(f"FAILED  {name}\n        {error}", flush=True)
             continue
-        if told is None:
+        if message is None:
             print(f"skipped {name}: {SKIPPED[check.__name__]}", flush=True)
         else:
-            print(f"ok      {name}: {told}", flush=True)
+            print(f"ok      {name}: {message}", flush=True)
     print(f"{len(CHECKS)} checks, {n_failed} failed")
     return 1 if n_failed else 0
 

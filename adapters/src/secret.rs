@@ -49,10 +49,10 @@ pub fn header_from_value(
         return Err(missing(SecretFound::None));
     }
     if !is_long_enough(value) {
-        return Err(missing(SecretFound::Short { fewest_chars: MIN_CHARS }));
+        return Err(missing(SecretFound::Short { min_chars: MIN_CHARS }));
     }
-    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| missing(SecretFound::NoHeader))?;
-    let mut value = HeaderValue::from_str(value).map_err(|_| missing(SecretFound::NoHeader))?;
+    let name = HeaderName::from_bytes(secret.header.as_bytes()).map_err(|_| missing(SecretFound::InvalidHeader))?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| missing(SecretFound::InvalidHeader))?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -81,12 +81,12 @@ mod tests {
         for (value, found) in [
             ("", "none"),
             (" \n", "none"),
-            ("1234567", "one of fewer than 8 characters"),
-            ("Bearer 1234567", "one of fewer than 8 characters"),
-            ("Api-Key 1234567", "one of fewer than 8 characters"),
-            ("Basic YS1sb25nLW5hbWU6b3Blbg==", "one of fewer than 8 characters"),
-            ("two\nlines of text", "one that no header can hold, such as one of two lines"),
-            ("a\0character", "one that no header can hold, such as one of two lines"),
+            ("1234567", "one shorter than 8 characters"),
+            ("Bearer 1234567", "one shorter than 8 characters"),
+            ("Api-Key 1234567", "one shorter than 8 characters"),
+            ("Basic YS1sb25nLW5hbWU6b3Blbg==", "one shorter than 8 characters"),
+            ("two\nlines of text", "one that is not a valid HTTP header (for example, with a line break)"),
+            ("a\0character", "one that is not a valid HTTP header (for example, with a line break)"),
         ] {
             let expected = format!("read secret `portal-key`: expected a value in the vault, found {found}");
             assert_eq!(header(value).unwrap_err(), expected);

@@ -204,7 +204,7 @@ impl Catalog for GlueCatalog {
             let tables = self.tables(database).await?;
             for spec in specs.iter().filter(|spec| spec.database == database) {
                 let found = tables.iter().find(|table| table.name == spec.table).ok_or_else(no_table);
-                found.and_then(|table| check_table(&self.lake, table, spec)).map_err(|error| error.of_table(spec))?;
+                found.and_then(|table| check_table(&self.lake, table, spec)).map_err(|error| error.for_table(spec))?;
             }
         }
         Ok(())

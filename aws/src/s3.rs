@@ -73,7 +73,7 @@ impl S3Store {
             .content_type("application/json")
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
-        if keys::is_of_run(key) { put.tagging(RUN_TAG) } else { put }
+        if keys::is_run_object(key) { put.tagging(RUN_TAG) } else { put }
     }
 
     /// Sends a write that takes effect only while `condition` holds.
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s4_the_meaning_of_a_refused_write_depends_on_its_condition() {
+    fn o4_the_meaning_of_a_refused_write_depends_on_its_condition() {
         let matches = Condition::Matches("e".to_owned());
         assert!(
             is_precondition_failed(Some(412), &Condition::Absent)

@@ -34,8 +34,8 @@ pub(crate) async fn commit(
         let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts.size_bytes)));
         if let Some((seen, size_bytes)) = seen_stamp {
             if seen.edition == stamp.edition {
-                // After a lost write, an equal edition means that our write succeeded but its response was lost, or that
-                // another run wrote the same rows. Before any write, it is ours if an earlier attempt of this run
+                // After a lost write, an equal edition means that our write succeeded but its response was lost, or
+                // that another run wrote the same rows. Before any write, it is ours if an earlier attempt of this run
                 // committed it without leaving a receipt.
                 let is_own = tries > 0 || seen.run == stamp.run;
                 return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
@@ -62,7 +62,8 @@ pub(crate) async fn commit(
     Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
 }
 
-/// Removes the object of a partition for which the portal has no rows. Without `force`, only an empty object is removed.
+/// Removes the object of a partition for which the portal has no rows. Without `force`, only an empty object is
+/// removed.
 ///
 /// # Errors
 /// [`Error::ShrankTooMuch`] when the object has rows and `force` is not set; [`Error::WriteConflict`] when the object

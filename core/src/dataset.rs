@@ -1,4 +1,4 @@
-//! A dataset: one endpoint template of the portal, described by one TOML file of `datasets/`.
+//! A dataset: one endpoint template of the portal, described by one TOML file in `datasets/`.
 
 pub mod built_in;
 mod check;
@@ -16,40 +16,40 @@ use serde::{Deserialize, Serialize};
 
 pub use secret::Secret;
 
-/// Years that a partition may be of. The portal's data begin in 1980; a year outside is a slip of somebody's pen.
+/// Plausible years. The portal's data starts in 1980; a year outside this range is a typing error.
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
 
-/// Most characters that a text of digits is padded to.
-pub(crate) const MOST_WIDTH: u8 = 32;
+/// Maximum `width` of a column.
+pub(crate) const MAX_WIDTH: u8 = 32;
 
-/// One endpoint template of the portal: where it is, what its rows hold, where they go.
+/// One endpoint template of the portal: its path, the columns of its rows, and its table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
     /// Name that requests use, e.g. `ccd_enrollment`.
     pub name: String,
-    /// A line for people.
+    /// One-line description.
     pub title: String,
-    /// Whom to credit, as the licence asks.
+    /// Attribution that the licence requires.
     pub attribution: String,
-    /// Path below the portal's API root, with a placeholder for each axis: `schools/ccd/enrollment/{year}/{grade}/`.
+    /// Path relative to the portal's API root, with a placeholder for each axis: `schools/ccd/enrollment/{year}/{grade}/`.
     pub path: String,
     /// Database of the table in the catalog.
     pub database: String,
-    /// Table in the catalog, and the folder under `data/`.
+    /// Table in the catalog, and its folder under `data/`.
     pub table: String,
-    /// What the table holds.
+    /// Description of the table.
     #[serde(default)]
     pub comment: String,
-    /// Columns whose values together are different in every row of a partition.
+    /// Columns that together identify a row within its partition.
     pub key: Vec<String>,
-    /// Secret sent as a request header, where the source asks for one.
+    /// Secret sent as a request header, if the source requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// Path parameters, in path order.
     #[serde(rename = "axis")]
     pub axes: Vec<Axis>,
-    /// Columns of the files, in order; the axes are in the path and not repeated here.
+    /// Columns of the files, in file order. Axes are not repeated here, because they are in the path.
     #[serde(rename = "column")]
     pub columns: Vec<Column>,
 }
@@ -66,25 +66,25 @@ pub struct Axis {
     /// What the values mean.
     #[serde(default)]
     pub comment: String,
-    /// The value left out of `all`, since its rows are sums of the others'.
+    /// The value that `all` leaves out, because its rows are totals over the other values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<String>,
-    /// Values in path order with the code that rows carry; none for years, which the portal lists.
+    /// Values, each with the code that rows use for it. Empty for years, which the portal lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<CodedValue>,
 }
 
-/// Type of a partition column, in Glue's words.
+/// Type of a partition column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AxisKind {
-    /// A number: years.
+    /// A number, for years.
     Int,
-    /// The portal's own word.
+    /// A text value, as in the portal's paths.
     String,
 }
 
-/// A value of an axis and the code that rows carry for it.
+/// A value of an axis and the code that rows use for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodedValue {
@@ -103,15 +103,16 @@ pub struct Column {
     /// Type.
     #[serde(rename = "type")]
     pub kind: ColumnKind,
-    /// Text of digits alone is padded with leading zeros to this many characters.
+    /// Pads a string of digits with leading zeros to this many characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u8>,
-    /// Columns of the row that a padded text must begin with, each followed by so many more digits: `{ fips = 5 }` lets
-    /// `100002` of a row with `fips` 1 become `0100002`, and keeps `250003` of a row with `fips` 25, which lost another digit
-    /// than its first.
+    /// Columns of the same row with which the padded string must start, each with the number of digits that follow it.
+    ///
+    /// With `{ fips = 5 }`, `100002` becomes `0100002` in a row with `fips` 1. In a row with `fips` 25, `250003` stays as it
+    /// is: the digit that it lost was not the first.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub starts_with: BTreeMap<String, u8>,
-    /// Whether the column is dictionary-encoded: right for few distinct values, wrong for ids.
+    /// Whether the column is dictionary-encoded. Suits columns with few distinct values, but not ids.
     #[serde(default = "dictionary_by_default")]
     pub dictionary: bool,
     /// What the values mean, with their unit.
@@ -123,7 +124,7 @@ fn dictionary_by_default() -> bool {
     true
 }
 
-/// Type of a column, in Glue's words.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColumnKind {
@@ -138,7 +139,7 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// The type in Glue's and Athena's words.
+    /// Returns the name of the type in Glue and Athena.
     #[must_use]
     pub fn glue_type(self) -> &'static str {
         match self {
@@ -149,7 +150,7 @@ impl ColumnKind {
         }
     }
 
-    /// The type in Arrow's words.
+    /// Returns the Arrow type.
     #[must_use]
     pub fn arrow_type(self) -> DataType {
         match self {
@@ -162,7 +163,7 @@ impl ColumnKind {
 }
 
 impl AxisKind {
-    /// The type in Glue's and Athena's words.
+    /// Returns the name of the type in Glue and Athena.
     #[must_use]
     pub fn glue_type(self) -> &'static str {
         match self {

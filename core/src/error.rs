@@ -1,4 +1,4 @@
-//! Everything that can go wrong, one variant per reaction of whoever runs the steps.
+//! Every error that a step can return, with one variant per reaction of its caller.
 
 pub mod found;
 pub(crate) mod mistakes;
@@ -13,289 +13,291 @@ use crate::ports::cause::BoxError;
 use crate::ports::portal::PortalError;
 use crate::ports::store::StoreError;
 
-/// Everything that can go wrong with a request, a descriptor or a partition.
+/// An error of a request, a descriptor or a partition.
 ///
-/// The variant's name ([`Error::name`]) is what receipts, logs and the state machine know the error by.
+/// Receipts, logs and the state machine identify an error by its variant's name ([`Error::name`]). Each variant's
+/// documentation starts with the reaction: stop or retry.
 #[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[non_exhaustive]
 pub enum Error {
-    /// Stop: the request cannot be run as it was given. Holds every mistake found, not just the first.
+    /// Stop: the request is invalid. Lists every mistake, not just the first.
     #[error("check request: {}", join_mistakes(mistakes))]
     InvalidRequest {
-        /// One sentence a mistake: the field, what was found, what was expected.
+        /// One message per mistake: the field, what was expected and what was found.
         mistakes: Vec<String>,
     },
-    /// Stop: a dataset descriptor cannot be used.
+    /// Stop: a dataset descriptor is invalid.
     #[error("read descriptor `{file}`: {}", join_mistakes(mistakes))]
     InvalidDescriptor {
-        /// File the descriptor came from.
+        /// File that contains the descriptor.
         file: String,
-        /// One sentence a mistake, with the line and the key where they are known.
+        /// One message per mistake, with the line and the key where known.
         mistakes: Vec<String>,
     },
-    /// Stop: `all` years were asked for and the portal's list of years could not be read.
+    /// Stop: `all` years were requested, but the portal's list of years could not be read.
     #[error(
-        "list years of `{dataset}`: expected the portal's list at `{path}` to name the years, found none that can be read\nhint: name the years instead of `all`"
+        "list years of `{dataset}`: expected the portal to list them at `{path}`, found no readable list\nhint: name the years instead of requesting `all`"
     )]
     YearsUnknown {
-        /// Dataset whose years were asked for.
+        /// Dataset whose years were requested.
         dataset: String,
-        /// Path of the portal's list below its API root.
+        /// Path of the portal's list, relative to its API root.
         path: String,
         /// Why the list could not be read.
         #[source]
         source: YearsUnreadable,
     },
-    /// Retry: the portal gave no answer, HTTP 429 or HTTP 5xx, again and again.
+    /// Retry: the portal did not respond, or responded with HTTP 429 or 5xx, on every try.
     #[error("fetch page {page} of `{partition}`: portal unavailable")]
     PortalUnavailable {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was asked for, from 1.
+        /// Requested page, from 1.
         page: u32,
-        /// What the portal did.
+        /// How the portal failed.
         #[source]
         source: PortalError,
     },
-    /// Stop: the portal answered that it will not serve this (HTTP 3xx or 4xx, or a certificate that does not hold).
-    #[error("fetch page {page} of `{partition}`: portal refused{}", hint_of_secret(secret.as_deref(), source))]
+    /// Stop: the portal refused the request (HTTP 3xx or 4xx), has an invalid certificate, or repeated the secret in its
+    /// response.
+    #[error("fetch page {page} of `{partition}`: portal refused the request{}", secret_hint(secret.as_deref(), source))]
     PortalRefused {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was asked for, from 1.
+        /// Requested page, from 1.
         page: u32,
-        /// Name of the secret that was sent, where that may be what the portal refused (HTTP 401 or 403), or where the
-        /// answer repeats it.
+        /// Name of the secret that was sent, if the portal may have refused it (HTTP 401 or 403) or its response repeats
+        /// it.
         secret: Option<String>,
-        /// What the portal said.
+        /// How the portal refused.
         #[source]
         source: PortalError,
     },
-    /// Stop: a body is larger than the cap, counted after decompression, or has more rows than a page may have.
-    #[error("fetch page {page} of `{partition}`: body too large")]
+    /// Stop: a response body exceeds the maximum size after decompression, or has too many rows for one page.
+    #[error("fetch page {page} of `{partition}`: response body too large")]
     BodyTooLarge {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was asked for, from 1.
+        /// Requested page, from 1.
         page: u32,
-        /// The cap.
+        /// The limit that was exceeded.
         #[source]
         source: PortalError,
     },
-    /// Stop: a partition takes more memory than the cap.
+    /// Stop: a partition takes more memory than allowed.
     #[error(
         "fetch page {page} of `{partition}`: partition too large: expected at most {limit_bytes} bytes for its file and keys, found {found_bytes} after {n_rows} rows"
     )]
     PartitionTooLarge {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page whose rows made it too large, from 1.
+        /// Page whose rows exceeded the limit, from 1.
         page: u32,
-        /// The cap.
+        /// Maximum size in bytes.
         limit_bytes: usize,
-        /// Bytes that it takes with these rows.
+        /// Size in bytes with the rows of this page.
         found_bytes: usize,
-        /// Rows so far.
+        /// Rows received so far.
         n_rows: u64,
     },
-    /// Retry once: the time allowed for this partition is used up.
+    /// Retry once: the time limit for this partition was exceeded.
     #[error("fetch page {page} of `{partition}`: deadline exceeded")]
     DeadlineExceeded {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was asked for, from 1.
+        /// Requested page, from 1.
         page: u32,
-        /// What was under way.
+        /// The request that was cut off.
         #[source]
         source: PortalError,
     },
-    /// Stop: the run was asked to end before this partition was received. It counts as not tried.
+    /// Stop: the run was interrupted before this partition was received. The partition counts as not tried.
     #[error("fetch page {page} of `{partition}`: interrupted")]
     Interrupted {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was asked for, from 1.
+        /// Requested page, from 1.
         page: u32,
     },
-    /// Stop: the dataset names a secret that is not set, or whose value cannot be used.
+    /// Stop: the dataset's secret is not set, or its value is unusable.
     #[error("read secret `{secret}`: expected a value in {place}, found {found}")]
     SecretMissing {
-        /// Name of the secret, as the descriptor gives it.
+        /// Name of the secret in the descriptor.
         secret: String,
-        /// Where it was looked for.
+        /// Where the value was looked up.
         place: String,
         /// What was found there.
         found: SecretFound,
     },
-    /// Retry, then stop: whoever keeps the dataset's secret does not answer, or is asked too much.
-    #[error("read secret `{secret}`: expected a value in {place}, found no answer")]
+    /// Retry, then stop: the service that stores the dataset's secret does not respond, or throttles requests.
+    #[error("read secret `{secret}`: expected a value in {place}, found the service unavailable")]
     SecretUnavailable {
-        /// Name of the secret, as the descriptor gives it.
+        /// Name of the secret in the descriptor.
         secret: String,
-        /// Where it was looked for.
+        /// Where the value was looked up.
         place: String,
-        /// Why.
+        /// The service's error.
         #[source]
         source: BoxError,
     },
-    /// Retry: a body is not a page of the portal (truncated, HTML, not UTF-8, an error object).
+    /// Retry: a response body is not a valid page: truncated, HTML, not UTF-8, or an error object.
     #[error(
         "decode page {page} of `{partition}`: expected a JSON object with `count`, `next` and `results`, found {found}"
     )]
     BadBody {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that was decoded, from 1.
+        /// Page being decoded, from 1.
         page: u32,
-        /// What was found instead, escaped and cut.
+        /// Excerpt of the body, escaped and truncated.
         found: String,
-        /// Where the JSON stopped making sense.
+        /// The parse error.
         #[source]
         source: Option<serde_json::Error>,
     },
-    /// Retry from page 1: the portal changed while it was read, or lost rows.
+    /// Retry from page 1: rows are missing, or the portal's data changed during the fetch.
     #[error("fetch `{partition}`: expected {expected} rows, {found}")]
     CountMismatch {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Rows that page 1 promised in `count`.
+        /// `count` of page 1.
         expected: u64,
-        /// What came instead.
+        /// What was found instead.
         found: CountFound,
     },
-    /// Retry from page 1: a key came twice, on one page or across pages.
+    /// Retry from page 1: a key occurs more than once, on one page or across pages.
     #[error(
-        "check keys of `{partition}`: expected every key once, found {key} more than once ({n_repeated} repeated of {n_rows} rows)"
+        "check keys of `{partition}`: expected each key once, found {key} more than once ({n_repeated} of {n_rows} rows repeat a key)"
     )]
     DuplicateKey {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
         /// One repeated key, as `column value` pairs.
         key: String,
-        /// Rows whose key was there before.
+        /// Rows whose key an earlier row has.
         n_repeated: u64,
         /// Rows of the partition.
         n_rows: u64,
     },
-    /// Stop: `next` is not the page that follows. It was not asked for.
+    /// Stop: `next` does not link to the following page. The link was not followed.
     #[error("check `next` on page {page} of `{partition}`: expected {expected}, found `{found}`")]
     UntrustedNext {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// Page that carried the link, from 1.
+        /// Page with the link, from 1.
         page: u32,
-        /// The link that would have been right, or its absence.
+        /// The correct link, or a note that there should be none.
         expected: String,
-        /// The link found, escaped and cut.
+        /// The link found, escaped and truncated.
         found: String,
     },
-    /// Stop: a row belongs to another partition than the one asked for.
+    /// Stop: a row belongs to a different partition.
     #[error("check row {row} on page {page} of `{partition}`: expected `{column}` {expected}, found {found}")]
     WrongPartition {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
         /// Page of the row, from 1.
         page: u32,
         /// Row on that page, from 1.
         row: u64,
-        /// Axis column that differs.
+        /// Axis column whose value differs.
         column: String,
-        /// Value of the partition.
+        /// The partition's value.
         expected: i64,
-        /// Value of the row.
+        /// The row's value.
         found: String,
     },
-    /// Stop: a column no longer holds what the descriptor declares.
+    /// Stop: a column's values no longer match the type that the descriptor declares.
     #[error(
         "check column `{column}` of `{partition}`: expected {expected}, found {found} in row {row} ({n_misfits} of {n_rows} rows do not fit)\nhint: {}",
-        hint_of_drift(key.as_deref())
+        drift_hint(key.as_deref())
     )]
     SchemaDrift {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
         /// Column that drifted.
         column: Box<str>,
-        /// Type declared.
+        /// Declared type.
         expected: Box<str>,
-        /// First value that does not fit, escaped and cut.
+        /// First value that does not fit, escaped and truncated.
         found: String,
         /// Row of that value in the partition, from 1.
         row: u64,
-        /// Values that do not fit.
+        /// Number of values that do not fit.
         n_misfits: u64,
         /// Rows of the partition.
         n_rows: u64,
-        /// The columns of the key with commas, where this is one of them and has no value.
+        /// The key columns, separated by commas, if this column is one of them and has no value.
         key: Option<Box<str>>,
     },
-    /// Stop: the partition lost more than half of its rows, or of a column's values, so it does not replace the fuller one.
+    /// Stop: the partition lost more than half of its rows, or of a column's values. It does not replace the committed one.
     #[error(
-        "replace `{partition}`: expected {shrunk}\nhint: if the portal is right, run this partition again with force"
+        "replace `{partition}`: expected {shrunk}\nhint: if the portal's data is right, run this partition again with `force`"
     )]
     ShrankTooMuch {
-        /// Partition that was fetched.
+        /// Partition being fetched.
         partition: PartitionKey,
-        /// What there is less of.
+        /// What shrank.
         shrunk: Shrunk,
     },
-    /// Retry: another writer was faster every time.
-    #[error("write `{key}`: expected to replace the object last seen, found another one {tries} times")]
+    /// Retry: another writer replaced the object first, every time.
+    #[error("write `{key}`: expected the object as last read, found it changed by another writer {tries} times")]
     WriteConflict {
         /// Key of the object.
         key: String,
-        /// Conditional writes that were refused.
+        /// Conditional writes tried.
         tries: u32,
     },
-    /// Retry, then stop: the lake refused an object.
-    #[error("{action} `{key}`: lake refused")]
+    /// Retry, then stop: an object of the lake could not be read, written, listed or removed.
+    #[error("{action} `{key}` in the lake")]
     StoreFailed {
-        /// What was tried: `read`, `write`, `list` or `remove`.
+        /// The operation: `read`, `write`, `list` or `remove`.
         action: &'static str,
         /// Key of the object.
         key: String,
-        /// Why.
+        /// The store's error.
         #[source]
         source: StoreError,
     },
-    /// Stop: the lake is in use by another run.
+    /// Stop: another run is using the lake.
     #[error("lock lake: {}", _0.0)]
     LakeLocked(LockHolder),
-    /// Retry, then stop: the catalog refused a table or a partition.
-    #[error("publish to table `{table}`: catalog refused")]
+    /// Retry, then stop: a table of the catalog could not be read or written.
+    #[error("publish to catalog table `{table}`")]
     CatalogFailed {
         /// Table as `database.table`.
         table: String,
-        /// Why.
+        /// The catalog's error.
         #[source]
         source: CatalogError,
     },
-    /// Stop: columns could not be written as Parquet.
+    /// Stop: the columns could not be encoded as Parquet.
     #[error("encode `{object}` as Parquet")]
     EncodeFailed {
-        /// Partition or look-up table that was encoded.
+        /// Partition or look-up table being encoded.
         object: String,
-        /// Why.
+        /// The encoder's error.
         #[source]
         source: parquet::errors::ParquetError,
     },
 }
 
 impl Error {
-    /// Every name that [`Error::name`] can return, in the order of the enum.
+    /// Every name that [`Error::name`] can return, in declaration order.
     pub const NAMES: &[&str] = <Self as strum::VariantNames>::VARIANTS;
 
-    /// The variant's name, as receipts and the state machine know it.
+    /// Returns the variant's name, which identifies the error in receipts and in the state machine.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.into()
     }
 
-    /// The error of an object that the store could not read, write, list or remove.
+    /// Wraps an error of the store.
     pub(crate) fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
         Self::StoreFailed { action, key: key.to_owned(), source }
     }
 
-    /// Whether fetching the same partition again, from page 1, may succeed.
+    /// Returns whether fetching the same partition again, from page 1, may succeed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(
@@ -312,7 +314,7 @@ impl Error {
         )
     }
 
-    /// Whether the portal could not be connected to, in which case other partitions are no better off.
+    /// Returns whether no connection to the portal could be made, in which case other partitions will fail too.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -321,7 +323,7 @@ impl Error {
         }
     }
 
-    /// The message and its causes, joined by `: `, for the one place where an error is shown.
+    /// Returns the message and its causes, joined by `: `. Call it once, where the error is shown.
     ///
     /// A `hint:` line of the message stays last.
     #[must_use]
@@ -330,7 +332,7 @@ impl Error {
     }
 }
 
-/// The message of any error and its causes, joined by `: `, with a `hint:` line of the outermost message last.
+/// Returns the message of any error and its causes, joined by `: `. A `hint:` line of the outermost message stays last.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let message = error.to_string();
@@ -352,23 +354,23 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn hint_of_drift(key: Option<&str>) -> String {
+fn drift_hint(key: Option<&str>) -> String {
     match key {
-        None => "if the portal changed for good, change the column in the descriptor".to_owned(),
+        None => "if the portal's data has changed permanently, update the column in the descriptor".to_owned(),
         Some(key) => format!(
-            "the columns of the key ({key}) are never null or empty; if the portal has rows without them, give the descriptor \
-             another `key`"
+            "key columns ({key}) cannot be null or empty; if the portal has rows without them, choose another `key` in the \
+             descriptor"
         ),
     }
 }
 
-fn hint_of_secret(name: Option<&str>, source: &PortalError) -> String {
+fn secret_hint(name: Option<&str>, source: &PortalError) -> String {
     match (name, source) {
         (None, _) => String::new(),
         (Some(name), PortalError::RepeatsSecret { .. }) => {
-            format!("\nhint: ask who runs the portal why its responses hold the value of the secret `{name}`")
+            format!("\nhint: ask the portal's operator why its responses contain the value of the secret `{name}`")
         }
-        (Some(name), _) => format!("\nhint: see that the value of the secret `{name}` still holds"),
+        (Some(name), _) => format!("\nhint: check that the value of the secret `{name}` is still valid"),
     }
 }
 
@@ -385,8 +387,8 @@ mod tests {
         };
         assert_eq!(
             error.chain(),
-            "list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name the years, \
-             found none that can be read: portal did not list its endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of `all`"
+            "list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, found no readable list: \
+             fetch list of endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of requesting `all`"
         );
     }
 }

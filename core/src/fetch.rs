@@ -42,7 +42,8 @@ pub struct RunFacts {
 
 /// Fetches one partition, commits it and writes its receipt.
 ///
-/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check passes.
+/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check
+/// passes.
 ///
 /// # Errors
 /// Any [`Error`] of a partition; the receipt has its name.
@@ -105,7 +106,7 @@ pub async fn record_failure(
     tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
     let receipt = Receipt {
         portal_release: run.portal_release.clone(),
-        ..Receipt::of_nothing(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
+        ..Receipt::without_rows(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
     };
     if let Err(unrecorded) = write_receipt(store, dataset, run, &receipt).await {
         tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");

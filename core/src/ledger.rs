@@ -1,7 +1,7 @@
-//! What is known of runs and of each partition: plans, receipts, summaries, records, schemas.
+//! What is known about runs and about each partition: plans, receipts, summaries, records, schemas.
 //!
-//! The ledger is derived. A commit never asks it; it can be rebuilt from the objects. A receipt is an object of its own
-//! until its run is published; then it is part of the run's summary.
+//! The ledger is derived: commits do not consult it, and it can be rebuilt from the objects. Each receipt is a separate
+//! object until its run is published. Then it becomes part of the run's summary.
 
 pub mod json;
 pub mod plan;

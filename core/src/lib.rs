@@ -5,8 +5,8 @@
 //!
 //! - What can be fetched: [`dataset`], [`partition`], [`request`].
 //! - The steps: [`plan`], [`fetch`], [`publish`].
-//! - The parts of a fetch: [`page`] decodes a body into columns, [`file`] writes columns as Parquet, the commit puts
-//!   the file into the lake, and [`memory`] limits the memory in use.
+//! - The parts of a fetch: [`page`] decodes a body into columns, [`file`](mod@file) writes columns as Parquet, the
+//!   commit puts the file into the lake, and [`memory`] limits the memory in use.
 //! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, and [`lookup`] has the
 //!   tables of codes.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]

@@ -1,4 +1,4 @@
-//! Look-up tables of the portal's codes: states, grades, races, sexes. Small, without partitions, built in.
+//! Built-in look-up tables for the portal's codes: states, grades, races, sexes. They have no partitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use crate::ports::catalog::TableSpec;
 /// Database of the look-up tables.
 const DATABASE: &str = "ccd_school";
 
-/// One look-up table.
+/// A look-up table.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     dataset: Dataset,
@@ -24,30 +24,32 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Every look-up table built in.
+    /// Returns every built-in look-up table.
     ///
     /// # Errors
-    /// [`Error::InvalidDescriptor`] when a file is no table of codes; a test reads them all.
+    /// [`Error::InvalidDescriptor`] if a file is not a table of codes. A test parses every file.
     pub fn built_in() -> Result<Vec<Self>, Error> {
         LOOKUPS.iter().map(|(stem, text)| Self::parse(&lookup_table(stem), text)).collect()
     }
 
-    /// Every look-up table built in with its file, made once a process: publishing asks each time and seldom writes.
+    /// Returns every built-in look-up table with its encoded file.
+    ///
+    /// The files are encoded once per process: each publication compares them, but they seldom need to be written.
     ///
     /// # Errors
     /// Those of [`Lookup::built_in`] and [`Lookup::encode`].
     pub(crate) fn built_in_encoded() -> Result<&'static [(Self, Encoded)], Error> {
-        static MADE: OnceLock<Vec<(Lookup, Encoded)>> = OnceLock::new();
-        if let Some(made) = MADE.get() {
-            return Ok(made);
+        static ENCODED: OnceLock<Vec<(Lookup, Encoded)>> = OnceLock::new();
+        if let Some(encoded) = ENCODED.get() {
+            return Ok(encoded);
         }
         let encoded = Self::built_in()?.into_iter().map(|lookup| lookup.encode().map(|encoded| (lookup, encoded)));
-        let made = encoded.collect::<Result<Vec<_>, Error>>()?;
-        Ok(MADE.get_or_init(|| made))
+        let encoded = encoded.collect::<Result<Vec<_>, Error>>()?;
+        Ok(ENCODED.get_or_init(|| encoded))
     }
 
-    /// Reads a table from CSV: `#` comments, the first of which is the table's, a header `code,label,…`, then rows; empty
-    /// is null.
+    /// Parses a table from CSV: `#` comments, a header `code,label,…`, then rows. The first comment describes the table. An
+    /// empty field is null.
     fn parse(table: &str, text: &str) -> Result<Self, Error> {
         let invalid =
             |mistake: String| Error::InvalidDescriptor { file: format!("{table}.csv"), mistakes: vec![mistake] };
@@ -56,10 +58,11 @@ impl Lookup {
         let header = reader.headers().map_err(|error| invalid(error.to_string()))?.clone();
         let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(|error| invalid(error.to_string()))?;
         if header.get(0) != Some("code") {
-            return Err(invalid("expected `code` as the first column".to_owned()));
+            let found = header.get(0).unwrap_or_default();
+            return Err(invalid(format!("expected `code` as the first column, found `{found}`")));
         }
         if let Some(row) = rows.iter().find(|row| row.get(0).and_then(|code| code.parse::<i32>().ok()).is_none()) {
-            return Err(invalid(format!("expected numbers in `code`, found `{}`", row.get(0).unwrap_or_default())));
+            return Err(invalid(format!("expected integers in `code`, found `{}`", row.get(0).unwrap_or_default())));
         }
         let columns = header
             .iter()
@@ -88,18 +91,18 @@ impl Lookup {
         Ok(Self { dataset, rows })
     }
 
-    /// Name of the table.
+    /// Returns the name of the table.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.dataset.table
     }
 
-    /// Code and label of every row, in file order.
+    /// Returns the code and label of every row, in file order.
     pub fn labels(&self) -> impl Iterator<Item = (i32, &str)> {
         self.rows.iter().filter_map(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?)))
     }
 
-    /// The value of a further column for a code; `None` when it is empty.
+    /// Returns the value of a column for a code, or `None` if it is empty.
     #[must_use]
     pub fn value(&self, code: i32, column: &str) -> Option<&str> {
         let column = self.dataset.columns.iter().position(|declared| declared.name == column)?;
@@ -107,7 +110,7 @@ impl Lookup {
         row.get(column).filter(|text| !text.is_empty())
     }
 
-    /// The table as the catalog should hold it. Files hold the columns declared and no `_rescued`.
+    /// Returns the desired catalog table. Unlike a dataset's, it has no `_rescued`.
     #[must_use]
     pub fn table_spec(&self) -> TableSpec {
         let mut spec = self.dataset.table_spec();
@@ -115,13 +118,13 @@ impl Lookup {
         spec
     }
 
-    /// Key of the table's object.
+    /// Returns the key of the table's object.
     #[must_use]
     pub fn object(&self) -> String {
         keys::lookup_object(&self.dataset.table)
     }
 
-    /// The table's Parquet file.
+    /// Encodes the table as a Parquet file.
     ///
     /// # Errors
     /// [`Error::EncodeFailed`].
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grades_of_the_look_up_and_of_the_descriptors_are_the_same() {
+    fn the_look_up_table_and_the_descriptors_have_the_same_grades() {
         let lookups = Lookup::built_in().unwrap();
         let grades = lookups.iter().find(|lookup| lookup.table() == "lookup_grades").unwrap();
         for name in Dataset::built_in_names() {
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_look_up_encodes_and_is_the_same_each_time() {
+    fn every_look_up_table_encodes_to_the_same_bytes_each_time() {
         for lookup in Lookup::built_in().unwrap() {
             let encoded = lookup.encode().unwrap();
             assert_eq!(encoded.n_rows as usize, lookup.rows.len());

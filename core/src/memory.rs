@@ -84,8 +84,8 @@ impl Room {
         self.n_bytes
     }
 
-    /// Resizes this room to `n_bytes` and returns `true`. Leaves it unchanged and returns `false` if it would grow beyond
-    /// the limit.
+    /// Resizes this room to `n_bytes` and returns `true`. Leaves it unchanged and returns `false` if it would grow
+    /// beyond the limit.
     #[must_use]
     pub fn try_hold(&mut self, n_bytes: usize) -> bool {
         let shared = self.shared.clone();

@@ -1,4 +1,4 @@
-//! Axis values of one partition, and their two spellings: the Hive path in the lake and the path at the portal.
+//! The axis values of one partition, and its Hive path in the lake.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::MapAccess, ser
 pub enum AxisValue {
     /// A number, such as a year.
     Int(i32),
-    /// The portal's own word, such as `grade-pk`.
+    /// A text value, as in the portal's paths, such as `grade-pk`.
     Text(String),
 }
 
@@ -25,41 +25,43 @@ impl fmt::Display for AxisValue {
 
 /// The axis values of one partition, in the descriptor's order.
 ///
-/// Prints as its Hive path, `year=2021/grade=grade-pk`; as JSON it is an object, `{"year": 2021, "grade": "grade-pk"}`.
+/// Prints as its Hive path, `year=2021/grade=grade-pk`. In JSON, it is an object, `{"year": 2021, "grade": "grade-pk"}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionKey {
     axes: Vec<(String, AxisValue)>,
 }
 
 impl PartitionKey {
-    /// A partition of these axis values, in the descriptor's order.
+    /// Creates a partition from axis names and values, in the descriptor's order.
     #[must_use]
     pub fn new(axes: Vec<(String, AxisValue)>) -> Self {
         Self { axes }
     }
 
-    /// Axis names and values, in the descriptor's order.
+    /// Returns axis names and values, in the descriptor's order.
     #[must_use]
     pub fn axes(&self) -> &[(String, AxisValue)] {
         &self.axes
     }
 
-    /// The value of one axis.
+    /// Returns the value of one axis.
     #[must_use]
     pub fn value(&self, axis: &str) -> Option<&AxisValue> {
         self.axes.iter().find_map(|(name, value)| (name == axis).then_some(value))
     }
 
-    /// Returns the same partition with its axes in the order of `names`. JSON objects that pass through other programs may
-    /// come back in another order. `None` when it has other axes.
+    /// Returns the same partition with its axes in the order of `names`, or `None` if it has different axes. Other programs
+    /// may reorder the fields of JSON objects that pass through them.
     pub(crate) fn in_order<'n>(&self, names: impl Iterator<Item = &'n str>) -> Option<Self> {
         let axes: Option<Vec<_>> = names.map(|name| Some((name.to_owned(), self.value(name)?.clone()))).collect();
         axes.filter(|axes| axes.len() == self.axes.len()).map(Self::new)
     }
 
-    /// Reads a Hive path such as `year=2021/grade=grade-pk`, given the names and kinds of the axes in order.
+    /// Parses a Hive path such as `year=2021/grade=grade-pk`.
     ///
-    /// `None` when the path has other axes, or a number is not one or not spelled as it prints.
+    /// - `axes`: name of each axis, in order, and whether its values are integers.
+    ///
+    /// Returns `None` if the path has different axes, or an integer is invalid or not in canonical form.
     #[must_use]
     pub fn parse_hive_path(path: &str, axes: &[(&str, bool)]) -> Option<Self> {
         let mut segments = path.split('/');
@@ -70,7 +72,7 @@ impl PartitionKey {
                 return None;
             }
             let value = if *is_int {
-                // A number spelled otherwise than it prints, `+2021` or `02021`, would be a second path of one partition.
+                // `+2021` or `02021` would be a second path for the same partition.
                 AxisValue::Int(value.parse().ok().filter(|number: &i32| number.to_string() == value)?)
             } else {
                 AxisValue::Text(value.to_owned())
@@ -142,7 +144,7 @@ mod tests {
         }
 
         #[test]
-        fn a_path_that_parses_is_the_one_its_values_print(path in "year=[+-]?[0-9]{1,11}/grade=[a-z0-9=+-]{0,4}") {
+        fn a_path_that_parses_prints_back_unchanged(path in "year=[+-]?[0-9]{1,11}/grade=[a-z0-9=+-]{0,4}") {
             let axes = [("year", true), ("grade", false)];
             if let Some(key) = PartitionKey::parse_hive_path(&path, &axes) {
                 prop_assert_eq!(key.to_string(), path);
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_other_axes_is_not_ours() {
+    fn a_path_with_other_axes_does_not_parse() {
         let axes = [("year", true), ("grade", false)];
         for path in [
             "year=2021",

@@ -1,4 +1,5 @@
-//! The planner step: request × what the portal lists × what the lake holds → the exact list of partitions to fetch.
+//! The planner step. From the request, the portal's lists and the contents of the lake, it makes the exact list of
+//! partitions to fetch.
 
 mod candidates;
 mod expand;
@@ -12,7 +13,7 @@ use crate::dataset::{AxisKind, Dataset};
 use crate::error::{Error, chain};
 use crate::ledger::plan::{PlanItem, Reason};
 use crate::partition::PartitionKey;
-use crate::plan::candidates::{failed, failed_of, missing, stale};
+use crate::plan::candidates::{failed, failed_in_run, missing, stale};
 use crate::plan::expand::{check_unlisted, expand, named_and_unlisted};
 use crate::plan::release::newest_release;
 use crate::plan::years::{ENDPOINTS_PATH, listed_years};
@@ -25,17 +26,17 @@ use crate::request::{AxisSelection, Mode, Request, Selection};
 pub struct Plan {
     /// Partitions, newest year first, then in the descriptor's order.
     pub items: Vec<PlanItem>,
-    /// What could not be checked, a sentence each.
+    /// One message per check that was not possible.
     pub warnings: Vec<String>,
-    /// The portal's newest release, where it says.
+    /// The portal's newest release, if known.
     pub portal_release: Option<String>,
 }
 
-/// Plans a run. Changes nothing.
+/// Plans a run. Only reads.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] naming every year or grade that the portal does not list; [`Error::YearsUnknown`] when all
-/// years are asked for and the list cannot be read; [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::InvalidRequest`] with every requested year that the portal does not list, or for a `failed_of` run that does
+/// not exist; [`Error::YearsUnknown`] if all years are requested and the list cannot be read; [`Error::StoreFailed`].
 pub async fn plan_partitions(
     portal: &impl Portal,
     store: &impl Store,
@@ -43,8 +44,8 @@ pub async fn plan_partitions(
     request: &Request,
 ) -> Result<Plan, Error> {
     if let Some(run) = &request.failed_of {
-        // Its years were checked when that run was planned.
-        let named = request.selection.narrow(dataset, failed_of(store, dataset, run).await?);
+        // The years were checked when that run was planned.
+        let named = request.selection.narrow(dataset, failed_in_run(store, dataset, run).await?);
         let portal_release = newest_release(portal).await;
         return Ok(Plan { items: with_reason(named, Reason::Failed), warnings: Vec::new(), portal_release });
     }
@@ -52,7 +53,7 @@ pub async fn plan_partitions(
     let listed = match listed_years(portal, dataset).await {
         Ok(years) => Some(years),
         Err(error) if asks_for_all_years(dataset, request) => {
-            tracing::warn!(dataset = dataset.name, error = chain(&error), "years unknown");
+            tracing::warn!(dataset = dataset.name, error = chain(&error), "years not listed");
             return Err(Error::YearsUnknown {
                 dataset: dataset.name.clone(),
                 path: ENDPOINTS_PATH.to_owned(),
@@ -61,14 +62,14 @@ pub async fn plan_partitions(
         }
         Err(error) => {
             warnings.push(format!(
-                "years of `{}` are not checked against the portal's list: {}",
+                "years of `{}` were not checked against the portal's list: {}",
                 dataset.name,
                 chain(&error)
             ));
             None
         }
     };
-    // A portal that could not list its endpoints is not asked for more than the data.
+    // If the portal could not list its endpoints, do not request another list.
     let portal_release = match listed {
         Some(_) => newest_release(portal).await,
         None => None,
@@ -96,7 +97,7 @@ pub async fn plan_partitions(
     Ok(Plan { items, warnings, portal_release })
 }
 
-/// Whether a selection leaves it to the lake which partitions there are.
+/// Returns whether the partitions of a selection depend on the contents of the lake.
 fn is_open_ended(selection: &Selection) -> bool {
     matches!(selection, Selection::Axes(axes) if axes.contains(&AxisSelection::Any))
 }
@@ -105,6 +106,7 @@ fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {
     partitions.into_iter().map(|partition| PlanItem { partition, reason }).collect()
 }
 
+/// Returns whether a request selects all years.
 fn asks_for_all_years(dataset: &Dataset, request: &Request) -> bool {
     match &request.selection {
         Selection::Axes(axes) => dataset

@@ -1,4 +1,4 @@
-//! Where core meets the world: the traits that adapters implement. Nothing else is a trait.
+//! The traits through which core reaches the outside world. Adapters implement them; core has no other traits.
 
 pub mod catalog;
 pub mod cause;

@@ -1,7 +1,8 @@
-//! The catalog step: plan + receipts + objects → records and catalog partitions, read back → summary.
+//! The catalog step. From the plan, the receipts and the objects, it updates the records and the catalog, reads the catalog
+//! back, and writes the summary.
 //!
-//! It converges from the objects: every partition of the dataset that has a readable one gets its catalog partition,
-//! whether this run planned it or not, so a run that died between commit and publish is completed by the next.
+//! Publishing converges from the objects: every partition with a readable object gets a catalog partition, whether or not
+//! this run planned it. If a run dies between commit and publishing, the next one completes it.
 
 pub mod converge;
 pub mod lookups;
@@ -33,27 +34,29 @@ use crate::ports::store::{Condition, Put, Store, StoreError};
 use crate::publish::converge::read_back;
 use crate::publish::summarize::{complete, summarize};
 
-/// Conditional writes of one summary.
-const SUMMARY_TRIES: u32 = 8;
+/// Maximum number of conditional writes of a summary.
+const MAX_SUMMARY_TRIES: u32 = 8;
 
-/// Who adds partitions to the catalog.
+/// What adds partitions to the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registrar {
-    /// This step.
+    /// The catalog step.
     Publisher,
-    /// A crawler did, before this step: what it left out is an error.
+    /// A crawler, which ran before the catalog step. A partition that it missed is an error.
     Crawler,
 }
 
 /// Publishes a run's partitions and writes its summary.
 ///
-/// The records come first, then the summary, which holds all receipts; then the receipts' own objects are deleted. Whatever
-/// is killed in between is found by whoever publishes the run again. Where two publish it at once, the slower one takes over
-/// what the other summed up.
+/// Writes the records first, then the summary, which contains all receipts, and then deletes the receipts' own objects. If
+/// it is killed in between, publishing the run again completes it. If two processes publish the same run at once, the
+/// slower one includes the other's summary.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`], also when the catalog does not read back as written; [`Error::StoreFailed`], also when an object
-/// that the run committed cannot be looked at, which keeps nothing else from being published; [`Error::WriteConflict`] when others are faster every time.
+/// - [`Error::CatalogFailed`], also if the catalog does not read back as written.
+/// - [`Error::StoreFailed`], also if an object that the run committed cannot be inspected. Everything else is published
+///   first.
+/// - [`Error::WriteConflict`] if other writers change the records or the summary on every try.
 pub async fn publish_partitions(
     store: &impl Store,
     catalog: &impl Catalog,
@@ -62,13 +65,13 @@ pub async fn publish_partitions(
     planned: &PlannedRun<'_>,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
-    let left = read_run(store, dataset, planned.name).await?;
-    publish_receipts(store, catalog, clock, dataset, planned, left, registrar).await
+    let run_receipts = read_run(store, dataset, planned.name).await?;
+    publish_receipts(store, catalog, clock, dataset, planned, run_receipts, registrar).await
 }
 
-/// The same of a run whose receipts were read.
+/// Does the same as [`publish_partitions`] for a run whose receipts are already read.
 ///
-/// - `left`: what [`read_run`] gave.
+/// - `run_receipts`: from [`read_run`].
 ///
 /// # Errors
 /// Those of [`publish_partitions`].
@@ -78,15 +81,15 @@ pub async fn publish_receipts(
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
-    mut left: RunReceipts,
+    mut run_receipts: RunReceipts,
     registrar: Registrar,
 ) -> Result<Summary, Error> {
     let run = planned.name;
     let key = keys::summary(dataset, run);
     let mut published = CatalogChanges::default();
-    for tries in 0..SUMMARY_TRIES {
-        tracing::debug!(run, "publishing begun");
-        let (survey, records) = take_stock(store, clock, dataset, planned, &mut left).await?;
+    for tries in 0..MAX_SUMMARY_TRIES {
+        tracing::debug!(run, "publishing started");
+        let (survey, records) = survey_and_record(store, clock, dataset, planned, &mut run_receipts).await?;
         let changed = match registrar {
             Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
             Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
@@ -97,59 +100,59 @@ pub async fn publish_receipts(
         if tries == 0 {
             publish_lookups(store, catalog, clock.now(), run).await?;
         }
-        let mut summary = summarize(dataset, planned, left.receipts, clock.now());
+        let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());
         summary.n_published = published.n_put;
         summary.n_withdrawn = published.n_removed;
         summary.unreadable = survey.unreadable();
         summary.stale = stale_partitions(&records, dataset);
-        let condition = left.condition.unwrap_or(Condition::Absent);
+        let condition = run_receipts.condition.unwrap_or(Condition::Absent);
         if replace_json(store, &key, &summary, &condition).await? != Put::Lost {
             tracing::debug!(run, "summary written");
-            // A receipt that stays is no harm: it is in the summary too.
-            if let Err(error) = store.delete(left.keys).await {
+            // A receipt that is not deleted does no harm: the summary contains it too.
+            if let Err(error) = store.delete(run_receipts.keys).await {
                 tracing::warn!(run, error = chain(&error), "receipts not deleted");
             }
-            return check_seen(dataset, &summary, &survey).map(|()| summary);
+            return check_inspected(dataset, &summary, &survey).map(|()| summary);
         }
-        left = read_run(store, dataset, run).await?;
+        run_receipts = read_run(store, dataset, run).await?;
     }
-    Err(Error::WriteConflict { key, tries: SUMMARY_TRIES })
+    Err(Error::WriteConflict { key, tries: MAX_SUMMARY_TRIES })
 }
 
-/// An object that the run may have committed and that could not be looked at is not published as it is: whoever publishes
-/// the run again looks once more. Everything else is published by then.
-fn check_seen(dataset: &Dataset, summary: &Summary, survey: &Survey) -> Result<(), Error> {
+/// Returns an error if an object that the run may have committed could not be inspected. Everything else is published by
+/// then, and publishing the run again inspects the object again.
+fn check_inspected(dataset: &Dataset, summary: &Summary, survey: &Survey) -> Result<(), Error> {
     let committed = summary.receipts.iter().filter(|receipt| receipt.may_be_committed());
-    let unseen = committed.filter_map(|Receipt { partition, .. }| match &survey.objects.get(partition)?.seen {
+    let mut unknown = committed.filter_map(|Receipt { partition, .. }| match &survey.objects.get(partition)?.seen {
         Seen::Unknown(why) => Some((partition, why)),
         Seen::Readable(_) | Seen::NotOurs => None,
     });
-    match unseen.into_iter().next() {
+    match unknown.next() {
         None => Ok(()),
         Some((partition, why)) => {
-            let message = "expected what the run committed, to publish it".to_owned();
+            let message = "inspect the object that the run committed".to_owned();
             let source = StoreError { message, source: why.clone().into() };
             Err(Error::store_failed("read", &keys::partition_object(dataset, partition), source))
         }
     }
 }
 
-/// What objects there are, and the records once they say that and what the run left.
-async fn take_stock(
+/// Surveys the objects, and updates the records from them and from the run's receipts.
+async fn survey_and_record(
     store: &impl Store,
     clock: &impl Clock,
     dataset: &Dataset,
     planned: &PlannedRun<'_>,
-    left: &mut RunReceipts,
+    run_receipts: &mut RunReceipts,
 ) -> Result<(Survey, Records), Error> {
     let run = planned.name;
-    let n_left = left.receipts.len();
-    complete(&mut left.receipts, dataset, planned, clock.now());
-    tracing::debug!(run, n_left, "receipts read");
+    let n_receipts = run_receipts.receipts.len();
+    complete(&mut run_receipts.receipts, dataset, planned, clock.now());
+    tracing::debug!(run, n_receipts, "receipts read");
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
     let (records, n_records) =
-        update_records(store, dataset, stored, &survey, run, &left.receipts, clock.now()).await?;
+        update_records(store, dataset, stored, &survey, run, &run_receipts.receipts, clock.now()).await?;
     tracing::debug!(run, n_records, "records written");
     Ok((survey, records))
 }

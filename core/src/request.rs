@@ -1,4 +1,4 @@
-//! What a run is asked for: one JSON schema for the scheduler, the console and the command line.
+//! What the user wants a run to fetch. The scheduler, the console and the command line share one JSON format.
 
 mod axis;
 mod check;
@@ -18,49 +18,49 @@ use serde_json::Value;
 use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
-use crate::request::fields::{fields_of, given};
+use crate::request::fields::{non_null, request_fields};
 use crate::request::words::describe;
 
-/// Dataset of a request that names none.
+/// Dataset of a request that does not name one.
 pub const DEFAULT_DATASET: &str = "ccd_enrollment";
 
-/// A checked request.
+/// A valid request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Which partitions.
+    /// The partitions that it names.
     pub selection: Selection,
     /// Which of them to fetch.
     pub mode: Mode,
-    /// The run whose failed partitions `failed` means; any run's last attempt where there is none.
+    /// The run whose failed partitions to fetch. If `None`, mode `failed` goes by the last attempt in any run.
     pub failed_of: Option<String>,
-    /// Whether a partition may replace a fuller one.
+    /// Whether a partition may replace one with more than twice as many rows or values.
     pub force: bool,
-    /// How partitions become visible to queries.
+    /// What adds partitions to the catalog.
     pub catalog: CatalogMode,
 }
 
-/// Which partitions a request names.
+/// The partitions that a request names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// Every combination of these, in the descriptor's axis order.
+    /// Every combination of these values, one entry per axis in the descriptor's order.
     Axes(Vec<AxisSelection>),
-    /// Exactly these.
+    /// Exactly these partitions.
     Partitions(Vec<PartitionKey>),
 }
 
-/// Values of one axis.
+/// The selected values of one axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AxisSelection {
-    /// Whatever the run of `failed_of` planned, or whatever the lake holds that is stale, totals included.
+    /// Everything that the run in `failed_of` planned, or everything stale in the lake, including totals.
     Any,
-    /// Every value there is, but totals.
+    /// Every value except the total.
     All,
-    /// These, each once.
+    /// These values, each once.
     Values(Vec<AxisValue>),
 }
 
 impl Selection {
-    /// Those of `planned` that this names, in their order: the plan of some run narrowed to what is asked for.
+    /// Returns the partitions of `planned` that this selection includes, in the order of `planned`.
     #[must_use]
     pub fn narrow(&self, dataset: &Dataset, planned: Vec<PartitionKey>) -> Vec<PartitionKey> {
         match self {
@@ -77,10 +77,10 @@ impl Selection {
                         AxisSelection::Values(values) => values.contains(value),
                     }
                 };
-                let of_axes = |partition: &PartitionKey| {
+                let is_named_by_all = |partition: &PartitionKey| {
                     dataset.axes.iter().zip(axes).all(|(axis, selection)| is_named(axis, selection, partition))
                 };
-                planned.into_iter().filter(of_axes).collect()
+                planned.into_iter().filter(is_named_by_all).collect()
             }
         }
     }
@@ -92,39 +92,39 @@ pub enum Mode {
     /// All of them.
     #[default]
     All,
-    /// Those without a readable object, unless the portal had no rows for them under its present release.
+    /// Those without a readable object, unless the portal had no rows for them in its current release.
     Missing,
-    /// Those whose last attempt failed, or whose last run ended before it tried them.
+    /// Those whose last attempt failed, or whose last run ended before trying them.
     Failed,
-    /// Those whose object is of another schema or encoding than a run would write today.
+    /// Those whose object has another schema or encoding than a run would write today.
     Stale,
 }
 
-/// How partitions become visible to queries.
+/// What adds partitions to the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogMode {
-    /// The catalog step adds them.
+    /// The catalog step.
     #[default]
     Partitions,
-    /// A crawler finds them (on AWS).
+    /// A crawler (on AWS).
     Crawler,
 }
 
-/// The name of the dataset that a request's JSON asks for.
+/// Returns the name of the dataset that a request's JSON asks for.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] when the JSON is no request or the name is no text.
+/// [`Error::InvalidRequest`] if the JSON is not a request, or the name is not a string.
 pub fn dataset_name(input: &Value) -> Result<String, Error> {
     let refuse = |mistake| Err(Error::InvalidRequest { mistakes: vec![mistake] });
-    match given(fields_of(input)?, "dataset") {
+    match non_null(request_fields(input)?, "dataset") {
         None => Ok(DEFAULT_DATASET.to_owned()),
         Some(Value::String(name)) => Ok(name.clone()),
         Some(other) => refuse(format!("`dataset`: expected a name, found {}", describe(other))),
     }
 }
 
-/// Whether a text can be a run's name: it becomes part of object keys.
+/// Returns whether a text can be the name of a run, which becomes part of object keys.
 #[must_use]
 pub fn is_run_name(text: &str) -> bool {
     (1..=80).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,4 +1,4 @@
-//! Bodies that are no page, and statuses other than 200.
+//! Bodies that are not a page, and statuses other than 200.
 
 use rollcall_simulator::{Action, Fault};
 
@@ -12,10 +12,10 @@ fn bad_body(page: u32, found: &str) -> String {
     )
 }
 
-/// Bodies that are asked for again: 4 times as a page, 3 times as a partition.
+/// Each page is tried 4 times, and the partition 3 times.
 #[test]
-fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found() {
-    // Page 1 is asked for 3 × 4 times; a later page n after n - 1 good ones, 3 × (n - 1 + 4) in all.
+fn a10_a12_a13_a30_a31_a32_a_body_that_is_not_a_page_is_rejected_and_quoted() {
+    // Page 1 is requested 3 × 4 times. A later page n follows n - 1 valid ones: 3 × (n - 1 + 4) requests in total.
     check_bodies(&[
         (
             "truncated JSON",
@@ -77,7 +77,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found
             |pages| pages.set(1, r#"{"count": 0, "next": null, "results": [], "results": []}"#),
             bad_body(
                 1,
-                r#"`{"count": 0, "next": null, "results": [], "results": []}`: `results` twice at line 1 column 51"#,
+                r#"`{"count": 0, "next": null, "results": [], "results": []}`: duplicate `results` at line 1 column 51"#,
             ),
             12,
         ),
@@ -128,7 +128,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found
             12,
         ),
         (
-            "NaN, which JSON does not have",
+            "NaN, which is not JSON",
             |pages| pages.set(1, r#"{"count": 1, "next": null, "results": [{"enrollment": NaN}]}"#),
             bad_body(
                 1,
@@ -162,21 +162,21 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_no_page_is_refused_with_what_was_found
 }
 
 #[test]
-fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body() {
+fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_body() {
     let other = portal_of(tempfile::tempdir().unwrap().path());
     let other_page = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
     let status = |code, body: &str| Action::Status {
         code,
-        // Asked for again at once, or the case would wait for seconds.
+        // Retried at once, so that the case does not wait for seconds.
         retry_after: Some("0".to_owned()),
         body: Some(body.to_owned()),
     };
     let redirected = format!(
-        "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 302: `redirect to \
+        "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 302: `redirect to \
          {other_page}`"
     );
     let cases = [
-        // The portal's answer for a year without data: 4 requests a try, 3 tries.
+        // The portal's response for a year without data: 4 requests a try, 3 tries.
         (
             "500 for a year that it lists",
             1,
@@ -186,7 +186,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             12,
         ),
         (
-            "429 each time",
+            "429 every time",
             1,
             status(429, "slow down"),
             "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-pk`: portal unavailable: HTTP 429 after 4 \
@@ -197,7 +197,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "404 for a later page",
             2,
             status(404, r#"{"detail":"Invalid page."}"#),
-            "PortalRefused: fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP 404: \
+            "PortalRefused: fetch page 2 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 404: \
              `{\"detail\":\"Invalid page.\"}`",
             2,
         ),
@@ -205,7 +205,7 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "403 with a page for browsers",
             1,
             status(403, "<html>Enable JavaScript\nand cookies to continue</html>"),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 403: `<html>Enable \
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 403: `<html>Enable \
              JavaScript\\nand cookies to continue</html>`",
             1,
         ),
@@ -214,14 +214,14 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
             "a redirect to nowhere",
             1,
             status(301, "moved"),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 301: `moved`",
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 301: `moved`",
             1,
         ),
         (
             "no content",
             1,
             status(204, ""),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused: HTTP 204: ``",
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 204: ``",
             1,
         ),
     ];
@@ -229,8 +229,8 @@ fn a3_a4_a5_a6_a21_a_status_that_is_not_200_is_named_with_the_start_of_its_body(
     for (name, page, action, error, n_requests) in cases {
         let scene = Committed::new();
         scene.portal.server.set_faults(vec![Fault::new(action).on_path("2021/grade-pk").on_page(page)]);
-        wrong.extend(scene.refuses(error, n_requests).map(|found| format!("{name}\n{found}")));
+        wrong.extend(scene.rejects(error, n_requests).map(|found| format!("{name}\n{found}")));
     }
-    assert_eq!(other.server.requests().len(), 0, "the other portal was asked");
+    assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -1,19 +1,19 @@
-//! Bodies that are refused: what is served, and the error and the requests that come of it.
+//! Invalid bodies: what is served, the error, and the number of requests.
 
 use rollcall_tests::{Outcome, TestLake, TestPortal};
 use tempfile::TempDir;
 
 use crate::pages::{NEXT, Pages, portal_of};
 
-/// Pages that may be asked for ahead of the one that is refused: one in each of three tries.
-pub const MOST_AHEAD: usize = 3;
+/// Maximum number of pages that may be prefetched before a page is rejected: one in each of three tries.
+pub const MAX_AHEAD: usize = 3;
 
-/// A case: its name, what is served, the error in full, and the data requests made until it is given up.
+/// A case: its name, what is served, the full error, and the number of data requests.
 ///
-/// `{origin}` stands for the portal, `{other}` for a second one, `{next}` for [`NEXT`].
+/// `{origin}` stands for the portal, `{other}` for another portal, `{next}` for [`NEXT`].
 pub type BodyCase = (&'static str, fn(&mut Pages), String, usize);
 
-/// A lake with a committed partition, and the portal that it came from.
+/// A lake with a committed partition, and its portal.
 pub struct Committed {
     pub portal: TestPortal,
     pub folder: TempDir,
@@ -31,14 +31,14 @@ impl Committed {
         Self { portal, folder, lake }
     }
 
-    /// One request at a time, so that the number of requests is the same each time.
+    /// Fetches with one request at a time, so that the number of requests is always the same.
     pub fn fetch(lake: &TestLake, portal: &TestPortal) -> Outcome {
         lake.run(portal, &["--years", "2021", "--grades", "grade-pk", "--in-flight", "1"])
     }
 
-    /// Runs again and says what differs from: exit code 3, this error and no more on stderr, so many data requests,
-    /// data and ledger as they were.
-    pub fn refuses(&self, error: &str, n_requests: usize) -> Option<String> {
+    /// Runs again and returns how the result differs from what is expected: exit code 3, only this error on stderr,
+    /// this number of data requests, and unchanged data and ledger.
+    pub fn rejects(&self, error: &str, n_requests: usize) -> Option<String> {
         let data = self.lake.files("data");
         let committed = self.lake.committed();
         assert_eq!(committed.len(), 1);
@@ -49,7 +49,7 @@ impl Committed {
         let is_as_expected = found.code == Some(3)
             && found.stderr == format!("failed: {error}\n")
             && found.stdout.contains("1 partition: 1 failed; 0 rows, 0 pages")
-            && (n_requests..=n_requests + MOST_AHEAD).contains(&n_found)
+            && (n_requests..=n_requests + MAX_AHEAD).contains(&n_found)
             && is_as_it_was;
         (!is_as_expected).then(|| {
             format!(
@@ -60,22 +60,22 @@ impl Committed {
     }
 }
 
-/// Runs every case and fails with all that are wrong.
+/// Runs every case, then fails with all that differ.
 pub fn check_bodies(cases: &[BodyCase]) {
-    // A portal that no answer may lead to.
+    // No response may lead to this portal.
     let elsewhere = tempfile::tempdir().unwrap();
     let other = portal_of(elsewhere.path());
     Pages::good().write(elsewhere.path(), &other.origin(), "");
     let mut wrong = Vec::new();
-    for (name, spoil, error, n_requests) in cases {
+    for (name, corrupt, error, n_requests) in cases {
         let scene = Committed::new();
         let mut pages = Pages::good();
-        spoil(&mut pages);
+        corrupt(&mut pages);
         pages.write(scene.folder.path(), &scene.portal.origin(), &other.origin());
         let error = error.replace("{next}", NEXT).replace("{origin}", &scene.portal.origin());
         let error = error.replace("{other}", &other.origin());
-        wrong.extend(scene.refuses(&error, *n_requests).map(|found| format!("{name}\n{found}")));
+        wrong.extend(scene.rejects(&error, *n_requests).map(|found| format!("{name}\n{found}")));
     }
-    assert_eq!(other.server.requests().len(), 0, "the other portal was asked");
+    assert_eq!(other.server.requests().len(), 0, "the other portal received a request");
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }

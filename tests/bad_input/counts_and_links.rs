@@ -1,4 +1,4 @@
-//! Pages that do not add up to their `count`, or lead elsewhere by their `next`.
+//! Pages with a wrong number of rows for their `count`, or a `next` that leads elsewhere.
 
 use crate::cases::check_bodies;
 use crate::pages::{NEXT, row_of};
@@ -13,9 +13,9 @@ fn untrusted(page: u32, expected: &str, found: &str) -> String {
     )
 }
 
-/// Asked for again from page 1, three times.
+/// Fetched three times from page 1.
 #[test]
-fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
+fn a16_a18_a_wrong_number_of_rows_is_rejected_with_both_numbers() {
     check_bodies(&[
         (
             "a row lost on the last page",
@@ -35,65 +35,65 @@ fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
         (
             "a row lost in the middle",
             |pages| pages.replace(2, &format!(", {}", row_of(6)), ""),
-            mismatch("8 rows, page 2 holds 2 where 3 were due"),
+            mismatch("8 rows, page 2 has 2 instead of 3"),
             6,
         ),
         (
             "a page longer than page 1",
             |pages| pages.replace(2, "]}", &format!(", {}]}}", row_of(9))),
-            mismatch("8 rows, page 2 holds 4 where 3 were due"),
+            mismatch("8 rows, page 2 has 4 instead of 3"),
             6,
         ),
         (
             "an empty page in the middle",
             |pages| pages.set(2, format!(r#"{{"count": 8, "next": "{NEXT}3", "results": []}}"#)),
-            mismatch("8 rows, page 2 holds 0 where 3 were due"),
+            mismatch("8 rows, page 2 has 0 instead of 3"),
             6,
         ),
         (
             "count that moves between pages",
             |pages| pages.replace(2, r#""count": 8"#, r#""count": 9"#),
-            mismatch("8 rows, page 2 says 9"),
+            mismatch("8 rows, page 2 has `count` 9"),
             6,
         ),
         (
-            "count that falls on the last page",
+            "count that drops on the last page",
             |pages| pages.replace(3, r#""count": 8"#, r#""count": 0"#),
-            mismatch("8 rows, page 3 says 0"),
+            mismatch("8 rows, page 3 has `count` 0"),
             9,
         ),
         (
-            "no next although count says more",
+            "no next although count promises more",
             |pages| pages.replace(1, &format!("\"{NEXT}2\""), "null"),
             mismatch("8 rows, received 3"),
             3,
         ),
         (
-            "no next field although count says more",
+            "no next field although count promises more",
             |pages| pages.replace(2, &format!("\"next\": \"{NEXT}3\", "), ""),
             mismatch("8 rows, received 6"),
             6,
         ),
         (
-            "fewer counted than sent",
+            "count below the rows sent",
             |pages| pages.replace(1, r#""count": 8"#, r#""count": 2"#),
             mismatch("2 rows, received 3"),
             3,
         ),
         (
-            "none counted, some sent",
+            "count of 0 with rows",
             |pages| pages.replace(1, r#""count": 8"#, r#""count": 0"#),
             mismatch("0 rows, received 3"),
             3,
         ),
         (
-            "some counted, none sent",
+            "count without rows",
             |pages| pages.set(1, r#"{"count": 8, "next": null, "previous": null, "results": []}"#),
             mismatch("8 rows, received 0"),
             3,
         ),
         (
-            "more counted than any portal has",
+            "count beyond any portal",
             |pages| pages.replace(1, r#""count": 8"#, r#""count": 18446744073709551615"#),
             mismatch("18446744073709551615 rows, received 3"),
             3,
@@ -101,9 +101,9 @@ fn a16_a18_rows_that_do_not_add_up_to_count_are_refused_with_both_numbers() {
     ]);
 }
 
-/// Not asked for again. `{other}` is a portal that would serve good pages; it must see no request at all.
+/// Not retried. `{other}` is a portal that would serve valid pages; it must receive no request.
 #[test]
-fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followed() {
+fn a20_a22_a_next_that_is_not_the_following_page_is_rejected_and_never_followed() {
     check_bodies(&[
         (
             "another host",
@@ -163,7 +163,7 @@ fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followe
             untrusted(1, "`{next}2`", "`{origin}/api/v1/schools/ccd/enrollment/2021/grade-pk/?fips=1&page=2`"),
             1,
         ),
-        ("a page skipped", |pages| pages.replace(1, "?page=2", "?page=3"), untrusted(1, "`{next}2`", "`{next}3`"), 1),
+        ("a skipped page", |pages| pages.replace(1, "?page=2", "?page=3"), untrusted(1, "`{next}2`", "`{next}3`"), 1),
         (
             "a loop from page 2 to page 1",
             |pages| pages.replace(2, "?page=3", "?page=1"),
@@ -177,7 +177,7 @@ fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followe
             1,
         ),
         (
-            "one more page after the last",
+            "a page after the last one",
             |pages| pages.replace(3, r#""next": null"#, &format!(r#""next": "{NEXT}4""#)),
             untrusted(3, "null on the last of 3 pages", "`{next}4`"),
             3,
@@ -189,7 +189,7 @@ fn a20_a22_a_next_that_is_not_the_page_that_follows_is_refused_and_never_followe
             1,
         ),
         (
-            "a link that would colour a terminal",
+            "a link with a terminal escape",
             |pages| pages.replace(1, &format!("{NEXT}2"), "\\u001b[31m\\nfailed: forged"),
             untrusted(1, "`{next}2`", r#"`\u{1b}[31m\nfailed: forged`"#),
             1,

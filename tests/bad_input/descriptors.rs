@@ -5,7 +5,7 @@ use std::fs;
 use rollcall_simulator::Config;
 use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall, workspace};
 
-/// The descriptor of `ccd_enrollment` with one piece of text in place of another.
+/// Returns the descriptor of `ccd_enrollment` with one piece of text replaced.
 fn descriptor(from: &str, to: &str) -> String {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
     assert_eq!(text.matches(from).count(), 1, "{from}");
@@ -13,7 +13,7 @@ fn descriptor(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
+fn a_descriptor_that_breaks_a_rule_is_rejected_with_line_and_key() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("odd.toml");
@@ -38,87 +38,87 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
             "line 10, key `key`: invalid type: string \"ncessch\", expected a sequence",
         ),
         (
-            "a type that there is not",
+            "an unknown type",
             descriptor("type = \"bigint\"", "type = \"long\""),
             "line 53, key `type`: unknown variant `long`, expected one of `string`, `int`, `bigint`, `double`",
         ),
         ("no table", descriptor("table = \"us_education_ccd_enrollment_data\"\n", ""), "line 1: missing field `table`"),
         ("not TOML", "{\"name\": \"odd\"}".to_owned(), "line 1: invalid key-value pair, expected key"),
         (
-            "a path without its last slash",
+            "a path without a final slash",
             descriptor("{year}/{grade}/\"", "{year}/{grade}\""),
-            "`path`: expected a trailing slash, since the portal redirects without, found \
+            "`path`: expected a trailing slash (the portal redirects paths without one), found \
              `schools/ccd/enrollment/{year}/{grade}`",
         ),
         (
             "a path to another host",
             descriptor("path = \"schools/ccd/", "path = \"//example.org/"),
-            "found 3 mistakes\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, \
-             found ``\n  - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found ``\n  \
-             - `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `example.org`",
+            "found 3 mistakes\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, \
+             found ``\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found \
+             ``\n  - `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found \
+             `example.org`",
         ),
         (
             "a path upwards",
             descriptor("path = \"schools/", "path = \"../"),
-            "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `..`",
+            "`path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found `..`",
         ),
         (
             "a path with its axes in another order",
             descriptor("{year}/{grade}/\"", "{grade}/{year}/\""),
-            "`path`: expected the placeholders of the axes in order (year, grade), found grade, year",
+            "`path`: expected one placeholder per axis, in order (year, grade), found grade, year",
         ),
         (
-            "a key that is no column",
+            "a key that is not a column",
             descriptor("key = [\"ncessch\"]", "key = [\"school\"]"),
-            "`key`: expected names of columns, found `school`",
+            "`key`: expected the name of a column, found `school`",
         ),
         (
-            "a column named as an axis",
+            "a column with the name of an axis",
             descriptor(columns, "[[column]]\nname = \"grade\"\n"),
-            "`column.name`: expected names that are not taken, found `grade` again",
+            "`column.name`: expected a unique name, found `grade`, which is already used",
         ),
         (
-            "a width of a number",
+            "a width for a number",
             descriptor(columns, "[[column]]\nname = \"race\"\nwidth = 2\n"),
-            "`column.width` of `race`: expected only on columns of type string, found it on int",
+            "`column.width` of `race`: expected a column of type string, found type int",
         ),
         (
             "a table outside the lake",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"../../etc\"")
                 .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected a name of lower-case letters, digits and `_`, found `../../etc`",
+            "`table`: expected lower-case letters, digits and `_`, not starting with a digit, found `../../etc`",
         ),
         (
-            "a name built in with another table",
+            "a built-in name with another table",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"mine\""),
-            "`name`: expected one of its own, found `ccd_enrollment` of datasets/ccd_enrollment.toml, whose name is \
-             `ccd_enrollment` and whose table is `us_education_ccd_enrollment_data`",
+            "`name`: expected a name that is not in use, found `ccd_enrollment` of datasets/ccd_enrollment.toml (name \
+             `ccd_enrollment`, table `us_education_ccd_enrollment_data`)",
         ),
         (
             "another dataset's table",
             descriptor("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected one of its own, found `us_education_ccd_enrollment_data` of \
-             datasets/ccd_enrollment.toml, whose name is `ccd_enrollment` and whose table is \
-             `us_education_ccd_enrollment_data`",
+            "`table`: expected a table that is not in use, found `us_education_ccd_enrollment_data` of \
+             datasets/ccd_enrollment.toml (name `ccd_enrollment`, table `us_education_ccd_enrollment_data`)",
         ),
         (
             "a look-up's table",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"lookup_states\"")
                 .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected a table of its own, found the look-up table `lookup_states`",
+            "`table`: expected a table that is not in use, found the look-up table `lookup_states`",
         ),
         (
             "a code of two values",
             descriptor("code = 0", "code = -1"),
-            "`axis.values` of `grade`: expected every code once, found -1 again",
+            "`axis.values` of `grade`: expected each code once, found -1 again",
         ),
         (
-            "a width past the padding",
+            "a width beyond the maximum",
             descriptor("width = 12", "width = 33"),
             "`column.width` of `ncessch`: expected 1 to 32, found 33",
         ),
         (
-            "a header that is none",
+            "an invalid header",
             descriptor(
                 "key = [\"ncessch\"]",
                 "key = [\"ncessch\"]\nsecret = { header = \"x key\", name = \"portal\" }",
@@ -126,7 +126,7 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
             "`secret.header`: expected letters, digits, `-` and `_`, found `x key`",
         ),
         (
-            "a secret's value in place of its name",
+            "a secret's value instead of its name",
             descriptor(
                 "key = [\"ncessch\"]",
                 "key = [\"ncessch\"]\nsecret = { header = \"x-key\", value = \"hunter2\" }",
@@ -134,21 +134,20 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
             "line 11, key `secret`: unknown field `value`, expected `header` or `name`",
         ),
         (
-            "a comment that Glue does not take",
+            "a comment that Glue rejects",
             descriptor(
                 "comment = \"Fall of the school year: 2021 is 2021-22\"",
                 &format!("comment = \"{}\"", "x".repeat(256)),
             ),
             &format!(
-                "`axis.comment` of `year`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}…`",
+                "`axis.comment` of `year`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}…`",
                 "x".repeat(200)
             ),
         ),
         (
-            "a database that engines keep for themselves",
+            "a reserved database name",
             descriptor("database = \"ccd_school\"", "database = \"information_schema\""),
-            "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
-             themselves",
+            "`database`: expected a name that query engines do not reserve, found `information_schema`",
         ),
         (
             "a header that frames the message",
@@ -156,14 +155,14 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
                 "key = [\"ncessch\"]",
                 "key = [\"ncessch\"]\nsecret = { header = \"Content-Length\", name = \"portal\" }",
             ),
-            "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found \
-             `Content-Length`, which the client or the connection sets",
+            "`secret.header`: expected a header for credentials, such as `x-api-key` or `authorization`, found \
+             `Content-Length`, which is reserved for the HTTP client",
         ),
         (
-            "two rules broken",
+            "two broken rules",
             descriptor("key = [\"ncessch\"]", "key = []").replace("{grade}/\"", "\""),
-            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected the \
-             placeholders of the axes in order (year, grade), found year",
+            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected one \
+             placeholder per axis, in order (year, grade), found year",
         ),
     ];
     let lake = TestLake::new();
@@ -171,7 +170,7 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
     for (name, text, expected) in cases {
         fs::write(&file, text).unwrap();
         let expected = format!("error: InvalidDescriptor: read descriptor `{file_name}`: {expected}");
-        let check = Outcome::of(rollcall(&["datasets", "check", file_name]).output().unwrap());
+        let check = Outcome::from_output(rollcall(&["datasets", "check", file_name]).output().unwrap());
         let run = lake.run(&portal, &["--dataset", file_name, "--years", "2021", "--grades", "grade-pk"]);
         for found in [check, run] {
             if found.code != Some(2) || !found.stdout.is_empty() || !found.stderr.starts_with(&expected) {
@@ -185,9 +184,9 @@ fn a_descriptor_that_breaks_a_rule_is_refused_with_line_and_key() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_there_is_refused_by_its_path() {
+fn a_missing_descriptor_is_reported_by_its_path() {
     let lake = TestLake::new();
-    let check = Outcome::of(rollcall(&["datasets", "check", "no/such.toml"]).output().unwrap());
+    let check = Outcome::from_output(rollcall(&["datasets", "check", "no/such.toml"]).output().unwrap());
     let run = lake.rollcall("run", &["--dataset", "no/such.toml", "--years", "2021", "--grades", "grade-pk"]);
     for found in [check, run] {
         let found = found.expect(2);

@@ -1,6 +1,7 @@
-//! What is wrong is refused by name, and changes nothing: bodies, requests, descriptors.
+//! Invalid bodies, requests and descriptors are rejected by name and change nothing.
 //!
-//! Every case runs the real binary. A case of a body starts from a lake that holds the same partition from a good run.
+//! Every case runs the real binary. Cases of bodies start with a lake that holds the same partition from an earlier
+//! run.
 
 mod bodies;
 mod cases;

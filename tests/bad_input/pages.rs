@@ -1,22 +1,22 @@
-//! A recording of a portal, to be spoilt.
+//! Pages that the simulator serves and a test corrupts.
 
 use std::path::Path;
 
 use rollcall_simulator::Config;
 use rollcall_tests::{TestPortal, write_page};
 
-/// Where the simulator finds the pages of the partition that the cases of bodies fetch.
+/// Path below the API root of the partition that the cases of bodies fetch.
 pub const PATH: &str = "schools/ccd/enrollment/2021/grade-pk";
-/// `next` of a page, up to the page's number.
+/// `next` of a page, without the page number.
 pub const NEXT: &str = "{origin}/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=";
 
-/// A recording of a portal whose bodies are few enough to read.
+/// Returns a portal that serves the bodies of a folder.
 pub fn portal_of(folder: &Path) -> TestPortal {
-    // The sample behind the recording is not asked, so it may be small.
+    // The sample is not used, so it may be small.
     TestPortal::start(Config { recorded: Some(folder.to_owned()), n_schools: 60, ..Config::default() })
 }
 
-/// Three pages of 3, 3 and 2 rows, to be spoilt.
+/// Three pages of 3, 3 and 2 rows, for a test to corrupt.
 pub struct Pages(pub Vec<Vec<u8>>);
 
 impl Pages {
@@ -41,14 +41,14 @@ impl Pages {
         self.0[page - 1] = body.as_ref().to_vec();
     }
 
-    /// Replaces text that must be there, so that no case serves a good page by accident.
+    /// Replaces text. Fails when the text is missing, so that no case serves a valid page by accident.
     pub fn replace(&mut self, page: usize, from: &str, to: &str) {
         let text = self.text(page);
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
         self.set(page, text.replace(from, to));
     }
 
-    /// The same on every page, as often as it is there.
+    /// Replaces every occurrence on every page.
     pub fn replace_all(&mut self, from: &str, to: &str) {
         for page in 1..=self.0.len() {
             let text = self.text(page);
@@ -59,7 +59,7 @@ impl Pages {
 
     pub fn write(&self, folder: &Path, origin: &str, other: &str) {
         for (page, body) in (1..).zip(&self.0) {
-            // Only text holds links.
+            // Only text contains links.
             let body = match std::str::from_utf8(body) {
                 Ok(text) => text.replace("{origin}", origin).replace("{other}", other).into_bytes(),
                 Err(_) => body.clone(),

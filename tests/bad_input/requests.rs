@@ -1,4 +1,4 @@
-//! Flags, inputs and lists of years that ask for nothing that is there.
+//! Flags, inputs and lists of years that request something invalid.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::pages::{Pages, portal_of};
 
-/// Checks that a command line is refused before the portal is asked for data, and that the lake stays empty.
-fn check_refused(cases: &[(&str, &[&str], Option<&str>, &str)]) {
+/// Checks that a command line is rejected before any data request, and that the lake stays empty.
+fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let mut wrong = Vec::new();
     for (name, args, stdin, expected) in cases {
@@ -36,7 +36,7 @@ const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]
-fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
+fn flags_that_request_something_unknown_are_rejected_by_name() {
     let unknown_dataset = format!(
         "error: InvalidRequest: check request: `dataset`: expected one of {}, found `ccd`",
         dataset_names().join(", ")
@@ -51,7 +51,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
         "error: InvalidRequest: check request: `partitions[0].grade`: expected one of {GRADES}, found `pk`\n    hint: \
          write `grade-pk`"
     );
-    check_refused(&[
+    check_rejected(&[
         (
             "no grades",
             &["--years", "2021"],
@@ -60,7 +60,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
              none",
         ),
         (
-            "nothing at all",
+            "no selection",
             &[],
             None,
             "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
@@ -71,7 +71,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "a reversed range",
             &["--years", "2021-2015", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+            "error: InvalidRequest: check request: `years`: expected the earlier year of a range first, \
              found `2021-2015`\n    hint: write `2015-2021`",
         ),
         (
@@ -91,7 +91,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
              (1986-2024), found 1985",
         ),
         (
-            "years of which the portal lists some",
+            "a partly listed range of years",
             &["--years", "1984-1987,2021,2030", "--grades", "all"],
             None,
             "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
@@ -105,7 +105,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "error: `--partition`: expected YEAR/GRADE, found `2021`",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             &["--failed-of", "20200101T000000-000"],
             None,
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -121,7 +121,7 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             "a run and another mode",
             &["--failed-of", "20200101T000000-000", "--mode", "missing"],
             None,
-            "error: InvalidRequest: check request: `failed_of`: expected only with mode `failed`, found another mode",
+            "error: InvalidRequest: check request: `failed_of`: expected mode `failed`, found `missing`",
         ),
         (
             "a dataset that is not built in",
@@ -130,14 +130,14 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
             &unknown_dataset,
         ),
         (
-            "grades of a dataset that has none",
+            "grades for a dataset without grades",
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_directory`, found a field that is none of them",
+             failed_of, force, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (
-            "an input file that is not there",
+            "a missing input file",
             &["--input", "no-such-file.json"],
             None,
             "error: read input `no-such-file.json`: No such file or directory (os error 2)",
@@ -146,34 +146,34 @@ fn flags_that_ask_for_nothing_that_is_there_are_refused_by_name() {
 }
 
 #[test]
-fn an_input_that_is_not_a_request_is_refused_by_name() {
+fn an_input_that_is_not_a_request_is_rejected_by_name() {
     let unknown_grade = format!(
         "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `pk`\n    hint: write \
          `grade-pk`"
     );
     let many = format!(
         "error: InvalidRequest: check request: found 4 mistakes
-  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found a field that is none of them
-  - `years`: expected a range from the earlier to the later year, found `2021-2020`
+  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found an unknown field
+  - `years`: expected the earlier year of a range first, found `2021-2020`
     hint: write `2020-2021`
   - `grades`: expected one of {GRADES}, found `k`
     hint: write `grade-k`
   - `mode`: expected one of all, missing, failed, stale, found `some`"
     );
     let input: &[&str] = &["--input", "-"];
-    check_refused(&[
+    check_rejected(&[
         (
             "an unknown key",
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
             "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_enrollment`, found a field that is none of them",
+             failed_of, force, catalog for dataset `ccd_enrollment`, found an unknown field",
         ),
         (
             "a reversed range",
             input,
             Some(r#"{"years": "2021-2020", "grades": ["grade-pk"]}"#),
-            "error: InvalidRequest: check request: `years`: expected a range from the earlier to the later year, \
+            "error: InvalidRequest: check request: `years`: expected the earlier year of a range first, \
              found `2021-2020`\n    hint: write `2020-2021`",
         ),
         ("an unknown grade", input, Some(r#"{"years": [2021], "grades": ["pk"]}"#), &unknown_grade),
@@ -191,7 +191,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: InvalidRequest: check request: found 4 mistakes\n  - `years`: expected years such as [2020, \
              2021], \"2015-2021\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
              \"all\", found `5`\n    hint: write `grade-5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
-             or false, found the text \"yes\"",
+             or false, found the string \"yes\"",
         ),
         (
             "a year with a fraction",
@@ -201,17 +201,17 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
              \"all\", found `2021.5`",
         ),
         (
-            "a year past every calendar",
+            "a year beyond the calendar",
             input,
             Some(r#"{"years": [99999999999999999999], "grades": ["grade-pk"]}"#),
             "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
              \"all\", found `1e+20`",
         ),
         (
-            "partitions beside years",
+            "partitions together with years",
             input,
             Some(r#"{"years": [2021], "partitions": [{"year": 2021, "grade": "grade-pk"}]}"#),
-            "error: InvalidRequest: check request: `years`: expected none beside `partitions`, found both",
+            "error: InvalidRequest: check request: `years`: expected either `years` or `partitions`, found both",
         ),
         (
             "no partitions",
@@ -220,18 +220,18 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: InvalidRequest: check request: `partitions`: expected at least one, found none",
         ),
         (
-            "partitions that are no array",
+            "partitions that are not an array",
             input,
             Some(r#"{"partitions": {"year": 2021, "grade": "grade-pk"}}"#),
             "error: InvalidRequest: check request: `partitions`: expected an array of objects, found \
              `{\"grade\":\"grade-pk\",\"year\":2021}`",
         ),
         (
-            "a partition with another axis and without one of its own",
+            "a partition with an unknown axis and a missing one",
             input,
             Some(r#"{"partitions": [{"year": 2021, "race": 1}]}"#),
-            "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected only year, \
-             grade, found another field\n  - `partitions[0].grade`: expected a value such as \"grade-pk\", found none",
+            "error: InvalidRequest: check request: found 2 mistakes\n  - `partitions[0].race`: expected one of year, \
+             grade, found an unknown field\n  - `partitions[0].grade`: expected a value such as \"grade-pk\", found none",
         ),
         (
             "a partition of a year that the portal does not list",
@@ -255,7 +255,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
              (1986-2024), found 2025",
         ),
         (
-            "a run that never was",
+            "an unknown run",
             input,
             Some(r#"{"years": "all", "grades": "all", "failed_of": "20200101T000000-000"}"#),
             "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
@@ -293,7 +293,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
             "error: read input `-`: expected JSON without duplicate fields: duplicate field `years` at line 1 column 58",
         ),
         (
-            "a dataset beside another one",
+            "two datasets",
             &["--input", "-", "--dataset", "ccd_directory"],
             Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
             "error: read input `-`: expected `dataset` to be `ccd_directory` as in --dataset, found \
@@ -314,7 +314,7 @@ fn an_input_that_is_not_a_request_is_refused_by_name() {
     ]);
 }
 
-/// Runs a request within 1 GiB of address space, and gives what it came to.
+/// Runs a request within 1 GiB of address space.
 fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome {
     let lake = TestLake::new();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -322,12 +322,12 @@ fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome 
     let mut command = Command::new("prlimit");
     command.arg(format!("--as={}", 1_u64 << 30)).arg(binary()).args(["run", "--lake"]).arg(lake.path());
     command.args(["--portal", &portal.origin(), "--input"]).arg(file.path()).args(args);
-    Outcome::of(command.output().unwrap())
+    Outcome::from_output(command.output().unwrap())
 }
 
 /// Found by use: B8.
 #[test]
-fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
+fn w16_a_huge_request_is_rejected_in_little_memory_and_with_a_short_message() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let wrong = json!({"years": vec!["20"; 130_000], "grades": ["grade-pk"]}).to_string();
     let found = run_within_a_gib(&portal, &[], &wrong).expect(2);
@@ -340,7 +340,7 @@ fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
     };
     assert_eq!(
         partitions(100_001),
-        "error: InvalidRequest: check request: `partitions`: expected at most 100,000 in one plan, found 100,001\n"
+        "error: InvalidRequest: check request: `partitions`: expected at most 100,000 partitions in one plan, found 100,001\n"
     );
     let found = partitions(1_000_000);
     assert!(found.contains(": expected at most 8 MiB, found more\nhint: name years and grades instead of"), "{found}");
@@ -364,14 +364,14 @@ fn w16_a_huge_request_is_refused_in_little_memory_and_few_words() {
     assert_eq!(
         found.stderr,
         "error: InvalidRequest: check request: expected at most 100,000 partitions in one plan, found 10,000,000,000: 100 as \
-         × 100 bs × 100 cs × 100 ds × 100 es\n    hint: name fewer values of an axis, and make several runs of it\n"
+         × 100 bs × 100 cs × 100 ds × 100 es\n    hint: split the request into several runs with fewer values each\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
 }
 
 /// Found by use: W5, W6, W7.
 #[test]
-fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_named() {
+fn w13_w14_w15_fields_that_aws_adds_to_an_input_are_accepted_and_an_input_that_is_not_a_request_is_named() {
     let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
     let input = json!({
         "years": [2021], "grades": ["grade-pk"], "dataset": null, "partitions": null, "mode": null, "failed_of": null,
@@ -385,13 +385,13 @@ fn w13_w14_w15_what_aws_makes_of_an_input_is_read_and_what_is_no_request_is_name
     assert_eq!(
         found.stderr,
         "error: InvalidRequest: check request: expected a request such as {\"years\": [2020, 2021], \"grades\": \
-         [\"grade-pk\"]}, found an event of EventBridge itself (`detail-type`: the text \"Scheduled Event\")\n    hint: set \
-         the input of the rule or the schedule to a constant, the request's JSON\n"
+         [\"grade-pk\"]}, found an EventBridge event (`detail-type`: the string \"Scheduled Event\")\n    hint: set \
+         the input of the rule or schedule to constant JSON: the request\n"
     );
 }
 
 #[test]
-fn flags_that_exclude_each_other_are_refused() {
+fn flags_that_exclude_each_other_are_rejected() {
     let lake = TestLake::new();
     for (args, expected) in [
         (
@@ -414,7 +414,7 @@ fn flags_that_exclude_each_other_are_refused() {
 
 /// Found by use: W11.
 #[test]
-fn a_password_in_an_origin_is_refused_and_not_repeated() {
+fn a_password_in_an_origin_is_rejected_and_not_repeated() {
     for origin in ["https://user:sesame@portal.test", "user:sesame@portal.test", "https://user:ses/ame@portal.test"] {
         let lake = TestLake::new();
         let found = lake.rollcall("run", &["--portal", origin, "--years", "2021", "--grades", "grade-pk"]).expect(2);
@@ -423,31 +423,31 @@ fn a_password_in_an_origin_is_refused_and_not_repeated() {
     }
 }
 
-/// Bodies of `api-endpoints/` that name no years, with the reason as a warning gives it.
+/// Returns bodies of `api-endpoints/` without years, each with the reason that the warning gives.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
-        ("<html>busy</html>", "read list of endpoints: expected value at line 1 column 1"),
-        (r#"{"count": 1"#, "read list of endpoints: EOF while parsing an object at line 1 column 11"),
+        ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),
+        (r#"{"count": 1"#, "decode list of endpoints: EOF while parsing an object at line 1 column 11"),
         (
             r#"{"count": 0, "results": []}"#,
-            "find `schools/ccd/enrollment/{year}/{grade}/` in the list of endpoints: found none with this path",
+            "find `schools/ccd/enrollment/{year}/{grade}/` in the list of endpoints: expected one with this path, found none",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": \"soon\"}]}",
-            "read `years_available`: expected text of years, ranges and commas, found `soon`",
+            "read `years_available`: expected years or ranges separated by commas, found `soon`",
         ),
         (
             "{\"count\": 1, \"results\": [{\"endpoint_url\": \"/api/v1/schools/ccd/enrollment/{year}/{grade}/\", \
              \"years_available\": null}]}",
-            "read `years_available`: expected text of years, ranges and commas, found `null`",
+            "read `years_available`: expected years or ranges separated by commas, found `null`",
         ),
     ]
 }
 
 /// Found by use: B4, W11.
 #[test]
-fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_with_a_warning() {
+fn all_years_of_an_unreadable_list_are_rejected_and_a_range_continues_with_a_warning() {
     for (body, reason) in unreadable_lists() {
         let folder = tempfile::tempdir().unwrap();
         let portal = portal_of(folder.path());
@@ -459,8 +459,8 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
         assert_eq!(
             all.stderr,
             format!(
-                "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` \
-                 to name the years, found none that can be read: {reason}\nhint: name the years instead of `all`\n"
+                "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at \
+                 `api-endpoints/`, found no readable list: {reason}\nhint: name the years instead of requesting `all`\n"
             ),
             "{body}"
         );
@@ -469,7 +469,7 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_a_range_goes_ahead_wi
 
         let range = lake.run(&portal, &["--years", "2021-2021", "--grades", "grade-pk"]).expect(0);
         let expected =
-            format!("warning: years of `ccd_enrollment` are not checked against the portal's list: {reason}\n");
+            format!("warning: years of `ccd_enrollment` were not checked against the portal's list: {reason}\n");
         assert_eq!(range.stderr, expected, "{body}");
         assert!(range.stdout.contains("1 partition: 1 written; 8 rows, 3 pages"), "{body}\n{}", range.stdout);
     }
@@ -485,9 +485,9 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
     let found = lake.run(&portal, &["--years", "all", "--grades", "grade-pk"]).expect(4);
     assert_eq!(
         found.stderr,
-        "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal's list at `api-endpoints/` to name \
-         the years, found none that can be read: portal did not list its endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
-         instead of `all`\n"
+        "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, \
+         found no readable list: fetch list of endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         instead of requesting `all`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
 }

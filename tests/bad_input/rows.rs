@@ -1,4 +1,4 @@
-//! Rows of another partition, repeated, drifted or too few.
+//! Rows of another partition, duplicate rows, rows whose types changed, and too few rows.
 
 use rollcall_tests::write_page;
 
@@ -14,22 +14,22 @@ fn wrong_partition(row: u32, page: u32, expected_and_found: &str) -> String {
 fn repeated(key: &str, how_often: &str) -> String {
     format!(
         "DuplicateKey: check keys of `year=2021/grade=grade-pk`: \
-         expected every key once, found `{key}` more than once {how_often}"
+         expected each key once, found `{key}` more than once {how_often}"
     )
 }
 
 fn drift(column: &str, expected_and_found: &str) -> String {
     format!(
         "SchemaDrift: check column `{column}` of `year=2021/grade=grade-pk`: expected {expected_and_found}\n\
-         hint: if the portal changed for good, change the column in the descriptor"
+         hint: if the portal's data has changed permanently, update the column in the descriptor"
     )
 }
 
 fn drift_of_key(expected_and_found: &str) -> String {
     format!(
         "SchemaDrift: check column `ncessch` of `year=2021/grade=grade-pk`: expected {expected_and_found}\n\
-         hint: the columns of the key (ncessch) are never null or empty; if the portal has rows without them, give the \
-         descriptor another `key`"
+         hint: key columns (ncessch) cannot be null or empty; if the portal has rows without them, choose another `key` \
+         in the descriptor"
     )
 }
 
@@ -37,13 +37,13 @@ fn shrank(found: u32) -> String {
     format!(
         "ShrankTooMuch: replace `year=2021/grade=grade-pk`: \
          expected at least half of the 8 rows committed before, found {found}\n\
-         hint: if the portal is right, run this partition again with force"
+         hint: if the portal's data is right, run this partition again with `force`"
     )
 }
 
-/// Not asked for again: the portal answers another question than the one asked.
+/// Not retried: the portal responds to another request than it received.
 #[test]
-fn a33_a_row_of_another_partition_is_refused_with_its_place() {
+fn a33_a_row_of_another_partition_is_rejected_with_its_position() {
     check_bodies(&[
         (
             "another grade",
@@ -88,7 +88,7 @@ fn a33_a_row_of_another_partition_is_refused_with_its_place() {
             1,
         ),
         (
-            "text for a year",
+            "text instead of a year",
             |pages| {
                 pages.replace(
                     1,
@@ -102,44 +102,44 @@ fn a33_a_row_of_another_partition_is_refused_with_its_place() {
     ]);
 }
 
-/// Asked for again from page 1, three times: rows move between pages while the portal is loaded.
+/// Fetched three times from page 1: rows move between pages while the portal loads data.
 #[test]
-fn a17_a_repeated_key_is_refused_by_name() {
+fn a17_a_duplicate_key_is_rejected_by_name() {
     check_bodies(&[
         (
             "across pages",
             |pages| pages.replace(3, "\"010000500878\"", "\"010000500872\""),
-            repeated("ncessch 010000500872", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500872", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
             "on one page",
             |pages| pages.replace(2, "\"010000500876\"", "\"010000500875\""),
-            repeated("ncessch 010000500875", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500875", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
             "once with its leading zero, once without",
             |pages| pages.replace(3, "\"010000500877\"", "\"10000500871\""),
-            repeated("ncessch 010000500871", "(1 repeated of 8 rows)"),
+            repeated("ncessch 010000500871", "(1 of 8 rows repeat a key)"),
             9,
         ),
         (
-            // `count` and every link are right: only the keys tell.
+            // `count` and every link are correct, so only the keys show it.
             "page 1's rows served as page 2",
             |pages| {
                 let first = pages.text(1);
                 pages.set(2, first.replace("?page=2", "?page=3"));
             },
-            repeated("ncessch 010000500871", "(3 repeated of 8 rows)"),
+            repeated("ncessch 010000500871", "(3 of 8 rows repeat a key)"),
             9,
         ),
     ]);
 }
 
-/// Not asked for again: a column that changed stays changed.
+/// Not retried: a column that changed stays changed.
 #[test]
-fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
+fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
     check_bodies(&[
         (
             "a number past 64 bits",
@@ -166,7 +166,7 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
             3,
         ),
         (
-            "a truth value in a number column",
+            "a boolean in a number column",
             |pages| pages.replace(3, r#""enrollment": 28"#, r#""enrollment": true"#),
             drift("enrollment", "int, found `true` in row 8 (1 of 8 rows do not fit)"),
             3,
@@ -190,7 +190,7 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
             3,
         ),
         (
-            "half a character in a text column",
+            "half a surrogate pair in a text column",
             |pages| {
                 pages.replace(
                     1,
@@ -220,7 +220,7 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
             3,
         ),
         (
-            // A key is refused on its page: more pages could not mend it.
+            // A bad key is rejected on its page, since further pages could not help.
             "no key column",
             |pages| pages.replace_all("\"ncessch\"", "\"school\""),
             drift_of_key("string, never null or empty, found no such field in row 1 (1 of 1 rows do not fit)"),
@@ -233,7 +233,7 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
             2,
         ),
         (
-            "a key that is no text",
+            "a key that is not text",
             |pages| pages.replace(2, "\"010000500876\"", "{}"),
             drift_of_key("string, never null or empty, found `{}` in row 6 (1 of 6 rows do not fit)"),
             2,
@@ -242,10 +242,10 @@ fn a27_a28_a29_a_column_that_drifts_is_refused_with_row_and_value() {
 }
 
 #[test]
-fn a7_a_partition_that_shrank_by_more_than_half_does_not_replace_the_fuller_one() {
+fn a7_a_partition_that_shrank_by_more_than_half_does_not_replace_the_larger_one() {
     check_bodies(&[
         (
-            "empty after full",
+            "no rows after 8",
             |pages| pages.set(1, r#"{"count": 0, "next": null, "previous": null, "results": []}"#),
             shrank(0),
             1,
@@ -263,7 +263,7 @@ fn a7_a_partition_that_shrank_by_more_than_half_does_not_replace_the_fuller_one(
 }
 
 #[test]
-fn half_of_the_rows_replace_the_fuller_partition_and_fewer_do_with_force() {
+fn half_of_the_rows_replace_the_larger_partition_and_fewer_do_only_with_force() {
     let half = [row_of(1), row_of(2), row_of(3), row_of(4)].join(", ");
     let half = format!(r#"{{"count": 4, "next": null, "previous": null, "results": [{half}]}}"#);
     let one = format!(r#"{{"count": 1, "next": null, "previous": null, "results": [{}]}}"#, row_of(1));

@@ -1,4 +1,4 @@
-//! What a run asks of S3 and Glue, counted: it grows with what the run does, not with the lake.
+//! Numbers of S3 and Glue requests of a run: they grow with the plan and not with the lake.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Condition, Put, Store};
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::emulator::proxy::Seen;
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::partition;
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, fetch_event, object, plan_event, pre_k, publish_event};
 
-/// Requests by method of S3 or operation of Glue.
+/// Counts requests by S3 method or Glue operation.
 fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for seen in seen {
@@ -22,7 +22,7 @@ fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
             Some((_, operation)) => operation,
             None if seen.line.contains("?list-type=2") => "LIST",
             None if seen.line.contains("?delete") => "DeleteObjects",
-            None => seen.line.split(' ').next().expect("a method"),
+            None => seen.line.split(' ').next().expect("the line has a method"),
         };
         *kinds.entry(kind.to_owned()).or_insert(0) += 1;
     }
@@ -33,7 +33,7 @@ fn kinds(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
     expected.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect()
 }
 
-/// A lake of `n_partitions`, published, without the portal's having been asked for each of them.
+/// Returns a published lake of `n_partitions` that was not fetched from the portal.
 fn lake_of(n_partitions: usize) -> Ground {
     let ground = Ground::with_tables();
     let (encoded, stamp) = object();
@@ -49,38 +49,38 @@ fn lake_of(n_partitions: usize) -> Ground {
     };
     let puts: Result<Vec<Put>, _> =
         ground.runtime.block_on(stream::iter(all).map(put).buffer_unordered(16).try_collect());
-    assert!(puts.expect("the bucket answers").iter().all(|put| *put != Put::Lost));
-    let published = ground.publish("all", &[]).expect("it is published");
+    assert!(puts.expect("the bucket responds").iter().all(|put| *put != Put::Lost));
+    let published = ground.publish("all", &[]).expect("the run is published");
     assert_eq!(published.n_published, n_partitions);
     let _ = ground.proxy.take_seen();
     ground
 }
 
-/// Guard: what is published is found in one listing and one object of records, whatever the lake holds.
+/// Guard: publishing needs one listing and one object of records, however large the lake is.
 #[test]
-fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_large_the_lake() {
+fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however_large_the_lake() {
     for n_partitions in [12, 720] {
         let ground = lake_of(n_partitions);
         let catalog = ground.function("catalog");
         for (run, written, glue) in [
             ("added", "BatchCreatePartition", &[("BatchCreatePartition", 1)][..]),
-            // One that is there is first taken for a new one, and then changed.
+            // A registered partition is first created again, and then updated.
             ("changed", "BatchUpdatePartition", &[("BatchCreatePartition", 1), ("BatchUpdatePartition", 1)]),
         ] {
-            let n_rows = ground.fetch(&pre_k(), run).expect("it is fetched").n_rows;
+            let n_rows = ground.fetch(&pre_k(), run).expect("the partition is fetched").n_rows;
             let event = publish_event(&ground, run, &[pre_k()]);
             let _ = ground.proxy.take_seen();
 
-            let published = catalog.call(&event).given();
+            let published = catalog.call(&event).response();
 
             assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)), "{run}");
             let seen = ground.proxy.take_seen();
             let mut expected = kinds(&[
-                // Plan, receipt, summary, which is not there yet, and records.
+                // Plan, receipt, summary (not written yet) and records.
                 ("GET", 4),
-                // Of the run, and of the data.
+                // The files of the run, and the data.
                 ("LIST", 2),
-                // The partition's object, and the look-up tables'.
+                // The partition's object and those of the look-up tables.
                 ("HEAD", 5),
                 // Records and summary.
                 ("PUT", 2),
@@ -94,7 +94,7 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
             assert_eq!(by_kind(&seen), expected, "{run} of {n_partitions}");
             assert!(seen.iter().any(|seen| seen.line.ends_with(written)));
             assert!(seen.len() <= 20, "{}", seen.len());
-            // For the second round the portal corrects itself: the last of its pages of 100 rows has one less.
+            // In the second round the portal corrects its data: the last page, of up to 100 rows, has one row less.
             let shorter = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
             let shorter = [Fault::new(Action::CountAdd { delta: -1 }), shorter];
             ground.portal.server.set_faults(shorter.map(|fault| fault.on_path("2021/grade-pk")).to_vec());
@@ -102,7 +102,7 @@ fn a_backfill_of_one_partition_is_published_by_at_most_twenty_requests_however_l
     }
 }
 
-/// Guard: what is unchanged is looked at once, and its receipt written. Planning and publishing do not count.
+/// Guard: an unchanged partition needs one look and one receipt, without planning and publishing.
 #[test]
 fn an_unchanged_partition_costs_one_head_and_one_put() {
     let ground = Ground::with_tables();
@@ -110,21 +110,21 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
     let years = [2018, 2019, 2020, 2021];
     let request = json!({"years": years, "grades": ["grade-pk"]});
     for run in ["first", "second"] {
-        let planned = planner.call(&plan_event(run, &request)).given();
+        let planned = planner.call(&plan_event(run, &request)).response();
         let planning = by_kind(&ground.proxy.take_seen());
         for year in years {
             let event = fetch_event(run, &partition(year, "grade-pk"));
-            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
         }
         let fetching = by_kind(&ground.proxy.take_seen());
-        let published = catalog.call(&planned).given();
+        let published = catalog.call(&planned).response();
         let publishing = by_kind(&ground.proxy.take_seen());
         if run == "first" {
             assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 8)]));
             continue;
         }
         assert_eq!(published["outcomes"]["unchanged"], 4);
-        // The schema is there already; the plan is new.
+        // The schema was written before, the plan is new.
         assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
         assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
         let expected = [
@@ -141,14 +141,14 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
     }
 }
 
-/// Guard: what of a run may go with its age is tagged, and nothing else is: the template's rule deletes it.
+/// Guard: exactly the objects of a run that may expire are tagged. The template's rule deletes by that tag.
 #[test]
-fn what_is_of_a_run_and_only_that_is_tagged_as_such() {
+fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
     let ground = Ground::with_tables();
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
-    let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).given();
-    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
-    let _ = catalog.call(&planned).given();
+    let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).response();
+    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    let _ = catalog.call(&planned).response();
     let written: Vec<(String, bool)> = ground
         .proxy
         .take_seen_of("PUT ")
@@ -160,15 +160,15 @@ fn what_is_of_a_run_and_only_that_is_tagged_as_such() {
 
     let template = crate::ground::template();
     let bucket = &template["Resources"]["Bucket"]["Properties"];
-    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("rules");
+    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array().expect("the bucket has rules");
     let of_runs: Vec<&Value> =
         rules.iter().filter(|rule| rule["TagFilters"] == json!([{"Key": "rollcall", "Value": "run"}])).collect();
     let [of_runs] = of_runs.as_slice() else { panic!("expected one rule, found {of_runs:?}") };
     let facts = (&of_runs["Status"], &of_runs["ExpirationInDays"], &of_runs["Prefix"]);
     assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &json!("ledger/")));
-    // No other rule deletes what is current.
+    // No other rule deletes current objects.
     assert_eq!(rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).count(), 1);
-    // With versions, what is deleted leaves a version and a mark, which go too.
+    // In a versioned bucket a deletion leaves a version and a delete marker, which expire too.
     assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
     for field in ["NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"] {
         assert!(rules.iter().any(|rule| !rule[field].is_null() && rule["TagFilters"].is_null()), "{field}");

@@ -1,4 +1,4 @@
-//! A catalog that is busy, throttled, half done or not there, and a crawler that fails.
+//! A Glue catalog that is busy, throttled, half-updated or missing, and a crawler that fails.
 
 use std::collections::BTreeMap;
 
@@ -13,77 +13,85 @@ use serde_json::{Value, json};
 
 use crate::ground::{CREATE, Ground, UPDATE, chain, object, pre_k, publish_event};
 
-/// Requests of an operation of Glue since the last time, each as the partitions that it names.
+/// Returns the partitions named in each request of a Glue operation since the last call.
 fn named_in(ground: &Ground, operation: &str) -> Vec<Vec<String>> {
     let values = |entry: &Value| {
-        let values = entry["Values"].as_array().or(entry["PartitionValueList"].as_array()).expect("values").clone();
+        let values = entry["Values"]
+            .as_array()
+            .or(entry["PartitionValueList"].as_array())
+            .expect("the entry has values")
+            .clone();
         values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("/")
     };
     let of_request = |seen: &Seen| {
         let body = seen.json();
-        let entries = body["PartitionInputList"].as_array().or(body["Entries"].as_array()).expect("entries").clone();
+        let entries = body["PartitionInputList"]
+            .as_array()
+            .or(body["Entries"].as_array())
+            .expect("the request has entries")
+            .clone();
         entries.iter().map(values).collect()
     };
     let seen = ground.proxy.take_seen();
     seen.iter().filter(|seen| seen.line.ends_with(operation)).map(of_request).collect()
 }
 
-/// The errors of entries in an answer of HTTP 200 to [`CREATE`].
+/// Returns a body of HTTP 200 with errors for these entries of [`CREATE`].
 fn refused(entries: &[(&str, &str, &str)]) -> String {
-    let error = |(year, grade, code): &(&str, &str, &str)| json!({"PartitionValues": [year, grade], "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "said so"}});
+    let error = |(year, grade, code): &(&str, &str, &str)| json!({"PartitionValues": [year, grade], "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "invalid"}});
     json!({"Errors": entries.iter().map(error).collect::<Vec<_>>()}).to_string()
 }
 
-/// Guard: an entry that is there already is changed to what it should be.
+/// Guard: an entry that exists is updated to what it should be.
 #[test]
-fn g1_a_partition_that_is_there_already_is_made_to_say_what_it_should() {
+fn g1_an_existing_partition_is_updated_to_what_it_should_be() {
     let ground = Ground::with_tables();
     let (kept, grown, new) =
         (registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8), registered(2021, "grade-k", 3));
     let moved = CatalogPartition { location: "data/elsewhere/".to_owned(), n_rows: 7, ..grown.clone() };
-    ground.register(&[kept.clone(), moved]).expect("they are added");
+    ground.register(&[kept.clone(), moved]).expect("the partitions are registered");
     let _ = ground.proxy.take_seen();
-    ground.register(&[kept.clone(), grown.clone(), new.clone()]).expect("they are put");
+    ground.register(&[kept.clone(), grown.clone(), new.clone()]).expect("the partitions are registered");
     let seen = ground.proxy.take_seen();
     let names = |operation: &str| seen.iter().filter(|seen| seen.line.ends_with(operation)).count();
-    // One answer of HTTP 200 holds two errors; only those two are changed.
+    // The response with HTTP 200 has two errors; only those two entries are updated.
     assert_eq!((names(CREATE), names(UPDATE)), (1, 1));
     let update = seen.iter().find(|seen| seen.line.ends_with(UPDATE)).expect("there is one").json();
     assert_eq!(update["Entries"].as_array().map(Vec::len), Some(2));
     assert_eq!(ground.registered(), [kept, new, grown]);
 }
 
-/// Guard: of a batch, only what was not taken is sent again, and what will not pass is named.
+/// Guard: only the entries that a batch did not take are sent again, and permanent failures are reported.
 #[test]
 fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     let ground = Ground::with_tables();
     let put = [registered(2019, "grade-pk", 3), registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8)];
-    // All are taken, and two are said not to be: the worst of both.
+    // All are taken, and two are reported as failed: the worst of both.
     let body =
         refused(&[("2020", "grade-pk", "InternalServiceException"), ("2021", "grade-pk", "ThrottlingException")]);
-    ground.proxy.set([Rule::new(CREATE, Fault::AnswerInstead { body }).times(1)]);
-    ground.register(&put).expect("they are taken");
+    ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body }).times(1)]);
+    ground.register(&put).expect("every entry is registered in the end");
     let two = vec!["2020/grade-pk".to_owned(), "2021/grade-pk".to_owned()];
     let all = [vec!["2019/grade-pk".to_owned()], two.clone()].concat();
     assert_eq!(named_in(&ground, CREATE), [all, two]);
     assert_eq!(ground.registered(), put);
 
     let body = refused(&[("2020", "grade-pk", "InvalidInputException")]);
-    ground.proxy.set([Rule::new(CREATE, Fault::AnswerInstead { body })]);
-    let said = chain(&ground.register(&put).expect_err("one is refused for good"));
-    assert_eq!(said, "add or change partition `2020/grade-pk`: InvalidInputException: said so");
+    ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body })]);
+    let error_message = chain(&ground.register(&put).expect_err("one entry is rejected permanently"));
+    assert_eq!(error_message, "add or change partition `2020/grade-pk`: InvalidInputException: invalid");
     assert_eq!(named_in(&ground, CREATE).len(), 1);
 }
 
-/// Guard: another change under way is waited for, of an entry for five rounds, of a whole call for three tries.
+/// Guard: after a concurrent change an entry is retried in up to five rounds, and a whole call three times.
 #[test]
-fn g3_a_change_under_way_is_waited_for_and_then_named() {
+fn g3_a_concurrent_change_is_waited_for_and_then_reported() {
     let ground = Ground::with_tables();
     let put = [registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8)];
     let code = "ConcurrentModificationException";
     let whole = || json_error(400, code, "A change is under way.");
     ground.proxy.set([Rule::new(CREATE, whole()).times(2)]);
-    ground.register(&put).expect("the third is taken");
+    ground.register(&put).expect("the third try succeeds");
     assert_eq!(named_in(&ground, CREATE).len(), 3);
     assert_eq!(ground.registered(), put);
     ground.proxy.set([Rule::new("AWSGlue.DeletePartition", whole()).times(2)]);
@@ -92,37 +100,37 @@ fn g3_a_change_under_way_is_waited_for_and_then_named() {
     ground
         .runtime
         .block_on(catalog.change_partitions(&ground.dataset.table_spec(), &[], &gone))
-        .expect("the third is taken");
+        .expect("the third try succeeds");
     assert_eq!(ground.registered(), put[1..]);
 
     ground.proxy.set([Rule::new(CREATE, whole())]);
-    let said = chain(&ground.register(&put).expect_err("it never ends"));
-    assert_eq!(said, format!("add partitions: HTTP 400, {code}: A change is under way."));
+    let error_message = chain(&ground.register(&put).expect_err("the change never ends"));
+    assert_eq!(error_message, format!("add partitions: HTTP 400, {code}: A change is under way."));
     assert_eq!(named_in(&ground, CREATE).len(), 3);
     let body = refused(&[("2020", "grade-pk", code)]);
-    ground.proxy.set([Rule::new(CREATE, Fault::Answer { status: 200, body })]);
-    let said = chain(&ground.register(&put[..1]).expect_err("it never ends"));
-    assert_eq!(said, format!("add or change partition `2020/grade-pk`: {code}: said so"));
+    ground.proxy.set([Rule::new(CREATE, Fault::Respond { status: 200, body })]);
+    let error_message = chain(&ground.register(&put[..1]).expect_err("the change never ends"));
+    assert_eq!(error_message, format!("add or change partition `2020/grade-pk`: {code}: invalid"));
     assert_eq!(named_in(&ground, CREATE).len(), 5);
 }
 
-/// Guard: the SDK knows Glue's way to say that it is asked too much.
+/// Guard: the SDK recognizes the throttling error of Glue.
 #[test]
-fn g4_a_throttled_call_is_made_again_and_then_named() {
+fn g4_a_throttled_call_is_retried_and_then_reported() {
     let ground = Ground::with_tables();
     let put = [registered(2021, "grade-pk", 8)];
     let throttled = || json_error(400, "ThrottlingException", "Rate exceeded");
     for operation in [CREATE, "AWSGlue.GetTable", "AWSGlue.GetPartitions"] {
         ground.proxy.set([Rule::new(operation, throttled()).times(2)]);
-        ground.register(&put).expect("the third is taken");
+        ground.register(&put).expect("the third try succeeds");
         let catalog = ground.catalog();
         let found =
-            ground.runtime.block_on(catalog.partitions(&ground.dataset.table_spec())).expect("the third is taken");
+            ground.runtime.block_on(catalog.partitions(&ground.dataset.table_spec())).expect("the third try succeeds");
         assert_eq!(found, put);
     }
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     ground.proxy.set([Rule::new("AWSGlue.GetPartitions", throttled())]);
-    let error = ground.publish("r1", &[pre_k()]).expect_err("Glue never answers");
+    let error = ground.publish("r1", &[pre_k()]).expect_err("Glue never responds");
     assert_eq!((error.name(), error.is_retryable()), ("CatalogFailed", true));
     assert!(
         error.chain().ends_with("list partitions: HTTP 400, ThrottlingException: Rate exceeded"),
@@ -132,9 +140,9 @@ fn g4_a_throttled_call_is_made_again_and_then_named() {
     assert_eq!(ground.proxy.take_seen_of("AWSGlue.GetPartitions").len(), 1 + 1 + 3 + 3);
 }
 
-/// Guards: a call takes 100 entries at most; what is published is what the objects say, not what a run remembers.
+/// Guards: a call takes at most 100 entries; the objects decide what is published, and not the memory of a run.
 #[test]
-fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() {
+fn g5_g9_batches_have_a_hundred_entries_and_a_run_that_ended_between_two_is_completed() {
     let ground = Ground::with_tables();
     let (_, mut stamp) = object();
     stamp.edition = Edition { schema_id: ground.dataset.schema_id(), ..stamp.edition };
@@ -145,54 +153,57 @@ fn g5_g9_batches_hold_a_hundred_and_a_run_that_ended_between_two_is_completed() 
     let (lake, catalog) = (ground.lake(), ground.catalog());
     let publish = || ground.runtime.block_on(converge(&lake, &catalog, &ground.dataset, &survey));
     let sizes = || named_in(&ground, CREATE).iter().map(Vec::len).collect::<Vec<_>>();
-    // Of the second batch nothing is heard any more; the SDK asks three times.
-    let over = json_error(500, "InternalServiceException", "It is ill.");
+    // The second batch always fails. The SDK sends it three times.
+    let over = json_error(500, "InternalServiceException", "Internal failure.");
     ground.proxy.set([Rule::new(CREATE, Fault::Pass).times(1), Rule::new(CREATE, over)]);
-    assert_eq!(publish().expect_err("the second batch is refused").name(), "CatalogFailed");
+    assert_eq!(publish().expect_err("the second batch fails").name(), "CatalogFailed");
     assert_eq!(sizes(), [100, 100, 100, 100]);
     assert_eq!(ground.registered().len(), 100);
 
     ground.proxy.set([]);
-    assert_eq!((publish().expect("Glue is well again").n_put, sizes()), (150, vec![100, 50]));
+    assert_eq!((publish().expect("Glue works again").n_put, sizes()), (150, vec![100, 50]));
     let found: Vec<PartitionKey> = ground.registered().into_iter().map(|registered| registered.partition).collect();
     assert_eq!(found, survey.objects.into_keys().collect::<Vec<_>>());
 }
 
-/// Guard: a crawl under way is waited for, then another is started; if it never ends, so does the run, not well.
+/// Guard: a running crawl is waited for, then a new one is started. If it never ends, the run fails.
 #[test]
-fn g6_a_crawl_under_way_is_waited_for_and_never_taken_for_ones_own() {
+fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
     let states = &state_machine()["States"];
     let start = &states["StartCrawler"];
     assert_eq!(start["Resource"], "arn:aws:states:::aws-sdk:glue:startCrawler");
-    let retriers = start["Retry"].as_array().expect("retriers");
+    let retriers = start["Retry"].as_array().expect("the state has retriers");
     let of_running = |retrier: &&Value| retrier["ErrorEquals"] == json!(["Glue.CrawlerRunningException"]);
-    let retrier = retriers.iter().find(of_running).expect("it is retried");
-    let waits = retrier["IntervalSeconds"].as_u64().zip(retrier["MaxAttempts"].as_u64()).expect("numbers");
-    assert!(waits.0 >= 30 && waits.0 * waits.1 >= 3_000, "a crawl takes minutes, {waits:?} is less");
-    // Glue that is ill or asked too much is asked again, to start it as to look at it.
+    let retrier = retriers.iter().find(of_running).expect("the state has such a retrier");
+    let waits = retrier["IntervalSeconds"]
+        .as_u64()
+        .zip(retrier["MaxAttempts"].as_u64())
+        .expect("intervals and attempts are numbers");
+    assert!(waits.0 >= 30 && waits.0 * waits.1 >= 3_000, "a crawl takes minutes, {waits:?} is shorter");
+    // Both starting and reading the crawler are retried when Glue fails or throttles.
     for state in [start, &states["ReadCrawler"]] {
-        let retriers = state["Retry"].as_array().expect("retriers");
+        let retriers = state["Retry"].as_array().expect("the state has retriers");
         let of_service = |retrier: &&Value| {
-            let errors = retrier["ErrorEquals"].as_array().expect("a list");
+            let errors = retrier["ErrorEquals"].as_array().expect("the value is a list");
             errors.contains(&json!("Glue.GlueException")) && retrier["MaxAttempts"].as_u64() >= Some(3)
         };
         assert!(retriers.iter().any(|retrier| of_service(&retrier)), "{state}");
     }
-    assert!(start["Catch"].is_null(), "what is caught would be taken for a crawl that was started");
+    assert!(start["Catch"].is_null(), "a caught error would look like a started crawl");
     assert_eq!((&start["Next"], &states["WaitForCrawler"]["Next"]), (&json!("WaitForCrawler"), &json!("ReadCrawler")));
-    // Only a crawler that is ready goes on; until then it is looked at again.
+    // Only a ready crawler continues. Until then its state is read again.
     let ready = &states["CrawlerReady?"];
     assert_eq!(ready["Choices"][0]["Variable"], "$.crawl.Crawler.State");
     assert_eq!((&ready["Choices"][0]["StringEquals"], &ready["Default"]), (&json!("READY"), &json!("WaitForCrawler")));
 }
 
-/// Guard: what is not there, or full, is told with the table's name, and not asked again.
+/// Guard: a missing table or database, or a full account, is reported with the table's name and not retried.
 #[test]
 fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     let ground = Ground::without_database();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let table = "ccd_school.us_education_ccd_enrollment_data";
-    let error = ground.publish("r1", &[pre_k()]).expect_err("there is no database");
+    let error = ground.publish("r1", &[pre_k()]).expect_err("the database does not exist");
     assert_eq!(error.name(), "CatalogFailed");
     let missing = "read table: expected the template's table, found none\nhint: deploy the template again";
     assert!(error.chain().contains(table) && error.chain().ends_with(missing), "{}", error.chain());
@@ -206,20 +217,20 @@ fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     ] {
         ground.proxy.set([Rule::new(CREATE, fault)]);
         let _ = ground.proxy.take_seen();
-        let error = ground.publish("r1", &[pre_k()]).expect_err("it is refused");
+        let error = ground.publish("r1", &[pre_k()]).expect_err("the call is rejected");
         assert!(error.chain().contains(table) && error.chain().ends_with(words), "{}", error.chain());
         assert_eq!(ground.proxy.take_seen_of(CREATE).len(), 1);
     }
-    // The data is there all the while, and is published once there is room.
+    // The data exists all the while, and is published once there is room.
     ground.proxy.set([]);
-    assert_eq!(ground.publish("r2", &[]).expect("there is room").n_published, 1);
+    assert_eq!(ground.publish("r2", &[]).expect("the account has room").n_published, 1);
 }
 
-/// Guard: the catalog function looks at how the crawl ended.
+/// Guard: the catalog function checks how the crawl ended.
 #[test]
 fn g8_a_crawl_that_failed_or_was_cancelled_or_never_ran_fails_the_run_by_name() {
     let ground = Ground::with_tables();
-    let _ = ground.fetch(&pre_k(), "r1").expect("it is fetched");
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let catalog = ground.function("catalog");
     let mut event = publish_event(&ground, "r1", &[pre_k()]);
     event["catalog"] = json!("crawler");
@@ -233,7 +244,7 @@ fn g8_a_crawl_that_failed_or_was_cancelled_or_never_ran_fails_the_run_by_name() 
         assert_eq!(name, "CatalogFailed");
         assert!(message.ends_with(&format!("expected the status SUCCEEDED of the last crawl, {words}")), "{message}");
     }
-    // One that ended well and found nothing is no success either.
+    // A crawl that succeeded and found nothing fails the run too.
     event["crawl"] = json!({"Crawler": {"LastCrawl": {"Status": "SUCCEEDED"}}});
     let (name, message) = catalog.call(&event).failed();
     assert_eq!(name, "CatalogFailed");

@@ -1,4 +1,5 @@
-//! What these tests stand on: a bucket, a Region and a portal of their own behind a proxy, and the events of the functions.
+//! The environment of these tests: each has its own bucket, Region and portal behind a proxy; and the events of the
+//! functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-/// Regions that a test takes one of, since what is in one is not in another.
+/// Regions for the tests, one each, since Regions share no resources.
 const REGIONS: [&str; 24] = [
     "us-east-1",
     "us-east-2",
@@ -61,7 +62,7 @@ const REGIONS: [&str; 24] = [
     "me-central-1",
 ];
 
-/// A bucket, a Region and a portal of a test's own, with a proxy before everything that is emulated.
+/// A test's own bucket, Region and portal, with a proxy in front of the emulator.
 pub struct Ground {
     pub emulator: Arc<Emulator>,
     pub proxy: Proxy,
@@ -70,9 +71,9 @@ pub struct Ground {
     pub dataset: Dataset,
     pub bucket: String,
     pub region: &'static str,
-    /// What clients behind the proxy are built from: as many tries as the product has, hardly a wait.
+    /// Settings of clients behind the proxy: as many tries as the product, with almost no wait.
     pub config: SdkConfig,
-    /// What clients that pass it by are built from.
+    /// Settings of clients that bypass the proxy.
     pub direct: SdkConfig,
 }
 
@@ -81,17 +82,17 @@ impl Ground {
         Self::in_region(REGION, TestPortal::small())
     }
 
-    /// With a database and the tables that the template has.
+    /// Creates an environment with a database and the tables of the template.
     pub fn with_tables() -> Self {
         let ground = Self::without_database();
         ground.declare_tables();
         ground
     }
 
-    /// In a Region that no other test uses.
+    /// Creates an environment in a Region that no other test uses.
     pub fn without_database() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("there are Regions left");
+        let region = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("a Region is left");
         Self::in_region(region, TestPortal::small())
     }
 
@@ -119,24 +120,24 @@ impl Ground {
         ground
     }
 
-    /// S3, past the proxy.
+    /// Returns an S3 client that bypasses the proxy.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.direct).force_path_style(true);
-        // Where a bucket can be made without saying where.
+        // In this Region a bucket can be created without naming the Region.
         aws_sdk_s3::Client::from_conf(config.region(Region::new(REGION)).build())
     }
 
-    /// The lake behind the proxy.
+    /// Returns the lake behind the proxy.
     pub fn store(&self) -> S3Store {
         S3Store::new(&self.config, &self.bucket)
     }
 
-    /// The lake as it is.
+    /// Returns the lake without the proxy.
     pub fn lake(&self) -> S3Store {
         S3Store::new(&self.direct, &self.bucket)
     }
 
-    /// The words of a request's line for a key that begins with `prefix`.
+    /// Returns the start of a request's line for a key with this prefix.
     pub fn line(&self, method: &str, prefix: &str) -> String {
         format!("{method} /{}/{prefix}", self.bucket)
     }
@@ -162,28 +163,28 @@ impl Ground {
     }
 
     pub fn read(&self, key: &str) -> Option<Bytes> {
-        self.runtime.block_on(self.lake().read(key)).expect("the bucket answers").map(|found| found.bytes)
+        self.runtime.block_on(self.lake().read(key)).expect("the bucket responds").map(|found| found.bytes)
     }
 
     pub fn read_json(&self, key: &str) -> Value {
         let bytes = self.read(key).unwrap_or_else(|| panic!("expected an object at {key}"));
-        serde_json::from_slice(&bytes).expect("it is JSON")
+        serde_json::from_slice(&bytes).expect("the text is JSON")
     }
 
     pub fn write(&self, key: &str, bytes: impl Into<Bytes>) {
-        self.runtime.block_on(self.lake().write(key, bytes.into())).expect("the bucket answers");
+        self.runtime.block_on(self.lake().write(key, bytes.into())).expect("the bucket responds");
     }
 
     pub fn head(&self, key: &str) -> Option<ObjectFacts> {
-        self.runtime.block_on(self.lake().head(key)).expect("the bucket answers")
+        self.runtime.block_on(self.lake().head(key)).expect("the bucket responds")
     }
 
     pub fn remove(&self, key: &str) {
         let removed = self.s3().delete_object().bucket(&self.bucket).key(key).send();
-        let _ = self.runtime.block_on(removed).expect("the bucket answers");
+        let _ = self.runtime.block_on(removed).expect("the bucket responds");
     }
 
-    /// Fetches a partition as a function does, behind the proxy.
+    /// Fetches a partition as the function does, behind the proxy.
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
         let portal = client(&self.portal.origin(), |_| {});
@@ -198,44 +199,44 @@ impl Ground {
         keys::partition_object(&self.dataset, partition)
     }
 
-    /// A partition's record, as the run that published last left it.
+    /// Returns a partition's record, as last published.
     pub fn record(&self, partition: &PartitionKey) -> PartitionRecord {
         let records: Vec<PartitionRecord> =
-            serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("they are records");
+            serde_json::from_value(self.read_json(&keys::records(&self.dataset))).expect("the records are valid");
         let is_of = |record: &PartitionRecord| self.dataset.arrange(&record.partition).as_ref() == Some(partition);
-        records.into_iter().find(is_of).expect("there is its record")
+        records.into_iter().find(is_of).expect("the partition has a record")
     }
 
-    /// A partition's receipt: an object of its own until its run is published, then part of the summary.
+    /// Returns a partition's receipt: its own object until its run is published, then part of the summary.
     pub fn receipt(&self, partition: &PartitionKey, run: &str) -> Receipt {
         let lake = self.lake();
-        let left = self.runtime.block_on(ledger::read_run(&lake, &self.dataset, run)).expect("the bucket answers");
-        left.receipts.get(partition).expect("there is its receipt").clone()
+        let left = self.runtime.block_on(ledger::read_run(&lake, &self.dataset, run)).expect("the bucket responds");
+        left.receipts.get(partition).expect("the partition has a receipt").clone()
     }
 
-    /// Fails the test unless the receipt says that `run` came to `outcome`, and of the rows what the object says.
+    /// Fails unless the receipt has this outcome and the same facts as the object.
     pub fn assert_received(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
-        let (receipt, facts) = (self.receipt(partition, run), self.head(&self.object(partition)).expect("an object"));
-        let stamp = facts.stamp.expect("the object is one of ours");
+        let (receipt, facts) =
+            (self.receipt(partition, run), self.head(&self.object(partition)).expect("the object exists"));
+        let stamp = facts.stamp.expect("the object has a stamp");
         assert_eq!((receipt.outcome, receipt.error), (outcome, None));
         assert_eq!((receipt.edition, receipt.n_rows), (Some(stamp.edition), stamp.n_rows));
         assert_eq!(receipt.size_bytes, Some(facts.size_bytes));
     }
 
-    /// Fails the test unless the record says what the object says, and of the last attempt that it was `run`'s, which is
-    /// published.
+    /// Fails unless the record has the facts of the object, and the published `run` as its last attempt.
     pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
-        let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("an object"));
-        let committed = record.committed.expect("something is committed");
-        let stamp = facts.stamp.expect("the object is one of ours");
+        let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("the object exists"));
+        let committed = record.committed.expect("the record has a committed object");
+        let stamp = facts.stamp.expect("the object has a stamp");
         assert_eq!((committed.edition, committed.n_rows), (stamp.edition, stamp.n_rows));
         assert_eq!((committed.etag, committed.size_bytes), (facts.etag, facts.size_bytes));
-        let attempt = record.last_attempt.expect("there was an attempt");
+        let attempt = record.last_attempt.expect("the record has an attempt");
         assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.error), (run, outcome, None));
         self.assert_received(partition, run, outcome);
     }
 
-    /// The program of a function, in an environment like that of Lambda, behind the proxy.
+    /// Returns the program of a function in an environment like that of Lambda, behind the proxy.
     pub fn command(&self, name: &str) -> Command {
         let mut command = command(name);
         command
@@ -252,14 +253,14 @@ impl Ground {
         Function::start(self.command(name))
     }
 
-    /// Makes the database and the tables that the template has, in this test's Region.
+    /// Creates the database and the tables of the template in this test's Region.
     pub fn declare_tables(&self) {
         let glue = aws_sdk_glue::Client::new(&self.direct);
         let mut specs = vec![self.dataset.table_spec()];
-        specs.extend(Lookup::built_in().expect("they are built in").iter().map(Lookup::table_spec));
+        specs.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
         self.runtime.block_on(async {
             let input = aws_sdk_glue::types::DatabaseInput::builder().name(&self.dataset.database);
-            let input = input.build().expect("it has a name");
+            let input = input.build().expect("the name is set");
             glue.create_database().database_input(input).send().await.expect("a database can be made");
             for spec in specs {
                 let input = table_input(&spec, &self.bucket);
@@ -269,7 +270,7 @@ impl Ground {
         });
     }
 
-    /// The catalog behind the proxy.
+    /// Returns the catalog behind the proxy.
     pub fn catalog(&self) -> GlueCatalog {
         GlueCatalog::new(&self.config, &self.bucket)
     }
@@ -280,10 +281,10 @@ impl Ground {
         self.runtime.block_on(catalog.change_partitions(&self.dataset.table_spec(), put, &[]))
     }
 
-    /// Partitions that Glue has.
+    /// Returns the partitions in Glue.
     pub fn registered(&self) -> Vec<CatalogPartition> {
         let catalog = GlueCatalog::new(&self.direct, &self.bucket);
-        self.runtime.block_on(catalog.partitions(&self.dataset.table_spec())).expect("the catalog answers")
+        self.runtime.block_on(catalog.partitions(&self.dataset.table_spec())).expect("the catalog responds")
     }
 
     /// Publishes a run behind the proxy.
@@ -298,7 +299,7 @@ impl Ground {
     }
 }
 
-/// The partition that most tests are about.
+/// Returns the partition that most tests use.
 pub fn pre_k() -> PartitionKey {
     partition(2021, "grade-pk")
 }
@@ -308,17 +309,17 @@ pub fn items(plan: &[PartitionKey]) -> Vec<PlanItem> {
     plan.iter().map(item).collect()
 }
 
-/// To page-fetch: one partition of run `run`.
+/// Returns an event of page-fetch for a partition of a run.
 pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
     json!({
         "run": run, "dataset": "ccd_enrollment", "partition": partition, "portal_release": null, "force": false
     })
 }
 
-/// To the catalog function: the state after fetching.
+/// Writes a plan and returns the event of the catalog function after fetching.
 pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
     let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
-    ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket answers");
+    ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket responds");
     json!({
         "run": run, "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
         "plan": {"bucket": ground.bucket, "key": key}, "n_planned": plan.len(), "portal_release": null,
@@ -330,47 +331,47 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     rollcall_core::error::chain(error)
 }
 
-/// A data object, and what its writer says of it.
+/// Returns a data object and its writer's stamp.
 pub fn object() -> (Encoded, rollcall_core::file::Stamp) {
-    let lookup = Lookup::built_in().expect("they are built in").remove(0);
-    let encoded = lookup.encode().expect("it encodes");
+    let lookup = Lookup::built_in().expect("the look-ups are built in").remove(0);
+    let encoded = lookup.encode().expect("a look-up encodes");
     let stamp = rollcall_core::file::Stamp {
         edition: encoded.edition,
         partition: None,
         n_rows: encoded.n_rows,
-        fetched_at: "2026-11-23T12:00:00Z".parse().expect("a time"),
+        fetched_at: "2026-11-23T12:00:00Z".parse().expect("the text is a time"),
         run: Some("r1".to_owned()),
     };
     (encoded, stamp)
 }
 
-/// The portal corrects a value of 2021 grade-pk.
+/// Returns a fault that changes a value of 2021 grade-pk, as when the portal corrects its data.
 pub fn other_rows() -> PortalFault {
     let other = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     PortalFault::new(other).on_path("2021/grade-pk").on_page(1)
 }
 
-/// To the planner.
+/// Returns an event of the planner.
 pub fn plan_event(run: &str, request: &Value) -> Value {
     json!({"run": run, "started_at": "2026-11-23T12:00:00Z", "request": request})
 }
 
-/// The template as JSON, CloudFormation's functions in their long form.
+/// Returns the template as JSON, with CloudFormation's functions in their long form.
 pub fn template() -> Value {
     let output = Command::new(rollcall_tests::python())
         .arg(workspace().join("tests/infra/template_json.py"))
         .output()
         .expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
 }
 
 pub const CREATE: &str = "AWSGlue.BatchCreatePartition";
 pub const UPDATE: &str = "AWSGlue.BatchUpdatePartition";
 
-/// Properties of the template's resources of a type, by name.
+/// Returns the properties of all resources of a type, by name.
 pub fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
-    let resources = template["Resources"].as_object().expect("it has resources");
+    let resources = template["Resources"].as_object().expect("the template has resources");
     let of_kind = resources.iter().filter(|(_, resource)| resource["Type"] == kind);
     of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"])).collect()
 }

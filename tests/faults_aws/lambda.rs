@@ -1,13 +1,13 @@
-//! The functions' real programs, killed, short of time or disk, given events twice or fifty at a time.
+//! The functions' real programs: killed, short of time, memory or disk, and with duplicate or many events.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::future::ready;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
+use hyper::header::{CONTENT_ENCODING, HeaderValue};
 use rollcall_aws::s3::S3Store;
 use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
@@ -15,56 +15,57 @@ use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Store;
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, json_error, s3_error};
-use rollcall_tests::emulator::runtime::{Answer, Function};
+use rollcall_tests::emulator::runtime::{Function, Invocation};
+use rollcall_tests::server::{Server, response};
 use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, fetch_event, other_rows, plan_event, pre_k, template};
 
-/// Guard: a function keeps ten seconds of its time to record a failure and to answer.
+/// Guard: a function reserves ten seconds to record a failure and to respond.
 #[test]
-fn l1_a_function_answers_before_lambda_kills_it() {
+fn l1_a_function_responds_before_lambda_kills_it() {
     let ground = Ground::new();
     ground.portal.server.set_faults(vec![PortalFault::new(Action::Delay { ms: 600_000 })]);
     let function = ground.function("page-fetch");
     function.send_within(&fetch_event("r1", &pre_k()), Duration::from_millis(10_300));
-    let (name, message) = function.answer().failed();
+    let (name, message) = function.result().failed();
     assert_eq!(name, "DeadlineExceeded", "{message}");
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
-    // The next event has time of its own.
+    // The next event gets its own time.
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Answer::Given(json!({})));
+    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Invocation::Responded(json!({})));
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
-/// Guard: a call that AWS takes and never answers is given up, long before the function's limit.
+/// Guard: a call that AWS accepts but never responds to times out, long before the function does.
 #[test]
-fn l1_no_call_to_aws_is_waited_for_without_end() {
+fn l1_every_call_to_aws_has_a_timeout() {
     let ground = Ground::new();
-    let timeouts = ground.direct.timeout_config().expect("calls end in time").clone();
+    let timeouts = ground.direct.timeout_config().expect("calls have timeouts").clone();
     let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
     let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
     assert_eq!(seconds, [Some(3), Some(60)]);
-    // With less of it: HEAD, the first call of page-fetch, is never answered, and made again.
+    // With a shorter timeout: HEAD, the first call of page-fetch, gets no response and is retried.
     let short = timeouts.to_builder().read_timeout(Duration::from_millis(500)).build();
     let config = ground.config.clone().into_builder().timeout_config(short).build();
     let store = S3Store::new(&config, &ground.bucket);
     let line = ground.line("HEAD", "data/");
     let none = s3_error(404, "NoSuchKey", "The specified key does not exist.");
     ground.proxy.set([Rule::new(&line, Fault::Hold).times(1), Rule::new(&line, none)]);
-    let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second is answered");
+    let found = ground.runtime.block_on(store.head(&ground.object(&pre_k()))).expect("the second try succeeds");
     assert_eq!((found, ground.seen("HEAD", "data/").len()), (None, 2));
 }
 
-/// Gives every request a gzipped answer of 4 GiB in few bytes; its origin.
-fn portal_of_a_bomb() -> String {
+/// Returns a portal that responds with a gzip body of 4 GiB in few bytes.
+fn portal_with_a_bomb() -> Server {
     const BLOCK: usize = 32 << 20;
     const N_BLOCKS: usize = 128;
     let mut deflate = Compress::new(Compression::fast(), false);
-    // What is flushed whole depends on nothing before it, and so can be said again.
+    // A block after a full flush does not depend on earlier ones, so it can be repeated.
     let mut flushed = |bytes: &[u8]| {
         let mut out = Vec::with_capacity(1 << 20);
-        let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("memory takes it");
+        let done = deflate.compress_vec(bytes, &mut out, FlushCompress::Full).expect("compression succeeds");
         assert_eq!(done, Status::Ok);
         out
     };
@@ -72,34 +73,27 @@ fn portal_of_a_bomb() -> String {
     body.extend(flushed(b"{\"count\": 1, \"next\": null, \"previous\": null, \"results\": ["));
     let block = flushed(&vec![b' '; BLOCK]);
     (0..N_BLOCKS).for_each(|_| body.extend(&block));
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-    let origin = format!("http://{}", listener.local_addr().expect("it has an address"));
-    thread::spawn(move || {
-        for mut client in listener.incoming().flatten() {
-            let mut request = [0; 4096];
-            let _ = client.read(&mut request);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\nconnection: close\r\n\
-                 content-length: {}\r\n\r\n",
-                body.len()
-            );
-            // The client hangs up when it has had enough.
-            let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(&body));
-        }
-    });
-    origin
+    let body = Bytes::from(body);
+    Server::http(move |_, _| {
+        let mut gzipped = response(200, body.clone());
+        gzipped.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        ready(Ok(gzipped))
+    })
 }
 
-/// Guard: the cap on a body's decoded bytes. The process may map no more than the template gives page-fetch.
+/// Guard: the limit on decompressed bytes. The process may map only as much memory as the template gives page-fetch.
 #[test]
-fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
+fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     let ground = Ground::new();
-    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"].as_u64().expect("a number");
+    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"]
+        .as_u64()
+        .expect("the value is a number");
     let function = ground.command("page-fetch");
     let mut limited = Command::new("prlimit");
     limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
     limited.envs(function.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.env("ROLLCALL_PORTAL", portal_of_a_bomb());
+    let portal = portal_with_a_bomb();
+    limited.env("ROLLCALL_PORTAL", format!("http://{}", portal.address()));
     let function = Function::start(limited);
     for run in ["r1", "r2"] {
         let (name, message) = function.call(&fetch_event(run, &pre_k())).failed();
@@ -109,24 +103,24 @@ fn l2_a_body_without_end_is_refused_within_the_memory_of_the_function() {
     assert_eq!(ground.keys("data/"), Vec::<String>::new());
 }
 
-/// Guard: whatever the moment at which a function is killed, the same event again ends in one object and a right receipt.
+/// Guard: wherever a function is killed, the same event again leaves one object and a correct receipt.
 #[test]
-fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
+fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     let before_put = ("PUT", "data/", Fault::Hold);
-    let after_put = ("PUT", "data/", Fault::HoldAnswer);
+    let after_put = ("PUT", "data/", Fault::HoldResponse);
     let before_receipt = ("PUT", "ledger/ccd_enrollment/runs/", Fault::Hold);
-    let before_answer = ("PUT", "ledger/ccd_enrollment/runs/", Fault::HoldAnswer);
+    let before_response = ("PUT", "ledger/ccd_enrollment/runs/", Fault::HoldResponse);
     let writes = [before_put, after_put];
-    let ledger = [before_receipt, before_answer];
+    let ledger = [before_receipt, before_response];
     let ground = Ground::new();
     let event = |run: &str| fetch_event(run, &pre_k());
     let key = ground.object(&pre_k());
-    // What the object is in the end: of a new one and of one that changed.
-    let _ = ground.fetch(&pre_k(), "first").expect("it is fetched");
-    let first = ground.read(&key).expect("an object");
+    // The final objects: of a new partition and of a changed one.
+    let _ = ground.fetch(&pre_k(), "first").expect("the partition is fetched");
+    let first = ground.read(&key).expect("the object exists");
     ground.portal.server.set_faults(vec![other_rows()]);
-    let _ = ground.fetch(&pre_k(), "other").expect("it is fetched");
-    let other = ground.read(&key).expect("an object");
+    let _ = ground.fetch(&pre_k(), "other").expect("the partition is fetched");
+    let other = ground.read(&key).expect("the object exists");
     assert!(first != other);
     for (case, points) in [
         ("new", [&writes[..], &ledger].concat()),
@@ -136,12 +130,12 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
         for (number, (method, prefix, fault)) in points.into_iter().enumerate() {
             let run = format!("{case}-{number}");
             ground.proxy.set([]);
-            let is_committed = fault == Fault::HoldAnswer || prefix.starts_with("ledger/") || case == "unchanged";
+            let is_committed = fault == Fault::HoldResponse || prefix.starts_with("ledger/") || case == "unchanged";
             match case {
                 "new" => ground.remove(&key),
                 "changed" => {
                     ground.portal.server.set_faults(Vec::new());
-                    let _ = ground.fetch(&pre_k(), "before").expect("it is fetched");
+                    let _ = ground.fetch(&pre_k(), "before").expect("the partition is fetched");
                     ground.portal.server.set_faults(vec![other_rows()]);
                 }
                 _ => {}
@@ -152,7 +146,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
             ground.proxy.wait_until_held();
             function.kill();
             ground.proxy.drop_held();
-            // What a reader sees is the old object or the new one.
+            // A reader sees the old object or the new one.
             let between = ground.read(&key);
             let expected = match (is_committed, case) {
                 (true, _) => Some(&other),
@@ -162,8 +156,8 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
             assert!(between.as_ref() == expected, "{run} {method} {prefix} {fault:?}");
 
             let again = ground.function("page-fetch").call(&event(&run));
-            assert_eq!(again, Answer::Given(json!({})), "{run}");
-            // What the killed one committed is its run's own.
+            assert_eq!(again, Invocation::Responded(json!({})), "{run}");
+            // The object that the killed function committed counts as its run's.
             let outcome = if case == "unchanged" { Outcome::Unchanged } else { Outcome::Written };
             ground.assert_received(&pre_k(), &run, outcome);
             assert!(ground.read(&key).as_ref() == Some(&other), "{run}");
@@ -172,7 +166,7 @@ fn l3_a_function_killed_at_any_moment_is_made_up_for_by_the_same_event() {
     }
 }
 
-/// Guard: the condition of the write. The event is delivered twice, and both get past the look at the object.
+/// Guard: the conditional write. The event is delivered twice, and both functions see the object before either writes.
 #[test]
 fn l4_an_event_delivered_twice_at_once_is_written_once() {
     let ground = Ground::new();
@@ -181,25 +175,25 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.set("PUT", "data/", Fault::Hold, Some(1));
     one.send(&event);
     ground.proxy.wait_until_held();
-    assert_eq!(other.call(&event), Answer::Given(json!({})));
-    let written = ground.head(&ground.object(&pre_k())).expect("an object");
+    assert_eq!(other.call(&event), Invocation::Responded(json!({})));
+    let written = ground.head(&ground.object(&pre_k())).expect("the object exists");
     ground.proxy.open();
-    assert_eq!(one.answer(), Answer::Given(json!({})));
-    assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changed nothing");
+    assert_eq!(one.result(), Invocation::Responded(json!({})));
+    assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changes nothing");
     assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
 }
 
-/// Guard: Lambda's own refusals are retried patiently, before and apart from our errors.
+/// Guard: Lambda's own errors are retried for minutes, before our errors and independently of them.
 #[test]
-fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes() {
+fn l6_a_throttled_function_is_called_again_for_minutes() {
     let machine = state_machine();
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
     for task in [&states["PlanPartitions"], fetch, &states["PublishPartitions"]] {
         let retrier = &task["Retry"][0];
         let errors: BTreeSet<&str> =
-            retrier["ErrorEquals"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+            retrier["ErrorEquals"].as_array().expect("the value is a list").iter().filter_map(Value::as_str).collect();
         assert!(errors.contains("Lambda.TooManyRequestsException") && errors.contains("Lambda.ServiceException"));
         assert!(
             errors.iter().all(|error| error.starts_with("Lambda.")),
@@ -210,9 +204,9 @@ fn l6_a_function_that_lambda_has_no_room_for_is_called_again_for_up_to_minutes()
     }
 }
 
-/// Guard: what a function cannot start without is read before it asks for an event.
+/// Guard: required settings are read before the first event.
 #[test]
-fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
+fn l7_a_function_without_a_required_setting_ends_before_the_first_event_and_names_it() {
     let ground = Ground::new();
     let (bucket, in_flight) = ("the lake's bucket", "a number from 1 to 256");
     let origin = "scheme, host and optional port of the portal";
@@ -231,16 +225,16 @@ fn l7_a_function_that_lacks_a_setting_ends_before_an_event_and_names_it() {
             None => command.env_remove(variable),
             Some(value) => command.env(variable, value),
         };
-        let (is_well, said) = Function::start(command).end();
+        let (is_well, error_message) = Function::start(command).end();
         let found = value.filter(|value| !value.is_empty()).map_or("none".to_owned(), |value| format!("`{value}`"));
         let words = format!("Error: read environment variable `{variable}`: expected {expected}, found {found}\n");
-        assert!(!is_well && said.ends_with(&words), "{function} {variable}: {said}");
+        assert!(!is_well && error_message.ends_with(&words), "{function} {variable}: {error_message}");
     }
 }
 
-/// Guard: nothing is kept from one event for the next, but clients.
+/// Guard: between events a function keeps only its clients.
 #[test]
-fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
+fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
     let ground = Ground::new();
     let refused = Action::Status { code: 404, retry_after: None, body: None };
     let changed = Action::DropRow { index: 0 };
@@ -267,17 +261,17 @@ fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
             }
             7 => {
                 function.send_within(&event(2021), Duration::ZERO);
-                assert_eq!(function.answer().failed().0, "DeadlineExceeded");
+                assert_eq!(function.result().failed().0, "DeadlineExceeded");
                 (event(2020), None)
             }
             _ => (event(2021), None),
         };
         match (function.call(&event), expected) {
-            (Answer::Given(given), None) => {
+            (Invocation::Responded(given), None) => {
                 assert_eq!(given, json!({}));
                 n_written += 1;
             }
-            (Answer::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
+            (Invocation::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
             (answer, expected) => panic!("{number}: expected {expected:?}, found {answer:?}"),
         }
         ground.proxy.set([]);
@@ -287,19 +281,20 @@ fn l8_fifty_events_of_one_process_do_not_know_of_each_other() {
     assert_eq!(ground.head(&ground.object(&partition(2019, "grade-pk"))), None);
 }
 
-/// Guard: nothing of a secret is kept between two readings (a function reads it for each event), and one that cannot be read is named, by who refused it and how.
+/// Guard: a function reads the secret for each event and caches nothing. A secret that cannot be read is reported with
+/// the service's error.
 ///
 /// Found by use: W11.
 #[test]
-fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is_named() {
+fn l9_a_rotated_secret_is_used_at_once_and_a_missing_denied_or_throttled_one_is_named() {
     const ASKED: &str = "secretsmanager.GetSecretValue";
     let ground = Ground::without_database();
-    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("it is valid");
+    let dataset = Dataset::parse("secret.toml", &descriptor_with_secret()).expect("the descriptor is valid");
     let header = || ground.runtime.block_on(secret::header(&ground.config, "rollcall/", &dataset));
     let value = || {
-        let (name, value) = header().map_err(|error| error.chain())?.expect("it names a secret");
+        let (name, value) = header().map_err(|error| error.chain())?.expect("the dataset has a secret");
         assert_eq!((name.as_str(), value.is_sensitive()), ("x-api-key", true));
-        Ok::<String, String>(value.to_str().expect("it is text").to_owned())
+        Ok::<String, String>(value.to_str().expect("the value is text").to_owned())
     };
     let call = |operation: &str, secret: &str| {
         let (name, value) = if operation == "create_secret" { ("Name", secret) } else { ("SecretId", secret) };
@@ -307,7 +302,7 @@ fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is
         let _ = ground.emulator.call_in(ground.region, "secretsmanager", operation, &input);
     };
     let place = "Secrets Manager under `rollcall/portal-key`";
-    let missing = header().expect_err("there is none");
+    let missing = header().expect_err("the secret is missing");
     assert_eq!((missing.name(), missing.is_retryable()), ("SecretMissing", false));
     assert_eq!(missing.chain(), format!("read secret `portal-key`: expected a value in {place}, found none"));
     assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 1);
@@ -315,11 +310,11 @@ fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is
     call("create_secret", "first-key");
     assert_eq!(value().as_deref(), Ok("first-key"));
     call("put_secret_value", "second-key");
-    assert_eq!(value().as_deref(), Ok("second-key"), "a rotated one is found at once");
+    assert_eq!(value().as_deref(), Ok("second-key"), "a rotated secret is used at once");
 
     let _ = ground.proxy.take_seen();
     ground.proxy.set([Rule::new(ASKED, json_error(400, "AccessDeniedException", "User: x is not authorized"))]);
-    let denied = header().expect_err("it is denied");
+    let denied = header().expect_err("access is denied");
     assert_eq!((denied.name(), denied.is_retryable()), ("SecretMissing", false));
     let refused = format!("{place} (HTTP 400, AccessDeniedException: User: x is not authorized)");
     assert_eq!(denied.chain(), format!("read secret `portal-key`: expected a value in {refused}, found none"));
@@ -330,16 +325,18 @@ fn l9_a_rotated_secret_is_found_at_once_and_a_missing_denied_or_throttled_one_is
         assert_eq!(value().as_deref(), Ok("second-key"));
         ground.proxy.set([Rule::new(ASKED, json_error(status, code, "later"))]);
         let _ = ground.proxy.take_seen();
-        let passing = header().expect_err("it is never given");
+        let passing = header().expect_err("every call is throttled");
         assert_eq!((passing.name(), passing.is_retryable()), ("SecretUnavailable", true));
-        let expected = format!("expected a value in {place}, found no answer: HTTP {status}, {code}: later");
+        let expected =
+            format!("expected a value in {place}, found the service unavailable: HTTP {status}, {code}: later");
         assert_eq!(passing.chain(), format!("read secret `portal-key`: {expected}"));
         assert!(!passing.chain().contains("second-key"));
         assert_eq!(ground.proxy.take_seen_of(ASKED).len(), 3);
     }
 }
 
-/// Guard: nothing is put on the disk, so a full one stops nothing. The processes may write no byte to a file.
+/// Guard: functions write nothing to disk, so a full disk does not matter. These processes may not write a byte to a
+/// file.
 #[test]
 fn l10_a_full_disk_stops_no_function() {
     let ground = Ground::with_tables();
@@ -351,13 +348,13 @@ fn l10_a_full_disk_stops_no_function() {
         Function::start(limited)
     };
     let request = json!({"years": [2021], "grades": ["grade-pk"]});
-    let planned = on_full_disk("planner").call(&plan_event("r1", &request)).given();
+    let planned = on_full_disk("planner").call(&plan_event("r1", &request)).response();
     assert_eq!(planned["n_planned"], 1);
-    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Answer::Given(json!({})));
-    let published = on_full_disk("catalog").call(&planned).given();
+    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    let published = on_full_disk("catalog").call(&planned).response();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
-    // And no line of their own code, nor of the steps, writes a file (the lake in a folder is of one machine).
+    // No line of the functions or of the steps writes a file. (A lake in a folder belongs to one machine.)
     let writes = ["fs::write", "File::create", "OpenOptions", "create_dir", "temp_dir", "tempfile", "::rename("];
     let mut n_files = 0;
     for folder in [
@@ -369,12 +366,12 @@ fn l10_a_full_disk_stops_no_function() {
         "functions/page-fetch/src",
         "functions/catalog/src",
     ] {
-        for file in std::fs::read_dir(workspace().join(folder)).expect("the project has it").flatten() {
+        for file in std::fs::read_dir(workspace().join(folder)).expect("the file is in the project").flatten() {
             let path = file.path();
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;
             }
-            let text = std::fs::read_to_string(&path).expect("it can be read");
+            let text = std::fs::read_to_string(&path).expect("it is readable");
             let product = text.split("\n#[cfg(test)]\nmod ").next().expect("a split has a first part");
             let found: Vec<&&str> = writes.iter().filter(|word| product.contains(**word)).collect();
             assert!(found.is_empty(), "{}: {found:?}", path.display());

@@ -1,19 +1,19 @@
-//! The state machine, its schedule, and the events that it hands on.
+//! The state machine, its schedule, and the events that it passes on.
 
 use jiff::Timestamp;
 use rollcall_aws::payload::{ObjectReference, Published};
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::{partition, state_machine};
 use serde_json::{Value, json};
 
 use crate::ground::{CREATE, Ground, UPDATE, fetch_event, of_type, plan_event, pre_k, publish_event, template};
 
-/// Guards: state holds references and counts, however large the plan; a message names twenty partitions at most.
+/// Guards: state holds references and counts, however large the plan; a message names at most twenty partitions.
 #[test]
-fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
+fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
     let machine = state_machine();
     let map = &machine["States"]["FetchPartitions"];
     assert_eq!(map["ItemReader"]["Resource"], "arn:aws:states:::s3:getObject", "the plan is read from the lake");
@@ -23,13 +23,13 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
     let mut grades: Vec<String> = (1..=15).map(|n| format!("grade-{n}")).collect();
     grades.extend(["grade-pk", "grade-k", "grade-99"].map(str::to_owned));
     let request = json!({"years": "1986-2024", "grades": grades});
-    let planned = ground.function("planner").call(&plan_event("r1", &request)).given();
-    let n_planned = planned["n_planned"].as_u64().expect("a number");
+    let planned = ground.function("planner").call(&plan_event("r1", &request)).response();
+    let n_planned = planned["n_planned"].as_u64().expect("the value is a number");
     assert!(n_planned >= 39 * 18, "{n_planned}");
     assert!(planned.to_string().len() < 2_048, "{planned}");
     assert_eq!(planned["plan"]["bucket"], json!(ground.bucket));
-    let plan = ground.read(planned["plan"]["key"].as_str().expect("a key")).expect("there is the plan");
-    assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("a bare array").len() as u64, n_planned);
+    let plan = ground.read(planned["plan"]["key"].as_str().expect("the key is text")).expect("the plan exists");
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&plan).expect("the plan is an array").len() as u64, n_planned);
 
     let error = ErrorFacts { name: "PortalUnavailable".to_owned(), message: "x".repeat(2_000) };
     let failed = |year: i32| FailedPartition { partition: partition(year, "grade-pk"), error: error.clone() };
@@ -57,17 +57,17 @@ fn w1_w2_state_stays_small_however_much_is_planned_or_fails() {
     assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
 }
 
-/// ARN of an execution, and of its map run.
+/// ARNs of an execution and of its map run.
 const EXECUTION: &str = "arn:aws:states:us-east-1:000000000000:execution:rollcall-dev-ingest:r1";
 const MAP_RUN: &str = "arn:aws:states:us-east-1:000000000000:mapRun:rollcall-dev-ingest/fetch:1";
 
-/// Has Step Functions answer `operation` with `answer`.
-fn says(operation: &str, answer: &Value) -> Rule {
-    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Answer { status: 200, body: answer.to_string() })
+/// Returns a rule by which Step Functions responds to `operation` with `response`.
+fn responds(operation: &str, response: &Value) -> Rule {
+    Rule::new(&format!("AWSStepFunctions.{operation}"), Fault::Respond { status: 200, body: response.to_string() })
 }
 
-/// A map run of four items, as Step Functions tells of it: how many of them ended well, failed and were stopped, and the
-/// children that were begun, each with its status.
+/// Returns rules for a map run of four items: how many succeeded, failed and were aborted, and the child executions
+/// that started, each with its status.
 fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rule> {
     let of_map_run = json!({"mapRunArn": MAP_RUN, "executionArn": EXECUTION, "stateMachineArn": "s", "startDate": 0});
     let counts = json!({
@@ -81,21 +81,21 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
     let children: Vec<Value> = children.iter().enumerate().map(child).collect();
     let input = fetch_event("r1", &partition(2018, "grade-pk")).to_string();
     vec![
-        says("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
-        says("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
-        says("ListExecutions", &json!({"executions": children})),
-        says("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
+        responds("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
+        responds("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
+        responds("ListExecutions", &json!({"executions": children})),
+        responds("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
     ]
 }
 
-/// Guards: what is asked of Step Functions, and that it is asked only where a receipt is missing. Step Functions ends a map
-/// whose items fail too often before it has begun the rest; the emulator begins them all, so that its answers are ours.
-/// Found by use: W1.
+/// Guards: how Step Functions is queried, and that this happens only when a receipt is missing. Step Functions stops a
+/// map with too many failed items before it starts the rest. The emulator starts them all, so the responses here are
+/// made up.
 #[test]
-fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has_failed() {
+fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
     let ground = Ground::with_tables();
     let catalog = ground.function("catalog");
-    // The first has a receipt. The second was begun and killed, in the cases where anything was begun.
+    // The first partition has a receipt. The second was started and killed, in the cases that start any.
     let plan = [2021, 2018, 2019, 2020].map(|year| partition(year, "grade-pk"));
     let denied = json_error(400, "AccessDeniedException", "User: x is not authorized");
     let again = |run: &str| format!("; run them again with {{\"failed_of\": \"{run}\"}}");
@@ -103,20 +103,21 @@ fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has
     let all =
         format!("3 of 4 failed: {killed}, year=2019/grade=grade-pk (NoReceipt), year=2020/grade=grade-pk (NoReceipt)");
     for (run, rules, n_asked, expected) in [
-        ("no-map", vec![says("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
+        ("no-map", vec![responds("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
         ("stopped", map_run([1, 0, 3], &["ABORTED", "SUCCEEDED"]), 4, format!("1 of 4 failed: {killed}; 2 not tried")),
-        // As many items have no child as partitions no receipt: the one child, ill as it ended, need not be looked at.
+        // As many items without a child execution as partitions without a receipt: the one failed child needs no closer
+        // look.
         ("at-once", map_run([0, 1, 3], &["FAILED"]), 3, "3 of 4 not tried".to_owned()),
         ("all-begun", map_run([1, 3, 0], &[]), 2, all.clone()),
         ("denied", vec![Rule::new("AWSStepFunctions.", denied)], 1, all),
     ] {
-        let _ = ground.fetch(&plan[0], run).expect("it is fetched");
+        let _ = ground.fetch(&plan[0], run).expect("the partition is fetched");
         let mut event = publish_event(&ground, run, &plan);
         event["execution"] = json!(EXECUTION);
         ground.proxy.set(rules);
         let _ = ground.proxy.take_seen();
 
-        let published = catalog.call(&event).given();
+        let published = catalog.call(&event).response();
 
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), n_asked, "{run}");
         assert_eq!(
@@ -124,27 +125,27 @@ fn w4_a_partition_that_was_never_begun_was_not_tried_and_one_that_was_killed_has
             (&json!(3), &json!(expected + &again(run))),
             "{run}"
         );
-        // A second publishing of the run finds it all in the summary.
-        let repeated = catalog.call(&event).given();
+        // Publishing the run again finds everything in the summary.
+        let repeated = catalog.call(&event).response();
         assert_eq!((&repeated["outcomes"], &repeated["message"]), (&published["outcomes"], &published["message"]));
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0, "{run}");
         ground.proxy.set([]);
         // All three are still to be fetched.
         let request = json!({"failed_of": run});
-        let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).given();
+        let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).response();
         assert_eq!(planned["n_planned"], 3, "{run}");
     }
-    assert!(catalog.said().contains("cannot find out which partitions were started"), "{}", catalog.said());
-    // Where every receipt is there, nobody is asked.
+    assert!(catalog.output().contains("cannot find out which partitions were started"), "{}", catalog.output());
+    // With every receipt present, Step Functions is not queried.
     let mut event = publish_event(&ground, "whole", &plan[..1]);
     event["execution"] = json!(EXECUTION);
-    let _ = ground.fetch(&plan[0], "whole").expect("it is fetched");
-    assert_eq!(catalog.call(&event).given()["n_failed"], 0);
+    let _ = ground.fetch(&plan[0], "whole").expect("the partition is fetched");
+    assert_eq!(catalog.call(&event).response()["n_failed"], 0);
     assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0);
 }
 
-/// Events that a state leaves in the history of its execution, at most: entered, left, and for each try of a task
-/// scheduled, started, ended; a state that fails and is caught leaves one more.
+/// Returns the maximum number of history events of a state: entered and exited, and for each try of a task scheduled,
+/// started and ended. A state whose failure is caught adds one.
 fn n_events(state: &Value) -> u64 {
     let n_retries: u64 =
         state["Retry"].as_array().into_iter().flatten().filter_map(|r| r["MaxAttempts"].as_u64()).sum();
@@ -155,48 +156,48 @@ fn n_events(state: &Value) -> u64 {
     }
 }
 
-/// Guard: each partition has an execution of its own, so that the history of the run does not grow with its plan.
+/// Guard: each partition has its own execution, so the history of the run does not grow with its plan.
 #[test]
-fn w3_no_history_comes_near_its_limit_of_25_000_events() {
+fn w3_no_history_comes_near_the_limit_of_25_000_events() {
     let machine = state_machine();
-    let states = machine["States"].as_object().expect("states");
+    let states = machine["States"].as_object().expect("the machine has states");
     let map = &states["FetchPartitions"]["ItemProcessor"];
     assert_eq!(map["ProcessorConfig"], json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
-    let of_partition: u64 = map["States"].as_object().expect("states").values().map(n_events).sum();
+    let of_partition: u64 = map["States"].as_object().expect("the machine has states").values().map(n_events).sum();
     assert!(of_partition < 100, "{of_partition}");
-    // What is left to grow is the wait for a crawler, until the run's own time is up.
+    // Only the wait for a crawler can grow, until the timeout of the run.
     let round: u64 = ["WaitForCrawler", "ReadCrawler", "CrawlerReady?"]
         .map(|state| match state {
-            // That it fails in every round is more than a run survives.
+            // A run would not survive a failure in every round.
             "ReadCrawler" => 5,
             state => n_events(&states[state]),
         })
         .iter()
         .sum();
-    let time = machine["TimeoutSeconds"].as_u64().expect("a number");
-    let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("a number");
+    let time = machine["TimeoutSeconds"].as_u64().expect("the value is a number");
+    let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("the value is a number");
     let others: u64 = states.values().map(n_events).sum();
     let most = others + round * (time / wait);
     assert!(most < 20_000, "{most}");
 }
 
-/// Guard: each retrier counts by itself, so that errors and kills of a fetch are one retrier's; whatever publishing may
-/// recover from is tried again.
+/// Guard: each retrier has its own count, so one retrier handles all errors and kills of a fetch. Every transient
+/// failure of publishing is retried.
 #[test]
-fn w4_a_partition_is_fetched_at_most_three_times_whatever_mix_of_errors_and_kills_ends_its_tries() {
+fn w4_a_partition_is_fetched_at_most_three_times_for_any_mix_of_errors_and_kills() {
     let machine = state_machine();
     let fetch = &machine["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
-    // Of a service error, the function was not begun.
+    // A service error means that the function did not start.
     let is_of_service = |error: &str| error.starts_with("Lambda.") && error != "Lambda.Unknown";
     let begun: Vec<u64> = fetch["Retry"]
         .as_array()
-        .expect("retriers")
+        .expect("the state has retriers")
         .iter()
         .filter(|retrier| !errors_of(retrier).into_iter().all(is_of_service))
-        .map(|retrier| retrier["MaxAttempts"].as_u64().expect("a number"))
+        .map(|retrier| retrier["MaxAttempts"].as_u64().expect("the value is a number"))
         .collect();
     assert_eq!(begun, [2]);
-    let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("retriers");
+    let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("the state has retriers");
     for error in ["CatalogFailed", "StoreFailed", "WriteConflict", "Sandbox.Timedout"] {
         assert!(publish.iter().any(|retrier| errors_of(retrier).contains(&error)), "{error}");
     }
@@ -206,56 +207,64 @@ fn errors_of(retrier: &Value) -> Vec<&str> {
     retrier["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// Guard: a failed run says how to run again what failed, and just that is planned.
+/// Guard: a failed run says how to rerun what failed, and exactly that is planned.
 #[test]
-fn w5_what_failed_is_run_again_by_the_name_of_its_run() {
+fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     let ground = Ground::with_tables();
     let refused = Action::Status { code: 404, retry_after: None, body: None };
     ground.portal.server.set_faults(vec![PortalFault::new(refused).on_path("2020/")]);
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
-    let planned = planner.call(&plan_event("r1", &request)).given();
+    let planned = planner.call(&plan_event("r1", &request)).response();
     for year in [2020, 2021] {
         let _ = page_fetch.call(&fetch_event("r1", &partition(year, "grade-pk")));
     }
-    let published = catalog.call(&planned).given();
-    let message = published["message"].as_str().expect("it says");
-    let (failed, again) = message.split_once("; run them again with ").expect("it says what to do");
+    let published = catalog.call(&planned).response();
+    let message = published["message"].as_str().expect("the message is text");
+    let (failed, again) = message.split_once("; run them again with ").expect("the message says how to rerun");
     assert_eq!(failed, "1 of 2 failed: year=2020/grade=grade-pk (PortalRefused)");
-    assert_eq!((&published["n_failed"], &published["n_published"]), (&json!(1), &json!(1)), "the good one is there");
+    assert_eq!(
+        (&published["n_failed"], &published["n_published"]),
+        (&json!(1), &json!(1)),
+        "the other partition is committed"
+    );
 
     ground.portal.server.set_faults(Vec::new());
-    let request: Value = serde_json::from_str(again).expect("it is a request");
-    let planned = planner.call(&plan_event("r2", &request)).given();
-    let plan = ground.read_json(planned["plan"]["key"].as_str().expect("a key"));
+    let request: Value = serde_json::from_str(again).expect("the hint is a request");
+    let planned = planner.call(&plan_event("r2", &request)).response();
+    let plan = ground.read_json(planned["plan"]["key"].as_str().expect("the key is text"));
     assert_eq!(plan.as_array().map(Vec::len), Some(1));
     assert_eq!(plan[0]["partition"], json!({"year": 2020, "grade": "grade-pk"}));
-    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Answer::Given(json!({})));
-    assert_eq!(catalog.call(&planned).given()["n_failed"], 0);
-    // The state machine does not catch what one partition fails by, so that a redrive, too, has it to do again.
+    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Invocation::Responded(json!({})));
+    assert_eq!(catalog.call(&planned).response()["n_failed"], 0);
+    // The state machine does not catch the failure of a partition, so that a redrive retries it.
     let map = &state_machine()["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
     assert!(map["Catch"].is_null() && map["End"] == true);
 }
 
-/// Guard: an edition that is there is not written again. The scheduler delivers at least once, under another name each time.
+/// Guard: an existing edition is not written again. The scheduler delivers at least once, each time under another name.
 #[test]
 fn w7_a_schedule_that_starts_twice_writes_once() {
     let ground = Ground::with_tables();
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let schedule = &template()["Parameters"]["ScheduleInput"]["Default"];
     let request: Value =
-        serde_json::from_str(schedule.as_str().expect("text")).expect("the schedule's request is JSON");
+        serde_json::from_str(schedule.as_str().expect("the value is text")).expect("the schedule's request is JSON");
     let mut seen = Vec::new();
     for run in ["first", "second"] {
-        let planned = planner.call(&plan_event(run, &request)).given();
-        for item in ground.read_json(planned["plan"]["key"].as_str().expect("a key")).as_array().expect("a plan") {
+        let planned = planner.call(&plan_event(run, &request)).response();
+        for item in ground
+            .read_json(planned["plan"]["key"].as_str().expect("the key is text"))
+            .as_array()
+            .expect("the plan is a list")
+        {
             let event = json!({
                 "run": run, "dataset": planned["dataset"], "partition": item["partition"],
                 "portal_release": planned["portal_release"], "force": planned["force"],
             });
-            assert_eq!(page_fetch.call(&event), Answer::Given(json!({})));
+            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
         }
-        let published = catalog.call(&planned).given();
+        let published = catalog.call(&planned).response();
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
     }
     let outcome = |name: &str, n: u64| {
@@ -276,7 +285,7 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
     assert_eq!(changes(&seen[1].2), 0);
 }
 
-/// The alarm on a metric, if there is one.
+/// Returns the alarm on a metric.
 fn alarm<'t>(template: &'t Value, metric: &str) -> &'t Value {
     let alarms = of_type(template, "AWS::CloudWatch::Alarm");
     let found = alarms.values().find(|alarm| alarm["MetricName"] == metric);
@@ -285,16 +294,16 @@ fn alarm<'t>(template: &'t Value, metric: &str) -> &'t Value {
     alarm
 }
 
-/// Guards: the schedule's retries, the queue of what could not be started, and the alarms on both.
+/// Guards: the schedule's retries, its dead-letter queue, and the alarms on both.
 #[test]
-fn w8_a_run_that_the_schedule_cannot_start_is_tried_again_kept_and_told() {
+fn w8_a_run_that_the_schedule_cannot_start_is_retried_queued_and_raises_an_alarm() {
     let template = template();
     let target = &template["Resources"]["Schedule"]["Properties"]["Target"];
     assert_eq!(target["Arn"], json!({"Ref": "StateMachine"}));
     assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 3);
     assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}));
     let role = template["Resources"]["ScheduleRole"]["Properties"]["Policies"][0]["PolicyDocument"].clone();
-    let statements = role["Statement"].as_array().expect("statements");
+    let statements = role["Statement"].as_array().expect("the policy has statements");
     for (action, resource) in [
         ("states:StartExecution", json!({"Ref": "StateMachine"})),
         ("sqs:SendMessage", json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]})),
@@ -306,7 +315,7 @@ fn w8_a_run_that_the_schedule_cannot_start_is_tried_again_kept_and_told() {
     }
 }
 
-/// Guard: an alarm to which silence is bad news.
+/// Guard: an alarm that treats missing data as breaching.
 #[test]
 fn w9_a_schedule_that_starts_nothing_raises_an_alarm() {
     let template = template();
@@ -314,15 +323,15 @@ fn w9_a_schedule_that_starts_nothing_raises_an_alarm() {
     let facts = (&alarm["ComparisonOperator"], &alarm["Threshold"], &alarm["TreatMissingData"]);
     assert_eq!(facts, (&json!("LessThanThreshold"), &json!(1), &json!("breaching")));
     assert_eq!((&alarm["Period"], &alarm["EvaluationPeriods"]), (&json!(3600), &json!({"Ref": "FreshnessHours"})));
-    // More than two schedules of twelve hours, so that one failure alone does not raise it.
+    // More than two intervals of twelve hours, so that a single failure does not raise it.
     assert_eq!(template["Parameters"]["ScheduleExpression"]["Default"], "rate(12 hours)");
     assert_eq!(template["Parameters"]["FreshnessHours"]["Default"], 26);
     assert_eq!(template["Resources"]["NoSuccessAlarm"]["Condition"], "IsScheduled");
 }
 
-/// Guard: the planner checks the request before it asks anyone anything.
+/// Guard: the planner validates the request before its first call.
 #[test]
-fn w10_a_request_that_cannot_be_run_is_refused_by_the_planner_by_its_fields() {
+fn w10_a_request_that_cannot_run_is_rejected_by_the_planner_with_its_fields() {
     let ground = Ground::new();
     let planner = ground.function("planner");
     for (request, words) in [
@@ -343,11 +352,11 @@ fn w10_a_request_that_cannot_be_run_is_refused_by_the_planner_by_its_fields() {
     assert_eq!(ground.keys(""), Vec::<String>::new());
 }
 
-/// Guard: a time limit on the run, on each task, and below it on each function.
+/// Guard: the run and each task have a timeout, and each function a shorter one.
 #[test]
-fn w11_nothing_waits_longer_than_its_time() {
+fn w11_nothing_waits_longer_than_its_timeout() {
     let (template, machine) = (template(), state_machine());
-    let time = |value: &Value| value.as_u64().expect("a number of seconds");
+    let time = |value: &Value| value.as_u64().expect("the timeout is a number of seconds");
     let run = time(&machine["TimeoutSeconds"]);
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
@@ -363,29 +372,29 @@ fn w11_nothing_waits_longer_than_its_time() {
     for state in ["StartCrawler", "ReadCrawler"] {
         assert!(time(&states[state]["TimeoutSeconds"]) < run);
     }
-    // A run that its time ends is told, too.
+    // A run that times out raises an alarm too.
     let _ = alarm(&template, "ExecutionsTimedOut");
 }
 
-/// Guard: events are read by name. While a deployment replaces the functions, a run that is under way may hand an event of
-/// one version to another: it is either understood or refused by name, with nothing written.
+/// Guard: events are read by field name. While a deployment replaces the functions, a running execution may pass an
+/// event of one version to another. It is understood or rejected by name, and nothing is written.
 #[test]
-fn w12_an_event_of_another_version_is_understood_or_refused_by_name() {
+fn w12_an_event_of_another_version_is_understood_or_rejected_by_name() {
     let ground = Ground::with_tables();
     let [page_fetch, catalog] = ["page-fetch", "catalog"].map(|name| ground.function(name));
     let mut older = fetch_event("r1", &pre_k());
-    let _ = older.as_object_mut().expect("an object").remove("force");
+    let _ = older.as_object_mut().expect("the value is an object").remove("force");
     let (name, message) = page_fetch.call(&older).failed();
     assert!(name == "InvalidRequest" && message.contains("read event: missing field `force`"), "{message}");
     assert_eq!(ground.keys(""), Vec::<String>::new());
     let mut newer = fetch_event("r1", &pre_k());
     newer["encoding"] = json!({"version": 2});
-    assert_eq!(page_fetch.call(&newer), Answer::Given(json!({})));
+    assert_eq!(page_fetch.call(&newer), Invocation::Responded(json!({})));
     let mut newer = publish_event(&ground, "r1", &[pre_k()]);
     newer["n_bytes"] = json!(7);
-    assert_eq!(catalog.call(&newer).given()["n_published"], 1);
+    assert_eq!(catalog.call(&newer).response()["n_published"], 1);
     let mut older = newer;
-    let _ = older.as_object_mut().expect("an object").remove("plan");
+    let _ = older.as_object_mut().expect("the value is an object").remove("plan");
     let (name, message) = catalog.call(&older).failed();
     assert!(name == "InvalidRequest" && message.contains("missing field `plan`"), "{message}");
 }

@@ -1,5 +1,5 @@
-//! What AWS does wrong, and what comes of it. A fault proxy stands between the lake, the catalog or a function's real
-//! program and the emulator; a small Runtime API hands the programs their events.
+//! Faults of AWS and their effects. A proxy between the emulator and the store, the catalog or a function's real
+//! program injects the faults. A small Runtime API gives the programs their events.
 
 mod costs;
 mod glue;

@@ -1,4 +1,4 @@
-//! Writers of one partition at the same time.
+//! Concurrent writers of one partition.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response, Store};
 use rollcall_tests::chance::number_from_env;
 use rollcall_tests::emulator::proxy::Fault;
-use rollcall_tests::emulator::runtime::Answer;
+use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::registered;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -22,9 +22,9 @@ use url::Url;
 
 use crate::ground::{Ground, fetch_event, other_rows, pre_k};
 
-/// Guard: the condition of the write. Two runs read the portal at different times, and end with its newest rows.
+/// Guard: the conditional write. Two runs read the portal at different times, and the newest rows win.
 #[test]
-fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
+fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     let ground = Ground::with_tables();
     let (early, late) = (ground.function("page-fetch"), ground.function("page-fetch"));
     ground.portal.server.set_faults(vec![other_rows()]);
@@ -32,23 +32,23 @@ fn w6_of_two_runs_at_once_the_one_that_read_last_wins() {
     early.send(&fetch_event("early", &pre_k()));
     ground.proxy.wait_until_held();
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(late.call(&fetch_event("late", &pre_k())), Answer::Given(json!({})));
+    assert_eq!(late.call(&fetch_event("late", &pre_k())), Invocation::Responded(json!({})));
     let written = ground.head(&ground.object(&pre_k()));
     ground.proxy.open();
-    assert_eq!(early.answer(), Answer::Given(json!({})));
+    assert_eq!(early.result(), Invocation::Responded(json!({})));
     assert_eq!(ground.head(&ground.object(&pre_k())), written);
     let outcomes = ["early", "late"].map(|run| ground.receipt(&pre_k(), run).outcome);
     assert_eq!(outcomes, [Outcome::Superseded, Outcome::Written]);
-    // Both publish, and the catalog says what is there.
+    // Both publish, and the catalog has the object that is there.
     for run in ["late", "early"] {
-        let _ = ground.publish(run, &[pre_k()]).expect("it is published");
-        let stamp = written.as_ref().and_then(|facts| facts.stamp.as_ref()).expect("an object");
+        let _ = ground.publish(run, &[pre_k()]).expect("the run is published");
+        let stamp = written.as_ref().and_then(|facts| facts.stamp.as_ref()).expect("the object exists");
         assert_eq!(ground.registered(), [registered(2021, "grade-pk", stamp.n_rows)]);
     }
 }
 
-/// A portal of one page, received at a time of its own, and not before all writers have looked at the object: what a
-/// writer saw there was read before its own rows were.
+/// A portal of one page with its own receive time. It responds after all writers have looked at the object: what a
+/// writer saw there is older than its rows.
 struct OnePage {
     root: Url,
     page: String,
@@ -57,8 +57,8 @@ struct OnePage {
 }
 
 impl OnePage {
-    /// Rows of which each holds `value`.
-    fn of(value: u64, received_at: Timestamp, all_have_looked: &Arc<Barrier>) -> Self {
+    /// Returns a portal whose rows all hold `value`.
+    fn new(value: u64, received_at: Timestamp, all_have_looked: &Arc<Barrier>) -> Self {
         let row = |school: u64| {
             format!(
                 "{{\"year\":2021,\"ncessch\":\"{school:012}\",\"ncessch_num\":{school},\"grade\":-1,\"race\":99,\
@@ -67,14 +67,14 @@ impl OnePage {
         };
         let rows: Vec<String> = (1..=40).map(row).collect();
         Self {
-            root: "https://portal.test/api/v1/".parse().expect("a URL"),
+            root: "https://portal.test/api/v1/".parse().expect("the text is a URL"),
             page: format!("{{\"count\":40,\"next\":null,\"results\":[{}]}}", rows.join(",")),
             received_at,
             all_have_looked: Arc::clone(all_have_looked),
         }
     }
 
-    /// What fetching the partition into `store` came to; `None` when others were faster each time it wrote.
+    /// Returns the outcome of fetching the partition into `store`, or `None` when other writers were faster each time.
     async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Option<Outcome> {
         let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
         match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
@@ -105,10 +105,10 @@ impl Portal for OnePage {
     }
 }
 
-/// Guard: the condition of the write, and the comparison of times after a lost one. Eight writers with rows of their own
-/// race for one partition, `ROLLCALL_ROUNDS` times.
+/// Guard: the conditional write, and the comparison of times after a conflict. Eight writers with different rows race
+/// for one partition, `ROLLCALL_ROUNDS` times.
 #[test]
-fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed() {
+fn l5_of_eight_concurrent_writers_the_one_that_read_last_wins_and_nothing_is_mixed() {
     const WRITERS: u64 = 8;
     let n_rounds = number_from_env("ROLLCALL_ROUNDS", 10);
     let (ground, alone) = (Ground::new(), Ground::new());
@@ -116,14 +116,14 @@ fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed(
     let key = ground.object(&pre_k());
     let mut n_superseded = 0;
     for round in 0..n_rounds {
-        // Who read last changes from round to round.
+        // Another writer reads last in each round.
         let read_at = |writer: u64| {
             let place = (writer * 3 + round) % WRITERS;
-            Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("small"))
-                .expect("a time")
+            Timestamp::from_second(1_700_000_000 + i64::try_from(round * WRITERS + place).expect("the offset fits"))
+                .expect("the text is a time")
         };
         let portal =
-            |writer: u64, barrier: &Arc<Barrier>| OnePage::of(round * WRITERS + writer, read_at(writer), barrier);
+            |writer: u64, barrier: &Arc<Barrier>| OnePage::new(round * WRITERS + writer, read_at(writer), barrier);
         let all_have_looked = Arc::new(Barrier::new(WRITERS as usize));
         let portals: Vec<OnePage> = (0..WRITERS).map(|writer| portal(writer, &all_have_looked)).collect();
         let races = portals.iter().map(|portal| portal.fetched_into(&lake, &ground.dataset));
@@ -131,16 +131,16 @@ fn l5_of_eight_writers_at_once_the_one_that_read_last_wins_and_nothing_is_mixed(
         let is_end = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Written | Outcome::Superseded) | None);
         assert!(outcomes.iter().all(is_end), "{outcomes:?}");
         n_superseded += outcomes.iter().filter(|outcome| **outcome == Some(Outcome::Superseded)).count();
-        // One that gave up says so by name, and is fetched again.
+        // A writer that gives up reports a conflict, and its partition is fetched again.
         let ended = (0..WRITERS).zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
-        let (last, _) = ended.max_by_key(|(writer, _)| read_at(*writer)).expect("one is always the fastest");
+        let (last, _) = ended.max_by_key(|(writer, _)| read_at(*writer)).expect("one writer always succeeds");
         let last = portal(last, &Arc::new(Barrier::new(1)));
         let _ = ground.runtime.block_on(last.fetched_into(&expected, &ground.dataset));
-        let found = ground.runtime.block_on(lake.read(&key)).expect("it can be read").expect("an object");
-        let due = ground.runtime.block_on(expected.read(&key)).expect("it can be read").expect("an object");
-        assert!(found == due, "round {round} ended with other rows than those read last: {outcomes:?}");
-        let stamp = ground.head(&key).and_then(|facts| facts.stamp).expect("it is ours");
+        let found = ground.runtime.block_on(lake.read(&key)).expect("it is readable").expect("the object exists");
+        let due = ground.runtime.block_on(expected.read(&key)).expect("it is readable").expect("the object exists");
+        assert!(found == due, "round {round} ended with rows that were not read last: {outcomes:?}");
+        let stamp = ground.head(&key).and_then(|facts| facts.stamp).expect("the object has a stamp");
         assert_eq!(stamp.fetched_at, last.received_at, "round {round}");
     }
-    assert!(n_superseded > 0, "nobody was overtaken");
+    assert!(n_superseded > 0, "expected a superseded writer");
 }

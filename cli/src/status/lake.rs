@@ -51,7 +51,7 @@ pub(crate) async fn show_lake(
     follow_objects(&mut records, &survey);
     let (strays, unreadable) = (&survey.strays, survey.unreadable());
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
-    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::run_of(dataset, &listed.key)).collect();
+    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
     let stale = stale_partitions(&records, dataset);
     let last_run = last_run(runs, &records, SystemClock.now());
     let last_run = last_run.as_ref();

@@ -6,16 +6,17 @@ use crate::error::Error;
 use crate::text::excerpt;
 
 impl Dataset {
-    /// Names of the datasets built in.
+    /// Returns the names of the built-in datasets.
     #[must_use]
     pub fn built_in_names() -> Vec<&'static str> {
         DATASETS.iter().map(|(name, _)| *name).collect()
     }
 
-    /// A dataset built in, by name.
+    /// Returns a built-in dataset by name.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] naming those there are; [`Error::InvalidDescriptor`] never, since a test reads them all.
+    /// [`Error::InvalidRequest`], which lists the known names, for any other name. Never [`Error::InvalidDescriptor`]: a
+    /// test parses every built-in descriptor.
     pub fn built_in(name: &str) -> Result<Self, Error> {
         match DATASETS.iter().find(|(known, _)| *known == name) {
             Some((name, text)) => Self::parse(&format!("datasets/{name}.toml"), text),

@@ -1,4 +1,4 @@
-//! The rules that a descriptor must obey: those of Glue, of query engines, of file systems and of the portal's paths.
+//! Validates a descriptor against the rules of Glue, query engines, file systems and the portal's paths.
 
 mod axis;
 mod column;
@@ -8,16 +8,16 @@ mod secret;
 use std::collections::BTreeSet;
 
 use crate::dataset::check::names::{
-    MOST_COMMENT_BYTES, MOST_DESCRIPTION_BYTES, check_comment, check_folder, check_name, check_sql_name,
+    MAX_COMMENT_BYTES, MAX_DESCRIPTION_BYTES, check_comment, check_folder, check_name, check_sql_name, taken,
 };
 use crate::dataset::registry::{self, TAKEN};
-use crate::dataset::{ColumnKind, Dataset, MOST_WIDTH};
+use crate::dataset::{ColumnKind, Dataset, MAX_WIDTH};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
 use crate::text::excerpt;
 
 impl Dataset {
-    /// Returns every rule that the descriptor breaks, a sentence each.
+    /// Returns one message per rule that the descriptor breaks.
     pub(super) fn mistakes(&self) -> Mistakes {
         let mut mistakes = Mistakes::default();
         check_name(&mut mistakes, "name", &self.name);
@@ -26,14 +26,12 @@ impl Dataset {
         }
         if self.database == "information_schema" {
             mistakes.add(|| {
-                "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
-                 themselves"
-                    .to_owned()
+                "`database`: expected a name that query engines do not reserve, found `information_schema`".to_owned()
             });
         }
         check_folder(&mut mistakes, "table", &self.table);
         let description = self.table_spec().comment;
-        check_comment(&mut mistakes, "`comment` and `attribution`", &description, MOST_DESCRIPTION_BYTES);
+        check_comment(&mut mistakes, "`comment` and `attribution`", &description, MAX_DESCRIPTION_BYTES);
         let mut names = BTreeSet::new();
         if self.axes.is_empty() {
             mistakes.add(|| "`axis`: expected at least one, found none".to_owned());
@@ -42,8 +40,7 @@ impl Dataset {
             check_sql_name(&mut mistakes, "axis.name", &axis.name);
             check_folder(&mut mistakes, "axis.name", &axis.name);
             if axis.name == RESCUED || !names.insert(axis.name.as_str()) {
-                mistakes
-                    .add(|| format!("`axis.name`: expected every name once, found `{}` again", excerpt(&axis.name)));
+                mistakes.add(|| taken("axis.name", &axis.name));
             }
             axis.check(&mut mistakes);
         }
@@ -51,17 +48,17 @@ impl Dataset {
             check_sql_name(&mut mistakes, "column.name", &column.name);
             let name = || excerpt(&column.name);
             if column.name == RESCUED || !names.insert(column.name.as_str()) {
-                mistakes.add(|| format!("`column.name`: expected names that are not taken, found `{}` again", name()));
+                mistakes.add(|| taken("column.name", &column.name));
             }
             if let Some(width) = column.width
-                && !(1..=MOST_WIDTH).contains(&width)
+                && !(1..=MAX_WIDTH).contains(&width)
             {
-                mistakes.add(|| format!("`column.width` of `{}`: expected 1 to {MOST_WIDTH}, found {width}", name()));
+                mistakes.add(|| format!("`column.width` of `{}`: expected 1 to {MAX_WIDTH}, found {width}", name()));
             }
             if column.width.is_some() && column.kind != ColumnKind::String {
                 mistakes.add(|| {
                     format!(
-                        "`column.width` of `{}`: expected only on columns of type string, found it on {}",
+                        "`column.width` of `{}`: expected a column of type string, found type {}",
                         name(),
                         column.kind.glue_type()
                     )
@@ -71,7 +68,7 @@ impl Dataset {
                 &mut mistakes,
                 &format!("`column.comment` of `{}`", name()),
                 &column.comment,
-                MOST_COMMENT_BYTES,
+                MAX_COMMENT_BYTES,
             );
         }
         for column in &self.columns {
@@ -85,7 +82,7 @@ impl Dataset {
         }
         for (i, name) in self.key.iter().enumerate() {
             match self.columns.iter().find(|column| column.name == *name) {
-                None => mistakes.add(|| format!("`key`: expected names of columns, found `{}`", excerpt(name))),
+                None => mistakes.add(|| format!("`key`: expected the name of a column, found `{}`", excerpt(name))),
                 Some(column) if column.kind == ColumnKind::Double => mistakes.add(|| {
                     format!(
                         "`key`: expected columns of type string, int or bigint, found `{}` of type double",
@@ -93,7 +90,7 @@ impl Dataset {
                     )
                 }),
                 Some(_) if self.key.iter().take(i).any(|earlier| earlier == name) => {
-                    mistakes.add(|| format!("`key`: expected every column once, found `{}` again", excerpt(name)));
+                    mistakes.add(|| format!("`key`: expected each column once, found `{}` again", excerpt(name)));
                 }
                 Some(_) => {}
             }
@@ -106,19 +103,22 @@ impl Dataset {
         mistakes
     }
 
-    /// A table holds one dataset: another's rows in the same folder would be taken for its own.
+    /// Checks that no built-in dataset or look-up table uses this dataset's name or table. A table holds one dataset: the
+    /// rows of a second one in the same folder would be mistaken for its own.
     fn check_taken(&self, mistakes: &mut Mistakes) {
         if registry::is_lookup_table(&self.table) {
-            mistakes.add(|| format!("`table`: expected a table of its own, found the look-up table `{}`", self.table));
+            mistakes.add(|| {
+                format!("`table`: expected a table that is not in use, found the look-up table `{}`", self.table)
+            });
         }
         for (file, other) in TAKEN.iter() {
-            // A changed copy keeps both, and takes the place of the one built in.
+            // A modified copy keeps both, and replaces the built-in dataset.
             if (other.name == self.name) != (other.table == self.table) {
                 let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
                 mistakes.add(|| {
                     format!(
-                        "`{key}`: expected one of its own, found `{found}` of datasets/{file}.toml, whose name is `{}` and \
-                         whose table is `{}`",
+                        "`{key}`: expected a {key} that is not in use, found `{found}` of datasets/{file}.toml (name `{}`, \
+                         table `{}`)",
                         other.name, other.table
                     )
                 });
@@ -126,6 +126,7 @@ impl Dataset {
         }
     }
 
+    /// Checks the path's segments, and that its placeholders are the axes.
     fn check_path(&self, mistakes: &mut Mistakes) {
         let mut placeholders = Vec::new();
         let is_plain = |segment: &str| {
@@ -135,7 +136,7 @@ impl Dataset {
         let Some(path) = self.path.strip_suffix('/') else {
             mistakes.add(|| {
                 format!(
-                    "`path`: expected a trailing slash, since the portal redirects without, found `{}`",
+                    "`path`: expected a trailing slash (the portal redirects paths without one), found `{}`",
                     excerpt(&self.path)
                 )
             });
@@ -147,7 +148,8 @@ impl Dataset {
                 None if is_plain(segment) => {}
                 None => mistakes.add(|| {
                     format!(
-                        "`path`: expected segments of lower-case letters, digits, `-`, `_` or `{{axis}}`, found `{}`",
+                        "`path`: expected each segment to be `{{axis}}` or lower-case letters, digits, `-` and `_`, found \
+                         `{}`",
                         excerpt(segment)
                     )
                 }),
@@ -157,7 +159,7 @@ impl Dataset {
         if placeholders != axes {
             mistakes.add(|| {
                 format!(
-                    "`path`: expected the placeholders of the axes in order ({}), found {}",
+                    "`path`: expected one placeholder per axis, in order ({}), found {}",
                     excerpt(&axes.join(", ")),
                     if placeholders.is_empty() { "none".to_owned() } else { excerpt(&placeholders.join(", ")) }
                 )

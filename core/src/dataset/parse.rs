@@ -1,29 +1,29 @@
-//! Reads a descriptor from TOML.
+//! Parses a descriptor from TOML.
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 
 impl Dataset {
-    /// Reads and checks a descriptor.
+    /// Parses and validates a descriptor.
     ///
     /// # Errors
-    /// [`Error::InvalidDescriptor`] with `file`, line and key of a value that does not parse, or with every rule broken.
+    /// [`Error::InvalidDescriptor`] with the line and key of a value that does not parse, or with every broken rule.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let invalid = |mistakes| Error::InvalidDescriptor { file: file.to_owned(), mistakes };
         let dataset: Self = toml::from_str(text).map_err(|error| invalid(vec![locate(text, &error)]))?;
         let mistakes = dataset.mistakes();
-        if mistakes.len() == 0 { Ok(dataset) } else { Err(invalid(mistakes.into_sentences())) }
+        if mistakes.len() == 0 { Ok(dataset) } else { Err(invalid(mistakes.into_messages())) }
     }
 }
 
-/// Line, key and what is wrong, of a descriptor that does not parse.
+/// Describes a parse error, with its line and key.
 fn locate(text: &str, error: &toml::de::Error) -> String {
     const LIMIT: usize = 500;
     let message: String = error.message().replace('\n', ", ").chars().take(LIMIT).collect();
     let Some(span) = error.span() else {
         return message;
     };
-    // What is missing from the whole file is on none of its lines.
+    // A field that is missing from the whole file has no line.
     if span.start == 0 && span.end >= text.trim_end().len() && message.starts_with("missing field") {
         return message;
     }
@@ -59,7 +59,7 @@ width = 4
 "#;
 
     #[test]
-    fn the_datasets_built_in_are_valid() {
+    fn the_built_in_datasets_are_valid() {
         for name in Dataset::built_in_names() {
             let dataset = Dataset::built_in(name).unwrap();
             assert_eq!(dataset.name, name);
@@ -67,7 +67,7 @@ width = 4
     }
 
     #[test]
-    fn a_change_that_shapes_files_changes_the_schema_id_and_a_comment_does_not() {
+    fn changes_that_affect_files_change_the_schema_id_and_comments_do_not() {
         let id = |text: &str| Dataset::parse("x", text).unwrap().schema_id();
         let before = id(SMALL);
         assert_ne!(before, id(&SMALL.replace("width = 4", "width = 5")));
@@ -80,7 +80,7 @@ width = 4
     }
 
     #[test]
-    fn a_descriptor_is_refused_with_file_line_and_key() {
+    fn an_invalid_descriptor_is_reported_with_file_line_and_key() {
         for (from, to, expected) in [
             (
                 "width = 4",
@@ -105,33 +105,33 @@ width = 4
             (
                 "{year}/",
                 "{year}",
-                "read descriptor `x.toml`: `path`: expected a trailing slash, since the portal redirects without, found `schools/small/{year}`",
+                "read descriptor `x.toml`: `path`: expected a trailing slash (the portal redirects paths without one), found `schools/small/{year}`",
             ),
             (
                 "{year}",
                 "{grade}",
-                "read descriptor `x.toml`: `path`: expected the placeholders of the axes in order (year), found grade",
+                "read descriptor `x.toml`: `path`: expected one placeholder per axis, in order (year), found grade",
             ),
             (
                 "schools/small",
                 "../small",
-                "read descriptor `x.toml`: `path`: expected segments of lower-case letters, digits, `-`, `_` or `{axis}`, found `..`",
+                "read descriptor `x.toml`: `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found `..`",
             ),
             (
                 "key = [\"id\"]",
                 "key = [\"no\"]",
-                "read descriptor `x.toml`: `key`: expected names of columns, found `no`",
+                "read descriptor `x.toml`: `key`: expected the name of a column, found `no`",
             ),
             ("key = [\"id\"]", "key = []", "read descriptor `x.toml`: `key`: expected at least one column, found none"),
             (
                 "table = \"small\"",
                 "table = \"../up\"",
-                "read descriptor `x.toml`: `table`: expected a name of lower-case letters, digits and `_`, found `../up`",
+                "read descriptor `x.toml`: `table`: expected lower-case letters, digits and `_`, not starting with a digit, found `../up`",
             ),
             (
                 "type = \"string\"",
                 "type = \"int\"",
-                "read descriptor `x.toml`: `column.width` of `id`: expected only on columns of type string, found it on int",
+                "read descriptor `x.toml`: `column.width` of `id`: expected a column of type string, found type int",
             ),
         ] {
             let text = SMALL.replace(from, to);
@@ -142,7 +142,7 @@ width = 4
 
     /// Found by use: W10.
     #[test]
-    fn a_descriptor_that_glue_athena_or_the_client_would_refuse_is_refused_by_its_key() {
+    fn a_descriptor_that_glue_or_athena_would_reject_is_reported_by_its_key() {
         let column = |comment: &str| format!("width = 4\ncomment = \"{comment}\"");
         let name = |key: &str, name: &str| (format!("{key} = \"small\""), format!("{key} = \"{name}\""));
         let (long, longest) = ("x".repeat(256), "x".repeat(255));
@@ -151,21 +151,22 @@ width = 4
                 "width = 4".to_owned(),
                 column(&"\u{e9}".repeat(128)),
                 format!(
-                    "`column.comment` of `id`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}`",
+                    "`column.comment` of `id`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}`",
                     "\u{e9}".repeat(128)
                 ),
             ),
             (
                 "width = 4".to_owned(),
                 column("two\\nlines"),
-                "`column.comment` of `id`: expected a single line, as AWS Glue takes it, found `\\n` in `two\\nlines`"
+                "`column.comment` of `id`: expected a single line without control characters (a rule of AWS Glue), found \
+                 `\\n` in `two\\nlines`"
                     .to_owned(),
             ),
             (
                 "type = \"int\"".to_owned(),
                 format!("type = \"int\"\ncomment = \"{long}\""),
                 format!(
-                    "`axis.comment` of `year`: expected at most 255 bytes, as AWS Glue takes them, found 256: `{}…`",
+                    "`axis.comment` of `year`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}…`",
                     "x".repeat(200)
                 ),
             ),
@@ -173,32 +174,30 @@ width = 4
                 "key = [\"id\"]".to_owned(),
                 format!("key = [\"id\"]\ncomment = \"{}\"", "x".repeat(2_040)),
                 format!(
-                    "`comment` and `attribution`: expected at most 2048 bytes, as AWS Glue takes them, found 2056: `{}…`",
+                    "`comment` and `attribution`: expected at most 2048 bytes (the limit of AWS Glue), found 2056: `{}…`",
                     "x".repeat(200)
                 ),
             ),
             {
                 let (from, to) = name("table", &long);
-                let found = format!("`table`: expected a name of at most 255 bytes, found 256: `{}…`", "x".repeat(200));
+                let found = format!("`table`: expected at most 255 bytes, found 256: `{}…`", "x".repeat(200));
                 (from, to, found)
             },
             {
                 let (from, to) = name("table", "order");
-                let found = "`table`: expected a name that SQL takes without quotes, found `order`, a word of SQL";
+                let found = "`table`: expected a name that is not reserved in SQL, found `order`";
                 (from, to, found.to_owned())
             },
             {
                 let (from, to) = name("table", "_small");
-                let found = "`table`: expected a name that does not begin with `_`, since engines take such a folder for \
-                             hidden, found `_small`";
+                let found = "`table`: expected a name that does not start with `_` (query engines ignore such folders), \
+                             found `_small`";
                 (from, to, found.to_owned())
             },
             (
                 "\"db\"".to_owned(),
                 "\"information_schema\"".to_owned(),
-                "`database`: expected a database of its own, found `information_schema`, which query engines keep for \
-                 themselves"
-                    .to_owned(),
+                "`database`: expected a name that query engines do not reserve, found `information_schema`".to_owned(),
             ),
         ];
         for (from, to, expected) in cases {
@@ -206,46 +205,46 @@ width = 4
             let error = Dataset::parse("x.toml", &SMALL.replace(&from, &to)).unwrap_err();
             assert_eq!(error.chain(), format!("read descriptor `x.toml`: {expected}"));
         }
-        // What is as long as may be is taken.
+        // The maximum length is accepted.
         let (from, to) = name("table", &longest);
         let full = SMALL.replace(&from, &to).replace("width = 4", &column(&longest));
         Dataset::parse("x.toml", &full).unwrap();
     }
 
     #[test]
-    fn what_a_padded_text_begins_with_is_a_number_or_a_narrower_text() {
-        let of = |columns: &str, begins: &str| {
-            let text = format!("{SMALL}starts_with = {{ {begins} }}\n{columns}");
+    fn a_padded_string_starts_with_an_integer_or_a_narrower_string() {
+        let parse = |columns: &str, starts_with: &str| {
+            let text = format!("{SMALL}starts_with = {{ {starts_with} }}\n{columns}");
             Dataset::parse("x.toml", &text).map(|_| ()).map_err(|error| error.chain())
         };
         let fips = "[[column]]\nname = \"fips\"\ntype = \"int\"\n";
         let text = "[[column]]\nname = \"short\"\ntype = \"string\"\nwidth = 3\n";
-        assert_eq!(of(fips, "fips = 2"), Ok(()));
-        assert_eq!(of(text, "short = 1"), Ok(()));
-        for (columns, begins, found) in [
-            (fips, "state = 2", "`state`: no column of this name"),
-            (fips, "fips = 0", "`fips`: 0 digits after it"),
-            (fips, "fips = 4", "`fips`: 4 digits after it"),
-            (fips, "id = 1", "`id`: text of `width` 4"),
-            (&text.replace("width = 3", ""), "short = 2", "`short`: text without a `width`"),
-            (&fips.replace("int", "double"), "fips = 2", "`fips`: a column of type double"),
+        assert_eq!(parse(fips, "fips = 2"), Ok(()));
+        assert_eq!(parse(text, "short = 1"), Ok(()));
+        for (columns, starts_with, found) in [
+            (fips, "state = 2", "`state`: no such column"),
+            (fips, "fips = 0", "`fips`: 0 more digits"),
+            (fips, "fips = 4", "`fips`: 4 more digits"),
+            (fips, "id = 1", "`id`: `width` 4"),
+            (&text.replace("width = 3", ""), "short = 2", "`short`: type string without a `width`"),
+            (&fips.replace("int", "double"), "fips = 2", "`fips`: type double"),
         ] {
             let expected = format!(
-                "read descriptor `x.toml`: `column.starts_with` of `id`: expected numbers and texts of less `width` than 4, \
-                 each with 1 to 3 digits after it, found {found}"
+                "read descriptor `x.toml`: `column.starts_with` of `id`: expected integer columns, or string columns with a \
+                 `width` below 4, each followed by 1 to 3 more digits, found {found}"
             );
-            assert_eq!(of(columns, begins), Err(expected));
+            assert_eq!(parse(columns, starts_with), Err(expected));
         }
         let without = SMALL.replace("width = 4", "starts_with = { fips = 2 }") + fips;
         assert_eq!(
             Dataset::parse("x.toml", &without).unwrap_err().chain(),
-            "read descriptor `x.toml`: `column.starts_with` of `id`: expected only beside a `width`, found it without"
+            "read descriptor `x.toml`: `column.starts_with` of `id`: expected a column of type string with a `width`, found one without"
         );
     }
 
     /// Found by use: W10.
     #[test]
-    fn an_axis_that_the_lake_or_a_request_has_another_use_for_is_refused() {
+    fn an_axis_whose_name_the_lake_or_a_request_reserves_is_refused() {
         let with_axis = |name: &str, rest: &str| {
             let axis = format!("[[axis]]\nname = \"{name}\"\n{rest}\n[[column]]");
             SMALL.replace("{year}/", &format!("{{year}}/{{{name}}}/")).replace("[[column]]", &axis)
@@ -256,21 +255,21 @@ width = 4
             (
                 "fips",
                 "type = \"int\"",
-                "`axis.type` of `fips`: expected string, with the values and their codes, found int, which only an axis \
-                 `year` may be",
+                "`axis.type` of `fips`: expected string, with `values`, found int, which is only for an axis named `year`",
             ),
             (
                 "partition",
                 values,
-                "found 2 mistakes\n  - `axis.name`: expected a name that SQL takes without quotes, found `partition`, a word \
-                 of SQL\n  - `axis.name`: expected a name whose plural is no other field of a request, found `partition` \
+                "found 2 mistakes\n  - `axis.name`: expected a name that is not reserved in SQL, found `partition`\n  - \
+                 `axis.name`: expected a name whose plural is not already a request field, found `partition` \
                  (`partitions`)",
             ),
             (
                 "_rescued",
                 values,
-                "found 2 mistakes\n  - `axis.name`: expected a name that does not begin with `_`, since engines take such a \
-                 folder for hidden, found `_rescued`\n  - `axis.name`: expected every name once, found `_rescued` again",
+                "found 2 mistakes\n  - `axis.name`: expected a name that does not start with `_` (query engines ignore such \
+                 folders), found `_rescued`\n  - `axis.name`: expected a unique name, found `_rescued`, which is already \
+                 used",
             ),
         ] {
             let error = Dataset::parse("x.toml", &with_axis(name, rest)).unwrap_err();
@@ -278,7 +277,7 @@ width = 4
         }
         let long = format!("type = \"string\"\nvalues = [{{ value = \"{}\", code = 1 }}]", "a".repeat(245));
         let error = Dataset::parse("x.toml", &with_axis("grade", &long)).unwrap_err();
-        assert!(error.chain().contains("of at most 250 bytes together, found 251"), "{}", error.chain());
+        assert!(error.chain().contains("at most 250 bytes for `grade=` and the value, found 251"), "{}", error.chain());
         let none = SMALL.replace("[[axis]]\nname = \"year\"\ntype = \"int\"\n", "").replace("{year}/", "");
         let error = Dataset::parse("x.toml", &none.replace("key =", "axis = []\nkey =")).unwrap_err();
         assert_eq!(error.chain(), "read descriptor `x.toml`: `axis`: expected at least one, found none");
@@ -286,7 +285,7 @@ width = 4
 
     /// Found by use: W10.
     #[test]
-    fn a_secret_is_sent_in_no_header_that_the_client_or_the_connection_sets() {
+    fn a_secret_cannot_use_a_header_that_is_reserved_for_the_http_client() {
         let with_header = |header: &str| {
             let secret = format!("key = [\"id\"]\nsecret = {{ header = \"{header}\", name = \"n\" }}");
             Dataset::parse("x.toml", &SMALL.replace("key = [\"id\"]", &secret))
@@ -318,8 +317,8 @@ width = 4
             assert_eq!(
                 with_header(header).unwrap_err().chain(),
                 format!(
-                    "read descriptor `x.toml`: `secret.header`: expected a header that is free, such as `x-api-key` or \
-                     `authorization`, found `{header}`, which the client or the connection sets"
+                    "read descriptor `x.toml`: `secret.header`: expected a header for credentials, such as `x-api-key` or \
+                     `authorization`, found `{header}`, which is reserved for the HTTP client"
                 )
             );
         }
@@ -327,7 +326,7 @@ width = 4
 
     /// Found by use: B8.
     #[test]
-    fn of_many_broken_rules_twenty_are_written_out_and_the_rest_counted() {
+    fn of_many_broken_rules_twenty_are_listed_and_the_rest_counted() {
         let columns: String = (0..1_000).map(|i| format!("[[column]]\nname = \"C{i}\"\ntype = \"int\"\n")).collect();
         let message = Dataset::parse("x.toml", &format!("{SMALL}{columns}")).unwrap_err().chain();
         assert!(message.starts_with("read descriptor `x.toml`: found more than 20 mistakes\n"), "{message}");
@@ -335,7 +334,7 @@ width = 4
     }
 
     #[test]
-    fn a_partition_in_another_key_order_is_the_same_partition() {
+    fn the_order_of_a_partitions_axes_does_not_matter() {
         let dataset = Dataset::built_in("ccd_enrollment").unwrap();
         let parse = |json: &str| dataset.arrange(&serde_json::from_str(json).unwrap());
         let expected = parse(r#"{"year": 2021, "grade": "grade-pk"}"#).unwrap();
@@ -346,7 +345,7 @@ width = 4
     }
 
     #[test]
-    fn a_secret_is_looked_up_in_a_variable_of_its_name() {
+    fn a_secret_is_read_from_a_variable_named_after_it() {
         let secret = Secret { header: "x-api-key".into(), name: "portal-key".into() };
         assert_eq!(secret.variable(), "ROLLCALL_SECRET_PORTAL_KEY");
     }

@@ -1,10 +1,10 @@
-//! The partitions of a dataset: their paths at the portal and in the lake, their axis values, the codes in their rows.
+//! The partitions of a dataset: their paths at the portal and in the lake, their axis values, and the codes in their rows.
 
 use crate::dataset::{Axis, AxisKind, Dataset, YEARS};
 use crate::partition::{AxisValue, PartitionKey};
 
 impl Axis {
-    /// Whether `value` can be one of this axis.
+    /// Returns whether `value` is valid for this axis.
     fn has(&self, value: &AxisValue) -> bool {
         match value {
             AxisValue::Int(year) => self.kind == AxisKind::Int && YEARS.contains(year),
@@ -13,17 +13,17 @@ impl Axis {
     }
 }
 
-/// Fields of a request beside those of the axes.
+/// Fields that every request has, in addition to those of its axes.
 pub(crate) const OTHER_FIELDS: [&str; 6] = ["dataset", "partitions", "mode", "failed_of", "force", "catalog"];
 
-/// The field of a request that names values of an axis: `year` → `years`.
+/// Returns the field of a request that selects values of an axis: `year` → `years`.
 #[must_use]
 pub fn plural(axis: &Axis) -> String {
     format!("{}s", axis.name)
 }
 
 impl Dataset {
-    /// Path of a partition below the portal's API root.
+    /// Returns the path of a partition, relative to the portal's API root.
     #[must_use]
     pub fn portal_path(&self, partition: &PartitionKey) -> String {
         let mut path = self.path.clone();
@@ -33,7 +33,7 @@ impl Dataset {
         path
     }
 
-    /// Reads a Hive path of this dataset's axes; `None` when it is none.
+    /// Parses a Hive path of this dataset's axes. Returns `None` if it is not one.
     #[must_use]
     pub fn parse_partition(&self, path: &str) -> Option<PartitionKey> {
         let axes: Vec<(&str, bool)> =
@@ -41,20 +41,21 @@ impl Dataset {
         PartitionKey::parse_hive_path(path, &axes)
     }
 
-    /// Whether `partition` can be one of this dataset: a word that its axis lists, a plausible year.
+    /// Returns whether `partition` is valid for this dataset: each text value is one that its axis lists, and the year is
+    /// plausible.
     #[must_use]
     pub fn has(&self, partition: &PartitionKey) -> bool {
         partition.axes().len() == self.axes.len()
             && self.axes.iter().zip(partition.axes()).all(|(axis, (name, value))| axis.name == *name && axis.has(value))
     }
 
-    /// Returns the same partition with its axes in this dataset's order; `None` when it has other axes.
+    /// Returns the same partition with its axes in this dataset's order, or `None` if it has different axes.
     #[must_use]
     pub fn arrange(&self, partition: &PartitionKey) -> Option<PartitionKey> {
         partition.in_order(self.axes.iter().map(|axis| axis.name.as_str()))
     }
 
-    /// The code that rows of `partition` carry for each axis, in axis order.
+    /// Returns each axis with the code that rows of `partition` have for it, in axis order.
     #[must_use]
     pub fn codes(&self, partition: &PartitionKey) -> Vec<(String, i64)> {
         self.axes

@@ -1,4 +1,4 @@
-//! The columns of a dataset's files, and the id of what shapes them.
+//! The columns of a dataset's files, and the schema id.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::dataset::Dataset;
 use crate::file::columns::{RESCUED, TypedColumn};
 
 impl Dataset {
-    /// Columns of the files: the descriptor's, then `_rescued`.
+    /// Returns the columns of the files: the descriptor's, then `_rescued`.
     #[must_use]
     pub fn file_schema(&self) -> SchemaRef {
         let mut fields = self.fields();
@@ -16,7 +16,7 @@ impl Dataset {
         Arc::new(Schema::new(fields))
     }
 
-    /// The descriptor's columns alone.
+    /// Returns the descriptor's columns, without `_rescued`.
     pub(crate) fn plain_schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.fields()))
     }
@@ -33,7 +33,8 @@ impl Dataset {
         typed.map(|(name, kind)| TypedColumn { name: name.to_owned(), kind: kind.to_owned() }).collect()
     }
 
-    /// Hash of the part of the descriptor that shapes a file: axes with their codes, columns, key. Comments are not in it.
+    /// Returns a hash of everything in the descriptor that affects a file: axes with their codes, columns, and key.
+    /// Comments are left out.
     #[must_use]
     pub fn schema_id(&self) -> u64 {
         let mut text = String::new();

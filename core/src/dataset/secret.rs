@@ -1,19 +1,20 @@
-//! A secret that a source asks for, by name.
+//! The secret that a source requires.
 
 use serde::{Deserialize, Serialize};
 
-/// A secret by name; its value is never part of a descriptor.
+/// The name of a secret. A descriptor never contains its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
-    /// Request header that carries it.
+    /// Request header in which the value is sent.
     pub header: String,
-    /// Name: locally the environment variable `ROLLCALL_SECRET_<NAME>` holds the value.
+    /// Name. On a laptop, the environment variable `ROLLCALL_SECRET_<NAME>` holds the value.
     pub name: String,
 }
 
 impl Secret {
-    /// The environment variable that holds the value locally: upper case, everything else than letters and digits as `_`.
+    /// Returns the environment variable that holds the value on a laptop: the name in upper case, with `_` for everything
+    /// but letters and digits.
     #[must_use]
     pub fn variable(&self) -> String {
         let name: String =

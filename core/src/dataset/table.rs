@@ -1,4 +1,4 @@
-//! The table of a dataset, as the catalog should hold it.
+//! The catalog table of a dataset.
 
 use crate::dataset::Dataset;
 use crate::file::columns::RESCUED;
@@ -6,7 +6,7 @@ use crate::keys;
 use crate::ports::catalog::TableSpec;
 
 impl Dataset {
-    /// Returns the table as the catalog should hold it.
+    /// Returns the desired catalog table.
     #[must_use]
     pub fn table_spec(&self) -> TableSpec {
         let mut columns: Vec<_> =
@@ -30,7 +30,7 @@ impl Dataset {
         }
     }
 
-    /// `database.table`, as queries name it.
+    /// Returns `database.table`, the table's name in queries.
     #[must_use]
     pub fn qualified_table(&self) -> String {
         format!("{}.{}", self.database, self.table)

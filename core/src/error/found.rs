@@ -1,15 +1,15 @@
-//! What a check found in place of what it expected, as part of an error's message.
+//! What a check found instead of what it expected, for an error's message.
 
 use std::fmt;
 
 use crate::file::value_counts::LostValues;
 
-/// What a partition has less of than the one committed before.
+/// What a partition lost compared with the committed one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shrunk {
     /// Rows.
     Rows {
-        /// Rows committed; `None` for an object that cannot be read.
+        /// Rows committed; `None` if the committed object cannot be read.
         before: Option<u64>,
         /// Rows fetched.
         after: u64,
@@ -25,7 +25,7 @@ impl fmt::Display for Shrunk {
                 write!(f, "at least half of the {before} rows committed before, found {after}")
             }
             Self::Rows { before: None, after } => {
-                write!(f, "rows in place of an object that cannot be read, found {after}")
+                write!(f, "rows to replace an object that cannot be read, found {after}")
             }
             Self::Values(LostValues { column, before, after }) => {
                 write!(f, "at least half of the {before} values of `{column}` committed before, found {after}")
@@ -34,49 +34,49 @@ impl fmt::Display for Shrunk {
     }
 }
 
-/// What was found in the place of a secret.
+/// What was found instead of a usable secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretFound {
     /// No value, or an empty one.
     None,
-    /// A value that could be found by chance in what a portal says.
+    /// A value so short that a portal's response could contain it by chance.
     Short {
-        /// Characters that it should have at least.
-        fewest_chars: usize,
+        /// Minimum number of characters.
+        min_chars: usize,
     },
-    /// A value that cannot be sent.
-    NoHeader,
+    /// A value that cannot be sent in a header.
+    InvalidHeader,
 }
 
 impl fmt::Display for SecretFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
-            Self::Short { fewest_chars } => write!(f, "one of fewer than {fewest_chars} characters"),
-            Self::NoHeader => f.write_str("one that no header can hold, such as one of two lines"),
+            Self::Short { min_chars } => write!(f, "one shorter than {min_chars} characters"),
+            Self::InvalidHeader => f.write_str("one that is not a valid HTTP header (for example, with a line break)"),
         }
     }
 }
 
-/// Who holds the lock of a lake, in words.
+/// Describes the run that holds the lock of a lake.
 #[derive(Debug)]
 pub struct LockHolder(pub String);
 
-/// What came instead of the rows that page 1 promised.
+/// What was received instead of the number of rows that page 1 announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountFound {
-    /// This many rows were received in all.
+    /// Total number of rows received.
     Received(u64),
-    /// A later page gave another `count`.
+    /// A later page has a different `count`.
     OnPage {
         /// Page, from 1.
         page: u32,
         /// Its `count`.
         count: u64,
     },
-    /// Page 1, looked at again after the last page, holds other rows than at first.
+    /// Page 1, fetched again after the last page, has different rows.
     Changed,
-    /// A page that should have been full was not, or the last one was too long.
+    /// A page before the last is not full, or the last one has too many rows.
     PageLength {
         /// Page, from 1.
         page: u32,
@@ -91,10 +91,10 @@ impl fmt::Display for CountFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Received(n_rows) => write!(f, "received {n_rows}"),
-            Self::OnPage { page, count } => write!(f, "page {page} says {count}"),
-            Self::Changed => f.write_str("found page 1 changed while the others were read"),
+            Self::OnPage { page, count } => write!(f, "page {page} has `count` {count}"),
+            Self::Changed => f.write_str("page 1 changed while the other pages were fetched"),
             Self::PageLength { page, n_rows, expected } => {
-                write!(f, "page {page} holds {n_rows} where {expected} were due")
+                write!(f, "page {page} has {n_rows} instead of {expected}")
             }
         }
     }

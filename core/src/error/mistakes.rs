@@ -1,52 +1,53 @@
-//! The mistakes of one request or descriptor, collected so that all are reported at once.
+//! Collects the mistakes of one request or descriptor, so that all are reported at once.
 
 use crate::text::thousands;
 
-/// Most mistakes of one request or descriptor that are written out: a message is for people, and a function's answer
-/// may have 6 MB.
-pub(crate) const MOST_MISTAKES: usize = 20;
+/// Maximum number of mistakes listed in a message. More would not help a reader, and a function's response is limited to
+/// 6 MB.
+pub(crate) const MAX_MISTAKES: usize = 20;
 
-/// How the line begins that stands for the mistakes beyond.
+/// Start of the line that counts the remaining mistakes.
 const AND_MORE: &str = "… and ";
 
-/// Mistakes while they are found. Those beyond [`MOST_MISTAKES`] are counted and take no room.
+/// The mistakes found so far. Those beyond [`MAX_MISTAKES`] are only counted.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes {
-    written: Vec<String>,
+    listed: Vec<String>,
     n_more: usize,
 }
 
 impl Mistakes {
-    /// Adds one mistake; `describe` is called only when there is room for it.
+    /// Adds one mistake. Calls `describe` only if the mistake will be listed.
     pub(crate) fn add(&mut self, describe: impl FnOnce() -> String) {
-        if self.written.len() < MOST_MISTAKES {
-            self.written.push(describe());
+        if self.listed.len() < MAX_MISTAKES {
+            self.listed.push(describe());
         } else {
             self.n_more += 1;
         }
     }
 
-    /// Mistakes so far.
+    /// Returns the number of mistakes, including those not listed.
     pub(crate) fn len(&self) -> usize {
-        self.written.len() + self.n_more
+        self.listed.len() + self.n_more
     }
 
-    /// A sentence each, for [`Error::InvalidRequest`] and [`Error::InvalidDescriptor`]; the last one counts those left out.
-    pub(crate) fn into_sentences(mut self) -> Vec<String> {
+    /// Returns one message per listed mistake. If there are more, a last one counts them.
+    pub(crate) fn into_messages(mut self) -> Vec<String> {
         if self.n_more > 0 {
-            self.written.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));
+            self.listed.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));
         }
-        self.written
+        self.listed
     }
 }
 
+/// Joins mistakes into one message: a single mistake as is, several as a list below their count.
 pub(super) fn join_mistakes(mistakes: &[String]) -> String {
     match mistakes {
         [one] => one.clone(),
         many => {
             let mut text = match many.split_last() {
-                Some((last, written)) if last.starts_with(AND_MORE) => {
-                    format!("found more than {} mistakes", written.len())
+                Some((last, listed)) if last.starts_with(AND_MORE) => {
+                    format!("found more than {} mistakes", listed.len())
                 }
                 _ => format!("found {} mistakes", many.len()),
             };

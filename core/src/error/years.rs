@@ -1,20 +1,20 @@
-//! Why the portal's list of endpoints did not give the years of a dataset.
+//! Why the years of a dataset could not be read from the portal's list of endpoints.
 
 use crate::ports::portal::PortalError;
 
-/// Why the list could not be used.
+/// Why the years of a dataset could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum YearsUnreadable {
-    /// The portal did not answer.
-    #[error("portal did not list its endpoints")]
+    /// The portal did not return the list.
+    #[error("fetch list of endpoints")]
     Portal(#[from] PortalError),
-    /// The answer is not such a list.
-    #[error("read list of endpoints")]
+    /// The response is not a list of endpoints.
+    #[error("decode list of endpoints")]
     Body(#[from] serde_json::Error),
-    /// The dataset's endpoint is not on it.
-    #[error("find `{0}` in the list of endpoints: found none with this path")]
+    /// The list does not contain the dataset's endpoint.
+    #[error("find `{0}` in the list of endpoints: expected one with this path, found none")]
     NotListed(String),
-    /// Its years are no list of years.
-    #[error("read `years_available`: expected text of years, ranges and commas, found `{0}`")]
+    /// The endpoint's years cannot be parsed.
+    #[error("read `years_available`: expected years or ranges separated by commas, found `{0}`")]
     Years(String),
 }

@@ -1,7 +1,7 @@
 //! Checks that every key occurs only once in a partition.
 //!
-//! The portal usually serves keys in ascending order. Then one comparison per key proves that it is new, and the keys are
-//! stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
+//! The portal usually serves keys in ascending order. Then one comparison per key proves that it is new, and the keys
+//! are stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
 
 use arrow_array::RecordBatch;
 
@@ -29,8 +29,8 @@ enum Keys {
     Wide(Vec<u128>),
 }
 
-/// Ascending keys, stored as differences in LEB128: seven bits per byte, the lowest bits first, and the highest bit of a
-/// byte is set if another byte follows.
+/// Ascending keys, stored as differences in LEB128: seven bits per byte, the lowest bits first, and the highest bit of
+/// a byte is set if another byte follows.
 #[derive(Debug)]
 struct Ascending {
     bytes: Vec<u8>,

@@ -36,13 +36,13 @@ mod tests {
     #[test]
     fn a5_the_error_names_a_secret_that_the_portal_may_have_refused() {
         let secret = Some(Secret { header: "x-api-key".into(), name: "portal-key".into() });
-        let hint = "\nhint: see that the value of the secret `portal-key` still holds";
+        let hint = "\nhint: check that the value of the secret `portal-key` is still valid";
         let repeated = Dataset { secret: secret.clone(), ..enrollment() };
         assert_eq!(
             page_error(PortalError::RepeatsSecret { status: 200 }, &repeated, &partition(), 2).chain(),
-            "fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP 200: the response repeats the secret that \
-             was sent, and was not read\nhint: ask who runs the portal why its responses hold the value of the secret \
-             `portal-key`"
+            "fetch page 2 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 200: the response repeats the \
+             secret that was sent, so it was not read\nhint: ask the portal's operator why its responses contain the value \
+             of the secret `portal-key`"
         );
         for (status, secret, hint) in
             [(401, &secret, hint), (403, &secret, hint), (400, &secret, ""), (404, &secret, ""), (403, &None, "")]
@@ -51,7 +51,9 @@ mod tests {
             let refused = PortalError::Refused { status, excerpt: "no".into() };
             assert_eq!(
                 page_error(refused, &dataset, &partition(), 2).chain(),
-                format!("fetch page 2 of `year=2021/grade=grade-pk`: portal refused: HTTP {status}: `no`{hint}")
+                format!(
+                    "fetch page 2 of `year=2021/grade=grade-pk`: portal refused the request: HTTP {status}: `no`{hint}"
+                )
             );
         }
     }

@@ -60,8 +60,8 @@ pub(super) async fn fetch_rows(
         let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
             // This is the only place where a partition waits for memory. It must hold nothing that another partition
-            // waits for, so it drops this page and requests it again. Afterwards it may exceed the limit, so this happens
-            // only once.
+            // waits for, so it drops this page and requests it again. Afterwards it may exceed the limit, so this
+            // happens only once.
             drop((decoded, page_room));
             let held = portal.hold(room, with_page).await;
             held.map_err(|error| page_error(error, dataset, partition, page))?;

@@ -136,7 +136,7 @@ fn a_missing_next_fails_the_partition_before_other_pages_are_requested() {
 fn a16_a_count_that_changes_between_pages_is_refused() {
     let bodies = vec![page(4, Some(2), &rows(2)), page(5, None, &[row(3, "5"), row(4, "5")])];
     let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
-    assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 4 rows, page 2 says 5");
+    assert_eq!(error.chain(), "fetch `year=2021/grade=grade-pk`: expected 4 rows, page 2 has `count` 5");
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn a17_a_key_on_two_pages_is_refused() {
     let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check keys of `year=2021/grade=grade-pk`: expected every key once, found `ncessch 000000000002` more than \
-             once (1 repeated of 4 rows)"
+        "check keys of `year=2021/grade=grade-pk`: expected each key once, found `ncessch 000000000002` more than \
+             once (1 of 4 rows repeat a key)"
     );
 }
 
@@ -203,7 +203,7 @@ fn a7_an_empty_response_writes_no_object_and_removes_one_only_with_force() {
     assert_eq!(
         error.chain(),
         "replace `year=2021/grade=grade-pk`: expected at least half of the 5 rows committed before, found 0\n\
-             hint: if the portal is right, run this partition again with force"
+             hint: if the portal's data is right, run this partition again with `force`"
     );
     assert!(store.bytes(KEY).is_some());
     let receipt = fetch_with(&store, &CannedPages::new(empty()), &enrollment(), true).unwrap();
@@ -275,8 +275,8 @@ fn a27_one_misfit_per_thousand_rows_is_kept_and_two_fail_the_partition() {
                 assert_eq!(
                     error.chain(),
                     "check column `enrollment` of `year=2021/grade=grade-pk`: expected int, found `\"many\"` in row \
-                         701 (2 of 1000 rows do not fit)\nhint: if the portal changed for good, change the column in \
-                         the descriptor"
+                         701 (2 of 1000 rows do not fit)\nhint: if the portal's data has changed permanently, update the \
+                         column in the descriptor"
                 );
             }
             (result, _) => panic!("{result:?}"),
@@ -323,8 +323,8 @@ fn a41_a_key_that_cannot_be_padded_is_written_unchanged_unless_there_are_many() 
             (Err(error), Some(_)) => assert_eq!(
                 error.chain(),
                 "check column `ncessch` of `year=2021/grade=grade-pk`: expected string of at most 12 characters that \
-                     starts with the row's `fips` and `leaid` after padding, found `\"25000031636\"` in row 701 (2 of \
-                     1000 rows do not fit)\nhint: if the portal changed for good, change the column in the descriptor"
+                 starts with the row's `fips` and `leaid` after padding, found `\"25000031636\"` in row 701 (2 of 1000 \
+                 rows do not fit)\nhint: if the portal's data has changed permanently, update the column in the descriptor"
             ),
             (result, _) => panic!("{result:?}"),
         }
@@ -343,8 +343,8 @@ fn the_hint_for_a_key_without_a_value_names_the_key_columns() {
     for to in ["\"\"", "null"] {
         let all = [rows(1).concat().replace("\"000000000001\"", to)];
         let error = fetch(&MemoryStore::default(), pages(&all, 1)).unwrap_err();
-        let hint = "\nhint: the columns of the key (ncessch) are never null or empty; if the portal has rows without \
-                        them, give the descriptor another `key`";
+        let hint = "\nhint: key columns (ncessch) cannot be null or empty; if the portal has rows without them, choose \
+                        another `key` in the descriptor";
         assert!(error.chain().ends_with(hint), "{}", error.chain());
     }
 }
@@ -405,7 +405,7 @@ fn an_object_from_a_clock_that_is_ahead_is_replaced_by_a_writer_that_saw_it_firs
 }
 
 #[test]
-fn s3_a_write_whose_response_was_lost_counts_as_written() {
+fn o3_a_write_whose_response_was_lost_counts_as_written() {
     let store = MemoryStore::default();
     *store.loses_response.lock().unwrap() = true;
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
@@ -470,7 +470,7 @@ fn a_column_that_loses_most_of_its_values_needs_force() {
         assert_eq!(
             error.chain(),
             "replace `year=2021/grade=grade-pk`: expected at least half of the 150 values of `enrollment` committed \
-                 before, found 0\nhint: if the portal is right, run this partition again with force"
+                 before, found 0\nhint: if the portal's data is right, run this partition again with `force`"
         );
         assert_eq!((error.name(), store.bytes(KEY)), ("ShrankTooMuch", before));
         let forced = fetch_with(&store, &CannedPages::new(pages(&with(value), 200)), &enrollment(), true);
@@ -506,7 +506,8 @@ impl Portal for Revised {
 #[test]
 fn a_source_that_changes_between_two_pages_fails_the_partition() {
     let first = |rows: &[String]| page(5, Some(2), rows);
-    let changed = "fetch `year=2021/grade=grade-pk`: expected 5 rows, found page 1 changed while the others were read";
+    let changed =
+        "fetch `year=2021/grade=grade-pk`: expected 5 rows, page 1 changed while the other pages were fetched";
     for (what, again, expected) in [
         ("no change", first(&rows(2)), None),
         ("a closed school", first(&[row(2, "5"), row(3, "5")]), Some(changed)),
@@ -780,7 +781,7 @@ fn a_page_1_without_requests_left_is_enough_if_it_need_not_be_fetched_again() {
 }
 
 #[test]
-fn s3_a_removal_whose_response_was_lost_counts_as_a_removal() {
+fn o3_a_removal_whose_response_was_lost_counts_as_a_removal() {
     let store = MemoryStore::default();
     fetch(&store, pages(&rows(5), 5)).unwrap();
     *store.loses_response.lock().unwrap() = true;
@@ -789,7 +790,7 @@ fn s3_a_removal_whose_response_was_lost_counts_as_a_removal() {
 }
 
 #[test]
-fn s4_a_writer_that_loses_every_race_gives_up() {
+fn o4_a_writer_that_loses_every_race_gives_up() {
     let rivals = (0..4)
         .map(|_| -> crate::testing::Rival {
             Box::new(|store| store.set(KEY, b"rival", Some(rival_stamp("2026-11-23T11:00:00Z"))))
@@ -799,7 +800,7 @@ fn s4_a_writer_that_loses_every_race_gives_up() {
     let error = fetch(&store, pages(&rows(5), 5)).unwrap_err();
     assert_eq!(
         error.chain(),
-        format!("write `{KEY}`: expected to replace the object last seen, found another one 4 times")
+        format!("write `{KEY}`: expected the object as last read, found it changed by another writer 4 times")
     );
 }
 

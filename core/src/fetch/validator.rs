@@ -1,5 +1,5 @@
-//! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be unique.
-//! Encodes the rows into a file at the same time.
+//! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be
+//! unique. Encodes the rows into a file at the same time.
 
 use crate::dataset::Dataset;
 use crate::error::Error;

@@ -81,8 +81,8 @@ impl ValueCounts {
         }
     }
 
-    /// Returns the first column that had at least 100 values before and now has less than half of them. Zeros count only
-    /// if all values of the column were zeros before. A column that only one side has is not compared.
+    /// Returns the first column that had at least 100 values before and now has less than half of them. Zeros count
+    /// only if all values of the column were zeros before. A column that only one side has is not compared.
     #[must_use]
     pub fn lost_since(&self, before: &Self) -> Option<LostValues> {
         before.0.iter().find_map(|(column, before)| {

@@ -135,8 +135,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Returns the memory in use, in bytes, as far as it depends on the rows. Twice the size of the rows in the coalescer
-    /// is counted, because its columns have spare capacity.
+    /// Returns the memory in use, in bytes, as far as it depends on the rows. Twice the size of the rows in the
+    /// coalescer is counted, because its columns have spare capacity.
     pub(crate) fn memory_bytes(&self) -> usize {
         2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
@@ -239,8 +239,8 @@ mod tests {
 
     #[test]
     fn the_golden_file_changes_only_with_the_encoding_version() {
-        // When this fails, the same rows are encoded to different bytes. Increase ENCODING_VERSION first, then update the
-        // hash.
+        // When this fails, the same rows are encoded to different bytes. Increase ENCODING_VERSION first, then update
+        // the hash.
         let encoded = encode(2_000, 1_000);
         let hash = format!("{:016x}", twox_hash::XxHash3_64::oneshot(&encoded.bytes));
         assert_eq!((ENCODING_VERSION, hash.as_str()), (2, "f5d2cc637161af6a"));

@@ -1,4 +1,4 @@
-//! JSON objects of the ledger.
+//! Reads and writes JSON objects of the ledger.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::ports::store::{Condition, Put, Store, StoreError};
 
-/// Objects read at once by a step that looks at a whole plan.
+/// Maximum number of objects read concurrently.
 pub(crate) const READS_AT_ONCE: usize = 16;
 
-/// Reads a JSON object of the ledger. One that cannot be read as such counts as absent, and is logged as an error: the
-/// ledger is derived, so the next run writes it anew.
+/// Reads a JSON object of the ledger. Returns `None` if it is absent.
+///
+/// An object that cannot be parsed is logged as an error and treated as absent: the ledger is derived, so the next run
+/// rewrites it.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &str) -> Result<Option<T>, Error> {
     let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
     Ok(found.and_then(|found| parse_json(key, &found.bytes)))
@@ -23,7 +25,7 @@ pub(super) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) 
     match serde_json::from_slice(bytes) {
         Ok(value) => Some(value),
         Err(error) => {
-            tracing::error!(key, %error, "ledger object unreadable, taken as absent");
+            tracing::error!(key, %error, "ledger object unreadable, treated as absent");
             None
         }
     }
@@ -32,12 +34,12 @@ pub(super) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) 
 /// Writes a JSON object of the ledger.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not take it.
+/// [`Error::StoreFailed`] if the lake cannot be written.
 pub async fn write_json<T: Serialize + Sync>(store: &impl Store, key: &str, value: &T) -> Result<(), Error> {
     store.write(key, render(key, value)?).await.map_err(|source| Error::store_failed("write", key, source))
 }
 
-/// Writes a JSON object of the ledger, if `condition` still holds.
+/// Writes a JSON object of the ledger, provided that `condition` holds.
 pub(crate) async fn replace_json<T: Serialize + Sync>(
     store: &impl Store,
     key: &str,
@@ -48,17 +50,17 @@ pub(crate) async fn replace_json<T: Serialize + Sync>(
 }
 
 fn render<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Error> {
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| Error::store_failed("write", key, other_cause("serialize", error)))?;
+    let mut text =
+        serde_json::to_vec_pretty(value).map_err(|error| Error::store_failed("write", key, serialize_error(error)))?;
     text.push(b'\n');
     Ok(text.into())
 }
 
-fn other_cause(message: &str, error: serde_json::Error) -> StoreError {
-    StoreError { message: message.to_owned(), source: error.into() }
+fn serialize_error(error: serde_json::Error) -> StoreError {
+    StoreError { message: "serialize".to_owned(), source: error.into() }
 }
 
-/// A value as JSON on one line.
+/// Renders a value as JSON on one line.
 pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| Error::store_failed("write", "", other_cause("serialize", error)))
+    serde_json::to_string(value).map_err(|error| Error::store_failed("write", "", serialize_error(error)))
 }

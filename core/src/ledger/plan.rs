@@ -1,4 +1,4 @@
-//! A run's plan as the ledger keeps it.
+//! Reads and writes a run's plan.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,20 +23,20 @@ pub struct PlanItem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The request names it, and mode `all` fetches whatever is named.
+    /// The request names it, and mode `all` fetches everything that is named.
     Requested,
-    /// It has no committed object.
+    /// It has no readable object.
     Missing,
-    /// Its last attempt failed, or its last run ended before it was tried.
+    /// Its last attempt failed, or its last run ended before trying it.
     Failed,
-    /// Its object is of another schema than the descriptor's.
+    /// Its object has another schema than the descriptor.
     OtherSchema,
-    /// Its object is of the descriptor's schema and of another encoding than this program's.
+    /// Its object has the descriptor's schema, but another encoding than this version of rollcall writes.
     OtherEncoding,
 }
 
 impl Reason {
-    /// The words used on the terminal. Plans have `_` between them.
+    /// Returns the words used on the terminal. In a plan, they are joined by `_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,19 +49,19 @@ impl Reason {
     }
 }
 
-/// Writes a run's plan, which makes it a run of the lake. The schema of what it will write is kept first.
+/// Writes a run's plan, which registers the run in the lake. Stores the schema of the run's files first.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not take it.
+/// [`Error::StoreFailed`] if the lake cannot be written.
 pub async fn write_plan(store: &impl Store, dataset: &Dataset, run: &str, items: &[PlanItem]) -> Result<(), Error> {
     keep_schema(store, dataset).await?;
     write_json(store, &keys::plan(dataset, run), &items).await
 }
 
-/// Reads a run's plan; `None` where there is no such run.
+/// Reads a run's plan. Returns `None` if there is no such run.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_plan(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Option<Vec<PlanItem>>, Error> {
     read_json(store, &keys::plan(dataset, run)).await
 }

@@ -1,4 +1,4 @@
-//! Deleting what old runs left in the ledger: plans, summaries, receipts. Data and records are not touched.
+//! Deletes the plans, summaries and receipts of old runs from the ledger. Data and records are not touched.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,26 @@ use crate::keys;
 use crate::ledger::update_records::keep_attempts;
 use crate::ports::store::Store;
 
-/// What [`prune_runs`] deletes.
+/// The runs that [`prune_runs`] deletes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pruned {
-    /// Runs, in the order of their names.
+    /// Names of the runs, sorted.
     pub runs: Vec<String>,
     /// Keys of their objects.
     pub keys: Vec<String>,
 }
 
-/// The runs of which nothing was written since `before`, but for the one written last: what there is left to see.
+/// Returns the runs with no object written at or after `before`. The most recent run is never included, so that one always
+/// remains.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be listed.
 pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
     let prefix = keys::runs_prefix(dataset);
     let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
     let mut runs: BTreeMap<String, (Timestamp, Vec<String>)> = BTreeMap::new();
     for listed in listed {
-        let Some(run) = keys::run_of(dataset, &listed.key) else { continue };
+        let Some(run) = keys::parse_run(dataset, &listed.key) else { continue };
         let (last_written, keys) = runs.entry(run).or_insert((listed.modified_at, Vec::new()));
         *last_written = listed.modified_at.max(*last_written);
         keys.push(listed.key);
@@ -44,10 +45,10 @@ pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) 
     Ok(old)
 }
 
-/// Deletes what [`old_runs`] found. What runs that were not published left of their attempts is recorded first.
+/// Deletes the objects of the runs that [`old_runs`] returns. First records the attempts of runs that were not published.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others write records all the time.
+/// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the records on every try.
 pub async fn prune_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
     let old = old_runs(store, dataset, before).await?;
     if old.runs.is_empty() {
@@ -67,7 +68,7 @@ mod tests {
     use futures::executor::block_on;
 
     #[test]
-    fn old_runs_go_and_the_last_one_the_data_and_the_records_stay() {
+    fn old_runs_are_deleted_but_not_the_last_one_the_data_or_the_records() {
         let store = MemoryStore::default();
         let runs = "ledger/ccd_enrollment/runs";
         for (key, at) in [
@@ -83,7 +84,7 @@ mod tests {
             store.set_at(&key, time(at));
         }
         let prune = |before: &str| block_on(prune_runs(&store, &enrollment(), time(before))).unwrap();
-        // One that was written to just then stays.
+        // A run last written exactly at that time stays.
         assert_eq!(prune("2026-01-01T00:00:00Z"), Pruned::default());
         let old = prune("2026-02-01T00:00:00Z");
         assert_eq!((old.runs.as_slice(), old.keys.len()), (&["old".to_owned()][..], 2));
@@ -93,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_recorded_before_it_is_deleted() {
+    fn the_receipts_of_a_killed_run_are_recorded_before_they_are_deleted() {
         let store = MemoryStore::default();
         let (now, old) = (time(NOW), time("2026-01-01T00:00:00Z"));
         let failed = ErrorFacts { name: "BadBody".to_owned(), message: "no page".to_owned() };
-        let receipt = Receipt::of_nothing(partition(), Some(failed), old, old);
+        let receipt = Receipt::without_rows(partition(), Some(failed), old, old);
         let key = keys::receipt(&enrollment(), "killed", &partition());
         block_on(ledger::write_json(&store, &key, &receipt)).unwrap();
         store.set_at(&key, old);

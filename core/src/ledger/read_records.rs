@@ -1,4 +1,4 @@
-//! Reads the records of a dataset, and the receipts that are not in them yet.
+//! Reads the records of a dataset, and the receipts not yet merged into them.
 
 use std::collections::BTreeSet;
 
@@ -15,31 +15,31 @@ use crate::ledger::records::{LastAttempt, PartitionRecord, Records};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Store};
 
-/// The records of a dataset as the lake holds them.
+/// The stored records of a dataset.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) records: Records,
-    /// What must hold when they are replaced.
+    /// Condition for replacing them.
     pub(super) condition: Option<Condition>,
-    /// Objects of the layout before this one, one a partition, which were read instead.
+    /// Keys of the records of an earlier layout, with one object per partition, if those were read instead.
     pub(super) older: Vec<String>,
 }
 
-/// Reads the records as they were last written.
+/// Reads the stored records.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read.
 pub(crate) async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result<Stored, Error> {
     let key = keys::records(dataset);
     let found = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
     let condition = found.as_ref().map(|Content { etag, .. }| Condition::Matches(etag.clone()));
     let parsed = found.and_then(|Content { bytes, .. }| match serde_json::from_slice::<Vec<&RawValue>>(&bytes) {
-        // A record that cannot be read takes no other along.
+        // Each record is parsed separately, so that an unreadable one does not affect the others.
         Ok(records) => {
             Some(records.into_iter().filter_map(|record| parse_record(&key, record.get())).collect::<Vec<_>>())
         }
         Err(error) => {
-            tracing::error!(key, %error, "ledger object unreadable, taken as absent");
+            tracing::error!(key, %error, "ledger object unreadable, treated as absent");
             None
         }
     });
@@ -63,7 +63,7 @@ fn parse_record(key: &str, text: &str) -> Option<PartitionRecord> {
     match serde_json::from_str(text) {
         Ok(record) => Some(record),
         Err(error) => {
-            tracing::error!(key, %error, "record unreadable, taken as absent");
+            tracing::error!(key, %error, "record unreadable, treated as absent");
             None
         }
     }
@@ -74,24 +74,25 @@ fn arranged(dataset: &Dataset, record: PartitionRecord) -> Option<(PartitionKey,
     Some((partition.clone(), PartitionRecord { partition, ..record }))
 }
 
-/// Everything the ledger knows of a dataset's partitions: the records, and the receipts of runs that were not published.
+/// Reads everything that the ledger knows about a dataset's partitions: the records, updated with the receipts of
+/// unpublished runs.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Records, Error> {
     let mut records = read_stored(store, dataset).await?.records;
     let prefix = keys::runs_prefix(dataset);
     let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
-    // What a run with a summary left is in the records, and its receipts are there only where they were not deleted: by a
-    // publisher that was killed, or by a program before this layout.
-    let of_runs = listed.iter().filter_map(|listed| Some((keys::run_of(dataset, &listed.key)?, listed)));
+    // The records already include the receipts of a run with a summary. Such a run has receipt objects only if a publisher
+    // was killed before deleting them, or if an older version of rollcall wrote them.
+    let of_runs = listed.iter().filter_map(|listed| Some((keys::parse_run(dataset, &listed.key)?, listed)));
     let published: BTreeSet<String> =
         of_runs.filter(|(run, listed)| listed.key == keys::summary(dataset, run)).map(|(run, _)| run).collect();
-    let left = listed.iter().filter_map(|listed| {
-        let (run, _) = keys::run_and_partition_of_receipt(dataset, &listed.key)?;
+    let unpublished = listed.iter().filter_map(|listed| {
+        let (run, _) = keys::parse_receipt(dataset, &listed.key)?;
         (!published.contains(&run)).then(|| (listed.key.clone(), run))
     });
-    let receipts: Vec<(String, Receipt)> = stream::iter(left)
+    let receipts: Vec<(String, Receipt)> = stream::iter(unpublished)
         .map(|(key, run)| async move {
             let receipt: Option<Receipt> = read_json(store, &key).await?;
             Ok::<_, Error>(receipt.map(|receipt| (run, receipt)))
@@ -102,14 +103,15 @@ pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Recor
         .await?;
     for (run, receipt) in receipts {
         if let Some(partition) = dataset.arrange(&receipt.partition) {
-            note_attempt(&mut records, partition, &run, &receipt, Timestamp::MAX);
+            record_attempt(&mut records, partition, &run, &receipt, Timestamp::MAX);
         }
     }
     Ok(records)
 }
 
-/// Notes what a run's attempt came to, unless a later one is known, which is one of a time up to `until`.
-pub(super) fn note_attempt(
+/// Records the outcome of a run's attempt, unless a later attempt is known. A known attempt with a time after `until` does
+/// not count as later.
+pub(super) fn record_attempt(
     records: &mut Records,
     partition: PartitionKey,
     run: &str,
@@ -118,15 +120,15 @@ pub(super) fn note_attempt(
 ) {
     let record =
         records.entry(partition.clone()).or_insert(PartitionRecord { partition, committed: None, last_attempt: None });
-    // Pages and release are those of the rows received: another writer's object may be there by now.
+    // Only if the committed rows are those that this attempt received. By now, the object may be another writer's.
     if let (Some(committed), Some(edition)) = (&mut record.committed, receipt.edition)
         && committed.edition == edition
     {
         committed.n_pages = Some(receipt.n_pages);
         committed.portal_release.clone_from(&receipt.portal_release);
     }
-    // What is said for want of a try says nothing against one since the run began, whichever is noted first.
-    let at = if receipt.is_of_a_try() { receipt.finished_at } else { receipt.started_at };
+    // A receipt that publishing added is dated to the start of its run, so that it never hides a real attempt made since.
+    let at = if receipt.is_from_attempt() { receipt.finished_at } else { receipt.started_at };
     if record.last_attempt.as_ref().is_some_and(|known| known.at > at && known.at <= until) {
         return;
     }

@@ -1,4 +1,4 @@
-//! What fetching one partition came to in one run.
+//! The receipt: the outcome of fetching one partition in one run.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,36 +7,36 @@ use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::partition::PartitionKey;
 
-/// What fetching one partition came to.
+/// The outcome of fetching one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A new edition was committed.
     Written,
-    /// The object already is this edition.
+    /// The committed object already has this edition.
     Unchanged,
-    /// The portal has no rows for it.
+    /// The portal has no rows for the partition.
     Empty,
     /// A newer write won.
     Superseded,
-    /// An error, by name.
+    /// Fetching failed.
     Failed,
-    /// The run ended before it was begun.
+    /// The run ended before trying the partition.
     NotTried,
 }
 
 impl Outcome {
-    /// Every outcome, in the order shown to people.
+    /// Every outcome, in display order.
     pub const ALL: [Self; 6] =
         [Self::Written, Self::Unchanged, Self::Empty, Self::Superseded, Self::Failed, Self::NotTried];
 
-    /// Whether the partition is still to be fetched: by mode `failed`, and by `failed_of` its run.
+    /// Returns whether the partition still has to be fetched, as mode `failed` and `failed_of` do.
     #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Failed | Self::NotTried)
     }
 
-    /// The words used on the terminal. The ledger has `_` between them.
+    /// Returns the words used on the terminal. In the ledger, they are joined by `_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Outcome {
     }
 }
 
-/// An error as the ledger keeps it.
+/// An error in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorFacts {
     /// [`Error::name`].
@@ -65,48 +65,48 @@ impl From<&Error> for ErrorFacts {
     }
 }
 
-/// What fetching one partition came to in one run.
+/// The outcome of fetching one partition in one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The partition.
     pub partition: PartitionKey,
-    /// What it came to.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The error of a failed one.
+    /// The error, if the partition failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorFacts>,
-    /// Rows received (0 for a failed one).
+    /// Rows received (0 if the partition failed).
     pub n_rows: u64,
-    /// Pages received (0 for a failed one).
+    /// Pages received (0 if the partition failed).
     pub n_pages: u32,
-    /// Edition of the rows received; `None` when there are none.
+    /// Edition of the rows received. `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edition: Option<Edition>,
-    /// The portal's newest release as the run read it, where known.
+    /// The portal's newest release at the start of the run, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
-    /// Size of the object, in bytes; `None` when nothing is committed.
+    /// Size of the object in bytes. `None` if nothing is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// Rows with fields that the descriptor does not know.
+    /// Rows with fields that the descriptor does not declare.
     #[serde(default)]
     pub n_unknown: u64,
-    /// Names of such fields, the first twenty in the alphabet, each cut at 64 characters.
+    /// Names of undeclared fields: the first twenty in alphabetical order, each truncated to 64 characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_fields: Vec<String>,
-    /// Values kept in `_rescued` since they do not fit their column.
+    /// Values kept in `_rescued` because they do not fit their column.
     #[serde(default)]
     pub n_misfits: u64,
-    /// When fetching began.
+    /// When fetching started.
     pub started_at: Timestamp,
-    /// When it ended.
+    /// When fetching ended.
     pub finished_at: Timestamp,
 }
 
 impl Receipt {
-    /// A receipt of a partition of which nothing was received. It failed, where there is an error; else it was not tried.
+    /// Creates the receipt of a partition without rows: failed if there is an error, otherwise not tried.
     #[must_use]
-    pub fn of_nothing(
+    pub fn without_rows(
         partition: PartitionKey,
         error: Option<ErrorFacts>,
         started_at: Timestamp,
@@ -129,31 +129,31 @@ impl Receipt {
         }
     }
 
-    /// Whether there may be an object that the run wrote or found as it was to be.
+    /// Returns whether the partition may have an object that the run wrote, or found to be up to date.
     #[must_use]
     pub(crate) fn may_be_committed(&self) -> bool {
         match self.outcome {
             Outcome::Written | Outcome::Unchanged | Outcome::Superseded => true,
-            // What was killed may have committed before.
-            Outcome::Failed => !self.is_of_a_try(),
+            // A killed task may have committed the object first.
+            Outcome::Failed => !self.is_from_attempt(),
             Outcome::Empty | Outcome::NotTried => false,
         }
     }
 
-    /// Whether a try wrote it, rather than whoever published the run without one.
+    /// Returns whether the receipt comes from an attempt. If not, publishing added it for a partition that left none.
     #[must_use]
-    pub(crate) fn is_of_a_try(&self) -> bool {
+    pub(crate) fn is_from_attempt(&self) -> bool {
         self.outcome != Outcome::NotTried && self.error.as_ref().is_none_or(|error| error.name != NO_RECEIPT)
     }
 }
 
-/// The error of a planned partition that left no receipt.
+/// Name of the error of a planned partition that left no receipt.
 const NO_RECEIPT: &str = "NoReceipt";
 
-/// What is said of a planned partition that left no receipt.
+/// Returns the error of a planned partition that left no receipt.
 pub(crate) fn no_receipt() -> ErrorFacts {
     ErrorFacts {
         name: NO_RECEIPT.to_owned(),
-        message: "expected a receipt, found none: it was killed or timed out".to_owned(),
+        message: "expected a receipt, found none: the task was killed or timed out".to_owned(),
     }
 }

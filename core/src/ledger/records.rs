@@ -1,7 +1,8 @@
-//! What the ledger knows of every partition of a dataset: one object, derived from the data objects and from receipts.
+//! The records: what the ledger knows about every partition of a dataset. One object, derived from the data objects and
+//! from receipts.
 //!
-//! A commit never asks it. It says what planning and `status` would otherwise ask each object for, and since it remembers
-//! each object's etag, publishing finds in one listing which objects changed, whoever changed them.
+//! Commits do not consult the records. Planning and `status` read them instead of inspecting each object. They also contain
+//! each object's etag, so that publishing finds all changed objects with one listing.
 
 use std::collections::BTreeMap;
 
@@ -15,32 +16,32 @@ use crate::ledger::plan::Reason;
 use crate::ledger::receipt::{ErrorFacts, Outcome};
 use crate::partition::PartitionKey;
 
-/// What is committed of a partition, as its object says.
+/// What is known about a partition's committed object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
     /// Edition of the object.
     pub edition: Edition,
-    /// Rows in it.
+    /// Number of rows.
     pub n_rows: u64,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size_bytes: u64,
-    /// Its etag when it was last seen.
+    /// Its etag when it was last listed.
     pub etag: String,
     /// When its last page was received.
     pub fetched_at: Timestamp,
-    /// Run that wrote it, where known.
+    /// Run that wrote it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Pages it came in, where known.
+    /// Number of pages that it was fetched in, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_pages: Option<u32>,
-    /// The portal's newest release that gave these rows, where known.
+    /// The newest portal release known to have these rows, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
 }
 
 impl Committed {
-    /// What the object with this stamp says of itself.
+    /// Describes the object with this stamp.
     #[must_use]
     pub(crate) fn new(stamp: &Stamp, etag: &str, size_bytes: u64) -> Self {
         Self {
@@ -55,14 +56,14 @@ impl Committed {
         }
     }
 
-    /// Why the object should be written anew by this descriptor and program; `None` when it is current.
+    /// Returns why the object is stale for this descriptor, or `None` if it is up to date.
     #[must_use]
     pub fn staleness(&self, dataset: &Dataset) -> Option<Reason> {
         staleness(&self.edition, dataset)
     }
 }
 
-/// Why an object of `edition` should be written anew; `None` when it is current.
+/// Returns why an object with this edition is stale, or `None` if it is up to date.
 pub(crate) fn staleness(edition: &Edition, dataset: &Dataset) -> Option<Reason> {
     if edition.schema_id != dataset.schema_id() {
         Some(Reason::OtherSchema)
@@ -71,38 +72,38 @@ pub(crate) fn staleness(edition: &Edition, dataset: &Dataset) -> Option<Reason> 
     }
 }
 
-/// The last time a partition was fetched.
+/// The last attempt to fetch a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAttempt {
-    /// Run.
+    /// Its run.
     pub run: String,
-    /// What it came to.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// The error of a failed one.
+    /// Its error, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorFacts>,
-    /// When it ended; for one that left no receipt, when its run began.
+    /// When it ended. If it left no receipt, when its run started.
     pub at: Timestamp,
-    /// The portal's newest release then, where known.
+    /// The portal's newest release at that time, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
 }
 
-/// What the ledger knows of one partition.
+/// What the ledger knows about one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionRecord {
     /// The partition.
     pub partition: PartitionKey,
-    /// What is committed; `None` when nothing is.
+    /// The committed object, if there is one.
     pub committed: Option<Committed>,
-    /// The last attempt; `None` when the record was made from the object alone.
+    /// The last attempt. `None` if the record was derived from the object alone.
     pub last_attempt: Option<LastAttempt>,
 }
 
 /// Records by partition.
 pub type Records = BTreeMap<PartitionKey, PartitionRecord>;
 
-/// Partitions whose object is of another schema or encoding than a run would write today.
+/// Returns the partitions whose object has another schema or encoding than a run would write today.
 #[must_use]
 pub fn stale_partitions(records: &Records, dataset: &Dataset) -> Vec<PartitionKey> {
     let committed = records.iter().filter_map(|(partition, record)| Some((partition, record.committed.as_ref()?)));

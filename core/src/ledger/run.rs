@@ -1,4 +1,4 @@
-//! What a run left: the receipts of its partitions, in its summary or still objects of their own.
+//! Reads the receipts of a run, from its summary and from separate objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +14,20 @@ use crate::ledger::summary::Summary;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Listed, Store};
 
-/// What a run left of its partitions.
+/// The receipts of a run.
 #[derive(Debug, Default)]
 pub struct RunReceipts {
-    /// Receipts, by partition; one that left none is not in the map.
+    /// Receipts by partition. A partition without a receipt is absent.
     pub receipts: BTreeMap<PartitionKey, Receipt>,
-    /// What must hold when the summary is written: it is as it was read.
+    /// Condition for writing the summary: that it is still the one that was read.
     pub(crate) condition: Option<Condition>,
-    /// Keys of the receipts that are still objects of their own. One that was listed and gone when it was to be read is not
-    /// among them: what comes there later was not read.
+    /// Keys of the receipts that are still separate objects. A receipt that disappeared between listing and reading is not
+    /// included, because an object written to its key later has not been read.
     pub(crate) keys: Vec<String>,
 }
 
 impl RunReceipts {
-    /// The partitions of a plan that left no receipt.
+    /// Returns the partitions of a plan that left no receipt.
     #[must_use]
     pub fn missing(&self, dataset: &Dataset, plan: &[PlanItem]) -> BTreeSet<PartitionKey> {
         let planned = plan.iter().filter_map(|item| dataset.arrange(&item.partition));
@@ -35,17 +35,16 @@ impl RunReceipts {
     }
 }
 
-/// Reads what a run left: the receipts of its summary, and those that are still objects of their own or came since.
+/// Reads the receipts of a run: those in its summary, and those that are separate objects.
 ///
-/// The summary is read last: a receipt that is gone by then is in it.
+/// The summary is read last, because it contains the receipts deleted in the meantime.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_run(store: &impl Store, dataset: &Dataset, run: &str) -> Result<RunReceipts, Error> {
     let prefix = keys::run_prefix(dataset, run);
     let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
-    let of_receipts =
-        listed.into_iter().filter(|listed| keys::run_and_partition_of_receipt(dataset, &listed.key).is_some());
+    let of_receipts = listed.into_iter().filter(|listed| keys::parse_receipt(dataset, &listed.key).is_some());
     let found: Vec<(String, Option<Receipt>)> = stream::iter(of_receipts)
         .map(|Listed { key, .. }| async move {
             let found = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
@@ -58,30 +57,30 @@ pub async fn read_run(store: &impl Store, dataset: &Dataset, run: &str) -> Resul
         .try_filter_map(|found| async move { Ok(found) })
         .try_collect()
         .await?;
-    let mut left = RunReceipts::default();
+    let mut run_receipts = RunReceipts::default();
     let summary_key = keys::summary(dataset, run);
     let summary = store.read(&summary_key).await.map_err(|source| Error::store_failed("read", &summary_key, source))?;
     if let Some(Content { bytes, etag }) = summary {
-        left.condition = Some(Condition::Matches(etag));
+        run_receipts.condition = Some(Condition::Matches(etag));
         let summary: Option<Summary> = parse_json(&summary_key, &bytes);
         for receipt in summary.into_iter().flat_map(|summary| summary.receipts) {
             if let Some(partition) = dataset.arrange(&receipt.partition) {
-                left.receipts.insert(partition, receipt);
+                run_receipts.receipts.insert(partition, receipt);
             }
         }
     }
     for (key, receipt) in found {
-        left.keys.push(key);
+        run_receipts.keys.push(key);
         let Some(receipt) = receipt else { continue };
         let Some(partition) = dataset.arrange(&receipt.partition) else { continue };
-        // A try's receipt says more than what was said for want of one.
-        let is_later = left
+        // A receipt from an attempt replaces one that publishing added for lack of it.
+        let is_later = run_receipts
             .receipts
             .get(&partition)
-            .is_none_or(|known| !known.is_of_a_try() || known.finished_at <= receipt.finished_at);
+            .is_none_or(|known| !known.is_from_attempt() || known.finished_at <= receipt.finished_at);
         if is_later {
-            left.receipts.insert(partition, receipt);
+            run_receipts.receipts.insert(partition, receipt);
         }
     }
-    Ok(left)
+    Ok(run_receipts)
 }

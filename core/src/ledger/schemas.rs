@@ -1,4 +1,4 @@
-//! The columns of every schema that a dataset's files have had.
+//! Stores the columns of every schema that a dataset's files have had.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,13 @@ use crate::keys;
 use crate::ledger::json::{read_json, write_json};
 use crate::ports::store::Store;
 
-/// Keeps the schema of `dataset` in its ledger under its id, where it is not yet. Done before the first object of a schema
-/// can be written, so that publishing knows the columns of every file by the schema id that the file names.
+/// Stores the schema of `dataset` in the ledger under its id, unless it is already there.
+///
+/// Called before any object with this schema can be written, so that publishing can look up the columns of every file by
+/// the schema id in the file.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer.
+/// [`Error::StoreFailed`] if the lake cannot be read or written.
 pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
     let key = keys::schema(dataset, dataset.schema_id());
     let columns = dataset.typed_columns();
@@ -21,14 +23,15 @@ pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Er
     if kept.as_ref() == Some(&columns) { Ok(()) } else { write_json(store, &key, &columns).await }
 }
 
-/// The columns that files of other schemas than the descriptor's have, by schema id: from the ledger, or where it does not
-/// say, from the footer of one such file. A schema that nothing tells is left out.
+/// Returns the columns of other schemas than the descriptor's, by schema id.
 ///
-/// - `other`: for each of these schema ids the key of a file.
+/// The columns come from the ledger or, if it lacks them, from the footer of a file. A schema found in neither is left out.
+///
+/// - `other`: the schema ids to look up, each with the key of a file.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the ledger cannot be read.
-pub(crate) async fn columns_of(
+/// [`Error::StoreFailed`] if the ledger cannot be read.
+pub(crate) async fn columns_by_schema(
     store: &impl Store,
     dataset: &Dataset,
     other: &BTreeMap<u64, String>,
@@ -41,7 +44,7 @@ pub(crate) async fn columns_of(
             None => match store.footer(object).await {
                 Ok(footer) => footer.map(|footer| footer.columns),
                 Err(error) => {
-                    tracing::warn!(object, error = chain(&error), "columns of a file not read");
+                    tracing::warn!(object, error = chain(&error), "columns of file not read");
                     None
                 }
             },
@@ -62,7 +65,7 @@ mod tests {
     use parquet::file::metadata::ParquetMetaDataReader;
 
     #[test]
-    fn a_schema_is_kept_before_its_first_object_and_written_once() {
+    fn a_schema_is_stored_once_with_the_first_plan() {
         let store = MemoryStore::default();
         let key = "ledger/ccd_enrollment/schemas/".to_owned();
         for _ in 0..2 {
@@ -74,12 +77,12 @@ mod tests {
         // Two plans and one schema.
         assert_eq!(store.calls.lock().unwrap()["write"], 3);
         let other = BTreeMap::from([(enrollment().schema_id(), "no such object".to_owned()), (7, "none".to_owned())]);
-        let known = block_on(columns_of(&store, &enrollment(), &other)).unwrap();
+        let known = block_on(columns_by_schema(&store, &enrollment(), &other)).unwrap();
         assert_eq!(known, BTreeMap::from([(enrollment().schema_id(), enrollment().typed_columns())]));
     }
 
     #[test]
-    fn a_footer_says_the_columns_of_every_type() {
+    fn a_footer_contains_columns_of_every_type() {
         let dataset = Dataset::built_in("ccd_directory").unwrap();
         let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
         let encoded = TableWriter::new(&dataset, &partition, 0).unwrap().finish().unwrap();

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The summary of a run.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,39 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::receipt::{ErrorFacts, Outcome, Receipt};
 use crate::partition::PartitionKey;
 
-/// What a run came to. Its outcomes add up to its plan.
+/// The summary of a run. The outcomes add up to the number of planned partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Run.
+    /// Name of the run.
     pub run: String,
-    /// Dataset.
+    /// Name of the dataset.
     pub dataset: String,
-    /// When the run began.
+    /// When the run started.
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Timestamp,
-    /// Partitions planned.
+    /// Planned partitions.
     pub n_planned: usize,
-    /// Partitions by outcome; every outcome is there.
+    /// Number of partitions by outcome. Contains every outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
     /// Rows received.
     pub n_rows: u64,
     /// Pages received.
     pub n_pages: u64,
-    /// Partitions added to the catalog or changed there.
+    /// Partitions added or changed in the catalog.
     pub n_published: usize,
-    /// Partitions taken out of the catalog.
+    /// Partitions removed from the catalog.
     pub n_withdrawn: usize,
-    /// Partitions whose object cannot be read as one of ours. One that is torn or another partition's is not in the
-    /// catalog; one that could not be looked at keeps its place there.
+    /// Partitions without a readable object. If the object is torn or belongs to another partition, the partition is not in
+    /// the catalog. If the object could not be inspected, the partition's entry in the catalog stays as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<PartitionKey>,
-    /// Partitions whose object is of another schema or encoding than a run would write today.
+    /// Partitions whose object has another schema or encoding than a run would write today.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<PartitionKey>,
     /// The failed partitions with their errors.
     pub failed: Vec<FailedPartition>,
-    /// What every planned partition came to, in the plan's order.
+    /// The receipt of every planned partition, in the plan's order.
     #[serde(default, rename = "partitions")]
     pub receipts: Vec<Receipt>,
 }
@@ -55,19 +55,19 @@ pub struct FailedPartition {
 }
 
 impl Summary {
-    /// Partitions with this outcome.
+    /// Returns the number of partitions with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.outcomes.get(&outcome).copied().unwrap_or(0)
     }
 
-    /// Partitions that are still to be fetched.
+    /// Returns the number of partitions that still have to be fetched.
     #[must_use]
     pub fn n_open(&self) -> usize {
         Outcome::ALL.iter().filter(|outcome| outcome.is_open()).map(|outcome| self.count(*outcome)).sum()
     }
 
-    /// The outcomes that occurred, with their counts: `2 written, 1 failed`; empty when nothing was planned.
+    /// Lists the outcomes that occurred, with their counts: `2 written, 1 failed`. Empty if nothing was planned.
     #[must_use]
     pub fn outcomes_in_words(&self) -> String {
         let words: Vec<String> = Outcome::ALL

@@ -1,4 +1,5 @@
-//! One look at all objects of a table: a listing, and a closer look at each object that is not as the records know it.
+//! The survey: one inspection of all objects of a table. It lists them, and inspects each object that does not match its
+//! record.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,13 @@ use crate::ledger::records::{Committed, Records};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Listed, Store};
 
-/// What there is below a table's prefix.
+/// What was found below a table's prefix.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// Every partition that has an object.
+    /// Every partition that has an object, with that object.
     pub objects: BTreeMap<PartitionKey, Object>,
-    /// Keys of what is no partition's object: another name, an axis value that the descriptor does not have, a year that
-    /// cannot be one.
+    /// Keys that belong to no partition: another file name, an axis value that the descriptor does not list, or an
+    /// implausible year.
     pub strays: Vec<String>,
 }
 
@@ -28,25 +29,25 @@ pub struct Survey {
 pub struct Object {
     /// Its etag.
     pub etag: String,
-    /// Its size, where it could be looked at.
+    /// Its size in bytes; 0 if it could not be inspected.
     pub size_bytes: u64,
-    /// What it says.
+    /// What the inspection found.
     pub seen: Seen,
 }
 
-/// What an object says of itself.
+/// What the inspection of an object found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// It is one of ours, of this partition.
+    /// A file that rollcall wrote for this partition.
     Readable(Stamp),
-    /// It is torn, or not one of ours, or another partition's.
+    /// A torn file, a file that rollcall did not write, or one of another partition.
     NotOurs,
-    /// It could not be looked at, for this reason, so what it holds is not known.
+    /// The object could not be inspected, for this reason, so its content is unknown.
     Unknown(String),
 }
 
 impl Survey {
-    /// Partitions whose object cannot be read, for whatever reason.
+    /// Returns the partitions whose object cannot be read, for any reason.
     #[must_use]
     pub fn unreadable(&self) -> Vec<PartitionKey> {
         let unreadable = self.objects.iter().filter(|(_, object)| !matches!(object.seen, Seen::Readable(_)));
@@ -54,21 +55,21 @@ impl Survey {
     }
 }
 
-/// Looks at every object of a dataset's table.
+/// Surveys the objects of a dataset's table.
 ///
-/// - `known`: records; an object that still has the etag recorded is not looked at again.
+/// - `known`: the records. An object that still has its recorded etag is not inspected again.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake cannot be listed. One object that cannot be looked at is no error.
+/// [`Error::StoreFailed`] if the lake cannot be listed. An object that cannot be inspected is not an error.
 pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> Result<Survey, Error> {
     let prefix = keys::table_prefix(&dataset.table);
     let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
     let mut survey = Survey::default();
     let mut due = Vec::new();
     for Listed { key, etag, .. } in listed {
-        match keys::partition_of_object(dataset, &key) {
+        match keys::parse_partition_object(dataset, &key) {
             None if key.ends_with('/') => {
-                // A folder that could not be listed: what is known to be in it cannot be looked at.
+                // A folder that could not be listed. Inspect the objects known to be in it one by one.
                 let below =
                     known.keys().filter(|partition| keys::partition_object(dataset, partition).starts_with(&key));
                 due.extend(below.cloned());
@@ -76,27 +77,27 @@ pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> R
             None => survey.strays.push(key),
             Some(partition) => match known.get(&partition).and_then(|record| record.committed.as_ref()) {
                 Some(committed) if committed.etag == etag && !etag.is_empty() => {
-                    let object = of_record(committed, &partition);
+                    let object = recorded_object(committed, &partition);
                     survey.objects.insert(partition, object);
                 }
                 _ => due.push(partition),
             },
         }
     }
-    let looked: Vec<(PartitionKey, Option<Object>)> = stream::iter(due)
+    let inspected: Vec<(PartitionKey, Option<Object>)> = stream::iter(due)
         .map(|partition| async move {
-            let object = look(store, dataset, &partition).await;
+            let object = inspect(store, dataset, &partition).await;
             (partition, object)
         })
         .buffer_unordered(READS_AT_ONCE)
         .collect()
         .await;
-    survey.objects.extend(looked.into_iter().filter_map(|(partition, object)| Some((partition, object?))));
+    survey.objects.extend(inspected.into_iter().filter_map(|(partition, object)| Some((partition, object?))));
     Ok(survey)
 }
 
-/// Looks at one partition's object; `None` when there is none.
-pub(crate) async fn look(store: &impl Store, dataset: &Dataset, partition: &PartitionKey) -> Option<Object> {
+/// Inspects one partition's object. Returns `None` if there is none.
+pub(crate) async fn inspect(store: &impl Store, dataset: &Dataset, partition: &PartitionKey) -> Option<Object> {
     let key = keys::partition_object(dataset, partition);
     match store.head(&key).await {
         Ok(None) => None,
@@ -106,18 +107,19 @@ pub(crate) async fn look(store: &impl Store, dataset: &Dataset, partition: &Part
             seen: match facts.stamp.filter(|stamp| stamp.is_of(partition)) {
                 Some(stamp) => Seen::Readable(stamp),
                 None if facts.is_readable => Seen::NotOurs,
-                None => Seen::Unknown("expected a file that can be read".to_owned()),
+                None => Seen::Unknown("file not readable".to_owned()),
             },
         }),
         Err(error) => {
             let why = chain(&error);
-            tracing::warn!(%partition, error = why, "object not looked at");
+            tracing::warn!(%partition, error = why, "object not inspected");
             Some(Object { etag: String::new(), size_bytes: 0, seen: Seen::Unknown(why) })
         }
     }
 }
 
-fn of_record(committed: &Committed, partition: &PartitionKey) -> Object {
+/// Returns the object that a record describes.
+fn recorded_object(committed: &Committed, partition: &PartitionKey) -> Object {
     Object {
         etag: committed.etag.clone(),
         size_bytes: committed.size_bytes,

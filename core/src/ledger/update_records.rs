@@ -1,4 +1,4 @@
-//! Makes the records say what the objects and the receipts say.
+//! Updates the records from the objects and the receipts.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
 use crate::ledger::json::to_json;
-use crate::ledger::read_records::{Stored, note_attempt, read_records, read_stored};
+use crate::ledger::read_records::{Stored, read_records, read_stored, record_attempt};
 use crate::ledger::receipt::Receipt;
 use crate::ledger::records::{Committed, PartitionRecord, Records};
 use crate::ledger::survey::{Seen, Survey};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Put, Store};
 
-/// Conditional writes of the records.
-const TRIES: u32 = 8;
+/// Maximum number of conditional writes of the records.
+const MAX_TRIES: u32 = 8;
 
-/// Writes down what the receipts of runs that were not published say, before these are deleted.
+/// Records the attempts of unpublished runs, before their receipts are deleted.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others are faster every time.
+/// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the records on every try.
 pub(crate) async fn keep_attempts(store: &impl Store, dataset: &Dataset) -> Result<(), Error> {
     let key = keys::records(dataset);
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         let stored = read_stored(store, dataset).await?;
         let records = read_records(store, dataset).await?;
         if records == stored.records {
@@ -37,16 +37,16 @@ pub(crate) async fn keep_attempts(store: &impl Store, dataset: &Dataset) -> Resu
             return Ok(());
         }
     }
-    Err(Error::WriteConflict { key, tries: TRIES })
+    Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
-/// Makes the records say what the objects and a run's receipts say, and writes them where that changes them. Gives how many
-/// records changed.
+/// Updates the records from the objects and a run's receipts, and writes them if they changed. Returns the records, and how
+/// many of them changed.
 ///
-/// Another writer's records in between are read again and kept: nobody's attempts are lost.
+/// If another writer has changed the records in the meantime, reads them again first, so that no attempt is lost.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] when the lake does not answer; [`Error::WriteConflict`] when others are faster every time.
+/// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the records on every try.
 pub(crate) async fn update_records(
     store: &impl Store,
     dataset: &Dataset,
@@ -56,17 +56,17 @@ pub(crate) async fn update_records(
     receipts: &BTreeMap<PartitionKey, Receipt>,
     now: Timestamp,
 ) -> Result<(Records, usize), Error> {
-    // An attempt of a later time is one of a clock that was ahead once; it must not stay the last one until then.
+    // A time after this comes from a clock that was ahead. Such an attempt must not remain the last one until that time.
     let until = now.saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
     let key = keys::records(dataset);
-    for tries in 0..TRIES {
+    for tries in 0..MAX_TRIES {
         if tries > 0 {
             stored = read_stored(store, dataset).await?;
         }
         let mut records = stored.records.clone();
         follow_objects(&mut records, survey);
         for (partition, receipt) in receipts {
-            note_attempt(&mut records, partition.clone(), run, receipt, until);
+            record_attempt(&mut records, partition.clone(), run, receipt, until);
         }
         let n_changed =
             records.iter().filter(|(partition, record)| stored.records.get(*partition) != Some(record)).count()
@@ -83,10 +83,10 @@ pub(crate) async fn update_records(
         }
         return Ok((records, n_changed));
     }
-    Err(Error::WriteConflict { key, tries: TRIES })
+    Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
-/// One record a line, so that two versions can be compared by a person.
+/// Renders one record per line, so that versions can be compared with a line-based diff.
 fn render(records: &Records) -> Result<Bytes, Error> {
     let mut text = String::from("[");
     for (i, record) in records.values().enumerate() {
@@ -97,7 +97,7 @@ fn render(records: &Records) -> Result<Bytes, Error> {
     Ok(text.into())
 }
 
-/// Makes every record say of its object what the object says. One that cannot be looked at keeps what it said.
+/// Updates every record from its object. If the object could not be inspected, the record stays as it is.
 pub fn follow_objects(records: &mut Records, survey: &Survey) {
     for (partition, record) in records.iter_mut() {
         if !survey.objects.contains_key(partition) {
@@ -113,7 +113,8 @@ pub fn follow_objects(records: &mut Records, survey: &Survey) {
         match &object.seen {
             Seen::Readable(stamp) => {
                 let mut committed = Committed::new(stamp, &object.etag, object.size_bytes);
-                // Pages and release are what an object does not know of itself, nor does a file know its run.
+                // An object stores neither its number of pages nor its release. In a folder, it does not store its run
+                // either.
                 if let Some(before) = record.committed.take().filter(|before| before.edition == committed.edition) {
                     committed.n_pages = before.n_pages;
                     committed.portal_release = before.portal_release;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_of_its_partition_in_whatever_order_its_axes_stand() {
+    fn the_order_of_the_axes_in_a_record_does_not_matter() {
         let store = MemoryStore::default();
         let text = r#"[{"partition": {"grade": "grade-pk", "year": 2021}, "committed": null, "last_attempt": null}]"#;
         store.set(KEY, text.as_bytes(), None);
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_remembers_the_run_of_an_object_as_long_as_it_is_the_same_one() {
+    fn a_record_keeps_the_run_of_a_file_as_long_as_the_file_is_the_same() {
         let mut records = Records::new();
         let run = |records: &Records| records[&partition()].committed.as_ref().unwrap().run.clone();
         follow_objects(&mut records, &survey("e1", Seen::Readable(stamp(Some("r1")))));
@@ -171,15 +172,15 @@ mod tests {
             follow_objects(&mut records, &survey(etag, Seen::Readable(stamp(None))));
             assert_eq!(run(&records).as_deref(), expected, "{etag}");
         }
-        // What cannot be looked at stays as it was; what is torn does not.
-        follow_objects(&mut records, &survey("", Seen::Unknown("no answer".into())));
+        // If the object cannot be inspected, the record stays; if the object is torn, it does not.
+        follow_objects(&mut records, &survey("", Seen::Unknown("no response".into())));
         assert_eq!(records[&partition()].committed.as_ref().unwrap().etag, "e2");
         follow_objects(&mut records, &survey("e3", Seen::NotOurs));
         assert!(records.is_empty());
     }
 
     #[test]
-    fn records_that_were_read_are_not_read_again_unless_another_wrote_them() {
+    fn records_are_read_again_only_if_another_writer_changed_them() {
         let store = MemoryStore::default();
         let update = |store: &MemoryStore| {
             let stored = block_on(read_stored(store, &enrollment())).unwrap();
@@ -196,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn attempts_are_kept_beside_what_another_wrote_meanwhile() {
+    fn attempts_are_added_to_records_that_another_writer_changed() {
         let (store, dataset) = (MemoryStore::default(), enrollment());
-        let receipt = Receipt::of_nothing(partition(), None, time(NOW), time(NOW));
+        let receipt = Receipt::without_rows(partition(), None, time(NOW), time(NOW));
         block_on(crate::ledger::write_json(&store, &keys::receipt(&dataset, "r1", &partition()), &receipt)).unwrap();
         let other = r#"[{"partition": {"year": 2020, "grade": "grade-pk"}, "committed": null, "last_attempt": null}]"#;
         store.before_next(Box::new(|store| store.set(KEY, other.as_bytes(), None)));
@@ -208,6 +209,6 @@ mod tests {
         assert_eq!(records[&partition()].last_attempt.as_ref().unwrap().run, "r1");
         let n_writes = store.calls.lock().unwrap()["write"];
         block_on(keep_attempts(&store, &dataset)).unwrap();
-        assert_eq!(store.calls.lock().unwrap()["write"], n_writes, "they say so already");
+        assert_eq!(store.calls.lock().unwrap()["write"], n_writes, "the records are already up to date");
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Opt
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
-    // Compares the page with a second reader, which knows no columns. It refuses some valid JSON, such as a lone surrogate.
+    // Compares the page with a second reader, which knows no columns. It refuses some valid JSON, such as a lone
+    // surrogate.
     if let Ok(read) = serde_json::from_slice::<Value>(body) {
         assert_eq!(read.get("count").and_then(Value::as_u64), Some(page.count));
         assert_eq!(read.get("next").and_then(Value::as_str), page.next.as_deref());
@@ -81,8 +82,8 @@ fn holds_or_is_null(array: &ArrayRef, row: usize, expected: i64) -> bool {
 }
 
 /// Decodes a body in three ways and checks that all give the same columns, `_rescued` and counts, or the same error.
-/// The ways are [`PageDecoder::decode`], which uses the scanner if it can; serde; and the exact pass, which decides what
-/// is valid. Returns whether the page is accepted.
+/// The ways are [`PageDecoder::decode`], which uses the scanner if it can; serde; and the exact pass, which decides
+/// what is valid. Returns whether the page is accepted.
 pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
     let decoded = decoder.decode(1, body.as_bytes());
     let by_serde = decoder.decode_by_serde(1, body);

@@ -8,8 +8,8 @@ pub(crate) const NO_FIELD: &str = "no such field";
 pub struct Misfits {
     /// Number of misfits, including absent fields.
     pub n_values: u64,
-    /// Number of misfits that are in the column unchanged: text that is too long, or text that is not padded because the
-    /// row's other columns do not confirm the result.
+    /// Number of misfits that are in the column unchanged: text that is too long, or text that is not padded because
+    /// the row's other columns do not confirm the result.
     pub n_kept: u64,
     /// The first misfit that became a null, or the first of all if none did: its row (from 1, on its page) and its JSON
     /// text. The text is `None` if the field is absent.

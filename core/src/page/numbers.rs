@@ -47,11 +47,11 @@ pub(crate) fn parse_integral(text: &str) -> Option<i64> {
     format!("{sign}{trimmed}{}", "0".repeat(n_zeros)).parse().ok()
 }
 
-/// Parses a finite double in JSON syntax. An integer such as `5` or `5.0` must be exact as a double; an integer of 2^127
-/// or more is always rejected.
+/// Parses a finite double in JSON syntax. An integer such as `5` or `5.0` must be exact as a double; an integer of
+/// 2^127 or more is always rejected.
 pub(super) fn parse_double(text: &str) -> Option<f64> {
-    // serde_json checks the syntax; the standard library parses the value, rounded to the nearest double. With its feature
-    // `float_roundtrip`, serde_json rounds the same way. Decoding straight from serde relies on that.
+    // serde_json checks the syntax; the standard library parses the value, rounded to the nearest double. With its
+    // feature `float_roundtrip`, serde_json rounds the same way. Decoding straight from serde relies on that.
     serde_json::from_str::<&RawValue>(text).ok()?;
     if !matches!(text.as_bytes().first(), Some(b'-' | b'0'..=b'9')) || text.ends_with(char::is_whitespace) {
         return None;

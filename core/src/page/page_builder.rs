@@ -13,8 +13,8 @@ use crate::page::field_names::FieldNames;
 use crate::page::misfits::{Misfits, NO_FIELD};
 use crate::page::padding::{PaddingCheck, padding_checks};
 
-/// Maximum number of values on a page, including nulls. Seven pages of the portal's widest table have fewer. Without this
-/// limit, a small body could have very many rows, and an absent field takes as much memory as any other.
+/// Maximum number of values on a page, including nulls. Seven pages of the portal's widest table have fewer. Without
+/// this limit, a small body could have very many rows, and an absent field takes as much memory as any other.
 pub(super) const MAX_VALUES: u64 = 4_000_000;
 
 /// The fields of the envelope, other than the rows.
@@ -143,8 +143,8 @@ impl PageBuilder {
         self.count_misfit(column, Some(raw), is_kept);
     }
 
-    /// Checks all padded text of this row against the other columns, and removes padding that is not valid. Returns whether
-    /// all of it was valid.
+    /// Checks all padded text of this row against the other columns, and removes padding that is not valid. Returns
+    /// whether all of it was valid.
     pub(super) fn settle_padding(&mut self) -> bool {
         let mut are_all_valid = true;
         for check in &self.checks {

@@ -39,8 +39,8 @@ struct Template<'t> {
 }
 
 impl PageBuilder {
-    /// Reads a whole page and leaves odd rows to serde. Returns `None` if the page cannot be scanned; then this builder must
-    /// not be used any more.
+    /// Reads a whole page and leaves odd rows to serde. Returns `None` if the page cannot be scanned; then this builder
+    /// must not be used any more.
     pub(super) fn scan(&mut self, text: &str) -> Option<Envelope> {
         const RESULTS: &str = "\"results\":";
         // Serde reads the envelope before the rows, with an empty list of rows.
@@ -97,8 +97,8 @@ impl PageBuilder {
         }
     }
 
-    /// Learns the template from the row at `cursor`. The row must belong to this partition and have every declared field
-    /// exactly once, and no other field.
+    /// Learns the template from the row at `cursor`. The row must belong to this partition and have every declared
+    /// field exactly once, and no other field.
     fn learn<'t>(&self, mut cursor: Cursor<'t>) -> Option<Template<'t>> {
         let bytes = cursor.text.as_bytes();
         let mut places: Vec<Place<'t>> = Vec::with_capacity(self.columns.len());

@@ -9,8 +9,8 @@ use crate::page::column_builder::ColumnBuilder;
 impl ColumnBuilder {
     /// Appends the next JSON value, straight from the deserializer. Returns `false` if it does not fit.
     ///
-    /// An integer column accepts only numbers that serde passes on exactly, without a fraction or an exponent and with at
-    /// most 64 bits. For any other number, [`Self::append_raw`] decides from its text.
+    /// An integer column accepts only numbers that serde passes on exactly, without a fraction or an exponent and with
+    /// at most 64 bits. For any other number, [`Self::append_raw`] decides from its text.
     pub(crate) fn append_from<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<bool, D::Error> {
         deserializer.deserialize_any(ValueVisitor(self))
     }

@@ -249,8 +249,8 @@ fn a42_the_values_of_a_page_and_the_unknown_fields_of_a_row_are_limited() {
             (
                 "BodyTooLarge",
                 format!(
-                    "fetch page 3 of `year=2021/grade=grade-pk`: body too large: expected at most {max_rows} rows of 307 \
-                         columns, found more"
+                    "fetch page 3 of `year=2021/grade=grade-pk`: response body too large: expected at most {max_rows} rows \
+                         of 307 columns, found more"
                 )
             )
         );

@@ -1,4 +1,4 @@
-//! The partitions that a mode selects: what is missing, what failed, what is stale.
+//! Selects partitions by mode: missing, failed, or stale.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,10 @@ use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::store::Store;
 use crate::request::Selection;
 
-/// Those without an object that can be read. What the portal had no rows for is asked for again only under a release that
-/// is not the one it was asked under, or where either is not known.
+/// Returns the partitions without a readable object.
+///
+/// A partition for which the portal had no rows is included only if the portal's release has changed since, or if one of
+/// the two releases is unknown.
 pub(super) async fn missing(
     store: &impl Store,
     dataset: &Dataset,
@@ -39,7 +41,7 @@ pub(super) async fn missing(
     Ok(named.into_iter().filter(is_missing).collect())
 }
 
-/// Those whose last attempt failed, or whose last run ended before it tried them.
+/// Returns the partitions whose last attempt failed, or whose last run ended before trying them.
 pub(super) async fn failed(
     store: &impl Store,
     dataset: &Dataset,
@@ -50,7 +52,7 @@ pub(super) async fn failed(
     Ok(named.into_iter().filter(is_failed).collect())
 }
 
-/// Those selected whose object is of another schema or encoding, newest year first.
+/// Returns the selected partitions whose object has another schema or encoding, newest year first.
 pub(super) async fn stale(
     store: &impl Store,
     dataset: &Dataset,
@@ -87,14 +89,20 @@ pub(super) async fn stale(
     items.sort_by_cached_key(|item| std::cmp::Reverse(item.partition.axes().first().map(|(_, value)| value.clone())));
     if !unlisted.is_empty() {
         let named: Vec<String> = unlisted.into_iter().collect();
-        warnings
-            .push(format!("stale, and not written anew since the portal does not list its year: {}", named.join(", ")));
+        warnings.push(format!(
+            "stale, but not fetched again because the portal does not list their years: {}",
+            named.join(", ")
+        ));
     }
     Ok(items)
 }
 
-/// Partitions of a run's plan that failed, were not tried or left nothing, in that plan's order.
-pub(super) async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) -> Result<Vec<PartitionKey>, Error> {
+/// Returns the partitions of a run's plan that failed, were not tried or left no receipt, in the plan's order.
+pub(super) async fn failed_in_run(
+    store: &impl Store,
+    dataset: &Dataset,
+    run: &str,
+) -> Result<Vec<PartitionKey>, Error> {
     let plan = read_plan(store, dataset, run).await?;
     let Some(plan) = plan else {
         return Err(Error::InvalidRequest {
@@ -102,9 +110,9 @@ pub(super) async fn failed_of(store: &impl Store, dataset: &Dataset, run: &str) 
         });
     };
     let planned = plan.iter().filter_map(|item| dataset.arrange(&item.partition));
-    let left = read_run(store, dataset, run).await?;
+    let run = read_run(store, dataset, run).await?;
     let is_failed =
-        |partition: &PartitionKey| left.receipts.get(partition).is_none_or(|receipt| receipt.outcome.is_open());
+        |partition: &PartitionKey| run.receipts.get(partition).is_none_or(|receipt| receipt.outcome.is_open());
     Ok(planned.filter(is_failed).collect())
 }
 

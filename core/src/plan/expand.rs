@@ -1,4 +1,4 @@
-//! The partitions that a request names: every combination of its axis values.
+//! Expands a request into partitions: every combination of its axis values.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::partition::{AxisValue, PartitionKey};
 use crate::request::size::check_size;
 use crate::request::{AxisSelection, Request, Selection};
 
-/// Years that a selection names one by one and the portal does not list.
+/// Returns the years that a selection names one by one but the portal does not list.
 pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> BTreeSet<i32> {
     let (Selection::Axes(axes), Some(listed)) = (selection, listed) else { return BTreeSet::new() };
     let named = axes.iter().flat_map(|axis| match axis {
@@ -23,7 +23,7 @@ pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet
     years.filter(|year| !listed.contains(year)).collect()
 }
 
-/// Every partition that the request names, each once, newest year first.
+/// Returns every partition that the request names, each once, newest year first.
 pub(super) fn expand(
     dataset: &Dataset,
     request: &Request,
@@ -69,7 +69,7 @@ pub(super) fn expand(
     Ok(partitions)
 }
 
-/// Refuses years that are named and not listed.
+/// Returns an error if any year is unlisted.
 pub(super) fn check_unlisted(
     dataset: &Dataset,
     unlisted: BTreeSet<i32>,
@@ -88,10 +88,11 @@ pub(super) fn check_unlisted(
     Err(Error::InvalidRequest { mistakes })
 }
 
+/// Returns the selected values of an axis. `listed` are the years that the portal lists.
 fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
     let mut values: Vec<AxisValue> = match (selection, axis.kind) {
         (AxisSelection::Values(values), _) => values.clone(),
-        // A request of a run's failures is planned from that run.
+        // A run's failed partitions are planned from that run.
         (AxisSelection::Any, _) => Vec::new(),
         (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
         (AxisSelection::All, AxisKind::String) => axis
@@ -102,13 +103,13 @@ fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<
             .collect(),
     };
     if axis.kind == AxisKind::Int {
-        // Newest first: the years that people wait for are there before the long tail.
+        // Newest first: those are the years that users wait for.
         values.sort_unstable_by(|a, b| b.cmp(a));
     }
     values
 }
 
-/// Years in few words: `1980, 1984-2022`.
+/// Lists years as ranges: `1980, 1984-2022`.
 fn describe_years(years: impl Iterator<Item = i32>) -> String {
     let mut ranges: Vec<(i32, i32)> = Vec::new();
     for year in years {

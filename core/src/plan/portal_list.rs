@@ -1,4 +1,4 @@
-//! A list that the portal publishes about itself, such as that of its endpoints.
+//! The lists in which the portal describes itself, such as its endpoints.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::error::years::YearsUnreadable;
 use crate::ports::portal::{PageRequest, Portal, Reading};
 
-/// A page of a list of the portal. Its entries are read one by one, so that an odd one spoils no other.
+/// One page of a list. Each entry is decoded separately, so that a malformed one does not affect the others.
 #[derive(Deserialize)]
 pub(super) struct PortalList {
     pub(super) count: Option<Box<RawValue>>,
@@ -17,24 +17,25 @@ pub(super) struct PortalList {
 }
 
 impl PortalList {
-    /// GETs one page of a list.
+    /// Fetches one page of a list.
     ///
     /// # Errors
-    /// What the portal did, or a body that is not such a list.
+    /// [`YearsUnreadable::Portal`] if the request fails; [`YearsUnreadable::Body`] if the body is not a list.
     pub(super) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, YearsUnreadable> {
         let read = |body: &Bytes| Reading::Done(serde_json::from_str(&String::from_utf8_lossy(body)));
         Ok(portal.get(path, page, PageRequest::default(), read).await?.result?)
     }
 
-    /// Fields of each entry that has some, as their JSON.
+    /// Returns the fields of each entry that is a JSON object, with their values as JSON.
     pub(super) fn entries(&self) -> impl Iterator<Item = Fields> {
         self.results.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok())
     }
 }
 
+/// Fields of an entry, with their values as JSON.
 pub(super) type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// A field that is text; `None` when it is anything else, or absent.
+/// Returns a string field, or `None` if the field is absent or not a string.
 pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }

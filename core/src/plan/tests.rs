@@ -19,7 +19,7 @@ fn expand_json(input: &serde_json::Value, listed: Option<&BTreeSet<i32>>) -> Res
 }
 
 #[test]
-fn all_grades_are_every_grade_but_the_total_which_must_be_named() {
+fn all_grades_exclude_the_total_which_must_be_named() {
     let listed: BTreeSet<i32> = (1986..=2024).collect();
     let partitions = expand_json(&json!({"years": "all", "grades": "all"}), Some(&listed)).unwrap();
     assert_eq!(partitions.len(), 39 * 17);
@@ -30,7 +30,7 @@ fn all_grades_are_every_grade_but_the_total_which_must_be_named() {
 }
 
 #[test]
-fn a_failed_total_is_fetched_again_and_axes_only_narrow_a_runs_failures() {
+fn a_failed_total_is_planned_again_and_axes_only_narrow_the_failed_partitions() {
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let store = MemoryStore::default();
     let planned = expand_json(&json!({"years": [2019, 2020], "grades": ["grade-pk", "grade-99"]}), None).unwrap();
@@ -55,15 +55,15 @@ fn a_failed_total_is_fetched_again_and_axes_only_narrow_a_runs_failures() {
 
 /// Found by use: B8.
 #[test]
-fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is_made() {
+fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is_built() {
     let mut dataset = Dataset::built_in("ccd_enrollment").unwrap();
-    let word = |i: i64| crate::dataset::CodedValue { value: format!("v{i}"), code: i };
+    let value = |i: i64| crate::dataset::CodedValue { value: format!("v{i}"), code: i };
     let axis = |name: &str| Axis {
         name: name.to_owned(),
         kind: AxisKind::String,
         comment: String::new(),
         total: None,
-        values: (0..100).map(word).collect(),
+        values: (0..100).map(value).collect(),
     };
     for (n_axes, found) in [
         (2, None),
@@ -80,8 +80,8 @@ fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is
             Some(found) => assert_eq!(
                 planned.unwrap_err().chain(),
                 format!(
-                    "check request: expected at most 100,000 partitions in one plan, found {found}\n    hint: name fewer \
-                         values of an axis, and make several runs of it"
+                    "check request: expected at most 100,000 partitions in one plan, found {found}\n    hint: split the \
+                     request into several runs with fewer values each"
                 )
             ),
         }
@@ -89,7 +89,7 @@ fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is
 }
 
 #[test]
-fn all_years_of_a_list_that_cannot_be_read_are_refused_and_years_by_name_are_not() {
+fn without_a_readable_list_only_a_request_for_all_years_is_refused() {
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let plan = |input: serde_json::Value| {
         let request = Request::parse(&input, &dataset).unwrap();
@@ -107,12 +107,12 @@ fn all_years_of_a_list_that_cannot_be_read_are_refused_and_years_by_name_are_not
     ] {
         let plan = plan(input.clone()).unwrap();
         assert_eq!((plan.items.len(), plan.warnings.len()), (n_partitions, 1), "{input}");
-        assert!(plan.warnings[0].starts_with("years of `ccd_enrollment` are not checked"), "{:?}", plan.warnings);
+        assert!(plan.warnings[0].starts_with("years of `ccd_enrollment` were not checked"), "{:?}", plan.warnings);
     }
 }
 
 #[test]
-fn a_year_that_the_portal_does_not_list_is_refused_by_name() {
+fn a_year_that_the_portal_does_not_list_is_reported_by_name() {
     let listed: BTreeSet<i32> = [1980].into_iter().chain(1984..=2022).collect();
     let error = expand_json(&json!({"years": "2021-2024", "grades": "all"}), Some(&listed)).unwrap_err();
     assert_eq!(
@@ -123,16 +123,16 @@ fn a_year_that_the_portal_does_not_list_is_refused_by_name() {
 
 /// Found by use: B11.
 #[test]
-fn what_the_portal_had_no_rows_for_is_asked_again_under_another_release() {
+fn an_empty_partition_is_missing_again_after_a_new_release() {
     let store = MemoryStore::default();
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let named = expand_json(&json!({"years": [2021], "grades": ["grade-pk"]}), None).unwrap();
     let empty = |portal_release: Option<&str>| Receipt {
         outcome: Outcome::Empty,
         portal_release: portal_release.map(str::to_owned),
-        ..Receipt::of_nothing(named[0].clone(), None, time(NOW), time(NOW))
+        ..Receipt::without_rows(named[0].clone(), None, time(NOW), time(NOW))
     };
-    for (then, now, is_asked) in [
+    for (then, now, is_missing) in [
         (Some("0.26.0"), Some("0.26.0"), false),
         (Some("0.26.0"), Some("0.26.1"), true),
         (Some("0.26.0"), None, true),
@@ -142,17 +142,17 @@ fn what_the_portal_had_no_rows_for_is_asked_again_under_another_release() {
         let key = keys::receipt(&dataset, "r1", &named[0]);
         block_on(ledger::write_json(&store, &key, &empty(then))).unwrap();
         let found = block_on(missing(&store, &dataset, named.clone(), now)).unwrap();
-        assert_eq!(found.len(), usize::from(is_asked), "{then:?} and {now:?}");
+        assert_eq!(found.len(), usize::from(is_missing), "{then:?} and {now:?}");
     }
 }
 
 #[test]
-fn what_failed_or_was_not_tried_is_planned_again_and_nothing_else() {
+fn only_partitions_that_failed_or_were_not_tried_are_planned_again() {
     let store = MemoryStore::default();
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let named = expand_json(&json!({"years": [2021], "grades": ["grade-pk"]}), None).unwrap();
     for outcome in Outcome::ALL {
-        let receipt = Receipt { outcome, ..Receipt::of_nothing(named[0].clone(), None, time(NOW), time(NOW)) };
+        let receipt = Receipt { outcome, ..Receipt::without_rows(named[0].clone(), None, time(NOW), time(NOW)) };
         block_on(ledger::write_json(&store, &keys::receipt(&dataset, "r1", &named[0]), &receipt)).unwrap();
         let found = block_on(failed(&store, &dataset, named.clone())).unwrap();
         let is_expected = matches!(outcome, Outcome::Failed | Outcome::NotTried);
@@ -160,7 +160,7 @@ fn what_failed_or_was_not_tried_is_planned_again_and_nothing_else() {
     }
 }
 
-/// Years as a request may spell them, with the years that they are; some of them twice.
+/// Years as a request may write them, some of them twice, with the years that they denote.
 fn years() -> impl Strategy<Value = (serde_json::Value, BTreeSet<i32>)> {
     let item = (1986..2025i32, 0..4i32, 0..3u8).prop_map(|(first, more, how)| match how {
         0 => (json!(first), first..=first),
@@ -186,7 +186,7 @@ proptest! {
             .iter()
             .flat_map(|year| grades.iter().map(move |grade| format!("year={year}/grade={grade}")))
             .collect();
-        // Named by their axes, and each by itself in some order, the first twice.
+        // Named by axes, and one by one in some order with the first repeated.
         let mut one_by_one: Vec<_> =
             named.iter().flat_map(|year| grades.iter().map(move |grade| json!({"grade": grade, "year": year}))).collect();
         let n_turned = order.index(one_by_one.len());
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_of_all_covers_every_listed_year_and_every_grade_but_the_total_once(
+    fn a_plan_of_all_covers_each_listed_year_and_each_grade_except_the_total_once(
         listed in prop::collection::btree_set(1900..2100i32, 1..40),
     ) {
         let grades = Dataset::built_in("ccd_enrollment").unwrap().axes[1].values.clone();

@@ -1,6 +1,6 @@
-//! Which years the portal has, as its own list of endpoints says.
+//! Reads the available years from the portal's list of endpoints.
 //!
-//! A year without data answers HTTP 500 like a fault, so years are checked before anything is fetched.
+//! For a year without data, the portal returns HTTP 500, as for a fault. Years are therefore checked before fetching.
 
 use std::collections::BTreeSet;
 
@@ -10,26 +10,26 @@ use crate::plan::portal_list::{Fields, PortalList, text};
 use crate::ports::portal::Portal;
 use crate::text::excerpt;
 
-/// Path of the portal's list of endpoints below its API root.
+/// Path of the portal's list of endpoints, relative to its API root.
 pub const ENDPOINTS_PATH: &str = "api-endpoints/";
 
-/// Most pages of the list; the real one has a single page.
-const MOST_PAGES: u32 = 50;
+/// Maximum number of pages to read. The real list has one page.
+const MAX_PAGES: u32 = 50;
 
-/// The years that the portal lists for a dataset's endpoint.
+/// Returns the years that the portal lists for a dataset's endpoint.
 ///
 /// # Errors
-/// [`YearsUnreadable`], for the caller to go ahead without or to refuse.
+/// [`YearsUnreadable`]. The caller decides whether to continue without the list.
 ///
-/// Source of the format: recorded answers of the Education Data Portal, 2024-06.
+/// Source of the format: recorded responses of the Education Data Portal, 2024-06.
 pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, YearsUnreadable> {
     let mut n_seen = 0;
-    for page in 1..=MOST_PAGES {
+    for page in 1..=MAX_PAGES {
         let listed = PortalList::get(portal, ENDPOINTS_PATH, page).await?;
         n_seen += listed.results.len() as u64;
         let count: Option<u64> = listed.count.as_ref().and_then(|count| serde_json::from_str(count.get()).ok());
         let is_last = listed.results.is_empty() || count.is_none_or(|count| n_seen >= count);
-        if let Some(own) = listed.entries().find(|endpoint| is_of(dataset, endpoint)) {
+        if let Some(own) = listed.entries().find(|endpoint| is_endpoint_of(dataset, endpoint)) {
             let years = text(&own, "years_available");
             let unreadable = || {
                 let json = own.get("years_available").map_or("none", |json| json.get());
@@ -44,13 +44,13 @@ pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTr
     Err(YearsUnreadable::NotListed(dataset.path.clone()))
 }
 
-/// Whether an entry of the list is the dataset's endpoint.
-fn is_of(dataset: &Dataset, endpoint: &Fields) -> bool {
+/// Returns whether an entry of the list is the dataset's endpoint.
+fn is_endpoint_of(dataset: &Dataset, endpoint: &Fields) -> bool {
     let url = text(endpoint, "endpoint_url").unwrap_or_default();
     url.trim_start_matches("/api/v1/").trim_end_matches('/') == dataset.path.trim_end_matches('/')
 }
 
-/// Reads years as the portal writes them: `1991, 1993, and 1999&ndash;2020`. `None` when anything else is there.
+/// Parses years in the portal's format: `1991, 1993, and 1999&ndash;2020`. Returns `None` for anything else.
 #[must_use]
 pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
     let text = html
@@ -79,7 +79,7 @@ pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
     Some(years)
 }
 
-/// A year of four digits, one of [`YEARS`].
+/// Parses a year of four digits that is in [`YEARS`].
 pub(crate) fn parse_year(text: &str) -> Option<i32> {
     let text = text.trim();
     let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
@@ -94,7 +94,7 @@ mod tests {
     use futures::executor::block_on;
 
     #[test]
-    fn the_newest_release_is_the_one_of_the_latest_date_wherever_it_stands() {
+    fn the_newest_release_is_the_one_with_the_latest_date_wherever_it_is_listed() {
         let body = r#"{"results":[{"version":"0.9.0","release_date":"12/30/2019"},
             {"version":"0.26.1","release_date":"7/14/2026"},{"version":"0.25.0","release_date":"3/30/2026"},
             {"version":null,"release_date":"1/1/2027"},{"version":"x","release_date":"soon"}]}"#;
@@ -105,7 +105,7 @@ mod tests {
 
     /// Found by use: B7.
     #[test]
-    fn a39_a_release_is_a_short_name_without_control_characters_and_another_is_passed_over() {
+    fn a39_a_release_with_a_long_name_or_control_characters_is_skipped() {
         let longest = "1".repeat(64);
         for (version, expected) in [
             (longest.as_str(), longest.as_str()),
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// Entries of a list that are odd in some way, each as JSON.
+    /// Malformed entries of a list, as JSON.
     const ODD: [&str; 12] = [
         r#"{"endpoint_url":"/api/v1/schools/ccd/directory/{year}/","years_available":2018}"#,
         r#"{"endpoint_url":"/api/v1/schools/ccd/directory/{year}/","years_available":null}"#,
@@ -167,7 +167,7 @@ mod tests {
 
     /// Found by use: B4.
     #[test]
-    fn a37_years_of_the_own_entry_that_cannot_be_read_are_quoted() {
+    fn a37_years_that_cannot_be_parsed_are_quoted() {
         for (years, found) in [
             ("2018", "2018"),
             ("null", "null"),
@@ -179,14 +179,14 @@ mod tests {
             let path = "/api/v1/schools/ccd/enrollment/{year}/{grade}/";
             let own = format!(r#"{{"endpoint_url":"{path}","years_available":{years}}}"#);
             let expected =
-                format!("read `years_available`: expected text of years, ranges and commas, found `{found}`");
+                format!("read `years_available`: expected years or ranges separated by commas, found `{found}`");
             assert_eq!(listed(&[&own]).unwrap_err().to_string(), expected);
         }
         let bare = listed(&[r#"{"endpoint_url":"/api/v1/schools/ccd/enrollment/{year}/{grade}/"}"#]).unwrap_err();
         assert!(bare.to_string().ends_with("found `none`"), "{bare}");
     }
 
-    /// A page of the list: `count`, and entries by path with their years.
+    /// A page of the list, with `count` and with an entry for each pair of path and years.
     fn list(count: usize, entries: &[(&str, &str)]) -> String {
         let entries: Vec<String> = entries
             .iter()
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_several_pages_is_read_to_the_entry_or_to_its_end_and_no_further() {
+    fn a_list_of_several_pages_is_read_only_up_to_the_entry_or_to_the_last_page() {
         let dataset = Dataset::built_in("ccd_enrollment").unwrap();
         let (ours, other) = ((dataset.path.as_str(), "1986-2022"), ("schools/ccd/directory/{year}/", "1980"));
         for (pages, found, asked) in [
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_given_up_after_fifty_pages() {
+    fn at_most_fifty_pages_of_a_list_are_read() {
         let dataset = Dataset::built_in("ccd_enrollment").unwrap();
         let mut pages = vec![list(1_000_000, &[("schools/ccd/directory/{year}/", "1980")]); 51];
         pages[50] = list(1_000_000, &[(dataset.path.as_str(), "1986")]);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn years_are_read_as_the_portal_writes_them() {
+    fn years_in_the_portals_format_are_parsed() {
         for (html, n_years, first, last) in [
             ("1986&ndash;2022", 37, 1986, 2022),
             ("1980, 1984&ndash;2022", 40, 1980, 2022),

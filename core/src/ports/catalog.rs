@@ -1,4 +1,4 @@
-//! Tables and partitions as a query engine sees them: Glue, or its local stand-in.
+//! The catalog: tables and partitions as a query engine sees them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use crate::file::columns::TypedColumn;
 use crate::partition::PartitionKey;
 use crate::ports::cause::BoxError;
 
-/// Tables and partitions as a query engine sees them: Glue, or its local stand-in.
+/// The catalog: Glue, or its local replacement.
 pub trait Catalog: Send + Sync {
-    /// Makes sure that the table of `dataset` is there with the columns declared.
+    /// Ensures that `table` exists with the declared columns.
     fn ensure_table(&self, table: &TableSpec) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
-    /// The same of several tables, in fewer calls where the catalog can. The error names the table.
+    /// Does the same for several tables, with fewer calls if the catalog supports it. The error names the table.
     fn ensure_tables(&self, tables: &[TableSpec]) -> impl Future<Output = Result<(), CatalogError>> + Send {
         async move {
             for table in tables {
-                self.ensure_table(table).await.map_err(|error| error.of_table(table))?;
+                self.ensure_table(table).await.map_err(|error| error.for_table(table))?;
             }
             Ok(())
         }
@@ -26,7 +26,7 @@ pub trait Catalog: Send + Sync {
     fn partitions(&self, table: &TableSpec)
     -> impl Future<Output = Result<Vec<CatalogPartition>, CatalogError>> + Send;
 
-    /// Adds or replaces `put` and takes out `remove`.
+    /// Adds or replaces the partitions in `put` and removes those in `remove`.
     fn change_partitions(
         &self,
         table: &TableSpec,
@@ -35,25 +35,25 @@ pub trait Catalog: Send + Sync {
     ) -> impl Future<Output = Result<(), CatalogError>> + Send;
 }
 
-/// A table as the catalog should hold it.
+/// The desired definition of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSpec {
     /// Database.
     pub database: String,
     /// Table.
     pub table: String,
-    /// What the table holds, with its attribution.
+    /// Description of the table, with its attribution.
     pub comment: String,
     /// Prefix of the table's objects, ending in `/`.
     pub location: String,
-    /// Columns of the files: name, type in Glue's words, comment.
+    /// Columns of the files: name, Glue type, comment.
     pub columns: Vec<(String, String, String)>,
-    /// Partition columns, likewise; none for a look-up table.
+    /// Partition columns: name, Glue type, comment. Empty for a look-up table.
     pub partition_keys: Vec<(String, String, String)>,
 }
 
 impl TableSpec {
-    /// Reads a Hive path of this table's partition columns; `None` when it is not one.
+    /// Parses a Hive path of this table's partition columns. Returns `None` if it is not one.
     #[must_use]
     pub fn parse_partition(&self, path: &str) -> Option<PartitionKey> {
         let axes: Vec<(&str, bool)> =
@@ -61,31 +61,31 @@ impl TableSpec {
         PartitionKey::parse_hive_path(path, &axes)
     }
 
-    /// Returns the same partition with its axes in the order of the partition columns; `None` when it has other axes.
+    /// Returns the same partition with its axes in the order of the partition columns, or `None` if it has different axes.
     #[must_use]
     pub fn arrange(&self, partition: &PartitionKey) -> Option<PartitionKey> {
         partition.in_order(self.partition_keys.iter().map(|(name, _, _)| name.as_str()))
     }
 }
 
-/// A partition as the catalog holds it.
+/// A partition in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogPartition {
     /// Axis values.
     pub partition: PartitionKey,
     /// Prefix of its object, ending in `/`.
     pub location: String,
-    /// Rows of its object.
+    /// Number of rows in its object.
     pub n_rows: u64,
-    /// Columns of its object's file, which may be of another schema than the table's.
+    /// Columns of its object's file, whose schema may differ from the table's.
     pub columns: Arc<Vec<TypedColumn>>,
 }
 
-/// Why a catalog refused.
+/// An error of the catalog.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CatalogError {
-    /// What was done to which table, without the cause.
+    /// The operation and its table, without the cause.
     pub message: String,
     /// The cause.
     #[source]
@@ -93,9 +93,9 @@ pub struct CatalogError {
 }
 
 impl CatalogError {
-    /// The error of one table among several.
+    /// Adds the table's name to the message.
     #[must_use]
-    pub fn of_table(self, table: &TableSpec) -> Self {
+    pub fn for_table(self, table: &TableSpec) -> Self {
         let message = format!("{} `{}.{}`", self.message, table.database, table.table);
         Self { message, ..self }
     }
@@ -107,7 +107,7 @@ mod tests {
     use crate::lookup::Lookup;
     use futures::executor::block_on;
 
-    /// A catalog without the table of this name.
+    /// A catalog that lacks the table with this name.
     struct Without(&'static str);
 
     impl Catalog for Without {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_tables_the_one_that_is_wrong_is_named() {
+    fn an_error_of_one_among_several_tables_names_it() {
         let specs: Vec<TableSpec> = Lookup::built_in().unwrap().iter().map(Lookup::table_spec).collect();
         let ensured = |missing| block_on(Without(missing).ensure_tables(&specs)).map_err(|error| error.message);
         assert_eq!(ensured("another"), Ok(()));

@@ -1,4 +1,4 @@
-//! The cause of an error from outside.
+//! Causes of errors from outside core.
 
-/// Any cause from outside, kept whole.
+/// Any error from outside core, kept as the source of an [`Error`](crate::Error).
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

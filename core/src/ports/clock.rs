@@ -1,8 +1,8 @@
-//! The time.
+//! The current time.
 
 use jiff::Timestamp;
 
-/// The time.
+/// A clock.
 pub trait Clock: Send + Sync {
     /// Returns the current time, in UTC.
     fn now(&self) -> Timestamp;

@@ -1,4 +1,4 @@
-//! The source API as core asks it: one page at a time.
+//! The portal: the source API, fetched page by page.
 
 use std::future::Future;
 
@@ -11,18 +11,17 @@ use crate::ports::cause::BoxError;
 
 /// The source API.
 ///
-/// Everything about a request is the adapter's: the limit of requests in flight, timeouts, retries, deadlines.
+/// The adapter is responsible for everything about requests: concurrency, timeouts, retries and deadlines.
 pub trait Portal: Send + Sync {
-    /// Returns the API root that paths are joined to, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`.
+    /// Returns the API root, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`. Paths are relative to it.
     fn root(&self) -> &Url;
 
-    /// GETs page `page` (from 1) of `path` below the root and reads its body. Retries transient failures, an invalid body
-    /// among them.
+    /// Fetches page `page` (from 1) of `path` and reads its body. Retries transient failures, including invalid bodies.
     ///
-    /// - `read`: called with each whole body, decompressed.
+    /// - `read`: called with each complete body, decompressed.
     ///
     /// # Errors
-    /// What the portal did, once no retry is left. An invalid body is no error here: the last reading is returned.
+    /// The last failure, once no retry is left. An invalid body is not an error: the last reading is returned.
     fn get<T: Send>(
         &self,
         path: &str,
@@ -31,17 +30,17 @@ pub trait Portal: Send + Sync {
         read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
     ) -> impl Future<Output = Result<Response<T>, PortalError>> + Send;
 
-    /// Returns the limit that bodies and decoded pages of all partitions share.
+    /// Returns the memory limit for the bodies and decoded pages of all partitions.
     fn page_memory(&self) -> Memory {
         Memory::new(usize::MAX)
     }
 
-    /// Returns the limit that all partitions share, without their pages: for unfinished files and keys.
+    /// Returns the memory limit for the unfinished files and the keys of all partitions.
     fn partition_memory(&self) -> Memory {
         Memory::new(usize::MAX)
     }
 
-    /// Waits for room as [`Room::hold`] does, but no longer than for a page.
+    /// Waits for room like [`Room::hold`], but no longer than a page may take.
     ///
     /// # Errors
     /// [`PortalError::Deadline`], [`PortalError::Interrupted`].
@@ -56,19 +55,19 @@ pub trait Portal: Send + Sync {
 /// How to request a page.
 #[derive(Debug, Default)]
 pub struct PageRequest {
-    /// Requests that have been made for this page before ([`Response::tries`]). They count against the adapter's limit.
+    /// Number of earlier requests for this page ([`Response::tries`]). They count towards the adapter's limit.
     pub tries: u32,
-    /// For a page requested ahead of the one due next: the room that its body and its rows may take. A larger page fails
-    /// with [`PortalError::Outgrown`]. The page that is due waits for room instead.
+    /// For a page requested ahead of the next one: the memory that its body and rows may take. A larger page fails with
+    /// [`PortalError::Outgrown`]. The next page waits for room instead.
     pub room: Option<Room>,
 }
 
-/// What was read from a body.
+/// The result of reading a body.
 #[derive(Debug)]
 pub enum Reading<T> {
     /// The final result.
     Done(T),
-    /// The body is invalid, which may be transient: a cut response, or a proxy's error page.
+    /// The body is invalid, which may be transient: a truncated response, or a proxy's error page.
     Invalid {
         /// The result if no retry is left.
         result: T,
@@ -77,48 +76,48 @@ pub enum Reading<T> {
     },
 }
 
-/// A page that was received and read.
+/// A page after receiving and reading it.
 #[derive(Debug)]
 pub struct Response<T> {
-    /// What was read from the body.
+    /// The result of reading the body.
     pub result: T,
     /// Size of the body in bytes, decompressed.
     pub size_bytes: usize,
     /// When the last byte arrived.
     pub received_at: Timestamp,
-    /// Requests made for this page so far.
+    /// Number of requests for this page so far.
     pub tries: u32,
-    /// Whether the adapter would make another request for this page.
+    /// Whether the adapter allows another request for this page.
     pub has_tries_left: bool,
-    /// Held until the page's rows are in its table, so that pages in memory stay within a limit over all partitions.
+    /// Held until the page's rows are in the table, so that the pages of all partitions in memory stay within the limit.
     pub room: Option<Room>,
 }
 
-/// What the portal did instead of serving a page.
+/// How a request to the portal failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PortalError {
-    /// HTTP 429 or 5xx, each time it was tried.
-    #[error("HTTP {status} after {tries} tries: `{excerpt}`")]
+    /// HTTP 429 or 5xx on every try.
+    #[error("HTTP {status} after {}: `{excerpt}`", count_tries(*tries))]
     Status {
         /// HTTP status.
         status: u16,
-        /// Requests made.
+        /// Number of requests made.
         tries: u32,
         /// Start of the body.
         excerpt: String,
     },
-    /// No answer, each time it was tried: connection refused or cut, name not found, timeout.
-    #[error("no answer after {tries} tries")]
+    /// No response on any try: connection refused or closed, name not found, or timeout.
+    #[error("no response after {}", count_tries(*tries))]
     NoAnswer {
-        /// Requests made.
+        /// Number of requests made.
         tries: u32,
-        /// Whether there was a connection the last time.
+        /// Whether the last try had a connection.
         is_connected: bool,
-        /// The last cause.
+        /// Cause of the last try's failure.
         #[source]
         source: BoxError,
     },
-    /// HTTP 3xx or 4xx, or a certificate that does not hold: asking again will not help.
+    /// HTTP 3xx or 4xx, which a retry would not change.
     #[error("HTTP {status}: `{excerpt}`")]
     Refused {
         /// HTTP status.
@@ -126,58 +125,62 @@ pub enum PortalError {
         /// Start of the body, or the redirect's target.
         excerpt: String,
     },
-    /// The answer repeats the secret that was sent, so nothing of it is read.
-    #[error("HTTP {status}: the response repeats the secret that was sent, and was not read")]
+    /// The response repeats the secret that was sent, so it is not read.
+    #[error("HTTP {status}: the response repeats the secret that was sent, so it was not read")]
     RepeatsSecret {
         /// HTTP status.
         status: u16,
     },
-    /// The connection cannot be trusted or made at all.
+    /// No trusted connection is possible, for example because of an invalid certificate.
     #[error("no usable connection")]
     Unusable {
-        /// Why.
+        /// The cause.
         #[source]
         source: BoxError,
     },
-    /// More decoded bytes than allowed.
+    /// The decompressed body is too large.
     #[error("expected at most {limit_bytes} bytes, found more")]
     TooLarge {
-        /// The cap.
+        /// Maximum size in bytes.
         limit_bytes: usize,
     },
-    /// More of something than a page may have.
+    /// The page has too many rows or fields.
     #[error("expected at most {limit} {what}, found more")]
     TooMany {
-        /// The cap.
+        /// Maximum number.
         limit: u64,
-        /// Of what, such as `rows of 51 columns`.
+        /// What is limited, such as `rows of 51 columns`.
         what: String,
     },
-    /// A page that was asked for ahead is larger than the room it was given. It is asked for again when it is due.
-    #[error("larger than expected after {tries} tries")]
+    /// A page that was requested ahead does not fit in its room. It is requested again when it is the next one.
+    #[error("page larger than expected after {}", count_tries(*tries))]
     Outgrown {
-        /// Requests made.
+        /// Number of requests made.
         tries: u32,
     },
-    /// All requests that are made for a page were made, and one more would be needed.
-    #[error("answered at the last of {tries} tries, and is to be asked for once more")]
+    /// The page must be requested once more, but no try is left.
+    #[error("page must be requested again, but all {tries} tries are used")]
     UsedUp {
-        /// Requests made.
+        /// Number of requests made.
         tries: u32,
     },
-    /// Whoever asked does not wait any more, since the run ends.
+    /// The run is ending, so the request was abandoned.
     #[error("interrupted")]
     Interrupted,
-    /// The time allowed is used up.
-    #[error("no time left after {tries} tries")]
+    /// The time limit was exceeded.
+    #[error("no time left after {}", count_tries(*tries))]
     Deadline {
-        /// Requests made.
+        /// Number of requests made.
         tries: u32,
     },
 }
 
+fn count_tries(tries: u32) -> String {
+    format!("{tries} {}", if tries == 1 { "try" } else { "tries" })
+}
+
 impl PortalError {
-    /// Whether there was no connection that a request could be made on.
+    /// Returns whether no connection could be made.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::NoAnswer { is_connected: false, .. } | Self::Unusable { .. })

@@ -1,4 +1,4 @@
-//! Where the lake's objects live: a bucket or a folder.
+//! The store: a bucket or a folder with the lake's objects.
 
 use std::future::Future;
 
@@ -9,15 +9,15 @@ use crate::file::footer::Footer;
 use crate::file::stamp::Stamp;
 use crate::ports::cause::BoxError;
 
-/// Where the lake's objects live: a bucket or a folder.
+/// A bucket or a folder with the lake's objects.
 pub trait Store: Send + Sync {
-    /// What is known of the data object at `key` without reading its rows; `None` when there is none.
+    /// Returns what is known about the data object at `key` without reading its rows, or `None` if there is no object.
     fn head(&self, key: &str) -> impl Future<Output = Result<Option<ObjectFacts>, StoreError>> + Send;
 
-    /// What the footer of the data object at `key` says; `None` when there is none, or it is not one of ours.
+    /// Reads the footer of the data object at `key`. Returns `None` if there is no object, or rollcall did not write it.
     fn footer(&self, key: &str) -> impl Future<Output = Result<Option<Footer>, StoreError>> + Send;
 
-    /// Writes a data object whole or not at all, if `condition` still holds when it is committed.
+    /// Writes a data object atomically, provided that `condition` holds at that moment.
     fn put(
         &self,
         key: &str,
@@ -26,16 +26,16 @@ pub trait Store: Send + Sync {
         stamp: &Stamp,
     ) -> impl Future<Output = Result<Put, StoreError>> + Send;
 
-    /// Removes a data object, if it still is the one with `etag`.
+    /// Removes a data object, provided that it still has this `etag`.
     fn remove(&self, key: &str, etag: &str) -> impl Future<Output = Result<Put, StoreError>> + Send;
 
-    /// Reads a ledger object; `None` when there is none.
+    /// Reads a ledger object. Returns `None` if there is none.
     fn read(&self, key: &str) -> impl Future<Output = Result<Option<Content>, StoreError>> + Send;
 
-    /// Writes a ledger object whole or not at all, whatever was there.
+    /// Writes a ledger object atomically, replacing any existing one.
     fn write(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Writes a ledger object whole or not at all, if `condition` still holds.
+    /// Writes a ledger object atomically, provided that `condition` holds.
     fn replace(
         &self,
         key: &str,
@@ -43,70 +43,70 @@ pub trait Store: Send + Sync {
         condition: &Condition,
     ) -> impl Future<Output = Result<Put, StoreError>> + Send;
 
-    /// Deletes ledger objects; those that are not there count as deleted.
+    /// Deletes ledger objects. Missing ones count as deleted.
     fn delete(&self, keys: Vec<String>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Every object whose key starts with `prefix`, in the order of their keys. `prefix` ends in `/`. Where a part below it
-    /// cannot be listed, its prefix stands for it, ending in `/`.
+    /// Lists every object whose key starts with `prefix`, sorted by key. `prefix` ends in `/`. A folder that cannot be
+    /// listed is returned as a single entry whose key ends in `/`.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 }
 
-/// A ledger object as it was read.
+/// The content of a ledger object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// What it holds.
+    /// Its bytes.
     pub bytes: Bytes,
-    /// Changes with every write; what [`Condition::Matches`] compares.
+    /// Changes with every write. [`Condition::Matches`] compares it.
     pub etag: String,
 }
 
-/// An object of a listing.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key. One that ends with `/` is of a folder that could not be listed.
+    /// Its key. A key that ends in `/` stands for a folder that could not be listed.
     pub key: String,
-    /// That of [`ObjectFacts`] or [`Content`]; empty where the object cannot be looked at.
+    /// As in [`ObjectFacts`] or [`Content`]. Empty if the object cannot be inspected.
     pub etag: String,
-    /// When it was written; in a folder, for a data object, when its last page was received.
+    /// When it was written. For a data object in a folder, when its last page was received.
     pub modified_at: Timestamp,
 }
 
-/// What a store knows of a data object.
+/// What a store knows about a data object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectFacts {
-    /// Changes with every write; what [`Condition::Matches`] compares.
+    /// Changes with every write. [`Condition::Matches`] compares it.
     pub etag: String,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// What the writer said of it; `None` when the object is not one of ours or cannot be read.
+    /// The writer's description. `None` if rollcall did not write the object, or it cannot be read.
     pub stamp: Option<Stamp>,
-    /// Whether it could be looked at. If not, what it holds is not known.
+    /// Whether the object could be read. If not, its content is unknown.
     pub is_readable: bool,
 }
 
-/// What must hold for a conditional write.
+/// The condition of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// No object is there (`If-None-Match: *`).
+    /// There is no object (`If-None-Match: *`).
     Absent,
-    /// The object there has this etag (`If-Match`).
+    /// The object has this etag (`If-Match`).
     Matches(String),
 }
 
-/// What a conditional write came to.
+/// The outcome of a conditional write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// It is committed; the new etag (empty after a removal).
+    /// Committed, with the new etag (empty after a removal).
     Done(String),
-    /// The condition does not hold any more; nothing was changed.
+    /// The condition no longer holds. Nothing was changed.
     Lost,
 }
 
-/// Why a store refused.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
-    /// What was done to which object, without the cause.
+    /// The operation and its object, without the cause.
     pub message: String,
     /// The cause.
     #[source]

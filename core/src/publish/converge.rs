@@ -1,4 +1,4 @@
-//! Makes the catalog say what the objects say.
+//! Updates the catalog from the objects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::file::columns::TypedColumn;
 use crate::keys;
-use crate::ledger::schemas::columns_of;
-use crate::ledger::survey::{Seen, Survey, look};
+use crate::ledger::schemas::columns_by_schema;
+use crate::ledger::survey::{Seen, Survey, inspect};
 use crate::partition::PartitionKey;
 use crate::ports::catalog::{Catalog, CatalogError, CatalogPartition};
 use crate::ports::store::Store;
@@ -18,12 +18,12 @@ use crate::ports::store::Store;
 pub struct CatalogChanges {
     /// Partitions added or changed.
     pub n_put: usize,
-    /// Partitions taken out, since their object is gone or cannot be read.
+    /// Partitions removed, because their object is gone or cannot be read.
     pub n_removed: usize,
 }
 
-/// Makes the catalog say of every partition of `dataset` what the objects say, and reads it back. What is registered of an
-/// object that could not be looked at stays.
+/// Updates the catalog so that every partition of `dataset` matches its object, and reads it back. A partition whose object
+/// could not be inspected stays as registered.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].
@@ -35,7 +35,7 @@ pub async fn converge(
 ) -> Result<CatalogChanges, Error> {
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     let table = dataset.table_spec();
-    // A descriptor that no object is of, such as one whose every partition was refused, does not change the table that there is.
+    // If no object has the descriptor's schema, for example because every partition failed, the existing table stays as it is.
     let mut schema_ids = survey
         .objects
         .values()
@@ -63,7 +63,7 @@ pub async fn converge(
         }
         // Another run may have written and registered it since the objects were listed.
         let is_there = dataset.has(partition)
-            && look(store, dataset, partition).await.is_some_and(|object| object.seen != Seen::NotOurs);
+            && inspect(store, dataset, partition).await.is_some_and(|object| object.seen != Seen::NotOurs);
         if !is_there {
             remove.push(partition.clone());
         }
@@ -83,13 +83,14 @@ pub async fn converge(
     match wrong {
         None => Ok(published),
         Some(partition) => Err(failed(CatalogError {
-            message: format!("read back `{partition}`: expected it as written, found it otherwise"),
-            source: "the catalog did not keep a change".into(),
+            message: format!("read back `{partition}`: expected what was written, found something else"),
+            source: "the catalog did not keep the change".into(),
         })),
     }
 }
 
-/// What the catalog should hold: every partition with a readable object, with the columns of that object's schema.
+/// Returns what the catalog should contain: every partition with a readable object, with the columns of that object's
+/// schema.
 async fn due(
     store: &impl Store,
     dataset: &Dataset,
@@ -110,25 +111,25 @@ async fn due(
         .filter(|(_, _, schema_id)| *schema_id != current.0)
         .map(|(partition, _, schema_id)| (*schema_id, keys::partition_object(dataset, partition)))
         .collect();
-    let columns = columns_of(store, dataset, &other).await?;
+    let columns = columns_by_schema(store, dataset, &other).await?;
     let mut columns: BTreeMap<u64, Arc<Vec<TypedColumn>>> =
         columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns))).collect();
     columns.insert(current.0, current.1.clone());
     let due = readable.into_iter().map(|(partition, n_rows, schema_id)| {
-        // Where nothing tells, what is registered is as good as any.
-        let said = registered.get(partition).map(|registered| &registered.columns);
-        let columns = columns.get(&schema_id).or(said).unwrap_or(&current.1).clone();
+        // If the columns of a schema are unknown, keep the registered ones.
+        let registered = registered.get(partition).map(|registered| &registered.columns);
+        let columns = columns.get(&schema_id).or(registered).unwrap_or(&current.1).clone();
         let location = keys::partition_prefix(dataset, partition);
         (partition.clone(), CatalogPartition { partition: partition.clone(), location, n_rows, columns })
     });
     Ok(due.collect())
 }
 
-/// Checks that the catalog has every partition of `dataset` that has a readable object, where that object is. Rows are
-/// not compared: a crawler does not say them.
+/// Checks that the catalog has every partition of `dataset` with a readable object, with the location of that object. Row
+/// counts are not compared, because a crawler does not set them.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`] naming a partition that is not there.
+/// [`Error::CatalogFailed`] with a missing partition.
 pub(super) async fn read_back(
     catalog: &impl Catalog,
     dataset: &Dataset,
@@ -150,7 +151,7 @@ pub(super) async fn read_back(
                 missing.len(),
                 survey.objects.len()
             ),
-            source: "the crawler left it out".into(),
+            source: "the crawler missed it".into(),
         }));
     }
     Ok(CatalogChanges::default())

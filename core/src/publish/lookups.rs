@@ -9,7 +9,7 @@ use crate::lookup::Lookup;
 use crate::ports::catalog::Catalog;
 use crate::ports::store::Store;
 
-/// Writes the look-up tables whose content differs, and their tables.
+/// Writes the objects of the look-up tables if their content differs, and ensures that the catalog has the tables.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].

@@ -1,4 +1,4 @@
-//! A run as it was planned.
+//! A planned run.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use crate::ledger::plan::PlanItem;
 use crate::partition::PartitionKey;
 
-/// A run as it was planned, and how far it came.
+/// A planned run, and which of its partitions were not tried.
 #[derive(Debug, Clone, Copy)]
 pub struct PlannedRun<'r> {
     /// Its name.
     pub name: &'r str,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
     /// Its plan.
     pub items: &'r [PlanItem],
-    /// Planned partitions that were not begun before the run ended.
+    /// Planned partitions that had not been started when the run ended.
     pub not_tried: &'r BTreeSet<PartitionKey>,
 }

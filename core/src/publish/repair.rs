@@ -1,4 +1,4 @@
-//! Rebuilds records and catalog from the objects, without a run.
+//! Repairs the records and the catalog from the objects, without a run.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,11 @@ use crate::ports::clock::Clock;
 use crate::ports::store::Store;
 use crate::publish::converge::{CatalogChanges, converge};
 
-/// Makes records and catalog say what the objects say, without a run.
+/// Updates the records and the catalog from the objects, without a run.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the records on every
+/// try.
 pub async fn repair(
     store: &impl Store,
     catalog: &impl Catalog,
@@ -25,7 +26,7 @@ pub async fn repair(
     dataset: &Dataset,
 ) -> Result<Repaired, Error> {
     let stored = read_stored(store, dataset).await?;
-    // Every object is looked at, whatever the records say of it: they only say which there were.
+    // Inspect every object, even if it matches its record. The records only help if a folder cannot be listed.
     let mut known = stored.records.clone();
     known.values_mut().filter_map(|record| record.committed.as_mut()).for_each(|committed| committed.etag.clear());
     let survey = survey(store, dataset, &known).await?;
@@ -41,12 +42,12 @@ pub async fn repair(
 /// What [`repair`] found and changed.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// The objects there are.
+    /// The objects found.
     pub survey: Survey,
-    /// Records that were changed.
+    /// Number of records changed.
     pub n_records: usize,
-    /// What was changed in the catalog.
+    /// Changes to the catalog.
     pub published: CatalogChanges,
-    /// Partitions to be written anew.
+    /// Partitions whose object has another schema or encoding than a run would write today.
     pub stale: Vec<PartitionKey>,
 }

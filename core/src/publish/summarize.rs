@@ -1,4 +1,4 @@
-//! Adds up what a run's partitions came to.
+//! Summarizes the receipts of a run.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::ledger::summary::{FailedPartition, Summary};
 use crate::partition::PartitionKey;
 use crate::publish::planned_run::PlannedRun;
 
-/// Gives every planned partition that left no receipt one that says so.
+/// Adds a receipt for every planned partition that left none: failed with `NoReceipt`, or not tried.
 pub(super) fn complete(
     receipts: &mut BTreeMap<PartitionKey, Receipt>,
     dataset: &Dataset,
@@ -22,11 +22,11 @@ pub(super) fn complete(
         let is_tried = !planned.not_tried.contains(&partition);
         receipts
             .entry(partition.clone())
-            .or_insert_with(|| Receipt::of_nothing(partition, is_tried.then(no_receipt), planned.started_at, now));
+            .or_insert_with(|| Receipt::without_rows(partition, is_tried.then(no_receipt), planned.started_at, now));
     }
 }
 
-/// Adds the receipts up.
+/// Adds up the receipts of the planned partitions.
 pub(super) fn summarize(
     dataset: &Dataset,
     planned: &PlannedRun<'_>,

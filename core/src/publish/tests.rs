@@ -104,7 +104,7 @@ fn a_partition_whose_object_is_gone_leaves_the_catalog() {
 }
 
 #[test]
-fn what_a_faster_run_registered_since_the_objects_were_listed_stays() {
+fn a_partition_that_a_faster_run_registered_after_the_listing_stays() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let listed = block_on(survey(&store, &enrollment(), &Records::new())).unwrap();
     fetch(&store, "faster");
@@ -115,7 +115,7 @@ fn what_a_faster_run_registered_since_the_objects_were_listed_stays() {
 }
 
 #[test]
-fn a_run_publishes_what_a_killed_run_committed_whatever_it_planned_itself() {
+fn a_run_publishes_what_a_killed_run_committed_even_if_it_did_not_plan_it() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "killed");
     store.drop_object("ledger/ccd_enrollment/runs/killed/receipts/year=2021/grade=grade-pk.json");
@@ -130,7 +130,7 @@ const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grad
 const RECORDS: &str = "ledger/ccd_enrollment/records.json";
 
 #[test]
-fn a_record_that_says_other_than_its_object_is_written_anew() {
+fn a_record_that_does_not_match_its_object_is_rewritten() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let recorded = || block_on(read_records(&store, &enrollment())).unwrap().remove(&partition()).unwrap();
     fetch(&store, "r1");
@@ -159,8 +159,8 @@ fn receipts_become_part_of_the_summary_and_the_run_can_be_published_again_from_t
     assert_eq!(first.receipts.len(), 2);
     let again = publish(&store, &catalog, &plan, "r1").unwrap();
     assert_eq!((again.outcomes, again.receipts), (first.outcomes, first.receipts));
-    // A task that was taken for dead leaves its receipt after all.
-    let late = Receipt { finished_at: time("2026-11-23T12:05:00Z"), ..again_of(&store, "r1") };
+    // A task that was presumed dead writes its receipt after all.
+    let late = Receipt { finished_at: time("2026-11-23T12:05:00Z"), ..summarized_receipt(&store, "r1") };
     let late = Receipt { partition: other_partition(), ..late };
     block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "r1", &other_partition()), &late)).unwrap();
     let third = publish(&store, &catalog, &plan, "r1").unwrap();
@@ -168,28 +168,28 @@ fn receipts_become_part_of_the_summary_and_the_run_can_be_published_again_from_t
 }
 
 /// The receipt of [`partition`] in a run's summary.
-fn again_of(store: &MemoryStore, run: &str) -> Receipt {
+fn summarized_receipt(store: &MemoryStore, run: &str) -> Receipt {
     block_on(ledger::read_run(store, &enrollment(), run)).unwrap().receipts.remove(&partition()).unwrap()
 }
 
 #[test]
-fn publishing_looks_at_no_object_that_the_records_know() {
+fn publishing_inspects_no_object_that_matches_its_record() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
-    let n_looks = |store: &MemoryStore| store.calls.lock().unwrap().get("head").copied().unwrap_or(0);
-    let before = n_looks(&store);
+    let n_inspected = |store: &MemoryStore| store.calls.lock().unwrap().get("head").copied().unwrap_or(0);
+    let before = n_inspected(&store);
     publish(&store, &catalog, &[], "r2").unwrap();
     // The four look-up tables.
-    assert_eq!(n_looks(&store) - before, 4);
+    assert_eq!(n_inspected(&store) - before, 4);
     fetch_rows(&store, "r3", &[row(1, "5"), row(2, "7")], false);
-    let before = n_looks(&store);
+    let before = n_inspected(&store);
     publish(&store, &catalog, &[item(partition())], "r3").unwrap();
-    assert_eq!(n_looks(&store) - before, 5);
+    assert_eq!(n_inspected(&store) - before, 5);
 }
 
 #[test]
-fn records_of_the_layout_before_are_taken_over_and_deleted() {
+fn records_of_the_earlier_layout_are_migrated_and_deleted() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
@@ -205,11 +205,11 @@ fn records_of_the_layout_before_are_taken_over_and_deleted() {
 }
 
 #[test]
-fn records_that_another_run_wrote_meanwhile_are_kept() {
+fn records_that_another_run_wrote_in_the_meantime_are_kept() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
-    // What another run writes where this one has read.
+    // What another run writes after this one has read the records.
     let receipt =
-        Receipt { outcome: Outcome::Empty, ..Receipt::of_nothing(other_partition(), None, time(NOW), time(NOW)) };
+        Receipt { outcome: Outcome::Empty, ..Receipt::without_rows(other_partition(), None, time(NOW), time(NOW)) };
     let receipts = BTreeMap::from([(other_partition(), receipt)]);
     let (of_rival, nothing) = (MemoryStore::default(), Survey::default());
     let stored = crate::ledger::read_records::Stored::default();
@@ -225,17 +225,17 @@ fn records_that_another_run_wrote_meanwhile_are_kept() {
 }
 
 #[test]
-fn a_try_is_recorded_whichever_run_is_published_first() {
-    let of_try = Receipt {
+fn an_attempt_is_recorded_whichever_run_is_published_first() {
+    let from_attempt = Receipt {
         outcome: Outcome::Written,
-        ..Receipt::of_nothing(partition(), None, time(NOW), time("2026-11-23T12:01:00Z"))
+        ..Receipt::without_rows(partition(), None, time(NOW), time("2026-11-23T12:01:00Z"))
     };
-    let said = |error| Receipt::of_nothing(partition(), error, time(NOW), time("2026-11-23T12:05:00Z"));
-    let older = Receipt { finished_at: time("2026-11-23T12:00:30Z"), ..of_try.clone() };
-    for (run, other) in [("slow", said(Some(no_receipt()))), ("slow", said(None)), ("r1", older)] {
+    let added = |error| Receipt::without_rows(partition(), error, time(NOW), time("2026-11-23T12:05:00Z"));
+    let older = Receipt { finished_at: time("2026-11-23T12:00:30Z"), ..from_attempt.clone() };
+    for (run, other) in [("slow", added(Some(no_receipt()))), ("slow", added(None)), ("r1", older)] {
         for is_first in [true, false] {
             let store = MemoryStore::default();
-            let mut order = [("r1", of_try.clone()), (run, other.clone())];
+            let mut order = [("r1", from_attempt.clone()), (run, other.clone())];
             if !is_first {
                 order.reverse();
             }
@@ -248,22 +248,22 @@ fn a_try_is_recorded_whichever_run_is_published_first() {
             }
             let records = block_on(read_records(&store, &enrollment())).unwrap();
             let attempt = records[&partition()].last_attempt.clone().unwrap();
-            let expected = ("r1", Outcome::Written, of_try.finished_at);
+            let expected = ("r1", Outcome::Written, from_attempt.finished_at);
             assert_eq!((attempt.run.as_str(), attempt.outcome, attempt.at), expected, "{other:?} {is_first}");
         }
     }
 }
 
 #[test]
-fn what_another_publisher_of_the_run_summed_up_meanwhile_is_kept() {
+fn a_summary_that_another_publisher_wrote_in_the_meantime_is_kept() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     let plan = [item(partition()), item(other_partition())];
     publish(&store, &catalog, &plan, "r1").unwrap();
-    // A receipt came, and another publisher took it up and deleted it, since this one looked.
+    // After this publisher read the run, a receipt arrived, and another publisher summarized and deleted it.
     let of_rival = MemoryStore::default();
     fetch(&of_rival, "r1");
-    let late = Receipt { partition: other_partition(), ..again_of(&store, "r1") };
+    let late = Receipt { partition: other_partition(), ..summarized_receipt(&store, "r1") };
     block_on(ledger::write_json(&of_rival, &keys::receipt(&enrollment(), "r1", &other_partition()), &late)).unwrap();
     publish(&of_rival, &MemoryCatalog::default(), &plan, "r1").unwrap();
     let key = keys::summary(&enrollment(), "r1");
@@ -271,17 +271,17 @@ fn what_another_publisher_of_the_run_summed_up_meanwhile_is_kept() {
     store.before_next(Box::new(move |store| store.set(&key, &bytes, None)));
     let slower = publish(&store, &catalog, &plan, "r1").unwrap();
     assert_eq!((slower.count(Outcome::Written), slower.count(Outcome::Failed)), (2, 0));
-    let left = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
-    assert!(left.receipts.values().all(|receipt| receipt.outcome == Outcome::Written), "{left:?}");
+    let run = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
+    assert!(run.receipts.values().all(|receipt| receipt.outcome == Outcome::Written), "{run:?}");
 }
 
 #[test]
-fn a_receipt_that_came_where_none_was_read_stays() {
+fn a_receipt_that_arrived_after_reading_stays() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     let key = keys::receipt(&enrollment(), "r1", &partition());
     let late = store.bytes(&key).unwrap();
-    // Another publisher deleted it since it was listed, and a task that was taken for dead leaves its own.
+    // Another publisher deleted it after the listing, and a task that was presumed dead writes its own.
     store.gone_when_read.lock().unwrap().insert(key.clone());
     let of_late = key.clone();
     store.before_next(Box::new(move |store| store.set(&of_late, &late, None)));
@@ -296,11 +296,11 @@ fn a_try_whose_receipt_comes_late_says_more_than_that_there_was_none_and_an_olde
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let publish = || publish(&store, &catalog, &[item(partition())], "r1").unwrap();
     let land = |outcome, at: &str| {
-        let receipt = Receipt { outcome, ..Receipt::of_nothing(partition(), None, time(at), time(at)) };
+        let receipt = Receipt { outcome, ..Receipt::without_rows(partition(), None, time(at), time(at)) };
         block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "r1", &partition()), &receipt)).unwrap();
     };
     assert_eq!(publish().failed[0].error.name, "NoReceipt");
-    // It ended before the run was published without it.
+    // The task ended before the run was published without its receipt.
     land(Outcome::Unchanged, "2026-11-23T11:59:00Z");
     assert_eq!(publish().count(Outcome::Unchanged), 1);
     land(Outcome::Superseded, "2026-11-23T11:58:00Z");
@@ -311,22 +311,23 @@ fn a_try_whose_receipt_comes_late_says_more_than_that_there_was_none_and_an_olde
 }
 
 #[test]
-fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
+fn a_partition_that_was_not_tried_is_recorded_as_such_and_still_has_to_be_fetched() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     let items = [item(partition()), item(other_partition())];
-    // What a publisher asks about before it publishes.
-    let left = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
-    let not_tried = left.missing(&enrollment(), &items);
+    // A publisher checks first which receipts are missing.
+    let run_receipts = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
+    let not_tried = run_receipts.missing(&enrollment(), &items);
     assert_eq!(not_tried, BTreeSet::from([other_partition()]));
     let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, not_tried: &not_tried };
     let registrar = Registrar::Publisher;
-    let summary =
-        block_on(publish_receipts(&store, &catalog, &StandingClock, &enrollment(), &planned, left, registrar)).unwrap();
+    let dataset = enrollment();
+    let published = publish_receipts(&store, &catalog, &StandingClock, &dataset, &planned, run_receipts, registrar);
+    let summary = block_on(published).unwrap();
     assert_eq!((summary.outcomes_in_words().as_str(), summary.n_open()), ("1 written, 1 not tried", 1));
-    // Whoever publishes the run again need not ask.
-    let left = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
-    assert!(left.missing(&enrollment(), &items).is_empty());
+    // When the run is published again, none is missing.
+    let run_receipts = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
+    assert!(run_receipts.missing(&enrollment(), &items).is_empty());
     assert!(summary.failed.is_empty());
     let records = block_on(read_records(&store, &enrollment())).unwrap();
     assert!(records[&other_partition()].last_attempt.as_ref().unwrap().outcome.is_open());
@@ -334,7 +335,7 @@ fn what_was_not_tried_is_said_so_and_is_still_to_be_fetched() {
 
 /// Found by use: H3.
 #[test]
-fn a_copy_beside_a_partition_and_a_value_that_no_axis_has_are_strays() {
+fn a_copy_of_a_partition_and_an_unknown_axis_value_are_strays() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
@@ -351,7 +352,7 @@ fn a_copy_beside_a_partition_and_a_value_that_no_axis_has_are_strays() {
     for stray in strays {
         store.set(&format!("data/us_education_ccd_enrollment_data/{stray}"), &bytes, stamp.clone());
     }
-    // An older program registered one.
+    // An older version of rollcall registered one.
     let grade = AxisValue::Text("grade-16".into());
     let stray = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021)), ("grade".into(), grade)]);
     let registered = catalog.partitions.lock().unwrap()[0].clone();
@@ -366,7 +367,7 @@ fn a_copy_beside_a_partition_and_a_value_that_no_axis_has_are_strays() {
 
 /// Found by use: H8.
 #[test]
-fn a_descriptor_that_no_object_is_of_changes_no_table() {
+fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
@@ -379,7 +380,7 @@ fn a_descriptor_that_no_object_is_of_changes_no_table() {
         || block_on(publish_partitions(&store, &catalog, &StandingClock, &other, &planned, Registrar::Publisher));
     publish().unwrap();
     assert!(ensured().iter().all(|table| table.table != other.table));
-    // Once there is one, it does.
+    // Now an object has its schema.
     let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
     let facts = RunFacts { run: "r3".into(), portal_release: None, force: false, pages_at_once: 1 };
     block_on(fetch_partition(&portal, &store, &StandingClock, &other, &partition(), &facts)).unwrap();
@@ -389,10 +390,10 @@ fn a_descriptor_that_no_object_is_of_changes_no_table() {
 
 /// Found by use: B13.
 #[test]
-fn an_attempt_of_a_clock_that_was_ahead_does_not_stay_the_last_one() {
+fn an_attempt_dated_in_the_future_does_not_stay_the_last_one() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let ahead = time("2046-11-23T12:00:00Z");
-    let receipt = Receipt::of_nothing(partition(), Some(no_receipt()), ahead, ahead);
+    let receipt = Receipt::without_rows(partition(), Some(no_receipt()), ahead, ahead);
     block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "ahead", &partition()), &receipt)).unwrap();
     publish(&store, &catalog, &[item(partition())], "ahead").unwrap();
     fetch(&store, "r2");
@@ -402,7 +403,7 @@ fn an_attempt_of_a_clock_that_was_ahead_does_not_stay_the_last_one() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_takes_no_other_along() {
+fn an_unreadable_record_does_not_affect_the_others() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition()), item(other_partition())], "r1").unwrap();
@@ -415,12 +416,12 @@ fn a_record_that_cannot_be_read_takes_no_other_along() {
 
 /// Found by use: B2.
 #[test]
-fn an_object_that_cannot_be_looked_at_keeps_its_place_and_takes_no_other_along() {
+fn an_object_that_cannot_be_inspected_stays_registered_and_does_not_affect_others() {
     for is_there in [false, true] {
         let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
         fetch(&store, "r1");
         publish(&store, &catalog, &[item(partition())], "r1").unwrap();
-        // It was touched, so it is looked at again, and cannot be.
+        // It was changed, so it has to be inspected again, which fails.
         store.set(OBJECT, b"whatever", None);
         match is_there {
             true => store.unreadable.lock().unwrap().insert(OBJECT.to_owned()),
@@ -440,7 +441,7 @@ fn an_object_that_cannot_be_looked_at_keeps_its_place_and_takes_no_other_along()
 }
 
 #[test]
-fn a_folder_that_cannot_be_listed_takes_nothing_from_the_records_or_the_catalog() {
+fn a_folder_that_cannot_be_listed_changes_neither_the_records_nor_the_catalog() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
@@ -456,7 +457,7 @@ fn a_folder_that_cannot_be_listed_takes_nothing_from_the_records_or_the_catalog(
         assert_eq!(block_on(read_records(&store, &enrollment())).unwrap(), records);
         assert_eq!(catalog.partitions.lock().unwrap().len(), 1);
     }
-    // Every object that can be looked at is.
+    // Every object that can be inspected is inspected.
     store.refuses_look.lock().unwrap().clear();
     store.calls.lock().unwrap().clear();
     block_on(repair(&store, &catalog, &StandingClock, &enrollment())).unwrap();
@@ -464,7 +465,7 @@ fn a_folder_that_cannot_be_listed_takes_nothing_from_the_records_or_the_catalog(
 }
 
 #[test]
-fn a_repair_makes_no_table_of_nothing_and_one_of_whatever_there_is() {
+fn a_repair_creates_a_table_only_if_something_was_found() {
     let repaired = |store: &MemoryStore| {
         let catalog = MemoryCatalog::default();
         let repaired = block_on(repair(store, &catalog, &StandingClock, &enrollment())).unwrap();
@@ -478,7 +479,7 @@ fn a_repair_makes_no_table_of_nothing_and_one_of_whatever_there_is() {
     fetch(&store, "r1");
     assert_eq!(repaired(&store), (1, 1, 1, 1));
     assert_eq!(repaired(&store), (1, 1, 0, 1));
-    // Of an object that is gone, a record is left that says so.
+    // An object that is gone leaves a record to update.
     let gone = MemoryStore::default();
     fetch(&gone, "r1");
     let _ = repaired(&gone);
@@ -488,7 +489,7 @@ fn a_repair_makes_no_table_of_nothing_and_one_of_whatever_there_is() {
 }
 
 #[test]
-fn what_the_run_may_have_committed_and_cannot_be_looked_at_is_an_error_once_all_else_is_published() {
+fn an_object_of_the_run_that_cannot_be_inspected_is_an_error_after_everything_else_is_published() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
@@ -496,16 +497,16 @@ fn what_the_run_may_have_committed_and_cannot_be_looked_at_is_an_error_once_all_
     let publish = |run: &str| publish(&store, &catalog, &plan, run);
     let refused = publish("r1").unwrap_err();
     assert_eq!(refused.name(), "StoreFailed");
-    assert!(refused.chain().contains("expected what the run committed, to publish it"), "{}", refused.chain());
-    // Its receipt is in the summary, from which the next try begins.
+    assert!(refused.chain().contains("inspect the object that the run committed"), "{}", refused.chain());
+    // Its receipt is in the summary, from which the next publication starts.
     let summary: Summary = serde_json::from_slice(&store.bytes(&keys::summary(&enrollment(), "r1")).unwrap()).unwrap();
     assert_eq!((summary.count(Outcome::Written), &summary.unreadable[..]), (1, &[partition()][..]));
-    // A run that was killed may have committed it too.
+    // A killed run may have committed it too.
     assert_eq!(publish("r2").unwrap_err().name(), "StoreFailed");
     store.refuses_look.lock().unwrap().clear();
     assert_eq!(publish("r1").unwrap().n_published, 1);
 
-    // One that failed, or was not tried, changed nothing.
+    // A partition that failed or was not tried changed nothing.
     store.refuses_look.lock().unwrap().insert(OBJECT.to_owned());
     store.set(OBJECT, b"whatever", None);
     let _ = block_on(crate::fetch::record_failure(
@@ -522,7 +523,7 @@ fn what_the_run_may_have_committed_and_cannot_be_looked_at_is_an_error_once_all_
 
 /// Found by use: H8.
 #[test]
-fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() {
+fn a_partition_with_another_schema_is_stale_and_registered_with_its_own_columns() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let mut older = enrollment();
     older.columns.retain(|column| column.name != "sex");
@@ -533,7 +534,7 @@ fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() 
     let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
     assert_eq!(summary.stale, [partition()]);
     assert_eq!(*catalog.partitions.lock().unwrap()[0].columns, older.typed_columns());
-    // Where no schema is kept, the file's own footer tells.
+    // Without a stored schema, the columns come from the file's footer.
     for key in store.keys("ledger/ccd_enrollment/schemas/") {
         store.drop_object(&key);
     }
@@ -545,7 +546,7 @@ fn a_partition_of_another_schema_is_stale_and_registered_with_its_own_columns() 
 }
 
 #[test]
-fn an_object_that_cannot_be_read_leaves_the_catalog_and_is_named() {
+fn a_torn_object_is_removed_from_the_catalog_and_reported() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     publish(&store, &catalog, &[item(partition())], "r1").unwrap();
@@ -556,7 +557,7 @@ fn an_object_that_cannot_be_read_leaves_the_catalog_and_is_named() {
 }
 
 #[test]
-fn g8_what_a_crawler_left_out_is_named() {
+fn g8_a_partition_that_the_crawler_missed_is_named() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     let read_back = || publish_by(Registrar::Crawler, &store, &catalog, &[item(partition())], "r1");
@@ -567,13 +568,13 @@ fn g8_what_a_crawler_left_out_is_named() {
 }
 
 #[test]
-fn a_catalog_that_does_not_keep_a_change_is_found_out() {
+fn a_catalog_that_does_not_keep_a_change_is_detected() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog { forgets: true, ..MemoryCatalog::default() });
     fetch(&store, "r1");
     let error = publish(&store, &catalog, &[item(partition())], "r1").unwrap_err();
     assert_eq!(
         error.chain(),
-        "publish to table `ccd_school.us_education_ccd_enrollment_data`: catalog refused: read back \
-             `year=2021/grade=grade-pk`: expected it as written, found it otherwise: the catalog did not keep a change"
+        "publish to catalog table `ccd_school.us_education_ccd_enrollment_data`: read back `year=2021/grade=grade-pk`: \
+             expected what was written, found something else: the catalog did not keep the change"
     );
 }

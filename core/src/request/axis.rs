@@ -1,4 +1,4 @@
-//! The values of one axis: a list, a range, or `all`.
+//! Reads the values of one axis: a list, a range, or `all`.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use crate::plan::years::parse_year;
 use crate::request::AxisSelection;
 use crate::request::check::Check;
 use crate::request::fields::is_encoded;
-use crate::request::hints::{hint_of_code, hint_of_years, unknown_value};
-use crate::request::words::{describe, encoded, expected, spell};
+use crate::request::hints::{code_hint, unknown_value, years_hint};
+use crate::request::words::{describe, describe_encoded, expected_values, number_text};
 use crate::text::excerpt;
 
-/// Values in the order of the request, each once as soon as it is read: a range repeated a thousand times takes no more room
-/// and no more time than one.
+/// Values in the order of the request, without duplicates. Each is deduplicated as it is read, so that a range repeated a
+/// thousand times takes no more memory or time than one.
 struct Distinct {
     in_order: Vec<AxisValue>,
     seen: BTreeSet<String>,
-    /// Years that no item has named yet.
+    /// Years that no item has selected yet.
     unseen_years: BTreeSet<i32>,
 }
 
@@ -30,10 +30,10 @@ impl Distinct {
         Self { in_order: Vec::new(), seen: BTreeSet::new(), unseen_years }
     }
 
-    fn add_word(&mut self, word: &str) {
-        if !self.seen.contains(word) {
-            self.seen.insert(word.to_owned());
-            self.in_order.push(AxisValue::Text(word.to_owned()));
+    fn add_text(&mut self, text: &str) {
+        if !self.seen.contains(text) {
+            self.seen.insert(text.to_owned());
+            self.in_order.push(AxisValue::Text(text.to_owned()));
         }
     }
 
@@ -47,15 +47,16 @@ impl Distinct {
 }
 
 impl Check<'_> {
+    /// Reads the field of one axis.
     pub(super) fn axis(&mut self, axis: &Axis, value: Option<&Value>) -> AxisSelection {
         let field = plural(axis);
         let n_before = self.mistakes.len();
         let mut values = Distinct::new(axis);
         match value {
-            None => self.mistakes.add(|| format!("`{field}`: expected {}, found none", expected(axis))),
+            None => self.mistakes.add(|| format!("`{field}`: expected {}, found none", expected_values(axis))),
             Some(Value::String(text)) if text == "all" => return AxisSelection::All,
             Some(Value::String(text)) if is_encoded(text, '[') || is_encoded(text, '"') => {
-                self.mistakes.add(|| encoded(&field, &expected(axis), text));
+                self.mistakes.add(|| describe_encoded(&field, &expected_values(axis), text));
             }
             Some(Value::String(text)) => {
                 for item in text.split(',') {
@@ -66,22 +67,22 @@ impl Check<'_> {
                 for item in items {
                     match (axis.kind, item) {
                         (AxisKind::Int, Value::Number(number)) => {
-                            self.item(axis, &field, &spell(number), &mut values);
+                            self.item(axis, &field, &number_text(number), &mut values);
                         }
                         (_, Value::String(text)) => self.item(axis, &field, text, &mut values),
                         (_, other) => self.mistakes.add(|| {
-                            let hint = hint_of_code(axis, &other.to_string());
-                            format!("`{field}`: expected {}, found {}{hint}", expected(axis), describe(other))
+                            let hint = code_hint(axis, &other.to_string());
+                            format!("`{field}`: expected {}, found {}{hint}", expected_values(axis), describe(other))
                         }),
                     }
                 }
             }
             Some(Value::Number(number)) if axis.kind == AxisKind::Int => {
-                self.item(axis, &field, &spell(number), &mut values);
+                self.item(axis, &field, &number_text(number), &mut values);
             }
             Some(other) => self.mistakes.add(|| {
-                let hint = hint_of_code(axis, &other.to_string());
-                format!("`{field}`: expected {}, found {}{hint}", expected(axis), describe(other))
+                let hint = code_hint(axis, &other.to_string());
+                format!("`{field}`: expected {}, found {}{hint}", expected_values(axis), describe(other))
             }),
         }
         if values.in_order.is_empty() && self.mistakes.len() == n_before {
@@ -90,7 +91,7 @@ impl Check<'_> {
         AxisSelection::Values(values.in_order)
     }
 
-    /// One year, one range of years, or one word of the axis.
+    /// Reads one year, one range of years, or one text value.
     fn item(&mut self, axis: &Axis, field: &str, text: &str, values: &mut Distinct) {
         match axis.kind {
             AxisKind::Int => {
@@ -99,19 +100,19 @@ impl Check<'_> {
                     (Some(first), Some(last)) if first <= last => values.add_years(first, last),
                     (Some(first), Some(last)) => self.mistakes.add(|| {
                         format!(
-                            "`{field}`: expected a range from the earlier to the later year, found `{first}-{last}`\n    \
-                             hint: write `{last}-{first}`"
+                            "`{field}`: expected the earlier year of a range first, found `{first}-{last}`\n    hint: write \
+                             `{last}-{first}`"
                         )
                     }),
                     _ => self.mistakes.add(|| {
-                        let hint = hint_of_years(text, true);
-                        format!("`{field}`: expected {}, found `{}`{hint}", expected(axis), excerpt(text))
+                        let hint = years_hint(text, true);
+                        format!("`{field}`: expected {}, found `{}`{hint}", expected_values(axis), excerpt(text))
                     }),
                 }
             }
             AxisKind::String => {
                 if axis.values.iter().any(|coded| coded.value == text) {
-                    values.add_word(text);
+                    values.add_text(text);
                 } else {
                     self.mistakes.add(|| unknown_value(axis, field, text));
                 }

@@ -1,4 +1,4 @@
-//! Checks the fields of a request, and collects every mistake.
+//! Validates the fields of a request and collects every mistake.
 
 use serde_json::{Map, Value};
 
@@ -6,32 +6,31 @@ use crate::dataset::partitions::{OTHER_FIELDS, plural};
 use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::error::mistakes::Mistakes;
-use crate::request::fields::{fields_of, given, is_of_a_tool};
+use crate::request::fields::{is_added_by_tool, non_null, request_fields};
 use crate::request::words::{describe, describe_text};
 use crate::request::{AxisSelection, CatalogMode, Mode, Request, Selection, dataset_name, is_run_name};
 use crate::text::excerpt;
 
 impl Request {
-    /// Checks a request's JSON against a dataset.
+    /// Parses a request's JSON and validates it against a dataset.
     ///
-    /// Null is absent for every field, and fields that AWS or a tracer adds (`AWS_STEP_FUNCTIONS_…`, `_…`) are not looked
-    /// at.
+    /// A field that is null counts as absent. Fields that AWS or a tracer adds (`AWS_STEP_FUNCTIONS_…`, `_…`) are ignored.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] with every mistake, the first twenty written out.
+    /// [`Error::InvalidRequest`], which lists the first twenty mistakes and counts the rest.
     pub fn parse(input: &Value, dataset: &Dataset) -> Result<Self, Error> {
         dataset_name(input)?;
         let mut check = Check { dataset, mistakes: Mistakes::default() };
-        let request = check.request(fields_of(input)?);
+        let request = check.request(request_fields(input)?);
         if check.mistakes.len() == 0 {
             Ok(request)
         } else {
-            Err(Error::InvalidRequest { mistakes: check.mistakes.into_sentences() })
+            Err(Error::InvalidRequest { mistakes: check.mistakes.into_messages() })
         }
     }
 }
 
-/// Collects mistakes while a request is read.
+/// Collects mistakes while reading a request.
 pub(super) struct Check<'d> {
     pub(super) dataset: &'d Dataset,
     pub(super) mistakes: Mistakes,
@@ -42,11 +41,11 @@ impl Check<'_> {
         let axis_fields: Vec<String> = self.dataset.axes.iter().map(plural).collect();
         for (name, value) in fields {
             let is_known = axis_fields.contains(name) || OTHER_FIELDS.contains(&name.as_str());
-            if !is_known && !value.is_null() && !is_of_a_tool(name) {
+            if !is_known && !value.is_null() && !is_added_by_tool(name) {
                 self.mistakes.add(|| {
                     let known: Vec<&str> = axis_fields.iter().map(String::as_str).chain(OTHER_FIELDS).collect();
                     format!(
-                        "`{}`: expected one of {} for dataset `{}`, found a field that is none of them",
+                        "`{}`: expected one of {} for dataset `{}`, found an unknown field",
                         excerpt(name),
                         known.join(", "),
                         self.dataset.name
@@ -54,32 +53,32 @@ impl Check<'_> {
                 });
             }
         }
-        let is_of_the_stale = given(fields, "mode").and_then(Value::as_str) == Some("stale");
-        let is_of_a_run = given(fields, "failed_of").is_some();
-        let selection = match given(fields, "partitions") {
+        let is_stale_mode = non_null(fields, "mode").and_then(Value::as_str) == Some("stale");
+        let names_a_run = non_null(fields, "failed_of").is_some();
+        let selection = match non_null(fields, "partitions") {
             Some(value) => {
-                for name in axis_fields.iter().filter(|name| given(fields, name).is_some()) {
-                    self.mistakes.add(|| format!("`{name}`: expected none beside `partitions`, found both"));
+                for name in axis_fields.iter().filter(|name| non_null(fields, name).is_some()) {
+                    self.mistakes.add(|| format!("`{name}`: expected either `{name}` or `partitions`, found both"));
                 }
                 Selection::Partitions(self.partitions(value))
             }
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
-                let select = |axis: &Axis| match given(fields, &plural(axis)) {
-                    // The run or the lake says which; naming axes only narrows it.
-                    None if is_of_a_run || is_of_the_stale => AxisSelection::Any,
+                let select = |axis: &Axis| match non_null(fields, &plural(axis)) {
+                    // The run or the lake determines the partitions; selecting values only narrows them.
+                    None if names_a_run || is_stale_mode => AxisSelection::Any,
                     value => self.axis(axis, value),
                 };
                 Selection::Axes(axes.into_iter().map(select).collect())
             }
         };
-        let mode = match self.word(fields, "mode", &["all", "missing", "failed", "stale"]) {
+        let mode = match self.choice(fields, "mode", &["all", "missing", "failed", "stale"]) {
             Some("missing") => Mode::Missing,
             Some("failed") => Mode::Failed,
             Some("stale") => Mode::Stale,
             _ => Mode::All,
         };
-        let failed_of = match given(fields, "failed_of") {
+        let failed_of = match non_null(fields, "failed_of") {
             None => None,
             Some(Value::String(run)) if is_run_name(run) => Some(run.clone()),
             Some(other) => {
@@ -88,10 +87,13 @@ impl Check<'_> {
                 None
             }
         };
-        if failed_of.is_some() && mode != Mode::Failed && given(fields, "mode").is_some() {
-            self.mistakes.add(|| "`failed_of`: expected only with mode `failed`, found another mode".to_owned());
+        if failed_of.is_some()
+            && mode != Mode::Failed
+            && let Some(found) = non_null(fields, "mode")
+        {
+            self.mistakes.add(|| format!("`failed_of`: expected mode `failed`, found {}", describe_text(found)));
         }
-        let force = match given(fields, "force") {
+        let force = match non_null(fields, "force") {
             None => false,
             Some(Value::Bool(force)) => *force,
             Some(other) => {
@@ -99,21 +101,22 @@ impl Check<'_> {
                 false
             }
         };
-        let catalog = match self.word(fields, "catalog", &["partitions", "crawler"]) {
+        let catalog = match self.choice(fields, "catalog", &["partitions", "crawler"]) {
             Some("crawler") => CatalogMode::Crawler,
             _ => CatalogMode::Partitions,
         };
         Request { selection, mode: if failed_of.is_some() { Mode::Failed } else { mode }, failed_of, force, catalog }
     }
 
-    /// One of a few words; `None` when absent or wrong.
-    fn word<'v>(&mut self, fields: &'v Map<String, Value>, name: &str, words: &[&str]) -> Option<&'v str> {
-        match given(fields, name) {
+    /// Reads a field with a fixed set of values. Returns `None` if it is absent or invalid.
+    fn choice<'v>(&mut self, fields: &'v Map<String, Value>, name: &str, choices: &[&str]) -> Option<&'v str> {
+        match non_null(fields, name) {
             None => None,
-            Some(Value::String(word)) if words.contains(&word.as_str()) => Some(word),
+            Some(Value::String(choice)) if choices.contains(&choice.as_str()) => Some(choice),
             Some(other) => {
-                self.mistakes
-                    .add(|| format!("`{name}`: expected one of {}, found {}", words.join(", "), describe_text(other)));
+                self.mistakes.add(|| {
+                    format!("`{name}`: expected one of {}, found {}", choices.join(", "), describe_text(other))
+                });
                 None
             }
         }

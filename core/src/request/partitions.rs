@@ -1,4 +1,4 @@
-//! Partitions that a request names one by one.
+//! Reads the partitions that a request names one by one.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,20 @@ use crate::dataset::AxisKind;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::plan::years::parse_year;
 use crate::request::check::Check;
-use crate::request::fields::{given, is_encoded};
-use crate::request::hints::{hint_of_code, hint_of_years, unknown_value};
-use crate::request::size::MOST_PARTITIONS;
-use crate::request::words::{describe, encoded, expected_one, spell};
+use crate::request::fields::{is_encoded, non_null};
+use crate::request::hints::{code_hint, unknown_value, years_hint};
+use crate::request::size::MAX_PARTITIONS;
+use crate::request::words::{describe, describe_encoded, expected_value, number_text};
 use crate::text::{excerpt, thousands};
 
 impl Check<'_> {
+    /// Reads `partitions`. Returns each partition once.
     pub(super) fn partitions(&mut self, value: &Value) -> Vec<PartitionKey> {
         let expected = "an array of objects";
         let items = match value {
             Value::Array(items) => items,
             Value::String(text) if is_encoded(text, '[') || is_encoded(text, '{') => {
-                self.mistakes.add(|| encoded("partitions", expected, text));
+                self.mistakes.add(|| describe_encoded("partitions", expected, text));
                 return Vec::new();
             }
             other => {
@@ -31,11 +32,11 @@ impl Check<'_> {
         if items.is_empty() {
             self.mistakes.add(|| "`partitions`: expected at least one, found none".to_owned());
         }
-        if items.len() > MOST_PARTITIONS {
+        if items.len() > MAX_PARTITIONS {
             self.mistakes.add(|| {
                 format!(
-                    "`partitions`: expected at most {} in one plan, found {}",
-                    thousands(MOST_PARTITIONS as u64),
+                    "`partitions`: expected at most {} partitions in one plan, found {}",
+                    thousands(MAX_PARTITIONS as u64),
                     thousands(items.len() as u64)
                 )
             });
@@ -64,7 +65,7 @@ impl Check<'_> {
                 self.mistakes.add(|| {
                     let axes: Vec<&str> = self.dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
                     format!(
-                        "`partitions[{i}].{}`: expected only {}, found another field",
+                        "`partitions[{i}].{}`: expected one of {}, found an unknown field",
                         excerpt(name),
                         axes.join(", ")
                     )
@@ -74,18 +75,18 @@ impl Check<'_> {
         let mut values = Vec::new();
         for axis in &self.dataset.axes {
             let field = || format!("partitions[{i}].{}", axis.name);
-            let text = match (axis.kind, given(fields, &axis.name)) {
-                (AxisKind::Int, Some(Value::Number(number))) => spell(number),
+            let text = match (axis.kind, non_null(fields, &axis.name)) {
+                (AxisKind::Int, Some(Value::Number(number))) => number_text(number),
                 (_, Some(Value::String(text))) => text.clone(),
                 (_, Some(other)) => {
                     self.mistakes.add(|| {
-                        let hint = hint_of_code(axis, &other.to_string());
-                        format!("`{}`: expected {}, found {}{hint}", field(), expected_one(axis), describe(other))
+                        let hint = code_hint(axis, &other.to_string());
+                        format!("`{}`: expected {}, found {}{hint}", field(), expected_value(axis), describe(other))
                     });
                     continue;
                 }
                 (_, None) => {
-                    self.mistakes.add(|| format!("`{}`: expected {}, found none", field(), expected_one(axis)));
+                    self.mistakes.add(|| format!("`{}`: expected {}, found none", field(), expected_value(axis)));
                     continue;
                 }
             };
@@ -93,8 +94,8 @@ impl Check<'_> {
                 AxisKind::Int => match parse_year(&text) {
                     Some(year) => values.push((axis.name.clone(), AxisValue::Int(year))),
                     None => self.mistakes.add(|| {
-                        let hint = hint_of_years(&text, false);
-                        format!("`{}`: expected {}, found `{}`{hint}", field(), expected_one(axis), excerpt(&text))
+                        let hint = years_hint(&text, false);
+                        format!("`{}`: expected {}, found `{}`{hint}", field(), expected_value(axis), excerpt(&text))
                     }),
                 },
                 AxisKind::String if axis.values.iter().any(|coded| coded.value == text) => {

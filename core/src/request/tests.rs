@@ -4,14 +4,14 @@ use serde_json::json;
 
 use super::*;
 use crate::dataset::partitions::OTHER_FIELDS;
-use crate::request::size::MOST_PARTITIONS;
+use crate::request::size::MAX_PARTITIONS;
 
 fn parse(input: Value) -> Result<Request, Error> {
     Request::parse(&input, &Dataset::built_in("ccd_enrollment").unwrap())
 }
 
 #[test]
-fn the_scheduled_input_is_valid_and_enough() {
+fn the_scheduled_input_is_a_complete_request() {
     let request = parse(json!({"years": [2020, 2021], "grades": ["grade-pk"]})).unwrap();
     assert_eq!(
         request,
@@ -29,7 +29,7 @@ fn the_scheduled_input_is_valid_and_enough() {
 }
 
 #[test]
-fn ranges_lists_and_all_are_understood() {
+fn ranges_lists_and_all_are_accepted() {
     let request = parse(json!({"years": "2015-2017,2020", "grades": "all"})).unwrap();
     let years = [2015, 2016, 2017, 2020].map(AxisValue::Int).to_vec();
     assert_eq!(request.selection, Selection::Axes(vec![AxisSelection::Values(years), AxisSelection::All]));
@@ -41,7 +41,7 @@ fn ranges_lists_and_all_are_understood() {
 }
 
 #[test]
-fn a_range_named_a_thousand_times_takes_the_room_of_one() {
+fn a_range_repeated_a_thousand_times_takes_the_memory_of_one() {
     let request = parse(json!({"years": vec!["1900-2100"; 1_000], "grades": "all"})).unwrap();
     let Selection::Axes(axes) = request.selection else { panic!("{request:?}") };
     let AxisSelection::Values(years) = &axes[0] else { panic!("{axes:?}") };
@@ -50,7 +50,7 @@ fn a_range_named_a_thousand_times_takes_the_room_of_one() {
 }
 
 #[test]
-fn w10_every_mistake_of_a_request_is_named_at_once() {
+fn w10_all_mistakes_of_a_request_are_reported_at_once() {
     let error = parse(json!({
         "years": "2021-2020", "grades": ["pk", "grade-16"], "mode": "some", "forced": true, "catalog": 1,
         "failed_of": "../x"
@@ -58,8 +58,8 @@ fn w10_every_mistake_of_a_request_is_named_at_once() {
     .unwrap_err();
     insta::assert_snapshot!(error.chain(), @r"
         check request: found 7 mistakes
-          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_enrollment`, found a field that is none of them
-          - `years`: expected a range from the earlier to the later year, found `2021-2020`
+          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_enrollment`, found an unknown field
+          - `years`: expected the earlier year of a range first, found `2021-2020`
             hint: write `2020-2021`
           - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`
             hint: write `grade-pk`
@@ -101,7 +101,7 @@ fn w10_each_kind_of_mistake_is_refused() {
         ),
         (
             json!({"years": [2020], "grades": "all", "force": "yes"}),
-            "check request: `force`: expected true or false, found the text \"yes\"",
+            "check request: `force`: expected true or false, found the string \"yes\"",
         ),
         (json!({"partitions": []}), "check request: `partitions`: expected at least one, found none"),
         (
@@ -110,15 +110,15 @@ fn w10_each_kind_of_mistake_is_refused() {
         ),
         (
             json!({"partitions": [{"year": 2019, "grade": "grade-3", "sex": 1}]}),
-            "check request: `partitions[0].sex`: expected only year, grade, found another field",
+            "check request: `partitions[0].sex`: expected one of year, grade, found an unknown field",
         ),
         (
             json!({"years": [2020], "partitions": [{"year": 2019, "grade": "grade-3"}]}),
-            "check request: `years`: expected none beside `partitions`, found both",
+            "check request: `years`: expected either `years` or `partitions`, found both",
         ),
         (
             json!({"years": [2020], "grades": "all", "mode": "all", "failed_of": "r"}),
-            "check request: `failed_of`: expected only with mode `failed`, found another mode",
+            "check request: `failed_of`: expected mode `failed`, found `all`",
         ),
     ] {
         assert_eq!(parse(input.clone()).unwrap_err().chain(), expected, "{input}");
@@ -127,7 +127,7 @@ fn w10_each_kind_of_mistake_is_refused() {
 
 /// Found by use: W5.
 #[test]
-fn w13_null_is_absent_for_every_field_of_a_request() {
+fn w13_a_null_field_of_a_request_counts_as_absent() {
     let plain = json!({"years": [2020], "grades": ["grade-3"]});
     let expected = parse(plain.clone()).unwrap();
     for field in OTHER_FIELDS.into_iter().chain(["forced"]) {
@@ -156,7 +156,7 @@ fn w13_null_is_absent_for_every_field_of_a_request() {
 
 /// Found by use: W6.
 #[test]
-fn w14_fields_that_aws_or_a_tracer_adds_are_not_looked_at_and_no_others() {
+fn w14_only_unknown_fields_that_aws_or_a_tracer_adds_are_ignored() {
     let plain = json!({"years": [2020], "grades": ["grade-3"]});
     let mut input = plain.clone();
     for (field, value) in [
@@ -177,19 +177,19 @@ fn w14_fields_that_aws_or_a_tracer_adds_are_not_looked_at_and_no_others() {
 
 /// Found by use: W7.
 #[test]
-fn w15_an_event_of_eventbridge_and_an_input_encoded_twice_are_named_in_one_message() {
+fn w15_an_eventbridge_event_and_json_inside_a_string_are_each_named_in_one_message() {
     let event = json!({
         "version": "0", "id": "17793124-05d4-b198-2fde-7ededc63b103", "detail-type": "Scheduled Event",
         "source": "aws.events", "account": "123456789012", "time": "2026-11-26T12:00:00Z", "region": "us-east-1",
         "resources": ["arn:aws:events:us-east-1:123456789012:rule/r"], "detail": {},
     });
     insta::assert_snapshot!(parse(event).unwrap_err().chain(), @r#"
-        check request: expected a request such as {"years": [2020, 2021], "grades": ["grade-pk"]}, found an event of EventBridge itself (`detail-type`: the text "Scheduled Event")
-            hint: set the input of the rule or the schedule to a constant, the request's JSON
+        check request: expected a request such as {"years": [2020, 2021], "grades": ["grade-pk"]}, found an EventBridge event (`detail-type`: the string "Scheduled Event")
+            hint: set the input of the rule or schedule to constant JSON: the request
         "#);
     let twice = json!(json!({"years": [2020], "grades": "all"}).to_string());
     insta::assert_snapshot!(parse(twice).unwrap_err().chain(), @r#"
-        check request: expected an object such as {"years": [2020, 2021], "grades": ["grade-pk"]}, found the text "{"grades":"all","years":[2020]}": it was encoded as JSON twice
+        check request: expected an object such as {"years": [2020, 2021], "grades": ["grade-pk"]}, found the string "{"grades":"all","years":[2020]}", which is JSON inside a string
             hint: pass the object itself, without quotes around it
         "#);
     let fields = json!({
@@ -198,24 +198,24 @@ fn w15_an_event_of_eventbridge_and_an_input_encoded_twice_are_named_in_one_messa
     });
     insta::assert_snapshot!(parse(fields).unwrap_err().chain(), @r#"
         check request: found 5 mistakes
-          - `years`: expected years such as [2020, 2021], "2015-2021" or "all", found the text "[2020, 2021]"
-            hint: write it without the quotes around it
-          - `grades`: expected values such as ["grade-pk"] or "all", found the text "["grade-pk"]"
-            hint: write it without the quotes around it
+          - `years`: expected years such as [2020, 2021], "2015-2021" or "all", found the string "[2020, 2021]"
+            hint: remove the quotes around the value
+          - `grades`: expected values such as ["grade-pk"] or "all", found the string "["grade-pk"]"
+            hint: remove the quotes around the value
           - `mode`: expected one of all, missing, failed, stale, found `true`
-          - `force`: expected true or false, found the text "false"
+          - `force`: expected true or false, found the string "false"
           - `catalog`: expected one of partitions, crawler, found `["partitions"]`
         "#);
     let partitions = json!({"partitions": "[{\"year\": 2020, \"grade\": \"grade-3\"}]"});
     insta::assert_snapshot!(parse(partitions).unwrap_err().chain(), @r#"
-        check request: `partitions`: expected an array of objects, found the text "[{"year": 2020, "grade": "grade-3"}]"
-            hint: write it without the quotes around it
+        check request: `partitions`: expected an array of objects, found the string "[{"year": 2020, "grade": "grade-3"}]"
+            hint: remove the quotes around the value
         "#);
 }
 
 /// Found by use: B8.
 #[test]
-fn w16_of_a_hundred_thousand_mistakes_twenty_are_written_out_and_the_rest_counted() {
+fn w16_of_a_hundred_thousand_mistakes_twenty_are_listed_and_the_rest_counted() {
     let error = parse(json!({"years": vec!["x".repeat(1_000); 130_000], "grades": [vec!["a"; 200]]})).unwrap_err();
     let message = error.chain();
     assert!(message.starts_with("check request: found more than 20 mistakes\n  - `years`: expected"), "{message}");
@@ -224,18 +224,18 @@ fn w16_of_a_hundred_thousand_mistakes_twenty_are_written_out_and_the_rest_counte
     let exactly = parse(json!({"years": vec!["x"; 20], "grades": "all"})).unwrap_err().chain();
     assert!(exactly.starts_with("check request: found 20 mistakes\n"), "{exactly}");
     assert!(!exactly.contains("more"), "{exactly}");
-    let partitions = vec![json!({"year": 2020, "grade": "grade-3"}); MOST_PARTITIONS + 1];
+    let partitions = vec![json!({"year": 2020, "grade": "grade-3"}); MAX_PARTITIONS + 1];
     let message = parse(json!({"partitions": partitions[1..]})).map(|_| ()).map_err(|error| error.chain());
     assert_eq!(message, Ok(()));
     assert_eq!(
         parse(json!({"partitions": partitions})).unwrap_err().chain(),
-        "check request: `partitions`: expected at most 100,000 in one plan, found 100,001"
+        "check request: `partitions`: expected at most 100,000 partitions in one plan, found 100,001"
     );
 }
 
 /// Found by use: W12.
 #[test]
-fn a_hint_names_the_grade_of_a_code_and_the_years_of_a_school_year() {
+fn a_hint_suggests_the_grade_for_a_code_and_the_years_for_a_school_year() {
     for (input, hint) in [
         (json!({"years": [2020], "grades": [0]}), "write `grade-k`"),
         (json!({"years": [2020], "grades": ["-1"]}), "write `grade-pk`"),
@@ -243,16 +243,16 @@ fn a_hint_names_the_grade_of_a_code_and_the_years_of_a_school_year() {
         (json!({"partitions": [{"year": 2020, "grade": 99}]}), "write `grade-99`"),
         (
             json!({"years": "2020-21", "grades": "all"}),
-            "write `2020` for the school year that begins in it, or `2020-2021` for two",
+            "write `2020` for the school year that starts in 2020, or `2020-2021` for two school years",
         ),
         (
             json!({"years": ["1999/00"], "grades": "all"}),
-            "write `1999` for the school year that begins in it, or `1999-2000` for two",
+            "write `1999` for the school year that starts in 1999, or `1999-2000` for two school years",
         ),
         (json!({"years": "2015\u{2013}2021", "grades": "all"}), "write `2015-2021`"),
         (
             json!({"partitions": [{"year": "2020-21", "grade": "grade-3"}]}),
-            "write `2020` for the school year that begins in it",
+            "write `2020` for the school year that starts in 2020",
         ),
     ] {
         let message = parse(input.clone()).unwrap_err().chain();
@@ -270,12 +270,12 @@ fn a_hint_names_the_grade_of_a_code_and_the_years_of_a_school_year() {
 }
 
 #[test]
-fn an_axis_that_the_dataset_lacks_is_refused_by_name() {
+fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
     let directory = Dataset::built_in("ccd_directory").unwrap();
     Request::parse(&json!({"dataset": "ccd_directory", "years": [2020]}), &directory).unwrap();
     let error = Request::parse(&json!({"years": [2020], "grades": "all"}), &directory).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_directory`, found a field that is none of them"
+        "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_directory`, found an unknown field"
     );
 }

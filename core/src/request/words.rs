@@ -1,4 +1,4 @@
-//! What was found and what was expected, in words.
+//! Describes expected and found values in messages.
 
 use serde_json::{Number, Value};
 
@@ -6,21 +6,22 @@ use crate::dataset::{Axis, AxisKind};
 use crate::page::numbers::parse_integral;
 use crate::text::{excerpt, thousands};
 
-/// An integral double is its integer, as it is in rows: some programs write no other numbers.
-pub(super) fn spell(number: &Number) -> String {
+/// Prints a number. A double with an integral value prints as an integer, as in rows: some programs write only doubles.
+pub(super) fn number_text(number: &Number) -> String {
     let text = number.to_string();
     parse_integral(&text).map_or(text, |integer| integer.to_string())
 }
 
-/// Says of a text that it holds the JSON that should be there.
-pub(super) fn encoded(field: &str, expected: &str, text: &str) -> String {
+/// Describes a string that contains the expected value as JSON.
+pub(super) fn describe_encoded(field: &str, expected: &str, text: &str) -> String {
     format!(
-        "`{field}`: expected {expected}, found {}\n    hint: write it without the quotes around it",
+        "`{field}`: expected {expected}, found {}\n    hint: remove the quotes around the value",
         describe(&Value::from(text))
     )
 }
 
-pub(super) fn expected(axis: &Axis) -> String {
+/// Describes what the field of an axis should contain.
+pub(super) fn expected_values(axis: &Axis) -> String {
     match axis.kind {
         AxisKind::Int => "years such as [2020, 2021], \"2015-2021\" or \"all\"".to_owned(),
         AxisKind::String => {
@@ -30,7 +31,8 @@ pub(super) fn expected(axis: &Axis) -> String {
     }
 }
 
-pub(super) fn expected_one(axis: &Axis) -> String {
+/// Describes what the field of an axis should contain in one of `partitions`.
+pub(super) fn expected_value(axis: &Axis) -> String {
     match axis.kind {
         AxisKind::Int => "a year such as 2021".to_owned(),
         AxisKind::String => {
@@ -40,15 +42,17 @@ pub(super) fn expected_one(axis: &Axis) -> String {
     }
 }
 
-/// A JSON value in few words, where something else than a text was expected: `"false"` is a text and false is not.
+/// Describes a JSON value where no string was expected. Strings are labelled, to distinguish `"false"` from `false`.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
-        Value::String(text) => format!("the text \"{}\"", excerpt(text)),
-        // Cut before it is written out: an array may be as long as the input.
-        Value::Array(items) if items.len() > MOST_ITEMS => format!("an array of {}", thousands(items.len() as u64)),
-        Value::Object(fields) if fields.len() > MOST_ITEMS => {
-            format!("an object of {} fields", thousands(fields.len() as u64))
+        Value::String(text) => format!("the string \"{}\"", excerpt(text)),
+        // Not printed even in part: an array may be as long as the input.
+        Value::Array(items) if items.len() > MAX_ITEMS => {
+            format!("an array of {} items", thousands(items.len() as u64))
+        }
+        Value::Object(fields) if fields.len() > MAX_ITEMS => {
+            format!("an object with {} fields", thousands(fields.len() as u64))
         }
         Value::Array(_) | Value::Object(_) | Value::Bool(_) | Value::Number(_) => {
             format!("`{}`", excerpt(&value.to_string()))
@@ -56,10 +60,10 @@ pub(super) fn describe(value: &Value) -> String {
     }
 }
 
-/// Items of an array, or fields of an object, that are shown.
-const MOST_ITEMS: usize = 100;
+/// Maximum number of array items or object fields in a message.
+const MAX_ITEMS: usize = 100;
 
-/// The same where a text was expected, and another one may have been found.
+/// Describes a JSON value where a string was expected.
 pub(super) fn describe_text(value: &Value) -> String {
     match value {
         Value::String(text) => format!("`{}`", excerpt(text)),

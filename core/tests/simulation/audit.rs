@@ -1,8 +1,7 @@
-//! The auditor: what must hold after every step, judged from what the portal served and what the objects hold.
+//! The auditor checks every promise after every step, from what the portal served and what the objects contain.
 //!
-//! It decodes every object with a Parquet reader and compares rows; it knows nothing of editions, and asks none of
-//! core's decisions. This file judges objects; `ledger.rs` judges receipts, records and what becomes of them, `publish.rs`
-//! what publishing leaves.
+//! It decodes every object with a Parquet reader and compares rows. It does not know editions and uses none of core's
+//! decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of publishing.
 
 mod decode;
 mod ledger;
@@ -21,27 +20,27 @@ use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
 
 pub(crate) const ONE_VERSION: &str = "an object holds one version of one partition";
-pub(crate) const PAGE_1_AGAIN: &str = "pages of which the first changed meanwhile are not written";
+pub(crate) const PAGE_1_AGAIN: &str = "pages are not written when page 1 changed meanwhile";
 pub(crate) const NEWEST_WINS: &str = "the newest write wins";
 pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
-pub(crate) const SHRINK_GUARD: &str = "a fuller partition stays without force";
-pub(crate) const RECEIPTS: &str = "a receipt tells the truth";
-pub(crate) const RECORDS: &str = "a record says what the object said";
+pub(crate) const SHRINK_GUARD: &str = "a larger partition stays unless forced";
+pub(crate) const RECEIPTS: &str = "a receipt is true";
+pub(crate) const RECORDS: &str = "a record has the facts of its object";
 pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
 pub(crate) const NO_OUTCOME_LOST: &str = "no outcome is lost";
 pub(crate) const ACCOUNTED: &str = "every planned partition is accounted for";
 pub(crate) const REGISTERED: &str = "publishing converges from the objects";
-pub(crate) const CONVERGES: &str = "a clean run mends everything";
+pub(crate) const CONVERGES: &str = "a fault-free run repairs everything";
 pub(crate) const RESTS: &str = "a run that changes nothing writes nothing";
 
-/// A promise that did not hold.
+/// A broken promise.
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub(crate) promise: &'static str,
     pub(crate) found: String,
 }
 
-/// An object that was at a partition's location once.
+/// An object that was once at a partition's location.
 pub(crate) struct Version {
     pub(crate) partition: usize,
     /// Sorted.
@@ -52,7 +51,7 @@ pub(crate) struct Version {
     step: u32,
 }
 
-/// An object as it is written.
+/// An object that is being written.
 pub(crate) struct NewObject<'o> {
     pub(crate) bytes: &'o Bytes,
     pub(crate) stamp: &'o Stamp,
@@ -61,18 +60,18 @@ pub(crate) struct NewObject<'o> {
 
 /// What the portal served to one fetch.
 pub(crate) struct Session {
-    /// What page 1 was of.
+    /// The content that page 1 came from.
     pub(crate) content: Content,
     pub(crate) page_length: usize,
-    /// Whether later pages are of what the source holds by then.
+    /// Whether later pages come from the source's current content.
     pub(crate) follows: bool,
-    /// When each page that can be read was served last.
+    /// When each readable page was last served.
     pub(crate) received: BTreeMap<u32, Timestamp>,
-    /// The rows of each page that can be read.
+    /// The rows of each readable page.
     pub(crate) pages: BTreeMap<u32, Vec<Row>>,
-    /// Whether page 1 was the same when it was served once more, and how many pages had been served by then.
+    /// Whether page 1 was the same when it was served again, and how many pages had been served by then.
     pub(crate) again: Option<(bool, usize)>,
-    /// Nothing was served that must be refused; page 1 served once more apart.
+    /// Nothing was served that must be rejected, apart from a changed page 1.
     pub(crate) is_sound: bool,
 }
 
@@ -82,13 +81,13 @@ impl Session {
         Self { content, page_length, follows, received, pages, again: None, is_sound: true }
     }
 
-    /// The rows of all pages as they were served, sorted.
+    /// Returns the rows of all pages as served, sorted.
     pub(crate) fn rows(&self) -> Vec<Row> {
         sorted(&self.pages.values().flatten().copied().collect::<Vec<Row>>())
     }
 
-    /// Whether page 1 was seen to be the same after the last page, or is the last.
-    fn is_of_one_look(&self) -> bool {
+    /// Checks whether page 1 is the only page, or was the same after the last page.
+    fn is_confirmed(&self) -> bool {
         self.n_pages() == 1 || self.again == Some((true, self.n_pages()))
     }
 
@@ -112,7 +111,7 @@ pub(crate) struct Fetching {
     /// What every look at the object found.
     heads: Vec<Option<usize>>,
     has_removed: bool,
-    /// Its write took effect, and it was told that the condition did not hold.
+    /// Its write succeeded, but the response said that the condition failed.
     pub(crate) lost_own_write: bool,
 }
 
@@ -121,50 +120,50 @@ struct Publishing {
     run: String,
     started_at: Timestamp,
     planned: Vec<usize>,
-    /// Of those, what was never begun.
+    /// Those of them that never started.
     not_tried: BTreeSet<usize>,
     from: u32,
     /// `None` while it may still act.
     to: Option<u32>,
 }
 
-/// Everything that was seen.
+/// Everything observed so far.
 pub(crate) struct Auditor {
     decoder: Arc<Mutex<Decoder>>,
     n_partitions: usize,
     pub(crate) violation: Option<Violation>,
     versions: Vec<Version>,
-    /// Whether each partition has an object that can be read, and since which step it has been so.
+    /// Whether each partition has a readable object, and since which step.
     presence: Vec<(bool, u32)>,
-    /// Partitions whose object was gone or torn once.
+    /// Partitions whose object was once missing or corrupt.
     vanished: BTreeSet<usize>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
-    /// What a task's last look at a partition's object found, be it in a listing.
+    /// The result of a task's last look at a partition's object, including listings.
     last_looks: BTreeMap<(TaskId, usize), Look>,
-    /// Partitions whose object a task could not look at: what is registered and recorded of them stays.
+    /// Partitions whose object a task could not look at. Their registration and record must stay.
     unseen: BTreeSet<(TaskId, usize)>,
     /// The etag of every ledger object as a task last read it.
     reads: BTreeMap<(TaskId, String), String>,
     record_writes: Vec<(u32, TaskId)>,
-    /// Every receipt that was written, by run and partition, in the order of their writes.
+    /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
-    /// Where the last receipt was deleted by a task that had read the one before it. A deletion has no condition, so that
-    /// a task taken for dead may lose its receipt to a publisher that acts at the same time.
+    /// Where a task deleted the last receipt after reading the one before. A deletion is unconditional, so a task that
+    /// was given up may lose its receipt to a concurrent publisher.
     deleted_unread: BTreeSet<(String, usize)>,
-    /// When the portal last had no rows for a partition whose object was removed for it.
+    /// When the portal last had no rows for a partition whose object was removed for that reason.
     emptied: BTreeMap<usize, Timestamp>,
-    /// Writes under `data/` and changes of the catalog, look-up tables among them.
+    /// Writes under `data/` and changes of the catalog, including look-up tables.
     pub(crate) n_data_writes: u64,
     pub(crate) n_catalog_changes: u64,
     /// Writes of ledger objects, by key.
     pub(crate) ledger_writes: BTreeMap<String, u64>,
 }
 
-/// What a look at a partition's object came to.
+/// Result of a look at a partition's object.
 #[derive(Clone, Copy)]
 enum Look {
-    /// There was this version, or none that can be read.
+    /// This version, or none that can be read.
     Found(Option<usize>),
     Failed,
 }
@@ -206,7 +205,7 @@ impl Auditor {
         }
     }
 
-    pub(crate) fn begin_fetch(
+    pub(crate) fn start_fetch(
         &mut self,
         task: TaskId,
         run: &str,
@@ -229,26 +228,26 @@ impl Auditor {
         self.fetches.insert(task, fetching);
     }
 
-    /// A look at a partition's object, or a listing, found this.
+    /// Records what a look at a partition's object, or a listing, found.
     pub(crate) fn look(&mut self, task: TaskId, partition: usize, found: Option<usize>) {
         self.last_looks.insert((task, partition), Look::Found(found));
     }
 
-    /// A look at a partition's object failed.
+    /// Records that a look at a partition's object failed.
     pub(crate) fn look_failed(&mut self, task: TaskId, partition: usize) {
         self.last_looks.insert((task, partition), Look::Failed);
         self.unseen.insert((task, partition));
     }
 
-    /// A fetch looked at its object.
+    /// Records what a fetch found at its object.
     pub(crate) fn head(&mut self, task: TaskId, found: Option<usize>) {
         if let Some(fetching) = self.fetches.get_mut(&task) {
             fetching.heads.push(found);
         }
     }
 
-    /// A partition's object was written, maybe in place of another. Gives the new one's number, and whether it came
-    /// back after a newer removal.
+    /// Records a write of a partition's object. Returns the new version, and whether it came back after a newer
+    /// removal.
     pub(crate) fn put(
         &mut self,
         task: TaskId,
@@ -265,19 +264,19 @@ impl Auditor {
         let rows = rows.unwrap_or_default();
         let is_own = rows.iter().all(|(school, _)| source::partition_of_school(*school) == partition);
         self.demand(ONE_VERSION, is_own, || format!("`{name}`: t{task} wrote rows of another partition: {rows:?}"));
-        let (mut served, mut last_received, mut force, mut is_of_one_look) = (None, None, false, false);
+        let (mut served, mut last_received, mut force, mut is_confirmed) = (None, None, false, false);
         let mut is_of_schema = false;
         if let Some(Fetching { partition: of, session: Some(session), force: may, schema_id, .. }) =
             self.fetches.get(&task)
         {
             served = (session.is_sound && *of == partition).then(|| session.rows());
-            is_of_one_look = session.is_of_one_look();
+            is_confirmed = session.is_confirmed();
             last_received = session.last_received();
             force = *may;
             is_of_schema = stamp.edition.schema_id == *schema_id;
         }
-        self.demand(PAGE_1_AGAIN, is_of_one_look, || format!("`{name}`: t{task} wrote {rows:?}, served {served:?}"));
-        // As files are: sorted by their key.
+        self.demand(PAGE_1_AGAIN, is_confirmed, || format!("`{name}`: t{task} wrote {rows:?}, served {served:?}"));
+        // Files are sorted by key.
         self.demand(ONE_VERSION, served.as_ref() == Some(rows.as_ref()), || {
             format!("`{name}`: t{task} was served {served:?} and wrote {rows:?}")
         });
@@ -310,7 +309,7 @@ impl Auditor {
         (self.versions.len() - 1, is_after_removal)
     }
 
-    /// A task removed a partition's object.
+    /// Records that a task removed a partition's object.
     pub(crate) fn removed(&mut self, task: TaskId, partition: usize, version: usize, step: u32) {
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
@@ -333,8 +332,8 @@ impl Auditor {
         }
     }
 
-    /// Somebody deleted a partition's object by hand, or tore it.
-    pub(crate) fn spoiled(&mut self, partition: usize, step: u32) {
+    /// Records that someone deleted or corrupted a partition's object by hand.
+    pub(crate) fn corrupted_by_hand(&mut self, partition: usize, step: u32) {
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
         self.emptied.remove(&partition);

@@ -1,4 +1,4 @@
-//! The simulated catalog: changes by partition, and errors before, amid and after them.
+//! The simulated catalog: changes by partition, and errors before, during and after them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +45,11 @@ impl SimCatalog {
     ) -> Result<T, CatalogError> {
         let task = self.task;
         call(&self.shared, task, is_write, move |world| {
-            // A tenth of it, since publishing calls it a dozen times.
+            // A tenth of the rate, since publishing makes a dozen calls.
             let is_refused = world.chance(world.rates.catalog / 10);
             let done = if is_refused {
                 world.count("catalog: error before the effect");
-                Err(failed(verb, "refused before its effect"))
+                Err(failed(verb, "rejected before its effect"))
             } else {
                 act(world)
             };
@@ -65,7 +65,7 @@ fn failed(verb: &str, cause: &str) -> CatalogError {
     CatalogError { message: verb.to_owned(), source: cause.into() }
 }
 
-/// What is done of a change.
+/// The part of a change that takes effect.
 enum Change {
     Put(CatalogPartition),
     Remove(PartitionKey),
@@ -122,7 +122,7 @@ impl Catalog for SimCatalog {
             }
             if is_faulty {
                 world.count(if is_whole { "catalog: error after the effect" } else { "catalog: partial change" });
-                return Err(failed("change partitions", if is_whole { "done, answer lost" } else { "done in part" }));
+                return Err(failed("change partitions", if is_whole { "done, response lost" } else { "partly done" }));
             }
             Ok(())
         })

@@ -1,15 +1,14 @@
-//! A seeded simulation: overlapping runs against a source that changes, while everything outside core goes wrong.
+//! A seeded simulation: overlapping runs against a changing source, while everything outside core fails.
 //!
-//! A seed decides everything: what the source holds and when it changes, which runs there are and when they begin,
-//! which request fails before or after its effect, who dies, who is taken for dead and goes on late, and in which order
-//! all effects take place. There are no threads and no clock but the simulated one, so a seed always does the same.
-//! After every step an auditor compares objects, receipts, records and catalog with what the portal served
-//! (`audit.rs`); at the end of each seed faults stop, one run with force mends everything, and one more finds nothing
-//! to do.
+//! The seed decides everything: what the source holds and when it changes, which runs there are and when they start,
+//! which requests fail before or after their effect, which tasks die, which are given up and continue late, and the
+//! order of all effects. There are no threads and only a simulated clock, so a seed always does the same. After every
+//! step an auditor (`audit.rs`) compares objects, receipts, records and catalog with what the portal served. At the end
+//! of each seed the faults stop, one run with force repairs everything, and one more run finds nothing to do.
 //!
 //! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
-//! - `ROLLCALL_SEEDS=100000` simulates as many; `make simulate` does, as a release build.
-//! - `ROLLCALL_SEED=17` simulates that one and prints all that happened (with `-- --nocapture`).
+//! - `ROLLCALL_SEEDS=100000` simulates that many; `make simulate` does so in a release build.
+//! - `ROLLCALL_SEED=17` simulates only that seed and prints every event (with `-- --nocapture`).
 //! - `make planted` plants nine bugs in a copy of core; the simulation must find each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
@@ -34,10 +33,9 @@ const SEEDS: u64 = 2_000;
 /// Lines of the trace that a failure prints.
 const LAST_LINES: usize = 60;
 
-/// What has to happen now and then, so that the simulation cannot go blind.
+/// Events that must occur in some seed, so that the simulation keeps covering them.
 const MUST_HAPPEN: [&str; 63] = [
-    "a fetch that was taken for dead ended",
-    "answer of a step lost",
+    "a fetch that was given up ended",
     "catalog: error after the effect",
     "catalog: error before the effect",
     "catalog: partial change",
@@ -58,12 +56,12 @@ const MUST_HAPPEN: [&str; 63] = [
     "fetch: unchanged",
     "fetch: written",
     "fetching stopped early",
-    "lake of the layout before",
-    "lost answer found to be the own write",
+    "lake of the previous layout",
+    "object corrupted by hand",
     "object deleted by hand",
     "object removed",
-    "object torn by hand",
-    "page 1 changed while the others were read",
+    "own write found after a lost response",
+    "page 1 changed while other pages were read",
     "partition not tried",
     "portal: bad body",
     "portal: count changed",
@@ -73,41 +71,42 @@ const MUST_HAPPEN: [&str; 63] = [
     "portal: interrupted",
     "portal: lost row",
     "portal: next elsewhere",
-    "portal: no answer",
+    "portal: no response",
     "portal: page of another version",
     "portal: refused",
     "portal: repeated row",
     "portal: unavailable",
     "portal: wrong axis",
-    "receipt written over one that was read for the summary, and deleted",
-    "rows of several versions, of which page 1 did not tell",
+    "receipt deleted that replaced the summarized one",
+    "response of a step lost",
+    "rows of several versions that page 1 did not show",
     "run interrupted",
     "run killed",
+    "run published again",
     "run published",
-    "run published once more",
     "source changed between two pages",
     "stale partition planned",
     "stale writer",
+    "store: condition lost to own write",
     "store: condition lost",
-    "store: condition lost to the own write",
     "store: conflict",
-    "store: deletion answered by an error",
+    "store: deletion fails",
     "store: error after the effect",
     "store: ledger condition lost",
-    "store: ledger write answered by an error",
+    "store: ledger write fails",
     "store: partial deletion",
     "store: read fails",
     "store: write fails before its effect",
     "write landed after its sender died",
 ];
 
-/// A number from the environment.
+/// Reads a number from the environment.
 fn from_env(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found `{text}`")))
 }
 
-/// Simulates a seed; a violation or a panic fails the test with the end of its trace.
+/// Simulates a seed. A violation or a panic fails the test and prints the end of its trace.
 fn check(common: &Common, seed: u64) -> Simulated {
     let again = format!(
         "rerun with: ROLLCALL_SEED={seed} cargo test -p rollcall-core --test simulation -- --nocapture every_promise"
@@ -115,15 +114,15 @@ fn check(common: &Common, seed: u64) -> Simulated {
     let simulated = catch_unwind(AssertUnwindSafe(|| common.simulate(seed)))
         .unwrap_or_else(|_| panic!("seed {seed} panicked\n{again}"));
     if simulated.violation.is_some() {
-        let told = simulated.to_string();
-        let lines: Vec<&str> = told.lines().collect();
+        let reported = simulated.to_string();
+        let lines: Vec<&str> = reported.lines().collect();
         panic!("\n{}\n{again}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
     }
     simulated
 }
 
 #[test]
-fn every_promise_holds_whatever_goes_wrong_and_everything_does_go_wrong() {
+fn every_promise_holds_under_faults_and_every_fault_occurs() {
     let common = Common::new();
     if let Some(seed) = from_env("ROLLCALL_SEED") {
         let simulated = common.simulate(seed);
@@ -141,13 +140,13 @@ fn every_promise_holds_whatever_goes_wrong_and_everything_does_go_wrong() {
     println!("{n_seeds} seeds");
     counts.iter().for_each(|(what, n)| println!("{n:>9} {what}"));
     let never: Vec<&str> = MUST_HAPPEN.into_iter().filter(|what| !counts.contains_key(*what)).collect();
-    assert!(never.is_empty() || n_seeds < SEEDS, "never happened: {never:?}");
+    assert!(never.is_empty() || n_seeds < SEEDS, "events that never occurred: {never:?}");
 }
 
 #[test]
 fn a_seed_always_does_the_same() {
     for seed in [1, 17, 171] {
-        // The second time everything is decoded already: that must not show.
+        // The second run finds every object in the decoder's cache, which must make no difference.
         let common = Common::new();
         let (first, second) = (check(&common, seed), check(&common, seed));
         assert_eq!(first.hash(), second.hash());

@@ -1,4 +1,5 @@
-//! What befalls tasks and the world between two calls: deaths, delays, changes at the source, hands on the bucket.
+//! What happens to tasks and the world between two calls: deaths, delays, changes of the source, manual changes of the
+//! bucket.
 
 use crate::runs::{Job, Phase, Simulation, Step};
 use crate::schedule::TaskId;
@@ -6,8 +7,8 @@ use crate::source;
 use crate::store;
 
 impl Simulation {
-    /// Lets happen what is nobody's call: the source changes, tasks die, are held, are taken for dead.
-    pub(crate) fn meddle(&mut self) {
+    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up.
+    pub(crate) fn inject_mishaps(&mut self) {
         if self.with(|world| world.chance(world.rates.change)) {
             self.with(|world| {
                 let (partition, content) = world.source.change(&mut world.rng);
@@ -15,10 +16,10 @@ impl Simulation {
                 world.note(None, "source changed", source::key_of(partition).to_string(), format!("{content:?}"));
             });
         }
-        if self.with(|world| world.chance(world.rates.spoil)) {
+        if self.with(|world| world.chance(world.rates.corrupt)) {
             self.with(|world| {
                 let partition = world.rng.usize(0..world.source.n_partitions());
-                store::spoil_by_hand(world, partition);
+                store::corrupt_by_hand(world, partition);
             });
         }
         if self.with(|world| !world.calls.orphans.is_empty() && world.chance(50)) {
@@ -48,7 +49,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody interrupts a run: what came is committed and published, the rest is not tried.
+    /// Interrupts a run: what has arrived is committed and published, the rest is not tried.
     fn interrupt(&mut self) {
         let fetching = |run: &usize| matches!(self.runs[*run].phase, Phase::Fetching { .. });
         let runs: Vec<usize> = (0..self.runs.len()).filter(fetching).collect();
@@ -60,15 +61,15 @@ impl Simulation {
                 world.note(None, "interrupted", name, String::new());
             }
         });
-        self.begin_no_more(run);
+        self.stop_starting(run);
     }
 
-    /// Somebody publishes a run that is over once more.
+    /// Publishes a finished run again.
     fn publish_again(&mut self) {
         let is_over = |run: &usize| matches!(self.runs[*run].phase, Phase::Over) && !self.runs[*run].items.is_empty();
         let runs: Vec<usize> = (0..self.runs.len()).filter(is_over).collect();
         let Some(run) = self.with(|world| world.rng.choice(&runs).copied()) else { return };
-        self.with(|world| world.count("run published once more"));
+        self.with(|world| world.count("run published again"));
         self.publish(run);
     }
 
@@ -88,7 +89,7 @@ impl Simulation {
         }
     }
 
-    /// A task is taken for dead: it is tried again while it goes on, late.
+    /// Gives up a task: a retry starts while the original continues late.
     fn time_out(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task).filter(|job| !job.is_given_up && job.step != Step::Plan) else {
             return;
@@ -96,14 +97,14 @@ impl Simulation {
         job.is_given_up = true;
         let (run, step) = (job.run, job.step);
         self.with(|world| {
-            world.count("task taken for dead");
-            world.note(Some(task), "taken for dead", String::new(), String::new());
+            world.count("task given up");
+            world.note(Some(task), "given up", String::new(), String::new());
         });
         self.hold(task, 150);
         self.died(run, step);
     }
 
-    /// A task dies, or its whole run with it.
+    /// Kills a task or its whole run.
     fn crash(&mut self, task: TaskId) {
         if self.with(|world| world.rng.u32(0..4) > 0) {
             self.with(|world| world.count("task killed"));
@@ -117,7 +118,7 @@ impl Simulation {
         }
     }
 
-    /// A write whose sender is gone arrives.
+    /// Lets a write arrive whose sender is gone.
     pub(crate) fn land_orphan(&mut self) {
         self.with(|world| {
             let at = world.rng.usize(0..world.calls.orphans.len());
@@ -140,12 +141,12 @@ impl Simulation {
         }
     }
 
-    /// Ends a task where it is. Gives the step it was, if somebody waits for that.
+    /// Ends a task where it is. Returns its step if someone waits for it.
     fn kill_task(&mut self, task: TaskId) -> Option<(usize, Step)> {
         let job = self.jobs.remove(&task)?;
         self.with(|world| world.note(Some(task), "killed", String::new(), String::new()));
         let Job { task: work, run, step, is_given_up } = job;
-        // Its calls lock the world as they are dropped.
+        // Dropping its calls locks the world.
         drop(work);
         self.with(|world| {
             if !world.calls.orphans.iter().any(|call| call.task == task) {

@@ -1,6 +1,6 @@
-"""Plants each bug of `planted/` in a copy of core; the simulation must find it.
+"""Plants each bug of `planted/` in a copy of core. The simulation must find it.
 
-A patch is one realistic mistake. Exits with 1 when a patch does not apply or its bug is not found.
+Each patch is one realistic mistake. Exits with 1 when a patch does not apply or its bug is not found.
 """
 
 import argparse
@@ -17,7 +17,7 @@ VIOLATION = re.compile(r"^seed (\d+): violated `([^`]+)`: (.*)$", re.MULTILINE)
 
 
 def copy_core(folder: Path) -> None:
-    """Makes a workspace of core alone, as it is now. Its files are new, so that cargo builds them."""
+    """Creates a workspace with only the current core. Its files are new, so that cargo builds them."""
     shutil.rmtree(folder, ignore_errors=True)
     for part in ["core", "datasets"]:
         shutil.copytree(WORKSPACE / part, folder / part, copy_function=shutil.copyfile)
@@ -29,13 +29,13 @@ def copy_core(folder: Path) -> None:
 
 
 def plant(patch: Path, folder: Path, target: Path, seeds: int) -> tuple[str, str, str] | None:
-    """The seed, the promise and what was found; `None` when the simulation finds nothing."""
+    """Returns seed, promise and details of the violation, or `None` when the simulation finds nothing."""
     copy_core(folder)
-    # Not the repository that the copy lies in.
+    # Git must not find the repository around the copy.
     environment = dict(os.environ, GIT_CEILING_DIRECTORIES=str(folder.parent))
     apply = subprocess.run(["git", "apply", str(patch)], cwd=folder, env=environment, capture_output=True, text=True)
     if apply.returncode != 0:
-        sys.exit(f"{patch.stem}: core has changed where the bug is planted; make the patch anew\n{apply.stderr}")
+        sys.exit(f"{patch.stem}: core has changed where the bug is planted; update the patch\n{apply.stderr}")
     environment |= {"CARGO_TARGET_DIR": str(target), "ROLLCALL_SEEDS": str(seeds)}
     environment.pop("ROLLCALL_SEED", None)
     command = [os.environ.get("CARGO", "cargo"), "test", "--package", "rollcall-core", "--test", "simulation"]
@@ -50,7 +50,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seeds", type=int, default=2000, help="seeds in which a bug must be found")
     seeds = arguments.parse_args().seeds
-    # Always one folder and a target of its own: cargo takes copies of a workspace for the same one.
+    # Always the same folder, with its own target: cargo mistakes copies of a workspace for each other.
     planted = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target")).resolve() / "planted"
     rows = [("bug", "seed", "promise violated")]
     details = []

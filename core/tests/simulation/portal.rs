@@ -1,10 +1,10 @@
-//! The simulated portal: pages of what the source holds, and everything that may be wrong with them.
+//! The simulated portal: pages of the source's content, and everything that may be wrong with them.
 //!
-//! To some fetches the portal serves each page of what the source holds by then, to others one version of their partition,
-//! with another `count` where the source has changed. Where pages are of several versions, core notices by `count`, by a
-//! key that comes twice or, for any other change, by page 1, which it looks at again after the last page. A change that
-//! shows in none of these is beyond any reader of pages: the rows of the pages served are what may be written then, and
-//! nothing else (`Session::rows`).
+//! For some fetches the portal serves each page from the source's current content; for others it serves one version of
+//! the partition, with another `count` when the source has changed. When pages are of several versions, core detects it
+//! by `count`, by a duplicate key, or, for any other change, by page 1, which it requests again after the last page. A
+//! change that shows in none of these is invisible to any reader of pages. Then the rows of the served pages may be
+//! written, and nothing else (`Session::rows`).
 
 use bytes::Bytes;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
@@ -15,8 +15,8 @@ use crate::schedule::{TaskId, call};
 use crate::source::{self, Row};
 use crate::world::{Shared, World};
 
-/// Requests for a page that the adapter makes at most.
-const MOST_TRIES: u32 = 4;
+/// Maximum number of requests that the adapter makes for a page.
+const MAX_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
 /// A page of another version of the source than page 1, with the same `count`.
@@ -62,7 +62,7 @@ impl Portal for SimPortal {
             })
             .await?;
             tries += 1;
-            let has_tries_left = tries < MOST_TRIES;
+            let has_tries_left = tries < MAX_TRIES;
             match read(&body) {
                 Reading::Invalid { .. } if has_tries_left => is_retry = true,
                 Reading::Done(result) | Reading::Invalid { result, .. } => {
@@ -74,7 +74,7 @@ impl Portal for SimPortal {
     }
 }
 
-/// What a body says, in a word, and the body.
+/// Returns a body and a word that describes it.
 fn serve(
     world: &mut World,
     task: TaskId,
@@ -90,7 +90,7 @@ fn serve(
     }
     let is_faulty = world.chance(world.rates.portal);
     let fault = match is_again {
-        // What was asked for again is seldom well at once.
+        // A retried page is usually still bad.
         true if world.rng.u32(0..4) > 0 => BAD_BODY,
         _ if is_faulty => world.rng.u32(0..10),
         _ => NO_FAULT,
@@ -98,12 +98,12 @@ fn serve(
     match fault {
         0 => {
             world.count("portal: unavailable");
-            return Err(PortalError::Status { status: 503, tries: MOST_TRIES, excerpt: "busy".into() });
+            return Err(PortalError::Status { status: 503, tries: MAX_TRIES, excerpt: "busy".into() });
         }
         1 => {
-            world.count("portal: no answer");
+            world.count("portal: no response");
             return Err(PortalError::NoAnswer {
-                tries: MOST_TRIES,
+                tries: MAX_TRIES,
                 is_connected: true,
                 source: "connection cut".into(),
             });
@@ -150,7 +150,7 @@ fn serve_page(
     let Some(fetching) = world.audit.fetches.get_mut(&task) else {
         return Err(PortalError::Refused { status: 404, excerpt: "not a fetch".into() });
     };
-    // Page 1 was served well before: this is the look at it after the last page.
+    // Page 1 was served before, so this is the check after the last page.
     let is_again = page == 1 && fetching.session.as_ref().is_some_and(|session| session.received.contains_key(&1));
     if page == 1 && !is_again {
         fetching.session = Some(Session::new(current.clone(), page_length, follows));
@@ -169,54 +169,54 @@ fn serve_page(
     let is_last = first + page_length >= content.len();
     let mut next = (!is_last).then(|| format!("https://portal.test/api/v1/{path}?page={}", page + 1));
     let (year, mut grade) = source::codes_of(partition);
-    let mut said = "page";
+    let mut message = "page";
     match fault {
-        BAD_BODY => said = "bad body",
+        BAD_BODY => message = "bad body",
         5 if first > 0 => {
-            // One that page 1 had as it was served.
+            // A row of page 1, as served.
             rows[0] = session.pages.get(&1).and_then(|rows| rows.first()).copied().unwrap_or(content[0]);
-            said = "repeated row";
+            message = "repeated row";
         }
         6 if !rows.is_empty() => {
             rows.pop();
-            said = "lost row";
+            message = "lost row";
         }
         7 if !rows.is_empty() => {
             grade += 1;
-            said = "wrong axis";
+            message = "wrong axis";
         }
         8 => {
             next = Some(format!("https://elsewhere.test/api/v1/{path}?page={}", page + 1));
-            said = "next elsewhere";
+            message = "next elsewhere";
         }
         9 if !rows.is_empty() => {
             count += 1;
-            said = "count off";
+            message = "count off";
         }
         _ if current.len() != content.len() && shows_change => {
             count = current.len();
-            said = "count changed";
+            message = "count changed";
         }
-        _ if session.content.len() != content.len() => said = "count changed",
-        _ if session.content != content => said = if is_again { "first page of another version" } else { MIXED },
+        _ if session.content.len() != content.len() => message = "count changed",
+        _ if session.content != content => message = if is_again { "first page of another version" } else { MIXED },
         _ => {}
     }
-    if said != "bad body" {
-        let is_of_rows = said != "wrong axis";
+    if message != "bad body" {
+        let is_of_rows = message != "wrong axis";
         if is_again {
             let is_same = is_of_rows && count == session.content.len() && session.pages.get(&1) == Some(&rows);
             session.again = Some((is_same, session.pages.len()));
         } else {
             session.received.insert(page, now);
             session.pages.insert(page, rows.clone());
-            session.is_sound &= said == "page" || said == MIXED;
+            session.is_sound &= message == "page" || message == MIXED;
         }
     } else if !is_again {
         session.received.remove(&page);
         session.pages.remove(&page);
     }
-    if said != "page" {
-        world.count(format!("portal: {said}"));
+    if message != "page" {
+        world.count(format!("portal: {message}"));
     }
     let rows: Vec<String> = rows
         .iter()
@@ -226,5 +226,5 @@ fn serve_page(
         .collect();
     let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
     let text = format!("{{\"count\":{count},\"next\":{next},\"previous\":null,\"results\":[{}]}}", rows.join(","));
-    Ok((said, if said == "bad body" { text[..text.len() / 2].to_owned() } else { text }))
+    Ok((message, if message == "bad body" { text[..text.len() / 2].to_owned() } else { text }))
 }

@@ -1,4 +1,4 @@
-//! Runs as the state machine makes them: plan, fetch with retries, publish.
+//! Runs as the state machine does them: plan, fetch with retries, publish.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -24,37 +24,37 @@ use crate::source::sorted;
 use crate::store::SimStore;
 use crate::world::{Shared, SimClock, World};
 
-/// Tries of a step whose error may pass, as in the state machine.
+/// Tries of a step with a transient error, as in the state machine.
 const TRIES: u32 = 3;
-/// Tries of a step that died or was taken for dead.
+/// Tries of a step that died or was given up.
 const TRIES_OF_DEAD: u32 = 2;
-/// Steps that no seed comes near.
-const MOST_STEPS: u32 = 20_000;
+/// Far more steps than any seed takes.
+const MAX_STEPS: u32 = 20_000;
 
-/// What a task came to.
+/// Result of a task.
 pub(crate) enum Ended {
     Planned(Result<(Plan, Timestamp), Error>),
     Fetched(Result<Receipt, Error>),
     Published(Result<Summary, Error>),
 }
 
-/// Which step of which run a task is.
+/// A step of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Plan,
-    /// The partition at this place of the plan.
+    /// The partition at this position of the plan.
     Fetch(usize),
     Publish,
 }
 
-/// A step's tries so far.
+/// Tries of a step so far.
 #[derive(Default, Clone, Copy)]
 struct Tries {
     failed: u32,
     died: u32,
 }
 
-/// Where a run is.
+/// Phase of a run.
 pub(crate) enum Phase {
     Planning,
     Fetching { next: usize, active: usize },
@@ -62,21 +62,21 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// A run under way.
+/// A run in progress.
 pub(crate) struct Run {
     pub(crate) name: String,
-    /// The version of the descriptor that it runs with.
+    /// The version of the descriptor that it uses.
     dataset: Arc<Dataset>,
     request: Request,
     pub(crate) phase: Phase,
     started_at: Timestamp,
     pub(crate) items: Arc<Vec<PlanItem>>,
-    /// Planned partitions that were not begun, or got no page any more, before it was stopped.
+    /// Planned partitions that did not start, or received no page, before the run was stopped.
     not_tried: BTreeSet<PartitionKey>,
     portal_release: Option<String>,
-    /// Tries of planning, of every partition and of publishing.
+    /// Tries of planning, of each partition and of publishing.
     tries: BTreeMap<usize, Tries>,
-    /// Partitions fetched at once.
+    /// Partitions fetched at the same time.
     width: usize,
     pub(crate) summary: Option<Summary>,
 }
@@ -86,11 +86,11 @@ pub(crate) struct Job {
     pub(crate) task: Task<Ended>,
     pub(crate) run: usize,
     pub(crate) step: Step,
-    /// Taken for dead: nobody waits for what it comes to.
+    /// Given up: its result is ignored.
     pub(crate) is_given_up: bool,
 }
 
-/// The runs of one seed and the tasks they are made of.
+/// The runs of one seed and their tasks.
 pub(crate) struct Simulation {
     pub(crate) world: Shared,
     pub(crate) dataset: Arc<Dataset>,
@@ -112,7 +112,7 @@ impl Simulation {
         act(&mut self.world.lock().unwrap())
     }
 
-    /// Begins a run with some version of the descriptor. Gives its place among the runs.
+    /// Starts a run with one of the descriptor's versions. Returns its index.
     pub(crate) fn start(&mut self, request: &Value, dataset: &Arc<Dataset>) -> usize {
         let name = format!("r{}", self.runs.len() + 1);
         let width = self.with(|world| {
@@ -137,7 +137,7 @@ impl Simulation {
         run
     }
 
-    /// Begins a step of a run as a task.
+    /// Starts a step of a run as a task.
     fn spawn(&mut self, run: usize, step: Step) {
         let task = self.n_tasks;
         self.n_tasks += 1;
@@ -182,12 +182,12 @@ impl Simulation {
                 Step::Plan => {}
                 Step::Fetch(item) => {
                     let partition = world.index_of(&items[item].partition).unwrap();
-                    world.audit.begin_fetch(task, &run_name, schema_id, partition, force, step_now);
+                    world.audit.start_fetch(task, &run_name, schema_id, partition, force, step_now);
                 }
                 Step::Publish => {
                     let planned = items.iter().filter_map(|item| world.index_of(&item.partition)).collect();
                     let not_tried = not_tried.iter().filter_map(|partition| world.index_of(partition)).collect();
-                    world.audit.begin_publish(task, &run_name, started_at, planned, not_tried, step_now);
+                    world.audit.start_publish(task, &run_name, started_at, planned, not_tried, step_now);
                 }
             }
         });
@@ -204,16 +204,16 @@ impl Simulation {
         }
     }
 
-    /// Grants one call, whichever the seed says.
+    /// Grants one call, chosen by the seed.
     pub(crate) fn step(&mut self) {
         let granted = self.with(|world| {
             world.advance();
             let step = world.step;
-            assert!(step < MOST_STEPS, "the simulation does not end");
+            assert!(step < MAX_STEPS, "the simulation does not end");
             let is_free = |task: &TaskId| self.jobs.get(task).is_some_and(|job| job.task.held_until <= step);
             let calls = world.calls.pending.iter().enumerate();
             let free: Vec<usize> = calls.filter(|(_, call)| is_free(&call.task)).map(|(at, _)| at).collect();
-            // Where everybody is held, time passes.
+            // While every task is held, only time passes.
             let at = world.rng.choice(&free).copied()?;
             let call = world.calls.pending.remove(at);
             let task = call.task;
@@ -225,31 +225,31 @@ impl Simulation {
         }
     }
 
-    /// What a task that ended means for its run.
+    /// Applies the result of a task to its run.
     fn ended(&mut self, task: TaskId, job: &Job, ended: Ended) {
-        let said = match &ended {
+        let message = match &ended {
             Ended::Planned(planned) => word(planned.as_ref().map(|(plan, _)| format!("{} planned", plan.items.len()))),
             Ended::Fetched(fetched) => word(fetched.as_ref().map(|receipt| receipt.outcome.as_str().to_owned())),
             Ended::Published(published) => word(published.as_ref().map(Summary::outcomes_in_words)),
         };
         self.with(|world| {
-            world.note(Some(task), "end", String::new(), said.clone());
+            world.note(Some(task), "end", String::new(), message.clone());
             if let Ended::Fetched(_) = &ended {
-                world.count(format!("fetch: {said}"));
-                if said == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
-                    world.count("lost answer found to be the own write");
+                world.count(format!("fetch: {message}"));
+                if message == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
+                    world.count("own write found after a lost response");
                 }
                 if job.is_given_up {
-                    world.count("a fetch that was taken for dead ended");
+                    world.count("a fetch that was given up ended");
                 }
                 let session = world.audit.fetches[&task].session.as_ref();
                 let has_changed = session.is_some_and(|session| matches!(session.again, Some((false, _))));
                 let is_mixed = session.is_some_and(|session| session.rows() != sorted(&session.content));
-                if has_changed && said == "CountMismatch" {
-                    world.count("page 1 changed while the others were read");
+                if has_changed && message == "CountMismatch" {
+                    world.count("page 1 changed while other pages were read");
                 }
-                if is_mixed && said == Outcome::Written.as_str() {
-                    world.count("rows of several versions, of which page 1 did not tell");
+                if is_mixed && message == Outcome::Written.as_str() {
+                    world.count("rows of several versions that page 1 did not show");
                 }
             }
             if let Ended::Published(published) = &ended {
@@ -264,9 +264,9 @@ impl Simulation {
         if job.is_given_up {
             return;
         }
-        // Its answer may be lost on the way.
+        // The response may be lost.
         if self.with(|world| world.chance(world.rates.crash)) {
-            self.with(|world| world.count("answer of a step lost"));
+            self.with(|world| world.count("response of a step lost"));
             self.died(job.run, job.step);
             return;
         }
@@ -303,22 +303,22 @@ impl Simulation {
         }
     }
 
-    /// A task died, or is taken for dead.
+    /// Handles a task that died or was given up.
     pub(crate) fn died(&mut self, run: usize, step: Step) {
         let tries = self.runs[run].tries.entry(place(step)).or_default();
         tries.died += 1;
         if tries.died < TRIES_OF_DEAD { self.spawn(run, step) } else { self.give_up(run, step) }
     }
 
-    /// A step is not tried any more.
+    /// Stops retrying a step.
     fn give_up(&mut self, run: usize, step: Step) {
         match step {
             Step::Plan | Step::Publish => self.runs[run].phase = Phase::Over,
             Step::Fetch(_) => {
-                // Too many failed: those under way are stopped, the rest is not begun.
+                // Too many failures: running fetches are stopped, and no more start.
                 if self.with(|world| world.chance(world.rates.crash * 20)) {
                     self.with(|world| world.count("fetching stopped early"));
-                    self.begin_no_more(run);
+                    self.stop_starting(run);
                     self.kill(run);
                     self.publish(run);
                 } else {
@@ -328,7 +328,7 @@ impl Simulation {
         }
     }
 
-    /// A partition of a run is done with.
+    /// Handles the end of a partition.
     fn fetched(&mut self, run: usize) {
         if let Phase::Fetching { active, .. } = &mut self.runs[run].phase {
             *active -= 1;
@@ -336,7 +336,7 @@ impl Simulation {
         self.fetch_next(run);
     }
 
-    /// Begins as many partitions as may be under way; publishes after the last.
+    /// Starts as many partitions as may run at once, and publishes after the last.
     fn fetch_next(&mut self, run: usize) {
         loop {
             let Run { phase: Phase::Fetching { next, active }, items, width, .. } = &mut self.runs[run] else { return };
@@ -356,8 +356,8 @@ impl Simulation {
         }
     }
 
-    /// A run begins no more partitions: the rest is not tried.
-    pub(crate) fn begin_no_more(&mut self, run: usize) {
+    /// Stops starting partitions of a run. The rest is not tried.
+    pub(crate) fn stop_starting(&mut self, run: usize) {
         let Run { phase: Phase::Fetching { next, .. }, items, not_tried, .. } = &mut self.runs[run] else { return };
         let rest: Vec<PartitionKey> = items[*next..].iter().map(|item| item.partition.clone()).collect();
         *next = items.len();
@@ -366,14 +366,14 @@ impl Simulation {
         (0..n_rest).for_each(|_| self.with(|world| world.count("partition not tried")));
     }
 
-    /// Publishes a run: for the first time, or once more.
+    /// Publishes a run, for the first time or again.
     pub(crate) fn publish(&mut self, run: usize) {
         self.runs[run].phase = Phase::Publishing;
         self.spawn(run, Step::Publish);
     }
 }
 
-/// A step's place among the tries of its run.
+/// Returns the index of a step among the tries of its run.
 fn place(step: Step) -> usize {
     match step {
         Step::Plan => 0,
@@ -390,7 +390,7 @@ fn describe(run: &str, step: Step, items: &[PlanItem]) -> String {
     }
 }
 
-/// What came of it, or the error's name.
+/// Returns the result, or the name of the error.
 fn word(result: Result<String, &Error>) -> String {
     result.unwrap_or_else(|error| error.name().to_owned())
 }

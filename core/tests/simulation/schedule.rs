@@ -1,5 +1,5 @@
-//! One thread, many tasks: every call to the world waits until the scheduler lets it happen, so that the order of
-//! effects over all tasks is drawn from the seed.
+//! One thread, many tasks: every call to the world waits until the scheduler grants it, so the seed decides the order
+//! of effects across all tasks.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::world::{Shared, World};
 
-/// A task of the schedule, by number.
+/// Number of a task.
 pub(crate) type TaskId = usize;
 
-/// What a call does to the world when its time has come.
+/// The effect of a call on the world when it is granted.
 type Effect = Box<dyn FnOnce(&mut World) + Send>;
 
-/// A call that waits for its turn.
+/// A call that waits to be granted.
 pub(crate) struct Pending {
     id: u64,
     pub(crate) task: TaskId,
@@ -25,19 +25,19 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Carries it out and lets its caller go on.
+    /// Applies the effect and resumes the caller.
     pub(crate) fn grant(self, world: &mut World) {
         (self.effect)(world);
         self.waker.wake();
     }
 
-    /// Carries it out; nobody waits for the answer any more.
+    /// Applies the effect when the caller is gone.
     pub(crate) fn land(self, world: &mut World) {
         (self.effect)(world);
     }
 }
 
-/// Calls that wait, and writes under way whose sender is gone.
+/// Pending calls, and writes in transit whose sender is gone.
 #[derive(Default)]
 pub(crate) struct Calls {
     next_id: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Call<T> {
     answer: Arc<Mutex<Option<T>>>,
 }
 
-/// Calls the world on behalf of `task`. A write may still land when its caller is gone.
+/// Calls the world on behalf of `task`. A write may still arrive when its caller is gone.
 pub(crate) fn call<T: Send + 'static>(
     shared: &Shared,
     task: TaskId,
@@ -100,13 +100,13 @@ impl<T> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        // After a panic there is nothing to keep in order.
+        // After a panic the state does not matter.
         let Ok(mut world) = self.shared.lock() else { return };
         let Some(at) = world.calls.pending.iter().position(|pending| Some(pending.id) == self.id) else { return };
         let pending = world.calls.pending.remove(at);
-        // The request may have left already when its sender died.
+        // The request may have been sent before its sender died.
         if pending.is_write && world.rng.bool() {
-            world.note(Some(pending.task), "left under way", String::new(), String::new());
+            world.note(Some(pending.task), "left in transit", String::new(), String::new());
             world.calls.orphans.push(pending);
         }
     }
@@ -122,10 +122,10 @@ impl Wake for Flag {
     }
 }
 
-/// A future that the schedule polls.
+/// A future that the scheduler polls.
 pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 
-/// A task until it ends.
+/// A running task.
 pub(crate) struct Task<T> {
     work: Work<T>,
     flag: Arc<Flag>,
@@ -138,7 +138,7 @@ impl<T> Task<T> {
         Self { work, flag: Arc::default(), held_until: 0 }
     }
 
-    /// Polls until it waits for the world, or ends.
+    /// Polls until the task waits for the world or ends.
     pub(crate) fn poll(&mut self) -> Poll<T> {
         let waker = Waker::from(self.flag.clone());
         loop {

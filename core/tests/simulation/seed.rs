@@ -1,4 +1,4 @@
-//! One seed from its beginning to its end: runs while things go wrong, then clean ones.
+//! One seed from start to end: runs with faults, then fault-free runs.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -17,7 +17,7 @@ use crate::source::{self, Pool};
 use crate::store;
 use crate::world::{Entry, World};
 
-/// What a seed came to.
+/// Result of a seed.
 pub(crate) struct Simulated {
     pub(crate) seed: u64,
     pub(crate) counts: BTreeMap<String, u64>,
@@ -26,7 +26,7 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    /// Hash of all that happened.
+    /// Returns a hash of all events.
     pub(crate) fn hash(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.trace.hash(&mut hasher);
@@ -46,7 +46,7 @@ impl fmt::Display for Simulated {
     }
 }
 
-/// What every seed shares: none of it changes what a seed does.
+/// Data shared by all seeds. It does not influence what a seed does.
 pub(crate) struct Common {
     dataset: Arc<Dataset>,
     other_dataset: Arc<Dataset>,
@@ -60,13 +60,13 @@ impl Common {
         Self { dataset, other_dataset, pool: Arc::new(Pool::new()), decoder: Arc::default() }
     }
 
-    /// Simulates one seed: a time of faults, then clean runs.
+    /// Simulates one seed: runs with faults, then fault-free runs.
     pub(crate) fn simulate(&self, seed: u64) -> Simulated {
         let (pool, decoder) = (self.pool.clone(), self.decoder.clone());
         let world = World::new(seed, pool, decoder, self.dataset.clone());
         let mut simulation = Simulation::new(world, self.other_dataset.clone());
-        simulation.begin_older();
-        simulation.live_through_faults();
+        simulation.apply_previous_layout_sometimes();
+        simulation.run_with_faults();
         simulation.converge();
         let simulated = simulation.with(|world| Simulated {
             seed,
@@ -85,8 +85,8 @@ impl Simulation {
         self.with(|world| world.audit.violation.is_some())
     }
 
-    /// Some lakes are older: all they know is laid out as it was before, and nobody is at work.
-    fn begin_older(&mut self) {
+    /// Gives some lakes the previous layout before any task starts.
+    fn apply_previous_layout_sometimes(&mut self) {
         if self.with(|world| world.rng.u32(0..4)) > 0 {
             return;
         }
@@ -94,11 +94,11 @@ impl Simulation {
         self.run_all(false);
         self.with(|world| {
             world.rates = rates;
-            store::lay_out_as_before(world);
+            store::apply_previous_layout(world);
         });
     }
 
-    /// Runs all partitions, alone. Gives the run's place.
+    /// Runs all partitions, with no other run in progress. Returns the run's index.
     fn run_all(&mut self, force: bool) -> usize {
         let n_partitions = self.with(|world| world.source.n_partitions());
         let partitions: Vec<PartitionKey> = (0..n_partitions).map(source::key_of).collect();
@@ -109,8 +109,8 @@ impl Simulation {
         run
     }
 
-    /// A few runs, some at the same time, while things go wrong.
-    fn live_through_faults(&mut self) {
+    /// Does a few runs, some of them concurrent, with faults.
+    fn run_with_faults(&mut self) {
         let mut starts: Vec<u32> = self.with(|world| {
             let n_runs = world.rng.usize(2..=4);
             let mut start = 0;
@@ -140,16 +140,16 @@ impl Simulation {
             if is_idle {
                 break;
             }
-            self.meddle();
+            self.inject_mishaps();
             self.step();
         }
-        // A request that left before its sender died arrives some day.
+        // A request that was sent before its sender died arrives eventually.
         while self.with(|world| !world.calls.orphans.is_empty()) {
             self.land_orphan();
         }
     }
 
-    /// Faults end: one run with force mends everything, and one after it has nothing to do.
+    /// Stops the faults: one run with force repairs everything, and the next has nothing to do.
     fn converge(&mut self) {
         let _ = self.with(World::calm_down);
         for is_first in [true, false] {
@@ -182,7 +182,7 @@ impl Simulation {
         }
     }
 
-    /// A request for some partitions.
+    /// Returns a request for some of the partitions.
     fn draw_request(&mut self) -> Value {
         let earlier: Vec<String> = self.runs.iter().map(|run| run.name.clone()).collect();
         self.with(|world| {

@@ -1,4 +1,4 @@
-//! The simulated source: what it holds of each partition, from a pool of contents, and how that changes.
+//! The simulated source: the content of each partition, from a pool of contents, and how it changes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use fastrand::Rng;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 
-/// A small dataset: cheap to encode, so that a seed takes milliseconds.
+/// A small dataset that is cheap to encode, so that a seed takes milliseconds.
 const DESCRIPTOR: &str = r#"
 name = "simulated"
 title = "Enrollment of a few schools"
@@ -36,23 +36,23 @@ type = "int"
 dictionary = false
 "#;
 
-/// Years and grades of the partitions there may be; an index into this is what the simulation calls one by.
+/// Years and grades of the possible partitions. The simulation refers to a partition by its index here.
 const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade-k", 0), (2020, "grade-pk", -1)];
 
-/// Rows of each content. The last ones are made of earlier ones.
+/// Row counts of the contents. The last ones are derived from earlier ones.
 const LENGTHS: [usize; 18] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8];
-/// What contents are the reverse of: the same edition in another order.
+/// Contents that are the reverse of another: the same edition in another order.
 const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
-/// What contents differ from in their last row alone: page 1 does not tell them from each other.
+/// Contents that differ from another only in the last row, so page 1 does not tell them apart.
 const REVISED: [(usize, usize); 2] = [(16, 9), (17, 12)];
 
-/// School and enrollment. The school says which partition the row is of.
+/// School and enrollment. The school identifies the row's partition.
 pub(crate) type Row = (i64, i32);
 
-/// What the source holds of one partition between two changes: rows in the order served.
+/// Content of one partition between two changes: rows in the order served.
 pub(crate) type Content = Arc<Vec<Row>>;
 
-/// The same rows, whatever their order.
+/// Returns the same rows in sorted order.
 pub(crate) fn sorted(rows: &[Row]) -> Vec<Row> {
     let mut rows = rows.to_vec();
     rows.sort_unstable();
@@ -63,18 +63,18 @@ pub(crate) fn dataset() -> Dataset {
     Dataset::parse("simulated.toml", DESCRIPTOR).unwrap()
 }
 
-/// The same dataset as another version of its descriptor has it: the schema differs.
+/// Returns the same dataset with another version of its descriptor: the schema differs.
 pub(crate) fn other_dataset() -> Dataset {
     let (before, after) = DESCRIPTOR.rsplit_once("\"int\"").unwrap();
     Dataset::parse("simulated.toml", &format!("{before}\"bigint\"{after}")).unwrap()
 }
 
-/// The partition that rows of `school` are of.
+/// Returns the partition of the rows of `school`.
 pub(crate) fn partition_of_school(school: i64) -> usize {
     usize::try_from(school / 1000).unwrap()
 }
 
-/// The contents of every partition. They are few, and the same for every seed, so that objects are decoded once.
+/// The possible contents of every partition. They are few and the same for every seed, so each object is decoded once.
 pub(crate) struct Pool(Vec<Vec<Content>>);
 
 impl Pool {
@@ -111,7 +111,7 @@ impl Pool {
 /// The source of one seed.
 pub(crate) struct Source {
     pool: Arc<Pool>,
-    /// What it holds now, by partition.
+    /// Current content, by partition.
     current: Vec<Content>,
 }
 
@@ -129,7 +129,7 @@ impl Source {
         &self.current[partition]
     }
 
-    /// Changes a partition: to any content, so rows change, come, go, halve, vanish and come back.
+    /// Changes a partition to any content, so rows change, appear, disappear, halve, vanish and return.
     pub(crate) fn change(&mut self, rng: &mut Rng) -> (usize, Content) {
         let partition = rng.usize(0..self.current.len());
         let content = rng.choice(&self.pool.0[partition]).unwrap().clone();
@@ -137,7 +137,7 @@ impl Source {
         (partition, content)
     }
 
-    /// Changes a partition to another content of as many rows, if there is one.
+    /// Changes a partition to another content of the same length, if there is one.
     pub(crate) fn revise(&mut self, partition: usize, rng: &mut Rng) -> bool {
         let current = &self.current[partition];
         let others = self.pool.0[partition].iter().filter(|other| other.len() == current.len() && *other != current);
@@ -148,13 +148,13 @@ impl Source {
     }
 }
 
-/// The key of a partition.
+/// Returns the key of a partition.
 pub(crate) fn key_of(partition: usize) -> PartitionKey {
     let (year, grade, _) = PARTITIONS[partition];
     PartitionKey::new(vec![("year".into(), AxisValue::Int(year)), ("grade".into(), AxisValue::Text(grade.into()))])
 }
 
-/// The codes that rows of a partition carry: year and grade.
+/// Returns the codes in the rows of a partition: year and grade.
 pub(crate) fn codes_of(partition: usize) -> (i32, i64) {
     let (year, _, code) = PARTITIONS[partition];
     (year, code)

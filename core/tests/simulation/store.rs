@@ -28,28 +28,28 @@ struct Object {
     bytes: Bytes,
     etag: String,
     stamp: Option<Stamp>,
-    /// The auditor's number of a partition's object.
+    /// The auditor's number for this version of a partition's object.
     version: Option<usize>,
     modified_at: Timestamp,
 }
 
 impl Bucket {
-    /// The auditor's number of a partition's object.
+    /// Returns the auditor's number for the version at `key`.
     pub(crate) fn version(&self, key: &str) -> Option<usize> {
         self.objects.get(key)?.version
     }
 
-    /// The etag of an object.
+    /// Returns the etag of an object.
     pub(crate) fn etag(&self, key: &str) -> Option<&str> {
         Some(&self.objects.get(key)?.etag)
     }
 
-    /// The keys below a prefix.
+    /// Returns the keys below a prefix.
     pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
         self.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
-    /// A ledger object, read as JSON.
+    /// Reads a ledger object as JSON.
     pub(crate) fn json(&self, key: &str) -> Option<Value> {
         serde_json::from_slice(&self.objects.get(key)?.bytes).ok()
     }
@@ -62,7 +62,7 @@ impl Bucket {
         }
     }
 
-    /// An etag that was never given before.
+    /// Returns a new etag.
     fn next_etag(&mut self) -> String {
         self.n_writes += 1;
         format!("e{}", self.n_writes)
@@ -74,18 +74,18 @@ fn insert(world: &mut World, key: &str, bytes: Bytes, stamp: Option<Stamp>, vers
     world.bucket.objects.insert(key.to_owned(), object);
 }
 
-/// Writes a ledger object, judged by the auditor before and after. Gives its etag.
+/// Writes a ledger object, which the auditor judges before and after. Returns its etag.
 fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> String {
     let dataset = world.dataset.clone();
     world.audit.wrote(&dataset, task, key, &bytes, world.step, &world.bucket);
     let etag = world.bucket.next_etag();
     insert(world, key, bytes, None, None, etag.clone());
-    world.audit.outcomes_kept(&dataset, key, &world.bucket);
+    world.audit.check_outcomes_kept(&dataset, key, &world.bucket);
     etag
 }
 
-/// Makes of the records an object for each partition, as they were laid out before.
-pub(crate) fn lay_out_as_before(world: &mut World) {
+/// Replaces the records by one object for each partition, as in the previous layout.
+pub(crate) fn apply_previous_layout(world: &mut World) {
     let dataset = world.dataset.clone();
     let Some(object) = world.bucket.objects.remove(&keys::records(&dataset)) else { return };
     let records: Vec<Value> = serde_json::from_slice(&object.bytes).unwrap();
@@ -96,23 +96,23 @@ pub(crate) fn lay_out_as_before(world: &mut World) {
         let etag = world.bucket.next_etag();
         insert(world, &key, serde_json::to_vec(&record).unwrap().into(), None, None, etag);
     }
-    world.count("lake of the layout before");
-    world.note(None, "laid out as before", keys::older_records_prefix(&dataset), String::new());
+    world.count("lake of the previous layout");
+    world.note(None, "given the previous layout", keys::older_records_prefix(&dataset), String::new());
 }
 
-/// Deletes a partition's object behind everyone's back, or leaves something in its place that is not one of ours.
-pub(crate) fn spoil_by_hand(world: &mut World, partition: usize) {
+/// Deletes a partition's object by hand, or replaces it by something that is not ours.
+pub(crate) fn corrupt_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_none() {
         return;
     }
-    world.audit.spoiled(partition, world.step);
+    world.audit.corrupted_by_hand(partition, world.step);
     if world.rng.bool() {
         world.count("object deleted by hand");
         world.note(None, "deleted by hand", key, String::new());
     } else {
-        world.count("object torn by hand");
-        world.note(None, "torn by hand", key.clone(), String::new());
+        world.count("object corrupted by hand");
+        world.note(None, "corrupted by hand", key.clone(), String::new());
         let etag = world.bucket.next_etag();
         insert(world, &key, Bytes::from_static(b"PAR1"), None, None, etag);
     }
@@ -129,7 +129,7 @@ impl SimStore {
         Self { shared: shared.clone(), task }
     }
 
-    /// Calls the world, notes what came of it and fails before the effect now and then.
+    /// Calls the world and notes the result. Sometimes fails before the effect.
     async fn ask<T: Send + 'static>(
         &self,
         verb: &'static str,
@@ -145,7 +145,7 @@ impl SimStore {
                 if let (Some(partition), "HEAD") = (partition_of(world, &key), verb) {
                     world.audit.look_failed(task, partition);
                 }
-                Err(failed(verb, &key, "refused before its effect"))
+                Err(failed(verb, &key, "rejected before its effect"))
             } else {
                 act(world, &key)
             };
@@ -164,13 +164,13 @@ fn failed(verb: &str, key: &str, cause: &str) -> StoreError {
     StoreError { message: format!("{verb} `{key}`"), source: cause.into() }
 }
 
-/// What a conditional write came to, in a word.
+/// Returns the result of a conditional write and a word for it.
 fn answer(put: Put) -> (String, Put) {
     (if put == Put::Lost { "lost".to_owned() } else { "done".to_owned() }, put)
 }
 
-/// What a writer is told of a write that took effect.
-fn told(
+/// Returns what the writer learns about a write that took effect.
+fn told_text(
     world: &mut World,
     task: TaskId,
     verb: &'static str,
@@ -182,16 +182,16 @@ fn told(
     }
     if world.rng.bool() {
         world.count("store: error after the effect");
-        return Err(failed(verb, key, "done, answer lost"));
+        return Err(failed(verb, key, "done, response lost"));
     }
-    world.count("store: condition lost to the own write");
+    world.count("store: condition lost to own write");
     if let Some(fetching) = world.audit.fetches.get_mut(&task) {
         fetching.lost_own_write = true;
     }
-    Ok(("done, seen as lost".to_owned(), Put::Lost))
+    Ok(("done, reported as a conflict".to_owned(), Put::Lost))
 }
 
-/// Whether the writer is told that another write is under way.
+/// Checks whether the writer is told that another write is in progress.
 fn conflicts(world: &mut World) -> bool {
     let conflicts = world.chance(world.rates.conflict);
     if conflicts {
@@ -249,7 +249,7 @@ impl Store for SimStore {
                 version
             });
             insert(world, key, bytes, Some(stamp), version, etag.clone());
-            told(world, task, "PUT", key, etag)
+            told_text(world, task, "PUT", key, etag)
         })
         .await
     }
@@ -266,7 +266,7 @@ impl Store for SimStore {
             }
             world.bucket.objects.remove(key);
             world.count("object removed");
-            told(world, task, "DELETE", key, String::new())
+            told_text(world, task, "DELETE", key, String::new())
         })
         .await
     }
@@ -300,8 +300,8 @@ impl Store for SimStore {
         self.ask("WRITE", key, true, move |world, key| {
             write_ledger(world, task, key, bytes);
             if world.chance(world.rates.store) {
-                world.count("store: ledger write answered by an error");
-                return Err(failed("WRITE", key, "done, answer lost"));
+                world.count("store: ledger write fails");
+                return Err(failed("WRITE", key, "done, response lost"));
             }
             Ok(("done".to_owned(), ()))
         })
@@ -319,7 +319,7 @@ impl Store for SimStore {
                 return Ok(answer(Put::Lost));
             }
             let etag = write_ledger(world, task, key, bytes);
-            told(world, task, "REPLACE", key, etag)
+            told_text(world, task, "REPLACE", key, etag)
         })
         .await
     }
@@ -333,15 +333,15 @@ impl Store for SimStore {
             let dataset = world.dataset.clone();
             for key in keys.iter().take(n_done) {
                 if world.audit.deletes(&dataset, task, key, &world.bucket) {
-                    world.count("receipt written over one that was read for the summary, and deleted");
+                    world.count("receipt deleted that replaced the summarized one");
                 }
                 world.bucket.objects.remove(key);
-                world.audit.outcomes_kept(&dataset, key, &world.bucket);
+                world.audit.check_outcomes_kept(&dataset, key, &world.bucket);
             }
             if is_faulty {
                 let is_whole = n_done == keys.len();
-                world.count(if is_whole { "store: deletion answered by an error" } else { "store: partial deletion" });
-                return Err(failed("DELETE", subject, if is_whole { "done, answer lost" } else { "done in part" }));
+                world.count(if is_whole { "store: deletion fails" } else { "store: partial deletion" });
+                return Err(failed("DELETE", subject, if is_whole { "done, response lost" } else { "partly done" }));
             }
             Ok(("done".to_owned(), ()))
         })
@@ -371,7 +371,7 @@ impl Store for SimStore {
     }
 }
 
-/// The number of the partition that a data object is of; `None` for a look-up table.
+/// Returns the partition of a data object, or `None` for a look-up table.
 fn partition_of(world: &World, key: &str) -> Option<usize> {
-    world.index_of(&keys::partition_of_object(&world.dataset, key)?)
+    world.index_of(&keys::parse_partition_object(&world.dataset, key)?)
 }

@@ -1,4 +1,4 @@
-//! The simulated world that every task shares: source, bucket, catalog, clock, and the generator all is drawn from.
+//! The simulated world that all tasks share: source, bucket, catalog, clock, and the random generator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -18,24 +18,24 @@ use crate::store::Bucket;
 /// The world, shared by all tasks of a seed.
 pub(crate) type Shared = Arc<Mutex<World>>;
 
-/// When every seed begins: 2026-11-23T12:00:00Z.
+/// Start time of every seed: 2026-11-23T12:00:00Z.
 const BEGINNING_S: i64 = 1_795_435_200;
 
-/// How often what goes wrong, in thousandths; drawn anew for each seed, so that some are calm and some are not.
+/// Rates of the faults, in thousandths. Each seed draws its own, so that some are calm.
 pub(crate) struct Rates {
     pub(crate) portal: u32,
     pub(crate) store: u32,
-    /// Writes that are told that another is under way (HTTP 409).
+    /// Writes that get HTTP 409: another write is in progress.
     pub(crate) conflict: u32,
     pub(crate) catalog: u32,
     pub(crate) crash: u32,
     pub(crate) timeout: u32,
     pub(crate) hold: u32,
     pub(crate) change: u32,
-    pub(crate) spoil: u32,
+    pub(crate) corrupt: u32,
     pub(crate) interrupt: u32,
     pub(crate) again: u32,
-    /// Changes of the source between two pages of one fetch, with the `count` as it was.
+    /// Changes of the source between two pages of a fetch that keep `count`.
     pub(crate) revise: u32,
 }
 
@@ -51,14 +51,14 @@ impl Rates {
             timeout: one_of(&[0, 5, 20]),
             hold: one_of(&[0, 20, 60]),
             change: one_of(&[4, 15, 50]),
-            spoil: one_of(&[0, 0, 6]),
+            corrupt: one_of(&[0, 0, 6]),
             interrupt: one_of(&[0, 0, 10]),
             again: one_of(&[0, 0, 4, 12]),
             revise: one_of(&[0, 30, 150]),
         }
     }
 
-    /// Nothing goes wrong and nothing changes.
+    /// No faults and no changes.
     fn calm() -> Self {
         Self {
             portal: 0,
@@ -69,7 +69,7 @@ impl Rates {
             timeout: 0,
             hold: 0,
             change: 0,
-            spoil: 0,
+            corrupt: 0,
             interrupt: 0,
             again: 0,
             revise: 0,
@@ -109,12 +109,12 @@ pub(crate) struct World {
     pub(crate) bucket: Bucket,
     pub(crate) catalog: CatalogState,
     pub(crate) calls: Calls,
-    /// Runs that somebody interrupted: their fetches get no page any more.
+    /// Interrupted runs, whose fetches receive no more pages.
     pub(crate) interrupted: BTreeSet<String>,
     pub(crate) audit: Auditor,
-    /// What happened, in order.
+    /// All events, in order.
     pub(crate) trace: Vec<Entry>,
-    /// How often each thing happened.
+    /// How often each event occurred.
     pub(crate) counts: BTreeMap<String, u64>,
 }
 
@@ -122,7 +122,7 @@ impl World {
     pub(crate) fn new(seed: u64, pool: Arc<Pool>, decoder: Arc<Mutex<Decoder>>, dataset: Arc<Dataset>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let rates = Rates::draw(&mut rng);
-        // Few, so that runs meet.
+        // Few, so that runs collide.
         let n_partitions = *rng.choice(&[1, 1, 1, 2, 2, 3]).unwrap();
         Self {
             rates,
@@ -141,7 +141,7 @@ impl World {
         }
     }
 
-    /// Ends all faults. Gives how often they came.
+    /// Stops all faults. Returns the previous rates.
     pub(crate) fn calm_down(&mut self) -> Rates {
         std::mem::replace(&mut self.rates, Rates::calm())
     }
@@ -151,13 +151,13 @@ impl World {
         Timestamp::new(BEGINNING_S + self.now_ms / 1000, nanos).unwrap()
     }
 
-    /// One step further; time may stand.
+    /// Advances by one step. Time may stand still.
     pub(crate) fn advance(&mut self) {
         self.step += 1;
         self.now_ms += self.rng.i64(0..400);
     }
 
-    /// True `per_mille` times in a thousand.
+    /// Returns true with a chance of `per_mille` in a thousand.
     pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.rng.u32(0..1000) < per_mille
     }
@@ -170,7 +170,7 @@ impl World {
         self.trace.push(Entry { step: self.step, now_ms: self.now_ms, task, verb, subject, result });
     }
 
-    /// The number of a partition of this seed.
+    /// Returns the index of a partition in this seed.
     pub(crate) fn index_of(&self, partition: &PartitionKey) -> Option<usize> {
         (0..self.source.n_partitions()).find(|index| source::key_of(*index) == *partition)
     }

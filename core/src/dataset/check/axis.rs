@@ -1,8 +1,8 @@
-//! The rules for an axis.
+//! Validates the axes.
 
 use std::collections::BTreeSet;
 
-use crate::dataset::check::names::{MOST_COMMENT_BYTES, check_comment};
+use crate::dataset::check::names::{MAX_COMMENT_BYTES, check_comment};
 use crate::dataset::partitions::{OTHER_FIELDS, plural};
 use crate::dataset::{Axis, AxisKind, CodedValue};
 use crate::error::mistakes::Mistakes;
@@ -11,8 +11,9 @@ use crate::text::excerpt;
 /// The only axis that may be of type int: its values are the years that the portal lists.
 const YEAR: &str = "year";
 
-/// Most bytes of a folder such as `grade=grade-pk`: a file system takes 255, and the ledger appends `.json`.
-const MOST_FOLDER_BYTES: usize = 250;
+/// Maximum length of a folder name such as `grade=grade-pk`, in bytes. File systems allow 255, and the ledger appends
+/// `.json`.
+const MAX_FOLDER_BYTES: usize = 250;
 
 impl Axis {
     pub(super) fn check(&self, mistakes: &mut Mistakes) {
@@ -20,30 +21,35 @@ impl Axis {
         match self.kind {
             AxisKind::Int if self.name != YEAR => mistakes.add(|| {
                 format!(
-                    "`axis.type` of `{name}`: expected string, with the values and their codes, found int, which only an \
-                     axis `{YEAR}` may be"
+                    "`axis.type` of `{name}`: expected string, with `values`, found int, which is only for an axis named \
+                     `{YEAR}`"
                 )
             }),
             AxisKind::Int if !self.values.is_empty() => mistakes.add(|| {
-                format!("`axis.values` of `{name}`: expected none on an axis of type int, whose values the portal lists")
+                format!(
+                    "`axis.values` of `{name}`: expected none for type int (the portal lists the years), found {}",
+                    self.values.len()
+                )
             }),
             AxisKind::String if self.values.is_empty() => mistakes.add(|| {
-                format!("`axis.values` of `{name}`: expected the values of an axis of type string, found none")
+                format!("`axis.values` of `{name}`: expected at least one for type string, found none")
             }),
             _ => {}
         }
         let field = plural(self);
         if OTHER_FIELDS.contains(&field.as_str()) {
             mistakes.add(|| {
-                format!("`axis.name`: expected a name whose plural is no other field of a request, found `{name}` (`{field}`)")
+                format!(
+                    "`axis.name`: expected a name whose plural is not already a request field, found `{name}` (`{field}`)"
+                )
             });
         }
-        check_comment(mistakes, &format!("`axis.comment` of `{name}`"), &self.comment, MOST_COMMENT_BYTES);
+        check_comment(mistakes, &format!("`axis.comment` of `{name}`"), &self.comment, MAX_COMMENT_BYTES);
         let mut seen = BTreeSet::new();
         let mut codes = BTreeSet::new();
         for CodedValue { value, code } in &self.values {
             if !codes.insert(code) {
-                mistakes.add(|| format!("`axis.values` of `{name}`: expected every code once, found {code} again"));
+                mistakes.add(|| format!("`axis.values` of `{name}`: expected each code once, found {code} again"));
             }
             if value.is_empty()
                 || !value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
@@ -56,26 +62,27 @@ impl Axis {
                 });
             }
             let n_bytes = self.name.len() + "=".len() + value.len();
-            if n_bytes > MOST_FOLDER_BYTES {
+            if n_bytes > MAX_FOLDER_BYTES {
                 mistakes.add(|| {
                     format!(
-                        "`axis.values` of `{name}`: expected `{name}=` and a value of at most {MOST_FOLDER_BYTES} bytes \
-                         together, found {n_bytes}: `{}`",
+                        "`axis.values` of `{name}`: expected at most {MAX_FOLDER_BYTES} bytes for `{name}=` and the value, \
+                         found {n_bytes}: `{}`",
                         excerpt(value)
                     )
                 });
             }
             if !seen.insert(value) {
                 mistakes.add(|| {
-                    format!("`axis.values` of `{name}`: expected every value once, found `{}` again", excerpt(value))
+                    format!("`axis.values` of `{name}`: expected each value once, found `{}` again", excerpt(value))
                 });
             }
         }
         if let Some(total) = &self.total
             && !seen.contains(total)
         {
-            mistakes
-                .add(|| format!("`axis.total` of `{name}`: expected one of its values, found `{}`", excerpt(total)));
+            mistakes.add(|| {
+                format!("`axis.total` of `{name}`: expected one of the axis's values, found `{}`", excerpt(total))
+            });
         }
     }
 }

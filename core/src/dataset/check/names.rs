@@ -1,23 +1,26 @@
-//! The rules for names and comments, which databases, tables, columns and folders share.
+//! Validates the names and comments of databases, tables, columns and folders.
 
 use crate::error::mistakes::Mistakes;
 use crate::text::excerpt;
 
-/// Most bytes of the name of a database, a table or a column.
+/// Maximum length of the name of a database, table or column, in bytes.
 ///
 /// Source: AWS Glue API reference, structures `Column`, `TableInput`, `DatabaseInput`: `Name`, 1 to 255 bytes.
-const MOST_NAME_BYTES: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
-/// Most bytes of a column's comment, and of a table's description.
+/// Maximum length of a column's comment, in bytes.
 ///
-/// Source: AWS Glue API reference, `Column`: `Comment`, not more than 255 bytes, a single line; `TableInput`: `Description`,
-/// not more than 2048 bytes.
-pub(super) const MOST_COMMENT_BYTES: usize = 255;
-pub(super) const MOST_DESCRIPTION_BYTES: usize = 2048;
+/// Source: AWS Glue API reference, `Column`: `Comment`, not more than 255 bytes, a single line.
+pub(super) const MAX_COMMENT_BYTES: usize = 255;
 
-/// Words that SQL takes for a name in quotes only.
+/// Maximum length of a table's description, in bytes.
 ///
-/// Source: Amazon Athena User Guide, "Reserved keywords in SQL SELECT statements", and `partition` of those in DDL.
+/// Source: AWS Glue API reference, `TableInput`: `Description`, not more than 2048 bytes.
+pub(super) const MAX_DESCRIPTION_BYTES: usize = 2048;
+
+/// Reserved words of SQL, which are names only in quotes.
+///
+/// Source: Amazon Athena User Guide, "Reserved keywords in SQL SELECT statements", and `partition` from those in DDL.
 const RESERVED_WORDS: [&str; 75] = [
     "alter",
     "and",
@@ -96,54 +99,56 @@ const RESERVED_WORDS: [&str; 75] = [
     "where",
 ];
 
-/// Names that Glue, Athena and every file system take as they are.
+/// Checks for a name that Glue, Athena and every file system accept.
 pub(super) fn check_name(mistakes: &mut Mistakes, key: &str, value: &str) {
     let is_valid = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if !is_valid {
         mistakes.add(|| {
-            format!("`{key}`: expected a name of lower-case letters, digits and `_`, found `{}`", excerpt(value))
-        });
-    }
-    if value.len() > MOST_NAME_BYTES {
-        mistakes.add(|| {
             format!(
-                "`{key}`: expected a name of at most {MOST_NAME_BYTES} bytes, found {}: `{}`",
-                value.len(),
+                "`{key}`: expected lower-case letters, digits and `_`, not starting with a digit, found `{}`",
                 excerpt(value)
             )
         });
     }
-}
-
-/// Such names that SQL takes without quotes, too.
-pub(super) fn check_sql_name(mistakes: &mut Mistakes, key: &str, value: &str) {
-    check_name(mistakes, key, value);
-    if RESERVED_WORDS.contains(&value) {
-        mistakes
-            .add(|| format!("`{key}`: expected a name that SQL takes without quotes, found `{value}`, a word of SQL"));
+    if value.len() > MAX_NAME_BYTES {
+        mistakes.add(|| {
+            format!("`{key}`: expected at most {MAX_NAME_BYTES} bytes, found {}: `{}`", value.len(), excerpt(value))
+        });
     }
 }
 
-/// Such names of folders that query engines do not pass over.
+/// Checks for a name that, in addition, needs no quotes in SQL.
+pub(super) fn check_sql_name(mistakes: &mut Mistakes, key: &str, value: &str) {
+    check_name(mistakes, key, value);
+    if RESERVED_WORDS.contains(&value) {
+        mistakes.add(|| format!("`{key}`: expected a name that is not reserved in SQL, found `{value}`"));
+    }
+}
+
+/// Checks for a folder name that query engines do not ignore.
 pub(super) fn check_folder(mistakes: &mut Mistakes, key: &str, value: &str) {
     if value.starts_with('_') {
         mistakes.add(|| {
             format!(
-                "`{key}`: expected a name that does not begin with `_`, since engines take such a folder for hidden, found \
-                 `{}`",
+                "`{key}`: expected a name that does not start with `_` (query engines ignore such folders), found `{}`",
                 excerpt(value)
             )
         });
     }
 }
 
-/// What Glue takes as a comment.
-pub(super) fn check_comment(mistakes: &mut Mistakes, key: &str, value: &str, most_bytes: usize) {
-    if value.len() > most_bytes {
+/// Describes a name that another axis or column already has.
+pub(super) fn taken(key: &str, name: &str) -> String {
+    format!("`{key}`: expected a unique name, found `{}`, which is already used", excerpt(name))
+}
+
+/// Checks for a comment that Glue accepts.
+pub(super) fn check_comment(mistakes: &mut Mistakes, key: &str, value: &str, max_bytes: usize) {
+    if value.len() > max_bytes {
         mistakes.add(|| {
             format!(
-                "{key}: expected at most {most_bytes} bytes, as AWS Glue takes them, found {}: `{}`",
+                "{key}: expected at most {max_bytes} bytes (the limit of AWS Glue), found {}: `{}`",
                 value.len(),
                 excerpt(value)
             )
@@ -152,7 +157,7 @@ pub(super) fn check_comment(mistakes: &mut Mistakes, key: &str, value: &str, mos
     if let Some(found) = value.chars().find(|c| c.is_control() && *c != '\t') {
         mistakes.add(|| {
             format!(
-                "{key}: expected a single line, as AWS Glue takes it, found `{}` in `{}`",
+                "{key}: expected a single line without control characters (a rule of AWS Glue), found `{}` in `{}`",
                 found.escape_debug(),
                 excerpt(value)
             )

@@ -1,12 +1,12 @@
-//! The rules for a secret.
+//! Validates the secret.
 
 use crate::dataset::Secret;
 use crate::error::mistakes::Mistakes;
 use crate::text::excerpt;
 
-/// Headers that a secret cannot be sent in: those of one connection (RFC 9110, section 7.6.1), those that say how a message
-/// is framed, and those that this client sets or that change what the answer to a plain request is.
-const HEADERS_OF_THE_CLIENT: [&str; 24] = [
+/// Headers that cannot carry a secret: those of a single connection (RFC 9110, section 7.6.1), those that frame a message,
+/// those that the HTTP client sets, and those that would change the response to a plain request.
+const RESERVED_HEADERS: [&str; 24] = [
     "host",
     "content-length",
     "content-type",
@@ -43,11 +43,11 @@ impl Secret {
             }
         }
         let header = self.header.to_ascii_lowercase();
-        if HEADERS_OF_THE_CLIENT.contains(&header.as_str()) || header.starts_with("if-") || header.starts_with("sec-") {
+        if RESERVED_HEADERS.contains(&header.as_str()) || header.starts_with("if-") || header.starts_with("sec-") {
             mistakes.add(|| {
                 format!(
-                    "`secret.header`: expected a header that is free, such as `x-api-key` or `authorization`, found `{}`, \
-                     which the client or the connection sets",
+                    "`secret.header`: expected a header for credentials, such as `x-api-key` or `authorization`, found \
+                     `{}`, which is reserved for the HTTP client",
                     excerpt(&self.header)
                 )
             });

@@ -54,8 +54,8 @@ impl<'t> Cursor<'t> {
         (self.peek()? == expected).then(|| self.at += 1)
     }
 
-    /// Reads a string without escapes and returns its contents. A string with a control character is left to serde, which
-    /// refuses it.
+    /// Reads a string without escapes and returns its contents. A string with a control character is left to serde,
+    /// which refuses it.
     #[inline(always)]
     pub(super) fn string(&mut self) -> Option<&'t str> {
         self.take_byte(b'"')?;
@@ -139,7 +139,8 @@ impl<'t> Cursor<'t> {
         self.at - start
     }
 
-    /// Reads an integer of at most 18 digits. The caller must check what follows, because an exponent changes the number.
+    /// Reads an integer of at most 18 digits. The caller must check what follows, because an exponent changes the
+    /// number.
     #[inline(always)]
     fn integer(&mut self) -> Option<i64> {
         const MAX_DIGITS: usize = 18;

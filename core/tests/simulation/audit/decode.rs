@@ -1,4 +1,4 @@
-//! Rows of an object, by a Parquet reader.
+//! Decodes the rows of an object with a Parquet reader.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::source::{Content, Row};
 
-/// Rows of objects by their bytes: contents recur, and decoding is the dearest thing the auditor does.
+/// Rows of objects by their bytes. Contents recur, and decoding is the most expensive part of the audit.
 #[derive(Default)]
 pub(crate) struct Decoder(BTreeMap<Bytes, Option<Content>>);
 
 impl Decoder {
-    /// The rows in file order; `None` when the bytes are no such file.
+    /// Returns the rows in file order, or `None` when the bytes are not such a file.
     pub(super) fn rows(&mut self, bytes: &Bytes) -> Option<Content> {
         self.0.entry(bytes.clone()).or_insert_with(|| decode(bytes.clone()).map(Arc::new)).clone()
     }
@@ -28,7 +28,7 @@ fn decode(bytes: Bytes) -> Option<Vec<Row>> {
         let batch = batch.ok()?;
         let schools = batch.column_by_name("school")?.as_primitive_opt::<Int64Type>()?;
         let enrollments = batch.column_by_name("enrollment")?;
-        // One of both descriptors has it as `int`, the other as `bigint`.
+        // One descriptor declares it as `int`, the other as `bigint`.
         let enrollments: Vec<i32> = match enrollments.as_primitive_opt::<Int32Type>() {
             _ if enrollments.null_count() > 0 => return None,
             Some(enrollments) => enrollments.values().to_vec(),

@@ -1,4 +1,4 @@
-//! What receipts and records say, against what was served and seen; and that none of it is lost.
+//! Checks receipts and records against what was served and seen, and that none is lost.
 
 use std::collections::BTreeMap;
 
@@ -15,23 +15,23 @@ use crate::schedule::TaskId;
 use crate::source;
 use crate::store::Bucket;
 
-/// A time in JSON.
+/// Parses a time in JSON.
 pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// Whether a receipt or an attempt is of a try, and not what was said for want of a receipt.
-pub(super) fn is_of_a_try(said: &Value) -> bool {
-    said["outcome"] != "not_tried" && said["error"]["name"] != "NoReceipt"
+/// Checks whether a receipt or an attempt comes from a try, and not from a missing receipt.
+pub(super) fn is_of_a_try(message: &Value) -> bool {
+    message["outcome"] != "not_tried" && message["error"]["name"] != "NoReceipt"
 }
 
-/// The item that is of a partition, in an array of records or of receipts.
+/// Returns the item of a partition in an array of records or receipts.
 pub(super) fn item_of(items: &Value, partition: usize) -> Option<&Value> {
     let name = serde_json::to_value(source::key_of(partition)).ok()?;
     items.as_array()?.iter().find(|item| item["partition"] == name)
 }
 
-/// The record of a partition as the ledger holds it, in whichever layout.
+/// Returns the record of a partition in the ledger, in either layout.
 pub(super) fn record_of(dataset: &Dataset, bucket: &Bucket, partition: usize) -> Value {
     let found = match bucket.json(&keys::records(dataset)) {
         Some(records) => item_of(&records, partition).cloned(),
@@ -44,18 +44,18 @@ pub(super) fn record_of(dataset: &Dataset, bucket: &Bucket, partition: usize) ->
 }
 
 impl Auditor {
-    /// A ledger object was read.
+    /// Records that a task read a ledger object.
     pub(crate) fn read(&mut self, task: TaskId, key: &str, etag: &str) {
         self.reads.insert((task, key.to_owned()), etag.to_owned());
     }
 
-    /// The run and the partition of a receipt's key.
+    /// Returns run and partition of a receipt's key.
     fn of_receipt(&self, dataset: &Dataset, key: &str) -> Option<(String, usize)> {
-        let (run, name) = keys::run_and_partition_of_receipt(dataset, key)?;
+        let (run, name) = keys::parse_receipt(dataset, key)?;
         Some((run, (0..self.n_partitions).find(|partition| source::key_of(*partition) == name)?))
     }
 
-    /// An object of the ledger is written in place of what `bucket` holds.
+    /// Checks a ledger object that is about to replace the one in `bucket`.
     pub(crate) fn wrote(
         &mut self,
         dataset: &Dataset,
@@ -89,7 +89,8 @@ impl Auditor {
         }
     }
 
-    /// A task deletes an object of the ledger. Gives whether that is a receipt written over the one that it had read.
+    /// Checks a deletion of a ledger object. Returns whether it deletes a receipt that replaced the one that the task
+    /// had read.
     pub(crate) fn deletes(&mut self, dataset: &Dataset, task: TaskId, key: &str, bucket: &Bucket) -> bool {
         let (Some(of), Some(etag)) = (self.of_receipt(dataset, key), bucket.etag(key)) else { return false };
         let is_unread = self.reads.get(&(task, key.to_owned())).is_some_and(|read| read != etag);
@@ -99,10 +100,10 @@ impl Auditor {
         is_unread
     }
 
-    /// After an object of a run was written or deleted: the last receipt of each partition is there, or the summary holds
-    /// it or a later one.
-    pub(crate) fn outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
-        let Some(run) = keys::run_of(dataset, key) else { return };
+    /// Checks after a write or deletion in a run that the last receipt of each partition exists, or that the summary
+    /// has it or a later one.
+    pub(crate) fn check_outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
+        let Some(run) = keys::parse_run(dataset, key) else { return };
         let summary = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
         for partition in 0..self.n_partitions {
             let of = (run.clone(), partition);
@@ -112,7 +113,7 @@ impl Auditor {
             let name = source::key_of(partition);
             let is_there = bucket.etag(&keys::receipt(dataset, &run, &name)).is_some();
             let folded = item_of(&summary["partitions"], partition);
-            // The one that was read is in the summary, and no more is promised of one that was written over it.
+            // The summary has the receipt that was read. A receipt that replaced it may be lost.
             let is_unread = self.deleted_unread.contains(&of);
             let is_folded = folded.is_some_and(|folded| {
                 is_of_a_try(folded) && (is_unread || time(&folded["finished_at"]) >= time(&receipt["finished_at"]))
@@ -124,14 +125,15 @@ impl Auditor {
         }
     }
 
-    /// A record says of the object what the task's last look at it found, or what was recorded where it could not look.
+    /// Checks that a record has the facts that the task's last look found, or the recorded ones where it could not
+    /// look.
     fn record(&mut self, task: TaskId, partition: usize, before: &Value, record: &Value) {
         let name = source::key_of(partition);
         let committed = &record["committed"];
         let seen = match self.last_looks.get(&(task, partition)) {
             Some(Look::Found(seen)) => seen.and_then(|id| self.versions.get(id)),
             Some(Look::Failed) => {
-                // A receipt may tell the pages of it since.
+                // A receipt may have added the pages since.
                 let fields = ["etag", "edition", "n_rows", "size_bytes", "fetched_at", "run"];
                 let is_same = fields.iter().all(|field| committed[field] == before["committed"][field]);
                 self.demand(RECORDS, is_same, || format!("`{name}`: t{task} could not look and recorded {committed}"));
@@ -153,7 +155,7 @@ impl Auditor {
                     && committed["run"].as_str() == version.stamp.run.as_deref()
             }
         };
-        // Pages are what the fetch says that had these very rows, written or found unchanged.
+        // The pages come from a fetch with exactly these rows, written or found unchanged.
         let has_pages = |fetching: &Fetching| {
             let session = fetching.session.as_ref().filter(|_| fetching.partition == partition);
             session.zip(seen).is_some_and(|(session, version)| {
@@ -165,8 +167,8 @@ impl Auditor {
         self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
-    /// The last attempt recorded is one that was recorded or a receipt, or says for the publisher's run that there is none;
-    /// and it is not older than the one recorded before.
+    /// Checks that the last attempt was recorded before, is a receipt, or states for the publisher's run that there is
+    /// none; and that it is not older than the one recorded before.
     fn attempt(&mut self, task: TaskId, partition: usize, before: &Value, attempt: &Value) {
         let name = source::key_of(partition);
         let is_kept = before.is_null() || !is_of_a_try(before) || time(&attempt["at"]) >= time(&before["at"]);
@@ -190,8 +192,8 @@ impl Auditor {
         self.demand(RECORDS, is_own && is_true, || format!("`{name}`: t{task} recorded the attempt {attempt}"));
     }
 
-    /// A summary holds one receipt for each planned partition, in the plan's order, and adds up. Each is one that was
-    /// written, or says why there is none.
+    /// Checks that a summary has one receipt for each planned partition, in the plan's order, and that its counts add
+    /// up. Each receipt was written, or says why there is none.
     fn summary(&mut self, task: TaskId, summary: &Value) {
         let publishing = &self.publishes[&task];
         let (run, planned, from) = (publishing.run.clone(), publishing.planned.clone(), publishing.from);
@@ -201,7 +203,7 @@ impl Auditor {
         let expected: Vec<Value> =
             planned.iter().map(|partition| serde_json::to_value(source::key_of(*partition)).unwrap()).collect();
         let is_whole = named == expected.iter().collect::<Vec<&Value>>();
-        self.demand(ACCOUNTED, is_whole, || format!("{run} planned {expected:?} and summed up {named:?}"));
+        self.demand(ACCOUNTED, is_whole, || format!("{run} planned {expected:?} and summarized {named:?}"));
         let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
         for (partition, receipt) in planned.iter().zip(&receipts) {
             let name = source::key_of(*partition);
@@ -211,20 +213,20 @@ impl Auditor {
             let is_true = if is_of_a_try(receipt) {
                 landed.iter().any(|landed| landed.receipt == *receipt)
             } else {
-                // What was there when it began to publish cannot be missed.
+                // A publisher must see what existed when it started.
                 let is_expected = (receipt["outcome"] == "not_tried") == not_tried.contains(partition);
                 let is_missed = landed.iter().any(|landed| landed.step < from) && !self.deleted_unread.contains(&of);
                 is_expected && !is_missed
             };
             self.demand(ACCOUNTED, is_true, || format!("`{name}`: {run} summed up {receipt}"));
         }
-        let said: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
-        let is_sum = said.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n)
-            && said.values().sum::<u64>() == planned.len() as u64
+        let message: BTreeMap<String, u64> = serde_json::from_value(summary["outcomes"].clone()).unwrap_or_default();
+        let is_sum = message.iter().all(|(outcome, n)| outcomes.get(outcome).copied().unwrap_or(0) == *n)
+            && message.values().sum::<u64>() == planned.len() as u64
             && summary["n_planned"] == planned.len();
-        self.demand(ACCOUNTED, is_sum, || format!("{run} has receipts {outcomes:?} and says {said:?}"));
+        self.demand(ACCOUNTED, is_sum, || format!("{run} has receipts {outcomes:?} and says {message:?}"));
         let n_failed = summary["failed"].as_array().map_or(0, Vec::len) as u64;
-        let is_named = said.get("failed").copied() == Some(n_failed);
+        let is_named = message.get("failed").copied() == Some(n_failed);
         self.demand(ACCOUNTED, is_named, || format!("{run} names {n_failed} failed partitions: {summary}"));
     }
 
@@ -245,7 +247,7 @@ impl Auditor {
         };
         let is_own = |version: &Version| version.stamp.run.as_ref() == Some(&fetching.run);
         let is_true = match outcome {
-            // Since it began, or by an earlier try of its run.
+            // Since it started, or by an earlier try of its run.
             "written" => self.versions.iter().any(|version| {
                 (version.step >= fetching.started_step || is_own(version)) && is_edition(version) && is_sized(version)
             }),
@@ -256,7 +258,7 @@ impl Auditor {
                 .flatten()
                 .map(|id| &self.versions[*id])
                 .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
-            // It was absent, was removed, or was found to be gone when it should be.
+            // The object was absent, was removed, or was found missing when it should be.
             "empty" => is_empty && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
             "failed" => receipt["error"]["name"].is_string(),
             _ => false,

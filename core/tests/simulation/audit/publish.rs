@@ -1,4 +1,4 @@
-//! What publishing leaves, against the objects there are.
+//! Checks the result of publishing against the objects that exist.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use crate::source::{self, Content, sorted};
 use crate::store::Bucket;
 
 impl Auditor {
-    /// The catalog was changed, or a part of the change was carried out.
+    /// Records a change of the catalog, or the part of it that took effect.
     pub(crate) fn catalog_changed(&mut self, dataset: &Dataset, task: TaskId, put: &[CatalogPartition]) {
         self.n_catalog_changes += 1;
         for registered in put {
@@ -28,14 +28,14 @@ impl Auditor {
             let held = self.versions.iter().filter(|version| source::key_of(version.partition) == *name);
             let is_held = held
                 .map(|version| (version.rows.len() as u64, version.stamp.edition.schema_id))
-                .any(|held| (Some(held.0), Some(held.1)) == said_by(registered));
+                .any(|held| (Some(held.0), Some(held.1)) == facts_of(registered));
             self.demand(REGISTERED, is_held, || {
                 format!("t{task} registered `{name}` as {registered:?}, which no object there is")
             });
         }
     }
 
-    pub(crate) fn begin_publish(
+    pub(crate) fn start_publish(
         &mut self,
         task: TaskId,
         run: &str,
@@ -48,14 +48,14 @@ impl Auditor {
         self.publishes.insert(task, publishing);
     }
 
-    /// A task that published can act no more.
+    /// Records that a publishing task can no longer act.
     pub(crate) fn end_publish(&mut self, task: TaskId, step: u32) {
         if let Some(publishing) = self.publishes.get_mut(&task) {
             publishing.to = Some(step);
         }
     }
 
-    /// A run was published. Gives how many partitions a slower publisher changed back.
+    /// Checks a published run. Returns how many partitions a slower publisher changed back.
     pub(crate) fn published(
         &mut self,
         dataset: &Dataset,
@@ -71,14 +71,15 @@ impl Auditor {
             let (is_present, since) = self.presence[partition];
             let name = source::key_of(partition);
             let is_registered = catalog.partition(&name).is_some();
-            // What could not be looked at stays as it was registered, but for what the run itself may have committed.
+            // A partition whose object could not be read stays registered as it was, unless the run itself may have
+            // committed it.
             let may_be_unseen = is_registered || !self.may_have_committed(dataset, task, bucket, partition);
             let is_unseen = may_be_unseen && self.unseen.contains(&(task, partition));
             if since >= from || is_registered == is_present || is_unseen {
                 continue;
             }
-            // A publisher that looked before an object vanished or came back may have acted on that since: until the
-            // next run. A partition that never lost its object is not taken out, however slow the others are.
+            // A publisher that looked before an object vanished or came back may act on that until the next run. A
+            // partition that never lost its object stays registered, however slow the others are.
             let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
                 *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
             };
@@ -93,7 +94,8 @@ impl Auditor {
         n_overtaken
     }
 
-    /// Whether a run's summary says that it wrote an object, found it as it was to be, or was killed at it.
+    /// Checks whether a run's summary says that it wrote an object, found it unchanged, or was killed while fetching
+    /// it.
     fn may_have_committed(&self, dataset: &Dataset, task: TaskId, bucket: &Bucket, partition: usize) -> bool {
         let summary: Value = bucket.json(&keys::summary(dataset, &self.publishes[&task].run)).unwrap_or_default();
         item_of(&summary["partitions"], partition).is_some_and(|receipt| match receipt["outcome"].as_str() {
@@ -103,7 +105,7 @@ impl Auditor {
         })
     }
 
-    /// Every record follows its object, where neither was written by others meanwhile.
+    /// Checks that every record matches its object, unless others wrote either of them meanwhile.
     fn recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
         let from = self.publishes[&task].from;
         if self.record_writes.iter().any(|(at, by)| *by != task && *at >= from) {
@@ -127,8 +129,8 @@ impl Auditor {
         }
     }
 
-    /// Of every partition that a run summed up, its attempt is recorded or a later one. What is said for want of a receipt
-    /// is no later one unless its run began after the attempt.
+    /// Checks that the attempts of a summary, or later ones, are recorded. A missing receipt counts as later only if
+    /// its run started after the recorded attempt.
     fn attempts_recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
         let run = self.publishes[&task].run.clone();
         let summary: Value = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
@@ -150,12 +152,12 @@ impl Auditor {
         }
     }
 
-    /// The object that a partition has.
+    /// Returns the current object of a partition.
     fn object(&self, dataset: &Dataset, bucket: &Bucket, partition: usize) -> Option<&Version> {
         bucket.version(&keys::partition_object(dataset, &source::key_of(partition))).map(|id| &self.versions[id])
     }
 
-    /// After a clean run, objects, records and catalog are what the source holds.
+    /// Checks after a fault-free run that objects, records and catalog match the source.
     pub(crate) fn converged(
         &mut self,
         dataset: &Dataset,
@@ -180,10 +182,10 @@ impl Auditor {
                 && record["last_attempt"]["outcome"] != "failed";
             self.demand(CONVERGES, is_recorded, || format!("`{name}`: recorded as {record}"));
             let registered = catalog.partition(&name);
-            let said = registered.map_or((None, None), said_by);
+            let message = registered.map_or((None, None), facts_of);
             let has_rows = !rows.is_empty();
             let is_registered =
-                said == (has_rows.then_some(rows.len() as u64), has_rows.then_some(dataset.schema_id()));
+                message == (has_rows.then_some(rows.len() as u64), has_rows.then_some(dataset.schema_id()));
             self.demand(CONVERGES, is_registered, || format!("`{name}`: registered as {registered:?}"));
             let receipt = item_of(&summary["partitions"], partition);
             let is_summed_up = receipt.is_some_and(is_of_a_try);
@@ -198,8 +200,8 @@ impl Auditor {
         self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
 
-    /// Since writes were last counted, a run wrote its plan, its summary, a receipt for each partition and the records, each
-    /// once, and nothing else.
+    /// Checks that since writes were last counted a run wrote its plan, its summary, a receipt for each partition and
+    /// the records, once each, and nothing else.
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
@@ -210,8 +212,8 @@ impl Auditor {
     }
 }
 
-/// Rows, and the schema whose columns are registered, of those that the simulation knows.
-fn said_by(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
+/// Returns row count and schema of a registered partition, if the simulation knows the schema.
+fn facts_of(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
     static SCHEMAS: LazyLock<[(Vec<TypedColumn>, u64); 2]> = LazyLock::new(|| {
         [source::dataset(), source::other_dataset()].map(|dataset| (dataset.typed_columns(), dataset.schema_id()))
     });

@@ -1,22 +1,21 @@
-//! Chance that follows from a seed, a portal that is faulty by it, and how much of it the environment asks for.
+//! Seeded randomness: the portal faults that follow from a seed, and how many repetitions the environment asks for.
 
 use std::env;
 
 use fastrand::Rng;
 use rollcall_simulator::{Action, Fault};
 
-/// A number that the environment may raise.
+/// Returns a number from the environment, or the default.
 ///
 /// # Panics
-/// When the variable holds something else.
+/// When the variable is not a number.
 #[must_use]
 pub fn number_from_env(variable: &str, default: u64) -> u64 {
     let set = env::var(variable).ok();
     set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("expected a number in {variable}, found {text}")))
 }
 
-/// What goes wrong with one request in ten of the next 600: in ways that pass, and one in ten of these in a way that
-/// fails its partition.
+/// Returns faults for one in ten of the next 600 requests. Most are transient; one in ten of them fails its partition.
 #[must_use]
 pub fn portal_faults(random: &mut Rng) -> Vec<Fault> {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };

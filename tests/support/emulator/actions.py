@@ -1,7 +1,7 @@
-"""Tells which IAM actions each function's role allows, and which of them the function used: actions.py < [NAME, ..]
+"""Prints which IAM actions each function's role allows and which it used: actions.py < [NAME, ..]
 
-Prints {NAME: {"allowed": [..], "used": [..]}}. What was called comes from the emulator's CloudTrail. It names a caller by
-its access key, which the emulator makes for a function from the ARNs of the function and its role.
+Output: {NAME: {"allowed": [..], "used": [..]}}. The calls come from the emulator's CloudTrail. It identifies a caller by
+its access key, which the emulator derives from the ARNs of the function and its role.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import sys
 
 import boto3
 
-# CloudTrail names operations, IAM names permissions. The emulator's has no name for a POST to a bucket, which deletes
+# CloudTrail names operations, IAM names permissions. The emulator has no name for a POST to a bucket, which deletes
 # several objects.
 PERMISSION = {"POST.s3": "DeleteObject", "HeadObject": "GetObject",
               "ListObjects": "ListBucket", "ListObjectsV2": "ListBucket"}
@@ -19,7 +19,7 @@ cloudtrail, functions, iam = boto3.client("cloudtrail"), boto3.client("lambda"),
 
 
 def allowed(role):
-    """The actions that the role's own policies allow."""
+    """Yields the actions that the role's inline policies allow."""
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         for statement in document["Statement"]:
@@ -28,7 +28,7 @@ def allowed(role):
 
 
 def operations(action):
-    """The operations that an action permits, as CloudTrail names them."""
+    """Returns the operations that an action permits, by their names in CloudTrail."""
     name = action.partition(":")[2]
     return {name} | {operation for operation, permission in PERMISSION.items() if permission == name}
 
@@ -39,7 +39,7 @@ def is_called(key, source, operation):
     return bool(cloudtrail.lookup_events(LookupAttributes=attributes, MaxResults=1)["Events"])
 
 
-answer = {}
+response = {}
 for name in json.load(sys.stdin):
     function = functions.get_function_configuration(FunctionName=name)
     digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
@@ -47,5 +47,5 @@ for name in json.load(sys.stdin):
     actions = sorted(set(allowed(function["Role"].rsplit("/", 1)[-1])))
     used = [action for action in actions
             if any(is_called(key, action.partition(":")[0], operation) for operation in operations(action))]
-    answer[name] = {"allowed": actions, "used": used}
-json.dump(answer, sys.stdout)
+    response[name] = {"allowed": actions, "used": used}
+json.dump(response, sys.stdout)

@@ -1,9 +1,9 @@
-"""Answers SQL as Athena would: over the objects below the locations that Glue registers, and no others.
+"""Runs SQL like Athena: over the objects below the locations that Glue registers, and no others.
 
     athena.py DATABASE < QUERY.sql > ROWS.json
 
-Each table of the database is a view over its partitions' locations, with the values that Glue has for them, or over its
-own location where it has no partition keys. The engine is DuckDB; it sees no path that would tell it a partition.
+Each table of the database is a view over the locations of its partitions, with their values from Glue, or over its own
+location where it has no partition keys. The engine is DuckDB. It sees no paths that contain partition values.
 """
 
 import json
@@ -24,7 +24,7 @@ n_files = 0
 
 
 def files(location, folder):
-    """The objects below a location, downloaded."""
+    """Downloads the objects below a location and yields their files."""
     global n_files
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -52,6 +52,6 @@ with tempfile.TemporaryDirectory() as folder:
                 selects.append(f"select {', '.join(columns)} from read_parquet('{file}')")
         if selects:
             engine.execute(f"create view {database}.{table['Name']} as {' union all by name '.join(selects)}")
-    answer = engine.execute(sys.stdin.read())
-    names = [column[0] for column in answer.description]
-    json.dump([dict(zip(names, row, strict=True)) for row in answer.fetchall()], sys.stdout, default=int)
+    result = engine.execute(sys.stdin.read())
+    names = [column[0] for column in result.description]
+    json.dump([dict(zip(names, row, strict=True)) for row in result.fetchall()], sys.stdout, default=int)

@@ -1,14 +1,14 @@
-"""Compares a partition of a lake with the page that the portal sent, cell by cell, by a reader that is not ours.
+"""Compares a partition of a lake with the page that the portal sent, cell by cell, with PyArrow.
 
     compare.py BODY DESCRIPTOR TABLE PARTITION [--count COLUMN=VALUE]
 
 - BODY: the page, `{"count": .., "results": [{..}]}`.
-- DESCRIPTOR: the dataset's TOML, for the types declared.
-- TABLE: folder of the table in the lake; it must hold this one partition.
+- DESCRIPTOR: the dataset's TOML, for the declared types.
+- TABLE: folder of the table in the lake; it must hold only this partition.
 - PARTITION: its Hive path, `year=2014/grade=grade-8`.
 
-Prints one JSON object: what was compared, what differs, and how the file is written. What a cell must be is worked out
-here from the JSON and the descriptor alone. The rows are read twice, as a Hive table and as a single file.
+Prints one JSON object: what was compared, what differs, and the format of the file. The expected cells come from the
+JSON and the descriptor alone. The rows are read twice, as a Hive table and as a single file.
 """
 
 import argparse
@@ -28,11 +28,11 @@ TYPES = {
 }
 RESCUED = "_rescued"
 DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 
 
 def expected_cell(column, value):
-    """The value that a cell of `column` must hold for what the portal sent."""
+    """Returns the expected cell of `column` for a value that the portal sent."""
     if value is None:
         return None
     if column["type"] == "string":
@@ -41,27 +41,27 @@ def expected_cell(column, value):
         return text.rjust(column.get("width", 0), "0") if is_digits else text
     if column["type"] == "double":
         return float(value)
-    # A count may come as "-2.000"; a fraction would differ from any integer in the file.
+    # A count may be sent as "-2.000". A fraction would differ from any integer in the file.
     number = float(value) if isinstance(value, str) else value
     return int(number) if number == int(number) else number
 
 
 def differences(table, columns, rows):
-    """Cells of `table` that are not what the portal sent, and as many as there are more or fewer rows."""
+    """Returns the cells of `table` that differ from what the portal sent, and one item for each extra or missing row."""
     found = []
     for column in columns:
         name = column["name"]
-        # `repr` tells 1 from 1.0 and from "1", which `==` does not always.
+        # Unlike `==`, `repr` always tells apart 1, 1.0 and "1".
         for i, (row, cell) in enumerate(zip(rows, table.column(name).to_pylist())):
             due = expected_cell(column, row[name])
             if repr(due) != repr(cell):
                 found.append(f"row {i} `{name}`: sent {row[name]!r}, expected {due!r}, found {cell!r}")
-    found += ["a row too many or too few"] * abs(table.num_rows - len(rows))
+    found += ["an extra or missing row"] * abs(table.num_rows - len(rows))
     return found
 
 
 def partition_of(table, axes):
-    """The one value that each axis has in all rows, as the Hive reader sees it; a list where there are several."""
+    """Returns the value of each axis as the Hive reader sees it, or a list where rows differ."""
     values = {}
     for axis in axes:
         distinct = table.column(axis["name"]).unique().to_pylist()
@@ -70,7 +70,7 @@ def partition_of(table, axes):
 
 
 def in_file_order(rows, descriptor):
-    """Rows as a file has them: by key within each 16,384, where every key of those can be packed into 127 bits."""
+    """Returns rows in file order: sorted by key within each 16,384 rows, if all their keys fit into 127 bits."""
     columns = {column["name"]: column for column in descriptor["column"]}
     key = [columns[name] for name in descriptor["key"]]
     bits = {"int": 32, "bigint": 64, "double": 64}
@@ -99,7 +99,7 @@ def in_file_order(rows, descriptor):
 
 
 def codes_differ(rows, axes, partition):
-    """Rows whose own axis values are not those of the path: they are dropped from the file, so they must say the same."""
+    """Counts the rows whose axis values differ from the path. The file does not store these values."""
     n = 0
     for axis in axes:
         codes = {coded["value"]: coded["code"] for coded in axis.get("values", [])}
@@ -109,7 +109,7 @@ def codes_differ(rows, axes, partition):
 
 
 def file_facts(path):
-    """How the file is written, from its footer alone."""
+    """Returns the format of the file, from its footer."""
     metadata = pyarrow.parquet.read_metadata(path)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     chunks = [group.column(i) for group in groups for i in range(metadata.num_columns)]
@@ -152,7 +152,7 @@ def main():
         "rows": alone.num_rows,
         "cells": alone.num_rows * len(columns),
         "differing_cells": sum(len(found) for found in different.values()),
-        "first_differences": (different["hive"] + different["file"])[:MOST_SHOWN],
+        "first_differences": (different["hive"] + different["file"])[:MAX_SHOWN],
         "columns_as_declared": due == found,
         "partition": partition,
         "rows_of_another_partition": codes_differ(rows, axes, partition),

@@ -1,4 +1,4 @@
-//! Emulators of AWS on loopback, from the tests' Python environment. Each test that needs one starts its own.
+//! Emulators of AWS on loopback, from the tests' Python environment.
 
 pub mod proxy;
 pub mod runtime;
@@ -22,12 +22,12 @@ use crate::{python, workspace};
 /// Region of everything that is emulated.
 pub const REGION: &str = "us-east-1";
 
-/// Which emulator.
+/// The emulators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Runs functions, state machines and templates too.
+    /// Also runs functions, state machines and templates.
     MiniStack,
-    /// Closer to S3 and Glue in what it refuses.
+    /// Closer to S3 and Glue in what it rejects.
     Moto,
 }
 
@@ -36,15 +36,15 @@ pub struct Emulator {
     process: Child,
     endpoint: String,
     /// Lines that it printed.
-    said: Arc<Mutex<Vec<String>>>,
+    output: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
 
 impl Emulator {
-    /// Starts an emulator and waits until it answers.
+    /// Starts an emulator and waits until it is ready.
     ///
     /// # Panics
-    /// When the tests' Python environment lacks it: `make .venv/ready` installs it.
+    /// When the tests' Python environment does not exist: `make .venv/ready` creates it.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -61,14 +61,14 @@ impl Emulator {
                 .env("GATEWAY_PORT", port.to_string())
                 .env("IOT_MTLS_ENABLED", "0")
                 .env("SFTP_ENABLED", "0")
-                // What a role does not allow is refused; the key `test` may do anything.
+                // Roles are enforced. The key `test` may do anything.
                 .env("AUTH", "true")
-                // Every call is kept, for a test that compares them with what the roles allow.
+                // Every call is recorded, for a test that compares the calls with the roles.
                 .env("CLOUDTRAIL_RECORDING", "1")
                 .env("CLOUDTRAIL_MAX_EVENTS", "1000000")
-                // Waits of the state machine take no time.
+                // The state machine's waits take no time.
                 .env("SFN_WAIT_SCALE", "0")
-                // Functions ask the emulator, too.
+                // Functions call the emulator too.
                 .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
                 .env("TMPDIR", folder.path()),
             Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port.to_string()]),
@@ -84,23 +84,22 @@ impl Emulator {
             .unwrap_or_else(|error| panic!("start {}: {error}; `make .venv/ready` installs it", program.display()));
         drop(command);
         let mut lines = BufReader::new(reader);
-        let mut said = String::new();
-        while !said.contains(ready) {
-            assert!(lines.read_line(&mut said).expect("it can be read") > 0, "it ended early:\n{said}");
+        let mut output = String::new();
+        while !output.contains(ready) {
+            assert!(lines.read_line(&mut output).expect("it is readable") > 0, "the emulator ended early:\n{output}");
         }
-        // What it goes on to say is read all the time, so that it never waits for a reader.
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = said.clone();
+        // Keep reading its output, so that it never blocks on a full pipe.
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let heard = output.clone();
         thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 heard.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { process, endpoint: format!("http://127.0.0.1:{port}"), said, _folder: folder }
+        Self { process, endpoint: format!("http://127.0.0.1:{port}"), output, _folder: folder }
     }
 
-    /// Closer to S3 and Glue, and shared by the tests of a program that run at the same time: whoever needs it last
-    /// stops it.
+    /// Returns a Moto that the running tests of a program share. It stops with the last of them.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
@@ -112,13 +111,13 @@ impl Emulator {
         })
     }
 
-    /// Its address.
+    /// Returns its address.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// What every AWS tool reads to find it.
+    /// Returns the variables by which AWS tools find it.
     #[must_use]
     pub fn environment(&self) -> [(&str, &str); 4] {
         [
@@ -129,13 +128,13 @@ impl Emulator {
         ]
     }
 
-    /// Calls an operation of a service by the AWS SDK for Python, where no client here is for it.
+    /// Calls an operation of a service with the AWS SDK for Python, for services without a client here.
     #[must_use]
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
         self.python("call.py", &[service, operation], &input.to_string())
     }
 
-    /// The same, in another Region.
+    /// Does the same in another Region.
     #[must_use]
     pub fn call_in(&self, region: &str, service: &str, operation: &str, input: &Value) -> Value {
         self.python_with("call.py", &[service, operation], &input.to_string(), |command| {
@@ -143,7 +142,7 @@ impl Emulator {
         })
     }
 
-    /// What a script of `tests/emulator` prints for this input.
+    /// Returns the output of a script of `tests/support/emulator` for this input.
     ///
     /// # Panics
     /// When the script fails.
@@ -154,18 +153,18 @@ impl Emulator {
 
     fn python_with(&self, script: &str, args: &[&str], input: &str, change: impl FnOnce(&mut Command)) -> Value {
         let mut command = Command::new(python());
-        command.arg(workspace().join("tests/emulator").join(script)).args(args).envs(self.environment());
+        command.arg(workspace().join("tests/support/emulator").join(script)).args(args).envs(self.environment());
         change(&mut command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(input.as_bytes()).expect("it reads");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(input.as_bytes()).expect("the script reads its input");
         drop(stdin);
-        let output = child.wait_with_output().expect("it ends");
+        let output = child.wait_with_output().expect("the process ends");
         assert!(output.status.success(), "{script} {args:?}");
-        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+        serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
-    /// What clients of it are built from.
+    /// Returns the settings of its clients.
     pub async fn config(&self) -> SdkConfig {
         config_of(&self.endpoint, REGION).await
     }
@@ -176,13 +175,13 @@ impl Drop for Emulator {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
-            let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            eprintln!("the emulator's last words:\n{}", said[said.len().saturating_sub(60)..].join("\n"));
+            let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+            eprintln!("the emulator's last output:\n{}", output[output.len().saturating_sub(60)..].join("\n"));
         }
     }
 }
 
-/// What clients of `endpoint` are built from.
+/// Returns the settings of clients of `endpoint`.
 pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
     rollcall_aws::client::loader(None)
         .endpoint_url(endpoint)
@@ -192,27 +191,27 @@ pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
         .await
 }
 
-/// The same for another endpoint, with as many tries but hardly a wait before them.
+/// Returns the same settings for another endpoint, with as many tries but almost no wait before them.
 ///
 /// # Panics
-/// When calls are not tried again.
+/// When the settings have no retries.
 #[must_use]
 pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
-    let retries = config.retry_config().expect("calls are tried again").clone();
+    let retries = config.retry_config().expect("calls are retried").clone();
     let retries = retries.with_initial_backoff(Duration::from_millis(1));
     config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
 }
 
-/// A table as the template would declare it.
+/// Returns a table as the template would declare it.
 ///
 /// # Panics
-/// Never: it has every name.
+/// Never, since every required name is set.
 #[must_use]
 pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::TableInput {
     use aws_sdk_glue::types::{Column, StorageDescriptor, TableInput};
     let columns = |columns: &[(String, String, String)]| -> Vec<Column> {
         let column = |(name, kind, comment): &(String, String, String)| {
-            Column::builder().name(name).r#type(kind).comment(comment).build().expect("it has a name")
+            Column::builder().name(name).r#type(kind).comment(comment).build().expect("the name is set")
         };
         columns.iter().map(column).collect()
     };
@@ -225,11 +224,11 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .storage_descriptor(storage)
         .set_partition_keys(Some(columns(&spec.partition_keys)))
         .build()
-        .expect("it has a name")
+        .expect("the name is set")
 }
 
-/// A port that is free now.
+/// Returns a port that is free at this moment.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
-    listener.local_addr().expect("it has an address").port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -1,4 +1,4 @@
-//! The whole AWS half, deployed by the real template on an emulator.
+//! The whole AWS half, deployed with the real template on an emulator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,14 +21,14 @@ use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 pub const DATABASE: &str = "ccd_school";
 /// Table of the default dataset.
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
-/// Functions, each the name of its folder.
+/// Functions, by the names of their folders.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
-/// Name of the stack, as `samconfig.toml` has it for `dev`.
+/// Name of the stack for `dev` in `samconfig.toml`.
 const STACK: &str = "rollcall-dev";
-/// Time that an execution may take before the test gives it up.
+/// Maximum time of an execution.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// The deployed stack, and the portal that it asks.
+/// The deployed stack and its portal.
 pub struct Stack {
     runtime: Runtime,
     /// The portal.
@@ -51,11 +51,11 @@ pub struct Ended {
     pub output: Value,
     /// Name of its error; empty when it succeeded.
     pub error: String,
-    /// What the error says.
+    /// Message of its error.
     pub cause: String,
 }
 
-/// An execution that was started.
+/// A started execution.
 #[derive(Debug)]
 pub struct Started {
     /// Name.
@@ -94,7 +94,7 @@ impl Stack {
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
         let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("there is the lake");
+        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("the lake's bucket exists");
         let stack = Self {
             state_machine,
             bucket: bucket.to_owned(),
@@ -105,7 +105,7 @@ impl Stack {
             portal,
             emulator,
         };
-        // Roles are held to what they allow, and so would be everyone to TLS, which the emulator does not speak.
+        // The emulator enforces policies, and the bucket's requires TLS, which the emulator does not support.
         let _ = stack.call("s3", "delete_bucket_policy", &json!({"Bucket": stack.bucket}));
         stack
     }
@@ -114,11 +114,11 @@ impl Stack {
     #[must_use]
     pub fn start(&self, name: &str, input: &Value) -> Started {
         let call = self.sfn.start_execution().state_machine_arn(&self.state_machine).name(name);
-        let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("it starts");
+        let started = self.runtime.block_on(call.input(input.to_string()).send()).expect("the execution starts");
         Started { name: name.to_owned(), arn: started.execution_arn }
     }
 
-    /// Starts an execution as the command line does, as if it were `now`.
+    /// Starts an execution as the command line does at time `now`.
     ///
     /// # Errors
     /// Those of [`StateMachine::start`].
@@ -130,7 +130,7 @@ impl Stack {
         })
     }
 
-    /// The execution of the state machine whose name `is_meant`, once there is one.
+    /// Waits for an execution whose name satisfies `is_meant`.
     #[must_use]
     pub fn started(&self, is_meant: impl Fn(&str) -> bool) -> Started {
         self.poll(&"an execution", || {
@@ -146,9 +146,11 @@ impl Stack {
     pub fn end(&self, started: &Started) -> Ended {
         self.poll(&started.name, || {
             let call = self.sfn.describe_execution().execution_arn(&started.arn);
-            let found = self.runtime.block_on(call.send()).expect("it can be described");
+            let found = self.runtime.block_on(call.send()).expect("the execution can be described");
             (found.status != ExecutionStatus::Running).then(|| Ended {
-                output: found.output.map_or(Value::Null, |output| serde_json::from_str(&output).expect("JSON")),
+                output: found
+                    .output
+                    .map_or(Value::Null, |output| serde_json::from_str(&output).expect("the output is JSON")),
                 error: found.error.unwrap_or_default(),
                 cause: found.cause.unwrap_or_default(),
                 status: found.status,
@@ -156,17 +158,17 @@ impl Stack {
         })
     }
 
-    /// Asks until there is an answer.
+    /// Polls until there is a result.
     ///
     /// # Panics
-    /// When there is none for a long time.
+    /// When there is none within three minutes.
     pub fn poll<T>(&self, what: &dyn std::fmt::Display, mut ask: impl FnMut() -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
             if let Some(answer) = ask() {
                 return answer;
             }
-            assert!(begin.elapsed() < LIMIT, "{what}: waited for too long");
+            assert!(begin.elapsed() < LIMIT, "waited too long for {what}");
             std::thread::yield_now();
         }
     }
@@ -177,21 +179,21 @@ impl Stack {
         self.end(&self.start(name, input))
     }
 
-    /// The same, of an execution that must succeed; its output.
+    /// Starts an execution that must succeed, and returns its output.
     #[must_use]
-    pub fn run_well(&self, name: &str, input: &Value) -> Value {
-        self.end_well(&self.start(name, input))
+    pub fn run_successfully(&self, name: &str, input: &Value) -> Value {
+        self.end_successfully(&self.start(name, input))
     }
 
-    /// Waits for the end of an execution that must succeed; its output.
+    /// Waits for an execution that must succeed, and returns its output.
     #[must_use]
-    pub fn end_well(&self, started: &Started) -> Value {
+    pub fn end_successfully(&self, started: &Started) -> Value {
         let ended = self.end(started);
         assert_eq!(ended.status, ExecutionStatus::Succeeded, "{}: {} {}", started.name, ended.error, ended.cause);
         ended.output
     }
 
-    /// The history of an execution.
+    /// Returns the history of an execution.
     #[must_use]
     pub fn history(&self, name: &str) -> Vec<HistoryEvent> {
         self.history_of(&self.started(|found| found == name).arn)
@@ -202,8 +204,8 @@ impl Stack {
         self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the history can be read")
     }
 
-    /// Every state that an execution went through, and every execution of its map, each with the size of its input or
-    /// output, in bytes. An execution of the map has one state, so that its input and output are that state's.
+    /// Returns every state of an execution with the size of its input or output in bytes, and the same for every
+    /// execution of its map. An execution of the map has one state, whose input and output are its own.
     #[must_use]
     pub fn sizes_of_states(&self, name: &str) -> Vec<(String, usize)> {
         let execution = self.started(|found| found == name);
@@ -221,31 +223,31 @@ impl Stack {
         let children = self.runtime.block_on(children.collect::<Result<Vec<_>, _>>()).expect("children can be listed");
         for child in children {
             let child = self.sfn.describe_execution().execution_arn(child.execution_arn).send();
-            let child = self.runtime.block_on(child).expect("it can be described");
+            let child = self.runtime.block_on(child).expect("the execution can be described");
             sizes.extend([("child".to_owned(), size(&child.input)), ("child".to_owned(), size(&child.output))]);
         }
         sizes
     }
 
-    /// Calls an operation of a service that no client here is for.
+    /// Calls an operation of a service without a client here.
     #[must_use]
     pub fn call(&self, service: &str, operation: &str, input: &Value) -> Value {
         self.emulator.call(service, operation, input)
     }
 
-    /// Rows of SQL over exactly the locations that Glue registers, by an engine that is not ours.
+    /// Runs SQL with DuckDB over exactly the locations that Glue registers, and returns the rows.
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
         self.emulator.python("athena.py", &[DATABASE], sql)
     }
 
-    /// By function: the IAM actions that its role allows, and those of them that it used.
+    /// Returns for each function the IAM actions that its role allows, and those that it used.
     #[must_use]
     pub fn actions(&self) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
         let names = FUNCTIONS.map(|function| format!("{STACK}-{function}"));
         let found = self.emulator.python("actions.py", &[], &json!(names).to_string());
         let set = |actions: &Value| -> BTreeSet<String> {
-            let actions = actions.as_array().expect("a list").iter().filter_map(Value::as_str);
+            let actions = actions.as_array().expect("the value is a list").iter().filter_map(Value::as_str);
             actions.map(str::to_owned).collect()
         };
         let of = |function: &str| {
@@ -259,7 +261,7 @@ impl Stack {
     #[must_use]
     pub fn rollcall(&self, args: &[&str]) -> Outcome {
         let mut command = rollcall(args);
-        Outcome::of(command.envs(self.emulator.environment()).output().expect("the binary starts"))
+        Outcome::from_output(command.envs(self.emulator.environment()).output().expect("the binary starts"))
     }
 
     /// Puts a proxy between a function and the lake and its catalog.
@@ -270,7 +272,7 @@ impl Stack {
         proxy
     }
 
-    /// The same before page-fetch; it holds the first write of a data object.
+    /// Does the same for page-fetch, and holds its first write of a data object.
     #[must_use]
     pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
         let proxy = self.proxy_before("page-fetch");
@@ -278,16 +280,16 @@ impl Stack {
         proxy
     }
 
-    /// Takes the proxy away.
+    /// Removes the proxy.
     pub fn no_proxy_before_page_fetch(&self) {
         self.ask_at("page-fetch", None);
     }
 
-    /// Has a function find S3 and Glue at `endpoint`, or where everything else is.
+    /// Makes a function use S3 and Glue at `endpoint`, or the emulator again.
     fn ask_at(&self, function: &str, endpoint: Option<&str>) {
         let name = json!({"FunctionName": format!("{STACK}-{function}")});
         let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
-        let variables = environment["Variables"].as_object_mut().expect("it has variables");
+        let variables = environment["Variables"].as_object_mut().expect("the function has variables");
         for service in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE"] {
             let _ = match endpoint {
                 Some(endpoint) => variables.insert(service.to_owned(), json!(endpoint)),
@@ -306,7 +308,7 @@ impl Stack {
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
         let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
         let mut n_killed = 0;
-        for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
+        for process in fs::read_dir("/proc").expect("/proc exists").flatten() {
             let Ok(environment) = fs::read(process.path().join("environ")) else { continue };
             let environment: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
             if environment.contains(&name.as_bytes()) && environment.contains(&endpoint.as_bytes()) {
@@ -317,45 +319,47 @@ impl Stack {
         assert!(n_killed > 0, "no process of {function}");
     }
 
-    /// Keys below `prefix`, with etag and time of the last write.
+    /// Returns the keys below `prefix`, with etag and modification time.
     #[must_use]
     pub fn objects(&self, prefix: &str) -> BTreeMap<String, String> {
         let pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
         let pages = self.runtime.block_on(pages.collect::<Result<Vec<_>, _>>()).expect("the lake can be listed");
         let facts = |object: &aws_sdk_s3::types::Object| {
-            let key = object.key().expect("it has a key").to_owned();
+            let key = object.key().expect("the object has a key").to_owned();
             (key, format!("{:?} {:?}", object.e_tag(), object.last_modified()))
         };
         pages.iter().flat_map(|page| page.contents()).map(facts).collect()
     }
 
-    /// An object.
+    /// Reads an object.
     #[must_use]
     pub fn read(&self, key: &str) -> Vec<u8> {
         self.runtime.block_on(async {
-            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("there is the object");
-            found.body.collect().await.expect("it can be read").to_vec()
+            let found = self.s3.get_object().bucket(&self.bucket).key(key).send().await.expect("the object exists");
+            found.body.collect().await.expect("it is readable").to_vec()
         })
     }
 
-    /// An object that is JSON.
+    /// Reads an object as JSON.
     #[must_use]
     pub fn read_json(&self, key: &str) -> Value {
-        serde_json::from_slice(&self.read(key)).expect("it is JSON")
+        serde_json::from_slice(&self.read(key)).expect("the text is JSON")
     }
 
-    /// The ledger's records of the default dataset, by Hive path.
+    /// Returns the ledger's records of the default dataset, by Hive path.
     #[must_use]
     pub fn records(&self) -> BTreeMap<String, Value> {
         by_path(&self.read("ledger/ccd_enrollment/records.json"))
     }
 
-    /// Removes an object.
+    /// Deletes an object.
     pub fn delete(&self, key: &str) {
-        self.runtime.block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send()).expect("it is deleted");
+        self.runtime
+            .block_on(self.s3.delete_object().bucket(&self.bucket).key(key).send())
+            .expect("the deletion succeeds");
     }
 
-    /// Removes every object of the lake and every partition of the catalog.
+    /// Deletes every object of the lake and every partition of the catalog.
     pub fn empty(&self) {
         for key in self.objects("").keys() {
             self.delete(key);
@@ -363,26 +367,35 @@ impl Stack {
         for values in self.partitions().keys().map(|path| path.split(['=', '/']).collect::<Vec<_>>()) {
             let call = self.glue.delete_partition().database_name(DATABASE).table_name(TABLE);
             let call = call.partition_values(values[1]).partition_values(values[3]);
-            self.runtime.block_on(call.send()).expect("it is deleted");
+            self.runtime.block_on(call.send()).expect("the deletion succeeds");
         }
     }
 
-    /// Partitions that Glue has: path in the lake → rows.
+    /// Returns the row count of every partition in Glue, by path in the lake.
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<String, u64> {
         let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
-        let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>()).expect("partitions");
+        let pages = self
+            .runtime
+            .block_on(call.send().collect::<Result<Vec<_>, _>>())
+            .expect("the value is a list of partitions");
         let lake = format!("s3://{}/data/{TABLE}/", self.bucket);
         pages
             .into_iter()
             .flat_map(|page| page.partitions.unwrap_or_default())
             .map(|partition| {
-                let location =
-                    partition.storage_descriptor().and_then(|storage| storage.location()).expect("a location");
-                let path = location.strip_prefix(&lake).expect("it is in the lake").trim_end_matches('/').to_owned();
-                let rows = partition.parameters().and_then(|parameters| parameters.get("numRows")).expect("rows");
+                let location = partition
+                    .storage_descriptor()
+                    .and_then(|storage| storage.location())
+                    .expect("the partition has a location");
+                let path =
+                    location.strip_prefix(&lake).expect("the location is in the lake").trim_end_matches('/').to_owned();
+                let rows = partition
+                    .parameters()
+                    .and_then(|parameters| parameters.get("numRows"))
+                    .expect("the value is a list of rows");
                 assert_eq!(path, format!("year={}/grade={}", partition.values()[0], partition.values()[1]));
-                (path, rows.parse().expect("a number"))
+                (path, rows.parse().expect("the value is a number"))
             })
             .collect()
     }
