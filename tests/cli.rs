@@ -281,7 +281,10 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
     fs::remove_dir_all(lake.path().join("catalog")).unwrap();
 
     let found = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(found.stdout, "ccd_enrollment: 4 objects; ledger: 4 records written; catalog: 4 put, 0 taken out\n");
+    assert_eq!(
+        found.stdout,
+        "ccd_enrollment: 4 objects; ledger: 4 records written; catalog: 4 registered, 0 removed\n"
+    );
     assert_eq!(queries.each_ref().map(|sql| query(&lake, sql)), answers);
     assert_eq!(bytes(&lake, "catalog"), catalog);
     assert_eq!(lake.committed().len(), 4);
@@ -292,7 +295,10 @@ fn repair_rebuilds_ledger_and_catalog_from_the_objects() {
     assert_eq!(status.stdout.matches("- 192").count(), 2, "{}", status.stdout);
 
     let again = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(again.stdout, "ccd_enrollment: 4 objects; ledger: 0 records written; catalog: 0 put, 0 taken out\n");
+    assert_eq!(
+        again.stdout,
+        "ccd_enrollment: 4 objects; ledger: 0 records written; catalog: 0 registered, 0 removed\n"
+    );
     let next = run_json(&lake, &portal, &TWO_GRADES, 0);
     assert_eq!(outcomes(&next), counts(&[("unchanged", 2)]));
 }
@@ -303,7 +309,7 @@ fn repair_removes_a_partition_without_an_object_from_catalog_and_ledger() {
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     fs::remove_file(lake.path().join(OBJECT)).unwrap();
     let found = lake.rollcall("repair", &[]).expect(0);
-    assert_eq!(found.stdout, "ccd_enrollment: 1 object; ledger: 1 record written; catalog: 0 put, 1 taken out\n");
+    assert_eq!(found.stdout, "ccd_enrollment: 1 object; ledger: 1 record written; catalog: 0 registered, 1 removed\n");
     assert_eq!(query(&lake, &format!("select distinct grade from {TABLE}")), "grade\ngrade-pk\n");
     assert_eq!(lake.committed().len(), 1);
     let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
@@ -349,7 +355,7 @@ fn d6_a_run_that_is_asked_to_stop_leaves_a_consistent_summary_and_the_next_run_c
         });
         started.signal(signal);
         let found = started.wait().expect(130);
-        assert_eq!(found.stderr, "interrupted: what is committed stays; 2 partitions not tried\n");
+        assert_eq!(found.stderr, "interrupted: committed partitions are kept; 2 partitions not tried\n");
         let report = found.json();
         assert_eq!(outcomes(&report), counts(&[("written", 1), ("not_tried", 2)]));
         assert_eq!(report["failed"], json!([]));
@@ -547,7 +553,7 @@ fn a_year_without_rows_is_reported_and_fetched_again_when_the_release_is_unknown
     portal.server.set_faults(vec![Fault::new(empty).on_path("enrollment/2021/")]);
     let args = ["--years", "2020,2021", "--grades", "grade-pk,grade-k"];
     let found = lake.run(&portal, &args).expect(0);
-    let warning = "warning: the portal has no rows for any partition asked of 2021\n";
+    let warning = "warning: the portal has no rows for any requested partition of 2021\n";
     assert!(found.stderr.starts_with(warning), "{}", found.stderr);
     assert!(found.stdout.contains("4 partitions: 2 written, 2 empty"), "{}", found.stdout);
     // Under the same release nothing can have changed. When the release cannot be read, the year is fetched again.
@@ -604,7 +610,7 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
         run.signal("TERM");
         let found = run.wait().expect(130);
         assert!(found.stdout.contains(told_text), "{found:?}");
-        let words = "interrupted: the query was not finished; ask it again with `rollcall query`\n";
+        let words = "interrupted: the query did not finish; run it again with `rollcall query`\n";
         assert!(found.stderr.ends_with(words), "{found:?}");
         std::fs::remove_dir_all(lake.path()).unwrap();
     }
@@ -668,7 +674,7 @@ fn a_query_skips_a_missing_object_and_says_so() {
     let found = lake.rollcall("query", &[&format!("select count(*) as n from {TABLE}"), "--format", "csv"]).expect(0);
     assert_eq!(found.stdout, "n\n0\n");
     let warning =
-        format!("warning: 1 object of the catalog not in the lake, such as `{object}`: the query goes without");
+        format!("warning: the query skips 1 object that the catalog names but the lake lacks, such as `{object}`");
     assert!(found.stderr.starts_with(&warning), "{}", found.stderr);
 }
 
@@ -709,8 +715,8 @@ fn a_table_holds_one_dataset_and_repair_keeps_the_descriptor_that_filled_it() {
     {
         assert_eq!(
             command.expect(2).stderr,
-            "error: open table `shared_table` for dataset `second`: expected one of its own, found that of dataset \
-             `first` in this lake\nhint: give the descriptor another `table`\n"
+            "error: open table `shared_table` for dataset `second`: expected an unused table, found one that \
+             holds dataset `first`\nhint: give the descriptor another `table`\n"
         );
     }
     assert_eq!(lake.files("data"), data);
@@ -722,11 +728,7 @@ fn a_table_holds_one_dataset_and_repair_keeps_the_descriptor_that_filled_it() {
     let _ = lake.run(&portal, &[&axes[..], &[&wider]].concat()).expect(0);
     let catalog = bytes(&lake, "catalog");
     let left = lake.rollcall("repair", &[]).expect(0);
-    assert!(
-        left.stderr.starts_with("warning: ccd_enrollment: left alone, since another descriptor"),
-        "{}",
-        left.stderr
-    );
+    assert!(left.stderr.starts_with("warning: ccd_enrollment: skipped, because another descriptor"), "{}", left.stderr);
     let _ = lake.rollcall("repair", &["--dataset", &wider]).expect(0);
     assert_eq!(bytes(&lake, "catalog"), catalog);
     // Readers report a corrupt table file, and a repair that names its dataset fixes it.
@@ -766,8 +768,8 @@ fn f10_a_dataset_has_one_table_in_a_lake() {
     ] {
         assert_eq!(
             command.expect(2).stderr,
-            "error: open table `second_table` for dataset `mine`: expected its table `first_table` of this lake, found \
-             another\nhint: give the descriptor another `name`, or the table it had\n"
+            "error: open table `second_table` for dataset `mine`: expected `first_table`, the dataset's table in \
+             this lake\nhint: give the descriptor another `name`, or `table = \"first_table\"`\n"
         );
     }
     assert_eq!((lake.files("data"), lake.files("ledger"), lake.files("catalog")), before);
@@ -841,8 +843,8 @@ fn sample_and_portal_never_share_a_lake() {
     assert_eq!(
         refused.stderr,
         format!(
-            "error: open lake `{}`: expected a lake for sample data, found one of data of the portal\n\
-             hint: keep each in a folder of its own: name another with --lake\n",
+            "error: open lake `{}`: expected a lake of sample data, found one of portal data\n\
+             hint: keep the two in separate folders; name another one with --lake\n",
             lake.path().display()
         )
     );
@@ -860,7 +862,11 @@ fn sample_and_portal_never_share_a_lake() {
     assert!(sample.run(&portal, &args).expect(2).stderr.contains("found one of sample data"));
     fs::write(sample.path().join("lake.json"), "{\"is_sample\": tr").unwrap();
     let damaged = sample.run(&portal, &args).expect(2).stderr;
-    assert!(damaged.contains("lake.json`: expected {\"is_sample\": true} or false, found otherwise: EOF"), "{damaged}");
+    assert!(
+        damaged
+            .contains("lake.json`: expected {\"is_sample\": true} or {\"is_sample\": false}, found invalid JSON: EOF"),
+        "{damaged}"
+    );
 }
 
 #[test]
@@ -963,13 +969,13 @@ fn d7_a_reader_that_closes_the_pipe_is_not_a_failure() {
 fn help_lists_every_exit_code() {
     let help = Outcome::from_output(rollcall(&["--help"]).output().unwrap()).expect(0).stdout;
     for line in [
-        "  0    everything asked for was done",
+        "  0    success",
         "  1    the lake, the catalog or the machine failed",
-        "  2    the input is wrong: flags, request, descriptor or SQL",
-        "  3    some partitions failed or were not tried; the others are committed and published",
-        "  4    the portal could not be reached, or asked what there is to fetch",
+        "  2    invalid input: flags, request, descriptor or SQL",
+        "  3    some partitions failed or were not tried; the others are published",
+        "  4    the portal could not be reached, or did not say what there is to fetch",
         "  75   another run is using the lake",
-        "  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays",
+        "  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept",
     ] {
         assert!(help.lines().any(|found| found == line), "{line}\n{help}");
     }
@@ -1020,7 +1026,7 @@ fn a_query_that_cannot_run_lists_the_valid_names() {
     );
     let nothing = lake.rollcall("query", &["top_ten_pk_states"]).expect(2);
     let hint = format!(
-        "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register what is in its folder `data` \
+        "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder `data` \
              with `rollcall repair`\n",
         lake.path().display()
     );
@@ -1228,26 +1234,26 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     let region = [("AWS_REGION", "us-east-1")];
     let told_text = refused(&run, &region);
     assert!(told_text.starts_with("error: connect to AWS: expected credentials, found none: "), "{told_text}");
-    assert!(told_text.contains("\nhint: set AWS_PROFILE, or after a login by SSO: "), "{told_text}");
+    assert!(told_text.contains("\nhint: set AWS_PROFILE, or after an SSO login: "), "{told_text}");
     assert_snapshot!(refused(&with(&["--lake", "folder"]), &[]), @r"
-    error: run on aws: expected no lake of its own, found --lake folder
-    hint: leave out --lake and ROLLCALL_LAKE; the state machine has its bucket
+    error: run on aws: expected no lake, found --lake folder
+    hint: omit --lake and ROLLCALL_LAKE; the state machine writes to its own bucket
     ");
     assert_snapshot!(refused(&["status", "--lake", "s3://bucket/folder"], &[]), @"error: open lake: expected s3://BUCKET, found `s3://bucket/folder`");
     assert_snapshot!(refused(&["query", "--lake", "s3://bucket", "top_ten_pk_states"], &[]), @r"
     error: open lake `s3://bucket`: expected a folder, found a bucket
-    hint: Athena answers queries over a bucket; the stack has a work group for them
+    hint: query a lake in a bucket with Athena, in the stack's work group
     ");
     let lake = ["run", "--lake", "s3://bucket", "--years", "2021", "--grades", "grade-pk"];
     assert_snapshot!(refused(&lake, &[]), @r"
     error: open lake `s3://bucket`: expected a folder, found a bucket
-    hint: `--on aws` runs on the lake of the state machine
+    hint: `--on aws` uses the lake of the state machine
     ");
     let file = workspace().join("datasets/ccd_directory.toml");
     let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
     let told_text = refused(&dataset, &region);
     assert!(
-        told_text.starts_with("error: run dataset `ccd_directory` on aws: expected a dataset built in"),
+        told_text.starts_with("error: run dataset `ccd_directory` on aws: expected a built-in dataset"),
         "{told_text}"
     );
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {

@@ -390,7 +390,7 @@ fn a38_an_unreachable_portal_ends_the_run_with_4_and_one_message_after_the_first
         assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
         let told_text: Vec<&str> = found.stderr.lines().collect();
         assert!(told_text[0].starts_with("warning: years of `ccd_enrollment` were not checked"), "{}", found.stderr);
-        let why = "stopped: the portal cannot be reached, so no further partition is tried: PortalUnavailable: fetch page 1 of ";
+        let why = "stopped: cannot reach the portal; the remaining partitions are not tried: PortalUnavailable: fetch page 1 of ";
         assert!(told_text[1].starts_with(why) && told_text[1].contains("refused"), "{}", found.stderr);
         assert_eq!(told_text[2..], ["hint: check `--portal` and the network"], "{}", found.stderr);
         let ledger = lake.files("ledger");

@@ -169,7 +169,7 @@ fn f1_a_run_without_a_plan_does_not_decide_what_a_new_lake_holds() {
     let _ = lake.rollcall("run", &["--sample", "--years", "1900", "--grades", "grade-k"]).expect(2);
     let _ = lake.run(&portal, &ONE_GRADE).expect(0);
     let refused = lake.rollcall("run", &["--sample", "--years", "2021", "--grades", "grade-k"]).expect(2);
-    assert!(refused.stderr.contains("found one of data of the portal"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("found one of portal data"), "{}", refused.stderr);
 }
 
 /// Found by use: H1.
@@ -595,9 +595,9 @@ fn d11_d13_a_run_with_a_hanging_write_ends_within_five_seconds_of_a_signal_and_a
         }
         let found = run.wait().expect(130);
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
-        let reported = "warning: the lake does not answer; stopped waiting for writes under way\n\
-                    interrupted: what is committed stays; 0 partitions not tried\n\
-                    interrupted: what is committed stays; the next run registers it for queries\n";
+        let reported = "warning: the lake does not respond; stopped waiting for pending writes\n\
+                    interrupted: committed partitions are kept; 0 partitions not tried\n\
+                    interrupted: committed partitions are kept; the next run registers them for queries\n";
         assert_eq!(found.stderr, if is_twice { "" } else { reported });
     }
 }

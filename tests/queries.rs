@@ -326,8 +326,8 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     assert_eq!(
         lake.rollcall("query", &[&students]).expect(1).stderr,
-        "error: run query: read column `enrollment` of `year=2020/grade=grade-pk`: expected int as \
-         `ccd_school.us_education_ccd_enrollment_data` has it, found double\n\
+        "error: run query: read column `enrollment` of `year=2020/grade=grade-pk`: expected int as in \
+         table `ccd_school.us_education_ccd_enrollment_data`, found double\n\
          hint: rewrite it: rollcall run --mode stale\n"
     );
     // Other columns and other partitions can still be queried.

@@ -1,11 +1,11 @@
-//! What commands need of AWS, and what they say in a program that was built without it.
+//! Connects to AWS, or fails if the program was built without it.
 
 use crate::exit::BadInput;
 
-/// Region, credentials and endpoint, as every AWS tool finds them.
+/// Returns Region, credentials and endpoint from the usual AWS settings.
 ///
 /// # Errors
-/// [`BadInput`] when no Region is set, or no credentials are found.
+/// [`BadInput`] if no Region is set or no credentials are found.
 #[cfg(feature = "aws")]
 pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
     let config = rollcall_aws::client::config(None).await;
@@ -17,17 +17,17 @@ pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
     }
     rollcall_aws::client::find_credentials(&config).await.map_err(|error| {
         BadInput(format!(
-            "connect to AWS: expected credentials, found none: {}\nhint: set AWS_PROFILE, or after a login by SSO: eval \"$(aws configure export-credentials --format env)\"",
+            "connect to AWS: expected credentials, found none: {}\nhint: set AWS_PROFILE, or after an SSO login: eval \"$(aws configure export-credentials --format env)\"",
             rollcall_core::error::chain(error.as_ref())
         ))
     })?;
     Ok(config)
 }
 
-/// What a program that was built without the AWS SDK says of `action`.
+/// Returns the error of `action` in a program that was built without the AWS SDK.
 #[cfg(not(feature = "aws"))]
 pub(crate) fn missing(action: &str) -> BadInput {
     BadInput(format!(
-        "{action}: expected a program built with AWS, found one without\nhint: build it with `--features aws`"
+        "{action}: expected a build with feature `aws`, found one without\nhint: build rollcall with `--features aws`"
     ))
 }

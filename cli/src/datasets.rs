@@ -1,4 +1,4 @@
-//! `rollcall datasets`: list, show and check descriptors, and print what the template needs of them.
+//! `rollcall datasets`: lists, shows and checks descriptors, and prints the AWS resources that follow from them.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use rollcall_core::dataset::Dataset;
 
 use crate::escape::visible;
 use crate::output::{self, Format};
-use crate::request::load_dataset;
+use crate::request::dataset::{load_dataset, load_descriptor};
 use crate::table;
 use crate::template;
 
@@ -19,28 +19,28 @@ pub(crate) struct DatasetsArgs {
 
 #[derive(Debug, Subcommand)]
 enum DatasetsCommand {
-    /// List the datasets built in
+    /// List the built-in datasets
     List {
-        /// How they are printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
-    /// Show one dataset: where it comes from, where it goes, its columns
+    /// Show one dataset: its path, table, key, source and columns
     Show {
         /// Dataset by name, or a descriptor file
         dataset: String,
-        /// How it is printed
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
-    /// Print the Glue table of a dataset, or the whole of infra/catalog.yaml
+    /// Print infra/catalog.yaml, or the Glue table of one dataset
     Template {
-        /// Dataset by name, or a descriptor file; without it, print infra/catalog.yaml
+        /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
         dataset: Option<String>,
     },
     /// Check a descriptor file
     Check {
-        /// The file
+        /// Path of the file
         file: String,
     },
 }
@@ -55,13 +55,8 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             output::print_data(&text)?;
         }
         DatasetsCommand::Check { file } => {
-            // A name without `.toml` would look for a dataset built in.
-            let text = std::fs::read_to_string(file).map_err(|error| {
-                crate::exit::BadInput(format!(
-                    "read descriptor `{file}`: expected a file, found none that can be read: {error}"
-                ))
-            })?;
-            let dataset = Dataset::parse(file, &text)?;
+            // Reads a file whatever its name. `load_dataset` would look for a built-in dataset if it lacks `.toml`.
+            let dataset = load_descriptor(file)?;
             output::print(&format!(
                 "{}: valid, {} columns, key {}\n",
                 visible(file),
@@ -78,17 +73,18 @@ fn list(format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(&datasets),
         Format::Table => {
-            let mut table = table::table(&["dataset", "table", "axes", "columns"]);
+            let mut table = table::table(&["dataset", "axes", "columns", "title"]);
             for dataset in &datasets {
                 let axes: Vec<&str> = dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
                 table.add_row([
                     dataset.name.clone(),
-                    dataset.qualified_table(),
                     axes.join(", "),
                     dataset.columns.len().to_string(),
+                    // Last, because only the last column wraps on a narrow terminal.
+                    dataset.title.clone(),
                 ]);
             }
-            table::align_right(&mut table, &[3]);
+            table::align_right(&mut table, &[2]);
             output::print(&table::render(&table))?;
             Ok(())
         }

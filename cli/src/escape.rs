@@ -1,18 +1,18 @@
-//! Escapes what a terminal would obey.
+//! Escapes characters that control a terminal.
 //!
-//! Text from outside may hold what a terminal obeys: codes that recolour it, retitle it or type into it, ends of lines that
-//! forge a line of ours, marks that turn the order of what follows.
+//! Text from outside may contain escape codes that recolor the terminal, retitle it or type into it, line breaks that forge
+//! a line of our output, or marks that reverse the text after them.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
 
-/// JSON that means the same and can be shown on a terminal.
+/// Returns equivalent JSON that is safe to print on a terminal.
 pub(crate) fn json_text(text: String) -> String {
-    let is_escaped = |c: char| !c.is_ascii_control() && is_obeyed(c) || c == '\u{7f}';
+    let is_escaped = |c: char| !c.is_ascii_control() && is_control(c) || c == '\u{7f}';
     if !text.contains(is_escaped) {
         return text;
     }
-    // These stand in strings alone, which hold no control character of ASCII as it is.
+    // These characters occur only inside JSON strings. The other ASCII control characters are escaped there already.
     let mut json = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         if is_escaped(c) { json.push_str(&format!("\\u{:04x}", u32::from(c))) } else { json.push(c) }
@@ -20,30 +20,31 @@ pub(crate) fn json_text(text: String) -> String {
     json
 }
 
-/// Whether a terminal obeys a character rather than showing it: control characters of ASCII and beyond, ends of lines of
-/// Unicode, marks of direction.
-pub(crate) fn is_obeyed(c: char) -> bool {
+/// Checks whether a character controls a terminal or breaks a line: ASCII, C1, Unicode line separators, direction marks.
+pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-pub(crate) fn is_obeyed_in_lines(c: char) -> bool {
-    is_obeyed(c) && c != '\n' && c != '\t'
+/// Checks whether a character must be escaped in a text of several lines; line feeds and tabs need not.
+pub(crate) fn is_control_in_lines(c: char) -> bool {
+    is_control(c) && c != '\n' && c != '\t'
 }
 
-/// Text in one line, of which a terminal obeys nothing: `a\nb`, `\u{1b}[31m`.
+/// Returns `text` as one line without control characters, escaped as in `a\nb` and `\u{1b}[31m`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    escaped(text, is_obeyed)
+    escaped(text, is_control)
 }
 
-/// The text of a value of data as stdout may show it: as it is in a file or a pipe, [`visible`] on a terminal.
+/// Returns a value of data for stdout: [`visible`] on a terminal, unchanged in a file or a pipe.
 pub(crate) fn visible_on_terminal(text: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { visible(text) } else { Cow::Borrowed(text) }
 }
 
-/// A message of which a terminal obeys nothing. Lines of its own are hints, and indented in a list; any other end of a line
-/// came with text from outside.
-pub(crate) fn message(text: &str) -> String {
+/// Returns a message without control characters.
+///
+/// Keeps a line break only before a hint or an indented list item. Any other comes from outside, and is escaped.
+pub(crate) fn message_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (i, line) in text.split('\n').enumerate() {
         if i > 0 {
@@ -55,13 +56,14 @@ pub(crate) fn message(text: &str) -> String {
     shown
 }
 
-pub(crate) fn escaped(text: &str, is_obeyed: fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(is_obeyed) {
+/// Returns `text` with the characters escaped for which `is_escaped` is true.
+pub(crate) fn escaped(text: &str, is_escaped: fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if is_obeyed(c) { shown.extend(c.escape_debug()) } else { shown.push(c) }
+        if is_escaped(c) { shown.extend(c.escape_debug()) } else { shown.push(c) }
     }
     Cow::Owned(shown)
 }
@@ -71,33 +73,33 @@ mod tests {
     use super::*;
     use crate::table::{render, whole_table};
 
-    /// What a terminal would obey: colour, title, start of line, 8-bit codes, DEL, ends of lines and marks of direction.
+    /// Colour, title, carriage return, 8-bit codes, DEL, line and paragraph separators, direction marks, null.
     const HOSTILE: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\r\u{9b}2J\u{90}\u{7f}\u{2028}\u{2029}\u{202e}\u{2066}\u{61c}\0";
 
     /// Found by use: W3.
     #[test]
-    fn d14_nothing_that_a_terminal_obeys_is_left_in_words_tables_and_json() {
+    fn d14_messages_tables_and_json_contain_no_terminal_control_characters() {
         let shown =
             "\\u{1b}[31m\\u{1b}]0;t\\u{7}\\r\\u{9b}2J\\u{90}\\u{7f}\\u{2028}\\u{2029}\\u{202e}\\u{2066}\\u{61c}\\0";
         assert_eq!(visible(HOSTILE), shown);
         assert_eq!(visible("one\ntwo\tthree"), "one\\ntwo\\tthree");
-        assert_eq!(escaped(&format!("one\n\ttwo {HOSTILE}"), is_obeyed_in_lines), format!("one\n\ttwo {shown}"));
+        assert_eq!(escaped(&format!("one\n\ttwo {HOSTILE}"), is_control_in_lines), format!("one\n\ttwo {shown}"));
         let hint = "  - one\n    hint: what to do\nhint: what else to do";
         assert_eq!(
-            message(&format!("error: a\nforged: {HOSTILE}\tb\n{hint}")),
+            message_text(&format!("error: a\nforged: {HOSTILE}\tb\n{hint}")),
             format!("error: a\\nforged: {shown}\\tb\n{hint}")
         );
-        // Letters, accents, emoji of several characters and no-break spaces are shown.
+        // Letters, accents, emoji of several code points and no-break spaces are unchanged.
         let plain = "Peña e\u{301} 学校 👩\u{200d}🏫 a\u{a0}b \\n";
         assert_eq!(visible(plain), plain);
 
         let mut table = whole_table(&["a\nb", "c"]);
         table.add_row([HOSTILE, "one\ntwo"]);
         assert_eq!(render(&table).lines().count(), 2);
-        assert!(!render(&table).replace('\n', "").contains(is_obeyed));
+        assert!(!render(&table).replace('\n', "").contains(is_control));
 
         let json = json_text(serde_json::to_string_pretty(&[HOSTILE, plain]).unwrap());
-        assert!(!json.replace('\n', "").contains(is_obeyed), "{json}");
+        assert!(!json.replace('\n', "").contains(is_control), "{json}");
         assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [HOSTILE, plain]);
     }
 }

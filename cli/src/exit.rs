@@ -1,4 +1,4 @@
-//! Exit codes by meaning, and the one place where an error is shown.
+//! Exit codes, and the one place that prints the error that ends the program.
 
 use std::process::ExitCode;
 
@@ -8,48 +8,48 @@ use rollcall_simulator::ServeError;
 
 use crate::output;
 
-/// Everything asked for was done.
+/// Success.
 pub(crate) const OK: u8 = 0;
 /// The lake, the catalog or the machine failed.
 pub(crate) const FAILED: u8 = 1;
-/// The input is wrong: flags, request, descriptor or SQL.
+/// Invalid input: flags, request, descriptor or SQL.
 pub(crate) const BAD_INPUT: u8 = 2;
-/// Some partitions failed; the others are committed and published.
+/// Some partitions failed or were not tried; the others are published.
 pub(crate) const PARTIAL: u8 = 3;
-/// The portal could not be asked what there is to fetch.
+/// The portal could not be reached, or did not say what there is to fetch.
 pub(crate) const PORTAL: u8 = 4;
-/// Another run is using the lake.
+/// Another run holds the lake's lock.
 pub(crate) const LOCKED: u8 = 75;
-/// Stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays.
+/// Interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// The codes as `--help` shows them.
+/// The exit codes, as `--help` prints them.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0    everything asked for was done
+  0    success
   1    the lake, the catalog or the machine failed
-  2    the input is wrong: flags, request, descriptor or SQL
-  3    some partitions failed or were not tried; the others are committed and published
-  4    the portal could not be reached, or asked what there is to fetch
+  2    invalid input: flags, request, descriptor or SQL
+  3    some partitions failed or were not tried; the others are published
+  4    the portal could not be reached, or did not say what there is to fetch
   75   another run is using the lake
-  130  stopped by Ctrl-C, SIGTERM or SIGHUP; what was committed stays";
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept";
 
-/// A mistake in what the user gave, where core has no error for it.
+/// Invalid input for which core has no error of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadInput(pub(crate) String);
 
-/// Shows an error with its causes and gives its exit code.
+/// Prints an error with its causes, and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let text = chain(error.as_ref());
     match error.downcast_ref::<Error>() {
-        Some(error) => output::complain(&format!("error: {}: {text}", error.name())),
-        None => output::complain(&format!("error: {text}")),
+        Some(error) => output::print_message(&format!("error: {}: {text}", error.name())),
+        None => output::print_message(&format!("error: {text}")),
     }
     ExitCode::from(code(error))
 }
 
-/// The exit code of an error by its name, here or in an execution.
+/// Returns the exit code for the name of an error, of this program or of an execution.
 pub(crate) fn code_of_name(name: &str) -> u8 {
     match name {
         "InvalidRequest" | "InvalidDescriptor" | "SecretMissing" => BAD_INPUT,
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_go_by_names_that_errors_have() {
+    fn exit_codes_refer_to_existing_error_names() {
         let coded: Vec<(&str, u8)> = Error::NAMES.iter().map(|name| (*name, code_of_name(name))).collect();
         let coded: Vec<(&str, u8)> = coded.into_iter().filter(|(_, code)| *code != FAILED).collect();
         let expected = [

@@ -1,5 +1,6 @@
-//! The command line of rollcall: the three steps of a run on a folder, and a SQL engine over the result; or a run of the
-//! same request on AWS.
+//! The command line of rollcall: runs on this machine or on AWS, and SQL queries over the resulting lake.
+//!
+//! Each command has a file, or a file and a folder, of its own name.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod aws;
@@ -14,7 +15,6 @@ mod progress;
 mod prune;
 mod query;
 mod repair;
-mod report;
 mod request;
 mod run;
 mod signals;
@@ -32,12 +32,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use crate::progress::StderrBesideBars;
+use crate::progress::LogWriter;
 
-/// US school enrollment, year by grade, from the Education Data Portal into a Parquet lake that answers SQL.
+/// Fetch US school enrollment from the Education Data Portal into a Parquet lake, and query it with SQL.
 ///
-/// A run plans partitions (a year and a grade each), fetches them, commits each as one Parquet file, and registers them
-/// in the lake's catalog, which queries read. Data is printed to stdout, progress and logs to stderr.
+/// A run plans partitions (one per year and grade), fetches each into one Parquet file, and registers the files in the
+/// lake's catalog, which queries read. Data is printed to stdout, progress and logs to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "rollcall", version, after_help = exit::HELP, max_term_width = 100)]
 struct Cli {
@@ -49,23 +49,23 @@ struct Cli {
 enum Command {
     /// Fetch partitions into the lake and register them for queries
     Run(run::args::RunArgs),
-    /// Show what a run would fetch, and why; changes nothing
+    /// Show what a run would fetch, and why, without fetching it
     Plan(plan::PlanArgs),
-    /// Show what is in the lake as a grid, or what one run came to
+    /// Show the lake's partitions as a grid, or the outcome of one run
     Status(status::StatusArgs),
-    /// Run a shipped query by name, or any SQL, over the lake's catalog
+    /// Query the lake: run a shipped query by name, or any SQL
     Query(query::QueryArgs),
-    /// List, show or check dataset descriptors, or print their tables for the template
+    /// List, show or check dataset descriptors
     Datasets(datasets::DatasetsArgs),
-    /// Rebuild the ledger and the catalog from the objects in the lake
+    /// Rebuild the ledger and the catalog from the lake's data files
     Repair(repair::RepairArgs),
-    /// Delete what old runs left in the ledger; data stays
+    /// Delete the ledger files of old runs; data is kept
     Prune(prune::PruneArgs),
-    /// Serve a stand-in of the portal on this machine
+    /// Serve a simulated portal on this machine
     Simulator(simulator::SimulatorArgs),
     /// Print shell completions
     Completions {
-        /// Shell to complete for
+        /// Shell to print completions for
         shell: Shell,
     },
 }
@@ -80,14 +80,14 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| StderrBesideBars)
+        .with_writer(|| LogWriter)
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&error.into()),
     };
     let result = runtime.block_on(dispatch(cli.command));
-    // A request that is still waiting for its answer must not hold the process up.
+    // A request that is still waiting for a response must not keep the process alive.
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
-    signals::outlive_file_size_limit()?;
+    signals::catch_file_size_limit()?;
     match command {
         Command::Run(args) => run::run(args).await,
         Command::Plan(args) => plan::run(args).await,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn clap_accepts_the_definition_of_every_command() {
         Cli::command().debug_assert();
     }
 }

@@ -1,31 +1,31 @@
 //! The only file that prints: data to stdout, messages to stderr.
 //!
-//! Messages, tables and JSON never contain what a terminal would obey; data does so only in a file or a pipe. What else is
-//! printed consists of lines of ours, and its parts that come from outside are made [`visible`](crate::escape::visible) first.
+//! Messages, tables and JSON are printed without characters that control a terminal; data keeps them only in a file or a
+//! pipe. Whoever builds a line for [`print()`] passes text from outside through [`visible`](crate::escape::visible) first.
 
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::escape::{escaped, is_obeyed_in_lines, json_text, message};
+use crate::escape::{escaped, is_control_in_lines, json_text, message_text};
 use crate::progress;
 
-/// How facts are printed.
+/// Output format of most commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// For people
     Table,
-    /// For machines.
+    /// For programs
     Json,
 }
 
-/// Prints words, tables and JSON, of which every line is ours. A reader that has gone away (`| head`) is not an error.
+/// Prints lines, tables or JSON to stdout. Ignores a closed reader, as in `| head`.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    write_out(&escaped(text, is_obeyed_in_lines))
+    write_out(&escaped(text, is_control_in_lines))
 }
 
-/// Prints data as it is into a file or a pipe; on a terminal as [`print()`] does.
+/// Prints data unchanged to a file or a pipe; on a terminal, as [`print()`] does.
 pub(crate) fn print_data(text: &str) -> io::Result<()> {
     if io::stdout().is_terminal() { print(text) } else { write_out(text) }
 }
@@ -41,16 +41,16 @@ fn write_out(text: &str) -> io::Result<()> {
     }
 }
 
-/// Prints facts as JSON.
+/// Prints a value as indented JSON to stdout.
 pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&json_text(serde_json::to_string_pretty(value)?))?;
     Ok(())
 }
 
-/// Tells people something, beside any progress bar.
-pub(crate) fn complain(text: &str) {
-    progress::beside_bars(|| {
-        // There is nowhere left to report a stderr that is closed.
-        let _ = writeln!(io::stderr().lock(), "{}", message(text));
+/// Prints a message for people to stderr, without disturbing a progress bar.
+pub(crate) fn print_message(text: &str) {
+    progress::suspend_bars(|| {
+        // If stderr is closed, there is nowhere to report it.
+        let _ = writeln!(io::stderr().lock(), "{}", message_text(text));
     });
 }

@@ -1,23 +1,22 @@
-//! `rollcall plan`: what a run would fetch, and why. Changes nothing.
+//! `rollcall plan`: prints what a run would fetch, and why, and changes nothing.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::Reason;
-use rollcall_core::ledger::read_records;
-use rollcall_core::ledger::stale_partitions;
+use rollcall_core::ledger::{Reason, read_records, stale_partitions};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::plan_partitions;
 use rollcall_core::ports::Store;
 use rollcall_core::request::Request;
 use serde::Serialize;
 
+use crate::lake::Lake;
+use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
-use crate::lake::{Lake, LakeArgs, anew};
 use crate::output::{self, Format};
 use crate::portal_args::PortalArgs;
-use crate::request::{RequestArgs, Resolved};
+use crate::request::{RequestArgs, ResolvedRequest};
 use crate::table;
 use crate::warnings;
 use crate::words::{counted, thousands};
@@ -30,31 +29,31 @@ pub(crate) struct PlanArgs {
     lake: LakeArgs,
     #[command(flatten)]
     portal: PortalArgs,
-    /// How the plan is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// A planned partition with what the ledger knows of its size.
+/// A planned partition, with its size as the ledger records it.
 #[derive(Serialize)]
-struct Row {
+struct PlanRow {
     partition: PartitionKey,
     reason: Reason,
-    /// Pages it had when it was last committed; `null` when that is not known.
+    /// Number of pages when the partition was last committed; `null` if unknown.
     n_pages: Option<u32>,
 }
 
 #[derive(Serialize)]
-struct Report<'r> {
+struct PlanReport<'r> {
     dataset: &'r str,
-    partitions: &'r [Row],
-    /// Partitions of another schema or encoding than a run would write today.
+    partitions: &'r [PlanRow],
+    /// Partitions whose schema or encoding differs from what a run would write today.
     stale: &'r [PartitionKey],
     warnings: &'r [String],
 }
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let Resolved { dataset, request, .. } = args.request.resolve()?;
+    let ResolvedRequest { dataset, request, .. } = args.request.resolve()?;
     match args.lake.open().await? {
         Lake::Folder(store) => {
             if let Some(mark) = LakeMark::find(&store).await? {
@@ -69,18 +68,18 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &Request) -> anyhow::Result<ExitCode> {
-    let open = args.portal.open(dataset).await?;
-    let plan = plan_partitions(&open.for_metadata(), store, dataset, request).await?;
+    let portal = args.portal.open(dataset).await?;
+    let plan = plan_partitions(&portal.for_metadata(), store, dataset, request).await?;
     for warning in &plan.warnings {
-        output::complain(&format!("warning: {warning}"));
+        output::print_message(&format!("warning: {warning}"));
     }
     let records = read_records(store, dataset).await?;
     let stale = stale_partitions(&records, dataset);
-    warnings::warn_stale(&stale, &anew(dataset, args.request.dataset_named(), &args.lake));
-    let rows: Vec<Row> = plan
+    warnings::warn_stale(&stale, &args.lake.rewrite_command(dataset, args.request.dataset_arg()));
+    let rows: Vec<PlanRow> = plan
         .items
         .into_iter()
-        .map(|item| Row {
+        .map(|item| PlanRow {
             n_pages: records
                 .get(&item.partition)
                 .and_then(|record| record.committed.as_ref())
@@ -92,14 +91,14 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     match args.format {
         Format::Json => {
             let warnings = &plan.warnings;
-            output::print_json(&Report { dataset: &dataset.name, partitions: &rows, stale: &stale, warnings })?;
+            output::print_json(&PlanReport { dataset: &dataset.name, partitions: &rows, stale: &stale, warnings })?;
         }
         Format::Table => output::print(&describe(&rows))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(rows: &[Row]) -> String {
+fn describe(rows: &[PlanRow]) -> String {
     if rows.is_empty() {
         return "0 partitions: nothing to fetch\n".to_owned();
     }

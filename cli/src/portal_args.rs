@@ -1,4 +1,4 @@
-//! The portal that a command asks: the live one, another origin, or the sample in this process.
+//! Flags that choose the portal of a command: the live one, one at another address, or the sample in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -15,63 +15,62 @@ use tokio::time::Instant;
 
 use crate::words::shell_word;
 
-/// Time for the portal's lists of endpoints and of releases; it takes up to 29 s for one answer.
+/// Time to read the portal's lists of endpoints and releases. One response takes the portal up to 29 s.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Which portal.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PortalArgs {
-    /// Origin of the portal; `/api/v1/` is added
+    /// Scheme, host and port of the portal, without `/api/v1/`
     #[arg(long, value_name = "URL", default_value = LIVE_ORIGIN)]
     portal: String,
-    /// Ask a portal of sample data in this process instead: invented schools, no network
+    /// Use a simulated portal in this process: invented schools, no network
     #[arg(long, conflicts_with = "portal")]
     sample: bool,
-    /// Requests in flight at once, over all partitions
+    /// Maximum number of requests in flight, over all partitions
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     in_flight: u16,
-    /// Most seconds to wait before a request is made again; doubles with each further one, up to 60
+    /// Maximum wait before the first retry of a request, in seconds; doubles with each retry, up to 60
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_wait)]
     retry_wait: Duration,
-    /// Minutes that one partition may take, its retries included
+    /// Maximum time for one partition in minutes, including retries
     #[arg(long, value_name = "MINUTES", default_value = "60")]
     partition_timeout: NonZeroU32,
 }
 
-/// Seconds from 0 to 60, fractions allowed.
+/// Parses a number of seconds from 0 to 60; fractions are allowed.
 fn parse_wait(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.0..=60.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0 to 60".to_owned())
 }
 
-/// A portal, and the server behind it where that is our own.
+/// A portal ready for requests, with its simulator if it is the sample.
 #[derive(Clone)]
 pub(crate) struct OpenPortal {
     portal: HttpPortal,
     partition_timeout: Duration,
-    /// Stops when dropped.
+    /// Stops the simulator when dropped.
     _sample: Option<Arc<Running>>,
 }
 
 impl OpenPortal {
-    /// The portal for what is asked before the data: it must not hold a run up for long.
+    /// Returns the portal for the requests before any data, with a short deadline.
     pub(crate) fn for_metadata(&self) -> HttpPortal {
         self.portal.until(Instant::now() + METADATA_TIMEOUT)
     }
 
-    /// The portal for one partition, whose time begins now.
+    /// Returns the portal for one partition, whose deadline counts from now.
     pub(crate) fn for_partition(&self) -> HttpPortal {
         self.portal.until(Instant::now() + self.partition_timeout)
     }
 }
 
 impl PortalArgs {
-    /// Whether the sample is asked.
+    /// Checks whether the portal is the sample.
     pub(crate) fn is_sample(&self) -> bool {
         self.sample
     }
 
-    /// The flag that names this portal again; none for the live one.
+    /// Returns the flag that chooses this portal; `None` for the live one.
     pub(crate) fn flag(&self) -> Option<String> {
         match self.sample {
             true => Some("--sample".to_owned()),
@@ -79,12 +78,12 @@ impl PortalArgs {
         }
     }
 
-    /// Requests in flight at once.
+    /// Returns the maximum number of requests in flight.
     pub(crate) fn in_flight(&self) -> usize {
         usize::from(self.in_flight)
     }
 
-    /// Gets the portal ready for a dataset, with its secret.
+    /// Connects to the portal for a dataset, with its secret. Starts the simulator for sample data.
     pub(crate) async fn open(&self, dataset: &Dataset) -> anyhow::Result<OpenPortal> {
         let secret = secret::header(dataset, |variable| std::env::var(variable).ok())?;
         let sample = if self.sample {

@@ -1,4 +1,4 @@
-//! Progress bars on a terminal; nothing when stderr is piped.
+//! Progress bars, shown only if stderr is a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::LazyLock;
@@ -12,17 +12,17 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     MultiProgress::with_draw_target(target)
 });
 
-/// Runs `write`, which prints to stderr, without tearing a bar.
-pub(crate) fn beside_bars<T>(write: impl FnOnce() -> T) -> T {
+/// Runs `write`, which prints to stderr, with the bars hidden for its duration.
+pub(crate) fn suspend_bars<T>(write: impl FnOnce() -> T) -> T {
     BARS.suspend(write)
 }
 
-/// Stderr as a log writes to it, beside any bar.
-pub(crate) struct StderrBesideBars;
+/// Stderr for the log: writes without disturbing a bar.
+pub(crate) struct LogWriter;
 
-impl Write for StderrBesideBars {
+impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        beside_bars(|| io::stderr().write(bytes))
+        suspend_bars(|| io::stderr().write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -30,7 +30,7 @@ impl Write for StderrBesideBars {
     }
 }
 
-/// The bar of a run: partitions done, pages received, time left.
+/// Progress of a run on this machine: partitions done, pages received, time left.
 pub(crate) struct RunBar {
     bar: ProgressBar,
     n_pages: AtomicU64,
@@ -38,7 +38,7 @@ pub(crate) struct RunBar {
 }
 
 impl RunBar {
-    /// A bar over `n_partitions`.
+    /// Shows a bar for `n_partitions`.
     pub(crate) fn new(n_partitions: usize) -> Self {
         let bar = BARS.add(ProgressBar::new(n_partitions as u64));
         bar.set_style(style());
@@ -52,11 +52,12 @@ impl RunBar {
         self.bar.inc(1);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
+    /// Counts one more page, of `size_bytes`.
     pub(crate) fn page_received(&self, size_bytes: usize) {
         let n_pages = self.n_pages.fetch_add(1, Ordering::Relaxed) + 1;
         let size_bytes = size_bytes as u64;
@@ -65,7 +66,7 @@ impl RunBar {
     }
 }
 
-/// The bar of a run on AWS: partitions done, failed, time left.
+/// Progress of a run on AWS: partitions done, partitions failed, time left.
 #[cfg(feature = "aws")]
 pub(crate) struct ExecutionBar {
     bar: ProgressBar,
@@ -73,7 +74,7 @@ pub(crate) struct ExecutionBar {
 
 #[cfg(feature = "aws")]
 impl ExecutionBar {
-    /// A bar of an execution that plans.
+    /// Shows a spinner while the execution plans.
     pub(crate) fn new() -> Self {
         let bar = BARS.add(ProgressBar::new_spinner());
         bar.set_message("planning");
@@ -81,7 +82,7 @@ impl ExecutionBar {
         Self { bar }
     }
 
-    /// Shows how far it is.
+    /// Updates the bar.
     pub(crate) fn show(&self, counts: rollcall_aws::execution::Counts) {
         if self.bar.length().is_none() {
             self.bar.set_style(style());
@@ -98,7 +99,7 @@ impl ExecutionBar {
 
 #[cfg(feature = "aws")]
 impl Drop for ExecutionBar {
-    /// Takes the bar away.
+    /// Removes the bar.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

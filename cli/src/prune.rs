@@ -1,4 +1,4 @@
-//! `rollcall prune`: deletes what old runs left in the ledger.
+//! `rollcall prune`: deletes the ledger files of old runs.
 
 use std::process::ExitCode;
 
@@ -8,23 +8,23 @@ use rollcall_adapters::SystemClock;
 use rollcall_core::ledger::{old_runs, prune_runs};
 use rollcall_core::ports::Clock;
 
-use crate::lake::LakeArgs;
+use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::output;
-use crate::request::load_dataset;
+use crate::request::dataset::load_dataset;
 use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
     #[command(flatten)]
     lake: LakeArgs,
-    /// Dataset by name, or a descriptor file; every one built in when none is named
+    /// Dataset by name, or a descriptor file [default: every built-in dataset]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
-    /// Keep runs written to in the last DAYS days
+    /// Keep runs that wrote to the ledger in the last DAYS days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     keep_days: u16,
-    /// Say what would go, and delete nothing
+    /// Print what would be deleted, and delete nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -34,8 +34,8 @@ pub(crate) async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.existing_folder("the bucket's lifecycle rule deletes old runs by their tag").await?;
-    LakeMark::of_lake(&store).await?;
+    let store = args.lake.existing_folder("in a bucket, the lifecycle rule deletes old runs by their tag").await?;
+    LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
     let before = SystemClock.now() - SignedDuration::from_hours(24 * i64::from(args.keep_days));
     for name in names {

@@ -1,4 +1,4 @@
-//! `rollcall repair`: the ledger and the catalog, from the objects.
+//! `rollcall repair`: rebuilds the ledger and the catalog from the objects.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,11 @@ use rollcall_core::ports::Clock;
 use rollcall_core::publish::{self, Repaired, publish_lookups};
 
 use crate::exit;
-use crate::lake::mark::{self, LakeMark};
-use crate::lake::{self, LakeArgs, anew};
+use crate::lake::args::LakeArgs;
+use crate::lake::mark::LakeMark;
+use crate::lake::{self, claim};
 use crate::output;
-use crate::request::load_dataset;
+use crate::request::dataset::load_dataset;
 use crate::signals::Signals;
 use crate::warnings;
 use crate::words;
@@ -20,7 +21,7 @@ use crate::words;
 pub(crate) struct RepairArgs {
     #[command(flatten)]
     lake: LakeArgs,
-    /// Dataset by name, or a descriptor file; every one built in when none is named
+    /// Dataset by name, or a descriptor file [default: every built-in dataset]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
 }
@@ -29,8 +30,8 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     tokio::select! {
         repaired = repair(args) => repaired,
-        () = signals.asked() => {
-            output::complain("interrupted: repair the lake again");
+        () = signals.stop_requested() => {
+            output::print_message("interrupted: run `rollcall repair` again");
             Ok(ExitCode::from(exit::INTERRUPTED))
         }
     }
@@ -41,24 +42,24 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => rollcall_core::dataset::Dataset::built_in_names(),
     };
-    let store = args.lake.existing_folder("on AWS every run does the same before it ends").await?;
+    let store = args.lake.existing_folder("on AWS, every run does the same before it ends").await?;
     let catalog = lake::catalog(&store);
-    LakeMark::of_lake(&store).await?;
+    LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
-    let mark = LakeMark::of_lake(&store).await?;
+    let mark = LakeMark::read(&store).await?;
     for name in names {
         let dataset = load_dataset(name)?;
         mark.check_table(&dataset)?;
-        if mark.is_of_another_schema(&dataset) {
+        if mark.has_other_schema(&dataset) {
             if args.dataset.is_none() {
-                output::complain(&format!(
-                    "warning: {}: left alone, since another descriptor of that name filled its table\n\
+                output::print_message(&format!(
+                    "warning: {}: skipped, because another descriptor of that name filled its table\n\
                      hint: name the file with --dataset",
                     dataset.name
                 ));
                 continue;
             }
-            mark::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
+            claim::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
         let repaired = publish::repair(&store, &catalog, &SystemClock, &dataset).await?;
@@ -67,10 +68,10 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             continue;
         }
         warnings::warn_unreadable(&survey.unreadable());
-        warnings::warn_stale(stale, &anew(&dataset, args.dataset.as_deref(), &args.lake));
+        warnings::warn_stale(stale, &args.lake.rewrite_command(&dataset, args.dataset.as_deref()));
         warnings::warn_strays(&survey.strays);
         output::print(&format!(
-            "{}: {}; ledger: {} written; catalog: {} put, {} taken out\n",
+            "{}: {}; ledger: {} written; catalog: {} registered, {} removed\n",
             dataset.name,
             words::counted(survey.objects.len() as u64, "object"),
             words::counted(*n_records as u64, "record"),
@@ -79,9 +80,9 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         ))?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
-    // Tables of descriptors that were not named here.
+    // Reads the tables of other datasets too, and so finds damaged ones.
     if let Err(error) = catalog.tables().await {
-        output::complain(&format!(
+        output::print_message(&format!(
             "warning: {}\nhint: repair its dataset too: --dataset FILE.toml",
             rollcall_core::error::chain(&error)
         ));

@@ -1,8 +1,7 @@
-//! What a command is asked for: flags or a JSON input, turned into the one request schema.
+//! The flags of a request, or its JSON from a file, turned into one checked request.
 
+pub(crate) mod dataset;
 mod input;
-
-use std::path::Path;
 
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::{AxisKind, Dataset};
@@ -11,34 +10,34 @@ use rollcall_core::text::excerpt;
 use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
+use crate::request::dataset::{is_file, load_dataset};
 use crate::request::input::read_input;
 use crate::words::shell_word;
 
-/// Which partitions.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RequestArgs {
     /// Years: 2020,2021 or 2015-2021 or all
     #[arg(long, value_name = "YEARS")]
     years: Option<String>,
-    /// Grades: grade-pk,grade-k,grade-1 ... or all (every grade but the total grade-99)
+    /// Grades: grade-pk,grade-k,grade-1 ... or all (all grades except the total grade-99)
     #[arg(long, value_name = "GRADES")]
     grades: Option<String>,
-    /// One partition, e.g. 2019/grade-3; may be given more than once, instead of years and grades
+    /// One partition, such as 2019/grade-3, instead of years and grades; can be repeated
     #[arg(long = "partition", value_name = "YEAR/GRADE", conflicts_with_all = ["years", "grades"])]
     partitions: Vec<String>,
-    /// Which of them to fetch
+    /// Which of the named partitions to fetch
     #[arg(long, value_enum, default_value_t = ModeArg::All)]
     mode: ModeArg,
-    /// Fetch those that failed in this run
+    /// Fetch the partitions that failed or were not tried in this run
     #[arg(long, value_name = "RUN")]
     failed_of: Option<String>,
-    /// Allow a partition, or a column's values, to shrink by more than half
+    /// Allow a partition, or the values of a column, to shrink by more than half
     #[arg(long)]
     force: bool,
-    /// Dataset by name, or a descriptor file
+    /// Dataset by name, or a descriptor file [default: ccd_enrollment]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
-    /// Read the request as JSON from a file, or `-` for stdin, instead of from flags
+    /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
     input: Option<String>,
 }
@@ -47,27 +46,26 @@ pub(crate) struct RequestArgs {
 enum ModeArg {
     /// All of them
     All,
-    /// Those without a readable file, unless the portal had no rows for them under its present release
+    /// Those without a readable file, unless the portal had no rows in its current release
     Missing,
-    /// Those whose last attempt failed, or whose last run ended before it tried them
+    /// Those whose last attempt failed, or that their last run did not try
     Failed,
-    /// Those whose file is of another schema or encoding than a run would write today; years and grades only narrow it
+    /// Those whose file has a different schema or encoding from what a run would write today; years and grades are optional
     Stale,
 }
 
-/// What the flags or the input came to.
-pub(crate) struct Resolved {
+/// A checked request and its dataset.
+pub(crate) struct ResolvedRequest {
     pub(crate) dataset: Dataset,
-    /// The checked request.
     pub(crate) request: Request,
-    /// The same as JSON, as an execution is given it.
+    /// The request as JSON, the input of an execution.
     #[cfg_attr(not(feature = "aws"), allow(dead_code))]
     pub(crate) input: Value,
 }
 
 impl RequestArgs {
-    /// The dataset and the checked request.
-    pub(crate) fn resolve(&self) -> anyhow::Result<Resolved> {
+    /// Reads, parses and checks the request.
+    pub(crate) fn resolve(&self) -> anyhow::Result<ResolvedRequest> {
         match &self.input {
             Some(input) => {
                 let mut value = read_input(input)?;
@@ -78,7 +76,7 @@ impl RequestArgs {
                 };
                 if value.get("dataset").is_some_and(|name| !name.is_null()) && named != dataset.name {
                     return Err(BadInput(format!(
-                        "read input `{input}`: expected no other `dataset` than `{}` of --dataset, found `{}`",
+                        "read input `{input}`: expected `dataset` to be `{}` as in --dataset, found `{}`",
                         dataset.name,
                         excerpt(&named)
                     ))
@@ -88,35 +86,35 @@ impl RequestArgs {
                 if let (Some(_), Some(fields)) = (&self.dataset, value.as_object_mut()) {
                     fields.insert("dataset".to_owned(), json!(dataset.name));
                 }
-                Ok(Resolved { dataset, request, input: value })
+                Ok(ResolvedRequest { dataset, request, input: value })
             }
             None => {
                 let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
                 let input = self.to_json(&dataset)?;
                 let request = Request::parse(&input, &dataset)?;
-                Ok(Resolved { dataset, request, input })
+                Ok(ResolvedRequest { dataset, request, input })
             }
         }
     }
 
-    /// Whether the dataset is a descriptor file's.
+    /// Checks whether `--dataset` names a descriptor file.
     #[cfg(feature = "aws")]
     pub(crate) fn is_dataset_from_file(&self) -> bool {
         self.dataset.as_deref().is_some_and(is_file)
     }
 
-    /// The dataset as the flag names it.
-    pub(crate) fn dataset_named(&self) -> Option<&str> {
+    /// Returns the value of `--dataset`.
+    pub(crate) fn dataset_arg(&self) -> Option<&str> {
         self.dataset.as_deref()
     }
 
-    /// The flag that names `dataset`, which these flags resolved to, again; none for the default.
+    /// Returns the flag that names `dataset`, to which these flags resolved; `None` for the default.
     pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
         let named = self.dataset.as_ref().unwrap_or(&dataset.name);
         (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
     }
 
-    /// The flags as the request's JSON.
+    /// Returns the flags as the JSON of a request.
     fn to_json(&self, dataset: &Dataset) -> Result<Value, BadInput> {
         let mut fields = Map::new();
         if dataset.name != DEFAULT_DATASET {
@@ -146,7 +144,7 @@ impl RequestArgs {
     }
 }
 
-/// `2019/grade-3` as an object of axis values. A value that is none is left for the request's check to name.
+/// Returns `2019/grade-3` as an object of axis values. Invalid values are kept; the check of the request names them.
 fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
     let mut fields = Map::new();
     let values: Vec<&str> = text.split('/').collect();
@@ -162,20 +160,4 @@ fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
         fields.insert(axis.name.clone(), value);
     }
     Ok(Value::Object(fields))
-}
-
-/// A dataset by name, or from a descriptor file when the name ends in `.toml`.
-pub(crate) fn load_dataset(name: &str) -> anyhow::Result<Dataset> {
-    if !is_file(name) {
-        return Ok(Dataset::built_in(name)?);
-    }
-    let text = std::fs::read_to_string(name).map_err(|error| {
-        BadInput(format!("read descriptor `{name}`: expected a file, found none that can be read: {error}"))
-    })?;
-    Ok(Dataset::parse(name, &text)?)
-}
-
-/// Whether a dataset's name is that of a descriptor file.
-fn is_file(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "toml")
 }

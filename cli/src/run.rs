@@ -1,12 +1,14 @@
-//! `rollcall run`: the three steps, on a folder.
+//! `rollcall run`: plans, fetches and publishes on this machine, or starts the same run on AWS.
 
 pub(crate) mod args;
+mod attempts;
 mod fetch;
 #[cfg(feature = "aws")]
 mod on_aws;
 mod prepare;
-pub(crate) mod reach;
-pub(crate) mod run_portal;
+mod reachability;
+mod report;
+mod run_portal;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -19,11 +21,11 @@ use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use crate::exit;
 use crate::output::{self, Format};
 use crate::query;
-use crate::report::Report;
-use crate::request::Resolved;
+use crate::request::ResolvedRequest;
 use crate::run::args::{Elsewhere, RunArgs};
-use crate::run::fetch::{Ended, fetch_all};
-use crate::run::prepare::{Prepared, prepare};
+use crate::run::fetch::{FetchEnd, fetch_all};
+use crate::run::prepare::{PreparedRun, prepare};
+use crate::run::report::RunReport;
 use crate::signals::Signals;
 use crate::warnings;
 
@@ -38,89 +40,89 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
-    // The input may come from a terminal, where Ctrl-C ends the process as it does anywhere.
-    let Resolved { dataset, request, .. } = args.request.resolve()?;
+    // The input may come from a terminal. Until it is read, Ctrl-C ends the process as usual.
+    let ResolvedRequest { dataset, request, .. } = args.request.resolve()?;
     let mut signals = Signals::listen()?;
     let prepared = tokio::select! {
         prepared = prepare(&args, dataset, request) => prepared?,
-        () = signals.asked() => return Ok(interrupted("nothing was fetched")),
+        () = signals.stop_requested() => return Ok(interrupted("nothing was fetched")),
     };
-    let (ended, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
+    let (end, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
     let summary = tokio::select! {
         biased;
         summary = publish(&prepared, &not_tried) => summary?,
-        () = signals.asked() => {
-            return Ok(interrupted("what is committed stays; the next run registers it for queries"));
+        () = signals.stop_requested() => {
+            return Ok(interrupted("committed partitions are kept; the next run registers them for queries"));
         }
     };
-    let answer = match &prepared.query {
-        None => Answer::NotAsked,
-        Some(_) if matches!(ended, Ended::Interrupted) => Answer::Interrupted,
+    let query = match &prepared.query {
+        None => QueryOutcome::NotRequested,
+        Some(_) if matches!(end, FetchEnd::Interrupted) => QueryOutcome::Interrupted,
         Some(sql) => tokio::select! {
-            result = query::engine::result(&prepared.catalog, prepared.store.root(), sql, args.format.into()) => {
-                result.map_or_else(Answer::Failed, Answer::Given)
+            result = query::engine::run_sql(&prepared.catalog, prepared.store.root(), sql, args.format.into()) => {
+                result.map_or_else(QueryOutcome::Failed, QueryOutcome::Finished)
             }
-            () = signals.asked() => Answer::Interrupted,
+            () = signals.stop_requested() => QueryOutcome::Interrupted,
         },
     };
-    report(&prepared, &args, ended, &summary, answer)
+    report(&prepared, &args, end, &summary, query)
 }
 
-/// What became of the query after a run.
-enum Answer {
-    NotAsked,
-    /// As it is printed.
-    Given(String),
+/// Outcome of the query after a run.
+enum QueryOutcome {
+    NotRequested,
+    /// The rows, formatted.
+    Finished(String),
     Failed(anyhow::Error),
     Interrupted,
 }
 
-fn interrupted(what: &str) -> ExitCode {
-    output::complain(&format!("interrupted: {what}"));
+fn interrupted(consequence: &str) -> ExitCode {
+    output::print_message(&format!("interrupted: {consequence}"));
     ExitCode::from(exit::INTERRUPTED)
 }
 
-/// Registers what was committed, and sums up the run.
-async fn publish(prepared: &Prepared, not_tried: &BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
-    let Prepared { dataset, store, catalog, plan, facts, .. } = prepared;
+/// Registers the committed partitions, and returns the summary of the run.
+async fn publish(prepared: &PreparedRun, not_tried: &BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
+    let PreparedRun { dataset, store, catalog, plan, facts, .. } = prepared;
     store.check_lock().await?;
     let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
     Ok(publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?)
 }
 
-/// Tells what the run came to, and what the query after it.
+/// Prints the outcome of the run and of its query, and returns the exit code.
 fn report(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     args: &RunArgs,
-    ended: Ended,
+    end: FetchEnd,
     summary: &Summary,
-    answer: Answer,
+    query: QueryOutcome,
 ) -> anyhow::Result<ExitCode> {
-    let Prepared { dataset, plan, .. } = prepared;
-    let code = match ended {
-        Ended::Interrupted => exit::INTERRUPTED,
-        Ended::Unreachable => exit::PORTAL,
+    let PreparedRun { dataset, plan, .. } = prepared;
+    let code = match end {
+        FetchEnd::Interrupted => exit::INTERRUPTED,
+        FetchEnd::Unreachable => exit::PORTAL,
         _ if summary.n_open() > 0 => exit::PARTIAL,
         _ => exit::OK,
     };
-    let query = match (args.format, &answer) {
-        (Format::Json, Answer::Given(result)) => Some(serde_json::from_str(result)?),
+    let rows = match (args.format, &query) {
+        (Format::Json, QueryOutcome::Finished(rows)) => Some(serde_json::from_str(rows)?),
         _ => None,
     };
-    let report = Report::new(summary, &plan.warnings, query);
-    report.print(dataset, args.format, &args.again(&summary.run, dataset), &args.anew(dataset))?;
+    let report = RunReport::new(summary, &plan.warnings, rows);
+    report.print(dataset, args.format, &args.retry_command(&summary.run, dataset), &args.rewrite_command(dataset))?;
     warnings::note_sample(args.portal.is_sample());
-    let query_code = match answer {
-        Answer::NotAsked => ExitCode::from(exit::OK),
-        Answer::Given(result) => {
+    let query_code = match query {
+        QueryOutcome::NotRequested => ExitCode::from(exit::OK),
+        QueryOutcome::Finished(rows) => {
             if args.format == Format::Table {
-                output::print(&format!("\n{result}"))?;
+                output::print(&format!("\n{rows}"))?;
             }
             ExitCode::from(exit::OK)
         }
-        Answer::Failed(failure) => exit::report(&failure),
-        Answer::Interrupted => interrupted("the query was not finished; ask it again with `rollcall query`"),
+        QueryOutcome::Failed(failure) => exit::report(&failure),
+        QueryOutcome::Interrupted => interrupted("the query did not finish; run it again with `rollcall query`"),
     };
-    // What the fetching came to weighs more than the query after it.
+    // The exit code of the run takes precedence over that of its query.
     Ok(if code == exit::OK { query_code } else { ExitCode::from(code) })
 }

@@ -1,10 +1,9 @@
-//! Ctrl-C, SIGTERM and SIGHUP, from the start of a run to its end; and the signal of a file that may not grow.
+//! Handles Ctrl-C, SIGTERM and SIGHUP during a command, and the signal of the file size limit.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -12,35 +11,36 @@ use tokio::time::timeout;
 
 use crate::{exit, output};
 
-/// The time in which a process that was asked to stop ends, whatever hangs.
+/// Time after the first signal until the process ends, even if something hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
-/// The time that its last words may take.
-const TELL_WITHIN: Duration = Duration::from_millis(500);
+/// Time to print the last message.
+const PRINT_WITHIN: Duration = Duration::from_millis(500);
 
-/// Makes a write past the size that a file may have (`ulimit -f`) an error that names the file, where the signal that comes
-/// with it would end the process without a word.
-pub(crate) fn outlive_file_size_limit() -> io::Result<()> {
-    /// SIGXFSZ of Linux and macOS.
+/// Catches the signal of the file size limit (`ulimit -f`), which would end the process without a message.
+///
+/// A write beyond the limit then fails with an error, which names the file.
+pub(crate) fn catch_file_size_limit() -> io::Result<()> {
+    /// SIGXFSZ on Linux and macOS.
     #[cfg(unix)]
     const FILE_SIZE_LIMIT: i32 = 25;
-    // Whoever listens once has taken the signal from then on.
+    // The handler stays installed after the stream is dropped.
     #[cfg(unix)]
     let _ = signal(SignalKind::from_raw(FILE_SIZE_LIMIT))?;
     Ok(())
 }
 
-/// Whether the process was asked to stop.
+/// Tells a command when the process is told to stop.
 pub(crate) struct Signals {
-    asked: watch::Receiver<bool>,
+    stop_requested: watch::Receiver<bool>,
 }
 
 impl Signals {
-    /// Listens from now on: a signal no longer ends the process by itself.
+    /// Installs handlers, so that a signal no longer ends the process by itself.
     ///
-    /// The first one is told by [`Signals::asked`]. A second one ends the process at once, and so does the time after the
-    /// first. A thread of its own sees to that, since nothing else of the process may hold it up.
+    /// The first signal resolves [`Signals::stop_requested`]. A second signal ends the process at once, and so does a
+    /// timeout after the first. A separate thread waits for both, so that nothing in the process can block it.
     pub(crate) fn listen() -> io::Result<Self> {
-        let (tell, asked) = watch::channel(false);
+        let (sender, stop_requested) = watch::channel(false);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let mut sources = {
             let _entered = runtime.enter();
@@ -49,34 +49,34 @@ impl Signals {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 sources.next().await;
-                let _ = tell.send(true);
+                let _ = sender.send(true);
                 if timeout(STOP_WITHIN, sources.next()).await.is_err() {
-                    let words = "interrupted: what is committed stays; the next run registers it for queries";
-                    // Whoever reads stderr may have stopped to.
-                    let told = tokio::task::spawn_blocking(|| output::complain(words));
-                    let _ = timeout(TELL_WITHIN, told).await;
+                    let text = "interrupted: committed partitions are kept; the next run registers them for queries";
+                    // The reader of stderr may hang too.
+                    let printed = tokio::task::spawn_blocking(|| output::print_message(text));
+                    let _ = timeout(PRINT_WITHIN, printed).await;
                 }
                 std::process::exit(exit::INTERRUPTED.into());
             });
         })?;
-        Ok(Self { asked })
+        Ok(Self { stop_requested })
     }
 
-    /// Resolves when the process was asked to stop since the last time this resolved.
-    pub(crate) async fn asked(&mut self) {
-        if self.asked.changed().await.is_err() {
+    /// Waits until the process is told to stop. Resolves once per signal.
+    pub(crate) async fn stop_requested(&mut self) {
+        if self.stop_requested.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// The ways in which a process is asked to stop.
+/// The signals that tell a process to stop.
 struct Sources {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
     terminate: Signal,
-    /// `None` for a process that is to outlive its terminal (`nohup`).
+    /// `None` if the process was started to outlive its terminal (`nohup`).
     #[cfg(unix)]
     hang_up: Option<Signal>,
 }
@@ -117,15 +117,16 @@ impl Sources {
     }
 }
 
-/// Whether whoever started the process had it ignore a signal. Where that cannot be told it counts as ignored, since to
-/// listen would undo it.
+/// Checks whether the parent process set a signal to be ignored.
+///
+/// Returns true if that cannot be read, because installing a handler would undo it.
 #[cfg(unix)]
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, kind.as_raw_value()).unwrap_or(true)
 }
 
-/// What the lines of `/proc/PID/status` say of a signal: `SigIgn` is a mask in hex, the first signal its last bit.
+/// Reads from `/proc/PID/status` whether a signal is ignored. `SigIgn` is a mask in hex, whose lowest bit is signal 1.
 #[cfg(unix)]
 fn ignores(status: &str, signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ignored_signal_is_told_from_the_mask_of_the_process() {
+    fn an_ignored_signal_is_read_from_the_mask_in_proc_status() {
         let status =
             "Name:\trollcall\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000002\n";
         for (signal, expected) in [(1, true), (2, false), (13, true), (15, false)] {

@@ -1,4 +1,4 @@
-//! `rollcall simulator`: a stand-in of the portal on this machine.
+//! `rollcall simulator`: serves a simulated portal on this machine.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `rollcall status`: what is in the lake as a grid, or what one run came to.
+//! `rollcall status`: prints the lake as a grid, or the outcome of one run.
 
 mod grid;
 mod lake;
@@ -10,9 +10,10 @@ use clap::Args;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Store;
 
-use crate::lake::{Lake, LakeArgs};
+use crate::lake::Lake;
+use crate::lake::args::LakeArgs;
 use crate::output::Format;
-use crate::request::load_dataset;
+use crate::request::dataset::load_dataset;
 use crate::status::lake::show_lake;
 use crate::status::run::show_run;
 
@@ -23,10 +24,10 @@ pub(crate) struct StatusArgs {
     /// Dataset by name, or a descriptor file
     #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
     dataset: String,
-    /// Show what this run came to
+    /// Show the outcome of this run instead of the lake
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// How it is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }

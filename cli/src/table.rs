@@ -1,4 +1,4 @@
-//! Tables of text.
+//! Tables of text, in columns separated by blanks.
 
 use std::io::{self, IsTerminal};
 
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
 
 use crate::escape::visible;
 
-/// Rows below a header. What a terminal obeys is [`visible`] in its cells, so that a row stays a line.
+/// Rows below a header. Cells are [`visible`], so that each row is one line.
 pub(crate) struct Table(comfy_table::Table);
 
 impl Table {
@@ -16,8 +16,10 @@ impl Table {
     }
 }
 
-/// An empty table. On a terminal its last column is wrapped to fit; the others, and piped text, stay whole, so that
-/// names can be copied and a line stays a row.
+/// Returns an empty table.
+///
+/// On a terminal the last column wraps to fit. Other columns never wrap, so that names can be copied, and piped text never
+/// wraps, so that each row is one line.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = whole_table(header);
     if io::stdout().is_terminal() {
@@ -30,7 +32,7 @@ pub(crate) fn table(header: &[&str]) -> Table {
     table
 }
 
-/// An empty table of which nothing is wrapped.
+/// Returns an empty table that never wraps.
 pub(crate) fn whole_table(header: &[&str]) -> Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -41,7 +43,7 @@ pub(crate) fn whole_table(header: &[&str]) -> Table {
     Table(table)
 }
 
-/// Aligns columns (from 0) to the right.
+/// Right-aligns columns, counted from 0.
 pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
     for index in columns {
         if let Some(column) = table.0.column_mut(*index) {
@@ -50,7 +52,7 @@ pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// A table as text without trailing blanks.
+/// Returns a table as text without trailing blanks.
 pub(crate) fn render(table: &Table) -> String {
     table.0.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
@@ -60,13 +62,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wide_and_combining_characters_keep_the_columns_of_a_table_in_line() {
+    fn columns_are_aligned_by_display_width() {
         let mut table = whole_table(&["name", "n"]);
         for name in ["abcd", "学校", "e\u{301}e\u{301}", "\u{1b}"] {
             table.add_row([name, "1"]);
         }
         align_right(&mut table, &[1]);
-        // Two cells of a terminal are taken by each of 学校, none by an accent.
+        // Each of 学校 takes two cells of a terminal; a combining accent takes none.
         assert_eq!(render(&table), "name    n\nabcd    1\n学校    1\ne\u{301}e\u{301}      1\n\\u{1b}  1\n");
     }
 }

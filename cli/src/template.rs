@@ -34,7 +34,7 @@ pub(crate) fn catalog() -> Result<String, Error> {
         resources.push(table_resource(lookup.table(), &lookup.table_spec()));
     }
     resources.push(crawler(&names));
-    resources.extend(query::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
+    resources.extend(query::shipped::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
     Ok(HEADER.to_owned() + &resources.join("\n"))
 }
 
@@ -142,7 +142,7 @@ fn named_query(name: &str, sql: &str) -> String {
     QueryString: |
 ",
         name.to_upper_camel_case(),
-        quoted(query::question(sql))
+        quoted(query::shipped::question(sql))
     );
     for line in sql.lines() {
         let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "      " });

@@ -1,62 +1,93 @@
 //! Warnings and notes that several commands print.
 
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use rollcall_core::file::RESCUED;
+use rollcall_core::ledger::Receipt;
+use rollcall_core::page::field_names::FieldNames;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::text::excerpt;
 
-use crate::output::complain;
+use crate::output::print_message;
 use crate::words::counted;
 
-/// Partitions named in one message.
-const MOST_NAMED: usize = 5;
+/// Maximum number of partitions, files or fields named in one message.
+const MAX_NAMED: usize = 5;
 
-/// Tells people which partitions have an object that cannot be read, and what to do about it.
+/// Warns about partitions whose object cannot be read.
 pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
     if !partitions.is_empty() {
-        complain(&format!(
+        print_message(&format!(
             "warning: {} cannot be read: {}\nhint: fetch again with --mode missing",
             counted(partitions.len() as u64, "object"),
-            some_of(partitions)
+            first_of(partitions)
         ));
     }
 }
 
-/// Tells people which partitions a run would write otherwise today.
+/// Warns about stale partitions.
 ///
-/// - `anew`: the command that does so.
-pub(crate) fn warn_stale(partitions: &[PartitionKey], anew: &str) {
+/// - `rewrite_command`: rewrites them.
+pub(crate) fn warn_stale(partitions: &[PartitionKey], rewrite_command: &str) {
     if !partitions.is_empty() {
-        complain(&format!(
-            "warning: {} with another schema or encoding than a run would write today: {}\nhint: rewrite them: {anew}",
-            counted(partitions.len() as u64, "partition"),
-            some_of(partitions)
+        print_message(&format!(
+            "warning: {}, whose schema or encoding differs from what a run would write today: {}\n\
+             hint: rewrite them: {rewrite_command}",
+            counted(partitions.len() as u64, "stale partition"),
+            first_of(partitions)
         ));
     }
 }
 
-/// Tells people what lies among a table's partitions and is none.
+/// Warns about files in a table's folder that belong to no partition.
 pub(crate) fn warn_strays(keys: &[String]) {
     if !keys.is_empty() {
-        complain(&format!(
+        print_message(&format!(
             "warning: {} in the table's folder: {}\nhint: queries ignore them; move or delete them",
             counted(keys.len() as u64, "stray file"),
-            some_of(keys)
+            first_of(keys)
         ));
     }
 }
 
-/// The first few, in backticks.
-fn some_of<T: std::fmt::Display>(partitions: &[T]) -> String {
-    let named: Vec<String> =
-        partitions.iter().take(MOST_NAMED).map(|one| format!("`{}`", excerpt(&one.to_string()))).collect();
-    let more = if partitions.len() > MOST_NAMED { ", ..." } else { "" };
-    format!("{}{more}", named.join(", "))
+/// Warns about fields that the descriptor does not declare, in one line for all partitions.
+pub(crate) fn warn_unknown_fields<'r>(receipts: impl Iterator<Item = &'r Receipt>) {
+    let (mut n_rows, mut names) = (0, BTreeSet::new());
+    for receipt in receipts {
+        n_rows += receipt.n_unknown;
+        names.extend(receipt.unknown_fields.iter().map(String::as_str));
+    }
+    if n_rows == 0 {
+        return;
+    }
+    let mut named: Vec<String> = names.iter().take(MAX_NAMED).map(|name| excerpt(name)).collect();
+    if let Some(n_more @ 1..) = names.len().checked_sub(MAX_NAMED) {
+        // A receipt names a limited number of fields.
+        let at_least = if names.len() >= FieldNames::MAX { "at least " } else { "" };
+        named.push(format!("and {at_least}{n_more} more"));
+    }
+    let which = if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
+    print_message(&format!(
+        "warning: {} {} fields that the descriptor does not declare{which}; kept in {RESCUED}",
+        counted(n_rows, "row"),
+        if n_rows == 1 { "has" } else { "have" },
+    ));
 }
 
-/// Says of sample data that it is.
+/// Notes that the printed data is sample data, if it is.
 pub(crate) fn note_sample(is_sample: bool) {
     if is_sample {
-        complain(
+        print_message(
             "note: sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.",
         );
     }
+}
+
+/// Returns the first few items in backticks.
+fn first_of<T: Display>(items: &[T]) -> String {
+    let named: Vec<String> =
+        items.iter().take(MAX_NAMED).map(|one| format!("`{}`", excerpt(&one.to_string()))).collect();
+    let more = if items.len() > MAX_NAMED { ", ..." } else { "" };
+    format!("{}{more}", named.join(", "))
 }

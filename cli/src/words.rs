@@ -1,4 +1,4 @@
-//! Numbers, sizes, ages and shell words, in the form that people read.
+//! Formats numbers, sizes, ages and shell words for people.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use rollcall_core::text::thousands;
 
-/// Quotes a word so that a shell reads it back.
+/// Quotes a word for a shell, if it needs quotes.
 pub(crate) fn shell_word(text: &str) -> String {
-    // Only text with a null character cannot be quoted, and no argument holds one.
+    // Only text with a null character cannot be quoted, and no argument contains one.
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
-/// `1` → `1 page`, `2` → `2 pages`.
+/// Returns a number with its noun: `1 page`, `2 pages`.
 pub(crate) fn counted(number: u64, word: &str) -> String {
     format!("{} {word}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Bytes in few characters: `151 kB`.
+/// Returns a size in few characters: `151 kB`, `1.5 MB`. (indicatif always prints two decimals: `1.51 MB`.)
 pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -33,7 +33,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// Rows in few characters: `24k`.
+/// Returns a number in few characters: `24k`.
 pub(crate) fn rounded(number: u64) -> String {
     match number {
         0..1_000 => number.to_string(),
@@ -43,7 +43,7 @@ pub(crate) fn rounded(number: u64) -> String {
     }
 }
 
-/// Time since `then` in few characters: `5m`, `3h`, `12d`.
+/// Returns the time since `then` in few characters: `5m`, `3h`, `12d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(then).max(SignedDuration::ZERO);
     match age.as_secs() {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_readable() {
+    fn numbers_and_sizes_are_short() {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(245_135), "245,135");
         assert_eq!(thousands(1_000_000), "1,000,000");
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_quoted_only_if_a_shell_needs_it() {
+    fn a_word_is_quoted_only_if_the_shell_requires_it() {
         for (text, expected) in [
             ("s3://bucket/lake_1", "s3://bucket/lake_1"),
             ("a b", "'a b'"),

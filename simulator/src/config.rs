@@ -1,31 +1,32 @@
-//! What the simulator serves.
+//! The configuration of the simulator.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::fault::Fault;
 
-/// What is simulated.
+/// Configuration of a simulator.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Rows a page. The portal's clients cannot change it.
+    /// Rows per page. Clients cannot change it.
     pub page_size: usize,
-    /// Waiting time before each data page; metadata comes at once.
+    /// Delay before each page of data. Metadata is not delayed.
     pub latency: Duration,
-    /// Rows of every enrollment partition, of numbered schools; as many as the sample has without it.
+    /// Rows of each enrollment partition, with numbered schools. `None` for those of the sample.
     pub rows: Option<u64>,
-    /// Whether a client that accepts gzip gets it.
+    /// Whether bodies are compressed for clients that accept gzip.
     pub gzip: bool,
-    /// What goes wrong.
+    /// Fault rules.
     pub faults: Vec<Fault>,
-    /// Folder of recorded bodies, served in place of the sample.
+    /// Folder of recorded bodies to serve instead of the sample.
     pub recorded: Option<PathBuf>,
-    /// Schools of the sample, at least one in each state. The state totals of 2021 grade-pk do not depend on it.
+    /// Approximate number of schools in the sample, which has at least one in each state. The state totals of 2021 grade-pk
+    /// do not depend on it.
     pub n_schools: usize,
 }
 
 impl Default for Config {
-    /// The portal's page size, no waiting, no faults, and a quarter of the country's schools.
+    /// The page size of the portal, no delay, no faults, and a quarter as many schools as in the US.
     fn default() -> Config {
         Config {
             page_size: 10_000,

@@ -1,14 +1,16 @@
-//! The rows of the directory: 52 fields in the portal's order, every name and address invented.
+//! Rows of the school directory: 52 fields in the portal's order, with invented names and addresses.
 
 use std::io::Write as _;
 use std::ops::Range;
 
 use crate::grade::Grade;
 use crate::query::Filters;
-use crate::sample::{Level, Sample, School, mix};
+use crate::sample::Sample;
+use crate::sample::hash::mix;
+use crate::sample::school::{Level, School};
 use crate::states::STATES;
 
-/// The schools open in one year that pass the filters.
+/// The schools that are open in one year and match the filters.
 pub(crate) struct Directory<'a> {
     year: u16,
     schools: Vec<&'a School>,
@@ -16,9 +18,9 @@ pub(crate) struct Directory<'a> {
 
 impl<'a> Directory<'a> {
     pub(crate) fn select(sample: &'a Sample, year: u16, filters: &Filters) -> Self {
-        let is_asked_for =
+        let is_selected =
             |school: &&School| school.is_open(year) && filters.allow_year(year) && filters.allow_school(school);
-        Directory { year, schools: sample.schools().iter().filter(is_asked_for).collect() }
+        Directory { year, schools: sample.schools().iter().filter(is_selected).collect() }
     }
 
     pub(crate) fn n_rows(&self) -> u64 {
@@ -53,7 +55,7 @@ fn push_row(school: &School, year: u16, into: &mut Vec<u8>) {
         Level::Combined => (4, 1, 1, 1),
     };
     let enrollment = school.students(year, Grade::TOTAL);
-    // One school in fifty does not report its lunches and teachers, and one in seventy is not applicable.
+    // In one school of fifty, lunches and teachers are missing; in one of seventy, not applicable.
     let reported = |value: u32, shift: u32| match traits >> shift {
         hash if hash % 50 == 0 => -1,
         hash if hash % 70 == 0 => -2,
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_52_fields_and_keeps_the_zero_of_leaid() {
+    fn a_row_has_52_fields_and_keeps_the_leading_zero_of_leaid() {
         let sample = Sample::new(100);
         let directory = Directory::select(&sample, 2013, &Filters::default());
         let mut text = b"[".to_vec();

@@ -1,6 +1,6 @@
-//! Grades as the portal writes them.
+//! Grades in the portal's codes and paths.
 
-/// A grade as the portal codes it: -1 is pre-K, 0 kindergarten, 99 the total.
+/// A grade in the portal's code: -1 is pre-K, 0 kindergarten, 99 the total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grade(pub(crate) i8);
 
@@ -8,7 +8,7 @@ impl Grade {
     pub(crate) const PREK: Grade = Grade(-1);
     pub(crate) const TOTAL: Grade = Grade(99);
 
-    /// Returns the grade of a path segment such as `grade-pk`, if the portal knows it.
+    /// Parses a path segment such as `grade-pk`.
     pub(crate) fn from_segment(segment: &str) -> Option<Grade> {
         match segment.strip_prefix("grade-")? {
             "pk" => Some(Grade::PREK),
@@ -21,7 +21,7 @@ impl Grade {
         }
     }
 
-    /// Bit of the grade in a set of grades, pre-K lowest; the total, being all of them, has none.
+    /// Returns the bit of the grade in a set of grades, pre-K lowest. The total has none.
     pub(crate) fn bit(self) -> u32 {
         1_u32.checked_shl(u32::from((self.0 + 1).unsigned_abs())).unwrap_or(0)
     }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grade_is_known_by_its_segment() {
+    fn a_grade_is_parsed_from_its_segment() {
         for (segment, code) in [("grade-pk", -1), ("grade-k", 0), ("grade-1", 1), ("grade-15", 15), ("grade-99", 99)] {
             assert_eq!(Grade::from_segment(segment), Some(Grade(code)), "{segment}");
         }

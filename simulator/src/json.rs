@@ -1,4 +1,4 @@
-//! Fast writing of the few JSON values that the generated rows need.
+//! Writes the JSON values of generated rows fast.
 
 /// Appends `number` in decimal.
 pub(crate) fn push_number(mut number: u64, into: &mut Vec<u8>) {
@@ -15,7 +15,7 @@ pub(crate) fn push_number(mut number: u64, into: &mut Vec<u8>) {
     into.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
-/// Returns `text` as a JSON string, or `null` without one.
+/// Returns `text` as a JSON string; `null` for `None`.
 pub(crate) fn string_or_null(text: Option<&str>) -> String {
     text.map_or_else(|| "null".to_owned(), |text| serde_json::Value::from(text).to_string())
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_in_decimal() {
+    fn numbers_are_written_in_decimal() {
         for number in [0, 7, 10, 99, 1_234_567_890, u64::MAX] {
             let mut text = Vec::new();
             push_number(number, &mut text);

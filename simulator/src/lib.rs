@@ -1,9 +1,10 @@
-//! A stand-in of the Education Data Portal's REST API on the loopback interface.
+//! Simulates the REST API of the Education Data Portal, for tests and sample data.
 //!
-//! It answers as the portal does, oddities included: page size and links, filters that are silently ignored, HTTP 500
-//! for a year without data, `leaid` without its leading zero. The schools are invented; the state totals of 2021
-//! pre-K are the published ones. Requests can be made to go wrong, see [`Fault`]; recorded bodies can take the place
-//! of the invented ones, see [`Config::recorded`]. It shares no code with the client it tests.
+//! The simulator responds as the portal does, including its quirks: page size and links, unsupported filters that are
+//! silently ignored, HTTP 500 for a year without data, and `leaid` without its leading zero. The schools are invented, but
+//! the state totals of pre-K in 2021 are the published ones. [`Fault`] rules make requests fail, and
+//! [`Config::recorded`] serves recorded bodies instead of the sample. The simulator shares no code with the client that it
+//! tests.
 //!
 //! ```
 //! # async fn example() -> std::io::Result<()> {
@@ -20,21 +21,24 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-mod answer;
-mod cache;
 mod config;
+mod connection;
 mod directory;
-mod edit;
 mod enrollment;
 mod fault;
 mod grade;
+mod gzip;
 mod json;
-mod log;
 mod metadata;
 mod page;
+mod page_cache;
+mod portal_request;
 mod query;
 mod recorded;
+mod request_log;
 mod responder;
+mod response;
+mod response_body;
 mod route;
 mod sample;
 mod serve;
@@ -43,7 +47,7 @@ mod states;
 
 pub use config::Config;
 pub use fault::{Action, Fault};
-pub use log::SeenRequest;
+pub use request_log::SeenRequest;
 pub use serve::{ServeArgs, ServeError, serve};
 pub use server::{Running, Simulator};
 pub use states::published_totals;

@@ -1,4 +1,4 @@
-//! `rollcall-simulator`: serves a stand-in of the Education Data Portal until it is told to stop.
+//! `rollcall-simulator`: serves a simulated Education Data Portal until a signal ends it.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rollcall_simulator::{ServeArgs, serve};
 
-/// Serves a stand-in of the Education Data Portal's REST API
+/// Serve a simulated REST API of the Education Data Portal
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            // Nothing is left to do when stderr is closed.
+            // If stderr is closed, there is nowhere to report it.
             let _ = writeln!(std::io::stderr(), "{error}{cause}");
             ExitCode::FAILURE
         }

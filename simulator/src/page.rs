@@ -1,18 +1,19 @@
-//! One page of a partition: the envelope, its links, and the choice of rows.
+//! Renders one page of a partition: the envelope, its links and its rows.
 
 use std::io::Write as _;
 
 use crate::directory::Directory;
-use crate::enrollment::{Axes, Enrollment};
+use crate::enrollment::Enrollment;
+use crate::enrollment::axes::Axes;
 use crate::json::string_or_null;
 use crate::query::{Filters, Query};
 use crate::route::Partition;
 use crate::sample::Sample;
 
-/// Bytes of an enrollment row, for the first allocation.
+/// Approximate size of an enrollment row, to allocate the body at once.
 const ROW_BYTES: u64 = 140;
 
-/// What a page is made from.
+/// The data of a page.
 pub(crate) struct PageSource<'a> {
     pub(crate) sample: &'a Sample,
     pub(crate) partition: Partition,
@@ -20,42 +21,42 @@ pub(crate) struct PageSource<'a> {
     pub(crate) fixed_rows: Option<u64>,
 }
 
-/// Returns the body of one page, or nothing when the partition has no such page.
+/// Returns the body of one page; `None` if the partition has no such page.
 ///
-/// - `url`: the absolute address of the partition, without a query.
+/// Page 1 exists even if the partition is empty, as in Django's paginator.
 ///
-/// Page 1 of an empty partition exists, as in Django's paginator.
+/// - `url`: absolute URL of the partition, without a query.
 pub(crate) fn render(source: &PageSource<'_>, url: &str, query: &Query) -> Option<Vec<u8>> {
     let filters = Filters::from_query(query);
     match source.partition {
         Partition::Enrollment { year, grade, by_race, by_sex } => {
             let axes = Axes { year, grade, by_race, by_sex };
             let rows = Enrollment::select(source.sample, axes, &filters, source.fixed_rows);
-            let page = Page::of(query, rows.n_rows(), source.page_size)?;
+            let page = PageRange::new(query, rows.n_rows(), source.page_size)?;
             Some(page.write(url, query, |range, into| rows.push_rows(range, into)))
         }
         Partition::Directory { year } => {
             let rows = Directory::select(source.sample, year, &filters);
-            let page = Page::of(query, rows.n_rows(), source.page_size)?;
+            let page = PageRange::new(query, rows.n_rows(), source.page_size)?;
             Some(page.write(url, query, |range, into| rows.push_rows(range, into)))
         }
     }
 }
 
-/// The place of a page among the rows.
-struct Page {
+/// The range of rows on a page.
+struct PageRange {
     number: u64,
     first: u64,
     end: u64,
     n_rows: u64,
 }
 
-impl Page {
-    fn of(query: &Query, n_rows: u64, page_size: u64) -> Option<Page> {
+impl PageRange {
+    fn new(query: &Query, n_rows: u64, page_size: u64) -> Option<PageRange> {
         let number = query.page()?;
         let first = (number - 1).checked_mul(page_size)?;
         let exists = number == 1 || first < n_rows;
-        exists.then(|| Page { number, first, end: n_rows.min(first + page_size), n_rows })
+        exists.then(|| PageRange { number, first, end: n_rows.min(first + page_size), n_rows })
     }
 
     fn write(&self, url: &str, query: &Query, push_rows: impl FnOnce(std::ops::Range<u64>, &mut Vec<u8>)) -> Vec<u8> {
@@ -82,8 +83,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_counted_from_the_rows() {
-        let exists = |page: u64, n_rows| Page::of(&Query::parse(&format!("page={page}")), n_rows, 10_000).is_some();
+    fn the_number_of_pages_follows_from_the_rows() {
+        let exists =
+            |page: u64, n_rows| PageRange::new(&Query::parse(&format!("page={page}")), n_rows, 10_000).is_some();
         for (n_rows, n_pages) in [(0, 1), (1, 1), (10_000, 1), (10_001, 2), (20_000, 2)] {
             assert!(exists(n_pages, n_rows) && !exists(n_pages + 1, n_rows), "{n_rows}");
         }

@@ -1,11 +1,11 @@
-//! Query strings: decoding, the filters that the portal knows, and the canonical form it writes into links.
+//! Query strings: decoding, the filters that the portal supports, and the form in which it writes them into links.
 
 use std::fmt::Write as _;
 
 use crate::grade::Grade;
-use crate::sample::School;
+use crate::sample::school::School;
 
-/// The decoded `name=value` pairs of a request, sorted by name as the portal's links show them.
+/// The decoded `name=value` pairs of a request, sorted by name as in the links of the portal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
 
@@ -20,18 +20,18 @@ impl Query {
         Query(pairs)
     }
 
-    /// Returns the last value of `name`; an empty one counts as absent.
+    /// Returns the last value of `name`. An empty value counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().rev().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Returns the page asked for: 1 when absent, nothing when it is not a page number.
+    /// Returns the requested page: 1 if absent, `None` if it is not a page number.
     pub(crate) fn page(&self) -> Option<u64> {
         self.get("page").map_or(Some(1), |value| value.parse().ok().filter(|page| *page > 0))
     }
 
-    /// Writes `?a=1&page=2`, names in alphabetical order, with `page` replaced (or left out for page 1).
+    /// Returns the query with another page, such as `?a=1&page=2`, sorted by name. Omits `page` for page 1.
     pub(crate) fn with_page(&self, page: u64) -> String {
         let mut pairs = self.0.clone();
         pairs.retain(|(name, _)| name != "page");
@@ -50,7 +50,7 @@ impl Query {
     }
 }
 
-/// The variables of an enrollment or directory row that the portal filters by; any other name is ignored.
+/// The filters on enrollment and directory rows that the portal supports. It ignores others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filters {
     year: Option<Vec<i64>>,
@@ -65,7 +65,7 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn from_query(query: &Query) -> Filters {
-        // A value that is no number equals no row.
+        // A value that is not a number matches no row.
         let values = |name: &str| -> Option<Vec<i64>> {
             query.get(name).map(|text| text.split(',').filter_map(|value| value.trim().parse().ok()).collect())
         };
@@ -97,7 +97,7 @@ impl Filters {
         allows(&self.sex, i64::from(sex))
     }
 
-    /// Whether any school could be left out.
+    /// Checks whether a filter could exclude schools.
     pub(crate) fn restrict_schools(&self) -> bool {
         [&self.ncessch, &self.ncessch_num, &self.leaid, &self.fips].into_iter().any(Option::is_some)
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_hold_the_names_in_alphabetical_order() {
+    fn links_have_their_names_in_alphabetical_order() {
         let cases = [
             ("sex=1&race=3", 2, "?page=2&race=3&sex=1"),
             ("page=3&fips=1", 2, "?fips=1&page=2"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_is_an_or_and_a_word_matches_nothing() {
+    fn a_comma_means_or_and_a_word_matches_nothing() {
         let filters = Filters::from_query(&Query::parse("sex=1,2&race=white&enrollment=5"));
         assert!(filters.allow_sex(2) && !filters.allow_sex(99));
         assert!(!filters.allow_race(1));

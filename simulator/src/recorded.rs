@@ -1,24 +1,24 @@
-//! Recorded answers: bodies that lie in a folder, one file a page, served as they are.
+//! Recorded responses: bodies in a folder, one file per page, served unchanged.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::route::BASE;
 
-/// What the folder holds for a request.
+/// What the folder contains for a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Recorded {
     /// The contents of `<page>.json`.
     Plain(Vec<u8>),
     /// The contents of `<page>.json.gz`.
     Gzip(Vec<u8>),
-    /// The path is recorded, this page of it is not.
+    /// The path is recorded, but not this page.
     NoPage,
     /// Nothing is recorded for the path.
     NoFolder,
 }
 
-/// Reads `<folder>/<path below /api/v1/>/<page>.json` or `.json.gz`, anew at every call.
+/// Reads `<folder>/<path below /api/v1/>/<page>.json` or `.json.gz`.
 pub(crate) fn read(folder: &Path, path: &str, page: u64) -> Recorded {
     let Some(folder) = folder_of(folder, path).filter(|folder| folder.is_dir()) else {
         return Recorded::NoFolder;
@@ -32,7 +32,7 @@ pub(crate) fn read(folder: &Path, path: &str, page: u64) -> Recorded {
     }
 }
 
-/// Returns the folder of a path; nothing when a segment could lead out of the recording.
+/// Returns the folder of a path; `None` if a segment could lead outside the recording.
 fn folder_of(root: &Path, path: &str) -> Option<PathBuf> {
     let below = path.strip_prefix(BASE)?.trim_end_matches('/');
     let is_plain = |segment: &str| {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_cannot_lead_out_of_the_folder() {
+    fn a_path_cannot_lead_outside_the_folder() {
         for path in ["/api/v1/../x/", "/api/v1/a/./b/", "/api/v1//etc/", "/api/v1/%2e%2e/", "/api/v1/", "/other/"] {
             assert_eq!(folder_of(Path::new("root"), path), None, "{path}");
         }

@@ -1,4 +1,4 @@
-//! What the portal answers: from a request and the faults it meets to an [`Answer`].
+//! Responds to requests as the portal does, with the faults that apply.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,68 +6,63 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 
-use crate::answer::{Answer, compress, decompress};
-use crate::cache::Cache;
 use crate::config::Config;
-use crate::edit::{edit, is_edit};
 use crate::fault::Action;
+use crate::fault::edit::{edit, is_edit};
+use crate::gzip::{compress, decompress};
 use crate::metadata;
 use crate::page::{self, PageSource};
-use crate::query::Query;
+use crate::page_cache::PageCache;
+use crate::portal_request::PortalRequest;
 use crate::recorded::{self, Recorded};
+use crate::response::PortalResponse;
 use crate::route::{BASE, Partition, Route};
 use crate::sample::Sample;
 
-/// Bodies shorter than this are not worth compressing.
-const LEAST_COMPRESSED_BYTES: usize = 500;
-
-/// What the answer depends on.
-#[derive(Debug)]
-pub(crate) struct PageRequest {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    /// Query as it was sent.
-    pub(crate) query_text: String,
-    pub(crate) query: Query,
-    /// Scheme, host and port that the client used.
-    pub(crate) origin: String,
-    pub(crate) accepts_gzip: bool,
-}
+/// Size from which bodies are compressed.
+const MIN_COMPRESSED_BYTES: usize = 500;
 
 /// The simulated portal.
 #[derive(Debug)]
-pub(crate) struct Portal {
+pub(crate) struct Responder {
     config: Config,
     sample: Sample,
-    cache: Mutex<Cache>,
+    cache: Mutex<PageCache>,
 }
 
-impl Portal {
-    pub(crate) fn new(config: Config) -> Portal {
+impl Responder {
+    pub(crate) fn new(config: Config) -> Responder {
         let sample = Sample::new(config.n_schools);
-        Portal { config, sample, cache: Mutex::default() }
+        Responder { config, sample, cache: Mutex::default() }
     }
 
-    /// Returns the answer to a request, or nothing when the connection is to be closed instead.
-    pub(crate) async fn answer(self: &Arc<Self>, request: PageRequest, actions: Vec<Action>) -> Option<Answer> {
+    /// Returns the response to a request; `None` to close the connection instead.
+    pub(crate) async fn respond(
+        self: &Arc<Self>,
+        request: PortalRequest,
+        actions: Vec<Action>,
+    ) -> Option<PortalResponse> {
         for action in &actions {
             match action {
                 Action::Status { code, retry_after, body } => {
-                    return Some(Answer::status(*code, retry_after.as_deref(), body.as_deref()));
+                    return Some(PortalResponse::status(*code, retry_after.as_deref(), body.as_deref()));
                 }
-                Action::Html => return Some(Answer::challenge()),
+                Action::Html => return Some(PortalResponse::challenge()),
                 Action::Redirect { location } => {
-                    return Some(Answer::redirect(StatusCode::FOUND, location.replace("{origin}", &request.origin)));
+                    return Some(PortalResponse::redirect(
+                        StatusCode::FOUND,
+                        location.replace("{origin}", &request.origin),
+                    ));
                 }
-                Action::Body { text } => return Some(Answer::json(StatusCode::OK, text.clone())),
+                Action::Body { text } => return Some(PortalResponse::json(StatusCode::OK, text.clone())),
                 Action::Disconnect => return None,
                 _ => {}
             }
         }
         if request.method != Method::GET {
-            return Some(Answer::only_get());
+            return Some(PortalResponse::only_get());
         }
-        let route = Route::of(&request.path);
+        let route = Route::from_path(&request.path);
         if !request.path.ends_with('/') {
             return Some(self.add_slash(&request));
         }
@@ -76,53 +71,53 @@ impl Portal {
             Route::Metadata(_) => false,
             Route::NoSuchYear | Route::Unknown => self.config.recorded.is_some(),
         };
-        // A sleep of nothing would still take up to a tick of the timer.
+        // Even a sleep of zero can take until the next tick of the timer.
         if is_data && !self.config.latency.is_zero() {
             tokio::time::sleep(self.config.latency).await;
         }
-        // A page takes milliseconds to make: too long for a thread that serves other connections.
-        let portal = Arc::clone(self);
-        let page = tokio::task::spawn_blocking(move || portal.page(&request, route, &actions));
-        Some(page.await.unwrap_or_else(|_| Answer::server_error()))
+        // Building a page takes milliseconds. On this thread it would delay other connections.
+        let responder = Arc::clone(self);
+        let page = tokio::task::spawn_blocking(move || responder.page(&request, route, &actions));
+        Some(page.await.unwrap_or_else(|_| PortalResponse::server_error()))
     }
 
-    fn add_slash(&self, request: &PageRequest) -> Answer {
+    fn add_slash(&self, request: &PortalRequest) -> PortalResponse {
         let path = format!("{}/", request.path);
-        let is_known = Route::of(&path) != Route::Unknown || self.config.recorded.is_some();
+        let is_known = Route::from_path(&path) != Route::Unknown || self.config.recorded.is_some();
         if !is_known || !path.starts_with(BASE) {
-            return Answer::not_found();
+            return PortalResponse::not_found();
         }
-        let mark = if request.query_text.is_empty() { "" } else { "?" };
-        Answer::redirect(StatusCode::MOVED_PERMANENTLY, format!("{path}{mark}{}", request.query_text))
+        let separator = if request.query_text.is_empty() { "" } else { "?" };
+        PortalResponse::redirect(StatusCode::MOVED_PERMANENTLY, format!("{path}{separator}{}", request.query_text))
     }
 
-    fn page(&self, request: &PageRequest, route: Route, actions: &[Action]) -> Answer {
-        let recorded = self.config.recorded.as_ref().map(|folder| recorded_answer(folder, request));
-        let (answer, key) = match (recorded, route) {
-            // A recording without metadata leaves it to the built-in lists.
+    fn page(&self, request: &PortalRequest, route: Route, actions: &[Action]) -> PortalResponse {
+        let recorded = self.config.recorded.as_ref().map(|folder| recorded_response(folder, request));
+        let (response, key) = match (recorded, route) {
+            // A recording without metadata uses the built-in lists.
             (Some(None), Route::Metadata(list)) | (None, Route::Metadata(list)) => {
-                (Answer::json(StatusCode::OK, metadata::render(list, &request.query)), None)
+                (PortalResponse::json(StatusCode::OK, metadata::render(list, &request.query)), None)
             }
-            (Some(answer), _) => (answer.unwrap_or_else(Answer::not_found), None),
-            (None, Route::Data(partition)) => self.generated_answer(request, partition),
-            (None, Route::NoSuchYear) => (Answer::server_error(), None),
-            (None, Route::Unknown) => (Answer::not_found(), None),
+            (Some(response), _) => (response.unwrap_or_else(PortalResponse::not_found), None),
+            (None, Route::Data(partition)) => self.generated_response(request, partition),
+            (None, Route::NoSuchYear) => (PortalResponse::server_error(), None),
+            (None, Route::Unknown) => (PortalResponse::not_found(), None),
         };
-        if answer.status != StatusCode::OK {
-            return answer;
+        if response.status != StatusCode::OK {
+            return response;
         }
-        self.encode(change(answer, actions, &request.origin), request, key)
+        self.encode(change(response, actions, &request.origin), request, key)
     }
 
-    /// Returns the answer, and the key under which an unchanged body is kept.
-    fn generated_answer(&self, request: &PageRequest, partition: Partition) -> (Answer, Option<String>) {
+    /// Returns a page of the sample, and the key under which its body is cached.
+    fn generated_response(&self, request: &PortalRequest, partition: Partition) -> (PortalResponse, Option<String>) {
         let url = format!("{}{}", request.origin, request.path);
         let Some(number) = request.query.page() else {
-            return (Answer::no_such_page(), None);
+            return (PortalResponse::no_such_page(), None);
         };
         let key = format!("{url}{}#{number}", request.query.with_page(1));
-        let kept = self.cache().get(&key);
-        let body = kept.or_else(|| {
+        let cached = self.cache().get(&key);
+        let body = cached.or_else(|| {
             let source = PageSource {
                 sample: &self.sample,
                 partition,
@@ -134,82 +129,84 @@ impl Portal {
             Some(body)
         });
         match body {
-            Some(body) => (Answer::json(StatusCode::OK, body), Some(key)),
-            None => (Answer::no_such_page(), None),
+            Some(body) => (PortalResponse::json(StatusCode::OK, body), Some(key)),
+            None => (PortalResponse::no_such_page(), None),
         }
     }
 
-    /// Brings the body to an encoding that the client accepts.
-    fn encode(&self, changed: Changed, request: &PageRequest, key: Option<String>) -> Answer {
-        let Changed { answer, is_changed } = changed;
+    /// Encodes the body as the client accepts it.
+    fn encode(&self, changed: Changed, request: &PortalRequest, key: Option<String>) -> PortalResponse {
+        let Changed { response, is_changed } = changed;
         let wants_gzip = request.accepts_gzip && self.config.gzip;
-        if answer.is_gzip {
-            return if wants_gzip { answer } else { plain(answer) };
+        if response.is_gzip {
+            return if wants_gzip { response } else { plain(response) };
         }
-        if !wants_gzip || answer.body.len() < LEAST_COMPRESSED_BYTES {
-            return answer;
+        if !wants_gzip || response.body.len() < MIN_COMPRESSED_BYTES {
+            return response;
         }
         let key = key.filter(|_| !is_changed).map(|key| format!("{key} gzip"));
-        let kept = key.as_ref().and_then(|key| self.cache().get(key));
-        let Some(body) = kept.or_else(|| compress(&answer.body).ok().map(Bytes::from)) else {
-            return answer;
+        let cached = key.as_ref().and_then(|key| self.cache().get(key));
+        let Some(body) = cached.or_else(|| compress(&response.body).ok().map(Bytes::from)) else {
+            return response;
         };
         if let Some(key) = key {
             self.cache().insert(key, body.clone());
         }
-        Answer { body, is_gzip: true, ..answer }
+        PortalResponse { body, is_gzip: true, ..response }
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
+    fn cache(&self) -> MutexGuard<'_, PageCache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// An answer after the faults that change its body.
+/// A response after the faults that change its body.
 struct Changed {
-    answer: Answer,
+    response: PortalResponse,
     is_changed: bool,
 }
 
-fn change(answer: Answer, actions: &[Action], origin: &str) -> Changed {
-    let shortest = |action: &Action| match action {
+/// Applies the faults that change the body.
+fn change(response: PortalResponse, actions: &[Action], origin: &str) -> Changed {
+    let cut_at = |action: &Action| match action {
         Action::Truncate { bytes, keep_length: true } => Some(*bytes),
         _ => None,
     };
-    let cut_at = actions.iter().filter_map(shortest).min();
+    let cut_at = actions.iter().filter_map(cut_at).min();
     let is_edited = actions.iter().any(is_edit);
     if !is_edited && cut_at.is_none() {
-        return Changed { answer, is_changed: false };
+        return Changed { response, is_changed: false };
     }
-    let mut answer = plain(answer);
+    let mut response = plain(response);
     if is_edited {
-        answer.body = edit(&answer.body, actions, origin).into();
+        response.body = edit(&response.body, actions, origin).into();
     }
     if let Some(bytes) = cut_at {
-        answer.body.truncate(bytes);
+        response.body.truncate(bytes);
     }
-    Changed { answer, is_changed: true }
+    Changed { response, is_changed: true }
 }
 
-fn plain(answer: Answer) -> Answer {
-    if !answer.is_gzip {
-        return answer;
+/// Returns a response with its body decompressed.
+fn plain(response: PortalResponse) -> PortalResponse {
+    if !response.is_gzip {
+        return response;
     }
-    match decompress(&answer.body) {
-        Ok(body) => Answer { body: body.into(), is_gzip: false, ..answer },
-        Err(_) => Answer::server_error(),
+    match decompress(&response.body) {
+        Ok(body) => PortalResponse { body: body.into(), is_gzip: false, ..response },
+        Err(_) => PortalResponse::server_error(),
     }
 }
 
-/// Returns what is recorded, or nothing when the path is not.
-fn recorded_answer(folder: &Path, request: &PageRequest) -> Option<Answer> {
+/// Returns the recorded response; `None` if the path is not recorded.
+fn recorded_response(folder: &Path, request: &PortalRequest) -> Option<PortalResponse> {
     let Some(page) = request.query.page() else {
-        return Some(Answer::no_such_page());
+        return Some(PortalResponse::no_such_page());
     };
     match recorded::read(folder, &request.path, page) {
-        Recorded::Plain(body) => Some(Answer::json(StatusCode::OK, body)),
-        Recorded::Gzip(body) => Some(Answer { is_gzip: true, ..Answer::json(StatusCode::OK, body) }),
-        Recorded::NoPage => Some(Answer::no_such_page()),
+        Recorded::Plain(body) => Some(PortalResponse::json(StatusCode::OK, body)),
+        Recorded::Gzip(body) => Some(PortalResponse { is_gzip: true, ..PortalResponse::json(StatusCode::OK, body) }),
+        Recorded::NoPage => Some(PortalResponse::no_such_page()),
         Recorded::NoFolder => None,
     }
 }

@@ -1,29 +1,29 @@
-//! Which answer a path asks for.
+//! Parses the paths of requests.
 
 use crate::grade::Grade;
-use crate::sample::YEARS;
+use crate::sample::school::YEARS;
 
-/// Everything below this is the portal's; the rest of the host is unknown.
+/// Path below which the API is.
 pub(crate) const BASE: &str = "/api/v1/";
 
-/// What a path that ends with a slash names.
+/// The resource of a path that ends with a slash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Data(Partition),
     Metadata(Metadata),
-    /// A data route whose year has no data.
+    /// A path of data for a year that has none.
     NoSuchYear,
     Unknown,
 }
 
-/// The rows of one data path, before filters.
+/// The rows of one path, before filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Partition {
     Enrollment { year: u16, grade: Grade, by_race: bool, by_sex: bool },
     Directory { year: u16 },
 }
 
-/// The lists that describe the portal itself.
+/// The lists of metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metadata {
     Endpoints,
@@ -32,7 +32,7 @@ pub(crate) enum Metadata {
 }
 
 impl Route {
-    pub(crate) fn of(path: &str) -> Route {
+    pub(crate) fn from_path(path: &str) -> Route {
         let Some(below) = path.strip_prefix(BASE).and_then(|below| below.strip_suffix('/')) else {
             return Route::Unknown;
         };
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_names_one_answer() {
+    fn each_path_is_parsed_as_its_route() {
         let directory = Route::Data(Partition::Directory { year: 2013 });
         let enrollment =
             |by_race, by_sex| Route::Data(Partition::Enrollment { year: 2021, grade: Grade::PREK, by_race, by_sex });
@@ -93,7 +93,7 @@ mod tests {
             ("api-changes/", Route::Metadata(Metadata::Changes)),
         ];
         for (path, route) in cases {
-            assert_eq!(Route::of(&format!("{BASE}{path}")), route, "{path}");
+            assert_eq!(Route::from_path(&format!("{BASE}{path}")), route, "{path}");
         }
     }
 }

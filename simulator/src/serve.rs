@@ -1,4 +1,4 @@
-//! The command: flags in, a running simulator until a signal ends it.
+//! The command: parses flags, and serves until a signal ends it.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,53 +23,53 @@ pub struct ServeArgs {
     /// Milliseconds to wait before each data page
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub latency_ms: u64,
-    /// Rows a page
+    /// Rows per page
     #[arg(long, value_name = "ROWS", default_value = "10000")]
     pub page_size: NonZeroUsize,
-    /// Rows of every enrollment partition, in place of what the sample has
+    /// Rows of each enrollment partition [default: those of the sample]
     #[arg(long)]
     pub rows: Option<u64>,
-    /// Schools of the sample, at least one in each state
+    /// Approximate number of schools in the sample
     #[arg(long, value_name = "N", default_value_t = Config::default().n_schools)]
     pub schools: usize,
     /// TOML file of fault rules
     #[arg(long, value_name = "FILE.toml")]
     pub faults: Option<PathBuf>,
-    /// Folder of recorded bodies to serve in place of the sample
+    /// Folder of recorded bodies to serve instead of the sample
     #[arg(long, value_name = "DIR")]
     pub recorded: Option<PathBuf>,
-    /// Send every body uncompressed
+    /// Do not compress bodies
     #[arg(long)]
     pub no_gzip: bool,
 }
 
-/// Why the simulator did not run.
+/// Why the simulator could not run.
 #[derive(Debug)]
 pub enum ServeError {
     /// The file of fault rules cannot be read.
     ReadFaults(PathBuf, io::Error),
-    /// The file of fault rules holds something else.
+    /// The file of fault rules is invalid.
     ParseFaults(PathBuf, Box<toml::de::Error>),
-    /// The folder of recorded bodies is none.
+    /// The path of recorded bodies is not a folder.
     NoRecording(PathBuf),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     Listen(SocketAddr, io::Error),
-    /// The first line cannot be written, or signals not be waited for.
+    /// Printing the first line or installing signal handlers failed.
     Run(io::Error),
 }
 
 impl ServeError {
-    /// Whether the mistake is in what was asked for, and not in the machine.
+    /// Checks whether the flags or files are at fault, and not the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         matches!(self, Self::ReadFaults(..) | Self::ParseFaults(..) | Self::NoRecording(_))
     }
 }
 
-/// Serves until Ctrl-C or SIGTERM; the first line on stdout is `listening on http://<host>:<port>`.
+/// Serves until Ctrl-C or SIGTERM. Prints `listening on http://<host>:<port>` first.
 ///
 /// # Errors
-/// What kept it from starting, see [`ServeError`].
+/// See [`ServeError`].
 pub async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let address = SocketAddr::new(args.host, args.port);
     let running = Simulator::start(config(args)?, address).await.map_err(|error| ServeError::Listen(address, error))?;
@@ -103,7 +103,7 @@ fn config(args: ServeArgs) -> Result<Config, ServeError> {
     })
 }
 
-/// Listens for the signals at once; the future ends with the first.
+/// Installs signal handlers. The returned future resolves at the first signal.
 #[cfg(unix)]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -119,7 +119,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 #[cfg(not(unix))]
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     Ok(async {
-        // Without a handler there is nothing to wait for.
+        // If the handler cannot be installed, stop at once.
         let _ = tokio::signal::ctrl_c().await;
     })
 }
@@ -130,7 +130,7 @@ impl fmt::Display for ServeError {
             ServeError::ReadFaults(path, _) => write!(f, "read fault rules `{}`", path.display()),
             ServeError::ParseFaults(path, _) => write!(f, "parse fault rules `{}`", path.display()),
             ServeError::NoRecording(path) => {
-                write!(f, "open recording `{}`: expected a folder", path.display())
+                write!(f, "open recording `{}`: expected a folder, found none", path.display())
             }
             ServeError::Listen(address, _) => write!(f, "listen on `{address}`"),
             ServeError::Run(_) => f.write_str("run the simulator"),

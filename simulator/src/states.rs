@@ -1,6 +1,6 @@
-//! The states and territories of the sample, and the published pre-K totals that the sample reproduces.
+//! States and territories of the sample, and the published pre-K totals that the sample reproduces.
 
-/// One state, territory or agency that has schools.
+/// A state, territory or agency with schools.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct State {
     /// Federal Information Processing Standard code.
@@ -9,27 +9,27 @@ pub(crate) struct State {
     pub(crate) postal: &'static str,
     /// Name as the portal writes it.
     pub(crate) name: &'static str,
-    /// Public schools about 2021, rounded: the proportions of the sample.
+    /// Rounded number of public schools around 2021. The sample has the same proportions.
     pub(crate) n_schools: u32,
 }
 
-/// The state that reports no pre-kindergarten.
+/// The state that does not report pre-kindergarten.
 ///
 /// Source: NCES, "total enrollment counts for California [...] do not include prekindergarten counts".
 pub(crate) const CALIFORNIA: u8 = 6;
 
 const PUBLISHED: &str = include_str!("../data/prek_2021_state_totals.csv");
 
-/// Returns the published sums of `enrollment` for 2021, grade-pk, as (`fips`, state, students).
+/// Returns the published sums of `enrollment` for 2021 and grade-pk, as (`fips`, state, students).
 ///
-/// The sample reproduces them exactly, whatever its size. Source: the header of `data/prek_2021_state_totals.csv`.
+/// The sample reproduces them exactly at any size. Source: the header of `data/prek_2021_state_totals.csv`.
 pub fn published_totals() -> Vec<(u8, &'static str, u32)> {
     PUBLISHED.lines().filter(|line| !line.starts_with('#')).skip(1).filter_map(parse_total).collect()
 }
 
-/// Returns the sum of `enrollment` for 2021, grade-pk in a state: published where known, else invented.
+/// Returns the sum of `enrollment` for 2021 and grade-pk in a state: the published one if known, else an invented one.
 ///
-/// An invented total is below 20,000, so that the published ranking keeps its first ten.
+/// Invented totals are below 20,000, so that the first ten states of the published ranking stay the same.
 pub(crate) fn prek_total(state: &State) -> u32 {
     let published = published_totals().into_iter().find(|(fips, ..)| *fips == state.fips);
     match published {
@@ -48,7 +48,7 @@ const fn state(fips: u8, postal: &'static str, name: &'static str, n_schools: u3
     State { fips, postal, name, n_schools }
 }
 
-/// Every state of the sample, ascending by code.
+/// The states of the sample, ascending by code.
 #[rustfmt::skip]
 pub(crate) const STATES: [State; 57] = [
     state(1, "AL", "Alabama", 1_500), state(2, "AK", "Alaska", 500), state(4, "AZ", "Arizona", 2_400),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_ranking_keeps_its_first_ten() {
+    fn the_first_ten_of_the_published_ranking_stay_the_same() {
         let published = published_totals();
         assert_eq!(published.len(), 22);
         assert_eq!(published.first(), Some(&(48, "Texas", 245_135)));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_states_are_in_ascending_order_and_hold_every_published_one() {
+    fn the_states_are_in_ascending_order_and_include_every_published_one() {
         assert!(STATES.is_sorted_by_key(|state| state.fips));
         for (fips, name, _) in published_totals() {
             assert!(STATES.iter().any(|state| state.fips == fips && state.name == name), "{name}");

@@ -192,7 +192,7 @@ fn a_missing_descriptor_is_reported_by_its_path() {
         let found = found.expect(2);
         assert_eq!(
             found.stderr,
-            "error: read descriptor `no/such.toml`: expected a file, found none that can be read: \
+            "error: read descriptor `no/such.toml`: expected a readable file: \
              No such file or directory (os error 2)\n"
         );
     }

@@ -284,26 +284,26 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             "malformed JSON",
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"]"#),
-            "error: read input `-`: expected JSON, each field once: EOF while parsing an object at line 1 column 40",
+            "error: read input `-`: expected JSON without duplicate fields: EOF while parsing an object at line 1 column 40",
         ),
         (
             "a field twice",
             input,
             Some(r#"{"years": [2020], "grades": ["grade-pk"], "years": [2021]}"#),
-            "error: read input `-`: expected JSON, each field once: field `years` twice at line 1 column 58",
+            "error: read input `-`: expected JSON without duplicate fields: duplicate field `years` at line 1 column 58",
         ),
         (
             "two datasets",
             &["--input", "-", "--dataset", "ccd_directory"],
             Some(r#"{"dataset": "ccd_enrollment", "years": [2020]}"#),
-            "error: read input `-`: expected no other `dataset` than `ccd_directory` of --dataset, found \
+            "error: read input `-`: expected `dataset` to be `ccd_directory` as in --dataset, found \
              `ccd_enrollment`",
         ),
         (
             "nothing",
             input,
             Some(""),
-            "error: read input `-`: expected JSON, each field once: EOF while parsing a value at line 1 column 0",
+            "error: read input `-`: expected JSON without duplicate fields: EOF while parsing a value at line 1 column 0",
         ),
         (
             "four mistakes, reported together",

@@ -1,10 +1,9 @@
-//! Runs SQL over the partitions that the catalog registers.
+//! Runs SQL with DataFusion over the partitions that the catalog registers.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
@@ -13,23 +12,21 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
-use rollcall_core::Error;
-use rollcall_core::ports::CatalogError;
 
 use crate::exit::BadInput;
-use crate::query::file_check::Refused;
+use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::pinned_folder::PinnedFolder;
 use crate::query::render::{QueryFormat, render};
 
-/// Times that a query is begun: again when a run replaces a file that it was reading.
-const QUERY_TRIES: u32 = 5;
+/// Maximum number of attempts. A query starts over if a run replaces a file that it is reading.
+const MAX_TRIES: u32 = 5;
 
-/// Runs SQL and gives its rows, printed.
+/// Runs SQL and returns its rows, formatted.
 ///
 /// # Errors
-/// [`BadInput`] when the SQL cannot be planned over the tables there are; whatever fails while it runs.
-pub(crate) async fn result(
+/// [`BadInput`] if the SQL is invalid for the tables of the lake; any failure while it runs.
+pub(crate) async fn run_sql(
     catalog: &FileCatalog<FolderStore>,
     root: &Path,
     sql: &str,
@@ -38,18 +35,18 @@ pub(crate) async fn result(
     let mut n_tries = 0;
     loop {
         n_tries += 1;
-        let tables = catalog.tables().await.map_err(unreadable)?;
+        let tables = catalog.tables().await.map_err(unreadable_catalog)?;
         let (context, lake) = session(&tables, root)?;
         match collect(&context, &tables, root, sql).await {
-            Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < QUERY_TRIES => {
-                tracing::info!("a file was replaced while it was read; the query begins again");
+            Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < MAX_TRIES => {
+                tracing::info!("a file was replaced during the query; starting over");
             }
             batches => return render(&batches?, format),
         }
     }
 }
 
-/// The rows of SQL over the tables there are.
+/// Plans and runs SQL over the tables of the lake, once.
 async fn collect(
     context: &SessionContext,
     tables: &[CatalogTable],
@@ -57,28 +54,28 @@ async fn collect(
     sql: &str,
 ) -> anyhow::Result<Vec<RecordBatch>> {
     let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.database, table.table)).collect();
-    let refused = |error: DataFusionError| {
+    let rejected = |error: DataFusionError| {
         let hint = if names.is_empty() {
             format!(
-                "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register what is in its folder \
+                "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder \
                  `data` with `rollcall repair`",
                 root.display()
             )
         } else {
             format!("hint: tables of this lake: {}", names.join(", "))
         };
-        BadInput(format!("run query: {}\n{hint}", in_one_line(&error)))
+        BadInput(format!("run query: the SQL engine reports: {}\n{hint}", in_one_line(&error)))
     };
-    // A query reads. Statements that would write files or change tables are refused.
-    let reads_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let frame = context.sql_with_options(sql, reads_only).await.map_err(&refused)?;
+    // Rejects statements that would write files or change tables.
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = context.sql_with_options(sql, read_only).await.map_err(&rejected)?;
     let frame = in_file_order(frame)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.map_err(|error| match refused_file(&error) {
+    let mut batches = frame.collect().await.map_err(|error| match mismatched_file(&error) {
         Some(file) => anyhow::anyhow!("run query: {file}"),
-        None if is_of_the_query(&error) => anyhow::Error::from(refused(error)),
+        None if is_caused_by_sql(&error) => anyhow::Error::from(rejected(error)),
         None => anyhow::anyhow!(
-            "run query: {}\nhint: a file that is damaged is fetched again with `rollcall run --mode missing`",
+            "run query: the SQL engine reports: {}\nhint: if a file is damaged, `rollcall run --mode missing` replaces it",
             in_one_line(&error)
         ),
     })?;
@@ -88,15 +85,15 @@ async fn collect(
     Ok(batches)
 }
 
-/// The same rows, in the order of the files where the query gives them none: twice the same query, twice the same answer.
+/// Makes the order of rows reproducible for a query that only filters and projects: rows come in the order of the files.
 ///
-/// Only a query that passes rows on is read by one thread for that. What joins, groups or sorts keeps all of them, and
-/// its rows come in any order but the one it asks for.
+/// Such a query reads with one thread. Queries that join, group or sort keep all threads; without `order by`, the order of
+/// their rows may vary.
 fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
     let (mut state, plan) = frame.into_parts();
-    let mut passes_rows_on = true;
+    let mut keeps_row_order = true;
     plan.apply_with_subqueries(|node| {
-        passes_rows_on = matches!(
+        keeps_row_order = matches!(
             node,
             LogicalPlan::TableScan(_)
                 | LogicalPlan::SubqueryAlias(_)
@@ -107,70 +104,16 @@ fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
                 | LogicalPlan::Values(_)
                 | LogicalPlan::EmptyRelation(_)
         );
-        Ok(if passes_rows_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        Ok(if keeps_row_order { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;
-    if passes_rows_on {
+    if keeps_row_order {
         state.config_mut().options_mut().execution.target_partitions = 1;
     }
     Ok(DataFrame::new(state, plan))
 }
 
-/// A table's file that is none fails every query, since nobody knows which table it was.
-fn unreadable(error: CatalogError) -> Error {
-    let source = CatalogError {
-        message: format!(
-            "{}; `rollcall repair --dataset NAME|FILE.toml` writes it anew from the objects",
-            error.message
-        ),
-        source: error.source,
-    };
-    Error::CatalogFailed { table: "of this lake".to_owned(), source }
-}
-
-/// The refusal of a file that ended a query.
-fn refused_file(error: &DataFusionError) -> Option<&Refused> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(refused) = error.downcast_ref::<Refused>() {
-            return Some(refused);
-        }
-        cause = error.source();
-    }
-    None
-}
-
-/// Whether an error met while a query runs is the query's: a text that is no number, a division by zero.
-fn is_of_the_query(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => true,
-        DataFusionError::ArrowError(error, _) => matches!(
-            **error,
-            ArrowError::CastError(_)
-                | ArrowError::ParseError(_)
-                | ArrowError::DivideByZero
-                | ArrowError::ArithmeticOverflow(_)
-                | ArrowError::InvalidArgumentError(_)
-                | ArrowError::ComputeError(_)
-        ),
-        _ => false,
-    }
-}
-
-/// The engine's words, which it joins by lines and says again at every step, once each and in one line.
-fn in_one_line(error: &DataFusionError) -> String {
-    let mut said: Vec<String> = Vec::new();
-    for words in error.strip_backtrace().split("\ncaused by\n") {
-        if !said.iter().any(|earlier| earlier.ends_with(words)) {
-            said.retain(|earlier| !words.ends_with(earlier.as_str()));
-            said.push(words.replace('\n', " "));
-        }
-    }
-    said.join(": ")
-}
-
-/// The SQL engine with the lake's tables. A file is pinned as it is when a query that needs it is planned.
+/// Returns the SQL engine with the tables of the lake. Planning a query pins the files that it needs.
 fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
-    // Names are as they are written in the catalog: lower case.
     let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
     if tables.is_empty() {
         return Ok((context, None));
@@ -178,7 +121,9 @@ fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionConte
     let lake = Arc::new(PinnedFolder::new(root)?);
     context.register_object_store(lake_url()?.as_ref(), lake.clone());
     for table in tables {
-        let databases = context.catalog("datafusion").ok_or_else(|| BadInput("no default catalog".to_owned()))?;
+        let databases = context
+            .catalog("datafusion")
+            .ok_or_else(|| BadInput("open SQL engine: expected its default catalog, found none".to_owned()))?;
         let database = match databases.schema(&table.database) {
             Some(database) => database,
             None => {
@@ -201,7 +146,7 @@ mod tests {
     use rollcall_core::publish::publish_lookups;
 
     #[tokio::test]
-    async fn one_thread_reads_for_a_query_that_passes_rows_on_and_no_other() {
+    async fn only_a_query_that_filters_and_projects_reads_with_one_thread() {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(4));
         context.sql("create view t as select * from (values (1, 'a'), (2, 'b')) t(n, v)").await.unwrap();
         for (sql, n_expected) in [
@@ -220,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_replaced_while_a_query_reads_is_noticed_and_the_query_begun_again() {
+    async fn a_query_starts_over_if_a_file_is_replaced_while_it_reads() {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::new(folder.path());
         let catalog = FileCatalog::new(store.clone());
@@ -230,11 +175,11 @@ mod tests {
         let frame = context.sql("select label from ccd_school.lookup_sexes order by label").await.unwrap();
         let plan = frame.create_physical_plan().await.unwrap();
         let path = folder.path().join("data/lookup_sexes/part-00000.parquet");
-        let beside = folder.path().join("beside");
-        std::fs::copy(&path, &beside).unwrap();
-        std::fs::rename(&beside, &path).unwrap();
+        let copy = folder.path().join("copy");
+        std::fs::copy(&path, &copy).unwrap();
+        std::fs::rename(&copy, &path).unwrap();
         collect_plan(plan, context.task_ctx()).await.unwrap_err();
         assert!(lake.unwrap().is_stale());
-        assert!(result(&catalog, folder.path(), sql, QueryFormat::Csv).await.unwrap().starts_with("n\n"));
+        assert!(run_sql(&catalog, folder.path(), sql, QueryFormat::Csv).await.unwrap().starts_with("n\n"));
     }
 }

@@ -1,92 +1,88 @@
-//! What a file's footer must say before its rows are served: its partition, and the columns that a query reads.
+//! Checks the footer of a file before a query reads its rows: the file's partition, and the columns that the query reads.
 //!
-//! A file's columns are those of the descriptor that it was written by. The engine would cast them to the table's as
-//! they are now, `1.5` to `1`, and take a column that was renamed for one of nulls.
+//! A file has the columns of the descriptor that it was written with. Without this check the engine would cast them to the
+//! current columns of the table, such as `1.5` to `1`, and would read a renamed column as nulls.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Fields};
-use datafusion::common::Result;
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
-use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
-use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
-use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::ParquetMetaData;
-use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::file::PARTITION_KEY;
 use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::text::excerpt;
 
 use crate::escape::visible;
-use crate::query::pinned_folder::PinnedFolder;
 
-/// A file whose rows would not be the table's.
+/// The error of a file whose partition or columns do not match its table.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Refused(String);
+pub(crate) struct MismatchedFile(String);
 
-/// What a scan expects of its files.
+/// The contents that a scan expects of its files.
 #[derive(Debug)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedFile {
     pub(crate) database: String,
     pub(crate) table: String,
     pub(crate) axes: Vec<FieldRef>,
-    /// Columns of the table but its axes.
+    /// Columns of the table, without its axes.
     pub(crate) columns: Fields,
-    /// Those of them that the query reads.
+    /// The columns that the query reads.
     pub(crate) read: Vec<FieldRef>,
 }
 
-impl Expected {
-    /// - `object`: the file's key.
-    /// - `partition`: the Hive path that the catalog registers it by; empty for a look-up table.
-    fn check(&self, metadata: &ParquetMetaData, object: &str, partition: &str) -> std::result::Result<(), Refused> {
+impl ExpectedFile {
+    /// Checks the footer of a file.
+    ///
+    /// - `object`: key of the file.
+    /// - `partition`: the partition as which the catalog registers the file, as `year=2021/grade=grade-pk`; empty for a
+    ///   look-up table.
+    pub(super) fn check(
+        &self,
+        metadata: &ParquetMetaData,
+        object: &str,
+        partition: &str,
+    ) -> Result<(), MismatchedFile> {
         let file = metadata.file_metadata();
         let entry = file.key_value_metadata().and_then(|all| all.iter().find(|entry| entry.key == PARTITION_KEY));
         if let Some(found) = entry.and_then(|entry| entry.value.as_deref()).filter(|found| *found != partition) {
-            return Err(Refused(format!(
-                "read `{object}`: expected rows of `{}`, found those of `{}`\n\
-                 hint: take it out of the catalog: rollcall repair{}",
+            return Err(MismatchedFile(format!(
+                "read `{object}`: expected rows of `{}`, found rows of `{}`\n\
+                 hint: remove it from the catalog: rollcall repair{}",
                 visible(partition),
                 excerpt(found),
                 self.dataset_flag()
             )));
         }
-        // The columns as Parquet has them; a schema of another writer's beside them changes nothing.
+        // Reads the columns from the Parquet schema, and ignores an Arrow schema that another writer may have added.
         let found = parquet_to_arrow_schema(file.schema_descr(), None).map_err(|error| {
-            Refused(format!("read `{object}`: expected columns of the table, found others: {error}"))
+            MismatchedFile(format!("read `{object}`: expected columns of the table, found an invalid schema: {error}"))
         })?;
         for column in &self.read {
-            let refused = |expected: &str, found: &str| {
-                let (whose, hint) = match partition.is_empty() {
+            let mismatched = |found: &str| {
+                let (owner, hint) = match partition.is_empty() {
                     true => (self.table.as_str(), "rollcall repair".to_owned()),
                     false => (&*visible(partition), format!("rollcall run --mode stale{}", self.dataset_flag())),
                 };
-                let name = column.name();
-                let table = format!("`{}.{}`", self.database, self.table);
-                Refused(format!(
-                    "read column `{name}` of `{whose}`: expected {expected} as {table} has it, found {found}\n\
-                     hint: rewrite it: {hint}"
+                MismatchedFile(format!(
+                    "read column `{}` of `{owner}`: expected {} as in table `{}.{}`, found {found}\n\
+                     hint: rewrite it: {hint}",
+                    column.name(),
+                    kind(column.data_type()),
+                    self.database,
+                    self.table
                 ))
             };
             match found.field_with_name(column.name()) {
                 Ok(field) if is_exact(field.data_type(), column.data_type()) => {}
-                Ok(field) => return Err(refused(&kind(column.data_type()), &kind(field.data_type()))),
+                Ok(field) => return Err(mismatched(&kind(field.data_type()))),
                 Err(_) => {
-                    // A column that was added later is null in older files, unless it is one of theirs by another name.
+                    // A column that was added later is null in older files. A file with columns that the table lacks may
+                    // have it under an old name.
                     let others = found.fields().iter().filter(|field| self.columns.find(field.name()).is_none());
                     let others: Vec<String> = others.map(|field| format!("`{}`", excerpt(field.name()))).collect();
                     if !others.is_empty() {
                         let others = others.join(", ");
-                        return Err(refused("it", &format!("none, but {others}, which may be its former name")));
+                        return Err(mismatched(&format!("no such column, but {others}, which may be its old name")));
                     }
                 }
             }
@@ -94,11 +90,11 @@ impl Expected {
         Ok(())
     }
 
-    /// The flag that names the dataset to `rollcall run`; none for the default.
+    /// Returns the flag that names the dataset of the table; empty for the default.
     fn dataset_flag(&self) -> String {
-        let is_ours = |dataset: &Dataset| dataset.database == self.database && dataset.table == self.table;
+        let is_of_table = |dataset: &Dataset| dataset.database == self.database && dataset.table == self.table;
         let built_in = Dataset::built_in_names().into_iter().filter_map(|name| Dataset::built_in(name).ok());
-        match built_in.into_iter().find(is_ours) {
+        match built_in.into_iter().find(is_of_table) {
             Some(dataset) if dataset.name == DEFAULT_DATASET => String::new(),
             Some(dataset) => format!(" --dataset {}", dataset.name),
             None => " --dataset FILE.toml".to_owned(),
@@ -106,12 +102,12 @@ impl Expected {
     }
 }
 
-/// Whether every value of a file's type is the same value of the table's.
+/// Checks whether the type of the table can represent every value of the type of the file.
 fn is_exact(found: &DataType, expected: &DataType) -> bool {
     found == expected || matches!((found, expected), (DataType::Int32, DataType::Int64 | DataType::Float64))
 }
 
-/// A type in the words of descriptors and of the catalog.
+/// Returns a type as descriptors and the catalog write it.
 fn kind(data_type: &DataType) -> String {
     match data_type {
         DataType::Int32 => "int".to_owned(),
@@ -122,74 +118,14 @@ fn kind(data_type: &DataType) -> String {
     }
 }
 
-/// Opens files of which the footers are as expected.
-#[derive(Debug)]
-pub(crate) struct CheckedFiles {
-    files: DefaultParquetFileReaderFactory,
-    expected: Arc<Expected>,
-}
-
-impl CheckedFiles {
-    /// Files of `lake`.
-    pub(crate) fn new(lake: Arc<PinnedFolder>, expected: Expected) -> Self {
-        Self { files: DefaultParquetFileReaderFactory::new(lake), expected: Arc::new(expected) }
-    }
-}
-
-impl ParquetFileReaderFactory for CheckedFiles {
-    fn create_reader(
-        &self,
-        partition_index: usize,
-        file: PartitionedFile,
-        metadata_size_hint: Option<usize>,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let axes = self.expected.axes.iter().zip(&file.partition_values);
-        let axes: Vec<String> = axes.map(|(axis, value)| format!("{}={value}", axis.name())).collect();
-        Ok(Box::new(CheckedFile {
-            object: file.object_meta.location.to_string(),
-            partition: axes.join("/"),
-            expected: self.expected.clone(),
-            file: self.files.create_reader(partition_index, file, metadata_size_hint, metrics)?,
-        }))
-    }
-}
-
-struct CheckedFile {
-    object: String,
-    partition: String,
-    expected: Arc<Expected>,
-    file: Box<dyn AsyncFileReader + Send>,
-}
-
-impl AsyncFileReader for CheckedFile {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        self.file.get_bytes(range)
-    }
-
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        self.file.get_byte_ranges(ranges)
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        async move {
-            let metadata = self.file.get_metadata(options).await?;
-            self.expected
-                .check(&metadata, &self.object, &self.partition)
-                .map_err(|refused| ParquetError::External(refused.into()))?;
-            Ok(metadata)
-        }
-        .boxed()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
     use super::*;
-    use crate::query::{QueryFormat, result};
+    use crate::query::engine::run_sql;
+    use crate::query::render::QueryFormat;
     use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
     use datafusion::parquet::arrow::ArrowWriter;
     use datafusion::parquet::file::metadata::KeyValue;
@@ -197,7 +133,6 @@ mod tests {
     use rollcall_adapters::folder::FolderStore;
     use rollcall_core::keys;
     use serde_json::{Value, json};
-    use std::path::Path;
 
     const YEARS: [i32; 2] = [2020, 2021];
 
@@ -217,7 +152,7 @@ mod tests {
         Arc::new(StringArray::from(values.to_vec()))
     }
 
-    /// Writes the file of a year; `partition` into its footer.
+    /// Writes the file of a year, with `partition` in its footer.
     fn write_file(lake: &Path, year: i32, columns: Vec<(&str, ArrayRef)>, partition: Option<&str>) {
         let folder = lake.join(format!("data/t/year={year}"));
         std::fs::create_dir_all(&folder).unwrap();
@@ -231,7 +166,7 @@ mod tests {
         writer.close().unwrap();
     }
 
-    /// Writes the catalog of a table of two years.
+    /// Writes the catalog entry of a table of two years.
     fn write_catalog(lake: &Path, columns: &[(&str, &str)]) {
         let column = |(name, kind): (&str, &str)| json!({"name": name, "type": kind, "comment": ""});
         let registered =
@@ -251,11 +186,11 @@ mod tests {
 
     async fn query(lake: &Path, sql: &str) -> std::result::Result<Value, String> {
         let catalog = FileCatalog::new(FolderStore::new(lake));
-        let found = result(&catalog, lake, sql, QueryFormat::Json).await;
+        let found = run_sql(&catalog, lake, sql, QueryFormat::Json).await;
         found.map(|text| serde_json::from_str(&text).unwrap()).map_err(|error| error.to_string())
     }
 
-    /// The values of `column` in both years; the old file has `old`, the new one `new` and the table's columns.
+    /// Returns the values of `column` in both years. The file of 2020 has the columns `old`, that of 2021 `new`.
     async fn read_both(
         old: Vec<(&str, ArrayRef)>,
         new: Vec<(&str, ArrayRef)>,
@@ -267,12 +202,12 @@ mod tests {
         write_file(lake, 2020, old, None);
         write_file(lake, 2021, new, None);
         write_catalog(lake, columns);
-        // What does not read the column, or not the old file, is answered.
+        // Queries that read neither the column nor the old file succeed.
         assert_eq!(query(lake, "select count(*) as n from d.t").await.unwrap(), json!([{"n": 4}]));
         assert_eq!(query(lake, "select sum(id) as s from d.t").await.unwrap(), json!([{"s": 6}]));
         query(lake, "select * from d.t where year = 2021").await.unwrap();
         let rows = query(lake, &format!("select {column} as v from d.t order by year, id")).await?;
-        // A condition on it says the same as its values do.
+        // A condition on the column agrees with its values.
         let condition = format!("select count(*) as n from d.t where {column} is not null");
         let n_values = rows.as_array().unwrap().iter().filter(|row| !row["v"].is_null()).count();
         assert_eq!(query(lake, &condition).await?, json!([{"n": n_values}]));
@@ -281,12 +216,12 @@ mod tests {
 
     /// Found by use: H8.
     #[tokio::test]
-    async fn a_file_of_another_schema_is_read_exactly_or_refused_by_partition_and_column() {
+    async fn a_file_with_another_schema_is_read_exactly_or_rejected_by_partition_and_column() {
         let id = || ("id", ints([1, 2]));
         let table = |kind| [("id", "int"), ("x", kind)];
         let typed = |expected: &str, found: &str| {
             Err(format!(
-                "run query: read column `x` of `year=2020`: expected {expected} as `d.t` has it, found {found}\n\
+                "run query: read column `x` of `year=2020`: expected {expected} as in table `d.t`, found {found}\n\
                  hint: rewrite it: rollcall run --mode stale --dataset FILE.toml"
             ))
         };
@@ -319,12 +254,12 @@ mod tests {
         assert_eq!(reordered, values([json!(3), json!(4), json!(5), json!(6)]));
         let (old, new) = (vec![id(), ("was", ints([3, 4]))], vec![id(), ("x", ints([5, 6]))]);
         let renamed = read_both(old, new, &table("int"), "x").await;
-        assert_eq!(renamed, typed("it", "none, but `was`, which may be its former name"));
+        assert_eq!(renamed, typed("int", "no such column, but `was`, which may be its old name"));
     }
 
     /// Found by use: H4.
     #[tokio::test]
-    async fn f8_a_file_under_another_partitions_path_is_not_served() {
+    async fn f8_a_query_rejects_a_file_under_the_path_of_another_partition() {
         let folder = tempfile::tempdir().unwrap();
         let lake = folder.path();
         write_catalog(lake, &[("id", "int")]);
@@ -334,13 +269,13 @@ mod tests {
         {
             assert_eq!(
                 query(lake, sql).await.unwrap_err(),
-                "run query: read `data/t/year=2020/part-00000.parquet`: expected rows of `year=2020`, found those of \
-                 `year=2021`\nhint: take it out of the catalog: rollcall repair --dataset FILE.toml"
+                "run query: read `data/t/year=2020/part-00000.parquet`: expected rows of `year=2020`, found rows of \
+                 `year=2021`\nhint: remove it from the catalog: rollcall repair --dataset FILE.toml"
             );
         }
         let of_2021 = query(lake, "select sum(id) as s from d.t where year = 2021").await;
         assert_eq!(of_2021.unwrap(), json!([{"s": 7}]));
-        // A file of an older program does not say which partition it is of.
+        // Older versions of rollcall did not write the partition into the footer.
         write_file(lake, 2020, vec![("id", ints([1, 2]))], None);
         assert_eq!(query(lake, "select sum(id) as s from d.t").await.unwrap(), json!([{"s": 10}]));
     }

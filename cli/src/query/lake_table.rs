@@ -1,13 +1,12 @@
-//! A table of the lake for the SQL engine: exactly the partitions that the catalog registers, and no others.
+//! A table of the lake for the SQL engine, with exactly the partitions that the catalog registers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
@@ -15,42 +14,35 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
-use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
-use rollcall_core::keys;
-use rollcall_core::partition::AxisValue;
+use rollcall_adapters::file_catalog::CatalogTable;
 
 use crate::escape;
 use crate::output;
-use crate::query::file_check::{CheckedFiles, Expected};
+use crate::query::axis_filters::{depends_only_on_axes, implied_axis_filter};
+use crate::query::catalog_entry::{TablePartition, field, partitions};
+use crate::query::file_check::ExpectedFile;
+use crate::query::file_reader::CheckedFiles;
 use crate::query::pinned_folder::PinnedFolder;
 use crate::words;
 
-/// A table with its partitions. No file is touched before a query says which partitions it needs.
+/// A table with its partitions. Opens no file before a query says which partitions it needs.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
     database: String,
     table: String,
     schema: TableSchema,
-    /// What is wrong with the table's entry fails the queries that read it, and no others.
-    partitions: std::result::Result<Vec<Partition>, String>,
+    /// An invalid catalog entry fails only the queries that read this table.
+    partitions: std::result::Result<Vec<TablePartition>, String>,
     lake: Arc<PinnedFolder>,
-    /// Objects that the catalog names and the lake does not have, once they are told of.
-    told: Mutex<BTreeSet<String>>,
-}
-
-/// A partition as the catalog registers it; a look-up table is one without axes.
-#[derive(Debug)]
-struct Partition {
-    object: String,
-    /// Axis values in the order of the table's axes.
-    values: Vec<ScalarValue>,
+    /// Missing objects about which a warning was printed.
+    reported_missing: Mutex<BTreeSet<String>>,
 }
 
 impl LakeTable {
-    /// The table of a catalog entry, whose files are in `lake`.
+    /// Creates the table of a catalog entry, with its files in `lake`.
     pub(crate) fn new(table: &CatalogTable, lake: Arc<PinnedFolder>) -> Self {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
         let axes: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
@@ -60,58 +52,18 @@ impl LakeTable {
             partitions: partitions(table),
             schema: TableSchema::builder(file_schema).with_table_partition_cols(axes).build(),
             lake,
-            told: Mutex::default(),
+            reported_missing: Mutex::default(),
         }
     }
 
-    /// The condition on axes that a filter implies; `None` when it implies none.
-    fn implied_on_axes(&self, filter: &Expr) -> Option<Expr> {
-        if self.is_of_axes(filter) {
-            return Some(filter.clone());
-        }
-        match filter {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-                match (self.implied_on_axes(left), self.implied_on_axes(right)) {
-                    (Some(left), Some(right)) => Some(left.and(right)),
-                    (left, right) => left.or(right),
-                }
-            }
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-                Some(self.implied_on_axes(left)?.or(self.implied_on_axes(right)?))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether a filter's value is known from a partition's axis values alone.
-    fn is_of_axes(&self, filter: &Expr) -> bool {
-        let axes = self.schema.table_partition_cols();
-        let columns = filter.column_refs();
-        let is_unknown = |expr: &Expr| {
-            matches!(
-                expr,
-                Expr::ScalarSubquery(_)
-                    | Expr::InSubquery(_)
-                    | Expr::Exists(_)
-                    | Expr::SetComparison(_)
-                    | Expr::OuterReferenceColumn(..)
-                    | Expr::Placeholder(_)
-            )
-        };
-        !columns.is_empty()
-            && columns.iter().all(|column| axes.iter().any(|axis| *axis.name() == column.name))
-            && !filter.is_volatile()
-            && !filter.exists(|expr| Ok(is_unknown(expr))).unwrap_or(true)
-    }
-
-    /// The partitions of which every filter on axes is true.
-    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&Partition>> {
+    /// Returns the partitions for which every filter on axes is true.
+    fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&TablePartition>> {
         let partitions = self.partitions.as_ref().map_err(|error| DataFusionError::Execution(error.clone()))?;
-        let mut matching: Vec<&Partition> = partitions.iter().collect();
+        let mut matching: Vec<&TablePartition> = partitions.iter().collect();
         let axes = Arc::new(Schema::new(self.schema.table_partition_cols().clone()));
         let named_axes = DFSchema::try_from(axes.clone())?;
-        // One after the other, so that an earlier filter guards a later one, as in `year <> 0 and 1 / year > 0`.
-        for filter in filters.iter().filter_map(|filter| self.implied_on_axes(filter)) {
+        // Evaluates one filter at a time, so that an earlier one guards a later one, as in `year <> 0 and 1 / year > 0`.
+        for filter in filters.iter().filter_map(|filter| implied_axis_filter(&self.schema, filter)) {
             if matching.is_empty() {
                 break;
             }
@@ -129,95 +81,53 @@ impl LakeTable {
         Ok(matching)
     }
 
-    /// The files of partitions, each as it is now. A partition whose object is gone has no rows, as on Athena.
-    async fn files(&self, partitions: &[&Partition]) -> Result<Vec<PartitionedFile>> {
+    /// Pins the files of partitions and returns them. A partition whose object is missing has no rows, as on Athena.
+    async fn files(&self, partitions: &[&TablePartition]) -> Result<Vec<PartitionedFile>> {
         let mut files = Vec::with_capacity(partitions.len());
-        let mut absent = Vec::new();
+        let mut missing = Vec::new();
         for partition in partitions {
             let object = &partition.object;
             match self.lake.pin(object).await {
                 Ok(meta) => {
                     let file = PartitionedFile::from(meta).with_partition_values(partition.values.clone());
-                    // With statistics, though nothing is known, a join that finds out late which partitions it needs
-                    // skips the others' files.
+                    // With statistics, even unknown ones, a join can skip files once it knows which partitions it needs.
                     let unknown = Statistics::new_unknown(self.schema.file_schema());
                     files.push(file.with_statistics(Arc::new(unknown)));
                 }
-                Err(Error::NotFound { .. }) if !partition.values.is_empty() => absent.push(object.clone()),
+                Err(Error::NotFound { .. }) if !partition.values.is_empty() => missing.push(object.clone()),
                 Err(Error::NotFound { .. }) => {
                     return Err(DataFusionError::Execution(format!(
                         "read `{object}`: expected the object that the catalog names, found none; \
-                         `rollcall repair` writes it"
+                         `rollcall repair` rewrites it"
                     )));
                 }
                 Err(error) => {
                     return Err(DataFusionError::Execution(format!(
-                        "read `{object}`: expected the object that the catalog names, found otherwise: {error}"
+                        "read `{object}`: expected the object that the catalog names, found another: {error}"
                     )));
                 }
             }
         }
-        self.warn_absent(absent);
+        self.warn_missing(missing);
         Ok(files)
     }
 
-    /// Tells once of objects that the catalog names and the lake does not have.
-    fn warn_absent(&self, mut absent: Vec<String>) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        absent.retain(|object| told.insert(object.clone()));
-        if let [first, ..] = absent.as_slice() {
-            output::complain(&format!(
-                "warning: {} of the catalog not in the lake, such as `{}`: the query goes without\n\
-                 hint: fetch again with `rollcall run --mode missing`, or take out of the catalog with `rollcall repair`",
-                words::counted(absent.len() as u64, "object"),
+    /// Warns once about each object that the catalog names but the lake lacks.
+    fn warn_missing(&self, mut missing: Vec<String>) {
+        let mut reported = self.reported_missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.retain(|object| reported.insert(object.clone()));
+        if let [first, ..] = missing.as_slice() {
+            output::print_message(&format!(
+                "warning: the query skips {} that the catalog names but the lake lacks, such as `{}`\n\
+                 hint: fetch again with `rollcall run --mode missing`, or update the catalog with `rollcall repair`",
+                words::counted(missing.len() as u64, "object"),
                 escape::visible(first)
             ));
         }
     }
 }
 
-/// The partitions of a catalog entry.
-fn partitions(table: &CatalogTable) -> std::result::Result<Vec<Partition>, String> {
-    if table.partition_keys.is_empty() {
-        return Ok(vec![Partition { object: keys::lookup_object(&table.table), values: Vec::new() }]);
-    }
-    let axes: Vec<Field> = table.partition_keys.iter().map(field).collect();
-    let mut partitions = Vec::with_capacity(table.partitions.len());
-    for registered in &table.partitions {
-        let mut values = Vec::with_capacity(axes.len());
-        for axis in &axes {
-            let value = match registered.partition.value(axis.name()) {
-                Some(AxisValue::Int(value)) => Some(ScalarValue::from(*value)),
-                Some(AxisValue::Text(value)) => Some(ScalarValue::from(value.as_str())),
-                None => None,
-            };
-            let value = value.filter(|value| value.data_type() == *axis.data_type()).ok_or_else(|| {
-                format!(
-                    "read catalog of `{}.{}`: expected a value of `{}`, of its type, in every partition, found none in `{}`",
-                    table.database,
-                    table.table,
-                    axis.name(),
-                    registered.partition
-                )
-            })?;
-            values.push(value);
-        }
-        partitions.push(Partition { object: format!("{}{}", registered.location, keys::OBJECT), values });
-    }
-    Ok(partitions)
-}
-
-fn field(column: &CatalogColumn) -> Field {
-    let kind = match column.kind.as_str() {
-        "int" => DataType::Int32,
-        "bigint" => DataType::Int64,
-        "double" => DataType::Float64,
-        _ => DataType::Utf8,
-    };
-    Field::new(&column.name, kind, true)
-}
-
-/// Where the engine finds the lake's files.
+/// Returns the URL under which the engine finds the files of the lake.
 pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("lake://folder")
 }
@@ -235,8 +145,8 @@ impl TableProvider for LakeTable {
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(filters
             .iter()
-            .map(|filter| match self.implied_on_axes(filter) {
-                Some(_) if self.is_of_axes(filter) => TableProviderFilterPushDown::Exact,
+            .map(|filter| match implied_axis_filter(&self.schema, filter) {
+                Some(_) if depends_only_on_axes(&self.schema, filter) => TableProviderFilterPushDown::Exact,
                 Some(_) => TableProviderFilterPushDown::Inexact,
                 None => TableProviderFilterPushDown::Unsupported,
             })
@@ -250,7 +160,7 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // Filters on columns are pushed down by the optimizer, which skips parts of files by their statistics.
+        // The optimizer pushes down filters on columns itself, to skip parts of files by their statistics.
         let files = self.files(&self.matching(state, filters)?).await?;
         let columns = self.schema.file_schema().fields().clone();
         let read = match projection {
@@ -258,12 +168,12 @@ impl TableProvider for LakeTable {
             None => columns.to_vec(),
         };
         let axes = self.schema.table_partition_cols().to_vec();
-        let expected = Expected { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
+        let expected = ExpectedFile { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
         let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
         let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
-        // Neighbours stay together, in the catalog's order.
-        let in_a_group = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
-        let mut groups: Vec<FileGroup> = files.chunks(in_a_group).map(|files| FileGroup::new(files.to_vec())).collect();
+        // Each group has adjacent partitions, in the order of the catalog.
+        let group_size = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
+        let mut groups: Vec<FileGroup> = files.chunks(group_size).map(|files| FileGroup::new(files.to_vec())).collect();
         if groups.is_empty() {
             groups.push(FileGroup::default());
         }
@@ -280,10 +190,10 @@ impl TableProvider for LakeTable {
 mod tests {
     use super::*;
     use datafusion::prelude::SessionContext;
-    use rollcall_adapters::file_catalog::RegisteredPartition;
-    use rollcall_core::partition::PartitionKey;
+    use rollcall_adapters::file_catalog::{CatalogColumn, RegisteredPartition};
+    use rollcall_core::partition::{AxisValue, PartitionKey};
 
-    /// Thirty years of thirteen grades, and no file of them.
+    /// Returns a table of thirty years with thirteen grades each, without files.
     fn table() -> LakeTable {
         let column = |name: &str, kind: &str| CatalogColumn {
             name: name.to_owned(),
@@ -313,7 +223,7 @@ mod tests {
 
     /// Found by use: B3.
     #[test]
-    fn a_condition_on_axes_leaves_the_partitions_of_which_it_is_true() {
+    fn a_condition_on_axes_selects_the_partitions_for_which_it_is_true() {
         use TableProviderFilterPushDown::{Exact, Inexact, Unsupported};
         let table = table();
         let state = SessionContext::new().state();

@@ -1,4 +1,4 @@
-//! The lake's files as one query reads them: each as it was when the query began, or not at all.
+//! The files of a lake for one query, each pinned to the version that the query saw first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,74 +17,77 @@ use datafusion::object_store::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-/// The time in which the disk must answer, and the time that it has once it did not.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-const ANSWER_WITHIN_THEN: Duration = Duration::from_secs(1);
+/// Time limit for a disk access, and the limit after one was exceeded.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT_AFTER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A folder that gives a file's bytes only while it is the file first seen.
+/// A folder that serves a file only while it is the version that was seen first.
 ///
-/// The engine opens a file anew for its footer and for each range of its columns. A run may replace the file between
-/// two of these, and the old footer would then be read with new bytes; here the later read is refused instead, as
+/// The engine opens a file separately for its footer and for each range of its columns. If a run replaced the file in
+/// between, the engine would combine the old footer with new bytes. This folder fails the later read instead, with
 /// [`Error::Precondition`].
 #[derive(Debug)]
 pub(crate) struct PinnedFolder {
     folder: LocalFileSystem,
     etags: Mutex<BTreeMap<ObjectPath, String>>,
-    /// A read was refused: told here, since the engine keeps no more of the cause than its words.
+    /// Whether a file was found replaced. Kept here, because the engine reduces an error to its message.
     is_stale: AtomicBool,
-    /// A read had no answer.
-    is_silent: AtomicBool,
+    /// Whether an access timed out.
+    has_timed_out: AtomicBool,
 }
 
 impl PinnedFolder {
-    /// The files below `root`.
+    /// Opens the files below `root`.
     pub(crate) fn new(root: &Path) -> Result<Self> {
         Ok(Self {
             folder: LocalFileSystem::new_with_prefix(root)?,
             etags: Mutex::default(),
             is_stale: AtomicBool::new(false),
-            is_silent: AtomicBool::new(false),
+            has_timed_out: AtomicBool::new(false),
         })
     }
 
-    /// Whether a file was found replaced or gone, so that the query must begin again.
+    /// Checks whether a file was found replaced or missing, so that the query must start over.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Relaxed)
     }
 
-    /// Looks at a file, which every later read and look must find unchanged.
+    /// Pins a file to its current version, and returns its metadata.
+    ///
+    /// # Errors
+    /// [`Error::Precondition`] if the file was pinned to another version before.
     pub(crate) async fn pin(&self, key: &str) -> Result<ObjectMeta> {
         let location = ObjectPath::parse(key)?;
-        let look = async {
-            // A pipe would be waited for without end. A folder, which is none of ours, is found out by the other look.
+        let inspect = async {
+            // Opening a pipe could block forever. `head` rejects folders.
             let found = tokio::fs::metadata(self.folder.path_to_filesystem(&location)?).await;
             if found.is_ok_and(|found| !found.is_file() && !found.is_dir()) {
                 return Err(failed("expected a regular file, found a pipe, socket or device".to_owned()));
             }
             self.folder.head(&location).await
         };
-        let meta = self.answer(look).await?;
+        let meta = self.within_timeout(inspect).await?;
         if let (Ok(mut etags), Some(etag)) = (self.etags.lock(), meta.e_tag.clone())
             && *etags.entry(location).or_insert_with(|| etag.clone()) != etag
         {
             self.is_stale.store(true, Ordering::Relaxed);
-            let source = "expected the file as the query first saw it, found another".into();
+            let source = "expected the version that the query saw first, found another".into();
             return Err(Error::Precondition { path: key.to_owned(), source });
         }
         Ok(meta)
     }
 
-    /// What a call to the disk answers, in time: the threads of those that do not are left behind.
-    async fn answer<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let is_silent = self.is_silent.load(Ordering::Relaxed);
-        let within = if is_silent { ANSWER_WITHIN_THEN } else { ANSWER_WITHIN };
-        tokio::time::timeout(within, call).await.unwrap_or_else(|_| {
-            self.is_silent.store(true, Ordering::Relaxed);
-            Err(failed(format!("expected an answer of the disk within {} s, found none", within.as_secs())))
+    /// Awaits a disk access for a limited time. The thread of an access that times out is abandoned.
+    async fn within_timeout<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let has_timed_out = self.has_timed_out.load(Ordering::Relaxed);
+        let timeout = if has_timed_out { TIMEOUT_AFTER_TIMEOUT } else { TIMEOUT };
+        tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+            self.has_timed_out.store(true, Ordering::Relaxed);
+            Err(failed(format!("expected the disk to respond within {} s, found no response", timeout.as_secs())))
         })
     }
 
-    /// The bytes asked for, read as a whole: a file that is only opened may not answer later.
+    /// Reads all requested bytes. A stream could hang later, after the time limit of this call.
     async fn read(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
         let is_head = options.head;
         let found = self.folder.get_opts(location, options).await?;
@@ -108,8 +111,8 @@ impl fmt::Display for PinnedFolder {
     }
 }
 
-/// A query reads: everything that would write is refused.
-fn refused<T>(operation: &str) -> Result<T> {
+/// Returns the error of an operation that queries do not need.
+fn unsupported<T>(operation: &str) -> Result<T> {
     Err(Error::NotImplemented { operation: operation.to_owned(), implementer: "PinnedFolder".to_owned() })
 }
 
@@ -118,17 +121,17 @@ impl ObjectStore for PinnedFolder {
     async fn get_opts(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
         let etag = self.etags.lock().ok().and_then(|etags| etags.get(location).cloned());
         let Some(etag) = etag else {
-            let source = "expected a file that the query looked at first".into();
+            let source = "expected a file that the query pinned first".into();
             return Err(Error::NotFound { path: location.to_string(), source });
         };
-        let found = self.answer(self.read(location, options.with_if_match(Some(etag)))).await;
+        let found = self.within_timeout(self.read(location, options.with_if_match(Some(etag)))).await;
         if matches!(found, Err(Error::Precondition { .. } | Error::NotFound { .. })) {
             self.is_stale.store(true, Ordering::Relaxed);
         }
         found
     }
 
-    // The folder's own opens the file again without comparing.
+    // The implementation of `LocalFileSystem` would not compare etags.
     async fn get_ranges(&self, location: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<bytes::Bytes>> {
         let mut found = Vec::with_capacity(ranges.len());
         for range in ranges {
@@ -138,30 +141,30 @@ impl ObjectStore for PinnedFolder {
     }
 
     async fn put_opts(&self, _: &ObjectPath, _: PutPayload, _: PutOptions) -> Result<PutResult> {
-        refused("put")
+        unsupported("put")
     }
 
     async fn put_multipart_opts(&self, _: &ObjectPath, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        refused("put")
+        unsupported("put")
     }
 
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<ObjectPath>>,
     ) -> BoxStream<'static, Result<ObjectPath>> {
-        locations.map(|_| refused("delete")).boxed()
+        locations.map(|_| unsupported("delete")).boxed()
     }
 
     fn list(&self, _: Option<&ObjectPath>) -> BoxStream<'static, Result<ObjectMeta>> {
-        futures::stream::once(async { refused("list") }).boxed()
+        futures::stream::once(async { unsupported("list") }).boxed()
     }
 
     async fn list_with_delimiter(&self, _: Option<&ObjectPath>) -> Result<ListResult> {
-        refused("list")
+        unsupported("list")
     }
 
     async fn copy_opts(&self, _: &ObjectPath, _: &ObjectPath, _: CopyOptions) -> Result<()> {
-        refused("copy")
+        unsupported("copy")
     }
 }
 
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_that_is_replaced_is_not_read_on() {
+    async fn a_replaced_file_is_not_read_further() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, b"old footer, old columns").unwrap();
@@ -178,9 +181,9 @@ mod tests {
         let meta = pinned.pin("a").await.unwrap();
         assert_eq!(pinned.get_range(&meta.location, 0..3).await.unwrap().as_ref(), b"old");
         assert!(!pinned.is_stale());
-        let beside = folder.path().join("b");
-        std::fs::write(&beside, b"new footer, new columns").unwrap();
-        std::fs::rename(&beside, &path).unwrap();
+        let replacement = folder.path().join("b");
+        std::fs::write(&replacement, b"new footer, new columns").unwrap();
+        std::fs::rename(&replacement, &path).unwrap();
         for read in [
             pinned.get_range(&meta.location, 12..15).await.map(|_| ()),
             pinned.get_ranges(&meta.location, &[12..15, 16..20]).await.map(|_| ()),
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_looked_at_twice_must_be_the_same() {
+    async fn a_file_pinned_twice_must_be_the_same_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, b"old").unwrap();
@@ -200,15 +203,15 @@ mod tests {
         pinned.pin("a").await.unwrap();
         pinned.pin("a").await.unwrap();
         assert!(!pinned.is_stale());
-        let beside = folder.path().join("b");
-        std::fs::write(&beside, b"new, longer").unwrap();
-        std::fs::rename(&beside, &path).unwrap();
+        let replacement = folder.path().join("b");
+        std::fs::write(&replacement, b"new, longer").unwrap();
+        std::fs::rename(&replacement, &path).unwrap();
         assert!(matches!(pinned.pin("a").await, Err(Error::Precondition { .. })));
         assert!(pinned.is_stale());
     }
 
     #[tokio::test]
-    async fn what_is_no_regular_file_is_not_opened() {
+    async fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! Reads a request's JSON from a file or stdin, and refuses a field that is given twice.
+//! Reads the JSON of a request from a file or stdin, and rejects duplicate fields.
 
 use std::fmt;
 use std::io::Read;
@@ -9,32 +9,33 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
 
-/// Most bytes of an input: room for the 100,000 partitions that a plan may have, each named by itself. As JSON in memory an
-/// input takes up to a hundred times its size.
-const MOST_INPUT_BYTES: u64 = 8 << 20;
+/// Maximum size of an input: enough to name each of the 100,000 partitions that a plan may have. Parsed JSON takes up to a
+/// hundred times as much memory.
+const MAX_INPUT_BYTES: u64 = 8 << 20;
 
+/// Reads the JSON of a request from a file, or from stdin if `input` is `-`.
 pub(crate) fn read_input(input: &str) -> anyhow::Result<Value> {
     let mut bytes = Vec::new();
     let read = if input == "-" {
-        std::io::stdin().take(MOST_INPUT_BYTES + 1).read_to_end(&mut bytes)
+        std::io::stdin().take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        std::fs::File::open(input).and_then(|file| file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut bytes))
+        std::fs::File::open(input).and_then(|file| file.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes))
     };
     read.map_err(|error| BadInput(format!("read input `{input}`: {error}")))?;
-    if bytes.len() as u64 > MOST_INPUT_BYTES {
+    if bytes.len() as u64 > MAX_INPUT_BYTES {
         return Err(BadInput(format!(
             "read input `{input}`: expected at most {} MiB, found more\nhint: name years and grades instead of each \
-             partition, or make several runs of it",
-            MOST_INPUT_BYTES >> 20
+             partition, or split it into several runs",
+            MAX_INPUT_BYTES >> 20
         ))
         .into());
     }
     let value: UniqueKeys = serde_json::from_slice(&bytes)
-        .map_err(|error| BadInput(format!("read input `{input}`: expected JSON, each field once: {error}")))?;
+        .map_err(|error| BadInput(format!("read input `{input}`: expected JSON without duplicate fields: {error}")))?;
     Ok(value.0)
 }
 
-/// JSON in which no object names a field twice: of two `years`, neither can be meant.
+/// A JSON value without duplicate fields. Of two `years`, it would be unclear which one is meant.
 struct UniqueKeys(Value);
 
 impl<'de> Deserialize<'de> for UniqueKeys {
@@ -74,7 +75,7 @@ impl<'de> Deserialize<'de> for UniqueKeys {
                 let mut fields = Map::new();
                 while let Some((name, UniqueKeys(value))) = map.next_entry::<String, _>()? {
                     if fields.contains_key(&name) {
-                        return Err(A::Error::custom(format!("field `{}` twice", excerpt(&name))));
+                        return Err(A::Error::custom(format!("duplicate field `{}`", excerpt(&name))));
                     }
                     fields.insert(name, value);
                 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::Dataset;
 
-use crate::lake::{LakeArgs, anew};
+use crate::lake::args::LakeArgs;
 use crate::output::Format;
 use crate::portal_args::PortalArgs;
 use crate::request::RequestArgs;
@@ -15,33 +15,33 @@ pub(crate) struct RunArgs {
     pub(crate) request: RequestArgs,
     #[command(flatten)]
     pub(crate) lake: LakeArgs,
-    /// Run it there instead of on this machine; needs a program built with `--features aws`
+    /// Where to run instead of on this machine; requires a build with `--features aws`
     #[arg(long, value_enum, value_name = "WHERE", conflicts_with_all = LOCAL_FLAGS)]
     pub(super) on: Option<Elsewhere>,
-    /// On AWS: the state machine, by name or ARN; else the only one whose name ends in `-ingest`
+    /// On AWS: state machine, by name or ARN [default: the one whose name ends in `-ingest`]
     #[arg(long, value_name = "NAME|ARN", requires = "on")]
     pub(crate) state_machine: Option<String>,
-    /// On AWS: start it, and do not wait for its end
+    /// On AWS: start the run without waiting for it to end
     #[arg(long, requires = "on")]
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(super) portal: PortalArgs,
-    /// Afterwards, run this query: a shipped query's name, or SQL
+    /// Query to run afterwards: the name of a shipped query, or SQL
     #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true)]
     pub(super) query: Option<String>,
-    /// Partitions that may fail before the rest is not tried
+    /// Number of partitions that may fail; one more stops the run
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) tolerated_failures: usize,
-    /// How the summary is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 }
 
-/// What the template's parameters decide on AWS.
+/// Flags that have no effect on AWS, where the template's parameters decide.
 const LOCAL_FLAGS: [&str; 7] =
     ["portal", "sample", "in_flight", "retry_wait", "partition_timeout", "tolerated_failures", "query"];
 
-/// Where a run may take place beside this machine.
+/// Where a run can take place other than on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Elsewhere {
     /// The deployed state machine
@@ -49,22 +49,22 @@ pub(crate) enum Elsewhere {
 }
 
 impl RunArgs {
-    /// The command that writes anew what is stale in the lake of these flags.
-    pub(crate) fn anew(&self, dataset: &Dataset) -> String {
-        let mut text = anew(dataset, self.request.dataset_named(), &self.lake);
+    /// Returns the command that rewrites the stale partitions of the lake that these flags name.
+    pub(crate) fn rewrite_command(&self, dataset: &Dataset) -> String {
+        let mut text = self.lake.rewrite_command(dataset, self.request.dataset_arg());
         text.extend(self.on.map(|_| " --on aws"));
         text
     }
 
-    /// The command that fetches what failed in a run of these flags.
-    pub(crate) fn again(&self, run: &str, dataset: &Dataset) -> String {
+    /// Returns the command that fetches the failed partitions of a run with these flags.
+    pub(crate) fn retry_command(&self, run: &str, dataset: &Dataset) -> String {
         let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];
         words.extend(self.request.dataset_flag(dataset));
         match self.on {
             None => words.extend(self.lake.flag().into_iter().chain(self.portal.flag())),
             Some(Elsewhere::Aws) => {
                 words.push("--on aws".to_owned());
-                words.extend(self.state_machine.as_ref().map(|it| format!("--state-machine {}", shell_word(it))));
+                words.extend(self.state_machine.as_ref().map(|name| format!("--state-machine {}", shell_word(name))));
             }
         }
         words.join(" ")

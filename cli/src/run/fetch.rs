@@ -1,224 +1,113 @@
-//! Fetches the partitions of a plan, several at once, each with its retries.
+//! Fetches the partitions of a plan, several at a time, until all are done or the run has to stop.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
-use rollcall_adapters::SystemClock;
-use rollcall_adapters::folder::FolderStore;
-use rollcall_adapters::http_portal::HttpPortal;
-use rollcall_core::Error;
-use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::ledger::PlanItem;
 use rollcall_core::partition::PartitionKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::output::{self};
+use crate::output::print_message;
 use crate::progress::RunBar;
 use crate::run::args::RunArgs;
-use crate::run::prepare::Prepared;
-use crate::run::reach::{Reach, WatchedPortal};
+use crate::run::attempts::{Attempts, fetch_with_retries};
+use crate::run::prepare::PreparedRun;
+use crate::run::reachability::{ReachabilityPortal, SharedReachability};
 use crate::run::run_portal::RunPortal;
 use crate::signals::Signals;
 use crate::words::counted;
 
-/// Times a partition is fetched before it counts as failed; the state machine retries as often.
-pub(crate) const PARTITION_TRIES: u32 = 3;
+/// Time to commit what was already received, after the run is told to stop.
+const DRAIN: Duration = Duration::from_secs(3);
 
-/// Time that what was received is given to be committed once the run is asked to end.
-pub(crate) const DRAIN: Duration = Duration::from_secs(3);
-
-/// How fetching ended.
+/// Why fetching ended.
 #[derive(Clone, Copy)]
-pub(crate) enum Ended {
+pub(crate) enum FetchEnd {
     AllTried,
     TooManyFailed,
     Unreachable,
     Interrupted,
-    /// The lake is not in its place any more.
+    /// The lake's folder was moved, removed or replaced.
     LakeLost,
 }
 
-/// Fetches every partition, as many open at once as there are requests in flight: the next partitions' first pages then
-/// fill the places that a partition's last pages leave. Gives how it ended, and which partitions were not tried.
+/// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.
+///
+/// Fetches as many partitions at once as requests are allowed in flight. First pages of the next partitions thus use the
+/// slots that the last pages of a partition leave free.
 pub(crate) async fn fetch_all(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     args: &RunArgs,
     signals: &mut Signals,
-) -> (Ended, BTreeSet<PartitionKey>) {
+) -> (FetchEnd, BTreeSet<PartitionKey>) {
     let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
-    let tried = Arc::new(Tried::default());
-    let reach = Arc::new(Reach::new(items.len().min(args.portal.in_flight())));
+    let attempts = Arc::new(Attempts::default());
+    let reachability = Arc::new(SharedReachability::new(items.len().min(args.portal.in_flight())));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
-        .take_while(|_| future::ready(tried.n_failed() <= args.tolerated_failures && !stop.is_cancelled()))
+        .take_while(|_| future::ready(attempts.n_failed() <= args.tolerated_failures && !stop.is_cancelled()))
         .map(|partition| {
-            let (open, store, bar, stop) = (prepared.open.clone(), prepared.store.clone(), bar.clone(), stop.clone());
-            let (dataset, facts, tried) = (prepared.dataset.clone(), prepared.facts.clone(), tried.clone());
-            let reach = reach.clone();
+            let (opened, store, bar) = (prepared.portal.clone(), prepared.store.clone(), bar.clone());
+            let (dataset, facts, attempts) = (prepared.dataset.clone(), prepared.facts.clone(), attempts.clone());
+            let (reachability, stop) = (reachability.clone(), stop.clone());
             AbortOnDropHandle::new(tasks.spawn(async move {
-                let portal = WatchedPortal { portal: open.for_partition(), reach: &reach };
+                let portal = ReachabilityPortal { portal: opened.for_partition(), reachability: &reachability };
                 let portal = RunPortal { portal, bar: &bar, stop: &stop };
-                tried.begin(&partition);
-                let attempt = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
-                tried.end(&partition, attempt);
+                attempts.start(&partition);
+                let outcome = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+                attempts.end(&partition, outcome);
                 bar.partition_done();
             }))
         })
         .buffer_unordered(args.portal.in_flight())
         .inspect(|joined| {
-            // Its partition has no receipt, and so counts as failed.
+            // The partition has no receipt, so publishing counts it as failed.
             if let Err(error) = joined {
-                output::complain(&format!("failed: a partition's task ended early: {error}"));
-                tried.note_failure();
-                reach.reached();
+                print_message(&format!("failed: the task of a partition ended early: {error}"));
+                attempts.count_failure();
+                reachability.set_reached();
             }
         })
         .count();
     let mut fetches = pin!(fetches);
-    let ended = tokio::select! {
-        // Before its fetches are seen to end.
+    let end = tokio::select! {
+        // An unreachable portal also ends all fetches; report the cause.
         biased;
-        why = reach.unreachable() => {
-            output::complain(&format!(
-                "stopped: the portal cannot be reached, so no further partition is tried: {why}\nhint: check \
+        reason = reachability.unreachable() => {
+            print_message(&format!(
+                "stopped: cannot reach the portal; the remaining partitions are not tried: {reason}\nhint: check \
                  `--portal` and the network"
             ));
-            Ended::Unreachable
+            FetchEnd::Unreachable
         }
-        n_tried = &mut fetches => if n_tried == items.len() { Ended::AllTried } else { Ended::TooManyFailed },
-        () = signals.asked() => Ended::Interrupted,
-        () = prepared.store.lost() => Ended::LakeLost,
+        n_tried = &mut fetches => if n_tried == items.len() { FetchEnd::AllTried } else { FetchEnd::TooManyFailed },
+        () = signals.stop_requested() => FetchEnd::Interrupted,
+        () = prepared.store.lost() => FetchEnd::LakeLost,
     };
-    if !matches!(ended, Ended::AllTried | Ended::TooManyFailed) {
-        // What waits for the portal ends now, and what was received is committed, with its receipt. A lake that does not
-        // answer is left behind.
+    if !matches!(end, FetchEnd::AllTried | FetchEnd::TooManyFailed) {
+        // Waits for the portal end now. Pages already received are committed, with their receipts, unless the lake hangs.
         stop.cancel();
         let drained = future::join(fetches, prepared.store.settle());
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            output::complain("warning: the lake does not answer; stopped waiting for writes under way");
+            print_message("warning: the lake does not respond; stopped waiting for pending writes");
         }
     }
     bar.finish();
-    let not_tried = tried.rest_of(items);
-    let rest = counted(not_tried.len() as u64, "partition");
-    match ended {
-        Ended::AllTried | Ended::LakeLost | Ended::Unreachable => {}
-        Ended::TooManyFailed => output::complain(&format!(
-            "stopped: more than {} failed; {rest} not tried",
+    let not_tried = attempts.not_tried(items);
+    let n_not_tried = counted(not_tried.len() as u64, "partition");
+    match end {
+        FetchEnd::AllTried | FetchEnd::LakeLost | FetchEnd::Unreachable => {}
+        FetchEnd::TooManyFailed => print_message(&format!(
+            "stopped: more than {} failed; {n_not_tried} not tried",
             counted(args.tolerated_failures as u64, "partition")
         )),
-        Ended::Interrupted => output::complain(&format!("interrupted: what is committed stays; {rest} not tried")),
-    }
-    (ended, not_tried)
-}
-
-/// What was begun, and what it came to.
-#[derive(Default)]
-pub(crate) struct Tried {
-    partitions: Mutex<BTreeSet<PartitionKey>>,
-    n_failed: AtomicUsize,
-}
-
-impl Tried {
-    fn partitions(&self) -> MutexGuard<'_, BTreeSet<PartitionKey>> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn n_failed(&self) -> usize {
-        self.n_failed.load(Ordering::Relaxed)
-    }
-
-    fn note_failure(&self) {
-        self.n_failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn begin(&self, partition: &PartitionKey) {
-        self.partitions().insert(partition.clone());
-    }
-
-    fn end(&self, partition: &PartitionKey, attempt: Attempt) {
-        match attempt {
-            Attempt::Succeeded => {}
-            Attempt::Failed => self.note_failure(),
-            Attempt::NotTried => {
-                self.partitions().remove(partition);
-            }
+        FetchEnd::Interrupted => {
+            print_message(&format!("interrupted: committed partitions are kept; {n_not_tried} not tried"));
         }
     }
-
-    /// The planned partitions that were not begun, or ended before they came to anything.
-    fn rest_of(&self, items: &[PlanItem]) -> BTreeSet<PartitionKey> {
-        let tried = self.partitions();
-        items.iter().map(|item| &item.partition).filter(|partition| !tried.contains(*partition)).cloned().collect()
-    }
-}
-
-/// What trying a partition came to.
-enum Attempt {
-    /// It left a receipt of anything but a failure.
-    Succeeded,
-    Failed,
-    /// The run ended before its rows were received.
-    NotTried,
-}
-
-/// One partition, tried again from page 1 where that may help. The last try's receipt stays.
-async fn fetch_with_retries(
-    portal: &RunPortal<'_, WatchedPortal<'_, HttpPortal>>,
-    store: &FolderStore,
-    dataset: &Dataset,
-    partition: &PartitionKey,
-    facts: &RunFacts,
-) -> Attempt {
-    let WatchedPortal { portal: http, reach } = &portal.portal;
-    let mut before = None;
-    for tries in 1..=PARTITION_TRIES {
-        let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
-        match &fetched {
-            // The run says so, once.
-            Err(error) if error.is_unreachable() => {
-                let makes_sense = tokio::select! {
-                    makes_sense = reach.not_connected(error) => makes_sense,
-                    () = portal.stop.cancelled() => false,
-                };
-                if !makes_sense {
-                    return Attempt::Failed;
-                }
-            }
-            Err(Error::Interrupted { .. }) => {}
-            _ => reach.reached(),
-        }
-        match fetched {
-            Ok(_) => return Attempt::Succeeded,
-            // A try that ended counts, whatever the next one would have come to.
-            Err(Error::Interrupted { .. }) => {
-                return before.map_or(Attempt::NotTried, |error| report_failure(partition, &error));
-            }
-            // There is one deadline for all tries.
-            Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
-            Err(error) if error.is_retryable() && tries < PARTITION_TRIES && !portal.stop.is_cancelled() => {
-                tracing::warn!(%partition, tries, error = error.chain(), "partition fetched again");
-                tokio::select! {
-                    () = http.pause(tries) => {}
-                    () = portal.stop.cancelled() => return report_failure(partition, &error),
-                }
-                before = Some(error);
-            }
-            Err(error) => return report_failure(partition, &error),
-        }
-    }
-    Attempt::Failed
-}
-
-fn report_failure(partition: &PartitionKey, error: &Error) -> Attempt {
-    tracing::debug!(%partition, "partition given up");
-    output::complain(&format!("failed: {}: {}", error.name(), error.chain()));
-    Attempt::Failed
+    (end, not_tried)
 }

@@ -1,4 +1,4 @@
-//! From a request to a plan that the ledger holds.
+//! Prepares a run: locks the lake, plans, and writes the plan to the ledger.
 
 use std::sync::Arc;
 
@@ -14,40 +14,42 @@ use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
 use rollcall_core::request::{CatalogMode, Request};
 
-use crate::lake::mark;
-use crate::lake::{self};
-use crate::output::{self};
+use crate::lake::{self, claim};
+use crate::output;
 use crate::portal_args::OpenPortal;
 use crate::query;
 use crate::run::args::RunArgs;
 
-/// Everything that a run works with, once its plan is made.
-pub(crate) struct Prepared {
+/// A run whose plan is written.
+pub(crate) struct PreparedRun {
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) store: FolderStore,
     pub(crate) catalog: FileCatalog<FolderStore>,
-    pub(crate) open: OpenPortal,
+    pub(crate) portal: OpenPortal,
     pub(crate) plan: Plan,
     pub(crate) facts: RunFacts,
     pub(crate) started_at: Timestamp,
-    /// SQL to run afterwards.
+    /// SQL to run after the run.
     pub(crate) query: Option<String>,
-    pub(crate) _lock: LakeLock,
+    /// Unlocks the lake when dropped.
+    _lock: LakeLock,
 }
 
-/// From a request to a plan that the ledger holds.
-pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<Prepared> {
-    let query = args.query.as_deref().map(query::find).transpose()?;
-    let open = args.portal.open(&dataset).await?;
-    let store = args.lake.folder("`--on aws` runs on the lake of the state machine")?;
-    let (lock, found) = mark::lock(&store, args.portal.is_sample(), &dataset).await?;
+/// Locks the lake, plans the request, and writes the plan to the ledger.
+pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<PreparedRun> {
+    let query = args.query.as_deref().map(query::shipped::find_sql).transpose()?;
+    let portal = args.portal.open(&dataset).await?;
+    let store = args.lake.folder("`--on aws` uses the lake of the state machine")?;
+    let (lock, found) = claim::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
-    let plan = plan_partitions(&open.for_metadata(), &store, &dataset, &request).await?;
+    let plan = plan_partitions(&portal.for_metadata(), &store, &dataset, &request).await?;
     for warning in &plan.warnings {
-        output::complain(&format!("warning: {warning}"));
+        output::print_message(&format!("warning: {warning}"));
     }
     if request.catalog == CatalogMode::Crawler {
-        output::complain("warning: `catalog` crawler has no effect on a folder; partitions are added directly");
+        output::print_message(
+            "warning: `catalog` crawler has no effect on a lake in a folder; the run registers partitions itself",
+        );
     }
     let facts = RunFacts {
         run: run_name(started_at),
@@ -55,14 +57,14 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
         force: request.force,
         pages_at_once: PAGES_PER_REQUEST * args.portal.in_flight(),
     };
-    mark::claim(&store, found, args.portal.is_sample(), &dataset).await?;
+    claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;
     tracing::debug!(run = facts.run, n_partitions = plan.items.len(), "plan written");
     let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));
-    Ok(Prepared { dataset, store, catalog, open, plan, facts, started_at, query, _lock: lock })
+    Ok(PreparedRun { dataset, store, catalog, portal, plan, facts, started_at, query, _lock: lock })
 }
 
-/// Names a run by its start, so that names sort by time.
-pub(crate) fn run_name(started_at: Timestamp) -> String {
+/// Names a run by its start time, so that names sort by time.
+fn run_name(started_at: Timestamp) -> String {
     started_at.strftime("%Y%m%dT%H%M%S-%3f").to_string()
 }

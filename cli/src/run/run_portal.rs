@@ -1,4 +1,4 @@
-//! The portal as a run uses it: it counts pages, and stops when the run does.
+//! The portal as a run uses it: counts pages, and stops with the run.
 
 use bytes::Bytes;
 use rollcall_core::memory::{Memory, Room};
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::progress::RunBar;
 
-/// The portal of a run: it counts pages on the run's bar, and gives none any more once the run is asked to end.
+/// A portal that counts pages on the run's progress bar, and fails every request once the run is told to stop.
 pub(crate) struct RunPortal<'r, P> {
     pub(crate) portal: P,
     pub(crate) bar: &'r RunBar,

@@ -1,20 +1,19 @@
-//! The lake as grids of year by grade.
+//! Formats the partitions of a lake as grids of year by grade.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::Outcome;
-use rollcall_core::ledger::{PartitionRecord, Records};
+use rollcall_core::ledger::{Outcome, PartitionRecord, Records};
 use rollcall_core::partition::{AxisValue, PartitionKey};
 
 use crate::table;
 use crate::words::{age, rounded};
 
-/// Width that a grid keeps to; more columns go into a further grid below.
+/// Maximum width of a grid. Columns that do not fit go into another grid below.
 const WIDTH: usize = 80;
 
-/// The first axis down, the second across; as many grids as it takes to keep to the width.
+/// Returns the partitions as grids, with the first axis down and the others across.
 pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> String {
     let first = |key: &PartitionKey| key.axes().first().map(|(_, value)| value.clone());
     let rest =
@@ -54,7 +53,7 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
         let names: Vec<String> = block.iter().map(|column| name(column)).collect();
         let header: Vec<&str> = std::iter::once(row_name).chain(names.iter().map(String::as_str)).collect();
         let mut table = table::table(&header);
-        // Newest first, as runs fetch them.
+        // Newest first, in the order in which runs fetch them.
         for row in rows.iter().rev() {
             let mut line = vec![row.to_string()];
             line.extend(
@@ -69,7 +68,7 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
     text
 }
 
-/// Position of axis values in the descriptor, so that grade-10 comes after grade-9.
+/// Returns the positions of axis values in the descriptor, which sort grade-10 after grade-9.
 fn order_of(dataset: &Dataset, values: &[AxisValue]) -> Vec<usize> {
     dataset
         .axes
@@ -82,6 +81,7 @@ fn order_of(dataset: &Dataset, values: &[AxisValue]) -> Vec<usize> {
         .collect()
 }
 
+/// Returns the last outcome, and the rows and age of the committed object.
 fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     let outcome = match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
         Some(Outcome::Written) => "W",

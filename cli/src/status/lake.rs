@@ -1,4 +1,4 @@
-//! What is in the lake.
+//! `rollcall status` of a lake: the grid of partitions, totals and the last run.
 
 use std::collections::BTreeSet;
 
@@ -7,41 +7,43 @@ use jiff::{SignedDuration, Timestamp, civil};
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
-use rollcall_core::ledger::stale_partitions;
-use rollcall_core::ledger::survey;
-use rollcall_core::ledger::{self, Summary};
-use rollcall_core::ledger::{PartitionRecord, Records, follow_objects, read_records};
+use rollcall_core::ledger::{
+    self, PartitionRecord, Records, Summary, follow_objects, read_records, stale_partitions, survey,
+};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
-use crate::lake::{LakeArgs, anew};
+use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
 use crate::status::grid::grids;
 use crate::warnings;
 use crate::words::{self, age, counted};
 
 #[derive(Serialize)]
-struct LakeReport<'r> {
+struct LakeStatus<'r> {
     dataset: &'r str,
     partitions: Vec<&'r PartitionRecord>,
-    /// The last run's name; `null` when there was none.
+    /// Name of the last run; `null` if there was none.
     last_run: Option<&'r str>,
-    /// Whether the last run left a summary.
+    /// Whether the last run wrote its summary.
     is_last_run_finished: bool,
-    /// Partitions of another schema or encoding than a run would write today.
+    /// Partitions whose schema or encoding differs from what a run would write today.
     stale: &'r [PartitionKey],
-    /// Files among the partitions that are none.
+    /// Files in the table's folder that belong to no partition.
     strays: &'r [String],
     /// Partitions whose object cannot be read.
     unreadable: &'r [PartitionKey],
 }
 
+/// Prints the state of a lake.
+///
+/// - `dataset_arg`: the dataset as the command line names it.
 pub(crate) async fn show_lake(
     store: &impl Store,
     lake: &LakeArgs,
     dataset: &Dataset,
-    named: &str,
+    dataset_arg: &str,
     format: Format,
 ) -> anyhow::Result<()> {
     let mut records = read_records(store, dataset).await?;
@@ -58,7 +60,7 @@ pub(crate) async fn show_lake(
         None => None,
     };
     if format == Format::Json {
-        return output::print_json(&LakeReport {
+        return output::print_json(&LakeStatus {
             dataset: &dataset.name,
             partitions: records.values().collect(),
             last_run: last_run.map(String::as_str),
@@ -68,7 +70,7 @@ pub(crate) async fn show_lake(
             unreadable: &unreadable,
         });
     }
-    warnings::warn_stale(&stale, &anew(dataset, Some(named), lake));
+    warnings::warn_stale(&stale, &lake.rewrite_command(dataset, Some(dataset_arg)));
     warnings::warn_strays(strays);
     warnings::warn_unreadable(&unreadable);
     let now = SystemClock.now();
@@ -94,24 +96,26 @@ pub(crate) async fn show_lake(
         counted(n_rows, "row"),
         words::size(size_bytes)
     ));
-    text.push_str("cell: last outcome, rows committed, age of the commit\n");
+    text.push_str("cell: last outcome, committed rows, age of the commit\n");
     text.push_str("W written  U unchanged  E empty  S superseded  F failed  N not tried  - unknown\n");
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
 }
 
-/// The run that began last or tried a partition last. Names that this program gives begin with their time; those of
-/// scheduled executions do not, and are known by what they tried. A time that is not yet is that of a clock once wrong.
+/// Returns the run that started or tried a partition last.
+///
+/// The names of runs begin with their start time, except those of scheduled executions, which are found by the partitions
+/// that they tried. Ignores times more than a day ahead: they come from a clock that was wrong.
 fn last_run(runs: BTreeSet<String>, records: &Records, now: Timestamp) -> Option<String> {
-    let begun = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
+    let started = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
     let attempts = records.values().filter_map(|record| record.last_attempt.as_ref());
     let tried = attempts.map(|attempt| (attempt.at, attempt.run.clone()));
     let until = now + SignedDuration::from_hours(24);
-    begun.chain(tried).filter(|(at, _)| *at <= until).max().map(|(_, run)| run)
+    started.chain(tried).filter(|(at, _)| *at <= until).max().map(|(_, run)| run)
 }
 
-/// When a run began, by a name such as `20261123T120000-381`.
+/// Returns the start time in a name such as `20261123T120000-381`.
 fn time_of(run: &str) -> Option<Timestamp> {
     let time = civil::DateTime::strptime("%Y%m%dT%H%M%S", run.split_once('-')?.0).ok()?;
     TimeZone::UTC.to_timestamp(time).ok()
@@ -119,16 +123,14 @@ fn time_of(run: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use rollcall_core::ledger::ErrorFacts;
-    use rollcall_core::ledger::LastAttempt;
+    use rollcall_core::ledger::{ErrorFacts, LastAttempt, Outcome};
+    use rollcall_core::partition::AxisValue;
 
     use super::*;
-    use rollcall_core::ledger::Outcome;
-    use rollcall_core::partition::AxisValue;
 
     /// Found by use: B13.
     #[test]
-    fn the_last_run_is_not_one_of_a_clock_that_was_ahead() {
+    fn the_last_run_is_not_one_dated_in_the_future() {
         let now: Timestamp = "2026-11-26T12:00:00Z".parse().unwrap();
         let partition = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021))]);
         let attempt = |run: &str, at: &str| LastAttempt {
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(of(&[earlier, ahead.0], attempt(ahead.0, ahead.1)).as_deref(), Some(earlier));
         assert_eq!(of(&[earlier, ahead.0], scheduled.clone()).as_deref(), Some("scheduled"));
         assert_eq!(of(&[], scheduled).as_deref(), Some("scheduled"));
-        // A clock some hours ahead of ours is one of another machine.
+        // The clock of another machine may be some hours ahead.
         assert_eq!(of(&["20261126T180000-000"], attempt("x", ahead.1)).as_deref(), Some("20261126T180000-000"));
     }
 }

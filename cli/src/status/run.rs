@@ -1,20 +1,19 @@
-//! What one run came to.
+//! `rollcall status --run`: the outcome of one run.
 
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
-use rollcall_core::ledger::PlanItem;
-use rollcall_core::ledger::{self, Receipt, Summary};
+use rollcall_core::ledger::{self, PlanItem, Receipt, Summary};
 use rollcall_core::ports::Store;
 use serde::Serialize;
 
 use crate::exit::BadInput;
 use crate::output::{self, Format};
-use crate::report;
 use crate::table;
+use crate::warnings;
 use crate::words::{self, counted};
 
 #[derive(Serialize)]
-struct RunReport<'r> {
+struct RunStatus<'r> {
     run: &'r str,
     is_finished: bool,
     summary: &'r Option<Summary>,
@@ -25,10 +24,11 @@ struct RunReport<'r> {
 struct RunRow {
     #[serde(flatten)]
     item: PlanItem,
-    /// `null` while the run is under way, and for what was killed.
+    /// `null` while the run is in progress, and if the run was killed.
     receipt: Option<Receipt>,
 }
 
+/// Prints the outcome of one run.
 pub(crate) async fn show_run(
     store: &impl Store,
     lake: &str,
@@ -54,8 +54,8 @@ pub(crate) async fn show_run(
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
-        output::print_json(&RunReport { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
-        report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+        output::print_json(&RunStatus { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
+        warnings::warn_unknown_fields(rows.iter().filter_map(|row| row.receipt.as_ref()));
         return Ok(());
     }
     let mut table = table::table(&["partition", "outcome", "rows", "error"]);
@@ -78,11 +78,11 @@ pub(crate) async fn show_run(
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });
     output::print(&text)?;
-    report::warn_unknown(rows.iter().filter_map(|row| row.receipt.as_ref()));
+    warnings::warn_unknown_fields(rows.iter().filter_map(|row| row.receipt.as_ref()));
     Ok(())
 }
 
-/// A message and its hint, or its list, as one row of a table.
+/// Joins the lines of a message, its hint or list, into one for a table.
 fn in_one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

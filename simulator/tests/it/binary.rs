@@ -1,4 +1,4 @@
-//! The binary says where it listens, and what is wrong with its flags.
+//! The binary prints its address, and names mistakes in its flags.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ fn binary() -> Command {
 }
 
 #[test]
-fn the_first_line_is_the_address_and_sigterm_ends_it_in_silence() {
+fn the_first_line_is_the_address_and_sigterm_ends_the_process_silently() {
     let mut child = binary().args(["--schools", "60", "--page-size", "7"]).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -25,7 +25,10 @@ fn the_first_line_is_the_address_and_sigterm_ends_it_in_silence() {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
-    assert!(reply.contains(&format!("\"next\":\"http://localhost:1{path}?page=2\"")), "links name the client's host");
+    assert!(
+        reply.contains(&format!("\"next\":\"http://localhost:1{path}?page=2\"")),
+        "links name the host that the client used"
+    );
     assert_eq!(reply.matches("\"ncessch\"").count(), 7);
 
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
@@ -34,7 +37,7 @@ fn the_first_line_is_the_address_and_sigterm_ends_it_in_silence() {
 }
 
 #[test]
-fn an_unknown_key_in_the_rules_is_named_with_its_file() {
+fn an_unknown_key_in_the_rules_is_reported_with_its_file() {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("rules-{}.toml", std::process::id()));
     fs::write(&path, "[[fault]]\nacton = \"html\"\n").unwrap();
     let output = binary().arg("--faults").arg(&path).output().unwrap();

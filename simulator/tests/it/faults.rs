@@ -1,4 +1,4 @@
-//! Each fault does what it says, and nothing else.
+//! Each fault has its own effect, and no other.
 
 use crate::support::{PREK, ask, get, small, start, start_with};
 use rollcall_simulator::{Action, Config, Fault};
@@ -12,7 +12,7 @@ async fn rows_with(action: Action) -> (Vec<Value>, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn status_answers_with_its_parts() {
+async fn status_sends_its_code_header_and_body() {
     let action = Action::Status { code: 429, retry_after: Some("7".to_owned()), body: Some("slow down".to_owned()) };
     let portal = start_with(Fault::new(action)).await;
     let reply = get(&portal, PREK).await;
@@ -21,7 +21,7 @@ async fn status_answers_with_its_parts() {
 }
 
 #[tokio::test]
-async fn a_rule_is_over_after_its_times() {
+async fn a_rule_ends_after_its_number_of_requests() {
     let action = Action::Status { code: 503, retry_after: None, body: None };
     let rule = Fault::new(action).on_path("grade-pk").on_page(2).starting_at(2).times(2);
     let portal = start_with(rule).await;
@@ -34,7 +34,7 @@ async fn a_rule_is_over_after_its_times() {
 }
 
 #[tokio::test]
-async fn delay_waits_and_rules_add_up() {
+async fn delay_waits_and_other_rules_still_apply() {
     let faults = vec![Fault::new(Action::Delay { ms: 30 }), Fault::new(Action::Html)];
     let portal = start(Config { faults, ..small() }).await;
     let reply = get(&portal, PREK).await;
@@ -71,21 +71,21 @@ async fn disconnect_sends_nothing() {
 }
 
 #[tokio::test]
-async fn redirect_leads_elsewhere() {
+async fn redirect_sends_another_location() {
     let portal = start_with(Fault::new(Action::Redirect { location: "{origin}/x".to_owned() })).await;
     let reply = get(&portal, PREK).await;
     assert_eq!((reply.status, reply.header("location")), (302, Some(format!("{}/x", portal.origin()).as_str())));
 }
 
 #[tokio::test]
-async fn body_replaces_everything() {
+async fn body_replaces_the_whole_page() {
     let portal = start_with(Fault::new(Action::Body { text: "[not json".to_owned() })).await;
     let reply = get(&portal, PREK).await;
     assert_eq!((reply.status, reply.text().as_str()), (200, "[not json"));
 }
 
 #[tokio::test]
-async fn count_and_next_lie() {
+async fn count_and_next_are_replaced() {
     let other = Action::Next { url: Some("{origin}/other/?page=9".to_owned()) };
     let faults = vec![Fault::new(Action::CountAdd { delta: -2 }), Fault::new(other).times(1)];
     let portal = start(Config { faults, ..small() }).await;
@@ -124,7 +124,7 @@ async fn fields_are_set_added_and_removed() {
 }
 
 #[tokio::test]
-async fn a_fault_reaches_compressed_pages_and_leaves_later_ones_alone() {
+async fn a_fault_changes_compressed_pages_and_no_later_ones() {
     let portal = start_with(Fault::new(Action::Count { value: 1 }).starting_at(2).times(1)).await;
     let mut counts = Vec::new();
     for _ in 0..3 {

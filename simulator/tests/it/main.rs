@@ -1,10 +1,10 @@
-//! The simulator from outside: over loopback, and as a process.
+//! Tests the simulator from outside: over loopback, and as a process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(unix)]
 mod binary;
 mod faults;
-mod portal;
 mod recorded;
+mod responses;
 mod support;

@@ -1,4 +1,4 @@
-//! Recorded bodies are served as they are.
+//! Recorded bodies are served unchanged.
 
 use std::fs;
 use std::io::Write;
@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rollcall_simulator::{Action, Config, Fault, Running};
 
-/// A folder that goes away with its test.
+/// A folder that is deleted with its test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -43,7 +43,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn bytes_are_served_as_they_are_and_read_anew() {
+async fn bytes_are_served_unchanged_and_read_at_each_request() {
     let folder = Folder::new("bytes");
     let portal = folder.serve().await;
     for odd in [&b"{ \"count\":1 ,\n no json"[..], b"", b"\xff\x00"] {
@@ -54,7 +54,7 @@ async fn bytes_are_served_as_they_are_and_read_anew() {
 }
 
 #[tokio::test]
-async fn a_compressed_file_is_sent_as_it_is_or_unpacked() {
+async fn a_compressed_file_is_sent_unchanged_or_decompressed() {
     let folder = Folder::new("gzip");
     let packed = gzip(b"{\"count\":3,\"results\":[]}");
     folder.write("schools/ccd/enrollment/2021/grade-pk/2.json.gz", &packed);
@@ -71,7 +71,7 @@ async fn a_compressed_file_is_sent_as_it_is_or_unpacked() {
 }
 
 #[tokio::test]
-async fn what_is_not_recorded_is_404() {
+async fn a_page_that_is_not_recorded_is_404() {
     let folder = Folder::new("missing");
     folder.write("schools/ccd/enrollment/2021/grade-pk/1.json", b"{}");
     let portal = folder.serve().await;

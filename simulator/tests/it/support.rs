@@ -1,4 +1,4 @@
-//! A tiny HTTP client, so that the tests share no code with the server.
+//! A small HTTP client that shares no code with the server.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -9,13 +9,13 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The partition that most tests ask for.
+/// Path of the partition that most tests request.
 pub(crate) const PREK: &str = "/api/v1/schools/ccd/enrollment/2021/grade-pk/";
 
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
-    /// Everything after the head, as it came.
+    /// Everything after the head, as received.
     pub(crate) body: Vec<u8>,
 }
 
@@ -43,11 +43,12 @@ impl Reply {
     }
 }
 
-/// Starts a simulator of few schools and small pages.
+/// Starts a simulator on a free port.
 pub(crate) async fn start(config: Config) -> Running {
     Simulator::start(config, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
 }
 
+/// Returns the configuration of few schools and small pages.
 pub(crate) fn small() -> Config {
     Config { n_schools: 600, page_size: 100, ..Config::default() }
 }
@@ -60,10 +61,10 @@ pub(crate) async fn get(portal: &Running, path: &str) -> Reply {
     ask(portal, "GET", path, "").await.unwrap()
 }
 
-/// Sends one request and reads until the connection ends.
+/// Sends one request, and reads until the connection closes.
 ///
 /// # Errors
-/// `UnexpectedEof` when the connection ends before the head.
+/// `UnexpectedEof` if the connection closes before the end of the head.
 pub(crate) async fn ask(portal: &Running, method: &str, path: &str, headers: &str) -> io::Result<Reply> {
     let address = portal.address();
     let mut stream = TcpStream::connect(address).await?;
@@ -82,7 +83,7 @@ pub(crate) async fn ask(portal: &Running, method: &str, path: &str, headers: &st
     Ok(Reply { status, headers: lines.map(header).collect(), body: bytes[end + 4..].to_vec() })
 }
 
-/// Returns the rows of every page, following `next` from page 1, and the `count` of page 1.
+/// Follows `next` from page 1. Returns the `count` of page 1 and the rows of all pages.
 pub(crate) async fn all_rows(portal: &Running, path: &str) -> (u64, Vec<Value>) {
     let (mut rows, mut path, mut count) = (Vec::new(), path.to_owned(), None);
     loop {

@@ -1,4 +1,7 @@
-//! Whether a run's portal can be reached at all: its first fetches find out together.
+//! Finds out whether the portal of a run can be reached at all.
+//!
+//! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run stops.
+//! If any of them does, a missing connection is from then on a failure of its partition alone.
 
 use bytes::Bytes;
 use rollcall_core::Error;
@@ -7,40 +10,42 @@ use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use tokio::sync::watch;
 use url::Url;
 
-/// What is known of the portal, shared by the fetches of a run.
-pub(crate) struct Reach {
+/// Whether the portal can be reached, shared by the fetches of a run.
+pub(crate) struct SharedReachability {
     state: watch::Sender<State>,
 }
 
 enum State {
-    /// Fetches that are still to find no connection before the portal counts as unreachable.
-    Unknown { n_left: usize },
-    /// Whatever goes wrong from now on is one partition's matter.
+    /// The portal is unreachable once `n_left` more fetches get no connection.
+    Unknown {
+        n_left: usize,
+    },
     Reached,
-    /// The words of the last fetch that found no connection.
+    /// Holds the error of the last fetch that got no connection.
     Unreachable(String),
 }
 
-impl Reach {
-    /// - `n_first`: fetches that begin at once.
+impl SharedReachability {
+    /// - `n_first`: number of fetches that start at once.
     pub(crate) fn new(n_first: usize) -> Self {
         Self { state: watch::Sender::new(State::Unknown { n_left: n_first }) }
     }
 
-    /// A fetch was answered, or came to an end that is no matter of connections.
-    pub(crate) fn reached(&self) {
+    /// Records that a fetch got a response, or ended for another reason than a missing connection.
+    pub(crate) fn set_reached(&self) {
         self.state.send_if_modified(|state| {
-            let is_news = matches!(state, State::Unknown { .. });
-            if is_news {
+            let is_new = matches!(state, State::Unknown { .. });
+            if is_new {
                 *state = State::Reached;
             }
-            is_news
+            is_new
         });
     }
 
-    /// A fetch found no connection. Waits until another was answered or all of the first found none, and gives whether it
-    /// makes sense to try again.
-    pub(crate) async fn not_connected(&self, error: &Error) -> bool {
+    /// Records that a fetch got no connection. Returns whether it should be retried.
+    ///
+    /// Waits until another fetch got a response, or none of the first fetches got a connection.
+    pub(crate) async fn report_no_connection(&self, error: &Error) -> bool {
         self.state.send_if_modified(|state| {
             let State::Unknown { n_left } = state else { return false };
             *n_left = n_left.saturating_sub(1);
@@ -55,23 +60,23 @@ impl Reach {
         known.is_ok_and(|state| matches!(*state, State::Reached))
     }
 
-    /// Ends when the portal is known to be unreachable, with why.
+    /// Waits until the portal is known to be unreachable, and returns the reason.
     pub(crate) async fn unreachable(&self) -> String {
         let mut state = self.state.subscribe();
         match state.wait_for(|state| matches!(state, State::Unreachable(_))).await.as_deref() {
-            Ok(State::Unreachable(why)) => why.clone(),
+            Ok(State::Unreachable(reason)) => reason.clone(),
             _ => std::future::pending().await,
         }
     }
 }
 
-/// A portal whose first answer settles that it can be reached.
-pub(crate) struct WatchedPortal<'r, P> {
+/// A portal that records its first response as proof that it can be reached.
+pub(crate) struct ReachabilityPortal<'r, P> {
     pub(crate) portal: P,
-    pub(crate) reach: &'r Reach,
+    pub(crate) reachability: &'r SharedReachability,
 }
 
-impl<P: Portal> Portal for WatchedPortal<'_, P> {
+impl<P: Portal> Portal for ReachabilityPortal<'_, P> {
     fn root(&self) -> &Url {
         self.portal.root()
     }
@@ -85,7 +90,7 @@ impl<P: Portal> Portal for WatchedPortal<'_, P> {
     ) -> Result<Response<T>, PortalError> {
         let response = self.portal.get(path, page, request, read).await;
         if !response.as_ref().is_err_and(PortalError::is_unreachable) {
-            self.reach.reached();
+            self.reachability.set_reached();
         }
         response
     }
@@ -119,30 +124,31 @@ mod tests {
 
     /// Found by use: B5.
     #[tokio::test]
-    async fn a38_a_portal_is_unreachable_when_none_of_the_first_fetches_found_a_connection() {
-        let (reach, error) = (Reach::new(3), unreachable());
-        assert_eq!(reach.unreachable().now_or_never(), None);
-        let all = join_all((0..3).map(|_| reach.not_connected(&error))).await;
+    async fn a38_the_portal_is_unreachable_if_none_of_the_first_fetches_gets_a_connection() {
+        let (reachability, error) = (SharedReachability::new(3), unreachable());
+        assert_eq!(reachability.unreachable().now_or_never(), None);
+        let all = join_all((0..3).map(|_| reachability.report_no_connection(&error))).await;
         assert_eq!(all, [false; 3]);
-        let why = reach.unreachable().now_or_never();
-        assert!(why.is_some_and(|why| why.starts_with("PortalUnavailable: fetch page 1 of ")));
+        let reason = reachability.unreachable().now_or_never();
+        assert!(reason.is_some_and(|reason| reason.starts_with("PortalUnavailable: fetch page 1 of ")));
     }
 
     /// Found by use: B5.
     #[tokio::test]
-    async fn a38_one_answer_makes_every_missing_connection_a_matter_of_its_partition() {
-        let (reach, error) = (Reach::new(3), unreachable());
-        let mut waiting = Box::pin(join_all([reach.not_connected(&error), reach.not_connected(&error)]));
-        assert_eq!(waiting.as_mut().now_or_never(), None, "a third may still be answered");
-        reach.reached();
+    async fn a38_after_one_response_a_missing_connection_fails_only_its_partition() {
+        let (reachability, error) = (SharedReachability::new(3), unreachable());
+        let mut waiting =
+            Box::pin(join_all([reachability.report_no_connection(&error), reachability.report_no_connection(&error)]));
+        assert_eq!(waiting.as_mut().now_or_never(), None, "the third may still get a response");
+        reachability.set_reached();
         assert_eq!(waiting.now_or_never(), Some(vec![true, true]));
         for _ in 0..10 {
             assert_eq!(
-                reach.not_connected(&error).now_or_never(),
+                reachability.report_no_connection(&error).now_or_never(),
                 Some(true),
-                "in the middle of a run that was answered"
+                "the portal was reached before"
             );
         }
-        assert_eq!(reach.unreachable().now_or_never(), None);
+        assert_eq!(reachability.unreachable().now_or_never(), None);
     }
 }

@@ -1,21 +1,22 @@
-//! Pages already rendered, up to a fixed size; the oldest give way.
+//! A cache of page bodies, up to a fixed size.
 
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 
+/// Maximum size of all bodies together.
 const LIMIT_BYTES: usize = 64 << 20;
 
-/// Bodies by the address they answer.
+/// Bodies by key. The oldest ones are dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Cache {
+pub(crate) struct PageCache {
     bodies: HashMap<String, Bytes>,
     /// Keys of `bodies`, oldest first.
     order: VecDeque<String>,
     size_bytes: usize,
 }
 
-impl Cache {
+impl PageCache {
     pub(crate) fn get(&self, key: &str) -> Option<Bytes> {
         self.bodies.get(key).cloned()
     }
@@ -40,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_page_gives_way() {
-        let mut cache = Cache::default();
+    fn the_oldest_page_is_dropped() {
+        let mut cache = PageCache::default();
         let body = Bytes::from(vec![0; LIMIT_BYTES / 2]);
         for key in ["a", "b", "b", "c"] {
             cache.insert(key.to_owned(), body.clone());

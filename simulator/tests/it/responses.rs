@@ -1,4 +1,4 @@
-//! The simulator answers as the portal does.
+//! The simulator responds as the portal does.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ async fn links_keep_the_filters_in_alphabetical_order() {
 }
 
 #[tokio::test]
-async fn every_row_comes_exactly_once() {
+async fn every_row_is_served_exactly_once() {
     let portal = start(small()).await;
     for path in [PREK, RACE_SEX, "/api/v1/schools/ccd/directory/2013/"] {
         let (count, rows) = all_rows(&portal, path).await;
@@ -52,7 +52,7 @@ async fn every_row_comes_exactly_once() {
 }
 
 #[tokio::test]
-async fn the_page_size_is_not_the_clients_to_choose() {
+async fn clients_cannot_choose_the_page_size() {
     let portal = start(small()).await;
     assert_eq!(get(&portal, &format!("{PREK}?limit=7&page_size=7")).await.rows().len(), 100);
 }
@@ -69,14 +69,14 @@ async fn a_page_beyond_the_last_is_404() {
 }
 
 #[tokio::test]
-async fn a_missing_slash_is_redirected() {
+async fn a_path_without_its_slash_is_redirected() {
     let portal = start(small()).await;
     let reply = get(&portal, "/api/v1/schools/ccd/enrollment/2021/grade-pk?fips=1").await;
     assert_eq!((reply.status, reply.header("location")), (301, Some(format!("{PREK}?fips=1").as_str())));
 }
 
 #[tokio::test]
-async fn errors_have_the_portals_statuses() {
+async fn errors_have_the_statuses_of_the_portal() {
     let portal = start(small()).await;
     let cases = [
         ("/api/v1/schools/ccd/enrollment/1985/grade-pk/", 500),
@@ -113,7 +113,7 @@ async fn an_unsupported_filter_is_ignored_and_a_supported_one_is_not() {
 }
 
 #[tokio::test]
-async fn leaid_loses_its_zero_in_enrollment_but_not_in_the_directory() {
+async fn leaid_lacks_its_leading_zero_in_enrollment_but_not_in_the_directory() {
     let portal = start(small()).await;
     let school = get(&portal, PREK).await.rows().remove(0);
     let listed = get(&portal, "/api/v1/schools/ccd/directory/2021/").await.rows().remove(0);
@@ -141,7 +141,7 @@ async fn the_state_totals_of_2021_prek_are_the_published_ones() {
 }
 
 #[tokio::test]
-async fn prek_of_2021_holds_nulls_only_and_other_cells_negative_codes_too() {
+async fn prek_of_2021_has_only_nulls_and_other_cells_have_negative_codes_too() {
     let portal = start(Config { n_schools: 3_000, ..Config::default() }).await;
     let (_, prek) = all_rows(&portal, PREK).await;
     assert!(prek.iter().any(|row| row["enrollment"].is_null()));
@@ -158,17 +158,17 @@ async fn prek_of_2021_holds_nulls_only_and_other_cells_negative_codes_too() {
 }
 
 #[tokio::test]
-async fn two_simulators_give_the_same_bytes() {
+async fn two_simulators_serve_the_same_bytes() {
     let (one, other) = (start(small()).await, start(small()).await);
     for path in [RACE_SEX, "/api/v1/schools/ccd/directory/1999/?page=2", "/api/v1/api-endpoints/"] {
         let bytes = get(&one, path).await.text().replace(&one.origin(), "");
         assert_eq!(bytes, get(&other, path).await.text().replace(&other.origin(), ""), "{path}");
-        assert_eq!(bytes, get(&one, path).await.text().replace(&one.origin(), ""), "{path}, asked again");
+        assert_eq!(bytes, get(&one, path).await.text().replace(&one.origin(), ""), "{path}, requested again");
     }
 }
 
 #[tokio::test]
-async fn fixed_partitions_have_so_many_rows() {
+async fn partitions_with_a_fixed_size_have_that_many_rows() {
     let portal = start(Config { rows: Some(1_050), ..small() }).await;
     for path in [PREK, RACE_SEX] {
         let (count, rows) = all_rows(&portal, path).await;
@@ -179,7 +179,7 @@ async fn fixed_partitions_have_so_many_rows() {
 }
 
 #[tokio::test]
-async fn gzip_is_sent_to_those_who_accept_it() {
+async fn gzip_is_sent_only_to_clients_that_accept_it() {
     let portal = start(small()).await;
     let plain = get(&portal, PREK).await;
     assert_eq!(plain.header("content-encoding"), None);
@@ -195,7 +195,7 @@ async fn gzip_is_sent_to_those_who_accept_it() {
 }
 
 #[tokio::test]
-async fn a_connection_serves_several_requests_and_each_is_noted() {
+async fn a_connection_serves_several_requests_and_each_is_logged() {
     let portal = start(small()).await;
     let mut stream = TcpStream::connect(portal.address()).await.unwrap();
     let request = |end: &str| format!("GET /api/v1/api-changes/?a=1 HTTP/1.1\r\nHost: x\r\nX-Test: yes\r\n{end}\r\n");
@@ -223,7 +223,7 @@ async fn a_stopped_simulator_refuses_connections() {
 }
 
 #[tokio::test]
-async fn metadata_says_what_exists() {
+async fn metadata_lists_endpoints_and_releases() {
     let portal = start(Config { latency: std::time::Duration::MAX, ..small() }).await;
     let endpoints = get(&portal, "/api/v1/api-endpoints/").await;
     assert!(

@@ -1,4 +1,4 @@
-//! Edits of a page body that keep everything else, key order included, as it was.
+//! Edits the body of a page, and keeps everything else unchanged, including the order of keys.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::fault::Action;
 use crate::json::string_or_null;
 
-/// Returns `body` after the edits among `actions`, in order; a body that is no page stays as it is.
+/// Applies the edits among `actions` in order. A body that is not a page is returned unchanged.
 pub(crate) fn edit(body: &[u8], actions: &[Action], origin: &str) -> Vec<u8> {
     let Some((mut envelope, mut rows)) = parse(body) else {
         return body.to_vec();
@@ -34,8 +34,8 @@ pub(crate) fn edit(body: &[u8], actions: &[Action], origin: &str) -> Vec<u8> {
                 }
             }
             Action::SetField { row, field, json } => {
-                let is_meant = |index: &usize| row.is_none_or(|row| row == *index);
-                for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| is_meant(index)) {
+                let is_selected = |index: &usize| row.is_none_or(|row| row == *index);
+                for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| is_selected(index)) {
                     row.set(field, json.clone());
                 }
             }
@@ -52,7 +52,7 @@ pub(crate) fn edit(body: &[u8], actions: &[Action], origin: &str) -> Vec<u8> {
     envelope.to_string().into_bytes()
 }
 
-/// Whether the action changes the contents of a page.
+/// Checks whether an action edits the body of a page.
 pub(crate) fn is_edit(action: &Action) -> bool {
     use Action::{AddField, Count, CountAdd, DropRow, Next, RemoveField, RepeatRow, ReverseRows, SetField};
     matches!(action, Count { .. } | CountAdd { .. } | Next { .. } | DropRow { .. } | RepeatRow { .. })
@@ -65,7 +65,7 @@ fn parse(body: &[u8]) -> Option<(Object, Vec<Object>)> {
     Some((envelope, rows))
 }
 
-/// A JSON object as names and the texts of their values, in order.
+/// A JSON object: names and the JSON of their values, in order.
 #[derive(Clone)]
 struct Object(Vec<(String, String)>);
 
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn each_edit_changes_its_own_part() {
+    fn each_edit_changes_only_its_own_part() {
         let set = |row, json: &str| Action::SetField { row, field: "b".to_owned(), json: json.to_owned() };
         let named = "c".to_owned();
         let cases = [
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_is_edited_too() {
+    fn edits_change_the_envelope_too() {
         assert!(edited(Action::Count { value: -1 }).starts_with(r#"{"count":-1,"#));
         assert!(edited(Action::CountAdd { delta: 3 }).starts_with(r#"{"count":5,"#));
         let next = edited(Action::Next { url: Some("{origin}/x?page=1".to_owned()) });
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_page_stays() {
+    fn a_body_that_is_not_a_page_is_unchanged() {
         for body in ["", "[]", "<html>", r#"{"detail":"Invalid page."}"#] {
             assert_eq!(edit(body.as_bytes(), &[Action::ReverseRows], ""), body.as_bytes());
         }

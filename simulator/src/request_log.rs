@@ -1,51 +1,51 @@
-//! What was asked of the simulator, for tests to look at afterwards.
+//! A log of the requests, for tests.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How many requests are remembered; older ones are forgotten first.
+/// Maximum number of requests in the log. The oldest ones are dropped.
 const LIMIT: usize = 100_000;
 
-/// One request as it came in, and when it was answered.
+/// A request, with the time and status of its response.
 #[derive(Debug, Clone)]
 pub struct SeenRequest {
     /// Path without the query.
     pub path: String,
-    /// Query without the question mark, undecoded.
+    /// Query without the question mark, not decoded.
     pub query: String,
     /// Header names in lower case, and their values.
     pub headers: Vec<(String, String)>,
     /// When the request was read.
     pub started: Instant,
-    /// When its answer was ready to send; nothing while it is not, or when the client went away before.
+    /// When the response was ready to send; `None` before that, and if the client disconnected first.
     pub answered: Option<Instant>,
-    /// HTTP status of the answer; 0 without one.
+    /// HTTP status of the response; 0 if there is none.
     pub status: u16,
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Log(Mutex<Entries>);
+pub(crate) struct RequestLog(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
     requests: VecDeque<SeenRequest>,
-    n_forgotten: usize,
+    n_dropped: usize,
     n_in_flight: usize,
     max_in_flight: usize,
 }
 
-impl Log {
+impl RequestLog {
     pub(crate) fn start(&self, request: SeenRequest) -> InFlight<'_> {
         let mut entries = self.entries();
         if entries.requests.len() == LIMIT {
             entries.requests.pop_front();
-            entries.n_forgotten += 1;
+            entries.n_dropped += 1;
         }
         entries.requests.push_back(request);
         entries.n_in_flight += 1;
         entries.max_in_flight = entries.max_in_flight.max(entries.n_in_flight);
-        InFlight { log: self, number: entries.n_forgotten + entries.requests.len() - 1 }
+        InFlight { log: self, number: entries.n_dropped + entries.requests.len() - 1 }
     }
 
     pub(crate) fn requests(&self) -> Vec<SeenRequest> {
@@ -61,17 +61,17 @@ impl Log {
     }
 }
 
-/// A request that is not answered yet; dropping it ends its time in flight.
+/// A request in flight, until dropped.
 pub(crate) struct InFlight<'a> {
-    log: &'a Log,
+    log: &'a RequestLog,
     number: usize,
 }
 
 impl InFlight<'_> {
-    /// Notes the answer; a status of 0 stands for a closed connection.
+    /// Records the response. A status of 0 means that the connection was closed.
     pub(crate) fn finish(self, status: u16) {
         let mut entries = self.log.entries();
-        let place = self.number.checked_sub(entries.n_forgotten);
+        let place = self.number.checked_sub(entries.n_dropped);
         if let Some(request) = place.and_then(|place| entries.requests.get_mut(place)) {
             request.status = status;
             request.answered = Some(Instant::now());
@@ -95,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_bounded_and_counts_what_is_in_flight() {
-        let log = Log::default();
+    fn the_log_is_bounded_and_counts_requests_in_flight() {
+        let log = RequestLog::default();
         let oldest = log.start(request());
         for _ in 0..LIMIT {
             log.start(request()).finish(200);

@@ -1,0 +1,140 @@
+//! The flag `--lake`, and opening the lake that it names.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use rollcall_adapters::folder::{FolderState, FolderStore};
+use rollcall_core::dataset::Dataset;
+use rollcall_core::request::DEFAULT_DATASET;
+use rollcall_core::{Error, keys};
+
+use crate::exit::BadInput;
+use crate::lake::Lake;
+use crate::lake::mark::LakeMark;
+use crate::words::shell_word;
+
+/// Folder of the lake, unless another is named.
+const DEFAULT: &str = "lake";
+/// Prefix of a bucket's name.
+const BUCKET_SCHEME: &str = "s3://";
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LakeArgs {
+    /// Folder of the lake; `status` and `plan` also accept s3://BUCKET
+    #[arg(long, value_name = "DIR", default_value = DEFAULT, env = "ROLLCALL_LAKE")]
+    lake: PathBuf,
+}
+
+impl LakeArgs {
+    /// Returns the name of the bucket; `None` for a folder.
+    fn bucket(&self) -> Option<&str> {
+        let bucket = self.lake.to_str()?.strip_prefix(BUCKET_SCHEME)?;
+        Some(bucket.trim_end_matches('/'))
+    }
+
+    /// Checks whether the lake is the default, named or not.
+    #[cfg(feature = "aws")]
+    pub(crate) fn is_default(&self) -> bool {
+        self.lake.as_os_str() == DEFAULT
+    }
+
+    /// Returns the store of a lake in a folder. Does not access the folder.
+    ///
+    /// - `hint`: what to do instead if a bucket is named.
+    ///
+    /// # Errors
+    /// [`BadInput`] if a bucket is named.
+    pub(crate) fn folder(&self, hint: &str) -> Result<FolderStore, BadInput> {
+        match self.bucket() {
+            None => Ok(FolderStore::new(&self.lake)),
+            Some(_) => Err(BadInput(format!(
+                "open lake `{}`: expected a folder, found a bucket\nhint: {hint}",
+                self.lake.display()
+            ))),
+        }
+    }
+
+    /// Returns the store of a lake in an existing folder, which may be empty.
+    ///
+    /// # Errors
+    /// [`BadInput`] if the folder does not exist or is not a lake, or if a bucket is named.
+    pub(crate) async fn existing_folder(&self, hint: &str) -> anyhow::Result<FolderStore> {
+        check_exists(self.folder(hint)?).await
+    }
+
+    /// Opens the lake for reading. A folder need not exist.
+    pub(crate) async fn open(&self) -> anyhow::Result<Lake> {
+        match self.bucket() {
+            None => {
+                let store = FolderStore::new(&self.lake);
+                LakeMark::find(&store).await?;
+                Ok(Lake::Folder(store))
+            }
+            Some(bucket) => Ok(open_bucket(bucket).await?),
+        }
+    }
+
+    /// Opens the lake for reading: an existing folder, or a bucket.
+    pub(crate) async fn open_existing(&self) -> anyhow::Result<Lake> {
+        match self.open().await? {
+            Lake::Folder(store) => Ok(Lake::Folder(check_exists(store).await?)),
+            #[cfg(feature = "aws")]
+            bucket @ Lake::Bucket(_) => Ok(bucket),
+        }
+    }
+
+    /// Returns the lake's folder or bucket, as the flag names it.
+    pub(crate) fn name(&self) -> String {
+        self.lake.display().to_string()
+    }
+
+    /// Returns the flag that names this lake; `None` for the default.
+    pub(crate) fn flag(&self) -> Option<String> {
+        let lake = self.lake.to_string_lossy();
+        (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
+    }
+
+    /// Returns the command that rewrites the stale partitions of a dataset in this lake.
+    ///
+    /// - `dataset_arg`: the dataset as the command line names it, if it does.
+    pub(crate) fn rewrite_command(&self, dataset: &Dataset, dataset_arg: Option<&str>) -> String {
+        let mut words = vec!["rollcall run --mode stale".to_owned()];
+        // Compares the argument and not the name, because a file may describe a dataset of the default's name.
+        let dataset_arg = dataset_arg.unwrap_or(&dataset.name);
+        if dataset_arg != DEFAULT_DATASET {
+            words.push(format!("--dataset {}", shell_word(dataset_arg)));
+        }
+        match self.bucket() {
+            Some(_) => words.push("--on aws".to_owned()),
+            None => words.extend(self.flag()),
+        }
+        words.join(" ")
+    }
+}
+
+/// Returns the store if its folder exists and is a lake or empty.
+async fn check_exists(store: FolderStore) -> anyhow::Result<FolderStore> {
+    let folder = store.root().display();
+    let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
+    if store.inspect().await.map_err(failed)? == FolderState::Missing {
+        return Err(BadInput(format!(
+            "open lake `{folder}`: expected a folder, found none\nhint: name it with --lake"
+        ))
+        .into());
+    }
+    LakeMark::find(&store).await?;
+    Ok(store)
+}
+
+#[cfg(feature = "aws")]
+async fn open_bucket(bucket: &str) -> Result<Lake, BadInput> {
+    if bucket.is_empty() || bucket.contains('/') {
+        return Err(BadInput(format!("open lake: expected s3://BUCKET, found `{BUCKET_SCHEME}{bucket}`")));
+    }
+    Ok(Lake::Bucket(rollcall_aws::s3::S3Store::new(&crate::aws::config().await?, bucket)))
+}
+
+#[cfg(not(feature = "aws"))]
+async fn open_bucket(bucket: &str) -> Result<Lake, BadInput> {
+    Err(crate::aws::missing(&format!("open lake `{BUCKET_SCHEME}{bucket}`")))
+}

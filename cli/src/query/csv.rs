@@ -1,0 +1,86 @@
+//! Formats the rows of a query as CSV.
+
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::error::ArrowError;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::escape::visible_on_terminal;
+
+/// Returns a header line and rows as CSV, quoted as RFC 4180 requires.
+///
+/// A null is an empty field, and empty text is `""`. The CSV writer of Arrow writes both alike.
+pub(crate) fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
+    let Some(first) = batches.first() else { return Ok(String::new()) };
+    let mut csv = String::new();
+    for (i, field) in first.schema().fields().iter().enumerate() {
+        push_csv(&mut csv, i, Some(&visible_on_terminal(field.name())));
+    }
+    csv.push('\n');
+    let options = FormatOptions::default().with_display_error(false);
+    let mut value = String::new();
+    for batch in batches {
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| Ok((column.logical_nulls(), ArrayFormatter::try_new(column, &options)?)))
+            .collect::<Result<Vec<_>, ArrowError>>()?;
+        for row in 0..batch.num_rows() {
+            for (i, (nulls, column)) in columns.iter().enumerate() {
+                let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+                value.clear();
+                column.value(row).write(&mut value)?;
+                push_csv(&mut csv, i, (!is_null).then_some(&visible_on_terminal(&value)));
+            }
+            csv.push('\n');
+        }
+    }
+    Ok(csv)
+}
+
+/// Appends value `i` of a line, counted from 0.
+fn push_csv(csv: &mut String, i: usize, value: Option<&str>) {
+    if i > 0 {
+        csv.push(',');
+    }
+    match value {
+        None => {}
+        Some(plain) if !plain.is_empty() && !plain.contains(['"', ',', '\n', '\r']) => csv.push_str(plain),
+        Some(value) => {
+            csv.push('"');
+            csv.push_str(&value.replace('"', "\"\""));
+            csv.push('"');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::SessionContext;
+
+    /// Returns the rows of SQL over no tables.
+    async fn csv_of(sql: &str) -> String {
+        let batches = SessionContext::new().sql(sql).await.unwrap().collect().await.unwrap();
+        render_csv(&batches).unwrap()
+    }
+
+    /// Found by use: W8.
+    #[tokio::test]
+    async fn in_csv_a_null_is_an_empty_field_and_empty_text_is_quoted() {
+        let sql = "select * from (values (1, 'a', 1.5), (2, '', 2e300), (3, null, null), (null, 'null', -0.0)) t(n, \"a,b\", x)";
+        assert_eq!(csv_of(sql).await, "n,\"a,b\",x\n1,a,1.5\n2,\"\",2e300\n3,,\n,null,-0.0\n");
+        let one_column = "select * from (values ('a'), (''), (null), ('b')) t(v)";
+        assert_eq!(csv_of(one_column).await, "v\na\n\"\"\n\nb\n");
+        assert_eq!(csv_of("select null as v, 'x' as w").await, "v,w\n,x\n");
+    }
+
+    #[tokio::test]
+    async fn in_csv_text_is_quoted_only_if_necessary() {
+        let sql = "select 'a,b' as a, 'say \"x\"' as b, E'one\\ntwo' as c, E'\\r' as d, ' 1 ' as e, true as f, \
+                   date '2021-02-03' as g";
+        assert_eq!(
+            csv_of(sql).await,
+            "a,b,c,d,e,f,g\n\"a,b\",\"say \"\"x\"\"\",\"one\ntwo\",\"\r\", 1 ,true,2021-02-03\n"
+        );
+    }
+}

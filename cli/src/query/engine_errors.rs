@@ -1,0 +1,60 @@
+//! Classifies and formats the errors of the SQL engine.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use rollcall_core::Error;
+use rollcall_core::ports::CatalogError;
+
+use crate::query::file_check::MismatchedFile;
+
+/// Returns the error of an unreadable catalog, with a hint.
+///
+/// One unreadable table fails every query, because it is unknown which table the file described.
+pub(super) fn unreadable_catalog(error: CatalogError) -> Error {
+    let source = CatalogError {
+        message: format!("{}; `rollcall repair --dataset NAME|FILE.toml` rebuilds it from the objects", error.message),
+        source: error.source,
+    };
+    Error::CatalogFailed { table: "of this lake".to_owned(), source }
+}
+
+/// Returns the mismatched file that ended a query, if one did.
+pub(super) fn mismatched_file(error: &DataFusionError) -> Option<&MismatchedFile> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(file) = error.downcast_ref::<MismatchedFile>() {
+            return Some(file);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Checks whether a failure at run time is caused by the SQL, such as a cast of text that is not a number.
+pub(super) fn is_caused_by_sql(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => true,
+        DataFusionError::ArrowError(error, _) => matches!(
+            **error,
+            ArrowError::CastError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::DivideByZero
+                | ArrowError::ArithmeticOverflow(_)
+                | ArrowError::InvalidArgumentError(_)
+                | ArrowError::ComputeError(_)
+        ),
+        _ => false,
+    }
+}
+
+/// Returns the engine's message in one line, without the repetitions of its causes.
+pub(super) fn in_one_line(error: &DataFusionError) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.strip_backtrace().split("\ncaused by\n") {
+        if !parts.iter().any(|part| part.ends_with(cause)) {
+            parts.retain(|part| !cause.ends_with(part.as_str()));
+            parts.push(cause.replace('\n', " "));
+        }
+    }
+    parts.join(": ")
+}

@@ -1,0 +1,125 @@
+//! Fetches one partition with retries, and records which partitions of a run were tried.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rollcall_adapters::SystemClock;
+use rollcall_adapters::folder::FolderStore;
+use rollcall_adapters::http_portal::HttpPortal;
+use rollcall_core::Error;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::ledger::PlanItem;
+use rollcall_core::partition::PartitionKey;
+
+use crate::output::print_message;
+use crate::run::reachability::ReachabilityPortal;
+use crate::run::run_portal::RunPortal;
+
+/// Maximum number of attempts for one partition. The state machine makes as many.
+const MAX_TRIES: u32 = 3;
+
+/// Outcome of trying a partition, retries included.
+pub(crate) enum AttemptOutcome {
+    /// A receipt was written, with any outcome but `failed`.
+    Succeeded,
+    Failed,
+    /// The run stopped before all rows were received.
+    NotTried,
+}
+
+/// The partitions tried so far, and how many of them failed.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    tried: Mutex<BTreeSet<PartitionKey>>,
+    n_failed: AtomicUsize,
+}
+
+impl Attempts {
+    fn tried(&self) -> MutexGuard<'_, BTreeSet<PartitionKey>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn n_failed(&self) -> usize {
+        self.n_failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_failure(&self) {
+        self.n_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn start(&self, partition: &PartitionKey) {
+        self.tried().insert(partition.clone());
+    }
+
+    pub(crate) fn end(&self, partition: &PartitionKey, outcome: AttemptOutcome) {
+        match outcome {
+            AttemptOutcome::Succeeded => {}
+            AttemptOutcome::Failed => self.count_failure(),
+            AttemptOutcome::NotTried => {
+                self.tried().remove(partition);
+            }
+        }
+    }
+
+    /// Returns the planned partitions that were not started, or whose only attempt was cut short.
+    pub(crate) fn not_tried(&self, items: &[PlanItem]) -> BTreeSet<PartitionKey> {
+        let tried = self.tried();
+        items.iter().map(|item| &item.partition).filter(|partition| !tried.contains(*partition)).cloned().collect()
+    }
+}
+
+/// Fetches one partition, starting over from page 1 after a retryable failure. The receipt of the last attempt is kept.
+pub(crate) async fn fetch_with_retries(
+    portal: &RunPortal<'_, ReachabilityPortal<'_, HttpPortal>>,
+    store: &FolderStore,
+    dataset: &Dataset,
+    partition: &PartitionKey,
+    facts: &RunFacts,
+) -> AttemptOutcome {
+    let ReachabilityPortal { portal: http, reachability } = &portal.portal;
+    let mut earlier_failure = None;
+    for tries in 1..=MAX_TRIES {
+        let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
+        match &fetched {
+            Err(error) if error.is_unreachable() => {
+                let should_retry = tokio::select! {
+                    should_retry = reachability.report_no_connection(error) => should_retry,
+                    () = portal.stop.cancelled() => false,
+                };
+                if !should_retry {
+                    // The run prints one message for all partitions.
+                    return AttemptOutcome::Failed;
+                }
+            }
+            Err(Error::Interrupted { .. }) => {}
+            _ => reachability.set_reached(),
+        }
+        match fetched {
+            Ok(_) => return AttemptOutcome::Succeeded,
+            // A complete attempt counts, even if the next one was interrupted.
+            Err(Error::Interrupted { .. }) => {
+                return earlier_failure.map_or(AttemptOutcome::NotTried, |error| report_failure(partition, &error));
+            }
+            // All attempts share one deadline.
+            Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
+            Err(error) if error.is_retryable() && tries < MAX_TRIES && !portal.stop.is_cancelled() => {
+                tracing::warn!(%partition, tries, error = error.chain(), "fetching the partition again");
+                tokio::select! {
+                    () = http.pause(tries) => {}
+                    () = portal.stop.cancelled() => return report_failure(partition, &error),
+                }
+                earlier_failure = Some(error);
+            }
+            Err(error) => return report_failure(partition, &error),
+        }
+    }
+    AttemptOutcome::Failed
+}
+
+fn report_failure(partition: &PartitionKey, error: &Error) -> AttemptOutcome {
+    tracing::debug!(%partition, "partition failed");
+    print_message(&format!("failed: {}: {}", error.name(), error.chain()));
+    AttemptOutcome::Failed
+}
