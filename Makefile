@@ -155,7 +155,7 @@ fuzz-planted: $(CARGO_FUZZ) ## Check that fuzzing finds a planted bug
 # tests/mutants.toml lists the mutants that no test can or has to notice, with reasons. Code is mutated in place, where
 # everything is built, and restored. Mutants that survive the tests of their package are shown to slower tests
 # (`--iterate`). Exit codes: 2, some survive; 3, some timed out, which counts as noticed, and others may survive.
-MUTATE := PROPTEST_DISABLE_FAILURE_PERSISTENCE=true $(CARGO_MUTANTS) mutants --in-place --config tests/mutants.toml
+MUTATE := PROPTEST_DISABLE_FAILURE_PERSISTENCE=true $(CARGO_MUTANTS) mutants --in-place --jobserver=false --config tests/mutants.toml
 MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
 MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
 	$(MUTATED_ADAPTERS:%=--file %)

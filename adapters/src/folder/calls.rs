@@ -179,11 +179,14 @@ mod tests {
         assert_eq!(refused.to_string(), "wait for `a`");
         assert_eq!(calls.run("b", || Ok(2)).await.unwrap(), 2);
         // An abandoned call is not waited for.
+        assert_eq!(calls.state().n_running, 0);
         calls.settle().await;
         let returned = calls.changed.notified();
         drop(release);
         returned.await;
         assert_eq!(calls.run("a", || Ok(3)).await.unwrap(), 3);
+        let state = calls.state();
+        assert_eq!((state.n_running, state.hung.len()), (0, 0));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -155,8 +155,8 @@ pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
         let Ok((file, _)) = open_regular(&path) else { continue };
         if !matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)) {
             match fs::remove_file(&path) {
-                Err(error) if !is_absent(&error) => return Err(error),
-                _ => {}
+                Err(gone) if is_absent(&gone) => {}
+                removed => removed?,
             }
         }
     }
@@ -220,6 +220,26 @@ mod tests {
             vec![live.path().to_owned(), folder.path().join(".tmpFolder"), folder.path().join("mine.txt")];
         expected.sort();
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn a_folder_is_not_opened_as_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        for found in [open_regular(folder.path()).map(drop), readable_metadata(folder.path()).map(drop)] {
+            let error = found.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(error.to_string(), "expected a regular file, found a folder");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn clearing_a_folder_that_cannot_be_listed_is_an_error_and_a_missing_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("loop");
+        clear_temporary(&path, ".tmp").unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        clear_temporary(&path, ".tmp").unwrap_err();
     }
 
     #[cfg(unix)]

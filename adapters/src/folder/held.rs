@@ -33,3 +33,22 @@ impl Held {
         is_same(&self.lock, fs::symlink_metadata(root.join(LOCK)))
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lake_that_cannot_be_reached_is_not_reported_as_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let [root, unreachable] = ["lake", "loop"].map(|name| folder.path().join(name));
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink(&unreachable, &unreachable).unwrap();
+        let lock = File::create(root.join(LOCK)).unwrap();
+        let held = Held { root: Some(File::open(&root).unwrap()), lock };
+        assert!(held.is_in_place(&root).unwrap());
+        held.is_in_place(&unreachable).unwrap_err();
+        fs::rename(&root, folder.path().join("moved")).unwrap();
+        assert!(!held.is_in_place(&root).unwrap());
+    }
+}

@@ -141,3 +141,20 @@ fn write_holder(file: &mut File) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_file_holds_the_id_of_its_process_and_other_text_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        let process = format!("{}\n", std::process::id());
+        for (before, after) in [("", &*process), ("4000000\n", &*process), ("my notes", "my notes")] {
+            fs::write(&path, before).unwrap();
+            write_holder(&mut open_lock(&path).unwrap()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), after, "{before:?}");
+        }
+    }
+}

@@ -99,3 +99,70 @@ impl FolderStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn inspect(root: &Path) -> io::Result<FolderState> {
+        FolderStore::new(root).inspect_blocking()
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_inspected_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lake");
+        assert_eq!(inspect(&path).unwrap(), FolderState::Missing);
+        fs::write(&path, "a file").unwrap();
+        inspect(&path).unwrap_err();
+    }
+
+    /// The folder can be listed, but the path of its mark is longer than the system's maximum of 4,095 bytes.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_mark_that_cannot_be_inspected_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut path = folder.path().to_owned();
+        while path.as_os_str().len() < 4_090 {
+            path.push("x".repeat((4_090 - 1 - path.as_os_str().len()).clamp(1, 200)));
+        }
+        fs::create_dir_all(&path).unwrap();
+        assert_eq!(inspect(&path).unwrap_err().kind(), io::ErrorKind::InvalidFilename);
+    }
+
+    #[test]
+    fn unfinished_marks_and_system_files_leave_a_folder_empty() {
+        for (name, is_file, expected) in [
+            (".lake.json-AbC123", true, FolderState::Empty),
+            (".DS_Store", true, FolderState::Empty),
+            ("lost+found", false, FolderState::Empty),
+            (".lake.json-AbC123", false, FolderState::Other),
+            (".lake.json-AbC12", true, FolderState::Other),
+            ("notes.txt", true, FolderState::Other),
+            ("lake.json", false, FolderState::Other),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path: PathBuf = folder.path().join(name);
+            if is_file {
+                fs::write(&path, "").unwrap()
+            } else {
+                fs::create_dir(&path).unwrap()
+            }
+            assert_eq!(inspect(folder.path()).unwrap(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_mark_of_a_lake_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path().join("a/lake"));
+        let path = store.root.join(keys::MARK);
+        store.create_blocking(&path, b"first").unwrap();
+        store.create_blocking(&path, b"second").unwrap();
+        assert_eq!(inspect(&store.root).unwrap(), FolderState::Marked(Bytes::from_static(b"first")));
+        // Only the mark is left: the temporary file of the second is gone.
+        assert_eq!(fs::read_dir(&store.root).unwrap().count(), 1);
+        store.create_blocking(&store.root.join("missing/lake.json"), b"mark").unwrap_err();
+    }
+}
