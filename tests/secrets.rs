@@ -118,7 +118,7 @@ fn a5_a_canary_is_in_no_output_log_or_file_of_a_local_run_and_reaches_no_other_p
     portal.server.set_faults(faults());
     let mut runs = vec![run("table").expect(3)];
     // The portal may have rejected the secret, so the hint names it.
-    let hint = "hint: see that the value of the secret `portal-key` still holds";
+    let hint = "hint: check that the value of the secret `portal-key` is still valid";
     assert!(runs[0].stderr.contains(hint), "{}", runs[0].stderr);
     let location = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
     for (action, error) in [

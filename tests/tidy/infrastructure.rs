@@ -64,31 +64,49 @@ fn the_state_machine_retries_only_known_errors_and_its_readme_lists_them() {
 }
 
 #[test]
-fn the_tables_of_the_template_are_those_that_the_descriptors_declare() {
-    let template = read("infra/template.yaml");
-    let (_, tables) = template.split_once("# --- tables: printed by rollcall datasets template").expect("they begin");
-    let (_, tables) = tables.split_once('\n').expect("the line ends");
-    let (tables, _) = tables.split_once("  # --- end of tables ---").expect("they end");
+fn the_generated_part_of_the_template_is_what_the_descriptors_and_queries_generate() {
+    let committed = read("infra/catalog.yaml");
     let printed = rollcall(&["datasets", "template"]).output().expect("the binary starts");
-    let all = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
+    let printed = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
     // The first line that differs says more than both texts.
-    assert_eq!(all.lines().zip(tables.lines()).find(|(printed, found)| printed != found), None);
-    assert!(all == tables, "one goes on where the other ends");
-    // One alone is a part of all.
+    let differs = printed.lines().zip(committed.lines()).find(|(printed, found)| printed != found);
+    assert!(
+        printed == committed,
+        "infra/catalog.yaml is stale: run `make generate`; the first difference is {differs:?}"
+    );
+    // One table on its own is part of the whole.
     let printed = rollcall(&["datasets", "template", "ccd_directory"]).output().expect("the binary starts");
     let one = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
-    assert!(one.starts_with("  CcdDirectoryTable:\n") && tables.contains(&one), "{one}");
+    assert!(one.starts_with("CcdDirectoryTable:\n") && committed.contains(&one), "{one}");
 }
 
 #[test]
 fn the_template_watches_metrics_that_the_functions_write() {
     use rollcall_aws::metrics;
-    use rollcall_core::ledger::Outcome;
+    let summary = serde_json::json!({
+        "run": "run-1", "dataset": "ccd_enrollment", "outcomes": {"written": 2, "failed": 1},
+        "started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:01:00Z",
+        "n_planned": 3, "n_rows": 20, "n_pages": 4, "n_published": 2, "n_withdrawn": 0, "failed": [],
+    });
+    let line = metrics::from_summary(&serde_json::from_value(summary).expect("it is a summary"));
+    let [directive] = line["_aws"]["CloudWatchMetrics"].as_array().expect("a list").as_slice() else {
+        panic!("{line}")
+    };
+    let declared = directive["Metrics"].as_array().expect("a list");
+    let written: BTreeSet<&str> = declared.iter().filter_map(|metric| metric["Name"].as_str()).collect();
+    for name in &written {
+        assert!(line[name].is_u64(), "{name} has no value: {line}");
+    }
+    assert_eq!((&line["dataset"], &line["PartitionsFailed"]), (&"ccd_enrollment".into(), &1.into()));
+
     let script = read("tests/infra/check_template.py");
-    let (_, list) = script.split_once("\nMETRICS = ").expect("the checks name the metrics");
-    let (list, _) = list.split_once(['}', ']', ')']).expect("the list ends");
-    let named: BTreeSet<&str> = list.split('"').skip(1).step_by(2).collect();
-    let mut written: BTreeSet<&str> = Outcome::ALL.iter().map(|outcome| metrics::partitions(*outcome)).collect();
-    written.extend([metrics::PAGES, metrics::ROWS]);
-    assert_eq!(named, written);
+    let constant = |name: &str| {
+        let (_, value) = script.split_once(&format!("\n{name} = ")).expect("the checks have it");
+        value.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect::<String>()
+    };
+    let list = constant("METRICS");
+    assert_eq!(list.split('"').skip(1).step_by(2).collect::<BTreeSet<&str>>(), written);
+    let dimensions = constant("DIMENSIONS");
+    let dimensions = dimensions.split("METRICS").next().unwrap_or_default();
+    assert_eq!(serde_json::from_str::<Value>(dimensions).expect("a list of lists"), directive["Dimensions"]);
 }
