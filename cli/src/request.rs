@@ -10,7 +10,7 @@ use rollcall_core::text::excerpt;
 use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
-use crate::request::dataset::{is_file, load_dataset};
+use crate::request::dataset::load_dataset;
 use crate::request::input::read_input;
 use crate::words::shell_word;
 
@@ -100,7 +100,7 @@ impl RequestArgs {
     /// Checks whether `--dataset` names a descriptor file.
     #[cfg(feature = "aws")]
     pub(crate) fn is_dataset_from_file(&self) -> bool {
-        self.dataset.as_deref().is_some_and(is_file)
+        self.dataset.as_deref().is_some_and(dataset::is_file)
     }
 
     /// Returns the value of `--dataset`.

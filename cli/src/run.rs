@@ -65,7 +65,7 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
             () = signals.stop_requested() => QueryOutcome::Interrupted,
         },
     };
-    report(&prepared, &args, end, &summary, query)
+    print_outcome(&prepared, &args, end, &summary, query)
 }
 
 /// Outcome of the query after a run.
@@ -91,7 +91,7 @@ async fn publish(prepared: &PreparedRun, not_tried: &BTreeSet<PartitionKey>) -> 
 }
 
 /// Prints the outcome of the run and of its query, and returns the exit code.
-fn report(
+fn print_outcome(
     prepared: &PreparedRun,
     args: &RunArgs,
     end: FetchEnd,
