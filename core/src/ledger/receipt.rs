@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::partition::PartitionKey;
 
 /// The outcome of fetching one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "lowercase")]
 pub enum Outcome {
     /// A new edition was committed.
     Written,
@@ -22,13 +24,13 @@ pub enum Outcome {
     /// Fetching failed.
     Failed,
     /// The run ended before trying the partition.
+    #[strum(serialize = "not tried")]
     NotTried,
 }
 
 impl Outcome {
     /// Every outcome, in display order.
-    pub const ALL: [Self; 6] =
-        [Self::Written, Self::Unchanged, Self::Empty, Self::Superseded, Self::Failed, Self::NotTried];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// Returns whether the partition still has to be fetched, as mode `failed` and `failed_of` do.
     #[must_use]
@@ -39,14 +41,7 @@ impl Outcome {
     /// Returns the words used on the terminal. In the ledger, they are joined by `_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::Unchanged => "unchanged",
-            Self::Empty => "empty",
-            Self::Superseded => "superseded",
-            Self::Failed => "failed",
-            Self::NotTried => "not tried",
-        }
+        self.into()
     }
 }
 

@@ -151,7 +151,7 @@ fn only_partitions_that_failed_or_were_not_tried_are_planned_again() {
     let store = MemoryStore::default();
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let named = expand_json(&json!({"years": [2021], "grades": ["grade-pk"]}), None).unwrap();
-    for outcome in Outcome::ALL {
+    for &outcome in Outcome::ALL {
         let receipt = Receipt { outcome, ..Receipt::without_rows(named[0].clone(), None, time(NOW), time(NOW)) };
         block_on(ledger::write_json(&store, &keys::receipt(&dataset, "r1", &named[0]), &receipt)).unwrap();
         let found = block_on(failed(&store, &dataset, named.clone())).unwrap();
