@@ -69,7 +69,7 @@ pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> R
     for Listed { key, etag, .. } in listed {
         match keys::parse_partition_object(dataset, &key) {
             None if key.ends_with('/') => {
-                // A folder that could not be listed. Inspect the objects known to be in it one by one.
+                // This folder could not be listed. Inspect the objects known to be in it one by one.
                 let below =
                     known.keys().filter(|partition| keys::partition_object(dataset, partition).starts_with(&key));
                 due.extend(below.cloned());

@@ -1,4 +1,4 @@
-//! The lists in which the portal describes itself, such as its endpoints.
+//! The lists in which the portal describes itself, such as the list of its endpoints.
 
 use std::collections::BTreeMap;
 

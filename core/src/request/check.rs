@@ -65,7 +65,7 @@ impl Check<'_> {
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
                 let select = |axis: &Axis| match non_null(fields, &plural(axis)) {
-                    // The run or the lake determines the partitions; selecting values only narrows them.
+                    // The run or the lake determines the partitions; selecting values only narrows them down.
                     None if names_a_run || is_stale_mode => AxisSelection::Any,
                     value => self.axis(axis, value),
                 };
