@@ -230,7 +230,8 @@ pub enum Error {
         /// The key columns, separated by commas, if this column is one of them and has no value.
         key: Option<Box<str>>,
     },
-    /// Stop: the partition lost more than half of its rows, or of a column's values. It does not replace the committed one.
+    /// Stop: the partition lost more than half of its rows, or more than half of the values in a column. It does not
+    /// replace the committed one.
     #[error(
         "replace `{partition}`: expected {shrunk}\nhint: if the portal's data is right, run this partition again with `force`"
     )]
@@ -325,14 +326,14 @@ impl Error {
 
     /// Returns the message and its causes, joined by `: `. Call it once, where the error is shown.
     ///
-    /// A `hint:` line of the message stays last.
+    /// A `hint:` line in the message stays last.
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// Returns the message of any error and its causes, joined by `: `. A `hint:` line of the outermost message stays last.
+/// Returns the message of any error and its causes, joined by `: `. A `hint:` line in the outermost message stays last.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let message = error.to_string();

@@ -102,7 +102,7 @@ impl Lookup {
         self.rows.iter().filter_map(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?)))
     }
 
-    /// Returns the value of a column for a code, or `None` if it is empty.
+    /// Returns the value in a column for a code, or `None` if it is empty.
     #[must_use]
     pub fn value(&self, code: i32, column: &str) -> Option<&str> {
         let column = self.dataset.columns.iter().position(|declared| declared.name == column)?;

@@ -7,7 +7,7 @@
 //!   it is not requested yet. A page larger than its room is dropped and requested again when it is due.
 //! - While its body arrives, the page due next waits for free room or for the permit of the page limit. The permit's
 //!   holder needs only the rest of its own body.
-//! - A partition waits when there is no room for the rows of a received page. It drops the page first and requests it
+//! - A partition waits when there is no room for the rows on a received page. It drops the page first and requests it
 //!   again later. It waits for free room or for the permit of the partition limit. The permit's holder needs only its
 //!   own pages, which the points above cover.
 //!

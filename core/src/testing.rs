@@ -40,7 +40,7 @@ pub(crate) fn row(school: u64, enrollment: &str) -> String {
     )
 }
 
-/// Returns the body of a page of the portal at `https://portal.test`.
+/// Returns the body of a page from the portal at `https://portal.test`.
 pub(crate) fn page(count: u64, next: Option<u32>, rows: &[String]) -> String {
     let next = next.map_or("null".to_owned(), |page| {
         format!("\"https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page={page}\"")

@@ -630,7 +630,7 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
             assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
             assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
             assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
-            // Every page is requested once, and page 1 twice. A page that was dropped is requested once more.
+            // Every page is requested once, and page 1 twice. A page that was dropped is requested one more time.
             let n_requests = portal.pages.requested.lock().unwrap().len();
             assert!(n_requests <= 8 * (2 * 8 + 2), "{n_requests} requests");
         }

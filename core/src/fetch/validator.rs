@@ -58,7 +58,7 @@ impl<'v> Validator<'v> {
         })
     }
 
-    /// Checks and adds the rows of a page.
+    /// Checks and adds the rows on a page.
     ///
     /// # Errors
     /// [`Error::SchemaDrift`] for a key column without a value; [`Error::PartitionTooLarge`]; [`Error::EncodeFailed`].

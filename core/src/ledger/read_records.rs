@@ -1,4 +1,4 @@
-//! Reads the records of a dataset, and the receipts not yet merged into them.
+//! Reads a dataset's records, and the receipts not yet merged into them.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::ledger::records::{LastAttempt, PartitionRecord, Records};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Store};
 
-/// The stored records of a dataset.
+/// A dataset's stored records.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) records: Records,

@@ -1,5 +1,5 @@
-//! The survey: one inspection of all objects of a table. It lists them, and inspects each object that does not match its
-//! record.
+//! The survey: one inspection of all objects in a table. It lists them, and inspects each object that does not match
+//! its record.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Survey {
     }
 }
 
-/// Surveys the objects of a dataset's table.
+/// Surveys the objects in a dataset's table.
 ///
 /// - `known`: the records. An object that still has its recorded etag is not inspected again.
 ///

@@ -1,6 +1,6 @@
 //! The scanner: a fast way to read a page whose rows look alike.
 //!
-//! The portal writes every row of a page with the same fields, in the same order and with the same whitespace. The
+//! The portal writes every row on a page with the same fields, in the same order and with the same whitespace. The
 //! scanner learns a template from the first row: the text between the values, including the partition's axis values.
 //! Every other row must match the template, with a null, a number or a plain string that fits the column at each place.
 //!
@@ -29,7 +29,7 @@ struct Place<'t> {
     column: usize,
 }
 
-/// The text that all rows of a page have in common.
+/// The text that all rows on a page have in common.
 struct Template<'t> {
     places: Vec<Place<'t>>,
     /// The text from the end of the last value to the row's closing brace.
@@ -347,7 +347,7 @@ mod tests {
         }
         // Three names and five numbers are valid JSON.
         assert_eq!(is_accepted.iter().filter(|accepted| **accepted).count(), 3 * 5);
-        // The first row of a page is never left to serde.
+        // The first row on a page is never left to serde.
         let is_scanned = |share: &str| {
             let body = page(1, None, &[format!("{{\"year\":2021,\"id\":1,\"share\":{share},\"name\":\"A\"}}")]);
             decoder.builder(false).scan(&body).is_some()
