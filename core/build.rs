@@ -1,4 +1,4 @@
-//! Embeds every descriptor and look-up table of `datasets/` in the program.
+//! Embeds every descriptor and lookup table of `datasets/` in the program.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -66,8 +66,8 @@ pub(crate) async fn commit(
 /// removed.
 ///
 /// # Errors
-/// [`Error::ShrankTooMuch`] when the object has rows and `force` is not set; [`Error::WriteConflict`] when the object
-/// was replaced in the meantime; [`Error::StoreFailed`].
+/// [`Error::ShrankTooMuch`] if the object has rows and `force` is not set; [`Error::WriteConflict`] if the object was
+/// replaced in the meantime; [`Error::StoreFailed`].
 pub(crate) async fn commit_empty(
     store: &impl Store,
     partition: &PartitionKey,
@@ -99,7 +99,7 @@ pub(crate) async fn head(
     Ok(found.map(|facts| ObjectFacts { stamp: facts.stamp.filter(|stamp| stamp.is_of(partition)), ..facts }))
 }
 
-/// Writes a table without partitions (a look-up table), unless the lake already has this edition. Returns whether it
+/// Writes a table without partitions (a lookup table), unless the lake already has this edition. Returns whether it
 /// wrote the table.
 pub(crate) async fn commit_plain(
     store: &impl Store,

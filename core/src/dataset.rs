@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use secret::Secret;
 
-/// Plausible years. The portal's data starts in 1980; a year outside this range is a typing error.
+/// Plausible years. The portal's data starts in 1980; a year outside this range is a typo.
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
 
 /// Maximum `width` of a column.

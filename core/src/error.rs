@@ -1,4 +1,4 @@
-//! Every error that a step can return, with one variant per reaction of its caller.
+//! Every error that a step can return, with one variant for each way in which a caller may react.
 
 pub mod found;
 pub(crate) mod mistakes;
@@ -13,7 +13,7 @@ use crate::ports::cause::BoxError;
 use crate::ports::portal::PortalError;
 use crate::ports::store::StoreError;
 
-/// An error of a request, a descriptor or a partition.
+/// An error in a request, a descriptor or a partition.
 ///
 /// Receipts, logs and the state machine identify an error by its variant's name ([`Error::name`]). Each variant's
 /// documentation starts with the reaction: stop or retry.
@@ -52,7 +52,7 @@ pub enum Error {
     PortalUnavailable {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Requested page, from 1.
+        /// Requested page, 1-based.
         page: u32,
         /// How the portal failed.
         #[source]
@@ -64,12 +64,12 @@ pub enum Error {
     PortalRefused {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Requested page, from 1.
+        /// Requested page, 1-based.
         page: u32,
         /// Name of the secret that was sent, if the portal may have refused it (HTTP 401 or 403) or its response repeats
         /// it.
         secret: Option<String>,
-        /// How the portal refused.
+        /// How the portal refused the request.
         #[source]
         source: PortalError,
     },
@@ -78,7 +78,7 @@ pub enum Error {
     BodyTooLarge {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Requested page, from 1.
+        /// Requested page, 1-based.
         page: u32,
         /// The limit that was exceeded.
         #[source]
@@ -91,7 +91,7 @@ pub enum Error {
     PartitionTooLarge {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Page whose rows exceeded the limit, from 1.
+        /// Page whose rows exceeded the limit, 1-based.
         page: u32,
         /// Maximum size in bytes.
         limit_bytes: usize,
@@ -105,7 +105,7 @@ pub enum Error {
     DeadlineExceeded {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Requested page, from 1.
+        /// Requested page, 1-based.
         page: u32,
         /// The request that was cut off.
         #[source]
@@ -116,7 +116,7 @@ pub enum Error {
     Interrupted {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Requested page, from 1.
+        /// Requested page, 1-based.
         page: u32,
     },
     /// Stop: the dataset's secret is not set, or its value is unusable.
@@ -147,7 +147,7 @@ pub enum Error {
     BadBody {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Page being decoded, from 1.
+        /// Page being decoded, 1-based.
         page: u32,
         /// Excerpt of the body, escaped and truncated.
         found: String,
@@ -165,7 +165,7 @@ pub enum Error {
         /// What was found instead.
         found: CountFound,
     },
-    /// Retry from page 1: a key occurs more than once, on one page or across pages.
+    /// Retry from page 1: a key appears more than once, on one page or across pages.
     #[error(
         "check keys of `{partition}`: expected each key once, found {key} more than once ({n_repeated} of {n_rows} rows repeat a key)"
     )]
@@ -174,9 +174,9 @@ pub enum Error {
         partition: PartitionKey,
         /// One repeated key, as `column value` pairs.
         key: String,
-        /// Rows whose key an earlier row has.
+        /// Number of rows that repeat the key of an earlier row.
         n_repeated: u64,
-        /// Rows of the partition.
+        /// Number of rows in the partition.
         n_rows: u64,
     },
     /// Stop: `next` does not link to the following page. The link was not followed.
@@ -184,7 +184,7 @@ pub enum Error {
     UntrustedNext {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Page with the link, from 1.
+        /// Page with the link, 1-based.
         page: u32,
         /// The correct link, or a note that there should be none.
         expected: String,
@@ -196,9 +196,9 @@ pub enum Error {
     WrongPartition {
         /// Partition being fetched.
         partition: PartitionKey,
-        /// Page of the row, from 1.
+        /// Page with the row, 1-based.
         page: u32,
-        /// Row on that page, from 1.
+        /// Row on that page, 1-based.
         row: u64,
         /// Axis column whose value differs.
         column: String,
@@ -221,16 +221,17 @@ pub enum Error {
         expected: Box<str>,
         /// First value that does not fit, escaped and truncated.
         found: String,
-        /// Row of that value in the partition, from 1.
+        /// Row that has this value, 1-based within the partition.
         row: u64,
         /// Number of values that do not fit.
         n_misfits: u64,
-        /// Rows of the partition.
+        /// Number of rows in the partition.
         n_rows: u64,
         /// The key columns, separated by commas, if this column is one of them and has no value.
         key: Option<Box<str>>,
     },
-    /// Stop: the partition lost more than half of its rows, or of a column's values. It does not replace the committed one.
+    /// Stop: the partition lost more than half of its rows, or more than half of the values in a column. It does not
+    /// replace the committed one.
     #[error(
         "replace `{partition}`: expected {shrunk}\nhint: if the portal's data is right, run this partition again with `force`"
     )]
@@ -245,10 +246,10 @@ pub enum Error {
     WriteConflict {
         /// Key of the object.
         key: String,
-        /// Conditional writes tried.
+        /// Number of conditional writes tried.
         tries: u32,
     },
-    /// Retry, then stop: an object of the lake could not be read, written, listed or removed.
+    /// Retry, then stop: an object in the lake could not be read, written, listed or removed.
     #[error("{action} `{key}` in the lake")]
     StoreFailed {
         /// The operation: `read`, `write`, `list` or `remove`.
@@ -262,7 +263,7 @@ pub enum Error {
     /// Stop: another run is using the lake.
     #[error("lock lake: {}", _0.0)]
     LakeLocked(LockHolder),
-    /// Retry, then stop: a table of the catalog could not be read or written.
+    /// Retry, then stop: a catalog table could not be read or written.
     #[error("publish to catalog table `{table}`")]
     CatalogFailed {
         /// Table as `database.table`.
@@ -274,7 +275,7 @@ pub enum Error {
     /// Stop: the columns could not be encoded as Parquet.
     #[error("encode `{object}` as Parquet")]
     EncodeFailed {
-        /// Partition or look-up table being encoded.
+        /// Partition or lookup table being encoded.
         object: String,
         /// The encoder's error.
         #[source]
@@ -292,7 +293,7 @@ impl Error {
         self.into()
     }
 
-    /// Wraps an error of the store.
+    /// Wraps a store error.
     pub(crate) fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
         Self::StoreFailed { action, key: key.to_owned(), source }
     }
@@ -325,14 +326,14 @@ impl Error {
 
     /// Returns the message and its causes, joined by `: `. Call it once, where the error is shown.
     ///
-    /// A `hint:` line of the message stays last.
+    /// A `hint:` line in the message stays last.
     #[must_use]
     pub fn chain(&self) -> String {
         chain(self)
     }
 }
 
-/// Returns the message of any error and its causes, joined by `: `. A `hint:` line of the outermost message stays last.
+/// Returns the message of any error and its causes, joined by `: `. A `hint:` line in the outermost message stays last.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let message = error.to_string();

@@ -29,9 +29,9 @@ use crate::ports::store::Store;
 /// Facts about the run that apply to all its partitions.
 #[derive(Debug, Clone)]
 pub struct RunFacts {
-    /// Name of the run.
+    /// Run name.
     pub run: String,
-    /// Release of the portal that the run reads, if known.
+    /// Portal release that the run reads, if known.
     pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
@@ -46,7 +46,7 @@ pub struct RunFacts {
 /// passes.
 ///
 /// # Errors
-/// Any [`Error`] of a partition; the receipt has its name.
+/// Any [`Error`] that concerns a partition; the receipt records its name.
 pub async fn fetch_partition(
     portal: &impl Portal,
     store: &impl Store,
@@ -87,7 +87,7 @@ pub async fn fetch_partition(
             write_receipt(store, dataset, run, &receipt).await?;
             Ok(receipt)
         }
-        // An interrupted fetch writes no receipt: the end of the run reports the partition as not tried.
+        // An interrupted fetch writes no receipt: the partition is reported as not tried when the run ends.
         Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
     }

@@ -163,8 +163,8 @@ fn are_distinct<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<std::collections::BTreeSet<_>>().len() == values.len()
 }
 
-/// Checks that an accepted descriptor works for every purpose of a descriptor, and that a refused one says why. Returns
-/// whether it is accepted.
+/// Checks that an accepted descriptor works for everything that descriptors are used for, and that a refused one says
+/// why. Returns whether it is accepted.
 pub fn descriptor(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let dataset = match Dataset::parse("fuzzed.toml", text) {
@@ -319,7 +319,7 @@ mod tests {
             let link = links.new_tree(&mut runner).unwrap().current();
             n_accepted += u32::from(next_at(&DEFAULT_PORT, &link));
         }
-        // The test is meaningful only if some of the links are spellings of the right one.
+        // The test is meaningful only if some of the links are spellings of the correct one.
         assert!((1_000..50_000).contains(&n_accepted), "{n_accepted} accepted");
     }
 }

@@ -1,9 +1,9 @@
-//! Builds and parses object keys. No other file does, so that the layout of a lake is defined in one place.
+//! Builds and parses object keys. No other file does this, so that the layout of a lake is defined in one place.
 
 use crate::dataset::Dataset;
 use crate::partition::PartitionKey;
 
-/// File name of the only object of a partition or look-up table.
+/// File name of the only object of a partition or lookup table.
 pub const OBJECT: &str = "part-00000.parquet";
 
 /// Returns the prefix of a table's data objects: `data/<table>/`.
@@ -32,7 +32,7 @@ pub fn parse_partition_object(dataset: &Dataset, key: &str) -> Option<PartitionK
     dataset.parse_partition(path).filter(|partition| dataset.has(partition))
 }
 
-/// Returns the key of a look-up table's object.
+/// Returns the key of a lookup table's object.
 #[must_use]
 pub fn lookup_object(table: &str) -> String {
     format!("data/{table}/{OBJECT}")
@@ -50,7 +50,7 @@ pub fn older_records_prefix(dataset: &Dataset) -> String {
     format!("ledger/{}/partitions/", dataset.name)
 }
 
-/// Returns the key of the columns of one of a dataset's schemas.
+/// Returns the key of the object that stores the columns of one of a dataset's schemas.
 #[must_use]
 pub fn schema(dataset: &Dataset, schema_id: u64) -> String {
     format!("ledger/{}/schemas/{schema_id:016x}.json", dataset.name)
@@ -113,7 +113,7 @@ pub fn catalog_table(database: &str, table: &str) -> String {
     format!("{}{database}/{table}.json", CATALOG_PREFIX)
 }
 
-/// Key of the mark of a lake in a folder, which describes the lake's data. Not part of the ledger, because the ledger may
+/// Key of the mark that describes the data of a lake in a folder. It is not part of the ledger, because the ledger may
 /// be deleted and rebuilt.
 pub const MARK: &str = "lake.json";
 

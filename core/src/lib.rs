@@ -1,4 +1,4 @@
-//! The decisions that rollcall makes. This crate accesses no network, environment or clock by itself.
+//! The decisions that rollcall makes. This crate accesses no network, environment or clock on its own.
 //!
 //! A run has three steps, one function each: [`plan::plan_partitions`], [`fetch::fetch_partition`] for every planned
 //! partition, and [`publish::publish_partitions`]. They reach the outside world only through the traits in [`ports`].
@@ -8,7 +8,7 @@
 //! - The parts of a fetch: [`page`] decodes a body into columns, [`file`](mod@file) writes columns as Parquet, the
 //!   commit puts the file into the lake, and [`memory`] limits the memory in use.
 //! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, and [`lookup`] has the
-//!   tables of codes.
+//!   code tables.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod commit;

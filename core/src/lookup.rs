@@ -1,4 +1,4 @@
-//! Built-in look-up tables for the portal's codes: states, grades, races, sexes. They have no partitions.
+//! Built-in lookup tables for the portal's codes: states, grades, races, sexes. They have no partitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use crate::file::writer::{Encoded, TableWriter};
 use crate::keys;
 use crate::ports::catalog::TableSpec;
 
-/// Database of the look-up tables.
+/// Database of the lookup tables.
 const DATABASE: &str = "ccd_school";
 
-/// A look-up table.
+/// A lookup table.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     dataset: Dataset,
@@ -24,20 +24,20 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Returns every built-in look-up table.
+    /// Returns every built-in lookup table.
     ///
     /// # Errors
-    /// [`Error::InvalidDescriptor`] if a file is not a table of codes. A test parses every file.
+    /// [`Error::InvalidDescriptor`] if a file is not a code table. A test parses every file.
     pub fn built_in() -> Result<Vec<Self>, Error> {
         LOOKUPS.iter().map(|(stem, text)| Self::parse(&lookup_table(stem), text)).collect()
     }
 
-    /// Returns every built-in look-up table with its encoded file.
+    /// Returns every built-in lookup table with its encoded file.
     ///
     /// The files are encoded once per process: each publication compares them, but they seldom need to be written.
     ///
     /// # Errors
-    /// Those of [`Lookup::built_in`] and [`Lookup::encode`].
+    /// Same as [`Lookup::built_in`] and [`Lookup::encode`].
     pub(crate) fn built_in_encoded() -> Result<&'static [(Self, Encoded)], Error> {
         static ENCODED: OnceLock<Vec<(Lookup, Encoded)>> = OnceLock::new();
         if let Some(encoded) = ENCODED.get() {
@@ -102,7 +102,7 @@ impl Lookup {
         self.rows.iter().filter_map(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?)))
     }
 
-    /// Returns the value of a column for a code, or `None` if it is empty.
+    /// Returns the value in a column for a code, or `None` if it is empty.
     #[must_use]
     pub fn value(&self, code: i32, column: &str) -> Option<&str> {
         let column = self.dataset.columns.iter().position(|declared| declared.name == column)?;

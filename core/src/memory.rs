@@ -5,9 +5,9 @@
 //!
 //! - A page requested ahead of the one due next never waits. It reserves its room before it is requested; without room
 //!   it is not requested yet. A page larger than its room is dropped and requested again when it is due.
-//! - The page due next waits while its body arrives, for free room or for the permit of the page limit. The permit's
+//! - While its body arrives, the page due next waits for free room or for the permit of the page limit. The permit's
 //!   holder needs only the rest of its own body.
-//! - A partition waits when there is no room for the rows of a received page. It drops the page first and requests it
+//! - A partition waits when there is no room for the rows on a received page. It drops the page first and requests it
 //!   again later. It waits for free room or for the permit of the partition limit. The permit's holder needs only its
 //!   own pages, which the points above cover.
 //!
@@ -30,7 +30,7 @@ pub struct Memory {
 struct Shared {
     limit_bytes: usize,
     held: Mutex<Held>,
-    /// Its holder may exceed the limit.
+    /// The permit, whose holder may exceed the limit.
     permit: Arc<AsyncMutex<()>>,
 }
 
@@ -211,7 +211,7 @@ mod tests {
             assert!(poll(&mut one, &wake_one) && !poll(&mut two, &wake_two), "only one room fits");
             drop(other);
             assert!(wake_two.is_woken() && !poll(&mut two, &wake_two));
-            // The large room releases the permit, which serves as well as free bytes.
+            // The large room releases the permit, which is as good as free bytes.
             drop(large);
             assert!(wake_two.is_woken() && poll(&mut two, &wake_two));
         }

@@ -1,4 +1,4 @@
-//! Decodes one page of the portal from the bytes of its body into columns. This is the hot path.
+//! Decodes the body of one portal page, given as bytes, into columns. This is the hot path.
 //!
 //! Values go straight from the JSON text into columns, without row structs or a JSON tree. Only what is kept is copied.
 //!
@@ -75,14 +75,14 @@ impl<'d> PageDecoder<'d> {
         PageBuilder::new(self.dataset, &self.codes, is_exact_pass)
     }
 
-    /// Decodes page `page` (from 1) from its complete body.
+    /// Decodes page `page` (1-based) from its complete body.
     ///
     /// - `body`: UTF-8 JSON `{"count": u64, "next": string or null, "results": [{..}]}`.
     /// - Every row's axis fields must match the partition. They are dropped, because the object's path has them.
     ///
     /// # Errors
-    /// [`Error::BadBody`] when the body is not such an object; [`Error::WrongPartition`] when an axis field of a row
-    /// differs; [`Error::SchemaDrift`] at the first row without a key field (rows are counted from 1 on this page);
+    /// [`Error::BadBody`] if the body is not such an object; [`Error::WrongPartition`] if an axis field of a row
+    /// differs; [`Error::SchemaDrift`] for the first row (1-based within this page) that lacks a key field;
     /// [`Error::BodyTooLarge`] for rows with more than 4,000,000 values in total, or more than 10,000 unknown fields in
     /// one row.
     ///
@@ -102,7 +102,7 @@ impl<'d> PageDecoder<'d> {
         }
     }
 
-    /// Decodes a page that the scanner does not support, or finds its error.
+    /// Decodes a page that the scanner does not support, or returns its error.
     fn decode_by_serde(&self, page: u32, text: &str) -> Result<Page, Error> {
         let mut builder = self.builder(false);
         let mut read = builder.read(text);
@@ -149,7 +149,7 @@ impl<'d> PageDecoder<'d> {
         Ok(Page { count, next: envelope.next, batch, misfits, n_unknown, unknown_fields })
     }
 
-    /// Returns the error of a row (from 1, on its page) without a field for a key column.
+    /// Returns the error for a row (1-based within its page) that lacks a key column's field.
     fn missing_key(&self, row: u64, column: usize) -> Error {
         let declared = self.dataset.columns.get(column);
         let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));

@@ -25,7 +25,8 @@ impl fmt::Display for AxisValue {
 
 /// The axis values of one partition, in the descriptor's order.
 ///
-/// Prints as its Hive path, `year=2021/grade=grade-pk`. In JSON, it is an object, `{"year": 2021, "grade": "grade-pk"}`.
+/// Formatted as its Hive path, `year=2021/grade=grade-pk`.
+/// In JSON, it is an object, `{"year": 2021, "grade": "grade-pk"}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionKey {
     axes: Vec<(String, AxisValue)>,

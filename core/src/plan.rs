@@ -1,4 +1,4 @@
-//! The planner step. From the request, the portal's lists and the contents of the lake, it makes the exact list of
+//! The planner step. From the request, the portal's lists and the contents of the lake, it builds the exact list of
 //! partitions to fetch.
 
 mod candidates;
@@ -26,13 +26,13 @@ use crate::request::{AxisSelection, Mode, Request, Selection};
 pub struct Plan {
     /// Partitions, newest year first, then in the descriptor's order.
     pub items: Vec<PlanItem>,
-    /// One message per check that was not possible.
+    /// One message per check that could not be made.
     pub warnings: Vec<String>,
-    /// The portal's newest release, if known.
+    /// The portal's latest release, if known.
     pub portal_release: Option<String>,
 }
 
-/// Plans a run. Only reads.
+/// Plans a run. Writes nothing.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] with every requested year that the portal does not list, or for a `failed_of` run that does

@@ -53,9 +53,9 @@ pub enum Registrar {
 /// slower one includes the other's summary.
 ///
 /// # Errors
-/// - [`Error::CatalogFailed`], also if the catalog does not read back as written.
-/// - [`Error::StoreFailed`], also if an object that the run committed cannot be inspected. Everything else is published
-///   first.
+/// - [`Error::CatalogFailed`], including the case in which the catalog does not read back as written.
+/// - [`Error::StoreFailed`], including the case in which an object that the run committed cannot be inspected.
+///   Everything else is published first.
 /// - [`Error::WriteConflict`] if other writers change the records or the summary on every try.
 pub async fn publish_partitions(
     store: &impl Store,
@@ -74,7 +74,7 @@ pub async fn publish_partitions(
 /// - `run_receipts`: from [`read_run`].
 ///
 /// # Errors
-/// Those of [`publish_partitions`].
+/// Same as [`publish_partitions`].
 pub async fn publish_receipts(
     store: &impl Store,
     catalog: &impl Catalog,

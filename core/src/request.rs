@@ -21,7 +21,7 @@ use crate::partition::{AxisValue, PartitionKey};
 use crate::request::fields::{non_null, request_fields};
 use crate::request::words::describe;
 
-/// Dataset of a request that does not name one.
+/// Default dataset for a request that does not name one.
 pub const DEFAULT_DATASET: &str = "ccd_enrollment";
 
 /// A valid request.
@@ -96,7 +96,7 @@ pub enum Mode {
     Missing,
     /// Those whose last attempt failed, or whose last run ended before trying them.
     Failed,
-    /// Those whose object has another schema or encoding than a run would write today.
+    /// Those whose object has a different schema or encoding from what a run would write today.
     Stale,
 }
 
@@ -124,7 +124,7 @@ pub fn dataset_name(input: &Value) -> Result<String, Error> {
     }
 }
 
-/// Returns whether a text can be the name of a run, which becomes part of object keys.
+/// Returns whether a string can be a run name, which becomes part of object keys.
 #[must_use]
 pub fn is_run_name(text: &str) -> bool {
     (1..=80).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

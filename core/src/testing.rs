@@ -40,7 +40,7 @@ pub(crate) fn row(school: u64, enrollment: &str) -> String {
     )
 }
 
-/// Returns the body of a page of the portal at `https://portal.test`.
+/// Returns the body of a page from the portal at `https://portal.test`.
 pub(crate) fn page(count: u64, next: Option<u32>, rows: &[String]) -> String {
     let next = next.map_or("null".to_owned(), |page| {
         format!("\"https://portal.test/api/v1/schools/ccd/enrollment/2021/grade-pk/?page={page}\"")
@@ -115,7 +115,7 @@ impl Portal for CannedPages {
     }
 }
 
-/// An action of another writer, between our request for an object's facts and our write or removal.
+/// An action by another writer, between our request for an object's facts and our write or removal.
 pub(crate) type Rival = Box<dyn FnOnce(&MemoryStore) + Send>;
 
 /// An object in memory: its bytes, its stamp, and a number that every write increases.
@@ -304,7 +304,7 @@ pub(crate) struct MemoryCatalog {
     pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
     /// Tables passed to `ensure_table`.
     pub(crate) ensured: Mutex<Vec<TableSpec>>,
-    /// Whether changes are dropped, as by a catalog whose errors are ignored.
+    /// Whether changes are dropped, as if the errors of a catalog were ignored.
     pub(crate) forgets: bool,
 }
 

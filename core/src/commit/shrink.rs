@@ -1,4 +1,4 @@
-//! Prevents a partition that lost most of its rows, or most values of a column, from replacing the fuller one.
+//! Prevents a partition that lost most of its rows, or most values of a column, from replacing a fuller one.
 
 use crate::error::Error;
 use crate::error::found::Shrunk;

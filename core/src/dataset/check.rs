@@ -103,8 +103,8 @@ impl Dataset {
         mistakes
     }
 
-    /// Checks that no built-in dataset or look-up table uses this dataset's name or table. A table holds one dataset: the
-    /// rows of a second one in the same folder would be mistaken for its own.
+    /// Checks that no built-in dataset or lookup table uses this dataset's name or table. A table holds one dataset:
+    /// the rows of a second one in the same folder would be mistaken for its own.
     fn check_taken(&self, mistakes: &mut Mistakes) {
         if registry::is_lookup_table(&self.table) {
             mistakes.add(|| {

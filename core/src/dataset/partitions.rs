@@ -13,10 +13,10 @@ impl Axis {
     }
 }
 
-/// Fields that every request has, in addition to those of its axes.
+/// Fields that every request has, in addition to those for its axes.
 pub(crate) const OTHER_FIELDS: [&str; 6] = ["dataset", "partitions", "mode", "failed_of", "force", "catalog"];
 
-/// Returns the field of a request that selects values of an axis: `year` → `years`.
+/// Returns the request field that selects the values of an axis: `year` → `years`.
 #[must_use]
 pub fn plural(axis: &Axis) -> String {
     format!("{}s", axis.name)
@@ -33,7 +33,7 @@ impl Dataset {
         path
     }
 
-    /// Parses a Hive path of this dataset's axes. Returns `None` if it is not one.
+    /// Parses a Hive path made of this dataset's axes. Returns `None` for any other path.
     #[must_use]
     pub fn parse_partition(&self, path: &str) -> Option<PartitionKey> {
         let axes: Vec<(&str, bool)> =

@@ -13,8 +13,8 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Returns the environment variable that holds the value on a laptop: the name in upper case, with `_` for everything
-    /// but letters and digits.
+    /// Returns the environment variable that holds the value on a laptop: the name in upper case, with `_` in place of
+    /// everything but letters and digits.
     #[must_use]
     pub fn variable(&self) -> String {
         let name: String =

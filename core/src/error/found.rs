@@ -1,4 +1,4 @@
-//! What a check found instead of what it expected, for an error's message.
+//! What a check found instead of what it expected, for an error message.
 
 use std::fmt;
 
@@ -58,7 +58,7 @@ impl fmt::Display for SecretFound {
     }
 }
 
-/// Describes the run that holds the lock of a lake.
+/// Describes the run that holds a lake's lock.
 #[derive(Debug)]
 pub struct LockHolder(pub String);
 
@@ -69,7 +69,7 @@ pub enum CountFound {
     Received(u64),
     /// A later page has a different `count`.
     OnPage {
-        /// Page, from 1.
+        /// Page, 1-based.
         page: u32,
         /// Its `count`.
         count: u64,
@@ -78,7 +78,7 @@ pub enum CountFound {
     Changed,
     /// A page before the last is not full, or the last one has too many rows.
     PageLength {
-        /// Page, from 1.
+        /// Page, 1-based.
         page: u32,
         /// Rows on it.
         n_rows: u64,

@@ -31,7 +31,7 @@ impl Mistakes {
         self.listed.len() + self.n_more
     }
 
-    /// Returns one message per listed mistake. If there are more, a last one counts them.
+    /// Returns one message per listed mistake. If there are more, a final one counts them.
     pub(crate) fn into_messages(mut self) -> Vec<String> {
         if self.n_more > 0 {
             self.listed.push(format!("{AND_MORE}{} more", thousands(self.n_more as u64)));

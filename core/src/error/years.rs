@@ -1,8 +1,8 @@
-//! Why the years of a dataset could not be read from the portal's list of endpoints.
+//! Why a dataset's years could not be read from the portal's list of endpoints.
 
 use crate::ports::portal::PortalError;
 
-/// Why the years of a dataset could not be read.
+/// Why a dataset's years could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum YearsUnreadable {
     /// The portal did not return the list.

@@ -1,17 +1,17 @@
-//! Checks that every key occurs only once in a partition.
+//! Checks that every key appears only once in a partition.
 //!
-//! The portal usually serves keys in ascending order. Then one comparison per key proves that it is new, and the keys
-//! are stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
+//! The portal usually serves keys in ascending order. In that case, one comparison per key proves that it is new, and
+//! the keys are stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
 
 use arrow_array::RecordBatch;
 
 use crate::dataset::Dataset;
 use crate::file::row_key::{MissingKey, Packer};
 
-/// Bytes reserved for the difference of two keys. Schools of the same district have similar keys.
+/// Bytes reserved for the difference between two keys. Schools of the same district have similar keys.
 const BYTES_AHEAD: usize = 2;
 
-/// All keys of a partition so far.
+/// All keys received so far for a partition.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     packer: Packer,
@@ -72,7 +72,7 @@ impl Ascending {
     }
 }
 
-/// Keys that occur more than once.
+/// Keys that appear more than once.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Repeated {
     /// One such key, as `column value` pairs.
@@ -105,7 +105,7 @@ impl KeySet {
     /// Adds the key of every row.
     ///
     /// # Errors
-    /// The first null or empty text in a key column. The set must not be used afterwards.
+    /// Returns the first null or empty text in a key column. The set must not be used afterwards.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), MissingKey> {
         self.packer.check(batch)?;
         for (row, packed) in self.packer.pack(batch).enumerate() {
@@ -155,7 +155,7 @@ impl KeySet {
         self.keys = Keys::Wide(wide);
     }
 
-    /// Returns the keys that occur more than once, if any.
+    /// Returns the keys that appear more than once, if any.
     pub(crate) fn find_repeated(&mut self) -> Option<Repeated> {
         let (key, n_rows) = match &mut self.keys {
             Keys::Ascending(_) => return None,

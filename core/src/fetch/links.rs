@@ -29,7 +29,7 @@ impl Links<'_> {
             return refuse(format!("a link below `{}`", self.root));
         };
         due.query_pairs_mut().append_pair("page", &(page + 1).to_string());
-        // Parsed URLs are compared, so that only spellings of the same URL are equal.
+        // Parsed URLs are compared, so that different spellings of one URL are equal, but different URLs are not.
         match Url::parse(next) {
             Ok(found) if found == due => Ok(()),
             _ => refuse(format!("`{due}`")),

@@ -1,11 +1,11 @@
-//! Converts errors of the portal to errors of a partition.
+//! Converts portal errors to partition errors.
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 
-/// Converts an error of the portal to the error of a partition.
+/// Converts a portal error to a partition error.
 ///
 /// - `dataset`: provides the secret's name, for HTTP 401 or 403 and for a response that repeats the secret.
 #[must_use]

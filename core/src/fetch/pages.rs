@@ -41,7 +41,7 @@ impl<P> Clone for PageFetcher<'_, P> {
 impl<P> Copy for PageFetcher<'_, P> {}
 
 impl<P: Portal> PageFetcher<'_, P> {
-    /// Fetches page `page` (from 1) and decodes it.
+    /// Fetches page `page` (1-based) and decodes it.
     pub(super) async fn page(self, page: u32, request: PageRequest) -> Result<FetchedPage, Error> {
         let is_ahead = request.room.is_some();
         let decode = |body: &Bytes| match self.decoder.decode(page, body) {

@@ -18,9 +18,9 @@ use crate::page::PageDecoder;
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError};
 
-/// Fetches, checks and encodes every row of a partition. Returns `None` instead of a file when the portal has no rows.
+/// Fetches, checks and encodes every row of a partition. Returns `None` instead of a file if the portal has no rows.
 ///
-/// The returned time is when the last page was received.
+/// The returned time is when the last page arrived.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
     dataset: &Dataset,
@@ -51,7 +51,8 @@ pub(super) async fn fetch_rows(
     let mut first_page = None;
     let mut fetched_at = first.received_at;
     let memory = portal.page_memory();
-    // Pages have the same number of rows and therefore about the same size. An eighth is added for the differences.
+    // Pages have the same number of rows and therefore about the same size. An eighth is added to allow for
+    // differences.
     let page_bytes = first.n_bytes + first.n_bytes / 8;
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut next_request, mut due) = (1, 2, first);
@@ -126,7 +127,7 @@ pub(super) async fn fetch_rows(
     drop(ahead);
     if let Some((first_page, tries)) = first_page {
         // The source may have changed between two pages without a change of `count`. Fetching page 1 again detects many
-        // such changes, though not all. Both fetches of page 1 share one limit of requests.
+        // such changes, though not all. Both fetches of page 1 share one request limit.
         let again = fetcher.page(1, PageRequest { tries, room: None }).await?.page;
         if again.count != expected || fingerprint(&again.batch) != first_page {
             return Err(mismatch(CountFound::Changed));
@@ -136,7 +137,7 @@ pub(super) async fn fetch_rows(
     Ok((facts, Some((encoded, fetched_at))))
 }
 
-/// Adds the `n_rows` rows of earlier pages to the row numbers of a page's error.
+/// Adds `n_rows`, the number of rows on earlier pages, to the row numbers in a page's error.
 fn count_earlier_rows(n_rows: u64, mut error: Error) -> Error {
     if let Error::SchemaDrift { row, n_rows: n_so_far, .. } = &mut error {
         *row += n_rows;

@@ -369,7 +369,7 @@ fn edition(digest: u128) -> Edition {
     Edition { digest: Digest(digest), schema_id: enrollment().schema_id(), encoding_version: ENCODING_VERSION }
 }
 
-/// The stamp of a rival's object, with other rows, received at `fetched_at`.
+/// The stamp of a rival's object, with different rows, received at `fetched_at`.
 fn rival_stamp(fetched_at: &str) -> Stamp {
     Stamp {
         edition: edition(7),
@@ -442,7 +442,7 @@ fn an_object_that_names_another_partition_is_replaced_as_if_unreadable() {
     stamp.partition = Some("year=2021/grade=grade-k".into());
     stamp.run = None;
     store.set(KEY, b"another's", Some(stamp.clone()));
-    // It is replaced although the edition is the same, and although the new file has fewer rows.
+    // It is replaced even though the edition is the same and the new file has fewer rows.
     assert_eq!(fetch(&store, pages(&rows(5), 5)).unwrap().outcome, Outcome::Written);
     store.set(KEY, b"another's", Some(stamp));
     assert_eq!(fetch(&store, pages(&rows(1), 5)).unwrap().outcome, Outcome::Written);
@@ -598,7 +598,7 @@ impl Portal for Tight {
     }
 }
 
-/// Guards against deadlock, in which case this test does not end.
+/// Guards against deadlock, in which case this test would never end.
 ///
 /// Found by use: B6.
 #[test]
@@ -630,7 +630,7 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
             assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
             assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
             assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
-            // Every page is requested once, and page 1 twice. A page that was dropped is requested once more.
+            // Every page is requested once, and page 1 twice. A page that was dropped is requested one more time.
             let n_requests = portal.pages.requested.lock().unwrap().len();
             assert!(n_requests <= 8 * (2 * 8 + 2), "{n_requests} requests");
         }
@@ -760,12 +760,13 @@ fn a_dropped_page_1_is_requested_at_most_four_times_and_compared_with_the_versio
     let bodies = pages(&rows(5), 2);
     let validator = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
     let too_small = Memory::new(validator + 2 * row_bytes(&bodies[0]) - 1);
-    // Page 1 is requested once, again when there is room, and again after the last page. A fourth request is left.
+    // Page 1 is requested once, again when there is room, and again after the last page. A fourth request would still
+    // be allowed.
     let portal = Watched { partition_memory: too_small.clone(), ..Watched::new(bodies.clone()) };
     portal.fetch().unwrap();
     assert_eq!(portal.requested().iter().filter(|(page, _)| *page == 1).count(), 3);
     assert_eq!(*portal.tries_before.lock().unwrap(), [0, 1, 0, 0, 2]);
-    // The first response has other rows.
+    // The first response has different rows.
     let mut portal = Watched { partition_memory: too_small, ..Watched::new(bodies.clone()) };
     portal.once = Some(page(5, Some(2), &[row(7, "1"), row(8, "1")]));
     assert_eq!(portal.fetch().unwrap().n_rows, 5);

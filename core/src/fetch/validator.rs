@@ -18,7 +18,7 @@ const MAX_RESERVED_ROWS: u64 = 4_000_000;
 /// rows, takes a quarter of it.
 const MAX_BYTES: usize = 48 << 20;
 
-/// Counts of what was received of a partition.
+/// Counts of what was received for a partition.
 #[derive(Debug, Default)]
 pub(crate) struct FetchFacts {
     pub(crate) n_rows: u64,
@@ -58,7 +58,7 @@ impl<'v> Validator<'v> {
         })
     }
 
-    /// Checks and adds the rows of a page.
+    /// Checks and adds the rows on a page.
     ///
     /// # Errors
     /// [`Error::SchemaDrift`] for a key column without a value; [`Error::PartitionTooLarge`]; [`Error::EncodeFailed`].
@@ -66,7 +66,7 @@ impl<'v> Validator<'v> {
         for (i, (column, found)) in self.dataset.columns.iter().zip(&decoded.misfits).enumerate() {
             let Some(sum) = self.misfits.get_mut(i) else { continue };
             sum.add(found, self.n_rows);
-            // A key that was kept as it came is still a key, so a few of these are tolerated, as in any other column.
+            // A key that was kept unchanged is still a key, so a few of these are tolerated, as in any other column.
             if found.n_values > found.n_kept && self.dataset.key.contains(&column.name) {
                 return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
             }
@@ -102,10 +102,10 @@ impl<'v> Validator<'v> {
         self.table.memory_bytes() + self.keys.memory_bytes()
     }
 
-    /// Makes the checks that need all rows, and finishes the file.
+    /// Runs the checks that need all rows, and finishes the file.
     ///
     /// # Errors
-    /// [`Error::SchemaDrift`] when too many values of a column do not fit; [`Error::DuplicateKey`];
+    /// [`Error::SchemaDrift`] if too many values of a column do not fit; [`Error::DuplicateKey`];
     /// [`Error::EncodeFailed`].
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
         for (i, found) in self.misfits.iter().enumerate() {
@@ -136,7 +136,7 @@ impl<'v> Validator<'v> {
         Ok((facts, encoded))
     }
 
-    /// Returns the error of a column with misfits, after `n_rows` rows.
+    /// Returns the error for a column with misfits, after `n_rows` rows.
     fn drift(&self, column: usize, n_rows: u64) -> Error {
         let declared = self.dataset.columns.get(column);
         let (name, kind) = declared.map_or(("", ""), |column| (column.name.as_str(), column.kind.glue_type()));

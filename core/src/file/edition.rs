@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Version of the encoding. It changes whenever the same rows would be encoded to different bytes, because of the
+/// Version of the encoding. Must change whenever the same rows would be encoded to different bytes, because of the
 /// writer's settings, its version or the file layout.
 ///
-/// The next run that fetches a partition rewrites it if it has another version. The golden test in `file/writer.rs`
+/// The next run that fetches a partition rewrites it if it has a different version. The golden test in `file/writer.rs`
 /// fails if the bytes change and this number does not.
 pub const ENCODING_VERSION: u32 = 2;
 
@@ -26,7 +26,7 @@ impl Digest {
     }
 }
 
-/// Two files with equal editions have the same rows, encoded the same way. Prints as `digest-schema-encoding`.
+/// Two files with equal editions have the same rows, encoded the same way. Formatted as `digest-schema-encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edition {
     /// Hash of the rows.
@@ -43,7 +43,7 @@ impl fmt::Display for Edition {
     }
 }
 
-/// A text that is not a valid edition.
+/// Text that is not a valid edition.
 #[derive(Debug, thiserror::Error)]
 #[error("expected `<32 hex digits>-<16 hex digits>-<number>`, found `{0}`")]
 pub struct InvalidEdition(String);

@@ -19,7 +19,7 @@ pub(crate) const VALUES_KEY: &str = "rollcall.values";
 pub struct Footer {
     /// Edition of the file.
     pub edition: Edition,
-    /// Hive path of the partition; `None` for a look-up table or an older file.
+    /// Hive path of the partition; `None` for a lookup table or an older file.
     pub partition: Option<String>,
     /// Number of rows.
     pub n_rows: u64,

@@ -11,7 +11,7 @@ use arrow_schema::DataType;
 use crate::file::edition::Digest;
 
 /// Adds every row to the digest, in canonical form. Each column, in file order, contributes a byte that is 0 for null
-/// and 1 otherwise, then the value as little-endian bytes; a text is preceded by its length.
+/// and 1 otherwise, then the value as little-endian bytes; text is preceded by its length.
 pub(crate) fn digest_rows(batch: &RecordBatch, digest: &mut Digest, row: &mut Vec<u8>) {
     let columns: Vec<Values<'_>> = batch.columns().iter().map(Values::from_array).collect();
     for i in 0..batch.num_rows() {

@@ -1,7 +1,7 @@
 //! Packs row keys into integers that sort in the same order as the keys.
 //!
-//! A text of digits is packed as a number, and an integer as its 32 or 64 bits. A key of `ncessch` fits into 64 bits,
-//! and a key of `ncessch`, `race` and `sex` into 128. A key that cannot be packed is represented by its hash.
+//! Text made of digits is packed as a number, and an integer as its 32 or 64 bits. A key of `ncessch` fits into 64
+//! bits, and a key of `ncessch`, `race` and `sex` into 128. A key that cannot be packed is represented by its hash.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -13,7 +13,7 @@ use crate::dataset::{ColumnKind, Dataset};
 
 /// Set in the hash of a key that cannot be packed. Packed keys are below this value.
 const HASHED: u128 = 1 << 127;
-/// Maximum number of digits of a text that is packed.
+/// Maximum number of digits in a text that can be packed.
 const MAX_DIGITS: usize = 18;
 
 /// How one key column is packed.
@@ -22,7 +22,7 @@ struct Part {
     name: String,
     column: usize,
     kind: ColumnKind,
-    /// Declared width of a text of digits.
+    /// Declared width of text made of digits.
     width: usize,
     n_bits: u32,
 }
@@ -31,7 +31,7 @@ struct Part {
 #[derive(Debug, Clone)]
 pub(crate) struct Packer {
     parts: Vec<Part>,
-    /// Whether a packed key fits 64 bits.
+    /// Whether a packed key fits into 64 bits.
     is_narrow: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Packer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct MissingKey {
     pub(crate) column: usize,
-    /// Row in the batch, from 0.
+    /// Row in the batch, 0-based.
     pub(crate) row: usize,
     /// The value as JSON.
     pub(crate) found: &'static str,
@@ -72,7 +72,7 @@ impl Packer {
     /// Checks that every row has a key.
     ///
     /// # Errors
-    /// The first null or empty text in a key column.
+    /// Returns the first null or empty text in a key column.
     pub(crate) fn check(&self, batch: &RecordBatch) -> Result<(), MissingKey> {
         for part in &self.parts {
             let array = batch.column(part.column);
@@ -104,7 +104,7 @@ impl Packer {
     /// hashes would separate related rows.
     ///
     /// # Errors
-    /// Errors of Arrow's `take` kernel.
+    /// Returns the errors of Arrow's `take` kernel.
     pub(crate) fn sort(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
         let packed: Option<Vec<u128>> = self.pack(&batch).collect();
         let Some(keys) = packed.filter(|keys| !keys.is_sorted()) else { return Ok(batch) };

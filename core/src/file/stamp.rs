@@ -7,12 +7,12 @@ use crate::file::edition::{Edition, FIRST_WITH_PARTITION};
 use crate::partition::PartitionKey;
 
 /// The metadata that a writer stores with a data object. The file's footer has the edition, the partition and the
-/// number of rows too. It cannot have the rest, because a file's bytes depend only on its rows.
+/// number of rows too. The footer cannot contain the rest, because a file's bytes depend only on its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Edition of the object.
     pub edition: Edition,
-    /// Hive path of its partition, such as `year=2021/grade=grade-pk`; `None` for a look-up table, and for a file with
+    /// Hive path of its partition, such as `year=2021/grade=grade-pk`; `None` for a lookup table, and for a file with
     /// an encoding version before [`FIRST_WITH_PARTITION`].
     pub partition: Option<String>,
     /// Number of rows in it.

@@ -46,7 +46,7 @@ pub struct ValueCounts(BTreeMap<String, Count>);
 pub struct LostValues {
     /// Name of the column.
     pub column: String,
-    /// Number of values committed before.
+    /// Number of values in the committed partition.
     pub before: u64,
     /// Number of values in the new partition.
     pub after: u64,
@@ -81,7 +81,7 @@ impl ValueCounts {
         }
     }
 
-    /// Returns the first column that had at least 100 values before and now has less than half of them. Zeros count
+    /// Returns the first column that had at least 100 values before and now has fewer than half of them. Zeros count
     /// only if all values of the column were zeros before. A column that only one side has is not compared.
     #[must_use]
     pub fn lost_since(&self, before: &Self) -> Option<LostValues> {
@@ -156,7 +156,7 @@ mod tests {
             ((100, 0, 0), (49, 0, 51), true),
             ((101, 0, 0), (50, 0, 51), true),
             ((99, 0, 0), (0, 0, 99), false),
-            // Zeros count only if there was nothing else.
+            // Zeros count only if there were no other values.
             ((100, 0, 0), (0, 100, 0), true),
             ((0, 100, 0), (0, 49, 51), true),
             ((0, 100, 0), (100, 0, 0), false),

@@ -3,7 +3,7 @@
 //! The bytes depend only on the rows in page order, their partition, the descriptor and the encoding version. The time,
 //! the run and the page size do not affect them. Rows are sorted by key within each chunk of 16,384 rows, which places
 //! similar values next to each other even if the portal serves a school's rows in arbitrary order. Row groups are
-//! encoded as they fill, so that memory holds the encoded file and not the rows.
+//! encoded as they fill, so that memory holds the encoded file rather than the rows.
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -29,8 +29,8 @@ use crate::partition::PartitionKey;
 const ROW_GROUP: usize = 131_072;
 /// Number of rows sorted and passed to the encoder at once, regardless of the page size; divides [`ROW_GROUP`].
 const CHUNK: usize = 16_384;
-/// Maximum number of rows in a Parquet page. A file with a single page per column has no page index: the index would be
-/// a third of a small file and would add nothing to the row group's statistics.
+/// Maximum number of rows in a Parquet page. A file with a single page per column has no page index: the index would
+/// make up a third of a small file and would add nothing to the row group's statistics.
 const PAGE: usize = 20_000;
 
 /// A finished Parquet file.
@@ -70,12 +70,12 @@ impl TableWriter {
     /// - `n_rows`: the number of rows that will be appended.
     ///
     /// # Errors
-    /// Parquet cannot represent the schema.
+    /// Fails if Parquet cannot represent the schema.
     pub fn new(dataset: &Dataset, partition: &PartitionKey, n_rows: u64) -> Result<Self, ParquetError> {
         Self::with_schema(dataset, dataset.file_schema(), Some(partition), n_rows)
     }
 
-    /// Creates a writer for a file with its own schema, such as a look-up table, which has no partition.
+    /// Creates a writer for a file with its own schema, such as a lookup table, which has no partition.
     pub(crate) fn with_schema(
         dataset: &Dataset,
         schema: SchemaRef,
@@ -89,7 +89,7 @@ impl TableWriter {
             .set_data_page_row_count_limit(PAGE)
             .set_statistics_enabled(if is_one_page { EnabledStatistics::Chunk } else { EnabledStatistics::Page })
             .set_offset_index_disabled(is_one_page)
-            // parquet-java ignores the statistics of a file unless it can parse this text.
+            // parquet-java ignores a file's statistics unless it can parse this text.
             .set_created_by(format!("rollcall version {ENCODING_VERSION}.0.0 (build encoding-{ENCODING_VERSION})"));
         for column in dataset.columns.iter().filter(|column| !column.dictionary) {
             let path = ColumnPath::from(column.name.as_str());
@@ -118,7 +118,7 @@ impl TableWriter {
     /// - `is_sorted`: whether these rows and all earlier ones are known to be in key order.
     ///
     /// # Errors
-    /// The encoder refuses the rows.
+    /// Fails if the encoder refuses the rows.
     pub fn append(&mut self, batch: RecordBatch, is_sorted: bool) -> Result<(), ParquetError> {
         self.n_rows += batch.num_rows() as u64;
         self.is_sorted &= is_sorted;
@@ -135,8 +135,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Returns the memory in use, in bytes, as far as it depends on the rows. Twice the size of the rows in the
-    /// coalescer is counted, because its columns have spare capacity.
+    /// Returns the memory in use, in bytes, as far as it depends on the rows. The rows in the coalescer count twice,
+    /// because its columns have spare capacity.
     pub(crate) fn memory_bytes(&self) -> usize {
         2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
@@ -152,7 +152,7 @@ impl TableWriter {
     /// Finishes the file.
     ///
     /// # Errors
-    /// The encoder refuses the remaining rows.
+    /// Fails if the encoder refuses the remaining rows.
     pub fn finish(mut self) -> Result<Encoded, ParquetError> {
         self.coalescer.finish_buffered_batch()?;
         self.write_chunks()?;
@@ -229,7 +229,7 @@ mod tests {
             };
             let expected = digest(&rows, length);
             prop_assert_eq!(digest(&shuffled, other_length), expected);
-            // A repeated row, a missing row or a changed value gives another digest.
+            // A repeated row, a missing row or a changed value gives a different digest.
             prop_assert_ne!(digest(&[&rows[..], &rows[..1]].concat(), length), expected);
             prop_assert_ne!(digest(&rows[1..], length), expected);
             let changed = rows[0].replace("\"fips\":1", "\"fips\":2");

@@ -1,4 +1,4 @@
-//! Reads and writes JSON objects of the ledger.
+//! Reads and writes the ledger's JSON objects.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::ports::store::{Condition, Put, Store, StoreError};
 /// Maximum number of objects read concurrently.
 pub(crate) const READS_AT_ONCE: usize = 16;
 
-/// Reads a JSON object of the ledger. Returns `None` if it is absent.
+/// Reads a JSON object from the ledger. Returns `None` if it is absent.
 ///
 /// An object that cannot be parsed is logged as an error and treated as absent: the ledger is derived, so the next run
 /// rewrites it.
@@ -31,7 +31,7 @@ pub(super) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) 
     }
 }
 
-/// Writes a JSON object of the ledger.
+/// Writes a JSON object to the ledger.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the lake cannot be written.
@@ -39,7 +39,7 @@ pub async fn write_json<T: Serialize + Sync>(store: &impl Store, key: &str, valu
     store.write(key, render(key, value)?).await.map_err(|source| Error::store_failed("write", key, source))
 }
 
-/// Writes a JSON object of the ledger, provided that `condition` holds.
+/// Writes a JSON object to the ledger, provided that `condition` holds.
 pub(crate) async fn replace_json<T: Serialize + Sync>(
     store: &impl Store,
     key: &str,

@@ -29,9 +29,10 @@ pub enum Reason {
     Missing,
     /// Its last attempt failed, or its last run ended before trying it.
     Failed,
-    /// Its object has another schema than the descriptor.
+    /// Its object's schema differs from the descriptor's.
     OtherSchema,
-    /// Its object has the descriptor's schema, but another encoding than this version of rollcall writes.
+    /// Its object has the descriptor's schema, but a different encoding from the one that this version of rollcall
+    /// writes.
     OtherEncoding,
 }
 

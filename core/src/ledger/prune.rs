@@ -84,7 +84,7 @@ mod tests {
             store.set_at(&key, time(at));
         }
         let prune = |before: &str| block_on(prune_runs(&store, &enrollment(), time(before))).unwrap();
-        // A run last written exactly at that time stays.
+        // A run last written exactly at that time is kept.
         assert_eq!(prune("2026-01-01T00:00:00Z"), Pruned::default());
         let old = prune("2026-02-01T00:00:00Z");
         assert_eq!((old.runs.as_slice(), old.keys.len()), (&["old".to_owned()][..], 2));

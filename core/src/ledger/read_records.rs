@@ -1,4 +1,4 @@
-//! Reads the records of a dataset, and the receipts not yet merged into them.
+//! Reads a dataset's records, and the receipts not yet merged into them.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use crate::ledger::records::{LastAttempt, PartitionRecord, Records};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Store};
 
-/// The stored records of a dataset.
+/// A dataset's stored records.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) records: Records,
     /// Condition for replacing them.
     pub(super) condition: Option<Condition>,
-    /// Keys of the records of an earlier layout, with one object per partition, if those were read instead.
+    /// Keys of the records in an earlier layout, with one object per partition, if those were read instead.
     pub(super) older: Vec<String>,
 }
 
@@ -120,7 +120,8 @@ pub(super) fn record_attempt(
 ) {
     let record =
         records.entry(partition.clone()).or_insert(PartitionRecord { partition, committed: None, last_attempt: None });
-    // Only if the committed rows are those that this attempt received. By now, the object may be another writer's.
+    // Update these only if the committed rows are those that this attempt received. By now, the object may be another
+    // writer's.
     if let (Some(committed), Some(edition)) = (&mut record.committed, receipt.edition)
         && committed.edition == edition
     {

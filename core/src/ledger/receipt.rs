@@ -32,7 +32,7 @@ impl Outcome {
     /// Every outcome, in display order.
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// Returns whether the partition still has to be fetched, as mode `failed` and `failed_of` do.
+    /// Returns whether the partition still has to be fetched. Mode `failed` and `failed_of` fetch such partitions.
     #[must_use]
     pub fn is_open(self) -> bool {
         matches!(self, Self::Failed | Self::NotTried)
@@ -45,7 +45,7 @@ impl Outcome {
     }
 }
 
-/// An error in the ledger.
+/// An error as the ledger records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorFacts {
     /// [`Error::name`].
@@ -77,7 +77,7 @@ pub struct Receipt {
     /// Edition of the rows received. `None` if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edition: Option<Edition>,
-    /// The portal's newest release at the start of the run, if known.
+    /// The portal's latest release at the start of the run, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
     /// Size of the object in bytes. `None` if nothing is committed.
@@ -99,7 +99,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Creates the receipt of a partition without rows: failed if there is an error, otherwise not tried.
+    /// Creates the receipt for a partition without rows: failed if there is an error, otherwise not tried.
     #[must_use]
     pub fn without_rows(
         partition: PartitionKey,
@@ -142,10 +142,10 @@ impl Receipt {
     }
 }
 
-/// Name of the error of a planned partition that left no receipt.
+/// Name of the error for a planned partition that left no receipt.
 const NO_RECEIPT: &str = "NoReceipt";
 
-/// Returns the error of a planned partition that left no receipt.
+/// Returns the error for a planned partition that left no receipt.
 pub(crate) fn no_receipt() -> ErrorFacts {
     ErrorFacts {
         name: NO_RECEIPT.to_owned(),

@@ -35,7 +35,7 @@ pub struct Committed {
     /// Number of pages that it was fetched in, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_pages: Option<u32>,
-    /// The newest portal release known to have these rows, if any.
+    /// The latest portal release known to have these rows, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
 }
@@ -84,7 +84,7 @@ pub struct LastAttempt {
     pub error: Option<ErrorFacts>,
     /// When it ended. If it left no receipt, when its run started.
     pub at: Timestamp,
-    /// The portal's newest release at that time, if known.
+    /// The portal's latest release at that time, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub portal_release: Option<String>,
 }
@@ -103,7 +103,7 @@ pub struct PartitionRecord {
 /// Records by partition.
 pub type Records = BTreeMap<PartitionKey, PartitionRecord>;
 
-/// Returns the partitions whose object has another schema or encoding than a run would write today.
+/// Returns the partitions whose object has a different schema or encoding from what a run would write today.
 #[must_use]
 pub fn stale_partitions(records: &Records, dataset: &Dataset) -> Vec<PartitionKey> {
     let committed = records.iter().filter_map(|(partition, record)| Some((partition, record.committed.as_ref()?)));

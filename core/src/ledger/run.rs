@@ -1,4 +1,4 @@
-//! Reads the receipts of a run, from its summary and from separate objects.
+//! Reads a run's receipts, from its summary and from separate objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +35,7 @@ impl RunReceipts {
     }
 }
 
-/// Reads the receipts of a run: those in its summary, and those that are separate objects.
+/// Reads a run's receipts: those in its summary, and those that are separate objects.
 ///
 /// The summary is read last, because it contains the receipts deleted in the meantime.
 ///

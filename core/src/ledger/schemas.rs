@@ -23,11 +23,11 @@ pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Er
     if kept.as_ref() == Some(&columns) { Ok(()) } else { write_json(store, &key, &columns).await }
 }
 
-/// Returns the columns of other schemas than the descriptor's, by schema id.
+/// Returns the columns of schemas other than the descriptor's, by schema id.
 ///
 /// The columns come from the ledger or, if it lacks them, from the footer of a file. A schema found in neither is left out.
 ///
-/// - `other`: the schema ids to look up, each with the key of a file.
+/// - `other`: the schema ids to look up, each with the key of a file that has it.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the ledger cannot be read.
@@ -74,7 +74,7 @@ mod tests {
             let columns: Option<Vec<TypedColumn>> = block_on(read_json(&store, &kept[0])).unwrap();
             assert_eq!((kept.len(), columns), (1, Some(enrollment().typed_columns())));
         }
-        // Two plans and one schema.
+        // Two plans, but one schema.
         assert_eq!(store.calls.lock().unwrap()["write"], 3);
         let other = BTreeMap::from([(enrollment().schema_id(), "no such object".to_owned()), (7, "none".to_owned())]);
         let known = block_on(columns_by_schema(&store, &enrollment(), &other)).unwrap();

@@ -11,9 +11,9 @@ use crate::partition::PartitionKey;
 /// The summary of a run. The outcomes add up to the number of planned partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Name of the run.
+    /// Run name.
     pub run: String,
-    /// Name of the dataset.
+    /// Dataset name.
     pub dataset: String,
     /// When the run started.
     pub started_at: Timestamp,
@@ -35,7 +35,7 @@ pub struct Summary {
     /// the catalog. If the object could not be inspected, the partition's entry in the catalog stays as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<PartitionKey>,
-    /// Partitions whose object has another schema or encoding than a run would write today.
+    /// Partitions whose object has a different schema or encoding from what a run would write today.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<PartitionKey>,
     /// The failed partitions with their errors.

@@ -1,5 +1,5 @@
-//! The survey: one inspection of all objects of a table. It lists them, and inspects each object that does not match its
-//! record.
+//! The survey: one inspection of all objects in a table. It lists them, and inspects each object that does not match
+//! its record.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Survey {
     }
 }
 
-/// Surveys the objects of a dataset's table.
+/// Surveys the objects in a dataset's table.
 ///
 /// - `known`: the records. An object that still has its recorded etag is not inspected again.
 ///
@@ -69,7 +69,7 @@ pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> R
     for Listed { key, etag, .. } in listed {
         match keys::parse_partition_object(dataset, &key) {
             None if key.ends_with('/') => {
-                // A folder that could not be listed. Inspect the objects known to be in it one by one.
+                // This folder could not be listed. Inspect the objects known to be in it one by one.
                 let below =
                     known.keys().filter(|partition| keys::partition_object(dataset, partition).starts_with(&key));
                 due.extend(below.cloned());

@@ -56,7 +56,8 @@ pub(crate) async fn update_records(
     receipts: &BTreeMap<PartitionKey, Receipt>,
     now: Timestamp,
 ) -> Result<(Records, usize), Error> {
-    // A time after this comes from a clock that was ahead. Such an attempt must not remain the last one until that time.
+    // A time after this comes from a clock that was ahead. An attempt with such a time must not remain the last one
+    // until then.
     let until = now.saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
     let key = keys::records(dataset);
     for tries in 0..MAX_TRIES {

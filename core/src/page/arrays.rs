@@ -82,7 +82,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// Arrow refuses the array, which is not expected.
+    /// Fails if Arrow refuses the array, which is not expected.
     pub(crate) fn finish(&mut self) -> Result<PrimitiveArray<T>, ArrowError> {
         let nulls = self.nulls.finish(self.values.len());
         self.values.shrink_to_fit();
@@ -156,7 +156,7 @@ impl Texts {
         self.ends.push(self.offset());
     }
 
-    /// Returns the end offset of the text. A text of 2 GiB or more does not fit an offset; `finish` refuses it.
+    /// Returns the end offset of the text. Text of 2 GiB or more does not fit into an offset; `finish` refuses it.
     #[inline]
     fn offset(&self) -> i32 {
         i32::try_from(self.text.len()).unwrap_or(i32::MAX)
@@ -165,7 +165,7 @@ impl Texts {
     /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// The column has 2 GiB of text or more.
+    /// Fails if the column has 2 GiB of text or more.
     pub(crate) fn finish(&mut self) -> Result<StringArray, ArrowError> {
         let nulls = self.nulls.finish(self.ends.len());
         let mut text = std::mem::take(&mut self.text);

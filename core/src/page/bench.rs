@@ -17,7 +17,7 @@ pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
 /// Decodes a page like [`PageDecoder::decode`], but without the scanner.
 ///
 /// # Errors
-/// The same as [`PageDecoder::decode`].
+/// Same as [`PageDecoder::decode`].
 pub fn decode_by_serde(decoder: &PageDecoder<'_>, body: &[u8]) -> Result<Page, Error> {
     match std::str::from_utf8(body) {
         Ok(text) => decoder.decode_by_serde(1, text),

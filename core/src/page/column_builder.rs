@@ -1,7 +1,7 @@
 //! Converts JSON values to the types that the descriptor declares and appends them to a column.
 //!
 //! A value fits if it can be converted without loss. A numeric string becomes a number, an integer is never read as a
-//! float, and text of digits is padded to the declared width. The caller keeps values that do not fit.
+//! float, and text made of digits is padded to the declared width. The caller keeps values that do not fit.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ const TEXT_BYTES: usize = 16;
 /// One column of a page that is being decoded.
 pub(crate) struct ColumnBuilder {
     values: Values,
-    /// Zeros added to the row's text that must be checked against other columns; 0 if there is nothing to check.
+    /// Number of zeros added to the row's text, which must be checked against other columns; 0 if there is nothing to
+    /// check.
     n_padded: usize,
     /// Whether the last text was longer than the declared width and was kept anyway.
     is_kept: bool,
@@ -75,7 +76,7 @@ impl ColumnBuilder {
     }
 
     /// Returns whether `padded` consists of this column's value in the same row and `n_more` digits, ignoring leading
-    /// zeros. `None` if this column has no value: null, empty, or a code such as -1 for missing.
+    /// zeros. Returns `None` if this column has no value: null, empty, or a code such as -1 for missing.
     pub(crate) fn is_prefix_of(&self, padded: &str, n_more: usize) -> Option<bool> {
         let prefix = padded.get(..padded.len().checked_sub(n_more)?)?;
         let number = match &self.values {
@@ -133,7 +134,7 @@ impl ColumnBuilder {
     /// Returns the column and leaves this builder empty.
     ///
     /// # Errors
-    /// The column has more text than Arrow's offsets can address.
+    /// Fails if the column has more text than Arrow's offsets can address.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match &mut self.values {
             Values::String(texts, _) => Arc::new(texts.finish()?),
@@ -175,7 +176,8 @@ impl ColumnBuilder {
         false
     }
 
-    /// Appends text. Returns `false` if it does not fit; then it is appended unchanged, or a null instead.
+    /// Appends text. Returns `false` if it does not fit; in that case it is appended unchanged, or a null is appended
+    /// instead.
     #[inline]
     pub(crate) fn append_text(&mut self, text: &str) -> bool {
         match &mut self.values {
@@ -191,8 +193,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends text whose length differs from the declared width. Shorter text of digits is padded with leading zeros,
-    /// other shorter text stays unchanged, and longer text does not fit.
+    /// Appends text whose length differs from the declared width. Shorter text made of digits is padded with leading
+    /// zeros, other shorter text stays unchanged, and longer text does not fit.
     fn append_with_width(&mut self, width: usize, text: &str) -> bool {
         const ZEROS: &str = "00000000000000000000000000000000";
         let Values::String(texts, _) = &mut self.values else { return false };
@@ -246,7 +248,7 @@ impl ColumnBuilder {
         self.misfit()
     }
 
-    /// Appends an integer. Returns `false` if it does not fit; then a null is appended.
+    /// Appends an integer. Returns `false` if it does not fit; in that case a null is appended.
     #[inline]
     pub(crate) fn append_i64(&mut self, value: i64) -> bool {
         match &mut self.values {
@@ -277,7 +279,7 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a double that serde has parsed. Returns `false` if it does not fit; then a null is appended.
+    /// Appends a double that serde has parsed. Returns `false` if it does not fit; in that case a null is appended.
     pub(super) fn append_f64(&mut self, value: f64) -> bool {
         match &mut self.values {
             // From 2^53 on, the double may only approximate an integer in the JSON text.

@@ -44,8 +44,8 @@ pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Opt
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
-    // Compares the page with a second reader, which knows no columns. It refuses some valid JSON, such as a lone
-    // surrogate.
+    // Compares the page with a second reader, which knows nothing of columns. It refuses some valid JSON, such as a
+    // lone surrogate.
     if let Ok(read) = serde_json::from_slice::<Value>(body) {
         assert_eq!(read.get("count").and_then(Value::as_u64), Some(page.count));
         assert_eq!(read.get("next").and_then(Value::as_str), page.next.as_deref());
@@ -89,7 +89,7 @@ pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> boo
     let by_serde = decoder.decode_by_serde(1, body);
     match (&decoded, &by_serde) {
         (Ok(decoded), Ok(by_serde)) => assert_same(decoded, by_serde, body),
-        // A body that is not an object is refused before it is parsed, with another message.
+        // A body that is not an object is refused before it is parsed, with a different message.
         (Err(_), Err(_)) if !body.trim_start().starts_with('{') => {}
         (Err(decoded), Err(by_serde)) => {
             assert_eq!((decoded.name(), decoded.chain()), (by_serde.name(), by_serde.chain()), "{body}");
@@ -262,7 +262,7 @@ mod tests {
         format!("{{{}}}", fields.join(","))
     }
 
-    /// A page of such rows. As on the portal, all rows have the same order of fields and the same white space, except
+    /// A page of such rows. As on the portal, all rows have the same order of fields and the same whitespace, except
     /// possibly one.
     fn body() -> impl Strategy<Value = String> {
         let order = || Just((0..7).collect::<Vec<usize>>()).prop_shuffle();

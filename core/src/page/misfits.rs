@@ -1,6 +1,6 @@
 //! Values that do not fit their column.
 
-/// Replaces the value of an absent field in a message.
+/// Stands for the value of an absent field in a message.
 pub(crate) const NO_FIELD: &str = "no such field";
 
 /// Values of one column that do not fit it.
@@ -11,8 +11,8 @@ pub struct Misfits {
     /// Number of misfits that are in the column unchanged: text that is too long, or text that is not padded because
     /// the row's other columns do not confirm the result.
     pub n_kept: u64,
-    /// The first misfit that became a null, or the first of all if none did: its row (from 1, on its page) and its JSON
-    /// text. The text is `None` if the field is absent.
+    /// The first misfit that became a null, or the first of all if none did: its row (1-based within its page) and its
+    /// JSON text. The text is `None` if the field is absent.
     pub first: Option<(u64, Option<String>)>,
 }
 

@@ -13,8 +13,8 @@ use crate::page::field_names::FieldNames;
 use crate::page::misfits::{Misfits, NO_FIELD};
 use crate::page::padding::{PaddingCheck, padding_checks};
 
-/// Maximum number of values on a page, including nulls. Seven pages of the portal's widest table have fewer. Without
-/// this limit, a small body could have very many rows, and an absent field takes as much memory as any other.
+/// Maximum number of values on a page, including nulls. Seven pages of the portal's widest table have fewer in total.
+/// Without this limit, a small body could have very many rows, and an absent field takes as much memory as any other.
 pub(super) const MAX_VALUES: u64 = 4_000_000;
 
 /// The fields of the envelope, other than the rows.
@@ -45,7 +45,7 @@ pub(super) struct Field {
     pub(super) name: String,
     pub(super) slot: Slot,
     is_key: bool,
-    /// Row (from 1) that last had this field.
+    /// Row (1-based) that last had this field.
     pub(super) seen_in: u64,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct PageBuilder {
     pub(super) unknown_fields: FieldNames,
     /// Whether every value is read from its own JSON text.
     pub(super) is_exact_pass: bool,
-    /// Whether a value did not fit and its text was not kept, so that the page must be read again.
+    /// Whether a value did not fit and its text was not kept, so the page must be read again.
     pub(super) is_inexact: bool,
     pub(super) failure: Option<RowFailure>,
 }

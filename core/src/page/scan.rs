@@ -1,8 +1,8 @@
 //! The scanner: a fast way to read a page whose rows look alike.
 //!
-//! The portal writes every row of a page with the same fields, in the same order and with the same white space. The
+//! The portal writes every row on a page with the same fields, in the same order and with the same whitespace. The
 //! scanner learns a template from the first row: the text between the values, including the partition's axis values.
-//! Every other row must match the template, with a null, a number or a plain string at each place that fits its column.
+//! Every other row must match the template, with a null, a number or a plain string that fits the column at each place.
 //!
 //! Serde reads a row that does not match. If serde refuses the row, or if many rows do not match, serde reads the whole
 //! page. Serde alone decides what is valid: it accepts every page that the scanner accepts, with the same columns.
@@ -15,7 +15,7 @@ use crate::page::page_builder::{Envelope, PageBuilder, Slot};
 use crate::page::scan::cursor::{Cursor, Scanned};
 use crate::page::serde_rows::RowSeed;
 
-/// The page is left to serde if more rows than this do not match the template, and more than one in [`ODD_RATIO`].
+/// The page is left to serde if more rows than this, and more than one in [`ODD_RATIO`], do not match the template.
 const MAX_ODD_ROWS: u64 = 16;
 const ODD_RATIO: u64 = 8;
 
@@ -24,12 +24,12 @@ const MAX_HEAD_BYTES: usize = 1 << 16;
 
 /// The place of one column's value in a row.
 struct Place<'t> {
-    /// The text since the previous value: white space, comma, key and colon, and any axis fields in between.
+    /// The text since the previous value: whitespace, comma, key and colon, and any axis fields in between.
     before: &'t [u8],
     column: usize,
 }
 
-/// The text that all rows of a page have in common.
+/// The text that all rows on a page have in common.
 struct Template<'t> {
     places: Vec<Place<'t>>,
     /// The text from the end of the last value to the row's closing brace.
@@ -39,8 +39,8 @@ struct Template<'t> {
 }
 
 impl PageBuilder {
-    /// Reads a whole page and leaves odd rows to serde. Returns `None` if the page cannot be scanned; then this builder
-    /// must not be used any more.
+    /// Reads a whole page and leaves odd rows to serde. Returns `None` if the page cannot be scanned; in that case,
+    /// this builder must not be used again.
     pub(super) fn scan(&mut self, text: &str) -> Option<Envelope> {
         const RESULTS: &str = "\"results\":";
         // Serde reads the envelope before the rows, with an empty list of rows.
@@ -347,7 +347,7 @@ mod tests {
         }
         // Three names and five numbers are valid JSON.
         assert_eq!(is_accepted.iter().filter(|accepted| **accepted).count(), 3 * 5);
-        // The first row of a page is never left to serde.
+        // The first row on a page is never left to serde.
         let is_scanned = |share: &str| {
             let body = page(1, None, &[format!("{{\"year\":2021,\"id\":1,\"share\":{share},\"name\":\"A\"}}")]);
             decoder.builder(false).scan(&body).is_some()

@@ -170,7 +170,7 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
 
 /// The name of a field in a row.
 enum Key {
-    /// Index of a field of the descriptor.
+    /// Index of a descriptor field.
     Known(usize),
     Unknown(String),
 }

@@ -87,7 +87,7 @@ fn a41_an_id_is_padded_only_if_the_result_matches_the_rows_district_and_state() 
         ("\"10000200277\"", "1", "\"100002\"", ("010000200277", "0100002"), 0),
         ("10000200277", "1", "\"0100002\"", ("010000200277", "0100002"), 0),
         ("10000200277", "\"1\"", "100002", ("010000200277", "0100002"), 0),
-        // A real id of 1986 that lost an inner zero. Padded, it would be a school in Alaska.
+        // A real id from 1986 that lost an inner zero. Padded, it would be a school in Alaska.
         ("\"25000031636\"", "25", "\"2500003\"", ("25000031636", "2500003"), 1),
         ("\"25000031636\"", "25", "\"250003\"", ("25000031636", "250003"), 2),
         ("\"25000031636\"", "25", "\"250000\"", ("25000031636", "250000"), 2),
@@ -99,7 +99,7 @@ fn a41_an_id_is_padded_only_if_the_result_matches_the_rows_district_and_state() 
         ("\"10000200277\"", "null", "\"\"", ("10000200277", ""), 1),
         ("\"10000200277\"", "-1", "\"-1\"", ("10000200277", "-1"), 1),
         ("\"10000200277\"", "1", "\"-2\"", ("010000200277", "-2"), 0),
-        // Ids of territories and of the Bureau of Indian Education lack no zero.
+        // No zero is missing from the ids of territories and of the Bureau of Indian Education.
         ("\"600003000001\"", "60", "\"6000030\"", ("600003000001", "6000030"), 0),
         ("\"590000100001\"", "4", "\"5900001\"", ("590000100001", "5900001"), 0),
     ] {

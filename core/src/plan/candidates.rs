@@ -52,7 +52,7 @@ pub(super) async fn failed(
     Ok(named.into_iter().filter(is_failed).collect())
 }
 
-/// Returns the selected partitions whose object has another schema or encoding, newest year first.
+/// Returns the selected partitions whose object has a different schema or encoding, newest year first.
 pub(super) async fn stale(
     store: &impl Store,
     dataset: &Dataset,

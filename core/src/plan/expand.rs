@@ -88,11 +88,11 @@ pub(super) fn check_unlisted(
     Err(Error::InvalidRequest { mistakes })
 }
 
-/// Returns the selected values of an axis. `listed` are the years that the portal lists.
+/// Returns the selected values of an axis. `listed` contains the years that the portal lists.
 fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
     let mut values: Vec<AxisValue> = match (selection, axis.kind) {
         (AxisSelection::Values(values), _) => values.clone(),
-        // A run's failed partitions are planned from that run.
+        // A run's failed partitions come from that run's plan.
         (AxisSelection::Any, _) => Vec::new(),
         (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
         (AxisSelection::All, AxisKind::String) => axis

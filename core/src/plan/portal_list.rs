@@ -1,4 +1,4 @@
-//! The lists in which the portal describes itself, such as its endpoints.
+//! The lists in which the portal describes itself, such as the list of its endpoints.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl PortalList {
     }
 }
 
-/// Fields of an entry, with their values as JSON.
+/// Fields of a list entry, with their values as JSON.
 pub(super) type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Returns a string field, or `None` if the field is absent or not a string.

@@ -186,7 +186,7 @@ proptest! {
             .iter()
             .flat_map(|year| grades.iter().map(move |grade| format!("year={year}/grade={grade}")))
             .collect();
-        // Named by axes, and one by one in some order with the first repeated.
+        // Selected by axis, and listed one by one in some order with the first repeated.
         let mut one_by_one: Vec<_> =
             named.iter().flat_map(|year| grades.iter().map(move |grade| json!({"grade": grade, "year": year}))).collect();
         let n_turned = order.index(one_by_one.len());

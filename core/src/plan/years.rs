@@ -1,6 +1,7 @@
 //! Reads the available years from the portal's list of endpoints.
 //!
-//! For a year without data, the portal returns HTTP 500, as for a fault. Years are therefore checked before fetching.
+//! For a year without data, the portal returns HTTP 500, just as it does for a fault. Years are therefore checked
+//! before fetching.
 
 use std::collections::BTreeSet;
 
@@ -79,7 +80,7 @@ pub fn parse_years(html: &str) -> Option<BTreeSet<i32>> {
     Some(years)
 }
 
-/// Parses a year of four digits that is in [`YEARS`].
+/// Parses a four-digit year that is in [`YEARS`].
 pub(crate) fn parse_year(text: &str) -> Option<i32> {
     let text = text.trim();
     let is_year = text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());

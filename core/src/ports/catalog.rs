@@ -12,7 +12,8 @@ pub trait Catalog: Send + Sync {
     /// Ensures that `table` exists with the declared columns.
     fn ensure_table(&self, table: &TableSpec) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
-    /// Does the same for several tables, with fewer calls if the catalog supports it. The error names the table.
+    /// Does the same as [`Self::ensure_table`] for several tables, with fewer calls if the catalog supports it. The
+    /// error names the table.
     fn ensure_tables(&self, tables: &[TableSpec]) -> impl Future<Output = Result<(), CatalogError>> + Send {
         async move {
             for table in tables {
@@ -48,12 +49,12 @@ pub struct TableSpec {
     pub location: String,
     /// Columns of the files: name, Glue type, comment.
     pub columns: Vec<(String, String, String)>,
-    /// Partition columns: name, Glue type, comment. Empty for a look-up table.
+    /// Partition columns: name, Glue type, comment. Empty for a lookup table.
     pub partition_keys: Vec<(String, String, String)>,
 }
 
 impl TableSpec {
-    /// Parses a Hive path of this table's partition columns. Returns `None` if it is not one.
+    /// Parses a Hive path made of this table's partition columns. Returns `None` for any other path.
     #[must_use]
     pub fn parse_partition(&self, path: &str) -> Option<PartitionKey> {
         let axes: Vec<(&str, bool)> =
@@ -81,7 +82,7 @@ pub struct CatalogPartition {
     pub columns: Arc<Vec<TypedColumn>>,
 }
 
-/// An error of the catalog.
+/// A catalog error.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CatalogError {

@@ -16,12 +16,14 @@ pub trait Portal: Send + Sync {
     /// Returns the API root, ending in `/`, e.g. `https://educationdata.urban.org/api/v1/`. Paths are relative to it.
     fn root(&self) -> &Url;
 
-    /// Fetches page `page` (from 1) of `path` and reads its body. Retries transient failures, including invalid bodies.
+    /// Fetches page `page` (1-based) of `path` and reads its body. Retries transient failures, including invalid
+    /// bodies.
     ///
     /// - `read`: called with each complete body, decompressed.
     ///
     /// # Errors
-    /// The last failure, once no retry is left. An invalid body is not an error: the last reading is returned.
+    /// The last failure, once no retry is left. An invalid body is not an error: the result of the last read is
+    /// returned.
     fn get<T: Send>(
         &self,
         path: &str,
@@ -106,7 +108,7 @@ pub enum PortalError {
         /// Start of the body.
         excerpt: String,
     },
-    /// No response on any try: connection refused or closed, name not found, or timeout.
+    /// No response on any try: connection refused or closed, host name not found, or timeout.
     #[error("no response after {}", count_tries(*tries))]
     NoAnswer {
         /// Number of requests made.

@@ -102,7 +102,7 @@ pub enum Put {
     Lost,
 }
 
-/// An error of the store.
+/// A store error.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {

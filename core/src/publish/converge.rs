@@ -129,7 +129,7 @@ async fn due(
 /// counts are not compared, because a crawler does not set them.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`] with a missing partition.
+/// [`Error::CatalogFailed`], which names a missing partition.
 pub(super) async fn read_back(
     catalog: &impl Catalog,
     dataset: &Dataset,

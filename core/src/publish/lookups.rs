@@ -1,4 +1,4 @@
-//! Publishes the look-up tables.
+//! Publishes the lookup tables.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::lookup::Lookup;
 use crate::ports::catalog::Catalog;
 use crate::ports::store::Store;
 
-/// Writes the objects of the look-up tables if their content differs, and ensures that the catalog has the tables.
+/// Writes the objects of the lookup tables if their content differs, and ensures that the catalog has the tables.
 ///
 /// # Errors
 /// [`Error::CatalogFailed`], [`Error::StoreFailed`].

@@ -48,6 +48,6 @@ pub struct Repaired {
     pub n_records: usize,
     /// Changes to the catalog.
     pub published: CatalogChanges,
-    /// Partitions whose object has another schema or encoding than a run would write today.
+    /// Partitions whose object has a different schema or encoding from what a run would write today.
     pub stale: Vec<PartitionKey>,
 }

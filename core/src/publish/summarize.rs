@@ -1,4 +1,4 @@
-//! Summarizes the receipts of a run.
+//! Summarizes a run's receipts.
 
 use std::collections::BTreeMap;
 

@@ -180,7 +180,7 @@ fn publishing_inspects_no_object_that_matches_its_record() {
     let n_inspected = |store: &MemoryStore| store.calls.lock().unwrap().get("head").copied().unwrap_or(0);
     let before = n_inspected(&store);
     publish(&store, &catalog, &[], "r2").unwrap();
-    // The four look-up tables.
+    // The four lookup tables.
     assert_eq!(n_inspected(&store) - before, 4);
     fetch_rows(&store, "r3", &[row(1, "5"), row(2, "7")], false);
     let before = n_inspected(&store);
@@ -315,7 +315,7 @@ fn a_partition_that_was_not_tried_is_recorded_as_such_and_still_has_to_be_fetche
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");
     let items = [item(partition()), item(other_partition())];
-    // A publisher checks first which receipts are missing.
+    // A publisher first checks which receipts are missing.
     let run_receipts = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
     let not_tried = run_receipts.missing(&enrollment(), &items);
     assert_eq!(not_tried, BTreeSet::from([other_partition()]));

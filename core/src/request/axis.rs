@@ -47,7 +47,7 @@ impl Distinct {
 }
 
 impl Check<'_> {
-    /// Reads the field of one axis.
+    /// Reads the field for one axis.
     pub(super) fn axis(&mut self, axis: &Axis, value: Option<&Value>) -> AxisSelection {
         let field = plural(axis);
         let n_before = self.mistakes.len();

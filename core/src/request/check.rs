@@ -65,7 +65,7 @@ impl Check<'_> {
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
                 let select = |axis: &Axis| match non_null(fields, &plural(axis)) {
-                    // The run or the lake determines the partitions; selecting values only narrows them.
+                    // The run or the lake determines the partitions; selecting values only narrows them down.
                     None if names_a_run || is_stale_mode => AxisSelection::Any,
                     value => self.axis(axis, value),
                 };
@@ -108,7 +108,7 @@ impl Check<'_> {
         Request { selection, mode: if failed_of.is_some() { Mode::Failed } else { mode }, failed_of, force, catalog }
     }
 
-    /// Reads a field with a fixed set of values. Returns `None` if it is absent or invalid.
+    /// Reads a field that has a fixed set of values. Returns `None` if it is absent or invalid.
     fn choice<'v>(&mut self, fields: &'v Map<String, Value>, name: &str, choices: &[&str]) -> Option<&'v str> {
         match non_null(fields, name) {
             None => None,

@@ -34,7 +34,7 @@ fn is_event(fields: &Map<String, Value>) -> bool {
     fields.contains_key("detail-type") && ["source", "detail"].iter().any(|field| fields.contains_key(*field))
 }
 
-/// Returns whether a field was added by Step Functions or a tracer, and not by the author of the request.
+/// Returns whether a field was added by Step Functions or a tracer rather than by the author of the request.
 ///
 /// Source: AWS Step Functions Developer Guide, "Start workflow executions from a task": an input names the execution that
 /// started it in `AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID`. Tracers add names such as `_datadog`.

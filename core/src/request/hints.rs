@@ -52,7 +52,7 @@ pub(super) fn unknown_value(axis: &Axis, field: &str, text: &str) -> String {
     message
 }
 
-/// Returns a hint line that suggests the value for a code of the rows, or an empty string if there is no such code.
+/// Returns a hint line that suggests the value for a code that rows use, or an empty string if there is no such code.
 pub(super) fn code_hint(axis: &Axis, text: &str) -> String {
     let code = parse_integral(text.trim());
     let meant = axis.values.iter().find(|coded| Some(coded.code) == code);

@@ -15,7 +15,7 @@ use crate::request::words::{describe, describe_encoded, expected_value, number_t
 use crate::text::{excerpt, thousands};
 
 impl Check<'_> {
-    /// Reads `partitions`. Returns each partition once.
+    /// Reads the field `partitions`. Returns each partition once.
     pub(super) fn partitions(&mut self, value: &Value) -> Vec<PartitionKey> {
         let expected = "an array of objects";
         let items = match value {

@@ -6,7 +6,8 @@ use crate::dataset::{Axis, AxisKind};
 use crate::page::numbers::parse_integral;
 use crate::text::{excerpt, thousands};
 
-/// Prints a number. A double with an integral value prints as an integer, as in rows: some programs write only doubles.
+/// Formats a number. A double with an integral value is formatted as an integer, as in rows: some programs write only
+/// doubles.
 pub(super) fn number_text(number: &Number) -> String {
     let text = number.to_string();
     parse_integral(&text).map_or(text, |integer| integer.to_string())
@@ -20,7 +21,7 @@ pub(super) fn describe_encoded(field: &str, expected: &str, text: &str) -> Strin
     )
 }
 
-/// Describes what the field of an axis should contain.
+/// Describes what the field for an axis should contain.
 pub(super) fn expected_values(axis: &Axis) -> String {
     match axis.kind {
         AxisKind::Int => "years such as [2020, 2021], \"2015-2021\" or \"all\"".to_owned(),
@@ -31,7 +32,7 @@ pub(super) fn expected_values(axis: &Axis) -> String {
     }
 }
 
-/// Describes what the field of an axis should contain in one of `partitions`.
+/// Describes what the field for an axis should contain in one of `partitions`.
 pub(super) fn expected_value(axis: &Axis) -> String {
     match axis.kind {
         AxisKind::Int => "a year such as 2021".to_owned(),
@@ -47,7 +48,7 @@ pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::String(text) => format!("the string \"{}\"", excerpt(text)),
-        // Not printed even in part: an array may be as long as the input.
+        // Not shown even in part: an array may be as long as the input.
         Value::Array(items) if items.len() > MAX_ITEMS => {
             format!("an array of {} items", thousands(items.len() as u64))
         }

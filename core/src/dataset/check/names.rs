@@ -3,7 +3,7 @@
 use crate::error::mistakes::Mistakes;
 use crate::text::excerpt;
 
-/// Maximum length of the name of a database, table or column, in bytes.
+/// Maximum length of a database, table or column name, in bytes.
 ///
 /// Source: AWS Glue API reference, structures `Column`, `TableInput`, `DatabaseInput`: `Name`, 1 to 255 bytes.
 const MAX_NAME_BYTES: usize = 255;
@@ -18,9 +18,10 @@ pub(super) const MAX_COMMENT_BYTES: usize = 255;
 /// Source: AWS Glue API reference, `TableInput`: `Description`, not more than 2048 bytes.
 pub(super) const MAX_DESCRIPTION_BYTES: usize = 2048;
 
-/// Reserved words of SQL, which are names only in quotes.
+/// SQL reserved words, which are valid names only in quotes.
 ///
-/// Source: Amazon Athena User Guide, "Reserved keywords in SQL SELECT statements", and `partition` from those in DDL.
+/// Source: Amazon Athena User Guide, "Reserved keywords in SQL SELECT statements", and `partition` from the list for
+/// DDL.
 const RESERVED_WORDS: [&str; 75] = [
     "alter",
     "and",
@@ -99,7 +100,7 @@ const RESERVED_WORDS: [&str; 75] = [
     "where",
 ];
 
-/// Checks for a name that Glue, Athena and every file system accept.
+/// Checks that Glue, Athena and every file system accept a name.
 pub(super) fn check_name(mistakes: &mut Mistakes, key: &str, value: &str) {
     let is_valid = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -118,7 +119,7 @@ pub(super) fn check_name(mistakes: &mut Mistakes, key: &str, value: &str) {
     }
 }
 
-/// Checks for a name that, in addition, needs no quotes in SQL.
+/// Checks that Glue, Athena and every file system accept a name, and that it needs no quotes in SQL.
 pub(super) fn check_sql_name(mistakes: &mut Mistakes, key: &str, value: &str) {
     check_name(mistakes, key, value);
     if RESERVED_WORDS.contains(&value) {
@@ -126,7 +127,7 @@ pub(super) fn check_sql_name(mistakes: &mut Mistakes, key: &str, value: &str) {
     }
 }
 
-/// Checks for a folder name that query engines do not ignore.
+/// Checks that query engines do not ignore a folder with this name.
 pub(super) fn check_folder(mistakes: &mut Mistakes, key: &str, value: &str) {
     if value.starts_with('_') {
         mistakes.add(|| {
@@ -143,7 +144,7 @@ pub(super) fn taken(key: &str, name: &str) -> String {
     format!("`{key}`: expected a unique name, found `{}`, which is already used", excerpt(name))
 }
 
-/// Checks for a comment that Glue accepts.
+/// Checks that Glue accepts a comment.
 pub(super) fn check_comment(mistakes: &mut Mistakes, key: &str, value: &str, max_bytes: usize) {
     if value.len() > max_bytes {
         mistakes.add(|| {

@@ -4,7 +4,7 @@ use crate::dataset::Secret;
 use crate::error::mistakes::Mistakes;
 use crate::text::excerpt;
 
-/// Headers that cannot carry a secret: those of a single connection (RFC 9110, section 7.6.1), those that frame a message,
+/// Headers that cannot carry a secret: connection-specific ones (RFC 9110, section 7.6.1), those that frame a message,
 /// those that the HTTP client sets, and those that would change the response to a plain request.
 const RESERVED_HEADERS: [&str; 24] = [
     "host",

@@ -185,7 +185,7 @@ impl<'t> Cursor<'t> {
     }
 }
 
-/// Returns whether two slices of equal length are equal. The slices are short, a key and some punctuation. Calling the
+/// Returns whether two slices of equal length are equal. The slices are short: a key and some punctuation. Calling the
 /// system's comparison function would cost more than the comparison itself.
 #[inline]
 fn are_equal(found: &[u8], expected: &[u8]) -> bool {
