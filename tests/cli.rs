@@ -897,7 +897,7 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     }
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let lines: Vec<&str> = found.lines().collect();
-    // Grades are in the descriptor's order, and years start with the newest.
+    // Grades are in the descriptor's order, and years start with the latest.
     assert_eq!(words(lines[0])[..4], ["year", "grade-pk", "grade-k", "grade-1"]);
     let newest = words(lines[1]);
     assert_eq!((newest[0].as_str(), &newest[1..3], &newest[4..6]), ("2021", &words("U 165")[..], &words("F 192")[..]));

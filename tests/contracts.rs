@@ -406,7 +406,7 @@ fn a_folder_fulfils_the_contract_of_a_store() {
     let folder = tempfile::tempdir().expect("a temporary folder can be created");
     runtime().block_on(store_contract(async || {
         let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be created").keep();
-        // The folder does not exist yet, as for a new lake.
+        // The folder does not exist yet, as with a new lake.
         let store = FolderStore::new(lake.join("lake"));
         store.create(Bytes::from_static(b"{}")).await.expect("the folder can be created");
         store

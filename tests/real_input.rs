@@ -244,7 +244,7 @@ fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_rejects_2023_by_name() 
     let outcome = plan("all").expect(0);
     let planned: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("year=")).collect();
     assert_eq!(planned.len(), 37, "{}", outcome.stdout);
-    // The newest year comes first, since people wait for it.
+    // The latest year comes first, since people wait for it.
     assert!(planned[0].starts_with("year=2022/grade=grade-pk "), "{}", planned[0]);
     assert!(planned[36].starts_with("year=1986/grade=grade-pk "), "{}", planned[36]);
 

@@ -94,7 +94,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
             assert_eq!(by_kind(&seen), expected, "{run} of {n_partitions}");
             assert!(seen.iter().any(|seen| seen.line.ends_with(written)));
             assert!(seen.len() <= 20, "{}", seen.len());
-            // In the second round the portal corrects its data: the last page, of up to 100 rows, has one row fewer.
+            // In the second round, the portal corrects its data: the last page, of up to 100 rows, has one row fewer.
             let shorter = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
             let shorter = [Fault::new(Action::CountAdd { delta: -1 }), shorter];
             ground.portal.server.set_faults(shorter.map(|fault| fault.on_path("2021/grade-pk")).to_vec());

@@ -88,7 +88,7 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
     ]
 }
 
-/// Guards: how Step Functions is queried, and that this happens only when a receipt is missing. Step Functions stops a
+/// Guards: how Step Functions is queried, and that this happens only if a receipt is missing. Step Functions stops a
 /// map with too many failed items before it starts the rest. The emulator starts them all, so the responses here are
 /// made up.
 #[test]

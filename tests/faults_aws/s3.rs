@@ -338,7 +338,7 @@ fn no_call_deletes_more_than_a_thousand_objects() {
     assert_eq!(seen.iter().map(n_keys).collect::<Vec<_>>(), [1000, 1000, 1]);
 }
 
-/// Guard: only the end of a file is read for its footer, and more only when the footer is longer.
+/// Guard: only the end of a file is read for its footer, and more only if the footer is longer.
 #[test]
 fn the_footer_of_a_large_file_is_read_without_its_rows() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));

@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Emulator {
     process: Child,
     endpoint: String,
-    /// Lines that it printed.
+    /// Lines that it has printed.
     output: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }

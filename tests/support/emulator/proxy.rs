@@ -1,5 +1,5 @@
-//! A proxy in front of an emulator. It forwards and logs requests, makes chosen ones fail the way AWS and the network do,
-//! and can kill the process that sent one. Unlike the emulators it rejects a body that does not match its checksum, as
+//! A proxy in front of an emulator. It forwards and logs requests, makes chosen ones fail as AWS and the network do,
+//! and can kill the process that sent one. Unlike the emulators, it rejects a body that does not match its checksum, as
 //! S3 does.
 
 use std::fs;
@@ -127,8 +127,8 @@ pub fn json_error(status: u16, code: &str, message: &str) -> Fault {
 /// A request that the proxy received.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Method, path with its query, and the operation if the service names it in a header: `PUT /lake/data/…`, `POST /
-    /// AWSGlue.GetTable`. `%3D` and `%2F` are decoded.
+    /// Method, path with its query, and the operation if the service names it in a header: `PUT /lake/data/…`,
+    /// `POST / AWSGlue.GetTable`. `%3D` and `%2F` are decoded.
     pub line: String,
     /// Headers.
     pub headers: HeaderMap,
