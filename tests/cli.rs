@@ -42,7 +42,7 @@ fn has_seen(portal: &TestPortal, path: &str) -> bool {
     data_paths(portal, 0).iter().any(|seen| seen.contains(path))
 }
 
-/// Returns the outcomes of a report or summary that are not 0.
+/// Returns the nonzero outcomes in a report or summary.
 fn outcomes(report: &Value) -> BTreeMap<String, u64> {
     let all: BTreeMap<String, u64> = serde_json::from_value(report["outcomes"].clone()).unwrap();
     assert_eq!(all.values().sum::<u64>(), report["n_planned"].as_u64().unwrap(), "{report}");
@@ -556,7 +556,7 @@ fn a_year_without_rows_is_reported_and_fetched_again_when_the_release_is_unknown
     let warning = "warning: the portal has no rows for any requested partition of 2021\n";
     assert!(found.stderr.starts_with(warning), "{}", found.stderr);
     assert!(found.stdout.contains("4 partitions: 2 written, 2 empty"), "{}", found.stdout);
-    // Under the same release nothing can have changed. When the release cannot be read, the year is fetched again.
+    // Under the same release, nothing can have changed. If the release cannot be read, the year is fetched again.
     let missing = [&args[..], &["--mode", "missing"]].concat();
     assert!(lake.run(&portal, &missing).expect(0).stdout.contains("nothing to fetch"));
     portal.server.set_faults(vec![unavailable("api-changes/")]);
@@ -622,7 +622,7 @@ fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Killed(child);
-    // The program waits for input when its reading thread is blocked in `read` on a pipe.
+    // The program is waiting for input once its reading thread is blocked in `read` on a pipe.
     wait_until("the input is read", || {
         fs::read_to_string(format!("/proc/{}/syscall", started.0.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
     });
@@ -897,7 +897,7 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     }
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let lines: Vec<&str> = found.lines().collect();
-    // Grades are in the descriptor's order, and years start with the newest.
+    // Grades are in the descriptor's order, and years start with the latest.
     assert_eq!(words(lines[0])[..4], ["year", "grade-pk", "grade-k", "grade-1"]);
     let newest = words(lines[1]);
     assert_eq!((newest[0].as_str(), &newest[1..3], &newest[4..6]), ("2021", &words("U 165")[..], &words("F 192")[..]));
@@ -1046,7 +1046,7 @@ fn a_query_that_cannot_run_lists_the_valid_names() {
         assert!(refused.stderr.ends_with(tables), "{}", refused.stderr);
         assert_eq!(refused.stdout, "");
     }
-    // Without a name the shipped queries are listed with their questions.
+    // Without a name, the shipped queries are listed with their questions.
     let listed = lake.rollcall("query", &[]).expect(0).stdout;
     assert_eq!(listed.lines().count(), 12, "{listed}");
     assert!(listed.contains("top_ten_pk_states"), "{listed}");
@@ -1107,7 +1107,7 @@ fn d14_terminal_control_characters_are_escaped() {
         assert!(found.contains("u{1b}") || found.contains("u001b"), "{args:?}: {found:?}");
     }
     assert_eq!(on_terminal(&["query", "--lake", lake_path, &value]), format!("v\r\n{shown}\r\n"));
-    // In a file or a pipe CSV keeps the data as it is, and JSON is always the same.
+    // In a file or a pipe, CSV keeps the data unchanged, and JSON is the same everywhere.
     assert_eq!(query(&lake, &value), format!("v\n\"{hostile}\"\n"));
     let json = lake.rollcall("query", &[&value, "--format", "json"]).expect(0);
     assert_eq!(json.json(), serde_json::json!([{"v": hostile}]));

@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 const RECORDS: &str = "ledger/ccd_enrollment/records.json";
-/// The first column of every look-up table.
+/// The first column of every lookup table.
 const CODE: (&str, &str) = ("code", "int");
 const OTHER_KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-k/part-00000.parquet";
 
@@ -35,14 +35,14 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 }
 
-/// Returns different data objects. They are real files, since a store may read facts from their footers.
+/// Returns distinct data objects. They are real files, since a store may read facts from their footers.
 fn objects() -> [Encoded; 4] {
     let lookups = Lookup::built_in().expect("the look-ups are built in");
     let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
     encoded.try_into().expect("four look-ups are built in")
 }
 
-/// Returns a writer's stamp of an object that was received `second` seconds after noon.
+/// Returns a writer's stamp for an object received `second` seconds after noon.
 fn stamp(object: &Encoded, second: u32) -> Stamp {
     let noon: Timestamp = "2026-11-23T12:00:00.123456789Z".parse().expect("the text is a time");
     Stamp {
@@ -283,7 +283,7 @@ async fn ledger_objects_are_read_as_last_written(store: &impl Store) {
         let found = store.read(key).await.expect("the store responds");
         assert_eq!(found.map(|found| found.bytes).as_deref(), Some(text.as_bytes()));
     }
-    // A key that is a folder of other keys is not an object.
+    // A key that is a folder for other keys is not an object.
     let parent = key.rsplit_once('/').expect("the key has a parent").0;
     assert!(!matches!(store.read(parent).await, Ok(Some(_))));
 }
@@ -339,7 +339,7 @@ async fn exactly_one_of_eight_concurrent_replacements_is_kept(store: &impl Store
 async fn more_objects_than_fit_in_one_call_are_deleted_and_absent_ones_count_as_deleted(store: &impl Store) {
     store.delete(Vec::new()).await.expect("deleting nothing succeeds");
     let folder = "ledger/a/runs/1/receipts/";
-    // S3 deletes 1,000 in one call. One key in the middle has characters that must be escaped in XML.
+    // S3 deletes at most 1,000 objects per call. One key in the middle has characters that must be escaped in XML.
     let mut keys: Vec<String> = (0..1_100).map(|i| format!("{folder}year={i:04}.json")).collect();
     keys.push(format!("{folder}a & <b>.json"));
     let (there, others) = ([&keys[0], &keys[1_099], &keys[1_100]], ["ledger/a/runs/1/plan.json", "ledger/a/runs/10/x"]);
@@ -373,7 +373,7 @@ async fn a_listing_has_the_same_etags_and_times_as_a_head(store: &impl Store) {
     let ledger = ledger.expect("the store responds");
     let content = store.read(RECORDS).await.expect("the store responds").expect("the object exists");
     assert_eq!(ledger.iter().map(|listed| listed.etag.as_str()).collect::<Vec<_>>(), [content.etag]);
-    // S3 reports whole seconds; a folder reports the time of the rows for a data object.
+    // S3 reports whole seconds; for a data object, a folder reports the time of its rows.
     let ago = |listed: &Listed| listed.modified_at.duration_until(Timestamp::now()).as_secs();
     assert!((-1..60).contains(&ago(&ledger[0])), "{ledger:?}");
 }
@@ -403,12 +403,12 @@ async fn a_listing_has_exactly_the_keys_below_a_prefix_in_order(store: &impl Sto
 
 #[test]
 fn a_folder_fulfils_the_contract_of_a_store() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     runtime().block_on(store_contract(async || {
-        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
-        // The folder does not exist yet, as for a new lake.
+        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be created").keep();
+        // The folder does not exist yet, as with a new lake.
         let store = FolderStore::new(lake.join("lake"));
-        store.create(Bytes::from_static(b"{}")).await.expect("the folder can be made");
+        store.create(Bytes::from_static(b"{}")).await.expect("the folder can be created");
         store
     }));
 }
@@ -424,7 +424,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 
 #[test]
 fn d9_locking_a_folder_removes_temporary_files_of_a_killed_run_and_no_others() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let store = FolderStore::new(folder.path());
     let [first, ..] = objects();
     let runtime = runtime();
@@ -445,7 +445,7 @@ fn d9_locking_a_folder_removes_temporary_files_of_a_killed_run_and_no_others() {
 /// Found by use: H1.
 #[test]
 fn f1_a_folder_without_a_mark_cannot_be_locked() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let error = runtime().block_on(FolderStore::new(folder.path()).lock()).expect_err("the folder is not a lake");
     assert!(error.chain().contains("find `") && error.chain().contains("lake.json`"), "{}", error.chain());
     assert_eq!(names_in(folder.path()), Vec::<String>::new());
@@ -454,7 +454,7 @@ fn f1_a_folder_without_a_mark_cannot_be_locked() {
 /// Found by use: H1.
 #[test]
 fn f1_a_mark_never_replaces_a_file_and_only_one_of_two_runs_creates_the_lake() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let lake = folder.path().join("new/lake");
     let [one, other] = [FolderStore::new(&lake), FolderStore::new(&lake)];
     runtime().block_on(async {
@@ -487,7 +487,7 @@ fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
     let remove = |lake: &Path| std::fs::remove_dir_all(lake).expect("removing succeeds");
     let replace = |lake: &Path| {
         std::fs::rename(lake, lake.with_file_name("elsewhere")).expect("renaming succeeds");
-        std::fs::create_dir(lake).expect("a folder can be made");
+        std::fs::create_dir(lake).expect("a folder can be created");
         std::fs::write(lake.join(".lock"), "").expect("a file can be written");
     };
     let unlock = |lake: &Path| std::fs::remove_file(lake.join(".lock")).expect("removing succeeds");
@@ -497,7 +497,7 @@ fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
     };
     let mishaps: [Mishap; 5] = [rename, remove, replace, unlock, relock];
     for mishap in mishaps {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         let lake = folder.path().join("lake");
         let store = FolderStore::new(&lake);
         let [first, second, ..] = objects();
@@ -514,7 +514,7 @@ fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
             let written = store.write("ledger/a.json", Bytes::from_static(b"{}")).await;
             let lost = store.check_lock().await.expect_err("the lock is not in place").chain();
             assert!(lost.contains(&lake.display().to_string()), "{lost}");
-            // The object went with the folder.
+            // The object disappeared with the folder.
             assert!(!matches!(removed, Ok(Put::Done(_))) && !matches!(put, Ok(Put::Done(_))) && written.is_err());
             assert_eq!(files(&lake), before);
             store.lost().await;
@@ -522,7 +522,7 @@ fn f2_f3_nothing_is_written_after_the_lake_or_its_lock_has_moved() {
     }
 }
 
-/// Returns every file and folder below a folder, or nothing where it does not exist.
+/// Returns every file and folder below a folder, or nothing if it does not exist.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -542,7 +542,7 @@ fn files(folder: &Path) -> Vec<String> {
 /// Found by use: H11.
 #[test]
 fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let (lake, theirs) = (folder.path().join("lake"), folder.path().join("theirs"));
     let store = FolderStore::new(&lake);
     let runtime = runtime();
@@ -550,9 +550,9 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
     std::fs::write(&theirs, "123").expect("a file can be written");
     let before = std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time");
     let make: [fn(&Path, &Path); 4] = [
-        |theirs, lock| std::fs::hard_link(theirs, lock).expect("a link can be made"),
-        |theirs, lock| std::os::unix::fs::symlink(theirs, lock).expect("a link can be made"),
-        |_, lock| std::fs::create_dir(lock).expect("a folder can be made"),
+        |theirs, lock| std::fs::hard_link(theirs, lock).expect("a link can be created"),
+        |theirs, lock| std::os::unix::fs::symlink(theirs, lock).expect("a link can be created"),
+        |_, lock| std::fs::create_dir(lock).expect("a folder can be created"),
         |_, lock| {
             assert!(Command::new("mkfifo").arg(lock).status().expect("the system has mkfifo").success());
         },
@@ -566,7 +566,7 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
         assert_eq!(std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time"), before);
         std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("removing succeeds");
     }
-    // Another program's file that is not a link is locked, and keeps its content.
+    // Another program's file that is not a link is locked, but keeps its content.
     std::fs::write(lake.join(".lock"), "theirs").expect("a file can be written");
     let _lock = runtime.block_on(store.lock()).expect("the lock is free");
     assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it is readable"), "theirs");
@@ -574,7 +574,7 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
 
 #[test]
 fn d8_nothing_is_deleted_through_a_link() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let (lake, outside) = (folder.path().join("lake"), folder.path().join("outside"));
     let store = FolderStore::new(&lake);
     let [first, ..] = objects();
@@ -583,7 +583,7 @@ fn d8_nothing_is_deleted_through_a_link() {
         store.create(Bytes::from_static(b"{}")).await.expect("the lake can be created");
         let etag = put_first(&store, KEY, &first).await;
         std::fs::rename(lake.join("data"), &outside).expect("a folder can be renamed");
-        std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be made");
+        std::os::unix::fs::symlink(&outside, lake.join("data")).expect("a link can be created");
         let error = store.remove(KEY, &etag).await.expect_err("the object is behind a link");
         assert!(rollcall_core::error::chain(&error).contains("expected no links in a lake"), "{error}");
         assert_holds(&store, KEY, &first).await;
@@ -592,7 +592,7 @@ fn d8_nothing_is_deleted_through_a_link() {
 
 #[test]
 fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let store = FolderStore::new(folder.path());
     let [first, second, ..] = objects();
     let runtime = runtime();
@@ -610,7 +610,7 @@ fn an_open_reader_of_a_folder_keeps_the_file_that_was_replaced() {
 
 #[test]
 fn a_folder_settles_when_the_write_of_a_cancelled_caller_is_done() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let store = FolderStore::new(folder.path());
     let bytes = Bytes::from(vec![b' '; 32 << 20]);
     runtime().block_on(async {
@@ -625,10 +625,10 @@ fn a_folder_settles_when_the_write_of_a_cancelled_caller_is_done() {
 
 #[test]
 fn a_truncated_file_of_a_folder_has_no_stamp_and_an_invalid_name_is_an_error() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let store = FolderStore::new(folder.path());
     let torn = "data/t/year=2020/part-00000.parquet";
-    std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be made");
+    std::fs::create_dir_all(folder.path().join(torn).with_file_name("")).expect("a folder can be created");
     std::fs::write(folder.path().join(torn), "PAR1").expect("a file can be written");
     runtime().block_on(async {
         let facts = store.head(torn).await.expect("it is readable").expect("it exists");
@@ -649,18 +649,18 @@ fn f6_something_other_than_a_file_at_an_objects_key_has_no_stamp_and_is_replaced
     type Make = fn(&Path);
     let make: [(Make, bool); 5] = [
         (|path| assert!(Command::new("mkfifo").arg(path).status().expect("the system has mkfifo").success()), true),
-        (|path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket can be made")), true),
-        (|path| std::os::unix::fs::symlink(path, path).expect("a link can be made"), true),
-        (|path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link can be made"), true),
-        (|path| std::fs::create_dir(path).expect("a folder can be made"), false),
+        (|path| drop(std::os::unix::net::UnixListener::bind(path).expect("a socket can be created")), true),
+        (|path| std::os::unix::fs::symlink(path, path).expect("a link can be created"), true),
+        (|path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link can be created"), true),
+        (|path| std::fs::create_dir(path).expect("a folder can be created"), false),
     ];
     let [first, ..] = objects();
     for (n, (make, can_be_replaced)) in make.into_iter().enumerate() {
         // The path is short, because the path of a socket has a maximum length.
-        let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder can be made");
+        let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder can be created");
         let store = FolderStore::new(folder.path());
         let path = folder.path().join("data/o");
-        std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
+        std::fs::create_dir(folder.path().join("data")).expect("a folder can be created");
         make(&path);
         runtime().block_on(async {
             let facts = store.head("data/o").await.expect("the store responds").expect("it exists");
@@ -685,7 +685,7 @@ fn f6_something_other_than_a_file_at_an_objects_key_has_no_stamp_and_is_replaced
 /// Found by use: B2.
 #[test]
 fn f6_a_file_with_an_unrepresentable_time_is_unreadable_and_can_be_replaced() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let store = FolderStore::new(folder.path());
     let [first, second, ..] = objects();
     runtime().block_on(async {
@@ -718,7 +718,7 @@ async fn partitions(catalog: &impl Catalog, dataset: &Dataset) -> Vec<CatalogPar
 /// Checks the contract of a [`Catalog`].
 ///
 /// - `empty` returns a catalog without tables.
-/// - `columns` reads the names of a table's columns, as a query engine would.
+/// - `columns` reads a table's column names, as a query engine would.
 ///
 /// - `declare` creates or changes the table, as its owner would.
 async fn catalog_contract<C: Catalog>(
@@ -786,7 +786,7 @@ async fn partitions_are_added_replaced_and_removed<C: Catalog>(catalog: &C, decl
     // An object with another location or row count replaces the registered one.
     assert_eq!(change(&[&moved], &[]).await, [k.clone(), moved.clone()]);
     assert_eq!(change(&[&grown], &[]).await, [k.clone(), grown.clone()]);
-    // One is added while another is removed.
+    // One partition is added while another is removed.
     assert_eq!(change(&[&first], &[&k]).await, [first.clone(), grown.clone()]);
     // Removing a partition that is not registered has no effect.
     let left = [grown];
@@ -800,7 +800,7 @@ async fn two_hundred_and_fifty_partitions_are_changed_in_one_call<C: Catalog>(
 ) {
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
-    // More than Glue takes in one call, which is 100 to add and 25 to remove.
+    // More than Glue accepts per call, which is 100 to add and 25 to remove.
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
 
@@ -876,9 +876,9 @@ async fn a_partition_keeps_the_columns_of_its_own_file<C: Catalog>(
 /// Found by use: H8.
 #[test]
 fn a_file_catalog_fulfils_the_contract_of_a_catalog() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let empty = async || {
-        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be made").keep();
+        let lake = tempfile::tempdir_in(folder.path()).expect("a temporary folder can be created").keep();
         FileCatalog::new(FolderStore::new(lake))
     };
     let columns = async |catalog: &FileCatalog<FolderStore>, table: &str| {
@@ -912,7 +912,7 @@ fn bucket_fulfils_the_contract_of_a_store(kind: Kind) {
         store_contract(async || {
             n_buckets.set(n_buckets.get() + 1);
             let bucket = format!("lake-{}", n_buckets.get());
-            client.create_bucket().bucket(&bucket).send().await.expect("a bucket can be made");
+            client.create_bucket().bucket(&bucket).send().await.expect("a bucket can be created");
             S3Store::new(&config, bucket)
         })
         .await;
@@ -945,7 +945,7 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
         let glue = aws_sdk_glue::Client::new(&config);
         let database = enrollment().database;
         let input = aws_sdk_glue::types::DatabaseInput::builder().name(&database).build().expect("the name is set");
-        glue.create_database().database_input(input).send().await.expect("a database can be made");
+        glue.create_database().database_input(input).send().await.expect("a database can be created");
         let empty = async || {
             let tables = glue.get_tables().database_name(&database).send().await.expect("tables can be listed");
             for table in tables.table_list() {
@@ -975,7 +975,7 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
                     .expect_err("several tables are rejected too");
                 assert_eq!(message.to_string(), format!("read table `{}.{}`", spec.database, spec.table));
                 let call = glue.create_table().database_name(&spec.database).table_input(input);
-                call.send().await.expect("a table can be made");
+                call.send().await.expect("a table can be created");
             }
             catalog.ensure_table(spec).await.expect("the table is as declared");
         };
@@ -1003,7 +1003,7 @@ fn small_catalog(folder: &TempDir, runtime: &Runtime) -> FileCatalog<FolderStore
 
 #[test]
 fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
-    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
+    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be created"), runtime());
     let catalog = small_catalog(&folder, &runtime);
 
     let found = runtime.block_on(catalog.partitions(&enrollment().table_spec())).expect("the catalog responds");
@@ -1014,7 +1014,7 @@ fn a_file_catalog_lists_partitions_in_order_so_that_its_file_can_be_compared() {
 
 #[test]
 fn a_corrupt_file_of_a_file_catalog_is_reported_and_rewritten_by_the_next_run() {
-    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be made"), runtime());
+    let (folder, runtime) = (tempfile::tempdir().expect("a temporary folder can be created"), runtime());
     let catalog = small_catalog(&folder, &runtime);
     let file = folder.path().join("catalog/ccd_school/us_education_ccd_enrollment_data.json");
     std::fs::write(&file, "{\"database\": \"ccd_sch").expect("the file can be written");

@@ -42,7 +42,7 @@ impl Expected {
 const REQUESTS: [usize; 3] = [100, 6, 250];
 
 /// Faults between a function and AWS: one request in twenty to the lake fails, and one in ten to the catalog. In about
-/// one event of fifty the function is killed.
+/// one event in fifty, the function is killed.
 fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
     let kills =
         [Fault::KillBefore, Fault::KillAfter].map(|kill| Rule::new("", kill).one_in(2 * 50 * n_requests, random));
@@ -63,7 +63,7 @@ fn aws_faults(stack: &Stack, random: &mut Rng, n_requests: usize) -> Vec<Rule> {
     kills.into_iter().chain(of_catalog).chain(of_store).collect()
 }
 
-/// Numbers of requests and of faults.
+/// Request and fault counts.
 #[derive(Debug, Default)]
 struct Counts {
     n_store: usize,
@@ -94,7 +94,7 @@ struct Found {
     not_registered: Vec<String>,
 }
 
-/// Fails when an object or a registered partition differs from what is expected.
+/// Fails if an object or a registered partition differs from what is expected.
 fn look(stack: &Stack, expected: &Expected, when: &str) -> Found {
     let objects = stack.objects(&format!("data/{TABLE}/"));
     for key in objects.keys() {

@@ -17,7 +17,7 @@ fn picture(args: &[&str]) -> String {
     Outcome::from_output(command.output().expect("python3 starts")).expect(0).stdout
 }
 
-/// Names in backticks that open the rows of a Markdown table.
+/// Names in backticks that start the rows of a Markdown table.
 fn first_cells(markdown: &str) -> Vec<&str> {
     markdown.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect()
 }

@@ -137,8 +137,8 @@ fn the_command_line_starts_follows_and_reports_a_run(stack: &Stack) {
     assert_eq!(outcomes(&stack.end_successfully(&stack.started(|name| name == run))), counts(&[("unchanged", 1)]));
 }
 
-/// While the first execution runs, Step Functions returns it for a second start of the same name. The emulator does
-/// not.
+/// While the first execution is running, Step Functions returns it for a second start with the same name. The emulator
+/// does not.
 fn a_repeated_request_within_a_minute_is_rejected(stack: &Stack) {
     let request = json!({"partitions": [{"year": 2021, "grade": "grade-pk"}]});
     let at = |text: &str| text.parse().expect("the text is a time");
@@ -243,7 +243,8 @@ fn a_stale_writer_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
     let proxy = stack.hold_a_write_of_page_fetch();
-    // The stale writer has other rows, so that it does not find its own object. It requests page 1 again at the end.
+    // The stale writer has different rows, so that it does not find its own object. It requests page 1 again at the
+    // end.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(2)]);
     let request = json!({"partitions": [{"year": 2012, "grade": "grade-3"}]});
@@ -262,7 +263,7 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: 
     let (path, request) = ("year=2013/grade=grade-3", json!({"partitions": [{"year": 2013, "grade": "grade-3"}]}));
     assert_eq!(outcomes(&stack.run_successfully("first", &request)), counts(&[("written", 1)]));
     let n_rows = stack.partitions()[path];
-    // The portal corrects its data: the last page, of up to 100 rows, has one row less, and every page has the new
+    // The portal corrects its data: the last page, of up to 100 rows, has one row fewer, and every page has the new
     // count.
     let last_page = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
     let shorter = [Fault::new(Action::CountAdd { delta: -1 }), last_page];
@@ -376,7 +377,7 @@ fn a_request_that_cannot_run_fails_by_name(stack: &Stack) {
 
 /// Runs the whole matrix and measures everything that passes between states and to and from its 720 partitions.
 fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
-    // One more year than the sample, for which the portal has no rows.
+    // One year more than in the sample; the portal has no rows for it.
     let years =
         Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
     let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(no_rows()).on_path("/1985/")];
@@ -411,7 +412,7 @@ fn roles_allow_little_more_than_their_functions_use(stack: &Stack) {
         // Writing an object with a tag needs a separate permission, which the emulator does not check.
         let _ = unused.insert("s3:PutObjectTagging");
         if function == "catalog" {
-            // The emulator has no map run resources, so it rejects a description of one, and a partition without a
+            // The emulator has no map run resources, so it rejects a request to describe one, and a partition without a
             // receipt counts as killed. `faults_aws` covers the responses of AWS.
             unused.extend(["states:DescribeMapRun", "states:ListExecutions", "states:DescribeExecution"]);
         }

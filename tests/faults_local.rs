@@ -35,7 +35,7 @@ fn temporary_files(lake: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Runs under a limit of the shell, such as `ulimit -n 16`.
+/// Runs under a shell limit, such as `ulimit -n 16`.
 fn run_limited(limit: &str, lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command.args(["-c", &format!(r#"{limit} || exit 99; exec "$0" "$@""#)]).arg(binary());
@@ -127,7 +127,7 @@ fn d4_a_file_size_limit_fails_only_the_partitions_that_exceed_it() {
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: with too few file handles a run ends with a message and leaves only complete files.
+/// Guard: with too few file handles, a run ends with a message and leaves only complete files.
 #[test]
 fn d4_too_few_file_handles_are_reported_and_leave_no_partial_file() {
     let portal = TestPortal::small();
@@ -135,7 +135,7 @@ fn d4_too_few_file_handles_are_reported_and_leave_no_partial_file() {
     let args = ["--years", "2021", "--grades", "all"];
     let _ = reference.run(&portal, &args).expect(0);
     let expected = data(reference.path());
-    // The lower limits are always too low. Whether the highest is depends on what is open at once.
+    // The lower limits are always too low. Whether the highest one is depends on how many files are open at once.
     for (limit, may_do) in [("ulimit -n 8", false), ("ulimit -n 12", false), ("ulimit -n 16", true)] {
         let lake = TestLake::new();
         let found = run_limited(limit, &lake, &portal, &args);
@@ -221,18 +221,18 @@ fn d8_a_name_that_leads_out_of_the_lake_is_rejected_and_creates_nothing() {
     assert_eq!(portal.n_data_requests(), 0);
 }
 
-/// Returns the names of the entries of a folder.
+/// Returns the names of a folder's entries.
 fn names_in(folder: &TempDir) -> Vec<String> {
     fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// Guard: writes do not follow links. A link at the path of a file is replaced itself.
+/// Guard: writes do not follow links. A link at a file's path is itself replaced.
 #[test]
 fn d8_writes_never_follow_a_link_inside_the_lake() {
     let portal = TestPortal::small();
     let object = format!("{ENROLLMENT}/year=2021/grade=grade-pk/part-00000.parquet");
     let args = ["--years", "2021", "--grades", "grade-pk"];
-    // A link instead of each folder on the path to the object.
+    // A link in place of each folder on the path to the object.
     for link in
         ["data", ENROLLMENT, &format!("{ENROLLMENT}/year=2021"), &format!("{ENROLLMENT}/year=2021/grade=grade-pk")]
     {
@@ -246,7 +246,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
         assert!(found.stderr.contains(&told_text), "{}", found.stderr);
         assert_eq!(names_in(&outside), Vec::<String>::new());
     }
-    // A link instead of the object.
+    // A link in place of the object.
     let (lake, outside) = (TestLake::marked(), tempfile::tempdir().unwrap());
     let target = outside.path().join("precious");
     fs::write(&target, "precious").unwrap();
@@ -258,7 +258,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
         (vec!["precious".to_owned()], "precious".into())
     );
     assert!(fs::symlink_metadata(lake.path().join(&object)).unwrap().is_file());
-    // A link instead of the folder for temporary files, and instead of the lock.
+    // A link in place of the folder for temporary files, and in place of the lock.
     fs::remove_dir(lake.path().join(".tmp")).unwrap();
     symlink(outside.path(), lake.path().join(".tmp")).unwrap();
     let found = lake.run(&portal, &args).expect(1);
@@ -327,7 +327,7 @@ fn d9_leftovers_of_killed_runs_and_older_versions_are_removed_or_rewritten() {
     assert_eq!(lake.rollcall("status", &["--format", "json"]).expect(0).json()["is_last_run_finished"], true);
 }
 
-/// Returns the first line of a command on stderr and the time until it appeared.
+/// Returns the first line that a command writes to stderr, and the time until it appeared.
 fn first_words(command: &mut Command) -> (String, Duration) {
     let started = Instant::now();
     let mut run = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -410,7 +410,7 @@ fn a38_a_portal_that_disappears_during_a_run_fails_its_partitions() {
     let portal = TestPortal::small();
     let gone = Arc::new(Mutex::new(None::<RawPortal>));
     let to_end = gone.clone();
-    // Instead of responding for the second partition the portal stops listening.
+    // Instead of responding for the second partition, the portal stops listening.
     let raw = RawPortal::before(portal.server.address(), move |request, response| {
         if request.target.contains("/2020/") {
             drop(to_end.lock().unwrap().take());

@@ -261,7 +261,7 @@ fn a42_a_page_that_waits_for_memory_does_not_use_up_the_timeout_of_its_try() {
     });
 }
 
-/// Guard: a body that stalls is given up after the idle timeout.
+/// Guard: a body that stalls is abandoned after the idle timeout.
 #[test]
 fn a15_a_response_that_stalls_anywhere_is_given_up_after_the_idle_timeout() {
     let portal = TestPortal::small();

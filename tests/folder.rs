@@ -1,5 +1,5 @@
 //! What users do to a lake folder: point at a folder that is not a lake, move it away, spread it over disks, put
-//! blocking special files into it. Also how a command ends on a signal.
+//! blocking special files into it. Also covers how a command ends on a signal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,7 +66,7 @@ fn commands(portal: &TestPortal) -> [Vec<String>; 7] {
     ]
 }
 
-/// Guard: a folder is a lake only when it has a mark, which is the lake's first file.
+/// Guard: a folder is a lake only if it has a mark, which is the lake's first file.
 ///
 /// Found by use: H1.
 #[test]
@@ -134,7 +134,7 @@ fn f1_read_commands_create_nothing_and_repair_creates_no_lake() {
     }
 }
 
-/// Guard: foreign files in a lake stay unchanged, even those next to temporary files of a run.
+/// Guard: foreign files in a lake stay unchanged, even those next to a run's temporary files.
 ///
 /// Found by use: H1.
 #[test]
@@ -444,7 +444,7 @@ fn d11_d13_a_hanging_mount_blocks_no_command_for_90_seconds_or_for_5_after_a_sig
     assert!(output("run").contains("1 written, 1 failed"), "{}", output("run"));
 }
 
-/// Guard: SIGHUP stops a run in an orderly way, except for a process started to outlive its terminal.
+/// Guard: SIGHUP stops a run gracefully, except for a process started to outlive its terminal.
 ///
 /// Found by use: B9.
 #[test]
@@ -472,7 +472,7 @@ fn d12_a_run_with_a_closed_terminal_publishes_what_it_committed_and_one_under_no
     assert!(found.stdout.contains("17 written"), "{}", found.stdout);
 }
 
-/// A preloaded replacement for `fsync`, and the log of its calls.
+/// A preloaded replacement for `fsync`, and a log of its calls.
 struct Flushes {
     folder: tempfile::TempDir,
 }
@@ -503,7 +503,7 @@ impl Flushes {
         command.env("LD_PRELOAD", self.folder.path().join("fsync.so")).env("FSYNC_LOG", self.folder.path().join("log"));
     }
 
-    /// Returns the calls so far: `file` or `folder`, size, path.
+    /// Returns the calls so far, each as `file` or `folder`, size and path.
     fn calls(&self) -> Vec<(String, u64, String)> {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         let words = |line: &str| {
@@ -514,7 +514,7 @@ impl Flushes {
     }
 }
 
-/// Guard: a file is flushed before it is moved into place and its folder afterwards, so that both survive a power
+/// Guard: a file is flushed before it is moved into place, and its folder afterwards, so that both survive a power
 /// failure.
 #[test]
 fn every_file_and_folder_of_a_lake_is_flushed_and_a_file_that_cannot_be_is_not_moved_into_place() {
@@ -557,7 +557,7 @@ fn every_file_and_folder_of_a_lake_is_flushed_and_a_file_that_cannot_be_is_not_m
     }
 }
 
-/// Guard: writes in progress when a run is asked to stop finish before the catalog is updated.
+/// Guard: writes that are in progress when a run is asked to stop are finished before the catalog is updated.
 #[test]
 fn d6_an_object_in_progress_when_a_run_is_asked_to_stop_is_registered_too() {
     let portal = TestPortal::small();

@@ -1,4 +1,4 @@
-//! Runs on a folder that receive a signal at random moments: their reports match what is there.
+//! Runs on a folder that receive a signal at random moments: their reports match what is in the lake.
 //!
 //! The normal tests interrupt a few runs, `make interrupt` fifty. `ROLLCALL_SEED` determines the moments, as far as the
 //! machine's timing allows.
@@ -54,7 +54,7 @@ fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
         let what = format!("{signal} after {n_requests} requests: {}", found.stderr);
         assert!(matches!(found.code, Some(0 | 130)), "{:?}, {what}", found.code);
         if found.stdout.is_empty() {
-            // The signal came during planning, or while the run printed its report.
+            // The signal arrived during planning, or while the run was printing its report.
             continue;
         }
         n_interrupted += u64::from(found.code == Some(130));
@@ -92,7 +92,7 @@ fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
             (&report["partitions"], &report["outcomes"]),
             "{what}"
         );
-        // So do the status of the lake, the status of the run, and a query.
+        // The lake status, the run status and a query agree too.
         let status = lake.rollcall("status", &["--format", "json"]).expect(0).json();
         let reported: Outcomes = status["partitions"]
             .as_array()
@@ -109,7 +109,7 @@ fn d6_the_report_of_an_interrupted_run_matches_what_is_there() {
             let queried: BTreeSet<String> = rows.as_array().unwrap().iter().map(path).collect();
             assert_eq!(queried, written, "{what}");
         }
-        // What was not tried is left to fetch.
+        // What was not tried remains to be fetched.
         let plan = lake.rollcall("plan", &["--portal", &portal.origin(), "--failed-of", run, "--format", "json"]);
         let plan = plan.expect(0).json();
         let planned: BTreeSet<String> =

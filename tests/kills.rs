@@ -19,7 +19,7 @@ use rollcall_tests::chance::{number_from_env, portal_faults};
 use rollcall_tests::{ENROLLMENT, HUNDRED, Killed, TestLake, TestPortal, data, files_below, rollcall};
 use serde_json::Value;
 
-/// Bytes of files by their path in the lake.
+/// File contents by path in the lake.
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// A run whose log is read; killed when the test ends.
@@ -37,16 +37,16 @@ impl Started {
         BufReader::new(self.0.0.stderr.take().unwrap())
     }
 
-    /// Kills the run. Returns whether that ended it.
+    /// Kills the run. Returns whether the kill ended it.
     fn kill(&mut self) -> bool {
         let _ = self.0.0.kill();
         self.0.0.wait().unwrap().signal() == Some(9)
     }
 }
 
-/// Copies a lake without its look-up tables, so that every run has to write those.
+/// Copies a lake without its lookup tables, so that every run has to write those.
 fn copy(from: &Path, to: &Path) {
-    // Keep the times, since those of objects are facts.
+    // Keep the modification times, since those of objects are facts.
     let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
     assert!(status.success());
     for table in fs::read_dir(to.join("data")).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -56,7 +56,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Returns what a run is doing after a line of its log, or `None` when the line does not show it.
+/// Returns what a run is doing after it logs a line, or `None` if the line does not show it.
 fn phase_after(line: &str) -> Option<&'static str> {
     let is_of_table = line.contains(ENROLLMENT);
     let is_of_lookup = line.contains("data/lookup_");
@@ -77,9 +77,9 @@ fn phase_after(line: &str) -> Option<&'static str> {
     })
 }
 
-/// Lines of the log at which a run is killed, grouped by phase, each with how often a run logs it: once; for each of
-/// six partitions; for each of their three pages, the first of which is requested twice; for each of four look-up
-/// tables, or twice for these.
+/// Log lines at which a run is killed, grouped by phase, each with how often a run logs it: once; once for each of six
+/// partitions; once for each of their three pages, the first of which is requested twice; once or twice for each of
+/// four lookup tables.
 const PHASES: [(&str, &[(&str, usize)]); 5] = [
     (
         "planning",
@@ -165,7 +165,7 @@ impl Versions {
     }
 }
 
-/// Reads repeatedly what a reader may read: every partition completely, and every table of the catalog as JSON.
+/// Repeatedly reads what a reader may read: every partition completely, and every catalog table as JSON.
 fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &AtomicUsize) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
@@ -180,13 +180,13 @@ fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &Ato
                 wrong.push(format!("{path}: {} bytes that are no JSON", bytes.len()));
             }
         }
-        // Leave the run some processor time.
+        // Leave the run some CPU time.
         std::thread::sleep(Duration::from_millis(5));
     }
     wrong
 }
 
-/// Kills a run shortly after a line of its log. Returns what it was doing, or `None` when it had ended.
+/// Kills a run shortly after it logs a line. Returns what it was doing, or `None` if it had ended.
 fn kill_at(lake: &Path, versions: &Versions, trigger: &str, nth: usize, wait: Duration) -> Option<&'static str> {
     let mut run = Started::run(lake, &versions.portal, &GRADES);
     let mut lines = run.lines();
@@ -252,8 +252,8 @@ fn kill_and_complete(
     })
 }
 
-/// Guard: an object, a record or a table of the catalog is complete as soon as it is visible, and the next run does
-/// what a killed run left undone. `ROLLCALL_KILLS` kills, at least 12 of 100 in each phase.
+/// Guard: an object, a record or a catalog table is complete as soon as it is visible, and the next run does what a
+/// killed run left undone. `ROLLCALL_KILLS` kills, at least 12 of 100 in each phase.
 #[test]
 fn d2_runs_killed_in_every_phase_lose_duplicate_and_truncate_nothing_and_the_next_run_completes_them() {
     let n_kills = number_from_env("ROLLCALL_KILLS", 25);

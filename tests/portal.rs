@@ -61,7 +61,7 @@ async fn a3_a4_a_permanent_fault_is_given_up_after_four_tries() {
 
 #[tokio::test]
 async fn a1_a_wait_that_the_portal_requests_is_respected_up_to_a_maximum() {
-    // The portal asks for an hour. With a maximum of 50 ms the client waits exactly that.
+    // The portal asks for an hour. With a maximum of 50 ms, the client waits exactly that.
     let server = serve(vec![Fault::new(status(429, Some("3600"))).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.max_backoff = Duration::from_millis(50));
     get(&portal).await.unwrap();
@@ -104,7 +104,7 @@ async fn a9_a11_a_truncated_body_is_retried_and_never_parsed() {
     for action in [Action::Disconnect, Action::Truncate { bytes: 100, keep_length: false }] {
         let server = serve(vec![Fault::new(action).times(1)]).await;
         let whole = get(&client(&serve(Vec::new()).await.origin(), |_| {})).await.unwrap();
-        // The bodies only differ in the origin of their links, by at most one digit of the port.
+        // The bodies differ only in the origin of their links, by at most one digit of the port.
         let found = get(&client(&server.origin(), |_| {})).await.unwrap();
         assert!(whole.abs_diff(found) <= 2, "{whole} and {found} bytes");
         assert_eq!(server.requests().len(), 2);
@@ -168,12 +168,12 @@ async fn a_cancelled_request_ends_and_releases_its_slot() {
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
     let mut stalled = Box::pin(portal.get(PATH, 1, PageRequest::default(), any));
     while server.requests().is_empty() {
-        // Polled in turns, like a caller that also waits for something else.
+        // Polled in turn, as by a caller that is also waiting for something else.
         let _ = futures::poll!(&mut stalled);
         tokio::task::yield_now().await;
     }
     drop(stalled);
-    // Long before the first response would arrive.
+    // This is long before the first response would arrive.
     get(&portal.until(Instant::now() + Duration::from_secs(20))).await.unwrap();
 }
 
@@ -200,7 +200,7 @@ async fn only_a_page_that_failed_before_is_waited_for() {
     assert!(Instant::now() < late);
     let used_up = portal.get(PATH, 1, again(4), any).await.map(|body| body.tries).unwrap_err();
     assert_eq!(used_up.to_string(), "page must be requested again, but all 4 tries are used");
-    // The wait would be an hour, and ends at the deadline.
+    // The wait would take an hour, but ends at the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
     let invalid = |_: &Bytes| Reading::Invalid { result: (), reason: "not a page".to_owned() };
     let _ = portal.until(soon).get(PATH, 1, PageRequest::default(), invalid).await;
@@ -278,7 +278,7 @@ async fn a_secret_is_not_sent_over_plain_http() {
     );
 }
 
-/// The cause of an error may quote the other side, here the host name of its certificate.
+/// The cause of an error may quote the other side, here the host name in its certificate.
 ///
 /// Found by use: H2.
 #[tokio::test]

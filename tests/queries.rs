@@ -43,7 +43,7 @@ fn portal(faults: Vec<Fault>) -> TestPortal {
 /// Returns the lake that the tests share for reading. The first test fills it, and the last one removes it.
 fn lake() -> Arc<TestLake> {
     static SHARED: Mutex<Weak<TestLake>> = Mutex::new(Weak::new());
-    // A test that failed while it filled the lake poisons the lock and leaves no lake.
+    // A test that failed while it was filling the lake poisons the lock and leaves no lake.
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(lake) = shared.upgrade() {
         return lake;
@@ -66,7 +66,7 @@ fn own_lake() -> TestLake {
     let (shared, own) = (lake(), TestLake::marked());
     for (path, (bytes, _)) in shared.files("data").into_iter().chain(shared.files("catalog")) {
         let path = own.path().join(path);
-        fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be made");
+        fs::create_dir_all(path.parent().expect("an object has a folder")).expect("a folder can be created");
         fs::write(path, bytes).expect("a file can be written");
     }
     own
@@ -165,7 +165,7 @@ fn files_that_the_catalog_does_not_name_change_no_result() {
     let object = lake.path().join(TABLE).join("year=2021/grade=grade-pk/part-00000.parquet");
 
     let stray = lake.path().join(TABLE).join("year=1999/grade=grade-pk");
-    fs::create_dir_all(&stray).expect("a folder can be made");
+    fs::create_dir_all(&stray).expect("a folder can be created");
     fs::copy(&object, stray.join("part-00000.parquet")).expect("a file can be copied");
     fs::copy(&object, object.with_file_name("part-00001.parquet")).expect("a file can be copied");
     fs::write(object.with_file_name("_SUCCESS"), "").expect("a file can be written");
@@ -313,7 +313,7 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).expect("a descriptor is a file");
     let (int, double) = ("name = \"enrollment\"\ntype = \"int\"", "name = \"enrollment\"\ntype = \"double\"");
     assert_eq!(text.matches(int).count(), 1);
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let file = folder.path().join("changed.toml");
     fs::write(&file, text.replace(int, double)).expect("a file can be written");
     let file = file.to_str().expect("a path is text");
@@ -335,7 +335,7 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     assert_eq!(rows(&lake, &others), json!([{"year": 2020, "n": true}, {"year": 2021, "n": true}]));
     let of_2021 = rows(&lake, &students.replace("group", "where year = 2021 group"));
 
-    // In the other direction each integer is exact as a double.
+    // In the other direction, each integer is represented exactly as a double.
     let _ = lake.run(&portal, &["--years", "2020", "--grades", "grade-pk", "--force"]).expect(0);
     let of_ints = rows(&lake, &students);
     assert_eq!(of_ints[1], of_2021[0]);

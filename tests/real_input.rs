@@ -43,7 +43,7 @@ struct OnePage {
 
 impl OnePage {
     fn serve(recordings: &Path, path: &'static str, body: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         write_page(folder.path(), "api-endpoints", 1, recorded(recordings, "api-endpoints.json.gz").as_bytes());
         write_page(folder.path(), path, 1, body.as_bytes());
         let portal = TestPortal::recorded(folder.path());
@@ -55,7 +55,7 @@ impl OnePage {
         self.folder.path().join(self.path).join("1.json")
     }
 
-    /// Returns the URL queries of the data requests, in order.
+    /// Returns the query strings of the data requests, in order.
     fn asked(&self) -> Vec<String> {
         let requests = self.portal.server.requests();
         requests.into_iter().filter(|request| !request.path.contains("/api-")).map(|request| request.query).collect()
@@ -101,7 +101,7 @@ fn assert_same(report: &Value, n_rows: u64, n_cells: u64, partition: Value) {
     }
 }
 
-/// Returns outcome and row count of the only partition of a run, from `--format json`.
+/// Returns the outcome and the row count of a run's only partition, from `--format json`.
 fn only_partition(outcome: &Outcome) -> (String, u64) {
     let report = outcome.json();
     let partitions = report["partitions"].as_array().expect("a run lists its partitions");
@@ -244,7 +244,7 @@ fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_rejects_2023_by_name() 
     let outcome = plan("all").expect(0);
     let planned: Vec<&str> = outcome.stdout.lines().filter(|line| line.starts_with("year=")).collect();
     assert_eq!(planned.len(), 37, "{}", outcome.stdout);
-    // The newest year comes first, since people wait for it.
+    // The latest year comes first, since people wait for it.
     assert!(planned[0].starts_with("year=2022/grade=grade-pk "), "{}", planned[0]);
     assert!(planned[36].starts_with("year=1986/grade=grade-pk "), "{}", planned[36]);
 

@@ -47,13 +47,13 @@ fn without_sex(year: i32, school: i64) -> Value {
     row
 }
 
-/// A change of a descriptor: the text before and after, and the rows that the portal serves before and after.
+/// A descriptor change: the text before and after, and the rows that the portal serves before and after.
 struct Change {
     what: &'static str,
     before: (&'static str, &'static str),
     after: (&'static str, &'static str),
     serves: (Row, Row),
-    /// SQL of the column that changes.
+    /// SQL for the column that changes.
     column: &'static str,
     /// What `rollcall query` returns for each year while two years have the old schema, or why it refuses.
     mixed: Result<Value, &'static str>,
@@ -165,7 +165,7 @@ fn serve(folder: &Path, year: i32, row: Row) {
     write_page(folder, &format!("schools/ccd/enrollment/{year}/grade-pk"), 1, body.as_bytes());
 }
 
-/// Returns row count and sum of the column for every year, as other engines read the folder.
+/// Returns the row count and the column's sum for every year, as other engines read the folder.
 fn other_engines(lake: &TestLake, column: &str) -> BTreeMap<String, Value> {
     let script = "
 import json, sys, duckdb, polars, pyarrow.dataset
@@ -232,7 +232,7 @@ fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_m
         let of = json!("other_schema");
         assert_eq!(planned, [(&json!(2020), &of), (&json!(2019), &of)], "{what}");
 
-        // A query returns exact values or is rejected with partition and column.
+        // A query returns exact values or is rejected with an error that names the partition and the column.
         let sql = format!("select year, {column} as value from {TABLE} group by year order by year");
         let values = |found: &Outcome| -> Value {
             found
@@ -255,7 +255,7 @@ fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_m
             }
         }
 
-        // After the rewrite the table has one schema, and every engine reads the same.
+        // After the rewrite, the table has one schema, and every engine reads the same values.
         let rewritten = run(&new, &["--mode", "stale"]).expect(0);
         assert!(rewritten.stdout.contains("2 partitions: 2 written"), "{what}: {}", rewritten.stdout);
         assert!(!rewritten.stderr.contains("stale partition"), "{what}: {}", rewritten.stderr);

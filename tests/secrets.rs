@@ -23,17 +23,17 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Contains characters that a URL escapes.
+/// Contains characters that must be percent-encoded in a URL.
 const CANARY: &str = "can+ary/4f 1b=7d";
-/// The canary in base64, at each offset in a longer text and without the ends that depend on the neighbours; and
-/// escaped as in a URL.
+/// The canary in base64, at each offset in a longer text and without the ends that depend on adjacent characters; and
+/// percent-encoded.
 const ENCODED: [&str; 12] = [
     "Y2FuK2FyeS80ZiAxYj03Z",
     "NhbithcnkvNGYgMWI9N2",
     "jYW4rYXJ5LzRmIDFiPTdk",
     "can%2Bary%2F4f%201b%3D7d",
     "can%2Bary%2F4f+1b%3D7d",
-    // As escaped in JSON, HTML and program text, and in hexadecimal.
+    // The canary as escaped in JSON, HTML and source code, and in hexadecimal.
     "\\u0063\\u0061\\u006e\\u002b\\u0061",
     "can+ary\\/4f 1b=7d",
     "can&#43;ary",
@@ -41,7 +41,7 @@ const ENCODED: [&str; 12] = [
     "63616E2B6172792F34662031623D3764",
     // A truncated canary.
     "can+ary",
-    // As it may appear in a header name.
+    // The canary as it may appear in a header name.
     "can-ary",
 ];
 
@@ -73,7 +73,7 @@ fn faults() -> Vec<Fault> {
 
 /// Writes a descriptor with a secret to its own folder.
 fn guarded() -> (TempDir, String) {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let file = folder.path().join("guarded.toml");
     fs::write(&file, descriptor_with_secret()).expect("writing succeeds");
     let file = file.to_str().expect("the text is UTF-8").to_owned();
@@ -157,7 +157,7 @@ const REPEATED: [&str; 13] = [
     "can\\u002Bary/4f\\u00201b=7d",
     "Y2FuK2FyeS80ZiAxYj03ZA==",
     "Y2FuK2FyeS80ZiAxYj03ZA",
-    // After `user:` and `us:`, the second in the URL alphabet.
+    // After `user:` and `us:`, the second in the URL-safe alphabet.
     "dXNlcjpjYW4rYXJ5LzRmIDFiPTdk",
     "dXM6Y2FuK2FyeS80ZiAxYj03ZCE_",
     "dTpjYW4rYXJ5LzRmIDFiPTdkPz8-",
@@ -179,10 +179,10 @@ fn say(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     vec![Step::Send([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
 }
 
-/// Returns the steps for the original response and a text with the secret.
+/// Returns the steps, given the original response and a text with the secret.
 type Repeat = fn(&Response, &str) -> Vec<Step>;
 
-/// Responses that repeat a text in a part that is read, by its place.
+/// Responses that repeat a text in a part that is read, each with the name of that part.
 const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("refusal", |_, it| say("401 Unauthorized", format!(r#"{{"error": "Incorrect API key: {it}"}}"#))),
     ("fault", |_, it| say("503 Service Unavailable", format!("<p>{it} is busy</p>"))),
@@ -210,7 +210,7 @@ const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     }),
 ];
 
-/// Responses that repeat the plain secret in a part that is not read, or only partly.
+/// Responses that repeat the plain secret in a part that is not read, or is read only partly.
 const ELSEWHERE: [(&str, Repeat); 8] = [
     ("reason", |_, it| say(&format!("401 {it}"), "no")),
     ("redirect", |_, it| say(&format!("302 Found\r\nlocation: https://portal.test/{it}"), "")),

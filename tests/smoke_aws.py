@@ -10,7 +10,7 @@ and, for the crawler, delete a partition.
 
 Not yet run against a real account.
 
-Prints a line for each check. Exit codes: 0 when all checks pass, 1 when one fails, 2 without credentials or without a
+Prints a line for each check. Exit codes: 0 if all checks pass, 1 if one fails, 2 without credentials or without a
 stack.
 """
 
@@ -32,7 +32,7 @@ QUERY = "top_ten_pk_states"
 N_STATES = 10
 RUNBOOK = "infra/README.md#"
 
-# An execution can be redriven for 14 days after its end.
+# An execution can be redriven for 14 days after it ends.
 REDRIVE_DAYS = 13
 
 POLL_S = 5
@@ -54,7 +54,7 @@ def expect(holds, what):
 
 
 class Stack:
-    """The stack, its resources by their logical names, and a client for each service."""
+    """The stack, its resources by logical name, and a client for each service."""
 
     def __init__(self, name, session):
         # An unreachable endpoint is reported within seconds.
@@ -106,7 +106,7 @@ def finish(stack, states, arn, max_s):
 
 
 def run(stack, request, label, max_s):
-    """Runs the state machine, which must succeed, and returns the name of the execution and its output."""
+    """Runs the state machine, which must succeed, and returns the execution's name and output."""
     states, arn, name = start(stack, request, label)
     found = finish(stack, states, arn, max_s)
     cause = f"{found.get('error', '')} {found.get('cause', '')}".strip()

@@ -167,7 +167,7 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
     let other_page = format!("{}/api/v1/schools/ccd/enrollment/2021/grade-pk/", other.origin());
     let status = |code, body: &str| Action::Status {
         code,
-        // Retried at once, so that the case does not wait for seconds.
+        // The case retries immediately, so it does not take seconds.
         retry_after: Some("0".to_owned()),
         body: Some(body.to_owned()),
     };
@@ -176,7 +176,7 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
          {other_page}`"
     );
     let cases = [
-        // The portal's response for a year without data: 4 requests a try, 3 tries.
+        // The portal's response for a year without data: 4 requests per try, 3 tries.
         (
             "500 for a year that it lists",
             1,

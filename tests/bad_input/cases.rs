@@ -60,9 +60,9 @@ impl Committed {
     }
 }
 
-/// Runs every case, then fails with all that differ.
+/// Runs every case, then fails if any differ, and lists all of those.
 pub fn check_bodies(cases: &[BodyCase]) {
-    // No response may lead to this portal.
+    // No response may lead the client to this portal.
     let elsewhere = tempfile::tempdir().unwrap();
     let other = portal_of(elsewhere.path());
     Pages::good().write(elsewhere.path(), &other.origin(), "");

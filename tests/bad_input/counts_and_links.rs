@@ -1,4 +1,4 @@
-//! Pages with a wrong number of rows for their `count`, or a `next` that leads elsewhere.
+//! Pages with a wrong number of rows for their `count`, or a `next` that points elsewhere.
 
 use crate::cases::check_bodies;
 use crate::pages::{NEXT, row_of};
@@ -13,7 +13,7 @@ fn untrusted(page: u32, expected: &str, found: &str) -> String {
     )
 }
 
-/// Fetched three times from page 1.
+/// These partitions are fetched three times, each time from page 1.
 #[test]
 fn a16_a18_a_wrong_number_of_rows_is_rejected_with_both_numbers() {
     check_bodies(&[
@@ -101,7 +101,7 @@ fn a16_a18_a_wrong_number_of_rows_is_rejected_with_both_numbers() {
     ]);
 }
 
-/// Not retried. `{other}` is a portal that would serve valid pages; it must receive no request.
+/// These partitions are not retried. `{other}` is a portal that would serve valid pages; it must receive no request.
 #[test]
 fn a20_a22_a_next_that_is_not_the_following_page_is_rejected_and_never_followed() {
     check_bodies(&[

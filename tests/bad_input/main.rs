@@ -1,7 +1,7 @@
-//! Invalid bodies, requests and descriptors are rejected by name and change nothing.
+//! Invalid bodies, requests and descriptors are rejected with a named error and change nothing.
 //!
-//! Every case runs the real binary. Cases of bodies start with a lake that holds the same partition from an earlier
-//! run.
+//! Every case runs the real binary. The cases for bodies start with a lake that holds the same partition from an
+//! earlier run.
 
 mod bodies;
 mod cases;

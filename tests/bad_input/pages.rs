@@ -5,9 +5,9 @@ use std::path::Path;
 use rollcall_simulator::Config;
 use rollcall_tests::{TestPortal, write_page};
 
-/// Path below the API root of the partition that the cases of bodies fetch.
+/// Path, below the API root, of the partition that the cases for bodies fetch.
 pub const PATH: &str = "schools/ccd/enrollment/2021/grade-pk";
-/// `next` of a page, without the page number.
+/// A page's `next` link, without the page number.
 pub const NEXT: &str = "{origin}/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=";
 
 /// Returns a portal that serves the bodies of a folder.
@@ -41,7 +41,7 @@ impl Pages {
         self.0[page - 1] = body.as_ref().to_vec();
     }
 
-    /// Replaces text. Fails when the text is missing, so that no case serves a valid page by accident.
+    /// Replaces text. Fails if the text is missing, so that no case serves a valid page by accident.
     pub fn replace(&mut self, page: usize, from: &str, to: &str) {
         let text = self.text(page);
         assert_eq!(text.matches(from).count(), 1, "{from} in {text}");

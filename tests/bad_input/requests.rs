@@ -1,4 +1,4 @@
-//! Flags, inputs and lists of years that request something invalid.
+//! Flags, inputs and year lists that request something invalid.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -314,7 +314,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
     ]);
 }
 
-/// Runs a request within 1 GiB of address space.
+/// Runs a request with its address space limited to 1 GiB.
 fn run_within_a_gib(portal: &TestPortal, args: &[&str], input: &str) -> Outcome {
     let lake = TestLake::new();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -423,7 +423,7 @@ fn a_password_in_an_origin_is_rejected_and_not_repeated() {
     }
 }
 
-/// Returns bodies of `api-endpoints/` without years, each with the reason that the warning gives.
+/// Returns `api-endpoints/` bodies without years, each with the reason that the warning gives.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
         ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),

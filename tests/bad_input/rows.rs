@@ -1,4 +1,4 @@
-//! Rows of another partition, duplicate rows, rows whose types changed, and too few rows.
+//! Rows from another partition, duplicate rows, rows whose types changed, and too few rows.
 
 use rollcall_tests::write_page;
 
@@ -41,7 +41,7 @@ fn shrank(found: u32) -> String {
     )
 }
 
-/// Not retried: the portal responds to another request than it received.
+/// Not retried: the portal answers a different request from the one it received.
 #[test]
 fn a33_a_row_of_another_partition_is_rejected_with_its_position() {
     check_bodies(&[
@@ -125,7 +125,7 @@ fn a17_a_duplicate_key_is_rejected_by_name() {
             9,
         ),
         (
-            // `count` and every link are correct, so only the keys show it.
+            // `count` and every link are correct, so only the keys reveal the problem.
             "page 1's rows served as page 2",
             |pages| {
                 let first = pages.text(1);
@@ -220,7 +220,7 @@ fn a27_a28_a29_a_column_that_changes_its_type_is_rejected_with_row_and_value() {
             3,
         ),
         (
-            // A bad key is rejected on its page, since further pages could not help.
+            // A bad key is rejected as soon as its page is read, since further pages could not help.
             "no key column",
             |pages| pages.replace_all("\"ncessch\"", "\"school\""),
             drift_of_key("string, never null or empty, found no such field in row 1 (1 of 1 rows do not fit)"),

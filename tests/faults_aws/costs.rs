@@ -1,4 +1,4 @@
-//! Numbers of S3 and Glue requests of a run: they grow with the plan and not with the lake.
+//! Numbers of S3 and Glue requests that a run sends: they grow with the plan, not with the lake.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
                 ("GET", 4),
                 // The files of the run, and the data.
                 ("LIST", 2),
-                // The partition's object and those of the look-up tables.
+                // The partition's object and those of the lookup tables.
                 ("HEAD", 5),
                 // Records and summary.
                 ("PUT", 2),
@@ -94,7 +94,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
             assert_eq!(by_kind(&seen), expected, "{run} of {n_partitions}");
             assert!(seen.iter().any(|seen| seen.line.ends_with(written)));
             assert!(seen.len() <= 20, "{}", seen.len());
-            // In the second round the portal corrects its data: the last page, of up to 100 rows, has one row less.
+            // In the second round, the portal corrects its data: the last page, of up to 100 rows, has one row fewer.
             let shorter = Fault::new(Action::DropRow { index: 0 }).on_page(n_rows.div_ceil(100));
             let shorter = [Fault::new(Action::CountAdd { delta: -1 }), shorter];
             ground.portal.server.set_faults(shorter.map(|fault| fault.on_path("2021/grade-pk")).to_vec());
@@ -102,7 +102,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
     }
 }
 
-/// Guard: an unchanged partition needs one look and one receipt, without planning and publishing.
+/// Guard: an unchanged partition needs one look at its object and one receipt, not counting planning and publishing.
 #[test]
 fn an_unchanged_partition_costs_one_head_and_one_put() {
     let ground = Ground::with_tables();
@@ -124,7 +124,7 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
             continue;
         }
         assert_eq!(published["outcomes"]["unchanged"], 4);
-        // The schema was written before, the plan is new.
+        // The schema was written before; the plan is new.
         assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
         assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
         let expected = [

@@ -36,7 +36,7 @@ fn named_in(ground: &Ground, operation: &str) -> Vec<Vec<String>> {
     seen.iter().filter(|seen| seen.line.ends_with(operation)).map(of_request).collect()
 }
 
-/// Returns a body of HTTP 200 with errors for these entries of [`CREATE`].
+/// Returns an HTTP 200 body with errors for these entries of [`CREATE`].
 fn refused(entries: &[(&str, &str, &str)]) -> String {
     let error = |(year, grade, code): &(&str, &str, &str)| json!({"PartitionValues": [year, grade], "ErrorDetail": {"ErrorCode": code, "ErrorMessage": "invalid"}});
     json!({"Errors": entries.iter().map(error).collect::<Vec<_>>()}).to_string()
@@ -61,12 +61,12 @@ fn g1_an_existing_partition_is_updated_to_what_it_should_be() {
     assert_eq!(ground.registered(), [kept, new, grown]);
 }
 
-/// Guard: only the entries that a batch did not take are sent again, and permanent failures are reported.
+/// Guard: only the entries that a batch did not accept are sent again, and permanent failures are reported.
 #[test]
 fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     let ground = Ground::with_tables();
     let put = [registered(2019, "grade-pk", 3), registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8)];
-    // All are taken, and two are reported as failed: the worst of both.
+    // All entries are accepted, yet two are reported as failed: the worst of both.
     let body =
         refused(&[("2020", "grade-pk", "InternalServiceException"), ("2021", "grade-pk", "ThrottlingException")]);
     ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body }).times(1)]);
@@ -140,7 +140,7 @@ fn g4_a_throttled_call_is_retried_and_then_reported() {
     assert_eq!(ground.proxy.take_seen_of("AWSGlue.GetPartitions").len(), 1 + 1 + 3 + 3);
 }
 
-/// Guards: a call takes at most 100 entries; the objects decide what is published, and not the memory of a run.
+/// Guards: a call takes at most 100 entries; what is published depends on the objects, not on what a run remembers.
 #[test]
 fn g5_g9_batches_have_a_hundred_entries_and_a_run_that_ended_between_two_is_completed() {
     let ground = Ground::with_tables();
@@ -191,7 +191,7 @@ fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
     }
     assert!(start["Catch"].is_null(), "a caught error would look like a started crawl");
     assert_eq!((&start["Next"], &states["WaitForCrawler"]["Next"]), (&json!("WaitForCrawler"), &json!("ReadCrawler")));
-    // Only a ready crawler continues. Until then its state is read again.
+    // The run continues only once the crawler is ready. Until then, its state is read again.
     let ready = &states["CrawlerReady?"];
     assert_eq!(ready["Choices"][0]["Variable"], "$.crawl.Crawler.State");
     assert_eq!((&ready["Choices"][0]["StringEquals"], &ready["Default"]), (&json!("READY"), &json!("WaitForCrawler")));

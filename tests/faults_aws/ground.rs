@@ -71,9 +71,9 @@ pub struct Ground {
     pub dataset: Dataset,
     pub bucket: String,
     pub region: &'static str,
-    /// Settings of clients behind the proxy: as many tries as the product, with almost no wait.
+    /// Settings for clients behind the proxy: as many tries as the product, with almost no wait.
     pub config: SdkConfig,
-    /// Settings of clients that bypass the proxy.
+    /// Settings for clients that bypass the proxy.
     pub direct: SdkConfig,
 }
 
@@ -116,7 +116,7 @@ impl Ground {
             direct,
         };
         let created = ground.s3().create_bucket().bucket(&ground.bucket).send();
-        let _ = ground.runtime.block_on(created).expect("a bucket can be made");
+        let _ = ground.runtime.block_on(created).expect("a bucket can be created");
         ground
     }
 
@@ -137,7 +137,7 @@ impl Ground {
         S3Store::new(&self.direct, &self.bucket)
     }
 
-    /// Returns the start of a request's line for a key with this prefix.
+    /// Returns the start of the request line for a key with this prefix.
     pub fn line(&self, method: &str, prefix: &str) -> String {
         format!("{method} /{}/{prefix}", self.bucket)
     }
@@ -236,7 +236,7 @@ impl Ground {
         self.assert_received(partition, run, outcome);
     }
 
-    /// Returns the program of a function in an environment like that of Lambda, behind the proxy.
+    /// Returns the program of a function in an environment like Lambda's, behind the proxy.
     pub fn command(&self, name: &str) -> Command {
         let mut command = command(name);
         command
@@ -261,11 +261,11 @@ impl Ground {
         self.runtime.block_on(async {
             let input = aws_sdk_glue::types::DatabaseInput::builder().name(&self.dataset.database);
             let input = input.build().expect("the name is set");
-            glue.create_database().database_input(input).send().await.expect("a database can be made");
+            glue.create_database().database_input(input).send().await.expect("a database can be created");
             for spec in specs {
                 let input = table_input(&spec, &self.bucket);
                 let created = glue.create_table().database_name(&spec.database).table_input(input).send().await;
-                let _ = created.expect("a table can be made");
+                let _ = created.expect("a table can be created");
             }
         });
     }
@@ -309,14 +309,14 @@ pub fn items(plan: &[PartitionKey]) -> Vec<PlanItem> {
     plan.iter().map(item).collect()
 }
 
-/// Returns an event of page-fetch for a partition of a run.
+/// Returns a page-fetch event for a partition of a run.
 pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
     json!({
         "run": run, "dataset": "ccd_enrollment", "partition": partition, "portal_release": null, "force": false
     })
 }
 
-/// Writes a plan and returns the event of the catalog function after fetching.
+/// Writes a plan and returns the event that the catalog function gets after fetching.
 pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
     let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
     ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket responds");
@@ -351,7 +351,7 @@ pub fn other_rows() -> PortalFault {
     PortalFault::new(other).on_path("2021/grade-pk").on_page(1)
 }
 
-/// Returns an event of the planner.
+/// Returns a planner event.
 pub fn plan_event(run: &str, request: &Value) -> Value {
     json!({"run": run, "started_at": "2026-11-23T12:00:00Z", "request": request})
 }

@@ -115,7 +115,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     let ground = Ground::new();
     let event = |run: &str| fetch_event(run, &pre_k());
     let key = ground.object(&pre_k());
-    // The final objects: of a new partition and of a changed one.
+    // The final objects of a new partition and of a changed one.
     let _ = ground.fetch(&pre_k(), "first").expect("the partition is fetched");
     let first = ground.read(&key).expect("the object exists");
     ground.portal.server.set_faults(vec![other_rows()]);
@@ -354,7 +354,7 @@ fn l10_a_full_disk_stops_no_function() {
     let published = on_full_disk("catalog").call(&planned).response();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);
-    // No line of the functions or of the steps writes a file. (A lake in a folder belongs to one machine.)
+    // No line of code in the functions or in the steps writes a file. (A lake in a folder belongs to one machine.)
     let writes = ["fs::write", "File::create", "OpenOptions", "create_dir", "temp_dir", "tempfile", "::rename("];
     let mut n_files = 0;
     for folder in [

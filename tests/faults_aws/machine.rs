@@ -88,7 +88,7 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
     ]
 }
 
-/// Guards: how Step Functions is queried, and that this happens only when a receipt is missing. Step Functions stops a
+/// Guards: how Step Functions is queried, and that this happens only if a receipt is missing. Step Functions stops a
 /// map with too many failed items before it starts the rest. The emulator starts them all, so the responses here are
 /// made up.
 #[test]
@@ -144,8 +144,8 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
     assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0);
 }
 
-/// Returns the maximum number of history events of a state: entered and exited, and for each try of a task scheduled,
-/// started and ended. A state whose failure is caught adds one.
+/// Returns the maximum number of history events of a state: entered, exited and, for each try of a task, scheduled,
+/// started and ended. A state whose failure is caught adds one more.
 fn n_events(state: &Value) -> u64 {
     let n_retries: u64 =
         state["Retry"].as_array().into_iter().flatten().filter_map(|r| r["MaxAttempts"].as_u64()).sum();

@@ -44,7 +44,7 @@ impl Asked {
         Self::Delete,
     ];
 
-    /// Returns key, method and the verb in its error messages.
+    /// Returns its key, its method, and the verb in its error messages.
     fn facts(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Head => ("data/t/part-00000.parquet", "HEAD", "read"),
@@ -82,7 +82,7 @@ impl Asked {
         }
     }
 
-    /// Returns the start of its requests, as the proxy sees them.
+    /// Returns how its requests start, as the proxy sees them.
     fn line(self, ground: &Ground) -> String {
         let (key, method, _) = self.facts();
         let key = match self {
@@ -100,12 +100,12 @@ fn o1_a_slow_or_failing_s3_gets_three_tries_and_is_then_reported() {
     let ground = Ground::new();
     for asked in Asked::ALL {
         let ((key, _, word), line) = (asked.facts(), asked.line(&ground));
-        // The SDK has one retry budget for each Region, which all the retries here would exceed.
+        // The SDK has one retry budget per Region, which all the retries here would exceed.
         let region = Region::new(format!("budget-{asked:?}").to_lowercase());
         let store = S3Store::new(&ground.config.clone().into_builder().region(region).build(), &ground.bucket);
         for (status, code) in [(503, "SlowDown"), (500, "InternalError"), (429, "SlowDown")] {
             if (status, asked) == (429, Asked::Head) {
-                // S3 uses 503 for this. A 429 without a body cannot be told from a refusal.
+                // S3 uses 503 for this. A 429 without a body cannot be distinguished from a refusal.
                 continue;
             }
             for n_faults in [1, 2, 3] {
@@ -151,7 +151,7 @@ fn o1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_nex
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
-/// Guard: an object is one request, which S3 takes completely or not at all.
+/// Guard: an object is written in one request, which S3 accepts completely or not at all.
 #[test]
 fn o2_an_interrupted_upload_leaves_no_object_and_is_sent_again() {
     let ground = Ground::new();
@@ -225,7 +225,8 @@ fn o4_many_concurrent_writers_end_in_a_write_or_in_write_conflict() {
     }
 }
 
-/// Guard: an object of any size is written in one request, and lifecycle rules remove multipart uploads of others.
+/// Guard: an object of any size is written in one request, and lifecycle rules remove the multipart uploads of other
+/// clients.
 #[test]
 fn o5_no_multipart_upload_is_ever_started() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
@@ -337,7 +338,7 @@ fn no_call_deletes_more_than_a_thousand_objects() {
     assert_eq!(seen.iter().map(n_keys).collect::<Vec<_>>(), [1000, 1000, 1]);
 }
 
-/// Guard: only the end of a file is read for its footer, and more only when the footer is longer.
+/// Guard: only the end of a file is read for its footer, and more only if the footer is longer.
 #[test]
 fn the_footer_of_a_large_file_is_read_without_its_rows() {
     let ground = Ground::in_region(REGION, TestPortal::start(Config { rows: Some(60_000), ..Config::default() }));
@@ -360,7 +361,7 @@ fn a_footer_longer_than_the_first_read_is_read_completely_and_an_invalid_one_ign
     let receipt = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
     let (store, key) = (ground.store(), ground.object(&pre_k()));
     let content = ground.runtime.block_on(store.read(&key)).expect("the bucket responds").expect("it exists");
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let [from, to] = ["from.parquet", "to.parquet"].map(|name| folder.path().join(name));
     std::fs::write(&from, &content.bytes).expect("a file can be written");
     let script = "

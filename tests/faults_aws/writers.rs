@@ -74,7 +74,7 @@ impl OnePage {
         }
     }
 
-    /// Returns the outcome of fetching the partition into `store`, or `None` when other writers were faster each time.
+    /// Returns the outcome of fetching the partition into `store`, or `None` if other writers were faster each time.
     async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Option<Outcome> {
         let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
         match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {

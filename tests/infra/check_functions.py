@@ -1,6 +1,6 @@
 """Checks the functions that `make build` built: Lambda can run them, and their packages are small.
 
-Run it with the Python of an environment made from requirements-build.txt:
+Run it with the Python of an environment created from requirements-build.txt:
 
     python tests/infra/check_functions.py --arch x86_64 --glibc 2.34
 
@@ -59,7 +59,7 @@ def version_of(name):
 
 
 def zip_bytes(path):
-    """Returns the size of the package that sam makes: the program alone, deflated."""
+    """Returns the size of the package that sam creates: the program alone, deflated."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, path.name)

@@ -1,6 +1,6 @@
 """Checks what is deployed, with linters and with rules of this project that no linter has.
 
-Run it with the Python of an environment made from requirements-lint.txt. checkov needs an environment of its own:
+Run it with the Python of an environment created from requirements-lint.txt. checkov needs an environment of its own:
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
@@ -78,7 +78,7 @@ UNTAGGABLE = {
     "AWS::Scheduler::Schedule",
 }
 
-# The template must say what happens to these when the stack goes. Those that hold data must outlive it.
+# The template must say what happens to these when the stack is deleted. Those that hold data must outlive it.
 RETAINED = {"AWS::S3::Bucket"}
 STATEFUL = RETAINED | {"AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
@@ -198,7 +198,7 @@ def policies_allow_named_actions_on_named_resources(template):
         where = f"{name}, statement {statement.get('Sid', 'without Sid')}"
         if statement["Effect"] != "Allow":
             continue
-        # In the policy of a key, `*` is the key itself. Only the account as a whole may do everything.
+        # In a key policy, `*` is the key itself. Only the account as a whole may do everything.
         root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
         if is_key and statement.get("Principal") == root:
             continue
@@ -237,7 +237,7 @@ def roles_trust_services_for_this_account_only(template):
     problems = []
     for name in template.of_type("AWS::IAM::Role"):
         for statement in template.properties(name)["AssumeRolePolicyDocument"]["Statement"]:
-            # Lambda assumes a role only for functions of the same account, and sends no aws:SourceAccount.
+            # Lambda assumes a role only for functions in the same account, and sends no aws:SourceAccount.
             if statement["Principal"] == {"Service": "lambda.amazonaws.com"}:
                 continue
             if "aws:SourceAccount" not in statement.get("Condition", {}).get("StringEquals", {}):
@@ -309,7 +309,7 @@ def own_metrics(template):
         for widget in dashboard(template, name)["widgets"]:
             for namespace, metric, *rest in widget["properties"].get("metrics", []):
                 if namespace == NAMESPACE:
-                    # Names and values of dimensions alternate; options may follow.
+                    # Dimension names and values alternate; options may follow.
                     yield name, metric, [part for part in rest if isinstance(part, str)][::2]
 
 
@@ -412,9 +412,9 @@ def functions_end_before_their_tasks(template):
 
 
 def longest(state):
-    """Returns the seconds and attempts of a task at worst.
+    """Returns the worst-case seconds and attempts of a task.
 
-    The timeout of an attempt, the attempts, the waits between them, the total, and the total without errors of AWS.
+    The timeout of an attempt, the attempts, the waits between them, the total, and the total without AWS errors.
     """
     waits, own, own_attempts = 0, 0, 1
     attempts = 1
@@ -459,7 +459,7 @@ def tables_match_datasets_and_look_ups(template):
         table = template.properties(name)["TableInput"]
         columns = table.get("PartitionKeys", []) + table["StorageDescriptor"]["Columns"]
         for column in columns:
-            # The limit of Glue.
+            # Glue's limit.
             if len(column.get("Comment", "")) > 255:
                 problems.append(f"{name}.{column['Name']}: expected a comment of at most 255 characters")
     return problems
@@ -481,7 +481,7 @@ def named_queries_match_their_files(template):
 
 
 def alarms_watch_what_their_text_names(template):
-    """The template selects the resource of an alarm by its position in a list, where a slip is easy."""
+    """The template selects an alarm's resource by its position in a list, where a slip is easy."""
     problems = []
     for name in template.of_type("AWS::CloudWatch::Alarm"):
         found = template.properties(name)
@@ -537,7 +537,7 @@ def template_is_short_in_lines_and_columns(template):
 
 
 def loops_expand_as_they_do_for_sam(template):
-    """The other checks see the copies that template_json.py makes. sam's own implementation must make the same."""
+    """The other checks see the copies that template_json.py creates. sam's own implementation must do the same."""
     # Imported here, so that --help works without it.
     from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 
@@ -604,7 +604,7 @@ def said(result):
 def expanded(folder):
     """Writes the template with included files and loops expanded, for a tool that reads neither."""
     data = load(TEMPLATE)
-    # Nothing of this transform is left, and cfn-lint would say so.
+    # Nothing of this transform is left, which cfn-lint would report.
     data["Transform"] = [name for name in as_list(data["Transform"]) if name != "AWS::LanguageExtensions"]
     data.pop("Mappings", None)
     path = Path(folder) / "template.json"

@@ -1,6 +1,6 @@
 """Prints infra/template.yaml as JSON, as CloudFormation would see it after its transforms other than SAM's.
 
-Short forms of functions are in their long form, the included file is in place, and every Fn::ForEach is replaced by its
+Short function forms are in their long form, the included file is in place, and every Fn::ForEach is replaced by its
 copies. This understands only what the template uses; the tests also deploy the template itself.
 """
 

@@ -8,7 +8,7 @@ use rollcall_simulator::{Action, Fault};
 /// Returns a number from the environment, or the default.
 ///
 /// # Panics
-/// When the variable is not a number.
+/// If the variable is not a number.
 #[must_use]
 pub fn number_from_env(variable: &str, default: u64) -> u64 {
     let set = env::var(variable).ok();

@@ -4,10 +4,10 @@
 
 - BODY: the page, `{"count": .., "results": [{..}]}`.
 - DESCRIPTOR: the dataset's TOML, for the declared types.
-- TABLE: folder of the table in the lake; it must hold only this partition.
+- TABLE: the table's folder in the lake; it must hold only this partition.
 - PARTITION: its Hive path, `year=2014/grade=grade-8`.
 
-Prints one JSON object: what was compared, what differs, and the format of the file. The expected cells come from the
+Prints one JSON object: what was compared, what differs, and the file format. The expected cells come from the
 JSON and the descriptor alone. The rows are read twice, as a Hive table and as a single file.
 """
 
@@ -51,7 +51,7 @@ def differences(table, columns, rows):
     found = []
     for column in columns:
         name = column["name"]
-        # Unlike `==`, `repr` always tells apart 1, 1.0 and "1".
+        # Unlike `==`, `repr` always distinguishes 1, 1.0 and "1".
         for i, (row, cell) in enumerate(zip(rows, table.column(name).to_pylist())):
             due = expected_cell(column, row[name])
             if repr(due) != repr(cell):
@@ -61,7 +61,7 @@ def differences(table, columns, rows):
 
 
 def partition_of(table, axes):
-    """Returns the value of each axis as the Hive reader sees it, or a list where rows differ."""
+    """Returns the value of each axis as the Hive reader sees it, or a list if rows differ."""
     values = {}
     for axis in axes:
         distinct = table.column(axis["name"]).unique().to_pylist()

@@ -27,10 +27,10 @@ impl HttpsFront {
         Self::named("localhost", target)
     }
 
-    /// Does the same with a certificate for the host `name`.
+    /// Same as [`Self::before`], but with a certificate for the host `name`.
     ///
     /// # Panics
-    /// When `name` is not a host name.
+    /// If `name` is not a host name.
     #[must_use]
     pub fn named(name: &str, target: SocketAddr) -> Self {
         let CertifiedKey { cert, signing_key } =

@@ -31,10 +31,10 @@ impl TestLake {
     /// Creates an empty lake.
     #[must_use]
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder can be made") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder can be created") }
     }
 
-    /// Creates a lake with a mark and nothing else.
+    /// Creates a lake with only a mark.
     #[must_use]
     pub fn marked() -> Self {
         let lake = Self::new();
@@ -54,7 +54,7 @@ impl TestLake {
         self.rollcall_with(command, args, |_| {})
     }
 
-    /// Does the same after `change` was applied to the command.
+    /// Same as [`Self::rollcall`], after `change` has been applied to the command.
     #[must_use]
     pub fn rollcall_with(&self, command: &str, args: &[&str], change: impl FnOnce(&mut Command)) -> Outcome {
         let lake = self.path().to_str().expect("temporary folders have UTF-8 names");
@@ -111,10 +111,10 @@ impl TestLake {
     }
 }
 
-/// Returns the ledger's records of a dataset in a lake's folder, by Hive path, or nothing where none exist.
+/// Returns the ledger's records of a dataset in a lake's folder, by Hive path, or nothing if none exist.
 ///
 /// # Panics
-/// When they are invalid.
+/// If they are invalid.
 #[must_use]
 pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
     fs::read(lake.join(format!("ledger/{dataset}/records.json"))).map(|text| by_path(&text)).unwrap_or_default()
@@ -123,7 +123,7 @@ pub fn records(lake: &Path, dataset: &str) -> BTreeMap<String, Value> {
 /// Parses the ledger's records, by Hive path.
 ///
 /// # Panics
-/// When they are invalid.
+/// If they are invalid.
 #[must_use]
 pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
     // `Value` does not keep the order of the axes.
@@ -136,7 +136,7 @@ pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
 /// and dangling links are left out.
 ///
 /// # Panics
-/// When something cannot be read.
+/// If something cannot be read.
 #[must_use]
 pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -168,7 +168,7 @@ pub fn files_below(lake: &Path, folder: &str) -> BTreeMap<String, Vec<u8>> {
 /// Folder of the enrollment dataset's objects in a lake.
 pub const ENROLLMENT: &str = "data/us_education_ccd_enrollment_data";
 
-/// Returns the bytes of the enrollment dataset's objects, by path. They are a function of the rows.
+/// Returns the bytes of the enrollment dataset's objects, by path. They depend only on the rows.
 #[must_use]
 pub fn data(lake: &Path) -> BTreeMap<String, Vec<u8>> {
     files_below(lake, ENROLLMENT)

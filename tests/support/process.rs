@@ -10,22 +10,22 @@ use serde_json::Value;
 
 use crate::workspace;
 
-/// Returns the binary. Cargo builds it first when it is out of date.
+/// Returns the binary. Cargo builds it first if it is out of date.
 #[must_use]
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| executables(&["rollcall"]).remove(0))
 }
 
-/// Returns the programs of packages in order, with `rollcall` built for AWS. Cargo builds them first when they are out
-/// of date.
+/// Returns the programs of packages in order, with `rollcall` built for AWS. Cargo builds them first if they are out of
+/// date.
 #[must_use]
 pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    // The same selection as for the tests. With another one cargo would rebuild dependencies with fewer features.
+    // The same selection as for the tests. With another one, Cargo would rebuild dependencies with fewer features.
     cargo.args(["build", "--locked", "--workspace", "--features", "rollcall/aws", "--message-format", "json"]);
     cargo.current_dir(workspace());
-    // Cargo sets these for this test's package. Build scripts that read them would see a change, and cargo would
+    // Cargo sets these for this test's package. Build scripts that read them would see a change, and Cargo would
     // rebuild everything that depends on them after each switch between a test and a build.
     for (name, _) in std::env::vars_os() {
         let reported = name.to_string_lossy();
@@ -55,7 +55,7 @@ pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
 /// Output and exit code of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Exit code; `None` when a signal ended it.
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -99,10 +99,10 @@ pub fn rollcall(args: &[&str]) -> Command {
 /// Runs a shell script in its own Linux namespaces, where it may mount file systems.
 ///
 /// - `namespaces`: flags of `unshare`, such as `--mount`.
-/// - `settings`: variables of the script; `ROLLCALL` is the binary.
+/// - `settings`: environment variables of the script; `ROLLCALL` is the binary.
 ///
 /// # Panics
-/// When the system does not allow namespaces.
+/// If the system does not allow namespaces.
 #[must_use]
 pub fn in_namespaces(namespaces: &[&str], script: &str, settings: &[(&str, &str)]) -> Outcome {
     let mut command = Command::new("unshare");

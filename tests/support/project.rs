@@ -14,7 +14,7 @@ pub fn workspace() -> PathBuf {
 /// Returns the names of the built-in datasets in alphabetical order: the files of `datasets/`.
 ///
 /// # Panics
-/// When the folder cannot be listed.
+/// If the folder cannot be listed.
 #[must_use]
 pub fn dataset_names() -> Vec<String> {
     let files = fs::read_dir(workspace().join("datasets")).expect("the folder can be listed");
@@ -27,11 +27,11 @@ pub fn dataset_names() -> Vec<String> {
     names
 }
 
-/// Returns the state machine with its placeholders replaced by the template's defaults. Those of numbers have no
-/// quotes.
+/// Returns the state machine with its placeholders replaced by the template's defaults. Placeholders for numbers have
+/// no quotes.
 ///
 /// # Panics
-/// When it is not JSON.
+/// If it is not JSON.
 #[must_use]
 pub fn state_machine() -> Value {
     let text =
@@ -42,7 +42,7 @@ pub fn state_machine() -> Value {
 
 /// Returns the folder with recorded responses of the real portal, which is next to the project and not part of it.
 ///
-/// `None`, with a message on stderr, where it does not exist.
+/// `None`, with a message on stderr, if it does not exist.
 #[must_use]
 pub fn recorded_bodies() -> Option<PathBuf> {
     let folder = workspace().join("../shared/recorded");

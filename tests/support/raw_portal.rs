@@ -48,16 +48,16 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns head and body.
+    /// Returns the head and the body.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         [self.head.as_bytes(), &self.body].concat()
     }
 
-    /// Returns the body with these headers instead, each ending in CRLF. Only the content type stays.
+    /// Returns the response with these headers instead of its own, each ending in CRLF. Only the content type is kept.
     #[must_use]
     pub fn with_headers(&self, headers: &str) -> Self {
-        // A client that reused the connection would lose a request when it closes.
+        // A client that reused the connection would lose a request when the connection closes.
         let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}\r\n");
         Self { head, body: self.body.clone() }
     }
@@ -78,7 +78,7 @@ pub struct Request {
     pub head: String,
     /// Path and query.
     pub target: String,
-    /// Number of this request among those for the same target, from 1.
+    /// Number of this request among those for the same target, 1-based.
     pub n: usize,
 }
 
@@ -172,7 +172,7 @@ async fn read_head(connection: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Returns the simulator's response, whose links name `host`.
+/// Returns the simulator's response, whose links point to `host`.
 async fn fetch(simulator: SocketAddr, target: &str, host: SocketAddr) -> io::Result<Response> {
     let mut connection = TcpStream::connect(simulator).await?;
     let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");

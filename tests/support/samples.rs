@@ -27,7 +27,7 @@ pub fn partition(year: i32, grade: &str) -> PartitionKey {
     ])
 }
 
-/// Returns that partition as registered in a catalog.
+/// Returns the same partition as registered in a catalog.
 #[must_use]
 pub fn registered(year: i32, grade: &str, n_rows: u64) -> CatalogPartition {
     let partition = partition(year, grade);
@@ -44,7 +44,7 @@ pub fn descriptor_with_secret() -> String {
     text.replacen("[[axis]]", "[secret]\nheader = \"x-api-key\"\nname = \"portal-key\"\n\n[[axis]]", 1)
 }
 
-/// The original ranking query, without a filter on the grade or a look-up table. It is only correct while
+/// The original ranking query, without a filter on the grade or a lookup table. It is correct only while
 /// pre-kindergarten is the only loaded grade.
 pub const SEED_RANKING: &str = include_str!("../fixtures/seed_ranking.sql");
 

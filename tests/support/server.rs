@@ -41,7 +41,7 @@ impl Server {
     /// Hands every connection to `serve`.
     ///
     /// # Panics
-    /// When no port can be bound.
+    /// If no port can be bound.
     pub fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -51,7 +51,7 @@ impl Server {
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepting = RUNTIME.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("the runtime takes the socket");
-            // Dropping them ends the connections with this task.
+            // Dropping the set ends the connections along with this task.
             let mut connections = JoinSet::new();
             while let Ok((connection, _)) = listener.accept().await {
                 let _ = connection.set_nodelay(true);
@@ -82,7 +82,7 @@ impl Server {
         })
     }
 
-    /// Returns the address that it listens on.
+    /// Returns the address on which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -98,7 +98,7 @@ impl Drop for Server {
 /// Returns a response with a body.
 ///
 /// # Panics
-/// When `status` is not an HTTP status.
+/// If `status` is not an HTTP status.
 pub fn response(status: u16, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = StatusCode::from_u16(status).expect("a valid status");
@@ -113,7 +113,7 @@ pub fn closed() -> io::Error {
 /// Sends a request to `target`, such as `127.0.0.1:4566`, over a new connection and returns the whole response.
 ///
 /// # Errors
-/// When the request or the response breaks off.
+/// If the request or the response breaks off.
 pub async fn forward<B>(target: &str, request: Request<B>) -> io::Result<Response>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,

@@ -9,11 +9,11 @@ use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use tokio::runtime::Runtime;
 
-/// Returns a client that waits milliseconds where the real one waits seconds, after `change` was applied to its
+/// Returns a client that waits milliseconds where the real one waits seconds, after `change` has been applied to its
 /// settings.
 ///
 /// # Panics
-/// When `origin` is invalid.
+/// If `origin` is invalid.
 #[must_use]
 pub fn client(origin: &str, change: impl FnOnce(&mut PortalSettings)) -> HttpPortal {
     let mut settings = PortalSettings::new(parse_origin(origin).expect("the text is an origin"));
@@ -69,10 +69,10 @@ impl TestPortal {
     }
 }
 
-/// Writes a page's body where [`TestPortal::recorded`] serves it: `path` below `/api/v1/`, `page` from 1.
+/// Writes a page's body where [`TestPortal::recorded`] serves it: `path` is below `/api/v1/`, and `page` is 1-based.
 pub fn write_page(folder: &Path, path: &str, page: u32, body: &[u8]) {
     let folder = folder.join(path.trim_matches('/'));
-    fs::create_dir_all(&folder).expect("a folder can be made");
+    fs::create_dir_all(&folder).expect("a folder can be created");
     fs::write(folder.join(format!("{page}.json")), body).expect("a page can be written");
 }
 

@@ -1,4 +1,4 @@
-//! Descriptors, look-ups and queries agree with the places that list them.
+//! Descriptors, lookups and queries agree with the places that list them.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn bare_sql(sql: &str) -> String {
     lines.join("\n").split('\'').step_by(2).collect()
 }
 
-/// Returns the words that `(` follows directly.
+/// Returns the words directly followed by `(`.
 fn functions(sql: &str) -> BTreeSet<String> {
     let bare = bare_sql(sql);
     let before_brackets = bare.split('(').collect::<Vec<_>>();

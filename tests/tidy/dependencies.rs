@@ -1,4 +1,4 @@
-//! Dependencies of the packages.
+//! Package dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -55,7 +55,7 @@ fn dependencies_between_the_crates_point_one_way_and_the_simulator_uses_none_of_
     }
 }
 
-/// Returns the packages of a selection with their features, as cargo builds them.
+/// Returns the packages of a selection with their features, as Cargo builds them.
 fn features(selection: &[&str]) -> BTreeMap<String, String> {
     let lines = cargo_tree("{p}|{f}", selection);
     let of_line = |line: &str| {

@@ -172,7 +172,7 @@ impl Module {
         self.names.insert(name, path);
     }
 
-    /// Adds every path of code, those in arguments of macros among them.
+    /// Adds every path in the code, including those in macro arguments.
     fn add_paths(&mut self, code: TokenStream) {
         let mut tokens = code.into_iter().peekable();
         let mut path: Vec<String> = Vec::new();
@@ -184,7 +184,7 @@ impl Module {
                         tokens.next_if(|token| !matches!(token, TokenTree::Punct(punct) if punct.as_char() == ';'))
                     });
                     let item = TokenStream::from_iter(rest);
-                    // `use` also occurs in `impl … + use<…>`.
+                    // `use` also appears in `impl … + use<…>`.
                     if let Ok(item) = syn::parse2::<ItemUse>(quote::quote!(use #item;)) {
                         self.add_use(&item);
                     }
@@ -208,7 +208,7 @@ impl Module {
             n_colons = 0;
         }
         self.paths.insert(path);
-        // A single name is of this file, or of one that a `use` names.
+        // A single name belongs to this file, or to one that a `use` names.
         self.paths.retain(|path| path.len() > 1);
     }
 }
@@ -274,7 +274,7 @@ pub fn cycles(imports: &Imports) -> Vec<String> {
 
 #[test]
 fn a_cycle_is_found_in_macros_and_through_re_exports_and_declarations_are_not_imports() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     for (file, text) in [
         ("lib.rs", "mod a; pub mod b; mod c; pub use a::A; pub const LIMIT: u32 = 1;"),
         ("a.rs", "pub struct A; pub fn f() { println!(\"{}\", crate::b::g()); }"),

@@ -56,7 +56,7 @@ pub fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns a Rust file up to its tests, which come last. Nothing of a file that contains only tests.
+/// Returns a Rust file up to its tests, which come last. Returns nothing for a file that contains only tests.
 fn before_tests<'s>(file: &Path, source: &'s str) -> &'s str {
     if file.ends_with("tests.rs") {
         return "";

@@ -33,8 +33,8 @@ fn tests_named_in(text: &str) -> BTreeSet<String> {
     text.split('`').skip(1).step_by(2).filter(|word| is_name(word)).map(str::to_owned).collect()
 }
 
-/// Problems found by use, by their kind: harm to data or secrets (H), harm beyond the one bad thing (B), misleading
-/// words (W). Each was fixed wherever it can occur. A doc line of a test names the problem that it guards against.
+/// Problems found by use, by kind: harm to data or secrets (H), harm beyond the one faulty thing (B), misleading words
+/// (W). Each was fixed wherever it can occur. A doc line of a test names the problem that it guards against.
 const FOUND_BY_USE: [(char, u32); 3] = [('H', 12), ('B', 14), ('W', 12)];
 
 #[test]

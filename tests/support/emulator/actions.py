@@ -28,7 +28,7 @@ def allowed(role):
 
 
 def operations(action):
-    """Returns the operations that an action permits, by their names in CloudTrail."""
+    """Returns the operations that an action permits, by their CloudTrail names."""
     name = action.partition(":")[2]
     return {name} | {operation for operation, permission in PERMISSION.items() if permission == name}
 

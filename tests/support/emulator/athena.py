@@ -1,9 +1,9 @@
-"""Runs SQL like Athena: over the objects below the locations that Glue registers, and no others.
+"""Runs SQL like Athena: only over the objects below the locations that Glue registers.
 
     athena.py DATABASE < QUERY.sql > ROWS.json
 
 Each table of the database is a view over the locations of its partitions, with their values from Glue, or over its own
-location where it has no partition keys. The engine is DuckDB. It sees no paths that contain partition values.
+location if it has no partition keys. The engine is DuckDB. It sees no paths that contain partition values.
 """
 
 import json

@@ -1,4 +1,4 @@
-//! Emulators of AWS on loopback, from the tests' Python environment.
+//! AWS emulators on loopback, from the tests' Python environment.
 
 pub mod proxy;
 pub mod runtime;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{python, workspace};
 
-/// Region of everything that is emulated.
+/// The Region in which everything is emulated.
 pub const REGION: &str = "us-east-1";
 
 /// The emulators.
@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Emulator {
     process: Child,
     endpoint: String,
-    /// Lines that it printed.
+    /// Lines that it has printed.
     output: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
@@ -44,10 +44,10 @@ impl Emulator {
     /// Starts an emulator and waits until it is ready.
     ///
     /// # Panics
-    /// When the tests' Python environment does not exist: `make .venv/ready` creates it.
+    /// If the tests' Python environment does not exist: `make .venv/ready` creates it.
     #[must_use]
     pub fn start(kind: Kind) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         let port = free_port();
         let bin = |name: &str| workspace().join(".venv/bin").join(name);
         let (program, ready) = match kind {
@@ -73,7 +73,7 @@ impl Emulator {
                 .env("TMPDIR", folder.path()),
             Kind::Moto => command.args(["-H", "127.0.0.1", "-p", &port.to_string()]),
         };
-        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be created");
         let process = command
             .env("PYTHONUNBUFFERED", "1")
             .current_dir(folder.path())
@@ -117,7 +117,7 @@ impl Emulator {
         &self.endpoint
     }
 
-    /// Returns the variables by which AWS tools find it.
+    /// Returns the environment variables through which AWS tools find it.
     #[must_use]
     pub fn environment(&self) -> [(&str, &str); 4] {
         [
@@ -134,7 +134,7 @@ impl Emulator {
         self.python("call.py", &[service, operation], &input.to_string())
     }
 
-    /// Does the same in another Region.
+    /// Same as [`Self::call`], but in another Region.
     #[must_use]
     pub fn call_in(&self, region: &str, service: &str, operation: &str, input: &Value) -> Value {
         self.python_with("call.py", &[service, operation], &input.to_string(), |command| {
@@ -142,10 +142,10 @@ impl Emulator {
         })
     }
 
-    /// Returns the output of a script of `tests/support/emulator` for this input.
+    /// Returns the output of a script in `tests/support/emulator` for this input.
     ///
     /// # Panics
-    /// When the script fails.
+    /// If the script fails.
     #[must_use]
     pub fn python(&self, script: &str, args: &[&str], input: &str) -> Value {
         self.python_with(script, args, input, |_| {})
@@ -164,7 +164,7 @@ impl Emulator {
         serde_json::from_slice(&output.stdout).expect("the script prints JSON")
     }
 
-    /// Returns the settings of its clients.
+    /// Returns the settings for its clients.
     pub async fn config(&self) -> SdkConfig {
         config_of(&self.endpoint, REGION).await
     }
@@ -181,7 +181,7 @@ impl Drop for Emulator {
     }
 }
 
-/// Returns the settings of clients of `endpoint`.
+/// Returns the settings for clients of `endpoint`.
 pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
     rollcall_aws::client::loader(None)
         .endpoint_url(endpoint)
@@ -194,7 +194,7 @@ pub async fn config_of(endpoint: &str, region: &'static str) -> SdkConfig {
 /// Returns the same settings for another endpoint, with as many tries but almost no wait before them.
 ///
 /// # Panics
-/// When the settings have no retries.
+/// If the settings have no retries.
 #[must_use]
 pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     let retries = config.retry_config().expect("calls are retried").clone();

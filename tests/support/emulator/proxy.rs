@@ -1,5 +1,5 @@
-//! A proxy in front of an emulator. It forwards and logs requests, makes chosen ones fail the way AWS and the network do,
-//! and can kill the process that sent one. Unlike the emulators it rejects a body that does not match its checksum, as
+//! A proxy in front of an emulator. It forwards and logs requests, makes chosen ones fail as AWS and the network do,
+//! and can kill the process that sent one. Unlike the emulators, it rejects a body that does not match its checksum, as
 //! S3 does.
 
 use std::fs;
@@ -127,7 +127,7 @@ pub fn json_error(status: u16, code: &str, message: &str) -> Fault {
 /// A request that the proxy received.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Method, path with its query, and operation of a service that names it in a header: `PUT /lake/data/…`,
+    /// Method, path with its query, and the operation if the service names it in a header: `PUT /lake/data/…`,
     /// `POST / AWSGlue.GetTable`. `%3D` and `%2F` are decoded.
     pub line: String,
     /// Headers.
@@ -210,10 +210,10 @@ impl Proxy {
         *lock(&self.shared.rules) = rules.into_iter().collect();
     }
 
-    /// Returns the requests since the last call, in the order in which they came.
+    /// Returns the requests since the last call, in the order in which they arrived.
     ///
     /// # Panics
-    /// When a process could not be killed.
+    /// If a process could not be killed.
     #[must_use]
     pub fn take_seen(&self) -> Vec<Seen> {
         let not_killed = lock(&self.shared.not_killed);
@@ -221,7 +221,7 @@ impl Proxy {
         std::mem::take(&mut *lock(&self.shared.seen))
     }
 
-    /// Returns those of them whose line contains `words`, and forgets the others.
+    /// Returns the requests since the last call whose line contains `words`, and discards the others.
     #[must_use]
     pub fn take_seen_of(&self, words: &str) -> Vec<Seen> {
         self.take_seen().into_iter().filter(|seen| seen.line.contains(words)).collect()
@@ -230,7 +230,7 @@ impl Proxy {
     /// Waits until a request is held.
     ///
     /// # Panics
-    /// When no request is held within two minutes.
+    /// If no request is held within two minutes.
     pub fn wait_until_held(&self) {
         let held = lock(&self.shared.held);
         let waited = self.shared.changed.wait_timeout_while(held, LIMIT, |held| *held != Held::Waiting);
@@ -239,7 +239,7 @@ impl Proxy {
         assert!(!timeout.timed_out(), "expected a request to hold, found none");
     }
 
-    /// Lets the held request go on.
+    /// Lets the held request proceed.
     pub fn open(&self) {
         self.release(Held::Forward);
     }

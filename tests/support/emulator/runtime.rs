@@ -39,7 +39,7 @@ impl Invocation {
     /// Returns the function's response.
     ///
     /// # Panics
-    /// When it failed.
+    /// If it failed.
     #[must_use]
     pub fn response(self) -> Value {
         match self {
@@ -51,7 +51,7 @@ impl Invocation {
     /// Returns the name and the message of the error.
     ///
     /// # Panics
-    /// When it succeeded.
+    /// If it succeeded.
     #[must_use]
     pub fn failed(self) -> (String, String) {
         match self {
@@ -65,7 +65,7 @@ impl Invocation {
 struct State {
     /// Pending events, each with the time at which the function is killed.
     events: VecDeque<(String, SystemTime)>,
-    /// That time of the latest event.
+    /// The time at which the function is killed for the latest event.
     limit: Option<SystemTime>,
     results: VecDeque<Invocation>,
     n_asked: usize,
@@ -87,10 +87,10 @@ pub struct Function {
     _server: Server,
 }
 
-/// Returns the program of the function in folder `name` of `functions/`.
+/// Returns the program of the function in `functions/<name>`.
 ///
 /// # Panics
-/// When there is no such function.
+/// If there is no such function.
 #[must_use]
 pub fn command(name: &str) -> Command {
     static PROGRAMS: OnceLock<Vec<PathBuf>> = OnceLock::new();
@@ -106,13 +106,13 @@ impl Function {
     /// Starts a function's program in its own environment.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
         let shared = Arc::new(Shared::default());
         let of_server = shared.clone();
         let server = Server::http(move |_, request| of_server.clone().respond(request));
-        let (reader, writer) = io::pipe().expect("a pipe can be made");
+        let (reader, writer) = io::pipe().expect("a pipe can be created");
         let process = command
             .env("AWS_LAMBDA_RUNTIME_API", server.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "rollcall-test")
@@ -139,7 +139,7 @@ impl Function {
         Self { process: Mutex::new(process), shared, _server: server }
     }
 
-    /// Sends an event with the timeout of the template.
+    /// Sends an event with the template's timeout.
     pub fn send(&self, event: &Value) {
         self.send_within(event, LIMIT);
     }
@@ -180,10 +180,10 @@ impl Function {
         self.result()
     }
 
-    /// Kills the process, as Lambda does at its limit of time or memory, and waits for its end.
+    /// Kills the process, as Lambda does at its time or memory limit, and waits for its end.
     ///
     /// # Panics
-    /// When it cannot be killed.
+    /// If it cannot be killed.
     pub fn kill(self) {
         let mut process = self.process();
         process.kill().expect("the process can be killed");
@@ -193,7 +193,7 @@ impl Function {
     /// Waits until the process ends by itself. Returns whether it succeeded, and its output.
     ///
     /// # Panics
-    /// When it requests an event instead.
+    /// If it requests an event instead.
     #[must_use]
     pub fn end(self) -> (bool, String) {
         let state = self.shared.wait_while(self.shared.lock(), |state| !state.has_ended && state.n_asked == 0);

@@ -21,11 +21,11 @@ use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 pub const DATABASE: &str = "ccd_school";
 /// Table of the default dataset.
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
-/// Functions, by the names of their folders.
+/// Functions, by folder name.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
 /// Name of the stack for `dev` in `samconfig.toml`.
 const STACK: &str = "rollcall-dev";
-/// Maximum time of an execution.
+/// Maximum duration of an execution.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// The deployed stack and its portal.
@@ -105,7 +105,7 @@ impl Stack {
             portal,
             emulator,
         };
-        // The emulator enforces policies, and the bucket's requires TLS, which the emulator does not support.
+        // The emulator enforces policies, and the bucket's policy requires TLS, which the emulator does not support.
         let _ = stack.call("s3", "delete_bucket_policy", &json!({"Bucket": stack.bucket}));
         stack
     }
@@ -121,7 +121,7 @@ impl Stack {
     /// Starts an execution as the command line does at time `now`.
     ///
     /// # Errors
-    /// Those of [`StateMachine::start`].
+    /// Same as [`StateMachine::start`].
     pub fn start_at(&self, request: &Value, now: Timestamp) -> Result<Started, ExecutionError> {
         self.runtime.block_on(async {
             let machine = StateMachine::find(&self.emulator.config().await, None).await?;
@@ -161,7 +161,7 @@ impl Stack {
     /// Polls until there is a result.
     ///
     /// # Panics
-    /// When there is none within three minutes.
+    /// If there is none within three minutes.
     pub fn poll<T>(&self, what: &dyn std::fmt::Display, mut ask: impl FnMut() -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
@@ -272,7 +272,7 @@ impl Stack {
         proxy
     }
 
-    /// Does the same for page-fetch, and holds its first write of a data object.
+    /// Same as [`Self::proxy_before`] for page-fetch, and also holds its first write of a data object.
     #[must_use]
     pub fn hold_a_write_of_page_fetch(&self) -> Proxy {
         let proxy = self.proxy_before("page-fetch");
@@ -303,7 +303,7 @@ impl Stack {
     /// Kills the running processes of a function.
     ///
     /// # Panics
-    /// When there are none.
+    /// If there are none.
     pub fn kill(&self, function: &str) {
         let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
         let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
@@ -403,12 +403,12 @@ impl Stack {
 
 /// Returns a folder with what `sam deploy` packages: the template, without the named queries, and the functions.
 fn package() -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let root = workspace();
     let built = executables(&FUNCTIONS.map(|function| format!("rollcall-{function}")).each_ref().map(String::as_str));
     for (function, program) in FUNCTIONS.iter().zip(built) {
         let to = folder.path().join("target/lambda").join(function);
-        fs::create_dir_all(&to).expect("a folder can be made");
+        fs::create_dir_all(&to).expect("a folder can be created");
         let stripped = Command::new("strip")
             .arg(program)
             .arg("-o")
@@ -428,7 +428,7 @@ fn package() -> TempDir {
 }
 
 fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
-    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be made");
+    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be created");
     let text = fs::read_to_string(from).expect("the project has it");
     fs::write(to, change(text)).expect("it can be written");
 }
