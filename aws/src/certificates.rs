@@ -19,7 +19,8 @@ const BUNDLES: [&str; 3] =
 /// Variables that override the location of the certificates. Each client reads these itself.
 const OVERRIDES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Why a bundle cannot be used. Each client then reads the certificates itself, and skips those that it cannot use.
+/// Why a bundle cannot be used. In that case, each client reads the certificates itself, and skips those that it cannot
+/// use.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRoots {
     /// The file cannot be read.
@@ -50,7 +51,7 @@ pub struct Roots {
 
 impl Roots {
     /// Reads the system's bundle. Returns `None` if there is no bundle, if it cannot be used, or if the environment
-    /// overrides its location. Each client then reads the certificates itself.
+    /// overrides its location. In that case, each client reads the certificates itself.
     #[must_use]
     pub fn from_system() -> Option<Self> {
         if OVERRIDES.iter().any(|variable| env::var_os(variable).is_some()) {

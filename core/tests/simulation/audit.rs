@@ -149,8 +149,8 @@ pub(crate) struct Auditor {
     record_writes: Vec<(u32, TaskId)>,
     /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
-    /// Partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
-    /// unconditional, so a task that was given up may lose its receipt to a concurrent publisher.
+    /// Runs and partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
+    /// unconditional, so a task that was given up on may lose its receipt to a concurrent publisher.
     deleted_unread: BTreeSet<(String, usize)>,
     /// When the portal last had no rows for a partition whose object was removed for that reason.
     emptied: BTreeMap<usize, Timestamp>,

@@ -1,7 +1,7 @@
 //! A seeded simulation: overlapping runs against a changing source, while everything outside core fails.
 //!
 //! The seed decides everything: what the source holds and when it changes, which runs there are and when they start,
-//! which requests fail before or after their effect, which tasks die, which are given up and continue late, and the
+//! which requests fail before or after their effect, which tasks die, which are given up on and continue late, and the
 //! order of all effects. There are no threads and only a simulated clock, so a seed always does the same thing. After
 //! every step an auditor (`audit.rs`) compares objects, receipts, records and catalog with what the portal served. At
 //! the end of each seed the faults stop, one run with force repairs everything, and one more run finds nothing to do.

@@ -7,7 +7,7 @@ use crate::source;
 use crate::store;
 
 impl Simulation {
-    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up.
+    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up on.
     pub(crate) fn inject_mishaps(&mut self) {
         if self.with(|world| world.chance(world.rates.change)) {
             self.with(|world| {
