@@ -152,9 +152,9 @@ fuzz-planted: $(CARGO_FUZZ) ## Check that fuzzing finds a planted bug
 		-dict=fuzz/dictionaries/page.dict || true; }
 	ls target/planted/fuzz/artifacts/scanner/crash-*
 
-# tests/mutants.toml lists the mutants that no test can or has to notice, with reasons. Code is mutated in place, where
-# everything is built, and restored. Mutants that survive the tests of their package are shown to slower tests
-# (`--iterate`). Exit codes: 2, some survive; 3, some timed out, which counts as noticed, and others may survive.
+# tests/mutants.toml lists the mutants that no test can notice or needs to, with reasons. Code is mutated in place,
+# where everything is already built, and then restored. Mutants that survive their own package's tests go on to slower
+# tests (`--iterate`). Exit codes: 2, some survive; 3, some timed out, which counts as noticed, and others may survive.
 MUTATE := PROPTEST_DISABLE_FAILURE_PERSISTENCE=true $(CARGO_MUTANTS) mutants --in-place --jobserver=false --config tests/mutants.toml
 MUTATE_CORE := $(MUTATE) --output target/mutants/core --package rollcall-core $(MUTATED_CORE:%=--file %)
 MUTATE_ADAPTERS := $(MUTATE) --output target/mutants/adapters --package rollcall-adapters --package rollcall-aws \
@@ -198,13 +198,13 @@ bench-instructions: ## Count instructions per row of each stage, with valgrind
 bench-cold: $(VENV)-lint/ready ## Measure the cold start of the functions that `make build` built
 	$(VENV)-lint/bin/python bench/cold_start.py
 
-# The Python environment of the tests, inside the project.
+# The Python environment for the tests, inside the project.
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch $@
 
-# The environment of the script that the benchmark compares with.
+# The environment for the script that the benchmark compares with.
 $(VENV)-bench/ready: bench/requirements.txt
 	python3 -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<

@@ -27,7 +27,7 @@ MAX_START_S = 30
 # The request with which the runtime asks for an event.
 NEXT = b"GET /2018-06-01/runtime/invocation/next "
 
-# Writes a byte once the client exists, so that the figure excludes the exit of the interpreter.
+# Writes a byte once the client exists, so that the figure excludes the interpreter's shutdown.
 PYTHON = "import os, boto3; boto3.client('s3'); os.write(1, b'.')"
 
 

@@ -1,7 +1,7 @@
-"""A script with the usual Python libraries for tables, for comparison with `rollcall`.
+"""A script that uses the usual Python libraries for tables, for comparison with `rollcall`.
 
 It requests all pages at once under one semaphore, lets pyarrow decode each into columns, and writes each combination of
-year and grade to `OUT/year=YEAR/grade=GRADE.parquet`, with zstd. It checks the number of rows and nothing else.
+year and grade to `OUT/year=YEAR/grade=GRADE.parquet`, with zstd. It checks only the number of rows.
 """
 
 import argparse

@@ -23,7 +23,7 @@ import time
 
 BENCH = pathlib.Path(__file__).resolve().parent
 WORKSPACE = BENCH.parent
-# This program replaces the part between the two lines.
+# With `--write`, this program replaces the part of that file between the two lines.
 RESULTS = WORKSPACE / "docs" / "performance.md"
 RESULTS_BEGIN = "<!-- begin: written by bench/run.py --write -->\n"
 RESULTS_END = "<!-- end -->\n"
@@ -127,7 +127,7 @@ class Usage:
 
 @dataclasses.dataclass
 class Run:
-    """One line of the table of runs."""
+    """One row of the runs table."""
 
     lane: str
     number: int
@@ -167,7 +167,7 @@ RUN_TABLE = (
 
 @dataclasses.dataclass
 class Verdict:
-    """One line of the table of bars; a line without a bar is informational."""
+    """One row of the bars table; a row without a bar is informational."""
 
     lane: str
     what: str
@@ -201,7 +201,7 @@ def markdown_table(table, rows):
 
 
 def clean_environment():
-    """Returns the environment without settings of `rollcall` and without proxies, which must not apply to loopback."""
+    """Returns the environment without `rollcall` settings and without proxies, which must not apply to loopback."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -215,7 +215,7 @@ def measure(command, folder, env):
     The kernel keeps the figures for exactly this process. Output goes to files, so that the contestant never waits for
     a reader.
     """
-    # Pending writes of earlier runs must not happen during this one.
+    # Pending writes from earlier runs must not happen during this one.
     os.sync()
     with open(folder / "stdout", "w+b") as stdout, open(folder / "stderr", "w+b") as stderr:
         started = time.perf_counter()
@@ -236,7 +236,7 @@ def measure(command, folder, env):
         out, err = stdout.read().decode(), stderr.read().decode(errors="replace")
     if process.returncode != 0:
         raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` exited with {process.returncode}\n{err[-2000:]}")
-    # The kernel counts from before the program is loaded, when the process still shares the memory of this one.
+    # The kernel starts counting before the program is loaded, while the process still shares this one's memory.
     if used.ru_maxrss <= own_peak_kib():
         raise CannotMeasure(f"expected a peak above this script's {own_peak_kib()} KiB, found {used.ru_maxrss} KiB")
     return Usage(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024), out, err
@@ -333,7 +333,7 @@ class Bench:
         return checked(run, n_rows, len(paths), request)
 
     def script(self, contestant, file, flags, lane, number, origin, request, out):
-        """Runs a script of this folder. Returns the run and the files that it wrote."""
+        """Runs a script in this folder. Returns the run and the files that it wrote."""
         command = [self.python, BENCH / file, "--portal", origin, "--years", request.years]
         command += ["--grades", request.grades, "--out", out, *flags]
         usage, _, _ = measure(command, out.parent, self.env)
@@ -615,7 +615,7 @@ def parse_args():
         parser.error(f"expected a folder at {args.scratch}, found none")
     # A name without a slash would be looked up on PATH.
     args.binary, args.simulator = args.binary.resolve(), args.simulator.resolve()
-    # Not resolved: only through its link does Python find the packages of the virtual environment.
+    # Symbolic links are not resolved: Python needs them to find the packages of the virtual environment.
     args.python = args.python.absolute()
     if args.write and (args.quick or args.only):
         parser.error("--write: expected a complete run, without --quick and --only")

@@ -12,14 +12,15 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// Files with all root certificates that a system trusts. The first is the one of Lambda's image.
+/// Files with all the root certificates that a system trusts. The first is the one in Lambda's image.
 const BUNDLES: [&str; 3] =
     ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"];
 
-/// Variables with which a user overrides the location of certificates. Each client reads these itself.
+/// Variables that override the location of the certificates. Each client reads these itself.
 const OVERRIDES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// Why a bundle cannot be used. Each client then reads the certificates itself, and skips those that it cannot use.
+/// Why a bundle cannot be used. In that case, each client reads the certificates itself, and skips those that it cannot
+/// use.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRoots {
     /// The file cannot be read.
@@ -31,7 +32,7 @@ pub enum BadRoots {
     /// One of the certificates cannot be a root.
     #[error("certificate {number}: expected a valid root certificate")]
     Certificate {
-        /// Position in the file, from 1.
+        /// 1-based position in the file.
         number: usize,
         /// Why it is not valid.
         #[source]
@@ -50,7 +51,7 @@ pub struct Roots {
 
 impl Roots {
     /// Reads the system's bundle. Returns `None` if there is no bundle, if it cannot be used, or if the environment
-    /// overrides its location. Each client then reads the certificates itself.
+    /// overrides its location. In that case, each client reads the certificates itself.
     #[must_use]
     pub fn from_system() -> Option<Self> {
         if OVERRIDES.iter().any(|variable| env::var_os(variable).is_some()) {
@@ -68,7 +69,7 @@ impl Roots {
     /// Parses concatenated certificates in PEM, and skips comments between them.
     ///
     /// # Errors
-    /// [`BadRoots`] if there are none, or if one cannot be used, because AWS's client would panic on it.
+    /// [`BadRoots`] if there are none, or if one is unusable: the AWS client would panic on it.
     pub fn from_pem(pem: Vec<u8>) -> Result<Self, BadRoots> {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(BadRoots::Pem)?;
@@ -82,17 +83,17 @@ impl Roots {
         Ok(Self { pem, certificates })
     }
 
-    /// Returns the certificates for AWS's client.
+    /// Returns the certificates for the AWS client.
     pub(crate) fn tls_context(&self) -> TlsContext {
         let store = TrustStore::empty().with_pem_certificate(self.pem.as_slice());
-        // Built from the trust store alone. The default trusts the system's certificates.
+        // Built from this trust store alone, because the default trusts the system's certificates.
         TlsContext::builder().with_trust_store(store).build().unwrap_or_default()
     }
 
     /// Returns the certificates for [`rollcall_adapters::http_portal::PortalSettings::roots`].
     #[cfg(feature = "portal")]
     pub fn certificates(&self) -> impl Iterator<Item = reqwest::Certificate> {
-        // Certificates are not parsed again here. They were checked when they were read.
+        // The certificates are not validated again here, because that was done when they were read.
         self.certificates.iter().filter_map(|certificate| reqwest::Certificate::from_der(certificate).ok())
     }
 }

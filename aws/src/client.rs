@@ -12,7 +12,7 @@ use rollcall_core::ports::BoxError;
 
 use crate::certificates::Roots;
 
-/// Maximum number of attempts for one call, by the SDK's standard rules.
+/// Maximum number of attempts per call, in the SDK's standard retry mode.
 const MAX_ATTEMPTS: u32 = 3;
 /// Maximum time to connect; the SDK's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
@@ -22,12 +22,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Loads the region, credentials and endpoint from the environment or the user's profile, as other AWS tools do.
 ///
-/// - `roots`: trusted root certificates; `None` for those of the system.
+/// - `roots`: trusted root certificates; `None` for the system's.
 pub async fn config(roots: Option<&Roots>) -> SdkConfig {
     loader(roots).load().await
 }
 
-/// Returns the loader of [`config`], for further settings.
+/// Returns the loader behind [`config`], so that the caller can add settings.
 pub fn loader(roots: Option<&Roots>) -> ConfigLoader {
     let mut https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     if let Some(roots) = roots {
@@ -40,7 +40,7 @@ pub fn loader(roots: Option<&Roots>) -> ConfigLoader {
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
 }
 
-/// Checks that there are credentials to sign calls with, before the first call.
+/// Checks, before the first call, that there are credentials to sign calls with.
 ///
 /// # Errors
 /// Returns why no credentials are available.

@@ -16,7 +16,7 @@ use crate::sdk_error::cause;
 const NAME_SUFFIX: &str = "-ingest";
 /// The state whose output is [`Planned`].
 const PLAN_STATE: &str = "PlanPartitions";
-/// Length of the time slot in an execution's name.
+/// Length of the time slot that an execution's name contains.
 const SLOT: SignedDuration = SignedDuration::from_mins(1);
 
 /// The deployed state machine.
@@ -32,7 +32,7 @@ pub struct Execution {
     client: Client,
     /// ARN.
     pub arn: String,
-    /// Name, which is also the name of the run.
+    /// Name, which is also the run name.
     pub name: String,
 }
 
@@ -63,9 +63,9 @@ pub struct Counts {
 pub struct End {
     /// `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`.
     pub status: String,
-    /// Name of the error; empty if there is none.
+    /// Error name; empty if there is none.
     pub error: String,
-    /// Message of the error.
+    /// Error message.
     pub cause: String,
 }
 
@@ -85,7 +85,7 @@ pub enum ExecutionError {
         "start execution `{name}`: expected no run of this request in this minute, found one that has already ended"
     )]
     Ended {
-        /// Name of the execution.
+        /// Execution name.
         name: String,
     },
     /// A call failed.
@@ -161,11 +161,11 @@ fn is_missing_state_machine(error: &StartExecutionError) -> bool {
     error.is_state_machine_does_not_exist() || error.is_invalid_arn()
 }
 
-/// Returns the name of an execution, made of the minute and the request. Names sort by time.
+/// Returns an execution name, built from the minute and the request. Names sort by time.
 fn execution_name(request: &Value, now: Timestamp) -> String {
     let slot = now.as_second() - now.as_second().rem_euclid(SLOT.as_secs());
     let slot = Timestamp::from_second(slot).unwrap_or(now);
-    // Objects are printed with their fields sorted by name.
+    // JSON objects are serialized with their fields sorted by name.
     let digest = XxHash3_64::oneshot(request.to_string().as_bytes());
     format!("{}-{:08x}", slot.strftime("%Y%m%dT%H%M%S"), digest >> 32)
 }
@@ -216,7 +216,7 @@ fn counts_from(counts: &MapRunItemCounts) -> Counts {
     Counts { n_planned: count(counts.total), n_done: count(counts.succeeded) + n_failed, n_failed }
 }
 
-/// Returns the message in a cause. The cause of a function's error is JSON that contains its message.
+/// Returns the message in a cause. If a function failed, the cause is JSON that contains the message.
 fn cause_message(cause: &str) -> String {
     let json: Option<Value> = serde_json::from_str(cause).ok();
     let message = json.as_ref().and_then(|cause| cause.get("errorMessage")).and_then(Value::as_str);

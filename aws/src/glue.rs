@@ -45,7 +45,8 @@ pub struct GlueCatalog {
     client: Client,
     /// `s3://<bucket>/`, the prefix of every location.
     lake: String,
-    /// The storage descriptors of tables that match their declaration, by database and table. Partitions start from them.
+    /// Storage descriptors of the tables that match their declaration, by database and table. Those of partitions are
+    /// derived from them.
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 
@@ -71,8 +72,8 @@ impl GlueCatalog {
         }
     }
 
-    /// Returns a partition as Glue's input. It has everything of its table except the location, and the columns if its file
-    /// has another schema.
+    /// Returns a partition as Glue's input. It takes everything from its table except the location, and except the
+    /// columns if its file has a different schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
         let mut storage = table.clone();
         storage.location = Some(format!("{}{}", self.lake, registered.location));
@@ -169,7 +170,7 @@ impl GlueCatalog {
         }
     }
 
-    /// Returns all tables of a database. If the database does not exist, the result is empty.
+    /// Returns all tables in a database. If the database does not exist, the result is empty.
     async fn tables(&self, database: &str) -> Result<Vec<Table>, CatalogError> {
         let mut pages = self.client.get_tables().database_name(database).into_paginator().send();
         let mut tables = Vec::new();
@@ -221,7 +222,7 @@ impl Catalog for GlueCatalog {
                 let location = storage.location().unwrap_or_default();
                 Some(CatalogPartition {
                     partition: spec.parse_partition(&hive_path(spec, &partition)?)?,
-                    // A location outside the lake is kept whole, so that it differs from the expected one.
+                    // A location outside the lake is kept in full, so that it differs from the expected one.
                     location: location.strip_prefix(&self.lake).unwrap_or(location).to_owned(),
                     n_rows: n_rows(&partition),
                     columns: Arc::new(typed(storage.columns())),

@@ -23,7 +23,7 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Sets up logging as JSON lines, at level `info` unless `ROLLCALL_LOG` overrides it.
+/// Sets up logging as JSON Lines, at level `info` unless `ROLLCALL_LOG` overrides it.
 pub fn log() {
     let filter = EnvFilter::try_from_env("ROLLCALL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stdout).init();
@@ -34,7 +34,7 @@ pub fn log() {
 /// - `step`: called with the event and its deadline.
 ///
 /// # Errors
-/// Returns errors of the runtime. An event that fails does not end it.
+/// Returns the runtime's own errors. An event that fails does not end the runtime.
 pub async fn serve<E: DeserializeOwned, O: Serialize>(
     step: impl AsyncFn(E, Instant) -> Result<O, Error>,
 ) -> Result<(), lambda_runtime::Error> {

@@ -1,6 +1,6 @@
 //! The map run of an execution: finds the planned partitions that were never started.
 //!
-//! Each item of the plan gets a child execution when it is started. If the run ends early, because too many items failed or
+//! Each item of the plan gets a child execution when it starts. If the run ends early, because too many items failed or
 //! somebody stopped it, the remaining items have none.
 
 use std::collections::BTreeSet;
@@ -115,14 +115,14 @@ impl Items {
         Self { n_all: count(counts.total), n_started: started.into_iter().map(count).sum() }
     }
 
-    /// Checks whether all items certainly started. Returns `false` if there are no items, because the map run could not read
-    /// the plan.
+    /// Checks whether all items certainly started. Returns `false` if there are no items, which means that the map run
+    /// could not read the plan.
     fn all_started(self) -> bool {
         self.n_all > 0 && self.n_started >= self.n_all
     }
 
-    /// Returns the number of items without a child execution. These items never have a receipt. So if exactly this many
-    /// partitions lack a receipt, none of them was started.
+    /// Returns the number of items without a child execution. Such items never have a receipt, so if exactly this many
+    /// partitions lack one, none of them was started.
     fn n_without(self, n_children: usize) -> u64 {
         self.n_all.saturating_sub(n_children as u64)
     }

@@ -29,13 +29,13 @@ pub fn partitions(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Returns a run's metrics as one line of the log, by dataset and in total.
+/// Returns a run's metrics as one log line, by dataset and in total.
 #[must_use]
 pub fn from_summary(summary: &Summary) -> Value {
     let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
     values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
     let declared: Vec<Value> = values.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
-    // An alarm cannot add up a metric over all values of a dimension, hence the set of no dimensions.
+    // An alarm cannot sum a metric over all values of a dimension, hence the empty dimension set.
     let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[DATASET], []], "Metrics": declared});
     let mut line = Map::new();
     line.insert(
@@ -48,7 +48,7 @@ pub fn from_summary(summary: &Summary) -> Value {
     Value::Object(line)
 }
 
-/// Writes a line of metrics to the log. If that fails, the line is lost, but the summary has the same numbers.
+/// Writes a metrics line to the log. If that fails, the line is lost, but the summary has the same numbers.
 pub fn emit(line: &Value) {
     if let Err(error) = writeln!(io::stdout().lock(), "{line}") {
         tracing::warn!(%error, "metrics not written");

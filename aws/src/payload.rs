@@ -13,17 +13,17 @@ use serde_json::Value;
 /// Maximum number of failed partitions named in a [`Published`].
 const MAX_NAMED: usize = 20;
 
-/// Event of the planner: the input of an execution, with its name and start.
+/// Event for the planner: the input of an execution, with its name and start time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanEvent {
-    /// Name of the execution, which is also the name of the run.
+    /// Execution name, which is also the run name.
     pub run: String,
     /// ARN of the execution, if the state machine passes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
     /// When the execution started.
     pub started_at: Timestamp,
-    /// The input, not validated yet.
+    /// The input, not yet validated.
     pub request: Value,
 }
 
@@ -36,25 +36,25 @@ pub struct ObjectReference {
     pub key: String,
 }
 
-/// Response of the planner: all facts about the run. It is the state that is passed to the later steps.
+/// Response from the planner: all facts about the run. It becomes the state that is passed to the later steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// Run.
+    /// Run name.
     pub run: String,
     /// ARN of its execution, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution: Option<String>,
     /// When it started.
     pub started_at: Timestamp,
-    /// Dataset.
+    /// Dataset name.
     pub dataset: String,
     /// The plan: a JSON array of plan items.
     pub plan: ObjectReference,
     /// Number of partitions in the plan.
     pub n_planned: usize,
-    /// The portal's newest release; null if the portal does not publish it.
+    /// The portal's latest release; null if the portal does not publish it.
     pub portal_release: Option<String>,
-    /// Whether a partition may replace one with far more rows or values.
+    /// Whether a partition may be replaced even if it has far more rows or values than its replacement.
     pub force: bool,
     /// How partitions become visible to queries.
     pub catalog: CatalogMode,
@@ -62,12 +62,12 @@ pub struct Planned {
     pub warnings: Vec<String>,
 }
 
-/// Event of page-fetch: one partition of a run.
+/// Event for page-fetch: one partition of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchEvent {
-    /// Run.
+    /// Run name.
     pub run: String,
-    /// Dataset.
+    /// Dataset name.
     pub dataset: String,
     /// The partition.
     pub partition: PartitionKey,
@@ -77,11 +77,11 @@ pub struct FetchEvent {
     pub force: bool,
 }
 
-/// Response of page-fetch: empty. The outcome is in the partition's receipt.
+/// Response from page-fetch: empty. The outcome is in the partition's receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {}
 
-/// Event of the catalog function: the state after fetching.
+/// Event for the catalog function: the state after fetching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishEvent {
     /// The planner's response.
@@ -95,7 +95,7 @@ pub struct PublishEvent {
     pub crawl: Option<Crawl>,
 }
 
-/// An error as Step Functions catches it.
+/// An error as caught by Step Functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepError {
     /// Name.
@@ -133,12 +133,12 @@ pub struct LastCrawl {
     pub error_message: String,
 }
 
-/// Response of the catalog function.
+/// Response from the catalog function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// Run.
+    /// Run name.
     pub run: String,
-    /// Dataset.
+    /// Dataset name.
     pub dataset: String,
     /// The run's summary.
     pub summary: ObjectReference,
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Asserts that an example parses as its type and that writing it returns the same JSON.
+    /// Asserts that an example parses as its type and that serializing it yields the same JSON.
     fn assert_round_trip<T: Serialize + for<'de> Deserialize<'de>>(golden: &str) {
         let payload: T = serde_json::from_str(golden).unwrap();
         let golden: Value = serde_json::from_str(golden).unwrap();

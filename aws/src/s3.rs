@@ -27,13 +27,13 @@ const CONFLICT: u16 = 409;
 
 const NOT_FOUND: u16 = 404;
 
-/// Bytes at the end of a file that are read for its footer. A longer footer needs a second request.
+/// Number of bytes read from the end of a file to get its footer. A longer footer needs a second request.
 const FOOTER_BYTES: u64 = 64 * 1024;
 
 /// Maximum number of objects deleted by one request.
 const MAX_KEYS_PER_CALL: usize = 1000;
 
-/// Tag of objects of a run. The bucket's lifecycle rule deletes old objects by this tag, because the prefix of a rule cannot
+/// Tag on a run's objects. The bucket's lifecycle rule deletes old objects by this tag, because a rule's prefix cannot
 /// contain a wildcard.
 const RUN_TAG: &str = "rollcall=run";
 
@@ -52,13 +52,13 @@ impl S3Store {
     /// Returns the lake in `bucket`.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
-        // A custom endpoint, such as an emulator, has no host name for each bucket.
+        // A custom endpoint, such as an emulator, has no per-bucket host names.
         let has_custom_endpoint = config.endpoint_url().is_some();
         let s3 = aws_sdk_s3::config::Builder::from(config).force_path_style(has_custom_endpoint).build();
         Self { client: Client::from_conf(s3), bucket: bucket.into() }
     }
 
-    /// Returns the name of the bucket.
+    /// Returns the bucket name.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
@@ -137,7 +137,7 @@ impl Store for S3Store {
             let found = match call.send().await {
                 Ok(found) => found,
                 Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-                // No range of an empty object can be read.
+                // An empty object does not satisfy any range.
                 Err(error) if status(&error) == Some(NOT_SATISFIABLE) => return Ok(None),
                 Err(error) => return Err(self.failed("read", key, cause(error))),
             };
@@ -147,7 +147,7 @@ impl Store for S3Store {
             let mut reader = ParquetMetaDataReader::new();
             match reader.try_parse_sized(&tail, size) {
                 Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::from_metadata(&metadata))),
-                // Always more than before, so that the loop ends.
+                // Always more than before, so the loop terminates.
                 Err(ParquetError::NeedMoreData(needed)) if needed as u64 > n_bytes => n_bytes = needed as u64,
                 Err(_) => return Ok(None),
             }
@@ -214,8 +214,9 @@ impl Store for S3Store {
     }
 }
 
-/// Checks whether a response means that the condition no longer holds. Besides a replaced object (412), these are a write
-/// in progress (409) and a removed object (404 where one should match). In all cases, the caller inspects the object again.
+/// Checks whether a response means that the condition no longer holds: the object was replaced (412), another write is
+/// in progress (409), or the object that should match was removed (404). In all cases, the caller inspects the object
+/// again.
 fn is_precondition_failed(status: Option<u16>, condition: &Condition) -> bool {
     match status {
         Some(PRECONDITION_FAILED | CONFLICT) => true,

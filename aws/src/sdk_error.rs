@@ -4,14 +4,15 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use rollcall_core::ports::BoxError;
 
-/// The error response of a service. The SDK's message omits the status, which is all that a response without a body has.
+/// An error response from a service. The SDK's message omits the status, which is all there is in a response without a
+/// body.
 #[derive(Debug, thiserror::Error)]
 #[error("HTTP {status}{code}{message}")]
 struct ServiceResponse {
     status: u16,
-    /// With a comma before it; empty if the response has no code.
+    /// Preceded by a comma; empty if the response has no code.
     code: String,
-    /// With a colon before it; empty if the response has no message.
+    /// Preceded by a colon; empty if the response has no message.
     message: String,
 }
 

@@ -19,8 +19,8 @@ use crate::sdk_error::{cause, status};
 /// - `prefix`: prefix of the secret's name in Secrets Manager, such as `rollcall/`.
 ///
 /// # Errors
-/// - [`Error::SecretMissing`], with the names of the secret and its place, if the value is unset, empty, too short or not a
-///   valid header value. Also if Secrets Manager refuses access, with its own message.
+/// - [`Error::SecretMissing`], with the secret's name and where it was looked up, if the value is unset, empty, too
+///   short or not a valid header value. Also if Secrets Manager refuses access, with its own message.
 /// - [`Error::SecretUnavailable`] if Secrets Manager fails or throttles the call, which is transient.
 pub async fn header(
     config: &SdkConfig,

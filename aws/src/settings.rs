@@ -4,12 +4,12 @@
 pub const BUCKET: &str = "ROLLCALL_BUCKET";
 /// Origin of the portal. Default: the live portal.
 pub const PORTAL: &str = "ROLLCALL_PORTAL";
-/// Maximum number of requests in flight for one call of page-fetch.
+/// Maximum number of requests in flight per page-fetch call.
 pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
 /// Prefix of a secret's name in Secrets Manager.
 pub const SECRET_PREFIX: &str = "ROLLCALL_SECRET_PREFIX";
 
-/// A missing or invalid variable, with which a function cannot start.
+/// A missing or invalid variable, which keeps a function from starting.
 #[derive(Debug, thiserror::Error)]
 #[error("read environment variable `{variable}`: expected {expected}, found {found}")]
 pub struct BadSetting {

@@ -25,7 +25,7 @@ pub enum StartError {
     Portal(#[from] rollcall_adapters::http_portal::BadOrigin),
 }
 
-/// Prints the message with its causes, because an error that ends `main` is printed with its debug format.
+/// Prints the message with its causes, because an error returned from `main` is printed in its `Debug` format.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(self))

@@ -1,7 +1,7 @@
-//! Measures each stage between the bytes of a page and those of a file: criterion benchmarks, or with `--once` a single
-//! stage for an instruction counter.
+//! Measures each stage between the bytes of a page and those of a file: with criterion, or, with `--once`, by running a
+//! single stage for an instruction counter.
 //!
-//! Times are CPU time of the working thread, so that they are valid on a machine that is not idle. The pages come from
+//! Times are CPU time of the working thread, so they are valid even on a machine that is not idle. The pages come from
 //! the simulator, have 10,000 rows each, and are in memory before anything is measured.
 
 use std::error::Error;
@@ -54,7 +54,7 @@ impl Measurement for CpuTime {
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Number of pages of a partition of 100,000 rows.
+/// Number of pages in a partition of 100,000 rows.
 const PAGES: u32 = 10;
 
 /// Runs one stage repeatedly, without measuring.
@@ -132,7 +132,7 @@ impl Bodies {
     }
 }
 
-/// Returns the body of a response, of which only the status is checked.
+/// Returns a response body after checking only the status.
 fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

@@ -1,4 +1,4 @@
-//! Compares a table of the template with its descriptor.
+//! Compares a table that the template defines with its descriptor.
 
 use aws_sdk_glue::types::{StorageDescriptor, Table};
 use rollcall_core::ports::{CatalogError, TableSpec};

@@ -1,4 +1,4 @@
-//! Conversion of columns and partitions to and from the types of Glue.
+//! Converts columns and partitions to and from Glue's types.
 
 use aws_sdk_glue::types::{Column, Partition};
 use rollcall_core::file::TypedColumn;
@@ -12,7 +12,8 @@ pub(super) fn partition_values(partition: &PartitionKey) -> Vec<String> {
     partition.axes().iter().map(|(_, value)| value.to_string()).collect()
 }
 
-/// Returns the Hive path of a partition, or `None` if it does not have one value for each partition column of the table.
+/// Returns the Hive path of a partition, or `None` if it does not have exactly one value for each partition column of
+/// the table.
 pub(super) fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<String> {
     let values = partition.values();
     let segments: Vec<String> =
@@ -20,7 +21,7 @@ pub(super) fn hive_path(spec: &TableSpec, partition: &Partition) -> Option<Strin
     (values.len() == spec.partition_keys.len()).then(|| segments.join("/"))
 }
 
-/// Returns the number of rows in the partition's parameters. If there is none, returns a number that no object has.
+/// Returns the row count from the partition's parameters. If there is none, returns a number that no object has.
 pub(super) fn n_rows(partition: &Partition) -> u64 {
     let n_rows = partition.parameters().and_then(|parameters| parameters.get(N_ROWS)?.parse().ok());
     n_rows.unwrap_or(u64::MAX)

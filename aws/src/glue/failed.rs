@@ -1,4 +1,4 @@
-//! Errors of the catalog.
+//! Catalog errors.
 
 use rollcall_core::ports::{BoxError, CatalogError};
 

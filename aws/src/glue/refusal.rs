@@ -1,4 +1,4 @@
-//! Errors for single entries of a batch call.
+//! Errors for individual entries in a batch call.
 
 use aws_sdk_glue::types::ErrorDetail;
 use rollcall_core::ports::CatalogError;

@@ -1,4 +1,4 @@
-//! The transient errors of Glue, and a classifier that makes the SDK retry them.
+//! Glue's transient errors, and a classifier that makes the SDK retry them.
 
 use aws_sdk_glue::config::interceptors::InterceptorContext;
 use aws_sdk_glue::config::retry::{ClassifyRetry, RetryAction};
@@ -29,7 +29,7 @@ impl ClassifyRetry for RetryTransient {
     }
 }
 
-/// Returns the code of the error in a response, without its namespace.
+/// Returns the error code in a response, without its namespace.
 pub(super) fn error_code(context: &InterceptorContext) -> Option<String> {
     let response = context.response().filter(|response| !response.status().is_success())?;
     let body: serde_json::Value = serde_json::from_slice(response.body().bytes()?).ok()?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rollcall_core::file::Stamp;
 
-// Names of a data object's metadata, without the prefix `x-amz-meta-`.
+// Metadata keys of a data object, without the prefix `x-amz-meta-`.
 const EDITION: &str = "rollcall-edition";
 const PARTITION: &str = "rollcall-partition";
 const N_ROWS: &str = "rollcall-rows";

@@ -47,7 +47,7 @@ impl CatalogStep {
     /// Publishes the partitions of a run, or checks those that the crawler has added. Writes the summary.
     ///
     /// # Errors
-    /// Those of [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed.
+    /// Same as [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed.
     pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
         let dataset = Dataset::built_in(&planned.dataset)?;
@@ -93,8 +93,8 @@ impl CatalogStep {
         Ok(published)
     }
 
-    /// Returns the planned partitions that were never started. If Step Functions cannot be asked, returns none: partitions
-    /// without a receipt then count as failed, and are planned again all the same.
+    /// Returns the planned partitions that were never started. Returns none if Step Functions cannot be queried; in
+    /// that case, partitions without a receipt count as failed, and are planned again all the same.
     async fn not_tried(
         &self,
         dataset: &Dataset,

@@ -62,7 +62,8 @@ impl PageFetch {
     /// Fetches a partition and records the outcome, including a failure.
     ///
     /// # Errors
-    /// Those of [`fetch_partition`] and of [`secret::header`]; [`Error::InvalidRequest`] if the event's partition is invalid.
+    /// Same as [`fetch_partition`] and [`secret::header`]; [`Error::InvalidRequest`] if the event's partition is
+    /// invalid.
     pub async fn fetch(&self, event: FetchEvent, deadline: Instant) -> Result<Fetched, Error> {
         let started_at = SystemClock.now();
         let dataset = Dataset::built_in(&event.dataset)?;
@@ -90,7 +91,8 @@ impl PageFetch {
         }
     }
 
-    /// Returns the portal with the dataset's secret. The secret is read for each event, so that a rotated one takes effect.
+    /// Returns the portal with the dataset's secret. The secret is read for each event, so that a rotated secret takes
+    /// effect.
     async fn portal_for(&self, dataset: &Dataset) -> Result<HttpPortal, Error> {
         match secret::header(&self.config, &self.secret_prefix, dataset).await? {
             None => Ok(self.portal.clone()),

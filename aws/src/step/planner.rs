@@ -37,7 +37,7 @@ impl Planner {
     /// Plans a run and writes its plan.
     ///
     /// # Errors
-    /// Those of [`plan_partitions`]; also [`Error::InvalidRequest`] if the execution's name is not a valid name of a run.
+    /// Same as [`plan_partitions`]; also [`Error::InvalidRequest`] if the execution's name is not a valid run name.
     pub async fn plan(&self, event: PlanEvent, deadline: Instant) -> Result<Planned, Error> {
         let PlanEvent { run, execution, started_at, request } = event;
         if !is_run_name(&run) {

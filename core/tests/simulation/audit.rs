@@ -1,7 +1,8 @@
-//! The auditor checks every promise after every step, from what the portal served and what the objects contain.
+//! The auditor checks every promise after every step, based on what the portal served and what the objects contain.
 //!
-//! It decodes every object with a Parquet reader and compares rows. It does not know editions and uses none of core's
-//! decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of publishing.
+//! It decodes every object with a Parquet reader and compares rows. It knows nothing of editions and relies on none of
+//! core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of
+//! publishing.
 
 mod decode;
 mod ledger;
@@ -71,7 +72,7 @@ pub(crate) struct Session {
     pub(crate) pages: BTreeMap<u32, Vec<Row>>,
     /// Whether page 1 was the same when it was served again, and how many pages had been served by then.
     pub(crate) again: Option<(bool, usize)>,
-    /// Nothing was served that must be rejected, apart from a changed page 1.
+    /// Whether nothing was served that must be rejected, apart from a changed page 1.
     pub(crate) is_sound: bool,
 }
 
@@ -100,7 +101,7 @@ impl Session {
     }
 }
 
-/// One try to fetch a partition.
+/// One try at fetching a partition.
 pub(crate) struct Fetching {
     pub(crate) run: String,
     schema_id: u64,
@@ -111,19 +112,19 @@ pub(crate) struct Fetching {
     /// What every look at the object found.
     heads: Vec<Option<usize>>,
     has_removed: bool,
-    /// Its write succeeded, but the response said that the condition failed.
+    /// Whether its write succeeded, but the response said that the condition failed.
     pub(crate) lost_own_write: bool,
 }
 
-/// One try to publish a run.
+/// One try at publishing a run.
 struct Publishing {
     run: String,
     started_at: Timestamp,
     planned: Vec<usize>,
-    /// Those of them that never started.
+    /// The planned partitions that never started.
     not_tried: BTreeSet<usize>,
     from: u32,
-    /// `None` while it may still act.
+    /// `None` while the publisher may still act.
     to: Option<u32>,
 }
 
@@ -148,22 +149,22 @@ pub(crate) struct Auditor {
     record_writes: Vec<(u32, TaskId)>,
     /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
-    /// Where a task deleted the last receipt after reading the one before. A deletion is unconditional, so a task that
-    /// was given up may lose its receipt to a concurrent publisher.
+    /// Runs and partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
+    /// unconditional, so a task that was given up on may lose its receipt to a concurrent publisher.
     deleted_unread: BTreeSet<(String, usize)>,
     /// When the portal last had no rows for a partition whose object was removed for that reason.
     emptied: BTreeMap<usize, Timestamp>,
-    /// Writes under `data/` and changes of the catalog, including look-up tables.
+    /// Writes under `data/` and changes to the catalog, including lookup tables.
     pub(crate) n_data_writes: u64,
     pub(crate) n_catalog_changes: u64,
     /// Writes of ledger objects, by key.
     pub(crate) ledger_writes: BTreeMap<String, u64>,
 }
 
-/// Result of a look at a partition's object.
+/// Result of looking at a partition's object.
 #[derive(Clone, Copy)]
 enum Look {
-    /// This version, or none that can be read.
+    /// The version found; `None` if there was no readable one.
     Found(Option<usize>),
     Failed,
 }
@@ -246,7 +247,7 @@ impl Auditor {
         }
     }
 
-    /// Records a write of a partition's object. Returns the new version, and whether it came back after a newer
+    /// Records a write of a partition's object. Returns the new version, and whether it reappeared after a more recent
     /// removal.
     pub(crate) fn put(
         &mut self,

@@ -1,4 +1,4 @@
-//! The simulated catalog: changes by partition, and errors before, during and after them.
+//! The simulated catalog: changes to individual partitions, and errors before, during and after them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,10 +1,10 @@
 //! A seeded simulation: overlapping runs against a changing source, while everything outside core fails.
 //!
 //! The seed decides everything: what the source holds and when it changes, which runs there are and when they start,
-//! which requests fail before or after their effect, which tasks die, which are given up and continue late, and the
-//! order of all effects. There are no threads and only a simulated clock, so a seed always does the same. After every
-//! step an auditor (`audit.rs`) compares objects, receipts, records and catalog with what the portal served. At the end
-//! of each seed the faults stop, one run with force repairs everything, and one more run finds nothing to do.
+//! which requests fail before or after their effect, which tasks die, which are given up on and continue late, and the
+//! order of all effects. There are no threads and only a simulated clock, so a seed always does the same thing. After
+//! every step an auditor (`audit.rs`) compares objects, receipts, records and catalog with what the portal served. At
+//! the end of each seed the faults stop, one run with force repairs everything, and one more run finds nothing to do.
 //!
 //! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
 //! - `ROLLCALL_SEEDS=100000` simulates that many; `make simulate` does so in a release build.
@@ -28,9 +28,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::seed::{Common, Simulated};
 
-/// Seeds of a plain `cargo test`.
+/// Number of seeds in a plain `cargo test`.
 const SEEDS: u64 = 2_000;
-/// Lines of the trace that a failure prints.
+/// Number of trace lines that a failure prints.
 const LAST_LINES: usize = 60;
 
 /// Events that must occur in some seed, so that the simulation keeps covering them.

@@ -1,5 +1,5 @@
-//! What happens to tasks and the world between two calls: deaths, delays, changes of the source, manual changes of the
-//! bucket.
+//! What happens to tasks and the world between two calls: deaths, delays, changes to the source, and manual changes to
+//! the bucket.
 
 use crate::runs::{Job, Phase, Simulation, Step};
 use crate::schedule::TaskId;
@@ -7,7 +7,7 @@ use crate::source;
 use crate::store;
 
 impl Simulation {
-    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up.
+    /// Lets things happen that no call causes: the source changes; tasks die, are held, or are given up on.
     pub(crate) fn inject_mishaps(&mut self) {
         if self.with(|world| world.chance(world.rates.change)) {
             self.with(|world| {
@@ -49,7 +49,7 @@ impl Simulation {
         }
     }
 
-    /// Interrupts a run: what has arrived is committed and published, the rest is not tried.
+    /// Interrupts a run: what has arrived is committed and published; the rest is not tried.
     fn interrupt(&mut self) {
         let fetching = |run: &usize| matches!(self.runs[*run].phase, Phase::Fetching { .. });
         let runs: Vec<usize> = (0..self.runs.len()).filter(fetching).collect();
@@ -89,7 +89,7 @@ impl Simulation {
         }
     }
 
-    /// Gives up a task: a retry starts while the original continues late.
+    /// Gives up on a task: a retry starts, while the original continues late.
     fn time_out(&mut self, task: TaskId) {
         let Some(job) = self.jobs.get_mut(&task).filter(|job| !job.is_given_up && job.step != Step::Plan) else {
             return;
@@ -118,7 +118,7 @@ impl Simulation {
         }
     }
 
-    /// Lets a write arrive whose sender is gone.
+    /// Lets a write whose sender is gone arrive.
     pub(crate) fn land_orphan(&mut self) {
         self.with(|world| {
             let at = world.rng.usize(0..world.calls.orphans.len());
@@ -133,7 +133,7 @@ impl Simulation {
         });
     }
 
-    /// Ends all tasks of a run where they are.
+    /// Ends all tasks of a run, wherever they are.
     pub(crate) fn kill(&mut self, run: usize) {
         let tasks: Vec<TaskId> = self.jobs.iter().filter(|(_, job)| job.run == run).map(|(task, _)| *task).collect();
         for task in tasks {
@@ -141,7 +141,7 @@ impl Simulation {
         }
     }
 
-    /// Ends a task where it is. Returns its step if someone waits for it.
+    /// Ends a task, wherever it is. Returns its step if someone is waiting for it.
     fn kill_task(&mut self, task: TaskId) -> Option<(usize, Step)> {
         let job = self.jobs.remove(&task)?;
         self.with(|world| world.note(Some(task), "killed", String::new(), String::new()));

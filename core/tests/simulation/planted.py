@@ -50,7 +50,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--seeds", type=int, default=2000, help="seeds in which a bug must be found")
     seeds = arguments.parse_args().seeds
-    # Always the same folder, with its own target: cargo mistakes copies of a workspace for each other.
+    # Always the same folder, with its own target folder: Cargo mistakes copies of a workspace for one another.
     planted = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target")).resolve() / "planted"
     rows = [("bug", "seed", "promise violated")]
     details = []

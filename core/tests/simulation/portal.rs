@@ -1,10 +1,10 @@
-//! The simulated portal: pages of the source's content, and everything that may be wrong with them.
+//! The simulated portal: pages of the source's content, and everything that can be wrong with them.
 //!
 //! For some fetches the portal serves each page from the source's current content; for others it serves one version of
-//! the partition, with another `count` when the source has changed. When pages are of several versions, core detects it
-//! by `count`, by a duplicate key, or, for any other change, by page 1, which it requests again after the last page. A
-//! change that shows in none of these is invisible to any reader of pages. Then the rows of the served pages may be
-//! written, and nothing else (`Session::rows`).
+//! the partition, with a different `count` if the source has changed. If the pages come from several versions, core
+//! detects it by `count`, by a duplicate key, or, for any other change, by page 1, which it requests again after the
+//! last page. A change that shows in none of these is invisible to anyone who reads pages. In that case, only the rows
+//! of the served pages may be written (`Session::rows`).
 
 use bytes::Bytes;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
@@ -19,7 +19,7 @@ use crate::world::{Shared, World};
 const MAX_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
-/// A page of another version of the source than page 1, with the same `count`.
+/// A page from a different version of the source than page 1, with the same `count`.
 const MIXED: &str = "page of another version";
 
 /// The portal as one task sees it.

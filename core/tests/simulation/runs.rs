@@ -24,9 +24,9 @@ use crate::source::sorted;
 use crate::store::SimStore;
 use crate::world::{Shared, SimClock, World};
 
-/// Tries of a step with a transient error, as in the state machine.
+/// Maximum number of tries for a step that fails with a transient error, as in the state machine.
 const TRIES: u32 = 3;
-/// Tries of a step that died or was given up.
+/// Maximum number of tries for a step that dies or is given up on.
 const TRIES_OF_DEAD: u32 = 2;
 /// Far more steps than any seed takes.
 const MAX_STEPS: u32 = 20_000;
@@ -42,12 +42,12 @@ pub(crate) enum Ended {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Plan,
-    /// The partition at this position of the plan.
+    /// The partition at this position in the plan.
     Fetch(usize),
     Publish,
 }
 
-/// Tries of a step so far.
+/// Unsuccessful tries of a step so far.
 #[derive(Default, Clone, Copy)]
 struct Tries {
     failed: u32,
@@ -74,9 +74,9 @@ pub(crate) struct Run {
     /// Planned partitions that did not start, or received no page, before the run was stopped.
     not_tried: BTreeSet<PartitionKey>,
     portal_release: Option<String>,
-    /// Tries of planning, of each partition and of publishing.
+    /// Unsuccessful tries, by the index of the step.
     tries: BTreeMap<usize, Tries>,
-    /// Partitions fetched at the same time.
+    /// Number of partitions fetched at the same time.
     width: usize,
     pub(crate) summary: Option<Summary>,
 }
@@ -86,7 +86,7 @@ pub(crate) struct Job {
     pub(crate) task: Task<Ended>,
     pub(crate) run: usize,
     pub(crate) step: Step,
-    /// Given up: its result is ignored.
+    /// Given up on: its result is ignored.
     pub(crate) is_given_up: bool,
 }
 
@@ -225,7 +225,7 @@ impl Simulation {
         }
     }
 
-    /// Applies the result of a task to its run.
+    /// Applies a task's result to its run.
     fn ended(&mut self, task: TaskId, job: &Job, ended: Ended) {
         let message = match &ended {
             Ended::Planned(planned) => word(planned.as_ref().map(|(plan, _)| format!("{} planned", plan.items.len()))),
@@ -303,7 +303,7 @@ impl Simulation {
         }
     }
 
-    /// Handles a task that died or was given up.
+    /// Handles a task that died or was given up on.
     pub(crate) fn died(&mut self, run: usize, step: Step) {
         let tries = self.runs[run].tries.entry(place(step)).or_default();
         tries.died += 1;
@@ -328,7 +328,7 @@ impl Simulation {
         }
     }
 
-    /// Handles the end of a partition.
+    /// Handles a partition whose fetch has ended.
     fn fetched(&mut self, run: usize) {
         if let Phase::Fetching { active, .. } = &mut self.runs[run].phase {
             *active -= 1;
@@ -356,7 +356,7 @@ impl Simulation {
         }
     }
 
-    /// Stops starting partitions of a run. The rest is not tried.
+    /// Stops starting partitions of a run. The remaining ones are not tried.
     pub(crate) fn stop_starting(&mut self, run: usize) {
         let Run { phase: Phase::Fetching { next, .. }, items, not_tried, .. } = &mut self.runs[run] else { return };
         let rest: Vec<PartitionKey> = items[*next..].iter().map(|item| item.partition.clone()).collect();

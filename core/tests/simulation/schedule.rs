@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::world::{Shared, World};
 
-/// Number of a task.
+/// Task number.
 pub(crate) type TaskId = usize;
 
 /// The effect of a call on the world when it is granted.
 type Effect = Box<dyn FnOnce(&mut World) + Send>;
 
-/// A call that waits to be granted.
+/// A call that is waiting to be granted.
 pub(crate) struct Pending {
     id: u64,
     pub(crate) task: TaskId,
@@ -31,7 +31,7 @@ impl Pending {
         self.waker.wake();
     }
 
-    /// Applies the effect when the caller is gone.
+    /// Applies the effect of a call whose caller is gone.
     pub(crate) fn land(self, world: &mut World) {
         (self.effect)(world);
     }
@@ -55,7 +55,7 @@ pub(crate) struct Call<T> {
     answer: Arc<Mutex<Option<T>>>,
 }
 
-/// Calls the world on behalf of `task`. A write may still arrive when its caller is gone.
+/// Calls the world on behalf of `task`. A write may still arrive after its caller is gone.
 pub(crate) fn call<T: Send + 'static>(
     shared: &Shared,
     task: TaskId,

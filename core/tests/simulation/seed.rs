@@ -74,7 +74,7 @@ impl Common {
             violation: world.audit.violation.take(),
             trace: std::mem::take(&mut world.trace),
         });
-        // Its tasks still wait for the world.
+        // Its tasks are still waiting for the world.
         drop(simulation);
         simulated
     }
@@ -109,7 +109,7 @@ impl Simulation {
         run
     }
 
-    /// Does a few runs, some of them concurrent, with faults.
+    /// Performs a few runs, some of them concurrently, with faults.
     fn run_with_faults(&mut self) {
         let mut starts: Vec<u32> = self.with(|world| {
             let n_runs = world.rng.usize(2..=4);

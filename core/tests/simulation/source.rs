@@ -41,7 +41,7 @@ const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade
 
 /// Row counts of the contents. The last ones are derived from earlier ones.
 const LENGTHS: [usize; 18] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8];
-/// Contents that are the reverse of another: the same edition in another order.
+/// Contents that are another content reversed: the same edition in a different order.
 const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
 /// Contents that differ from another only in the last row, so page 1 does not tell them apart.
 const REVISED: [(usize, usize); 2] = [(16, 9), (17, 12)];
@@ -63,13 +63,13 @@ pub(crate) fn dataset() -> Dataset {
     Dataset::parse("simulated.toml", DESCRIPTOR).unwrap()
 }
 
-/// Returns the same dataset with another version of its descriptor: the schema differs.
+/// Returns the same dataset with another version of its descriptor, which has a different schema.
 pub(crate) fn other_dataset() -> Dataset {
     let (before, after) = DESCRIPTOR.rsplit_once("\"int\"").unwrap();
     Dataset::parse("simulated.toml", &format!("{before}\"bigint\"{after}")).unwrap()
 }
 
-/// Returns the partition of the rows of `school`.
+/// Returns the partition to which the rows of `school` belong.
 pub(crate) fn partition_of_school(school: i64) -> usize {
     usize::try_from(school / 1000).unwrap()
 }
@@ -154,7 +154,7 @@ pub(crate) fn key_of(partition: usize) -> PartitionKey {
     PartitionKey::new(vec![("year".into(), AxisValue::Int(year)), ("grade".into(), AxisValue::Text(grade.into()))])
 }
 
-/// Returns the codes in the rows of a partition: year and grade.
+/// Returns the year and grade codes in the rows of a partition.
 pub(crate) fn codes_of(partition: usize) -> (i32, i64) {
     let (year, _, code) = PARTITIONS[partition];
     (year, code)

@@ -1,4 +1,4 @@
-//! The simulated bucket: conditional writes, and everything that may happen to a request before and after its effect.
+//! The simulated bucket: conditional writes, and everything that can happen to a request before and after its effect.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) struct Bucket {
     n_writes: u64,
 }
 
-/// An object of the bucket.
+/// An object in the bucket.
 struct Object {
     bytes: Bytes,
     etag: String,
@@ -84,7 +84,7 @@ fn write_ledger(world: &mut World, task: TaskId, key: &str, bytes: Bytes) -> Str
     etag
 }
 
-/// Replaces the records by one object for each partition, as in the previous layout.
+/// Replaces the records with one object per partition, as in the previous layout.
 pub(crate) fn apply_previous_layout(world: &mut World) {
     let dataset = world.dataset.clone();
     let Some(object) = world.bucket.objects.remove(&keys::records(&dataset)) else { return };
@@ -100,7 +100,7 @@ pub(crate) fn apply_previous_layout(world: &mut World) {
     world.note(None, "given the previous layout", keys::older_records_prefix(&dataset), String::new());
 }
 
-/// Deletes a partition's object by hand, or replaces it by something that is not ours.
+/// Deletes a partition's object by hand, or replaces it with something that is not ours.
 pub(crate) fn corrupt_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_none() {
@@ -371,7 +371,7 @@ impl Store for SimStore {
     }
 }
 
-/// Returns the partition of a data object, or `None` for a look-up table.
+/// Returns the partition of a data object, or `None` for a lookup table.
 fn partition_of(world: &World, key: &str) -> Option<usize> {
     world.index_of(&keys::parse_partition_object(&world.dataset, key)?)
 }

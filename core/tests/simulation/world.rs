@@ -21,7 +21,7 @@ pub(crate) type Shared = Arc<Mutex<World>>;
 /// Start time of every seed: 2026-11-23T12:00:00Z.
 const BEGINNING_S: i64 = 1_795_435_200;
 
-/// Rates of the faults, in thousandths. Each seed draws its own, so that some are calm.
+/// Fault rates, in thousandths. Each seed draws its own, so that some seeds are calm.
 pub(crate) struct Rates {
     pub(crate) portal: u32,
     pub(crate) store: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Rates {
     pub(crate) corrupt: u32,
     pub(crate) interrupt: u32,
     pub(crate) again: u32,
-    /// Changes of the source between two pages of a fetch that keep `count`.
+    /// Changes to the source between two pages of a fetch that leave `count` the same.
     pub(crate) revise: u32,
 }
 
@@ -157,7 +157,7 @@ impl World {
         self.now_ms += self.rng.i64(0..400);
     }
 
-    /// Returns true with a chance of `per_mille` in a thousand.
+    /// Returns `true` with a probability of `per_mille` in a thousand.
     pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.rng.u32(0..1000) < per_mille
     }

@@ -11,12 +11,12 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::source::{Content, Row};
 
-/// Rows of objects by their bytes. Contents recur, and decoding is the most expensive part of the audit.
+/// Decoded rows, by the bytes of the object. Contents recur, and decoding is the most expensive part of the audit.
 #[derive(Default)]
 pub(crate) struct Decoder(BTreeMap<Bytes, Option<Content>>);
 
 impl Decoder {
-    /// Returns the rows in file order, or `None` when the bytes are not such a file.
+    /// Returns the rows in file order, or `None` if the bytes are not a Parquet file with the expected columns.
     pub(super) fn rows(&mut self, bytes: &Bytes) -> Option<Content> {
         self.0.entry(bytes.clone()).or_insert_with(|| decode(bytes.clone()).map(Arc::new)).clone()
     }

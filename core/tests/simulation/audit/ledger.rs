@@ -15,12 +15,12 @@ use crate::schedule::TaskId;
 use crate::source;
 use crate::store::Bucket;
 
-/// Parses a time in JSON.
+/// Parses a time from JSON.
 pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// Checks whether a receipt or an attempt comes from a try, and not from a missing receipt.
+/// Checks whether a receipt or an attempt comes from an actual try, not from a missing receipt.
 pub(super) fn is_of_a_try(message: &Value) -> bool {
     message["outcome"] != "not_tried" && message["error"]["name"] != "NoReceipt"
 }
@@ -49,7 +49,7 @@ impl Auditor {
         self.reads.insert((task, key.to_owned()), etag.to_owned());
     }
 
-    /// Returns run and partition of a receipt's key.
+    /// Returns the run and the partition in a receipt's key.
     fn of_receipt(&self, dataset: &Dataset, key: &str) -> Option<(String, usize)> {
         let (run, name) = keys::parse_receipt(dataset, key)?;
         Some((run, (0..self.n_partitions).find(|partition| source::key_of(*partition) == name)?))
@@ -125,7 +125,7 @@ impl Auditor {
         }
     }
 
-    /// Checks that a record has the facts that the task's last look found, or the recorded ones where it could not
+    /// Checks that a record has the facts that the task found in its last look, or the recorded ones if it could not
     /// look.
     fn record(&mut self, task: TaskId, partition: usize, before: &Value, record: &Value) {
         let name = source::key_of(partition);
@@ -133,7 +133,7 @@ impl Auditor {
         let seen = match self.last_looks.get(&(task, partition)) {
             Some(Look::Found(seen)) => seen.and_then(|id| self.versions.get(id)),
             Some(Look::Failed) => {
-                // A receipt may have added the pages since.
+                // A receipt may have added the pages in the meantime.
                 let fields = ["etag", "edition", "n_rows", "size_bytes", "fetched_at", "run"];
                 let is_same = fields.iter().all(|field| committed[field] == before["committed"][field]);
                 self.demand(RECORDS, is_same, || format!("`{name}`: t{task} could not look and recorded {committed}"));
@@ -167,8 +167,8 @@ impl Auditor {
         self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
-    /// Checks that the last attempt was recorded before, is a receipt, or states for the publisher's run that there is
-    /// none; and that it is not older than the one recorded before.
+    /// Checks that the last attempt was recorded before, is a receipt, or states that there is none for the publisher's
+    /// run; and that it is no older than the one recorded before.
     fn attempt(&mut self, task: TaskId, partition: usize, before: &Value, attempt: &Value) {
         let name = source::key_of(partition);
         let is_kept = before.is_null() || !is_of_a_try(before) || time(&attempt["at"]) >= time(&before["at"]);
@@ -247,7 +247,7 @@ impl Auditor {
         };
         let is_own = |version: &Version| version.stamp.run.as_ref() == Some(&fetching.run);
         let is_true = match outcome {
-            // Since it started, or by an earlier try of its run.
+            // Written since the fetch started, or by an earlier try in its run.
             "written" => self.versions.iter().any(|version| {
                 (version.step >= fetching.started_step || is_own(version)) && is_edition(version) && is_sized(version)
             }),
@@ -258,7 +258,7 @@ impl Auditor {
                 .flatten()
                 .map(|id| &self.versions[*id])
                 .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
-            // The object was absent, was removed, or was found missing when it should be.
+            // The task removed the object, or found none.
             "empty" => is_empty && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
             "failed" => receipt["error"]["name"].is_string(),
             _ => false,

@@ -18,7 +18,7 @@ use crate::source::{self, Content, sorted};
 use crate::store::Bucket;
 
 impl Auditor {
-    /// Records a change of the catalog, or the part of it that took effect.
+    /// Records a change to the catalog, or the part of it that took effect.
     pub(crate) fn catalog_changed(&mut self, dataset: &Dataset, task: TaskId, put: &[CatalogPartition]) {
         self.n_catalog_changes += 1;
         for registered in put {
@@ -78,8 +78,8 @@ impl Auditor {
             if since >= from || is_registered == is_present || is_unseen {
                 continue;
             }
-            // A publisher that looked before an object vanished or came back may act on that until the next run. A
-            // partition that never lost its object stays registered, however slow the others are.
+            // A publisher that looked before an object vanished or reappeared may act on what it saw until the next
+            // run. A partition that never lost its object stays registered, however slow the others are.
             let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
                 *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
             };
@@ -105,7 +105,7 @@ impl Auditor {
         })
     }
 
-    /// Checks that every record matches its object, unless others wrote either of them meanwhile.
+    /// Checks that every record matches its object, unless others wrote either of them in the meantime.
     fn recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
         let from = self.publishes[&task].from;
         if self.record_writes.iter().any(|(at, by)| *by != task && *at >= from) {
@@ -200,8 +200,8 @@ impl Auditor {
         self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
 
-    /// Checks that since writes were last counted a run wrote its plan, its summary, a receipt for each partition and
-    /// the records, once each, and nothing else.
+    /// Checks that since writes were last counted, a run wrote only its plan, its summary, a receipt for each partition
+    /// and the records, once each.
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
@@ -212,7 +212,7 @@ impl Auditor {
     }
 }
 
-/// Returns row count and schema of a registered partition, if the simulation knows the schema.
+/// Returns the row count and the schema of a registered partition, if the simulation knows the schema.
 fn facts_of(registered: &CatalogPartition) -> (Option<u64>, Option<u64>) {
     static SCHEMAS: LazyLock<[(Vec<TypedColumn>, u64); 2]> = LazyLock::new(|| {
         [source::dataset(), source::other_dataset()].map(|dataset| (dataset.typed_columns(), dataset.schema_id()))
