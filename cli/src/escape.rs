@@ -20,7 +20,8 @@ pub(crate) fn json_text(text: String) -> String {
     json
 }
 
-/// Checks whether a character controls a terminal or breaks a line: ASCII, C1, Unicode line separators, direction marks.
+/// Checks whether a character controls a terminal or breaks a line: ASCII and C1 controls, Unicode line separators,
+/// direction marks.
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

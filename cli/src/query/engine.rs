@@ -25,7 +25,7 @@ const MAX_TRIES: u32 = 5;
 /// Runs SQL and returns its rows, formatted.
 ///
 /// # Errors
-/// [`BadInput`] if the SQL is invalid for the lake's tables. Any other error means that the query failed while running.
+/// [`BadInput`] if the SQL is invalid for the lake's tables. Also returns any error from running it.
 pub(crate) async fn run_sql(
     catalog: &FileCatalog<FolderStore>,
     root: &Path,

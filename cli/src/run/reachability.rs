@@ -1,7 +1,7 @@
 //! Finds out whether the portal of a run can be reached at all.
 //!
 //! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run
-//! stops. Once any of them does, a missing connection fails only its own partition.
+//! stops. Once any of them does, failing to connect fails only the partition concerned.
 
 use bytes::Bytes;
 use rollcall_core::Error;
@@ -31,7 +31,7 @@ impl SharedReachability {
         Self { state: watch::Sender::new(State::Unknown { n_left: n_first }) }
     }
 
-    /// Records that a fetch got a response, or ended for a reason other than a missing connection.
+    /// Records that a fetch got a response, or ended for a reason other than failing to connect.
     pub(crate) fn set_reached(&self) {
         self.state.send_if_modified(|state| {
             let is_new = matches!(state, State::Unknown { .. });

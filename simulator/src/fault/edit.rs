@@ -65,7 +65,7 @@ fn parse(body: &[u8]) -> Option<(Object, Vec<Object>)> {
     Some((envelope, rows))
 }
 
-/// A JSON object: names and the JSON of their values, in order.
+/// A JSON object: names and their values as JSON, in order.
 #[derive(Clone)]
 struct Object(Vec<(String, String)>);
 
