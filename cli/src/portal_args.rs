@@ -1,4 +1,4 @@
-//! Flags that choose the portal of a command: the live one, one at another address, or the sample in this process.
+//! Flags that choose a command's portal: the live one, one at another address, or the sample in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

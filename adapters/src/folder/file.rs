@@ -90,7 +90,7 @@ pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     }
 }
 
-/// Checks whether the file also has another name, and so may belong to somebody else.
+/// Checks whether the file also has another name (a hard link), and may therefore belong to somebody else.
 pub(super) fn has_other_names(metadata: &Metadata) -> bool {
     #[cfg(unix)]
     {

@@ -20,7 +20,7 @@ use crate::folder::paths::{check_within, create_parents};
 /// Folder for files that are being written. Readers of `data/` never see them.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// Prefix of the names of temporary files, which never end in `.parquet`.
+/// Prefix of temporary file names, which never end in `.parquet`.
 pub(super) const TEMPORARY_PREFIX: &str = ".tmp";
 
 /// Time limit of a call to the disk.

@@ -148,7 +148,7 @@ mod tests {
         SECRET.chars().map(escape).collect()
     }
 
-    /// Returns the secret as various encoders write it, each with the name of the form.
+    /// Returns the secret as various encoders write it, each with its form's name.
     fn forms() -> Vec<(&'static str, String)> {
         let json = serde_json::to_string(SECRET).unwrap();
         let percent = |upper: bool, space: &str| {

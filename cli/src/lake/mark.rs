@@ -42,7 +42,7 @@ impl TableDataset {
 }
 
 impl LakeMark {
-    /// Reads the mark of a lake; `None` if the folder is empty or missing, and so may become a lake.
+    /// Reads the mark of a lake; `None` if the folder is empty or missing, and may therefore become a lake.
     ///
     /// # Errors
     /// [`BadInput`] if the folder is not a lake, or its mark is unreadable.

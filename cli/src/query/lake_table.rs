@@ -171,7 +171,7 @@ impl TableProvider for LakeTable {
         let expected = ExpectedFile { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
         let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
         let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
-        // Each group holds adjacent partitions, in catalog order.
+        // Each group contains adjacent partitions, in catalog order.
         let group_size = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
         let mut groups: Vec<FileGroup> = files.chunks(group_size).map(|files| FileGroup::new(files.to_vec())).collect();
         if groups.is_empty() {

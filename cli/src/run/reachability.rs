@@ -1,4 +1,4 @@
-//! Finds out whether the portal of a run can be reached at all.
+//! Finds out whether a run's portal can be reached at all.
 //!
 //! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run
 //! stops. Once any of them does, failing to connect fails only the partition concerned.

@@ -1,4 +1,4 @@
-//! Edits the body of a page, and keeps everything else unchanged, including the order of keys.
+//! Edits a page body, and keeps everything else unchanged, including the key order.
 
 use std::fmt;
 
