@@ -1,4 +1,4 @@
-//! The law of the header `Retry-After`. `fuzz/` checks it on generated input, the test below on the corpus.
+//! The law for the `Retry-After` header. `fuzz/` checks it on generated input, the test below on the corpus.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use reqwest::header::HeaderValue;
 
 use crate::http_portal::backoff::parse_retry_after;
 
-/// Checks that digits alone are a wait of that many seconds, and that any other wait comes from a valid date. Returns the
-/// wait.
+/// Checks that a value of digits alone is a wait of that many seconds, and that any other wait comes from a valid date.
+/// Returns the wait.
 pub fn retry_after(bytes: &[u8]) -> Option<Duration> {
     let value = HeaderValue::from_bytes(bytes).ok()?;
     let now = Timestamp::UNIX_EPOCH;

@@ -34,8 +34,8 @@ use crate::http_portal::request_failure::RequestFailure;
 /// Pages requested ahead for each request in flight: one being transferred, one being decoded.
 pub const PAGES_PER_REQUEST: usize = 2;
 
-/// Memory in bytes for partitions, excluding their pages, for each request in flight: one partition of 100,000 rows and
-/// nine columns.
+/// Memory in bytes for partitions, excluding their pages, per request in flight: one partition of 100,000 rows and nine
+/// columns.
 const PARTITION_MEMORY: usize = 6 << 20;
 
 /// The portal over HTTP. Clones share the client and the limit on requests in flight.
@@ -64,7 +64,7 @@ impl HttpPortal {
     /// - `secret`: a header sent with every request, see [`crate::secret::header`].
     ///
     /// # Errors
-    /// [`BadOrigin::SecretInClear`] if there is a secret and the origin is neither `https` nor this machine;
+    /// [`BadOrigin::SecretInClear`] if there is a secret and the origin neither uses `https` nor is this machine;
     /// [`BadOrigin::Client`] if TLS cannot be set up.
     pub fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
         let mut root = settings.origin.clone();

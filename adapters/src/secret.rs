@@ -30,7 +30,7 @@ pub fn header(
     header_from_value(secret, &place, lookup(&secret.variable())).map(Some)
 }
 
-/// Returns a secret's value as a header that no log shows. Surrounding white space is removed.
+/// Returns a secret's value as a header that no log shows. Surrounding whitespace is removed.
 ///
 /// - `place`: where the value was looked up, for messages.
 ///

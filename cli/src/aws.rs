@@ -24,7 +24,7 @@ pub(crate) async fn config() -> Result<rollcall_aws::SdkConfig, BadInput> {
     Ok(config)
 }
 
-/// Returns the error of `action` in a program that was built without the AWS SDK.
+/// Returns the error for `action` in a program that was built without the AWS SDK.
 #[cfg(not(feature = "aws"))]
 pub(crate) fn missing(action: &str) -> BadInput {
     BadInput(format!(

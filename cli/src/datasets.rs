@@ -1,4 +1,4 @@
-//! `rollcall datasets`: lists, shows and checks descriptors, and prints the AWS resources that follow from them.
+//! `rollcall datasets`: lists, shows and checks descriptors, and prints the AWS resources derived from them.
 
 use std::process::ExitCode;
 

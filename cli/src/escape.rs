@@ -12,7 +12,7 @@ pub(crate) fn json_text(text: String) -> String {
     if !text.contains(is_escaped) {
         return text;
     }
-    // These characters occur only inside JSON strings. The other ASCII control characters are escaped there already.
+    // These characters appear only inside JSON strings. The other ASCII control characters are escaped there already.
     let mut json = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         if is_escaped(c) { json.push_str(&format!("\\u{:04x}", u32::from(c))) } else { json.push(c) }
@@ -20,13 +20,14 @@ pub(crate) fn json_text(text: String) -> String {
     json
 }
 
-/// Checks whether a character controls a terminal or breaks a line: ASCII, C1, Unicode line separators, direction marks.
+/// Checks whether a character controls a terminal or breaks a line: ASCII and C1 controls, Unicode line separators,
+/// direction marks.
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Checks whether a character must be escaped in a text of several lines; line feeds and tabs need not.
+/// Checks whether a character must be escaped in multi-line text; line feeds and tabs need not be.
 pub(crate) fn is_control_in_lines(c: char) -> bool {
     is_control(c) && c != '\n' && c != '\t'
 }
@@ -36,14 +37,15 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
 }
 
-/// Returns a value of data for stdout: [`visible`] on a terminal, unchanged in a file or a pipe.
+/// Returns a data value for stdout: [`visible`] on a terminal, unchanged in a file or a pipe.
 pub(crate) fn visible_on_terminal(text: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { visible(text) } else { Cow::Borrowed(text) }
 }
 
 /// Returns a message without control characters.
 ///
-/// Keeps a line break only before a hint or an indented list item. Any other comes from outside, and is escaped.
+/// Keeps a line break only before a hint or an indented list item. Any other line break comes from outside, and is
+/// escaped.
 pub(crate) fn message_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (i, line) in text.split('\n').enumerate() {
@@ -56,7 +58,7 @@ pub(crate) fn message_text(text: &str) -> String {
     shown
 }
 
-/// Returns `text` with the characters escaped for which `is_escaped` is true.
+/// Returns `text`, escaping the characters for which `is_escaped` is true.
 pub(crate) fn escaped(text: &str, is_escaped: fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
     use crate::table::{render, whole_table};
 
-    /// Colour, title, carriage return, 8-bit codes, DEL, line and paragraph separators, direction marks, null.
+    /// Color, title, carriage return, 8-bit codes, DEL, line and paragraph separators, direction marks, NUL.
     const HOSTILE: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\r\u{9b}2J\u{90}\u{7f}\u{2028}\u{2029}\u{202e}\u{2066}\u{61c}\0";
 
     /// Found by use: W3.
@@ -89,7 +91,7 @@ mod tests {
             message_text(&format!("error: a\nforged: {HOSTILE}\tb\n{hint}")),
             format!("error: a\\nforged: {shown}\\tb\n{hint}")
         );
-        // Letters, accents, emoji of several code points and no-break spaces are unchanged.
+        // Letters, accents, multi-code-point emoji and no-break spaces are unchanged.
         let plain = "Peña e\u{301} 学校 👩\u{200d}🏫 a\u{a0}b \\n";
         assert_eq!(visible(plain), plain);
 

@@ -49,7 +49,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
-/// Returns the exit code for the name of an error, of this program or of an execution.
+/// Returns the exit code for an error name, from this program or from an execution.
 pub(crate) fn code_of_name(name: &str) -> u8 {
     match name {
         "InvalidRequest" | "InvalidDescriptor" | "SecretMissing" => BAD_INPUT,

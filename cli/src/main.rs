@@ -1,6 +1,6 @@
-//! The command line of rollcall: runs on this machine or on AWS, and SQL queries over the resulting lake.
+//! The command line of rollcall: starts runs on this machine or on AWS, and queries the resulting lake with SQL.
 //!
-//! Each command has a file, or a file and a folder, of its own name.
+//! Each command has a file, or a file and a folder, named after it.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod aws;

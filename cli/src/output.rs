@@ -1,7 +1,7 @@
 //! The only file that prints: data to stdout, messages to stderr.
 //!
-//! Messages, tables and JSON are printed without characters that control a terminal; data keeps them only in a file or a
-//! pipe. Whoever builds a line for [`print()`] passes text from outside through [`visible`](crate::escape::visible) first.
+//! Messages, tables and JSON are printed without terminal control characters; data keeps them only in a file or a pipe.
+//! Callers that build a line for [`print()`] must first pass outside text through [`visible`](crate::escape::visible).
 
 use std::io::{self, IsTerminal, Write};
 
@@ -20,7 +20,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Prints lines, tables or JSON to stdout. Ignores a closed reader, as in `| head`.
+/// Prints lines, tables or JSON to stdout. Ignores a closed pipe, as in `| head`.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write_out(&escaped(text, is_control_in_lines))
 }
@@ -50,7 +50,7 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 /// Prints a message for people to stderr, without disturbing a progress bar.
 pub(crate) fn print_message(text: &str) {
     progress::suspend_bars(|| {
-        // If stderr is closed, there is nowhere to report it.
+        // If stderr is closed, there is nowhere left to report the error.
         let _ = writeln!(io::stderr().lock(), "{}", message_text(text));
     });
 }

@@ -1,4 +1,4 @@
-//! `rollcall plan`: prints what a run would fetch, and why, and changes nothing.
+//! `rollcall plan`: prints what a run would fetch, and why, without changing anything.
 
 use std::process::ExitCode;
 

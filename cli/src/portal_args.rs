@@ -1,4 +1,4 @@
-//! Flags that choose the portal of a command: the live one, one at another address, or the sample in this process.
+//! Flags that choose a command's portal: the live one, one at another address, or the sample in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::words::shell_word;
 
-/// Time to read the portal's lists of endpoints and releases. One response takes the portal up to 29 s.
+/// Time limit for reading the portal's lists of endpoints and releases. The portal takes up to 29 s for one response.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,7 @@ pub(crate) struct PortalArgs {
     /// Use a simulated portal in this process: invented schools, no network
     #[arg(long, conflicts_with = "portal")]
     sample: bool,
-    /// Maximum number of requests in flight, over all partitions
+    /// Maximum number of requests in flight, across all partitions
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     in_flight: u16,
     /// Maximum wait before the first retry of a request, in seconds; doubles with each retry, up to 60
@@ -53,12 +53,12 @@ pub(crate) struct OpenPortal {
 }
 
 impl OpenPortal {
-    /// Returns the portal for the requests before any data, with a short deadline.
+    /// Returns the portal for the requests that precede any data, with a short deadline.
     pub(crate) fn for_metadata(&self) -> HttpPortal {
         self.portal.until(Instant::now() + METADATA_TIMEOUT)
     }
 
-    /// Returns the portal for one partition, whose deadline counts from now.
+    /// Returns the portal for one partition, with a deadline that starts now.
     pub(crate) fn for_partition(&self) -> HttpPortal {
         self.portal.until(Instant::now() + self.partition_timeout)
     }

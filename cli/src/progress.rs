@@ -74,7 +74,7 @@ pub(crate) struct ExecutionBar {
 
 #[cfg(feature = "aws")]
 impl ExecutionBar {
-    /// Shows a spinner while the execution plans.
+    /// Shows a spinner while the execution is planning.
     pub(crate) fn new() -> Self {
         let bar = BARS.add(ProgressBar::new_spinner());
         bar.set_message("planning");

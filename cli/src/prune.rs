@@ -24,7 +24,7 @@ pub(crate) struct PruneArgs {
     /// Keep runs that wrote to the ledger in the last DAYS days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     keep_days: u16,
-    /// Print what would be deleted, and delete nothing
+    /// Print what would be deleted without deleting anything
     #[arg(long)]
     dry_run: bool,
 }

@@ -80,7 +80,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         ))?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
-    // Reads the tables of other datasets too, and so finds damaged ones.
+    // Also reads other datasets' tables, and thus finds damaged ones.
     if let Err(error) = catalog.tables().await {
         output::print_message(&format!(
             "warning: {}\nhint: repair its dataset too: --dataset FILE.toml",

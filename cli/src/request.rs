@@ -1,4 +1,4 @@
-//! The flags of a request, or its JSON from a file, turned into one checked request.
+//! The flags of a request, or its JSON from a file, turned into one validated request.
 
 pub(crate) mod dataset;
 mod input;
@@ -50,11 +50,11 @@ enum ModeArg {
     Missing,
     /// Those whose last attempt failed, or that their last run did not try
     Failed,
-    /// Those whose file has a different schema or encoding from what a run would write today; years and grades are optional
+    /// Those whose file differs in schema or encoding from what a run would write today; years and grades are optional
     Stale,
 }
 
-/// A checked request and its dataset.
+/// A validated request and its dataset.
 pub(crate) struct ResolvedRequest {
     pub(crate) dataset: Dataset,
     pub(crate) request: Request,
@@ -64,7 +64,7 @@ pub(crate) struct ResolvedRequest {
 }
 
 impl RequestArgs {
-    /// Reads, parses and checks the request.
+    /// Reads, parses and validates the request.
     pub(crate) fn resolve(&self) -> anyhow::Result<ResolvedRequest> {
         match &self.input {
             Some(input) => {
@@ -108,13 +108,13 @@ impl RequestArgs {
         self.dataset.as_deref()
     }
 
-    /// Returns the flag that names `dataset`, to which these flags resolved; `None` for the default.
+    /// Returns the flag that selects `dataset`, which these flags resolved to; `None` for the default.
     pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
         let named = self.dataset.as_ref().unwrap_or(&dataset.name);
         (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
     }
 
-    /// Returns the flags as the JSON of a request.
+    /// Returns the flags as a request in JSON.
     fn to_json(&self, dataset: &Dataset) -> Result<Value, BadInput> {
         let mut fields = Map::new();
         if dataset.name != DEFAULT_DATASET {
@@ -144,7 +144,7 @@ impl RequestArgs {
     }
 }
 
-/// Returns `2019/grade-3` as an object of axis values. Invalid values are kept; the check of the request names them.
+/// Returns `2019/grade-3` as an object of axis values. Invalid values are kept; request validation reports them.
 fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
     let mut fields = Map::new();
     let values: Vec<&str> = text.split('/').collect();

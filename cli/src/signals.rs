@@ -1,4 +1,4 @@
-//! Handles Ctrl-C, SIGTERM and SIGHUP during a command, and the signal of the file size limit.
+//! Handles Ctrl-C, SIGTERM and SIGHUP during a command, and the signal for exceeding the file size limit.
 
 use std::io;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use crate::{exit, output};
 
-/// Time after the first signal until the process ends, even if something hangs.
+/// Time from the first signal until the process is forced to end, even if something hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
-/// Time to print the last message.
+/// Time allowed for printing the last message.
 const PRINT_WITHIN: Duration = Duration::from_millis(500);
 
-/// Catches the signal of the file size limit (`ulimit -f`), which would end the process without a message.
+/// Catches the signal for exceeding the file size limit (`ulimit -f`), which would end the process without a message.
 ///
-/// A write beyond the limit then fails with an error, which names the file.
+/// A write beyond the limit then fails with an error that names the file.
 pub(crate) fn catch_file_size_limit() -> io::Result<()> {
     /// SIGXFSZ on Linux and macOS.
     #[cfg(unix)]
@@ -52,7 +52,7 @@ impl Signals {
                 let _ = sender.send(true);
                 if timeout(STOP_WITHIN, sources.next()).await.is_err() {
                     let text = "interrupted: committed partitions are kept; the next run registers them for queries";
-                    // The reader of stderr may hang too.
+                    // Whatever reads stderr may hang too.
                     let printed = tokio::task::spawn_blocking(|| output::print_message(text));
                     let _ = timeout(PRINT_WITHIN, printed).await;
                 }
@@ -119,7 +119,7 @@ impl Sources {
 
 /// Checks whether the parent process set a signal to be ignored.
 ///
-/// Returns true if that cannot be read, because installing a handler would undo it.
+/// Returns true if that cannot be determined, because installing a handler would undo it.
 #[cfg(unix)]
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Tables of text, in columns separated by blanks.
+//! Text tables, with columns separated by blanks.
 
 use std::io::{self, IsTerminal};
 
@@ -43,7 +43,7 @@ pub(crate) fn whole_table(header: &[&str]) -> Table {
     Table(table)
 }
 
-/// Right-aligns columns, counted from 0.
+/// Right-aligns columns, given by 0-based position.
 pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
     for index in columns {
         if let Some(column) = table.0.column_mut(*index) {
@@ -68,7 +68,7 @@ mod tests {
             table.add_row([name, "1"]);
         }
         align_right(&mut table, &[1]);
-        // Each of 学校 takes two cells of a terminal; a combining accent takes none.
+        // Each character of 学校 takes two terminal cells; a combining accent takes none.
         assert_eq!(render(&table), "name    n\nabcd    1\n学校    1\ne\u{301}e\u{301}      1\n\\u{1b}  1\n");
     }
 }

@@ -1,7 +1,7 @@
-//! `rollcall datasets template`: the part of the AWS SAM template that follows from datasets and queries.
+//! `rollcall datasets template`: the part of the AWS SAM template that is derived from datasets and queries.
 //!
-//! `infra/template.yaml` includes the result by `AWS::Include`. CloudFormation accepts no short form such as `!Ref` in an
-//! included file.
+//! `infra/template.yaml` includes the result with `AWS::Include`. CloudFormation accepts no short form such as `!Ref`
+//! in an included file.
 
 use std::fmt::Write;
 
@@ -19,11 +19,11 @@ const HEADER: &str = "\
 
 ";
 
-/// Returns the text of `infra/catalog.yaml`: the table of every built-in dataset and look-up table, the crawler and the
-/// named queries.
+/// Returns the text of `infra/catalog.yaml`: the tables of all built-in datasets and lookups, the crawler and the named
+/// queries.
 ///
 /// # Errors
-/// Those of the built-in descriptors and look-ups.
+/// Fails if a built-in descriptor or lookup table is invalid.
 pub(crate) fn catalog() -> Result<String, Error> {
     let names = Dataset::built_in_names();
     let mut resources = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn table(dataset: &Dataset) -> String {
     table_resource(&dataset.name, &dataset.table_spec())
 }
 
-/// `name` is that of the dataset or look-up table; the logical id derives from it.
+/// `name` is the name of the dataset or lookup table; the logical id is derived from it.
 fn table_resource(name: &str, spec: &TableSpec) -> String {
     let mut text = format!(
         "{}:
@@ -129,7 +129,7 @@ Crawler:
     text
 }
 
-/// Returns a query of `queries/` as a named query of the work group.
+/// Returns a query from `queries/` as a named query of the workgroup.
 fn named_query(name: &str, sql: &str) -> String {
     let mut text = format!(
         "{}Query:

@@ -63,7 +63,7 @@ pub(crate) fn warn_unknown_fields<'r>(receipts: impl Iterator<Item = &'r Receipt
     }
     let mut named: Vec<String> = names.iter().take(MAX_NAMED).map(|name| excerpt(name)).collect();
     if let Some(n_more @ 1..) = names.len().checked_sub(MAX_NAMED) {
-        // A receipt names a limited number of fields.
+        // A receipt lists only a limited number of fields.
         let at_least = if names.len() >= FieldNames::MAX { "at least " } else { "" };
         named.push(format!("and {at_least}{n_more} more"));
     }

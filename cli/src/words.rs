@@ -8,7 +8,7 @@ pub(crate) use rollcall_core::text::thousands;
 
 /// Quotes a word for a shell, if it needs quotes.
 pub(crate) fn shell_word(text: &str) -> String {
-    // Only text with a null character cannot be quoted, and no argument contains one.
+    // Quoting fails only for text with a NUL byte, and no argument contains one.
     shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn counted(number: u64, word: &str) -> String {
     format!("{} {word}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Returns a size in few characters: `151 kB`, `1.5 MB`. (indicatif always prints two decimals: `1.51 MB`.)
+/// Returns a size in compact form: `151 kB`, `1.5 MB`. (indicatif always prints two decimals: `1.51 MB`.)
 pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
@@ -33,7 +33,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// Returns a number in few characters: `24k`.
+/// Returns a number in compact form: `24k`.
 pub(crate) fn rounded(number: u64) -> String {
     match number {
         0..1_000 => number.to_string(),
@@ -43,7 +43,7 @@ pub(crate) fn rounded(number: u64) -> String {
     }
 }
 
-/// Returns the time since `then` in few characters: `5m`, `3h`, `12d`.
+/// Returns the time since `then` in compact form: `5m`, `3h`, `12d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(then).max(SignedDuration::ZERO);
     match age.as_secs() {

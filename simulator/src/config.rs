@@ -12,7 +12,7 @@ pub struct Config {
     pub page_size: usize,
     /// Delay before each page of data. Metadata is not delayed.
     pub latency: Duration,
-    /// Rows of each enrollment partition, with numbered schools. `None` for those of the sample.
+    /// Rows in each enrollment partition, with numbered schools. `None` for the rows of the sample.
     pub rows: Option<u64>,
     /// Whether bodies are compressed for clients that accept gzip.
     pub gzip: bool,
@@ -20,8 +20,8 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// Folder of recorded bodies to serve instead of the sample.
     pub recorded: Option<PathBuf>,
-    /// Approximate number of schools in the sample, which has at least one in each state. The state totals of 2021 grade-pk
-    /// do not depend on it.
+    /// Approximate number of schools in the sample, which has at least one in each state. The state totals for 2021
+    /// grade-pk do not depend on it.
     pub n_schools: usize,
 }
 

@@ -55,7 +55,7 @@ fn push_row(school: &School, year: u16, into: &mut Vec<u8>) {
         Level::Combined => (4, 1, 1, 1),
     };
     let enrollment = school.students(year, Grade::TOTAL);
-    // In one school of fifty, lunches and teachers are missing; in one of seventy, not applicable.
+    // In one school in fifty, lunches and teachers are missing; in one in seventy, they are not applicable.
     let reported = |value: u32, shift: u32| match traits >> shift {
         hash if hash % 50 == 0 => -1,
         hash if hash % 70 == 0 => -2,

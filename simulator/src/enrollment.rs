@@ -32,7 +32,7 @@ pub(crate) struct Enrollment<'a> {
 impl<'a> Enrollment<'a> {
     /// Selects the rows.
     ///
-    /// - `fixed_rows`: number of rows of the partition before filters, for one with numbered schools.
+    /// - `fixed_rows`: number of rows in the partition before filtering, for a partition of numbered schools.
     pub(crate) fn select(sample: &'a Sample, axes: Axes, filters: &Filters, fixed_rows: Option<u64>) -> Self {
         let all_sexes: &[u8] = if axes.by_sex { &[1, 2, TOTAL] } else { &[TOTAL] };
         let races = races(axes.year, axes.by_race);

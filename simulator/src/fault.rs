@@ -12,20 +12,20 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Text that the path contains; absent, it matches every path.
+    /// Text that the path contains; if absent, the rule matches every path.
     pub path: Option<String>,
-    /// Page, counted from 1; a request without `page` is for page 1. Absent, it matches every page.
+    /// 1-based page number; a request without `page` is for page 1. If absent, the rule matches every page.
     pub page: Option<u64>,
-    /// The first matching request that fails, counted from 1.
+    /// 1-based number of the first matching request that fails.
     #[serde(default = "first")]
     pub from: u64,
-    /// Number of requests that fail; absent, all further ones do.
+    /// Number of requests that fail; if absent, all further ones do.
     pub times: Option<u64>,
     /// What happens to a matching request.
     pub action: Action,
 }
 
-/// What a [`Fault`] does. Rows count from 0 within the page; a position past the end has no effect.
+/// What a [`Fault`] does. Row positions are 0-based within the page; a position past the end has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -35,7 +35,7 @@ pub enum Action {
         code: u16,
         /// Value of `Retry-After`, sent unchanged.
         retry_after: Option<String>,
-        /// Body; absent, a short HTML page.
+        /// Body; if absent, a short HTML page.
         body: Option<String>,
     },
     /// Delays the response.
@@ -73,7 +73,7 @@ pub enum Action {
     },
     /// Replaces `next`.
     Next {
-        /// The new URL, in which `{origin}` stands for the simulator; absent, null.
+        /// The new URL, in which `{origin}` stands for the simulator; if absent, null.
         url: Option<String>,
     },
     /// Drops a row.
@@ -88,7 +88,7 @@ pub enum Action {
     },
     /// Replaces a value.
     SetField {
-        /// Position of the row; absent, every row.
+        /// Position of the row; if absent, every row.
         row: Option<usize>,
         /// Name of the field. A row without it is unchanged.
         field: String,
@@ -150,10 +150,10 @@ impl Fault {
         Fault { times: Some(times), ..self }
     }
 
-    /// Parses rules from a TOML text with `[[fault]]` tables.
+    /// Parses rules from TOML text with `[[fault]]` tables.
     ///
     /// # Errors
-    /// An unknown key, an unknown action or a value of the wrong type, with its position.
+    /// Fails for an unknown key, an unknown action or a value of the wrong type, and reports its position.
     pub fn list_from_toml(text: &str) -> Result<Vec<Fault>, toml::de::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]

@@ -1,4 +1,4 @@
-//! Writes the JSON values of generated rows fast.
+//! Writes the JSON values of generated rows quickly.
 
 /// Appends `number` in decimal.
 pub(crate) fn push_number(mut number: u64, into: &mut Vec<u8>) {

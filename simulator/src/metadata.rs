@@ -1,4 +1,4 @@
-//! Renders the lists of metadata: endpoints, releases and codes.
+//! Renders the metadata lists: endpoints, releases and codes.
 
 mod codes;
 mod endpoints;
@@ -12,7 +12,7 @@ use crate::metadata::releases::RELEASES;
 use crate::query::Query;
 use crate::route::Metadata;
 
-/// Returns the body of a list of metadata, always one page, as on the portal.
+/// Returns the body of a metadata list, which is always one page, as on the portal.
 pub(crate) fn render(list: Metadata, query: &Query) -> Vec<u8> {
     match list {
         Metadata::Endpoints => {

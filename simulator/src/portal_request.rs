@@ -41,7 +41,7 @@ impl PortalRequest {
     }
 }
 
-/// Returns the origin for links, which name the host that the client used, as Django's do.
+/// Returns the origin for links, which point to the host that the client used, as Django's do.
 fn origin(host: Option<&str>, address: SocketAddr) -> String {
     let is_host = |host: &&str| {
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]_".contains(&byte))

@@ -32,7 +32,7 @@ pub(crate) fn read(folder: &Path, path: &str, page: u64) -> Recorded {
     }
 }
 
-/// Returns the folder of a path; `None` if a segment could lead outside the recording.
+/// Returns the folder for a path; `None` if a segment could lead outside the recording.
 fn folder_of(root: &Path, path: &str) -> Option<PathBuf> {
     let below = path.strip_prefix(BASE)?.trim_end_matches('/');
     let is_plain = |segment: &str| {

@@ -19,7 +19,7 @@ use crate::response::PortalResponse;
 use crate::route::{BASE, Partition, Route};
 use crate::sample::Sample;
 
-/// Size from which bodies are compressed.
+/// Minimum size of a body that is compressed.
 const MIN_COMPRESSED_BYTES: usize = 500;
 
 /// The simulated portal.
@@ -134,7 +134,7 @@ impl Responder {
         }
     }
 
-    /// Encodes the body as the client accepts it.
+    /// Encodes the body in a way that the client accepts.
     fn encode(&self, changed: Changed, request: &PortalRequest, key: Option<String>) -> PortalResponse {
         let Changed { response, is_changed } = changed;
         let wants_gzip = request.accepts_gzip && self.config.gzip;

@@ -66,7 +66,7 @@ impl PortalResponse {
         PortalResponse { header: Some((LOCATION, location)), ..PortalResponse::html(status, "Moved") }
     }
 
-    /// Converts the response to HTTP. With `cut_at`, the connection breaks after so many bytes of the body.
+    /// Converts the response to HTTP. With `cut_at`, the connection breaks after that many bytes of the body.
     pub(crate) fn into_http(self, cut_at: Option<usize>) -> Response<ResponseBody> {
         let announced = self.body.len() as u64;
         let (data, is_cut) = match cut_at {

@@ -9,14 +9,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// Time between the last bytes of a body that breaks off and the end of the connection, so that they are sent.
+/// Time between the last bytes of a body that breaks off and the end of the connection, so that the bytes are sent.
 const FLUSH_TIME: Duration = Duration::from_millis(30);
 
 /// A body of known length that can break off before its end.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     data: Bytes,
-    /// Number of bytes in `Content-Length` that are not sent yet.
+    /// Number of bytes in `Content-Length` that have not been sent yet.
     announced: u64,
     is_cut: bool,
     flush: Option<Pin<Box<Sleep>>>,
@@ -45,7 +45,7 @@ impl Body for ResponseBody {
         if !self.is_cut {
             return Poll::Ready(None);
         }
-        // An immediate error would discard the bytes that are not written yet.
+        // An immediate error would discard the bytes that have not been written yet.
         let flush = self.flush.get_or_insert_with(|| Box::pin(tokio::time::sleep(FLUSH_TIME)));
         ready!(flush.as_mut().poll(cx));
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))

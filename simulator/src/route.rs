@@ -3,7 +3,7 @@
 use crate::grade::Grade;
 use crate::sample::school::YEARS;
 
-/// Path below which the API is.
+/// Path prefix of the API.
 pub(crate) const BASE: &str = "/api/v1/";
 
 /// The resource of a path that ends with a slash.
@@ -11,7 +11,7 @@ pub(crate) const BASE: &str = "/api/v1/";
 pub(crate) enum Route {
     Data(Partition),
     Metadata(Metadata),
-    /// A path of data for a year that has none.
+    /// A data path for a year without data.
     NoSuchYear,
     Unknown,
 }
@@ -23,7 +23,7 @@ pub(crate) enum Partition {
     Directory { year: u16 },
 }
 
-/// The lists of metadata.
+/// The metadata lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metadata {
     Endpoints,

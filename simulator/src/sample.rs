@@ -12,7 +12,7 @@ use crate::sample::hash::{SEED, mix};
 use crate::sample::school::{Level, School, YEARS};
 use crate::states::{CALIFORNIA, STATES, prek_total};
 
-/// Maximum number of schools. Up to it, every district number is below 100,000.
+/// Maximum number of schools. Up to this number, every district number is below 100,000.
 const MAX_SCHOOLS: usize = 400_000;
 
 /// The schools of the sample, ascending by id.

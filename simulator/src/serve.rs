@@ -14,7 +14,7 @@ use crate::server::Simulator;
 /// Flags of the simulator.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
-    /// Port to listen on; 0 takes a free one
+    /// Port to listen on; 0 picks a free port
     #[arg(long, default_value_t = 0)]
     pub port: u16,
     /// Address to listen on
@@ -26,7 +26,7 @@ pub struct ServeArgs {
     /// Rows per page
     #[arg(long, value_name = "ROWS", default_value = "10000")]
     pub page_size: NonZeroUsize,
-    /// Rows of each enrollment partition [default: those of the sample]
+    /// Rows in each enrollment partition [default: as in the sample]
     #[arg(long)]
     pub rows: Option<u64>,
     /// Approximate number of schools in the sample
@@ -59,7 +59,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// Checks whether the flags or files are at fault, and not the machine.
+    /// Checks whether the flags or files are at fault, rather than the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         matches!(self, Self::ReadFaults(..) | Self::ParseFaults(..) | Self::NoRecording(_))

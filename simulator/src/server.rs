@@ -20,10 +20,10 @@ use crate::responder::Responder;
 pub struct Simulator;
 
 impl Simulator {
-    /// Listens on `address` (port 0 takes a free one) and serves from tasks of the current tokio runtime.
+    /// Listens on `address` (0 picks a free port) and serves from tasks of the current tokio runtime.
     ///
     /// # Errors
-    /// Those of listening on the address.
+    /// Fails if the simulator cannot listen on the address.
     pub async fn start(mut config: Config, address: SocketAddr) -> io::Result<Running> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -90,7 +90,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, _)) => {
                 connections.spawn(serve_connection(stream, Arc::clone(&shared)));
             }
-            // Out of file handles, for example. A connection that closes frees one.
+            // For example, the process is out of file handles. A connection that closes frees one.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
         while connections.try_join_next().is_some() {}

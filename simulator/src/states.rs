@@ -29,7 +29,7 @@ pub fn published_totals() -> Vec<(u8, &'static str, u32)> {
 
 /// Returns the sum of `enrollment` for 2021 and grade-pk in a state: the published one if known, else an invented one.
 ///
-/// Invented totals are below 20,000, so that the first ten states of the published ranking stay the same.
+/// Invented totals are below 20,000, so that the top ten states of the published ranking stay the same.
 pub(crate) fn prek_total(state: &State) -> u32 {
     let published = published_totals().into_iter().find(|(fips, ..)| *fips == state.fips);
     match published {

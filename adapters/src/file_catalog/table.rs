@@ -1,4 +1,4 @@
-//! The JSON of a table's file.
+//! The JSON in a table's file.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct CatalogTable {
     pub location: String,
     /// Columns of the files.
     pub columns: Vec<CatalogColumn>,
-    /// Partition columns; empty for a look-up table.
+    /// Partition columns; empty for a lookup table.
     pub partition_keys: Vec<CatalogColumn>,
     /// Registered partitions.
     pub partitions: Vec<RegisteredPartition>,

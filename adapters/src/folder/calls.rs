@@ -26,7 +26,7 @@ struct State {
     hung: BTreeSet<String>,
 }
 
-/// Cause of a call that exceeded its time limit, for example because a mount is gone or a disk hangs.
+/// Error for a call that exceeded its time limit, for example because a mount is gone or a disk hangs.
 #[derive(Debug)]
 pub(super) struct CallTimeout {
     time_limit: Duration,
@@ -48,13 +48,13 @@ impl Calls {
     /// Runs blocking work on its own thread. A call that exceeds its time limit is abandoned, because a thread cannot be
     /// stopped. Until it returns, further calls for its key are refused at once.
     ///
-    /// Each hung call shortens the time limit of the others. So a command ends soon even if many files are on a mount that
-    /// is gone, while a single bad file leaves the others most of their time.
+    /// Each hung call shortens the time limit of the others. A command therefore ends soon even if many files are on a
+    /// mount that is gone, while a single bad file leaves the others most of their time.
     ///
     /// - `key`: the file or folder, as shown to users.
     ///
     /// # Errors
-    /// Returns errors of `work`. If the call exceeds its time limit, the source of the error is [`CallTimeout`].
+    /// Returns the errors of `work`. If the call exceeds its time limit, the source of the error is [`CallTimeout`].
     pub(super) async fn run<T: Send + 'static>(
         &self,
         key: &str,

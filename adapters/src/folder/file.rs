@@ -1,4 +1,4 @@
-//! Operations on single files of a folder: opening only regular files, telling files apart, writing temporary files.
+//! Operations on single files of a folder: opening only regular files, distinguishing files, writing temporary files.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// opening a device may have side effects.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] if it is not a regular file; otherwise errors of the disk.
+/// [`io::ErrorKind::InvalidInput`] if it is not a regular file; otherwise disk errors.
 pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     check_regular(&fs::metadata(path)?)?;
     let mut options = File::options();
@@ -27,7 +27,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
 /// changes neither its time nor its size.
 ///
 /// # Errors
-/// Those of [`open_regular`].
+/// Same as [`open_regular`].
 pub(super) fn readable_metadata(path: &Path) -> io::Result<Metadata> {
     let found = fs::metadata(path)?;
     check_regular(&found)?;
@@ -65,7 +65,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Returns an etag made of a file's time and size. Every write by rollcall changes one of them.
+/// Returns an etag derived from a file's time and size. Every write by rollcall changes one of them.
 pub(super) fn etag(metadata: &Metadata) -> io::Result<String> {
     let modified = metadata.modified()?;
     let nanoseconds = match modified.duration_since(UNIX_EPOCH) {
@@ -90,7 +90,7 @@ pub(super) fn identity(metadata: &Metadata) -> (u64, u64) {
     }
 }
 
-/// Checks whether the file also has another name, and so may belong to somebody else.
+/// Checks whether the file also has another name (a hard link), and may therefore belong to somebody else.
 pub(super) fn has_other_names(metadata: &Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -105,7 +105,7 @@ pub(super) fn has_other_names(metadata: &Metadata) -> bool {
 
 /// Writes a temporary file and flushes it to disk. It is locked while its writer is alive.
 ///
-/// - `prefix`: start of its name, by which [`is_temporary`] recognises it.
+/// - `prefix`: start of its name, by which [`is_temporary`] recognizes it.
 /// - `modified`: its modification time.
 pub(super) fn write_temporary(
     folder: &Path,
@@ -115,7 +115,7 @@ pub(super) fn write_temporary(
 ) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).rand_bytes(RANDOM_LENGTH);
-    // The permissions of any new file. By default, the library lets only the owner read it.
+    // Sets the same permissions as for any new file. By default, the library lets only the owner read it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
@@ -131,13 +131,13 @@ pub(super) fn write_temporary(
 
 const RANDOM_LENGTH: usize = 6;
 
-/// Checks whether a name has the form of those made by [`write_temporary`].
+/// Checks whether a name has the form of those created by [`write_temporary`].
 pub(super) fn is_temporary(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix)
         .is_some_and(|random| random.len() == RANDOM_LENGTH && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Removes temporary files whose writers have died from a folder. Leaves everything else alone.
+/// Removes from a folder the temporary files whose writers have died. Leaves everything else alone.
 pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

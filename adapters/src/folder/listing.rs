@@ -15,7 +15,7 @@ pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) ->
     };
     for entry in entries {
         let entry = entry?;
-        // rollcall writes no names that are not UTF-8. They are listed with replacement characters.
+        // rollcall writes only UTF-8 names. Others are listed with replacement characters.
         let key = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             match list_below(&entry.path(), &key, keys) {

@@ -24,8 +24,8 @@ impl FolderStore {
     /// refused if the folder or its lock file is renamed, removed or replaced.
     ///
     /// # Errors
-    /// [`Error::LakeLocked`] if another run holds the lock. [`Error::StoreFailed`] if the folder cannot be written to or has
-    /// no mark, or if the lock file is not one that rollcall made.
+    /// [`Error::LakeLocked`] if another run holds the lock. [`Error::StoreFailed`] if the folder cannot be written to
+    /// or has no mark, or if the lock file is not one that rollcall created.
     pub async fn lock(&self) -> Result<LakeLock, Error> {
         let taken = self.blocking(LOCK, |store| match store.lock_blocking() {
             Ok(lock) => Ok(Ok(lock)),
@@ -102,8 +102,8 @@ enum Refusal {
     Failed { action: &'static str, path: PathBuf, error: io::Error },
 }
 
-/// Opens or creates the lock file. Refuses a symbolic link, and a file with several names, because it may belong to
-/// somebody else.
+/// Opens or creates the lock file. Refuses a symbolic link, and a file with several hard links, because it may belong
+/// to somebody else.
 fn open_lock(path: &Path) -> io::Result<File> {
     let check = |found: &fs::Metadata| {
         if found.is_symlink() || file::has_other_names(found) {
@@ -129,8 +129,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes the id of this process into the lock file, for the message of a run that is refused. Does nothing if the file
-/// contains anything but an id.
+/// Writes the id of this process into the lock file, for the message that a refused run prints. Does nothing if the
+/// file contains anything but an id.
 fn write_holder(file: &mut File) -> io::Result<()> {
     let mut before = Vec::new();
     io::Read::by_ref(file).take(64).read_to_end(&mut before)?;

@@ -1,7 +1,7 @@
 //! Finds out whether a folder is a lake, and creates new lakes.
 //!
-//! A folder is a lake if it has a mark, which is the first file written to it. A folder with other files and no mark belongs
-//! to somebody else, whatever the names of its files. Nothing in it is changed.
+//! A folder is a lake if it has a mark, which is the first file written to it. A folder with other files and no mark
+//! belongs to somebody else, whatever its files are called. Nothing in it is changed.
 
 use std::fs;
 use std::io::{self, Read};

@@ -159,7 +159,7 @@ impl Store for FolderStore {
             keys.sort_unstable();
             Ok(keys)
         });
-        // Each file is inspected in its own call, so that one that does not respond is listed nevertheless.
+        // Each file is inspected in its own call, so that one that does not respond is still listed.
         let listed = keys.await?.into_iter().map(|key| async move {
             let path = self.path(&key);
             let inspected = self.blocking(&key, move |_| {

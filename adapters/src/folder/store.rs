@@ -20,7 +20,7 @@ use crate::folder::paths::{check_within, create_parents};
 /// Folder for files that are being written. Readers of `data/` never see them.
 pub(super) const TEMPORARY: &str = ".tmp";
 
-/// Prefix of the names of temporary files, which never end in `.parquet`.
+/// Prefix of temporary file names, which never end in `.parquet`.
 pub(super) const TEMPORARY_PREFIX: &str = ".tmp";
 
 /// Time limit of a call to the disk.
@@ -128,8 +128,8 @@ impl FolderStore {
         rename().map_err(|error| store_error("write", path, error))
     }
 
-    /// Reads the facts of an object. One that exists but cannot be read has no stamp. It is not an error, because that would
-    /// stop work on other objects.
+    /// Reads the facts of an object. One that exists but cannot be read has no stamp. This is not an error, because an
+    /// error would stop work on other objects.
     pub(super) fn head_blocking(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let path = self.path(key);
         match facts(&path) {
@@ -145,7 +145,7 @@ impl FolderStore {
             Err(error) if is_machine_error(&error) => Err(store_error("read", &path, error)),
             Err(error) => {
                 tracing::warn!(key, %error, "object unreadable");
-                // For a broken link, the link's own time and size.
+                // For a broken link, uses the link's own time and size.
                 let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
                 let etag = found.as_ref().map_err(|_| ()).and_then(|found| file::etag(found).map_err(|_| ()));
                 Ok(Some(unreadable(
@@ -159,7 +159,7 @@ impl FolderStore {
     /// Returns the etag of a file, whatever its content, or `None` if there is no file.
     pub(super) fn etag_blocking(&self, key: &str) -> Result<Option<String>, StoreError> {
         let path = self.path(key);
-        // For a broken link, the link's own etag.
+        // For a broken link, uses the link's own etag.
         let found = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path));
         match found.and_then(|found| file::etag(&found)) {
             Ok(etag) => Ok(Some(etag)),

@@ -1,4 +1,4 @@
-//! Waits between requests: full jitter, and the header `Retry-After`.
+//! Waits between requests: full jitter, and the `Retry-After` header.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) struct FullJitter {
 }
 
 impl FullJitter {
-    /// Returns the waits that are left after `tries` requests, at least 1.
+    /// Returns the remaining waits after `tries` requests, of which there was at least one.
     pub(super) fn new(settings: &PortalSettings, tries: u32) -> Self {
         let n_doublings = tries.saturating_sub(1).min(16);
         Self {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// body goes back to the system.
 const RESERVED_BYTES: usize = 33 << 20;
 
-/// Maximum size of a body whose memory is kept. A typical page of 10,000 rows has 1.5 MB.
+/// Maximum size of a body whose memory is kept. A typical page of 10,000 rows takes 1.5 MB.
 const MAX_KEPT_BYTES: usize = 2 << 20;
 
 /// Unused buffers. Clones share them.

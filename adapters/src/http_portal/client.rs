@@ -30,7 +30,7 @@ const EXCERPT_BYTES: usize = 1024;
 /// Bytes of a response that are decompressed at once, before the memory they need is counted.
 const PIECE_BYTES: usize = 1024;
 
-/// Replaces text from the portal that repeats the secret, in a message.
+/// In messages, replaces text from the portal that repeats the secret.
 const OMITTED: &str = "(omitted: it repeats the secret)";
 
 /// Bytes of memory counted for each byte of a body: its decoded columns take about as much memory as the body itself.
@@ -70,9 +70,9 @@ impl HttpClient {
     /// Builds the client.
     ///
     /// # Errors
-    /// [`BadOrigin::SecretInClear`], [`BadOrigin::Client`].
+    /// [`BadOrigin::SecretInClear`] or [`BadOrigin::Client`].
     pub(super) fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
-        // The program has one provider: the first call sets it, later calls have no effect.
+        // The program has one provider: the first call sets it; later calls have no effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -211,7 +211,7 @@ async fn make_room(room: Option<&mut Room>, n_bytes: usize, max_bytes: Option<us
     if max_bytes.is_some_and(|max_bytes| n_bytes > max_bytes) { Err(RequestFailure::Outgrown) } else { Ok(()) }
 }
 
-/// Reads the start of a body for quotation, and decompresses it if possible.
+/// Reads the start of a body to quote it, and decompresses it if possible.
 async fn read_start(mut response: Response, time_limit: &mut TimeLimit) -> Vec<u8> {
     let Ok(mut body) = BodyDecoder::new(response.headers(), EXCERPT_BYTES, Vec::new()) else { return Vec::new() };
     while let Ok(Ok(Some(chunk))) = time_limit.spend(response.chunk()).await {

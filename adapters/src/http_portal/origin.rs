@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::http_portal::settings::LIVE_ORIGIN;
 
-/// The API's path at the origin.
+/// Path of the API below the origin.
 pub(super) const API_PATH: &str = "/api/v1/";
 
 /// Why an origin cannot be used.
@@ -26,7 +26,7 @@ pub enum BadOrigin {
     Client(#[source] reqwest::Error),
 }
 
-/// Parses an origin: `http` or `https`, a host, an optional port, and nothing else.
+/// Parses an origin, which has only a scheme (`http` or `https`), a host and an optional port.
 ///
 /// # Errors
 /// [`BadOrigin::Shape`].

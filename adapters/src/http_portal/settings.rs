@@ -8,7 +8,7 @@ use url::Url;
 /// The live portal.
 pub const LIVE_ORIGIN: &str = "https://educationdata.urban.org";
 
-/// Maximum size of a body in bytes after decompression. The portal's widest page, 10,000 rows of 51 columns, has 12 MB.
+/// Maximum size of a body in bytes after decompression. The portal's widest page (10,000 rows of 51 columns) is 12 MB.
 const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// Settings of the portal client.
@@ -16,9 +16,9 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 pub struct PortalSettings {
     /// Scheme, host and port.
     pub origin: Url,
-    /// Trusted root certificates; `None` for those of the system.
+    /// Trusted root certificates; `None` for the system's.
     pub roots: Option<Vec<Certificate>>,
-    /// Maximum number of requests in flight, over all partitions.
+    /// Maximum number of requests in flight, across all partitions.
     pub in_flight: usize,
     /// Maximum time to connect.
     pub connect_timeout: Duration,

@@ -2,7 +2,7 @@
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Returns the base64 characters that depend on `bytes` alone when `offset` other bytes precede them.
+/// Returns the base64 characters that depend on `bytes` alone if `offset` other bytes precede them.
 pub(super) fn base64(bytes: &[u8], offset: usize) -> Vec<u8> {
     let bits = std::iter::repeat_n(0, offset).chain(bytes.iter().copied());
     let bits: Vec<u8> = bits.flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();

@@ -1,12 +1,12 @@
-//! The secret part of a header's value: the text after a scheme or a user name.
+//! The secret part of a header value: the text after a scheme or a user name.
 
 use crate::secret::base64::from_base64;
 
-/// Minimum number of characters of a secret. A shorter one would often occur in unrelated text by chance.
+/// Minimum number of characters in a secret. A shorter one would often appear in unrelated text by chance.
 pub(crate) const MIN_CHARS: usize = 8;
 
-/// Checks whether the secret part of a header's value has at least [`MIN_CHARS`] characters. That part is the password
-/// of `Basic …`, the text after any other scheme, or the whole value if there is no scheme.
+/// Checks whether the secret part of a header value has at least [`MIN_CHARS`] characters. That part is the password of
+/// `Basic …`, the text after any other scheme, or the whole value if there is no scheme.
 pub(crate) fn is_long_enough(value: &str) -> bool {
     let is_basic = value.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
     let basic = is_basic.then(|| user_and_password(value)).flatten();

@@ -2,7 +2,7 @@
 
 use memchr::memchr3;
 
-/// Undoes one layer of escapes. Returns whether there was one. Only then does `decoded` contain the text.
+/// Undoes one layer of escapes. Returns whether there was one. Only in that case does `decoded` contain the text.
 pub(super) fn decode(text: &[u8], decoded: &mut Vec<u8>) -> bool {
     decoded.clear();
     let mut is_changed = false;

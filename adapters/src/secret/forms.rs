@@ -1,7 +1,7 @@
 //! Finds a secret in every form in which a portal may repeat it. All text from the portal is searched before it is used.
 //!
-//! Text that repeats the secret is dropped as a whole. To cut out only the secret, the code would have to know where each
-//! form ends, and a mistake would show the rest of the secret.
+//! Text that repeats the secret is dropped as a whole. To cut out only the secret, the code would have to know where
+//! each form ends, and a mistake would reveal the rest of the secret.
 
 use memchr::memmem::Finder;
 use memchr::memrchr3;
@@ -10,7 +10,7 @@ use crate::secret::base64::base64;
 use crate::secret::credentials::{MIN_CHARS, parts, user_and_password};
 use crate::secret::escapes::decode;
 
-/// Bytes of a text that are searched at once. Their decoded form still fits in the processor's cache.
+/// Number of bytes of a text that are searched at once. Their decoded form still fits in the processor's cache.
 const WINDOW_BYTES: usize = 64 << 10;
 
 /// Maximum number of bytes that encode one byte, such as `&#x0063;` inside another encoding.
@@ -29,9 +29,9 @@ const MIN_BYTES_AT_END: usize = 4;
 /// character as in JSON, URLs, HTML or program text, with up to [`MAX_LAYERS`] nested encodings. At the end of a text, it
 /// also finds the first bytes of any of these.
 ///
-/// The text after a space, a `:` or a `=` in the value counts as well. Credentials are therefore found without their scheme
-/// (`Bearer …`), their parameter's name (`Token token="…"`) or a user name. The same holds for the password of `Basic …`.
-/// Parts of fewer than [`MIN_CHARS`] characters are not searched on their own.
+/// The text after a space, a `:` or a `=` in the value counts as well. Credentials are therefore found without their
+/// scheme (`Bearer …`), their parameter's name (`Token token="…"`) or a user name. The same holds for the password of
+/// `Basic …`. Parts of fewer than [`MIN_CHARS`] characters are not searched for on their own.
 pub(crate) struct Forms {
     needles: Vec<Finder<'static>>,
     /// Length of the longest needle in bytes.
@@ -39,7 +39,7 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// Returns the forms of a header's value, which must be long enough for a secret.
+    /// Returns the forms of a header value, which must be long enough for a secret.
     pub(crate) fn new(value: &[u8]) -> Self {
         let mut spellings = vec![value.to_vec()];
         if let Ok(text) = std::str::from_utf8(value) {
@@ -119,12 +119,12 @@ impl Forms {
     }
 }
 
-/// Returns a text in which equivalent spellings are the same: in lower case, with one alphabet of base64, with spaces for
+/// Returns a text in which equivalent spellings are the same: in lower case, with one base64 alphabet, with spaces for
 /// `+`, and without control characters such as the line breaks of long base64.
 fn normalized(text: &[u8]) -> Vec<u8> {
     let mut normalized = text.to_ascii_lowercase();
     let mut min_byte = u8::MAX;
-    // Written so that the compiler vectorises the loop.
+    // Written so that the compiler vectorizes the loop.
     for byte in &mut normalized {
         *byte = if matches!(*byte, b'+' | b'-') { b' ' } else { *byte };
         *byte = if *byte == b'_' { b'/' } else { *byte };
@@ -141,14 +141,14 @@ mod tests {
     use super::*;
     use crate::secret::credentials::{credentials, is_long_enough};
 
-    /// Contains characters that JSON, HTML, URLs and the alphabets of base64 encode differently.
+    /// Contains characters that JSON, HTML, URLs and the base64 alphabets encode differently.
     const SECRET: &str = "can+ary/4f 1b=7d\"'\\<&>%41_Z";
 
     fn every_char(escape: impl Fn(char) -> String) -> String {
         SECRET.chars().map(escape).collect()
     }
 
-    /// Returns the secret as various encoders write it, each with the name of the form.
+    /// Returns the secret as various encoders write it, each with its form's name.
     fn forms() -> Vec<(&'static str, String)> {
         let json = serde_json::to_string(SECRET).unwrap();
         let percent = |upper: bool, space: &str| {
@@ -239,7 +239,7 @@ mod tests {
             }
         }
         assert!(found.occur_in(b"no such key: can+a") && !found.occur_in(b"no such key: can"));
-        // For any length of the text relative to the search window.
+        // Holds for any text length relative to the search window.
         for n_bytes in (WINDOW_BYTES - 1_000..WINDOW_BYTES + 1_000).step_by(100) {
             let text = format!("{}{}", "x".repeat(n_bytes), &SECRET[..12]);
             assert!(found.occur_in(text.as_bytes()), "after {n_bytes} bytes");

@@ -13,9 +13,9 @@ use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
 use crate::words::shell_word;
 
-/// Folder of the lake, unless another is named.
+/// Default folder of the lake.
 const DEFAULT: &str = "lake";
-/// Prefix of a bucket's name.
+/// Prefix of a bucket name.
 const BUCKET_SCHEME: &str = "s3://";
 
 #[derive(Debug, Clone, Args)]
@@ -26,13 +26,13 @@ pub(crate) struct LakeArgs {
 }
 
 impl LakeArgs {
-    /// Returns the name of the bucket; `None` for a folder.
+    /// Returns the bucket name; `None` for a folder.
     fn bucket(&self) -> Option<&str> {
         let bucket = self.lake.to_str()?.strip_prefix(BUCKET_SCHEME)?;
         Some(bucket.trim_end_matches('/'))
     }
 
-    /// Checks whether the lake is the default, named or not.
+    /// Checks whether the lake is the default one, whether or not the flag was given.
     #[cfg(feature = "aws")]
     pub(crate) fn is_default(&self) -> bool {
         self.lake.as_os_str() == DEFAULT
@@ -83,12 +83,12 @@ impl LakeArgs {
         }
     }
 
-    /// Returns the lake's folder or bucket, as the flag names it.
+    /// Returns the lake's folder or bucket, as given in the flag.
     pub(crate) fn name(&self) -> String {
         self.lake.display().to_string()
     }
 
-    /// Returns the flag that names this lake; `None` for the default.
+    /// Returns the flag that selects this lake; `None` for the default.
     pub(crate) fn flag(&self) -> Option<String> {
         let lake = self.lake.to_string_lossy();
         (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
@@ -96,10 +96,10 @@ impl LakeArgs {
 
     /// Returns the command that rewrites the stale partitions of a dataset in this lake.
     ///
-    /// - `dataset_arg`: the dataset as the command line names it, if it does.
+    /// - `dataset_arg`: the dataset as given on the command line, if it was.
     pub(crate) fn rewrite_command(&self, dataset: &Dataset, dataset_arg: Option<&str>) -> String {
         let mut words = vec!["rollcall run --mode stale".to_owned()];
-        // Compares the argument and not the name, because a file may describe a dataset of the default's name.
+        // Compares the argument rather than the name, because a descriptor file may use the default dataset's name.
         let dataset_arg = dataset_arg.unwrap_or(&dataset.name);
         if dataset_arg != DEFAULT_DATASET {
             words.push(format!("--dataset {}", shell_word(dataset_arg)));

@@ -14,7 +14,7 @@ use crate::lake::mark::{LakeMark, TableDataset};
 /// # Errors
 /// - [`BadInput`](crate::exit::BadInput) if the lake holds the other kind of data, or another dataset in the same table.
 /// - [`Error::LakeLocked`](rollcall_core::Error::LakeLocked) if another run holds the lock.
-/// - Those of writing to the lake.
+/// - Fails if the lake cannot be written to.
 pub(crate) async fn lock(
     store: &FolderStore,
     is_sample: bool,
@@ -39,7 +39,7 @@ pub(crate) async fn lock(
 /// - `before`: the mark that [`lock`] returned.
 ///
 /// # Errors
-/// Those of writing to the lake.
+/// Fails if the lake cannot be written to.
 pub(crate) async fn claim(
     store: &FolderStore,
     before: LakeMark,

@@ -1,9 +1,9 @@
 //! The mark of a lake: a file that says that the folder is a lake, whether it holds sample data, and which dataset each
 //! table holds.
 //!
-//! The mark is the first file of a lake. A folder with other files and no mark is not a lake, and is left unchanged. Rows do
-//! not tell invented schools from real ones, or the rows of one descriptor from those of another. Unlike the ledger, the
-//! mark therefore cannot be rebuilt from the objects, and an unreadable mark is an error.
+//! The mark is the first file of a lake. A folder with other files and no mark is not a lake, and is left unchanged.
+//! Rows do not show whether their schools are invented or real, or which descriptor they were written with. Unlike the
+//! ledger, the mark therefore cannot be rebuilt from the objects, and an unreadable mark is an error.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(crate) struct LakeMark {
     /// Whether no run has planned yet. Until then `is_sample` may still change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_new: bool,
-    /// The dataset of each table in `data/`, by the table's name.
+    /// The dataset of each table in `data/`, by table name.
     #[serde(default)]
     pub(super) tables: BTreeMap<String, TableDataset>,
 }
@@ -42,7 +42,7 @@ impl TableDataset {
 }
 
 impl LakeMark {
-    /// Reads the mark of a lake; `None` if the folder is empty or missing, and so may become a lake.
+    /// Reads the mark of a lake; `None` if the folder is empty or missing, and may therefore become a lake.
     ///
     /// # Errors
     /// [`BadInput`] if the folder is not a lake, or its mark is unreadable.
@@ -111,7 +111,7 @@ impl LakeMark {
                  hint: give the descriptor another `table`",
                 dataset.table, dataset.name, holder.dataset
             ))),
-            // An older version of rollcall may have let the dataset fill another table too. That one does not matter.
+            // An older version of rollcall may have let the dataset fill another table too. That table does not matter.
             Some(_) => Ok(()),
             None => match self
                 .tables

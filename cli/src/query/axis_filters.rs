@@ -1,4 +1,4 @@
-//! Finds the part of a filter that depends on axes alone, and so selects partitions without opening their files.
+//! Finds the part of a filter that depends on axes alone, and thus selects partitions without opening their files.
 
 use datafusion::common::tree_node::TreeNode;
 use datafusion::datasource::table_schema::TableSchema;

@@ -6,7 +6,7 @@ use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
 use rollcall_core::partition::AxisValue;
 
-/// A partition that the catalog registers. A look-up table is one partition without axes.
+/// A partition that the catalog registers. A lookup table is one partition without axes.
 #[derive(Debug)]
 pub(super) struct TablePartition {
     pub(super) object: String,

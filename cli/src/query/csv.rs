@@ -8,7 +8,7 @@ use crate::escape::visible_on_terminal;
 
 /// Returns a header line and rows as CSV, quoted as RFC 4180 requires.
 ///
-/// A null is an empty field, and empty text is `""`. The CSV writer of Arrow writes both alike.
+/// A null is an empty field, and empty text is `""`. Arrow's CSV writer writes both the same way.
 pub(crate) fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
     let mut csv = String::new();
@@ -37,7 +37,7 @@ pub(crate) fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
     Ok(csv)
 }
 
-/// Appends value `i` of a line, counted from 0.
+/// Appends value `i` (0-based) of a line.
 fn push_csv(csv: &mut String, i: usize, value: Option<&str>) {
     if i > 0 {
         csv.push(',');
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use datafusion::prelude::SessionContext;
 
-    /// Returns the rows of SQL over no tables.
+    /// Returns the rows of a query that reads no tables.
     async fn csv_of(sql: &str) -> String {
         let batches = SessionContext::new().sql(sql).await.unwrap().collect().await.unwrap();
         render_csv(&batches).unwrap()

@@ -19,13 +19,13 @@ use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::pinned_folder::PinnedFolder;
 use crate::query::render::{QueryFormat, render};
 
-/// Maximum number of attempts. A query starts over if a run replaces a file that it is reading.
+/// Maximum number of attempts. A query starts over if a run replaces a file while the query is reading it.
 const MAX_TRIES: u32 = 5;
 
 /// Runs SQL and returns its rows, formatted.
 ///
 /// # Errors
-/// [`BadInput`] if the SQL is invalid for the tables of the lake; any failure while it runs.
+/// [`BadInput`] if the SQL is invalid for the lake's tables. Also returns any error from running it.
 pub(crate) async fn run_sql(
     catalog: &FileCatalog<FolderStore>,
     root: &Path,
@@ -85,10 +85,10 @@ async fn collect(
     Ok(batches)
 }
 
-/// Makes the order of rows reproducible for a query that only filters and projects: rows come in the order of the files.
+/// Makes the row order reproducible for a query that only filters and projects: rows come in file order.
 ///
-/// Such a query reads with one thread. Queries that join, group or sort keep all threads; without `order by`, the order of
-/// their rows may vary.
+/// Such a query reads with one thread. Queries that join, group or sort keep all threads; without `order by`, their row
+/// order may vary.
 fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
     let (mut state, plan) = frame.into_parts();
     let mut keeps_row_order = true;

@@ -7,9 +7,9 @@ use rollcall_core::ports::CatalogError;
 
 use crate::query::file_check::MismatchedFile;
 
-/// Returns the error of an unreadable catalog, with a hint.
+/// Returns the error for an unreadable catalog, with a hint.
 ///
-/// One unreadable table fails every query, because it is unknown which table the file described.
+/// One unreadable file fails every query, because it is unknown which table it described.
 pub(super) fn unreadable_catalog(error: CatalogError) -> Error {
     let source = CatalogError {
         message: format!("{}; `rollcall repair --dataset NAME|FILE.toml` rebuilds it from the objects", error.message),
@@ -47,7 +47,7 @@ pub(super) fn is_caused_by_sql(error: &DataFusionError) -> bool {
     }
 }
 
-/// Returns the engine's message in one line, without the repetitions of its causes.
+/// Returns the engine's message on one line, without repeating its causes.
 pub(super) fn in_one_line(error: &DataFusionError) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in error.strip_backtrace().split("\ncaused by\n") {

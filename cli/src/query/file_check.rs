@@ -13,7 +13,7 @@ use rollcall_core::text::excerpt;
 
 use crate::escape::visible;
 
-/// The error of a file whose partition or columns do not match its table.
+/// The error for a file whose partition or columns do not match its table.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct MismatchedFile(String);
@@ -34,8 +34,8 @@ impl ExpectedFile {
     /// Checks the footer of a file.
     ///
     /// - `object`: key of the file.
-    /// - `partition`: the partition as which the catalog registers the file, as `year=2021/grade=grade-pk`; empty for a
-    ///   look-up table.
+    /// - `partition`: the partition that the catalog registers the file as, such as `year=2021/grade=grade-pk`; empty
+    ///   for a lookup table.
     pub(super) fn check(
         &self,
         metadata: &ParquetMetaData,
@@ -90,7 +90,7 @@ impl ExpectedFile {
         Ok(())
     }
 
-    /// Returns the flag that names the dataset of the table; empty for the default.
+    /// Returns the flag that selects the table's dataset; empty for the default.
     fn dataset_flag(&self) -> String {
         let is_of_table = |dataset: &Dataset| dataset.database == self.database && dataset.table == self.table;
         let built_in = Dataset::built_in_names().into_iter().filter_map(|name| Dataset::built_in(name).ok());
@@ -102,7 +102,7 @@ impl ExpectedFile {
     }
 }
 
-/// Checks whether the type of the table can represent every value of the type of the file.
+/// Checks whether the table's type can represent every value of the file's type.
 fn is_exact(found: &DataType, expected: &DataType) -> bool {
     found == expected || matches!((found, expected), (DataType::Int32, DataType::Int64 | DataType::Float64))
 }
@@ -152,7 +152,7 @@ mod tests {
         Arc::new(StringArray::from(values.to_vec()))
     }
 
-    /// Writes the file of a year, with `partition` in its footer.
+    /// Writes the file for a year, with `partition` in its footer.
     fn write_file(lake: &Path, year: i32, columns: Vec<(&str, ArrayRef)>, partition: Option<&str>) {
         let folder = lake.join(format!("data/t/year={year}"));
         std::fs::create_dir_all(&folder).unwrap();
@@ -166,7 +166,7 @@ mod tests {
         writer.close().unwrap();
     }
 
-    /// Writes the catalog entry of a table of two years.
+    /// Writes the catalog entry for a table with two years.
     fn write_catalog(lake: &Path, columns: &[(&str, &str)]) {
         let column = |(name, kind): (&str, &str)| json!({"name": name, "type": kind, "comment": ""});
         let registered =
@@ -190,7 +190,8 @@ mod tests {
         found.map(|text| serde_json::from_str(&text).unwrap()).map_err(|error| error.to_string())
     }
 
-    /// Returns the values of `column` in both years. The file of 2020 has the columns `old`, that of 2021 `new`.
+    /// Returns the values of `column` in both years. The file for 2020 has the columns `old`, the one for 2021 the
+    /// columns `new`.
     async fn read_both(
         old: Vec<(&str, ArrayRef)>,
         new: Vec<(&str, ArrayRef)>,

@@ -28,7 +28,7 @@ use crate::query::file_reader::CheckedFiles;
 use crate::query::pinned_folder::PinnedFolder;
 use crate::words;
 
-/// A table with its partitions. Opens no file before a query says which partitions it needs.
+/// A table with its partitions. Opens no file until a query determines which partitions it needs.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
     database: String,
@@ -37,12 +37,12 @@ pub(crate) struct LakeTable {
     /// An invalid catalog entry fails only the queries that read this table.
     partitions: std::result::Result<Vec<TablePartition>, String>,
     lake: Arc<PinnedFolder>,
-    /// Missing objects about which a warning was printed.
+    /// Missing objects for which a warning has already been printed.
     reported_missing: Mutex<BTreeSet<String>>,
 }
 
 impl LakeTable {
-    /// Creates the table of a catalog entry, with its files in `lake`.
+    /// Creates the table for a catalog entry, with its files in `lake`.
     pub(crate) fn new(table: &CatalogTable, lake: Arc<PinnedFolder>) -> Self {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
         let axes: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
@@ -160,7 +160,7 @@ impl TableProvider for LakeTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        // The optimizer pushes down filters on columns itself, to skip parts of files by their statistics.
+        // The optimizer itself pushes down filters on columns, to skip parts of files based on their statistics.
         let files = self.files(&self.matching(state, filters)?).await?;
         let columns = self.schema.file_schema().fields().clone();
         let read = match projection {
@@ -171,7 +171,7 @@ impl TableProvider for LakeTable {
         let expected = ExpectedFile { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
         let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
         let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
-        // Each group has adjacent partitions, in the order of the catalog.
+        // Each group contains adjacent partitions, in catalog order.
         let group_size = files.len().div_ceil(state.config().target_partitions().max(1)).max(1);
         let mut groups: Vec<FileGroup> = files.chunks(group_size).map(|files| FileGroup::new(files.to_vec())).collect();
         if groups.is_empty() {
@@ -193,7 +193,7 @@ mod tests {
     use rollcall_adapters::file_catalog::{CatalogColumn, RegisteredPartition};
     use rollcall_core::partition::{AxisValue, PartitionKey};
 
-    /// Returns a table of thirty years with thirteen grades each, without files.
+    /// Returns a table with thirty years of thirteen grades each, without files.
     fn table() -> LakeTable {
         let column = |name: &str, kind: &str| CatalogColumn {
             name: name.to_owned(),

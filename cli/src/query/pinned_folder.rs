@@ -17,11 +17,11 @@ use datafusion::object_store::{
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-/// Time limit for a disk access, and the limit after one was exceeded.
+/// Time limit for a disk access, and the shorter limit that applies once an access has timed out.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const TIMEOUT_AFTER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A folder that serves a file only while it is the version that was seen first.
+/// A folder that serves a file only while it is still the version that was first seen.
 ///
 /// The engine opens a file separately for its footer and for each range of its columns. If a run replaced the file in
 /// between, the engine would combine the old footer with new bytes. This folder fails the later read instead, with
@@ -30,7 +30,7 @@ const TIMEOUT_AFTER_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct PinnedFolder {
     folder: LocalFileSystem,
     etags: Mutex<BTreeMap<ObjectPath, String>>,
-    /// Whether a file was found replaced. Kept here, because the engine reduces an error to its message.
+    /// Whether a file was found to have been replaced. Kept here, because the engine reduces an error to its message.
     is_stale: AtomicBool,
     /// Whether an access timed out.
     has_timed_out: AtomicBool,
@@ -47,7 +47,7 @@ impl PinnedFolder {
         })
     }
 
-    /// Checks whether a file was found replaced or missing, so that the query must start over.
+    /// Checks whether a file was found to be replaced or missing, so that the query must start over.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_stale.load(Ordering::Relaxed)
     }
@@ -87,7 +87,7 @@ impl PinnedFolder {
         })
     }
 
-    /// Reads all requested bytes. A stream could hang later, after the time limit of this call.
+    /// Reads all requested bytes at once. A stream could hang later, beyond the reach of this call's time limit.
     async fn read(&self, location: &ObjectPath, options: GetOptions) -> Result<GetResult> {
         let is_head = options.head;
         let found = self.folder.get_opts(location, options).await?;
@@ -111,7 +111,7 @@ impl fmt::Display for PinnedFolder {
     }
 }
 
-/// Returns the error of an operation that queries do not need.
+/// Returns the error for an operation that queries do not need.
 fn unsupported<T>(operation: &str) -> Result<T> {
     Err(Error::NotImplemented { operation: operation.to_owned(), implementer: "PinnedFolder".to_owned() })
 }
@@ -131,7 +131,7 @@ impl ObjectStore for PinnedFolder {
         found
     }
 
-    // The implementation of `LocalFileSystem` would not compare etags.
+    // `LocalFileSystem`'s own implementation would not compare etags.
     async fn get_ranges(&self, location: &ObjectPath, ranges: &[Range<u64>]) -> Result<Vec<bytes::Bytes>> {
         let mut found = Vec::with_capacity(ranges.len());
         for range in ranges {

@@ -18,7 +18,7 @@ pub(crate) fn load_descriptor(path: &str) -> anyhow::Result<Dataset> {
     Ok(Dataset::parse(path, &text)?)
 }
 
-/// Checks whether the name of a dataset is that of a descriptor file.
+/// Checks whether a dataset name refers to a descriptor file.
 pub(crate) fn is_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "toml")
 }

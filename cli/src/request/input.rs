@@ -1,4 +1,4 @@
-//! Reads the JSON of a request from a file or stdin, and rejects duplicate fields.
+//! Reads a request as JSON from a file or stdin, and rejects duplicate fields.
 
 use std::fmt;
 use std::io::Read;
@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
 
-/// Maximum size of an input: enough to name each of the 100,000 partitions that a plan may have. Parsed JSON takes up to a
-/// hundred times as much memory.
+/// Maximum size of an input: enough to list each of the 100,000 partitions that a plan may have. Parsed JSON takes up
+/// to a hundred times as much memory.
 const MAX_INPUT_BYTES: u64 = 8 << 20;
 
-/// Reads the JSON of a request from a file, or from stdin if `input` is `-`.
+/// Reads a request's JSON from a file, or from stdin if `input` is `-`.
 pub(crate) fn read_input(input: &str) -> anyhow::Result<Value> {
     let mut bytes = Vec::new();
     let read = if input == "-" {
@@ -35,7 +35,7 @@ pub(crate) fn read_input(input: &str) -> anyhow::Result<Value> {
     Ok(value.0)
 }
 
-/// A JSON value without duplicate fields. Of two `years`, it would be unclear which one is meant.
+/// A JSON value without duplicate fields. With two `years` fields, it would be unclear which one is meant.
 struct UniqueKeys(Value);
 
 impl<'de> Deserialize<'de> for UniqueKeys {

@@ -37,7 +37,7 @@ pub(crate) struct RunArgs {
     pub(crate) format: Format,
 }
 
-/// Flags that have no effect on AWS, where the template's parameters decide.
+/// Flags that have no effect on AWS, where the template's parameters apply instead.
 const LOCAL_FLAGS: [&str; 7] =
     ["portal", "sample", "in_flight", "retry_wait", "partition_timeout", "tolerated_failures", "query"];
 
@@ -49,7 +49,7 @@ pub(crate) enum Elsewhere {
 }
 
 impl RunArgs {
-    /// Returns the command that rewrites the stale partitions of the lake that these flags name.
+    /// Returns the command that rewrites the stale partitions of the lake that these flags select.
     pub(crate) fn rewrite_command(&self, dataset: &Dataset) -> String {
         let mut text = self.lake.rewrite_command(dataset, self.request.dataset_arg());
         text.extend(self.on.map(|_| " --on aws"));

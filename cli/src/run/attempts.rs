@@ -17,7 +17,7 @@ use crate::output::print_message;
 use crate::run::reachability::ReachabilityPortal;
 use crate::run::run_portal::RunPortal;
 
-/// Maximum number of attempts for one partition. The state machine makes as many.
+/// Maximum number of attempts for one partition. The state machine makes the same number of attempts.
 const MAX_TRIES: u32 = 3;
 
 /// Outcome of trying a partition, retries included.

@@ -20,7 +20,7 @@ use crate::run::run_portal::RunPortal;
 use crate::signals::Signals;
 use crate::words::counted;
 
-/// Time to commit what was already received, after the run is told to stop.
+/// Time allowed for committing what was already received, after the run is told to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Why fetching ended.
@@ -36,7 +36,7 @@ pub(crate) enum FetchEnd {
 
 /// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.
 ///
-/// Fetches as many partitions at once as requests are allowed in flight. First pages of the next partitions thus use the
+/// Fetches as many partitions at once as requests may be in flight. The first pages of the next partitions thus use the
 /// slots that the last pages of a partition leave free.
 pub(crate) async fn fetch_all(
     prepared: &PreparedRun,
@@ -89,7 +89,8 @@ pub(crate) async fn fetch_all(
         () = prepared.store.lost() => FetchEnd::LakeLost,
     };
     if !matches!(end, FetchEnd::AllTried | FetchEnd::TooManyFailed) {
-        // Waits for the portal end now. Pages already received are committed, with their receipts, unless the lake hangs.
+        // All waiting for the portal ends now. Pages already received are committed, with their receipts, unless the
+        // lake hangs.
         stop.cancel();
         let drained = future::join(fetches, prepared.store.settle());
         if tokio::time::timeout(DRAIN, drained).await.is_err() {

@@ -26,7 +26,7 @@ use crate::signals::Signals;
 /// First and longest interval between two polls of an execution. A run takes from seconds to hours.
 const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// Number of consecutive polls that may fail; one more ends the command.
+/// Number of consecutive polls that may fail; one more failure ends the command.
 const MAX_FAILED_POLLS: u32 = 5;
 /// Error of an execution in which some partitions failed. The others are published.
 const PARTIAL_FAILURE: &str = "PartialFailure";

@@ -20,7 +20,7 @@ use crate::portal_args::OpenPortal;
 use crate::query;
 use crate::run::args::RunArgs;
 
-/// A run whose plan is written.
+/// A run whose plan has been written.
 pub(crate) struct PreparedRun {
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) store: FolderStore,
@@ -64,7 +64,7 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
     Ok(PreparedRun { dataset, store, catalog, portal, plan, facts, started_at, query, _lock: lock })
 }
 
-/// Names a run by its start time, so that names sort by time.
+/// Names a run after its start time, so that names sort by time.
 fn run_name(started_at: Timestamp) -> String {
     started_at.strftime("%Y%m%dT%H%M%S-%3f").to_string()
 }

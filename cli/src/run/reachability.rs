@@ -1,7 +1,7 @@
-//! Finds out whether the portal of a run can be reached at all.
+//! Finds out whether a run's portal can be reached at all.
 //!
-//! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run stops.
-//! If any of them does, a missing connection is from then on a failure of its partition alone.
+//! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run
+//! stops. Once any of them does, failing to connect fails only the partition concerned.
 
 use bytes::Bytes;
 use rollcall_core::Error;
@@ -21,7 +21,7 @@ enum State {
         n_left: usize,
     },
     Reached,
-    /// Holds the error of the last fetch that got no connection.
+    /// Holds the error from the last fetch that got no connection.
     Unreachable(String),
 }
 
@@ -31,7 +31,7 @@ impl SharedReachability {
         Self { state: watch::Sender::new(State::Unknown { n_left: n_first }) }
     }
 
-    /// Records that a fetch got a response, or ended for another reason than a missing connection.
+    /// Records that a fetch got a response, or ended for a reason other than failing to connect.
     pub(crate) fn set_reached(&self) {
         self.state.send_if_modified(|state| {
             let is_new = matches!(state, State::Unknown { .. });
@@ -44,7 +44,7 @@ impl SharedReachability {
 
     /// Records that a fetch got no connection. Returns whether it should be retried.
     ///
-    /// Waits until another fetch got a response, or none of the first fetches got a connection.
+    /// Waits until another fetch has got a response, or all of the first fetches have failed to get a connection.
     pub(crate) async fn report_no_connection(&self, error: &Error) -> bool {
         self.state.send_if_modified(|state| {
             let State::Unknown { n_left } = state else { return false };

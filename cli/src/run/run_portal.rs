@@ -1,4 +1,4 @@
-//! The portal as a run uses it: counts pages, and stops with the run.
+//! The portal that a run uses: it counts pages, and stops with the run.
 
 use bytes::Bytes;
 use rollcall_core::memory::{Memory, Room};

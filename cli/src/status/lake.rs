@@ -38,7 +38,7 @@ struct LakeStatus<'r> {
 
 /// Prints the state of a lake.
 ///
-/// - `dataset_arg`: the dataset as the command line names it.
+/// - `dataset_arg`: the dataset as given on the command line.
 pub(crate) async fn show_lake(
     store: &impl Store,
     lake: &LakeArgs,
@@ -103,10 +103,10 @@ pub(crate) async fn show_lake(
     Ok(())
 }
 
-/// Returns the run that started or tried a partition last.
+/// Returns the run that most recently started or tried a partition.
 ///
-/// The names of runs begin with their start time, except those of scheduled executions, which are found by the partitions
-/// that they tried. Ignores times more than a day ahead: they come from a clock that was wrong.
+/// Run names begin with the start time, except those of scheduled executions, which are found by the partitions that
+/// they tried. Ignores times more than a day ahead: they come from a wrong clock.
 fn last_run(runs: BTreeSet<String>, records: &Records, now: Timestamp) -> Option<String> {
     let started = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
     let attempts = records.values().filter_map(|record| record.last_attempt.as_ref());
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(of(&[earlier, ahead.0], attempt(ahead.0, ahead.1)).as_deref(), Some(earlier));
         assert_eq!(of(&[earlier, ahead.0], scheduled.clone()).as_deref(), Some("scheduled"));
         assert_eq!(of(&[], scheduled).as_deref(), Some("scheduled"));
-        // The clock of another machine may be some hours ahead.
+        // Another machine's clock may be a few hours ahead.
         assert_eq!(of(&["20261126T180000-000"], attempt("x", ahead.1)).as_deref(), Some("20261126T180000-000"));
     }
 }

@@ -82,7 +82,7 @@ pub(crate) async fn show_run(
     Ok(())
 }
 
-/// Joins the lines of a message, its hint or list, into one for a table.
+/// Joins the lines of a message, including its hint or list, into a single line for a table.
 fn in_one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }

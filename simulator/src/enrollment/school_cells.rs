@@ -5,7 +5,7 @@ use crate::sample::school::School;
 
 /// Relative sizes of races 1 to 7, before they are weighted for each school.
 const RACE_SIZES: [u64; 7] = [45, 15, 26, 5, 1, 1, 5];
-/// Strides that visit every item of a list of 1, 6 or 8.
+/// Strides that visit every item of a list of 1, 6 or 8 items.
 const STRIDES: [usize; 4] = [5, 7, 11, 13];
 
 /// The numbers of one school in one partition, from which all its cells follow.
@@ -15,9 +15,9 @@ pub(super) struct SchoolCells {
     pub(super) id_text: [u8; 12],
     males: u64,
     females: u64,
-    /// The selected races in the order of the school, followed by unused places.
+    /// The selected races in the school's order, followed by unused slots.
     pub(super) races: [u8; 8],
-    /// Cumulative shares of races 1 to 7, in parts of the last.
+    /// Cumulative shares of races 1 to 7, as parts of the last entry.
     race_bounds: [u64; 7],
 }
 
@@ -51,7 +51,7 @@ impl SchoolCells {
         SchoolCells { school, id_text, males, females: students - males, races, race_bounds }
     }
 
-    /// Returns the students of one cell. Races add up to the total, and so do sexes.
+    /// Returns the number of students in one cell. Races add up to the total, and so do sexes.
     pub(super) fn students(&self, race: u8, sex: u8) -> u64 {
         let race_share = |students: u64| {
             if race == TOTAL {

@@ -1,4 +1,4 @@
-//! Edits the body of a page, and keeps everything else unchanged, including the order of keys.
+//! Edits a page body, and keeps everything else unchanged, including the key order.
 
 use std::fmt;
 
@@ -65,7 +65,7 @@ fn parse(body: &[u8]) -> Option<(Object, Vec<Object>)> {
     Some((envelope, rows))
 }
 
-/// A JSON object: names and the JSON of their values, in order.
+/// A JSON object: names and their values as JSON, in order.
 #[derive(Clone)]
 struct Object(Vec<(String, String)>);
 

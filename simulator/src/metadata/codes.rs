@@ -29,7 +29,7 @@ const RACES: [(i32, &str); 11] = [
     (99, "Total"),
 ];
 const SEXES: [(i32, &str); 4] = [(1, "Male"), (2, "Female"), (9, "Unknown"), (99, "Total")];
-/// Only in `grade`, -1 does not mean missing.
+/// In every variable but `grade`, -1 means missing.
 const GRADES: [(i32, &str); 6] = [
     (-1, "Pre-K"),
     (0, "Kindergarten"),

@@ -70,10 +70,11 @@ impl EndpointTemplate {
     }
 }
 
-/// The endpoints that the simulator serves, and a few others that show how else the portal writes years and templates.
+/// The endpoints that the simulator serves, and a few others that show other ways in which the portal writes years and
+/// templates.
 ///
-/// Source: recorded responses of `api-endpoints/`. The years of the CCD endpoints follow the R package README of 2026-07.
-/// The plain dash of SAIPE is intentional: the Stata package has encountered such texts.
+/// Source: recorded responses of `api-endpoints/`. The years of the CCD endpoints follow the R package README of
+/// 2026-07. The plain dash in the SAIPE row is intentional: the Stata package has encountered such texts.
 #[rustfmt::skip]
 pub(super) const ENDPOINTS: [EndpointTemplate; 12] = [
     EndpointTemplate { id: 1, url: "/api/v1/college-university/ipeds/directory/{year}/", example_year: "2003", class_name: "IPEDS",

@@ -10,8 +10,8 @@ pub(super) struct Release {
     release_date: &'static str,
 }
 
-/// The releases, unordered as on the portal: the newest is neither first nor last. Dates are invented, except that of
-/// 0.25.0.
+/// The releases, unordered as on the portal: the latest is neither first nor last. Dates are invented, except for that
+/// of 0.25.0.
 pub(super) const RELEASES: [Release; 6] = [
     Release { version: "0.1.0 - Beta", release_date: "3/15/2018" },
     Release { version: "0.10.0", release_date: "12/9/2019" },

@@ -20,12 +20,12 @@ pub(crate) enum Level {
 /// One invented school.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct School {
-    /// `ncessch_num`: two digits of state, five of district, five of school.
+    /// `ncessch_num`: two digits for the state, five for the district, five for the school.
     pub(crate) id: u64,
     /// Seed of all numbers of this school.
     pub(crate) seed: u64,
     pub(crate) level: Level,
-    /// One bit for each grade offered, pre-K lowest.
+    /// One bit for each grade offered; pre-K is the lowest bit.
     pub(super) grades: u32,
     pub(super) first_year: u16,
     pub(super) last_year: u16,
@@ -77,7 +77,7 @@ impl School {
 
     /// Returns what the school reports for a cell with `students`.
     ///
-    /// Pre-K of 2021 has nulls but no negative codes, which would change the published sums.
+    /// Pre-K in 2021 has nulls but no negative codes, which would change the published sums.
     pub(crate) fn report(&self, cell: Cell, students: u32) -> Reported {
         let is_published = cell.year == PUBLISHED_YEAR && cell.grade == Grade::PREK;
         let place = u64::from(cell.year) << 24
@@ -96,7 +96,7 @@ impl School {
     }
 }
 
-/// One number of students within a school.
+/// One count of students within a school.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
     pub(crate) year: u16,

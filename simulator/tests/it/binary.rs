@@ -1,4 +1,4 @@
-//! The binary prints its address, and names mistakes in its flags.
+//! The binary prints its address, and reports mistakes in its flags.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! Each fault has its own effect, and no other.
+//! Each fault has only its own effect.
 
 use crate::support::{PREK, ask, get, small, start, start_with};
 use rollcall_simulator::{Action, Config, Fault};

@@ -48,7 +48,7 @@ pub(crate) async fn start(config: Config) -> Running {
     Simulator::start(config, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
 }
 
-/// Returns the configuration of few schools and small pages.
+/// Returns a configuration with few schools and small pages.
 pub(crate) fn small() -> Config {
     Config { n_schools: 600, page_size: 100, ..Config::default() }
 }
