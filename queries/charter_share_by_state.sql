@@ -2,8 +2,8 @@
 -- Result:   year (fall), state (name), schools (with at least one student), charter_schools, students,
 --           charter_students, students_status_unknown (in schools whose charter status is a code or null),
 --           charter_share_pct (as a percentage of the students in schools with a known status, one decimal, null if
---           there are none), grades (number of grades loaded and reported: two years are comparable only if this is
---           equal).
+--           there are none), grades (number of grades loaded and reported: two years are comparable only if their
+--           numbers are equal).
 -- Leaves out: the total grade-99, which would count every student twice. Negative enrollments, which are codes, and
 --   null enrollments. Schools that are not in the directory of the same year.
 -- Needs:    ccd_enrollment, grades other than grade-99, and ccd_directory for the same years.

@@ -1,6 +1,6 @@
 -- Question: how many students, and in how many schools, are there in each loaded year and grade?
 -- Result:   year (fall), grade (label), schools (with at least one student), students, schools_not_reported (rows whose
---           enrollment is missing, suppressed or null). One row per loaded partition. The total of the grades, if
+--           enrollment is missing, suppressed or null). One row per loaded partition. The total of all grades, if
 --           loaded, is the row "Total".
 -- Leaves out: from students, negative enrollments, which are codes, and null enrollments. Rows coded -2 (not
 --   applicable) count neither as schools nor as not reported.

@@ -3,7 +3,7 @@
 --           sum), students_of_total (grade-99), difference (students_of_total - students_of_grades), difference_pct (as
 --           a percentage of students_of_total, one decimal, null if that is 0).
 -- Leaves out: years and states without a reported grade-99, or without any other grade. Negative enrollments, which are
---   codes, and null enrollments. If only some grades are loaded, the difference includes the others.
+--   codes, and null enrollments. If only some grades are loaded, the difference includes the missing grades.
 -- Needs:    ccd_enrollment, grade-99 and single grades of the same year.
 with by_state as (
     select

@@ -1,9 +1,9 @@
 -- Question: which 25 districts have the most students in each loaded year?
 -- Result:   year (fall), rnk (1 is the largest, and ties share a rank, so there may be more than 25), leaid (7 digits),
 --           state (name), schools (with at least one student), students, grades (number of grades loaded and reported:
---           two years are comparable only if this is equal).
+--           two years are comparable only if their numbers are equal).
 -- Leaves out: the total grade-99, which would count every student twice. Negative enrollments, which are codes, and
---   null enrollments. Rows without a district. The names of districts are in ccd_directory.
+--   null enrollments. Rows without a district. District names are in ccd_directory.
 -- Needs:    ccd_enrollment, grades other than grade-99.
 with by_district as (
     select

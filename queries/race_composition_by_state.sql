@@ -1,12 +1,12 @@
 -- Question: what is the composition by race or ethnicity of each state's students, in each loaded year?
 -- Result:   year (fall), state (name), race (label), students (of that race, both sexes and all loaded grades),
 --           share_pct (as a percentage of the state's students whose race is reported, one decimal), grades (number of
---           grades loaded and reported for the state: two years are comparable only if this is equal).
--- Leaves out: totals, which are among the rows: race 99 and grade-99 are dropped, and of the sexes only the total 99 is
+--           grades loaded and reported for the state: two years are comparable only if their numbers are equal).
+-- Leaves out: totals, which are among the rows: race 99 and grade-99 are dropped, and for sex only the total 99 is
 --   used, because it includes students whose sex is not identified. Negative enrollments, which are codes, and null
---   enrollments: schools that do not report race are in no share. Years before 1998 have only totals and produce no
---   rows. There are five races through 2007 and seven from 2008, so shares before and after that change are not
---   comparable.
+--   enrollments: schools that do not report race are not part of any share. Years before 1998 have only totals and
+--   produce no rows. There are five races through 2007 and seven from 2008, so shares before and after that change
+--   are not comparable.
 -- Needs:    ccd_enrollment_race_sex, grades other than grade-99 (if only grade-99 is loaded, change <> to =).
 with reported as (
     select

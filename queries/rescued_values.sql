@@ -2,8 +2,8 @@
 -- Result:   year (fall), grade (path value), rescued_rows (number of such rows in this year and grade), ncessch, state
 --           (name), rescued (JSON text: the fields as received). At most the first 20 rows by ncessch of each year and
 --           grade. No rows if nothing was rescued.
--- Leaves out: rows without rescued values, and all but the first 20 of each year and grade: a new field of the portal
---   is in every row, and 20 rows are enough to notice it.
+-- Leaves out: rows without rescued values, and all but the first 20 of each year and grade: a new portal field appears
+--   in every row, and 20 rows are enough to notice it.
 -- Needs:    ccd_enrollment.
 with rescued_rows as (
     select

@@ -1,10 +1,10 @@
 -- Question: how did the number of students in each state and grade change from one loaded year to the next?
--- Result:   state (name), grade (label), year (fall), students, previous_year (the last loaded year before it in which
+-- Result:   state (name), grade (label), year (fall), students, previous_year (the last earlier loaded year in which
 --           the state reported the grade, not always the year before), previous_students, change (in students),
---           change_pct (as a percentage of previous_students, one decimal, null if that is 0). The first year of a
+--           change_pct (as a percentage of previous_students, one decimal, null if that is 0). The first year of each
 --           state and grade has no previous values.
 -- Leaves out: negative enrollments, which are codes, and null enrollments. A change may therefore come from schools
---   that started or stopped reporting. The total of the grades, if loaded, is a separate grade ("Total").
+--   that started or stopped reporting. The total of all grades, if loaded, is a separate grade ("Total").
 -- Needs:    ccd_enrollment, at least two years to show a change.
 with by_state as (
     select
