@@ -1,4 +1,4 @@
-//! Every sentence and every fault of SEMANTICS.md has a test.
+//! Every sentence and every fault of SEMANTICS.md has a test, and every test that ARCHITECTURE.md names exists.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -107,4 +107,26 @@ fn every_promise_and_every_fault_has_an_existing_test() {
     }
     assert_eq!((wrong, missing), (Vec::new(), BTreeSet::new()));
     assert!(n_not_shown <= 8, "{n_not_shown}");
+}
+
+/// Long names of tests are cut in ARCHITECTURE.md: `room::name_of_…`.
+#[test]
+fn every_invariant_names_an_existing_test() {
+    let text = read("ARCHITECTURE.md");
+    let (_, rest) = text.split_once("\n## Invariants and their tests\n").expect("the heading of the invariants");
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let tests = names_of_tests();
+    let named: Vec<&str> = section
+        .lines()
+        .filter_map(|line| line.rsplit_once("| `"))
+        .flat_map(|(_, cell)| cell.split('`').step_by(2))
+        .filter_map(|path| path.rsplit("::").next())
+        .filter(|name| name.matches('_').count() > 1)
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    let is_missing = |name: &&str| match name.strip_suffix('…') {
+        Some(start) => !tests.iter().any(|test| test.starts_with(start)),
+        None => !tests.contains(*name),
+    };
+    assert_eq!(named.into_iter().filter(is_missing).collect::<Vec<_>>(), Vec::<&str>::new());
 }
