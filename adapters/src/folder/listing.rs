@@ -32,3 +32,24 @@ pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) ->
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, mkdirat};
+
+    /// The path of a folder is longer than the system's maximum of 4,095 bytes.
+    #[test]
+    fn d4_a_folder_that_this_machine_cannot_list_fails_the_listing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut path = root.path().to_owned();
+        while path.as_os_str().len() < 4_090 {
+            path.push("x".repeat((4_090 - 1 - path.as_os_str().len()).clamp(1, 200)));
+        }
+        fs::create_dir_all(&path).unwrap();
+        list_below(root.path(), "data", &mut Vec::new()).unwrap();
+        mkdirat(fs::File::open(&path).unwrap(), "too-long", Mode::RWXU).unwrap();
+        let error = list_below(root.path(), "data", &mut Vec::new()).unwrap_err();
+        assert!(is_machine_error(&error), "{error}");
+    }
+}
