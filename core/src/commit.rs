@@ -35,8 +35,8 @@ pub(crate) async fn commit(
         if let Some((seen, size_bytes)) = seen_stamp {
             if seen.edition == stamp.edition {
                 // After a lost write, an equal edition means that our write succeeded but its response was lost, or
-                // that another run wrote the same rows. Before any write, it is ours if an earlier attempt of this run
-                // committed it without leaving a receipt.
+                // that another run wrote the same rows. Before any write, an equal edition is ours if an earlier
+                // attempt of this run committed it without leaving a receipt.
                 let is_own = tries > 0 || seen.run == stamp.run;
                 return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
             }
@@ -82,7 +82,7 @@ pub(crate) async fn commit_empty(
         None => check_unreadable(partition, force)?,
     }
     let removed = store.remove(key, &before.etag).await.map_err(|source| Error::store_failed("remove", key, source))?;
-    // A missing object was removed by another run, or by this one if the response to its request was lost.
+    // If the object is missing, another run removed it, or this run did and the response to its request was lost.
     if removed == Put::Lost && head(store, partition, key).await?.is_some() {
         return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
     }

@@ -324,7 +324,7 @@ impl Error {
         }
     }
 
-    /// Returns the message and its causes, joined by `: `. Call it once, where the error is shown.
+    /// Returns the message and its causes, joined by `: `. Call it only where the error is shown.
     ///
     /// A `hint:` line in the message stays last.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Laws for external input, one function per fuzz target. Each function panics if its law is broken.
 //!
-//! The fuzz targets in `fuzz/` call them with generated input, and the tests below with the files in `fuzz/corpus`.
-//! They are not part of the released program.
+//! The fuzz targets in `fuzz/` call them with generated input; the tests below call them with the files in
+//! `fuzz/corpus`. They are not part of the released program.
 
 use std::sync::LazyLock;
 
@@ -117,8 +117,8 @@ pub fn record(bytes: &[u8]) -> usize {
     kinds.iter().filter(|survives| survives(bytes)).count()
 }
 
-/// Checks that an accepted request names only existing values, each once, and that a refused one says why. Returns
-/// whether any dataset accepts it.
+/// Checks that an accepted request names only existing values, each once, and that a rejection gives a reason. Returns
+/// whether any dataset accepts the request.
 pub fn request(bytes: &[u8]) -> bool {
     let Ok(input) = serde_json::from_slice::<Value>(bytes) else { return false };
     let mut is_accepted = false;
@@ -163,8 +163,8 @@ fn are_distinct<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<std::collections::BTreeSet<_>>().len() == values.len()
 }
 
-/// Checks that an accepted descriptor works for everything that descriptors are used for, and that a refused one says
-/// why. Returns whether it is accepted.
+/// Checks that an accepted descriptor works for everything that descriptors are used for, and that a rejection gives a
+/// reason. Returns whether the descriptor is accepted.
 pub fn descriptor(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let dataset = match Dataset::parse("fuzzed.toml", text) {

@@ -3,8 +3,8 @@
 //! Pages share one limit and partitions another. Each limit has one permit, whose holder may exceed the limit.
 //! Deadlock is impossible, because a waiting task holds nothing that the task it waits for needs:
 //!
-//! - A page requested ahead of the one due next never waits. It reserves its room before it is requested; without room
-//!   it is not requested yet. A page larger than its room is dropped and requested again when it is due.
+//! - A prefetched page, which is requested before it is due, never waits. It reserves its room first; without room, it
+//!   is not requested yet. A page larger than its room is dropped and requested again when it is due.
 //! - While its body arrives, the page due next waits for free room or for the permit of the page limit. The permit's
 //!   holder needs only the rest of its own body.
 //! - A partition waits when there is no room for the rows on a received page. It drops the page first and requests it

@@ -26,7 +26,7 @@ use crate::request::{AxisSelection, Mode, Request, Selection};
 pub struct Plan {
     /// Partitions, newest year first, then in the descriptor's order.
     pub items: Vec<PlanItem>,
-    /// One message per check that could not be made.
+    /// One message per check that could not be performed.
     pub warnings: Vec<String>,
     /// The portal's latest release, if known.
     pub portal_release: Option<String>,

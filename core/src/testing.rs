@@ -1,4 +1,4 @@
-//! Fakes for the tests of this crate: a portal, a store and a catalog in memory, and a clock that stands still.
+//! Fakes for this crate's tests: a portal, a store and a catalog in memory, and a clock that never advances.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -304,7 +304,7 @@ pub(crate) struct MemoryCatalog {
     pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
     /// Tables passed to `ensure_table`.
     pub(crate) ensured: Mutex<Vec<TableSpec>>,
-    /// Whether changes are dropped, as if the errors of a catalog were ignored.
+    /// Whether changes are dropped, as if catalog errors were ignored.
     pub(crate) forgets: bool,
 }
 
@@ -335,7 +335,7 @@ impl Catalog for MemoryCatalog {
     }
 }
 
-/// A clock that stands still.
+/// A clock that never advances.
 pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {

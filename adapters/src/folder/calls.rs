@@ -178,7 +178,7 @@ mod tests {
         let refused = calls.run("a", || -> Result<u32, StoreError> { panic!("the key is refused") }).await.unwrap_err();
         assert_eq!(refused.to_string(), "wait for `a`");
         assert_eq!(calls.run("b", || Ok(2)).await.unwrap(), 2);
-        // An abandoned call is not waited for.
+        // Abandoned calls are not awaited.
         assert_eq!(calls.state().n_running, 0);
         calls.settle().await;
         let returned = calls.changed.notified();

@@ -17,7 +17,7 @@ use crate::folder::file::{self, open_regular};
 pub(super) fn facts(path: &Path) -> io::Result<ObjectFacts> {
     let (file, metadata) = open_regular(path)?;
     let (etag, size_bytes) = (file::etag(&metadata)?, metadata.len());
-    // A time outside the calendar was not set by rollcall, so the footer is not read either.
+    // A time outside the calendar's range was not set by rollcall, so the footer is not read either.
     let Ok(fetched_at) = Timestamp::try_from(metadata.modified()?) else { return Ok(unreadable(etag, size_bytes)) };
     let footer = read_footer(&file)?.and_then(|metadata| Footer::from_metadata(&metadata));
     let stamp = footer.map(|Footer { edition, partition, n_rows, .. }| Stamp {

@@ -1,4 +1,4 @@
-//! Operations on single files of a folder: opening only regular files, distinguishing files, writing temporary files.
+//! Operations on single files in a folder: opening only regular files, distinguishing files, writing temporary files.
 
 use std::fs::{self, File, Metadata};
 use std::io;

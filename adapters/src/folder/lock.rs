@@ -48,7 +48,7 @@ impl FolderStore {
             move |error| Refusal::Failed { action, path, error }
         };
         let mark = self.root.join(keys::MARK);
-        // The caller has seen the mark. It is checked again so that nothing but a lake is ever locked.
+        // The caller has seen the mark. It is checked again so that only a lake is ever locked.
         fs::symlink_metadata(&mark).map_err(failed("find", &mark))?;
         let root = cfg!(unix).then(|| File::open(&self.root)).transpose().map_err(failed("open", &self.root))?;
         let mut file = open_lock(&path).map_err(failed("open", &path))?;

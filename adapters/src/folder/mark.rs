@@ -54,7 +54,7 @@ impl FolderStore {
             // Left by a run that was killed while it created the lake.
             let is_unfinished_mark =
                 entry.file_name().to_str().is_some_and(|name| file::is_temporary(name, MARK_PREFIX));
-            // File systems and desktops put these into any folder.
+            // File systems and desktops put these in any folder.
             let is_system_file = matches!(entry.file_name().to_str(), Some("lost+found" | ".DS_Store"));
             is_empty &= is_system_file || is_unfinished_mark && entry.file_type()?.is_file();
         }
@@ -161,7 +161,7 @@ mod tests {
         store.create_blocking(&path, b"first").unwrap();
         store.create_blocking(&path, b"second").unwrap();
         assert_eq!(inspect(&store.root).unwrap(), FolderState::Marked(Bytes::from_static(b"first")));
-        // Only the mark is left: the temporary file of the second is gone.
+        // Only the mark is left: the second write's temporary file is gone.
         assert_eq!(fs::read_dir(&store.root).unwrap().count(), 1);
         store.create_blocking(&store.root.join("missing/lake.json"), b"mark").unwrap_err();
     }

@@ -30,7 +30,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     pub(super) root: PathBuf,
-    /// One lock per key, held from comparing an object until it is replaced. A call that hangs blocks no other object.
+    /// One lock per key, held while an object is compared and replaced. A call that hangs blocks no other object.
     commits: Arc<Mutex<BTreeMap<String, Arc<Mutex<()>>>>>,
     pub(super) calls: Calls,
     /// Etag and run of the objects that this process wrote, by key. A file itself does not record its run.
@@ -128,8 +128,8 @@ impl FolderStore {
         rename().map_err(|error| store_error("write", path, error))
     }
 
-    /// Reads the facts of an object. One that exists but cannot be read has no stamp. This is not an error, because an
-    /// error would stop work on other objects.
+    /// Reads the facts about an object. An object that exists but cannot be read has no stamp. This is not an error,
+    /// because an error would stop work on other objects.
     pub(super) fn head_blocking(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
         let path = self.path(key);
         match facts(&path) {

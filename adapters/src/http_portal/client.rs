@@ -40,7 +40,7 @@ const BYTES_PER_BYTE: usize = 2;
 /// and part of another.
 const PAGE_MEMORY: usize = 4 << 20;
 
-// With less, no page would be requested ahead.
+// With less, no page would be prefetched.
 const _: () = assert!(PAGE_MEMORY >= BYTES_PER_BYTE * 1_500_000);
 
 /// A body, and the room it took unless the caller provided room.
@@ -72,7 +72,7 @@ impl HttpClient {
     /// # Errors
     /// [`BadOrigin::SecretInClear`] or [`BadOrigin::Client`].
     pub(super) fn new(settings: PortalSettings, secret: Option<(HeaderName, HeaderValue)>) -> Result<Self, BadOrigin> {
-        // The program has one provider: the first call sets it; later calls have no effect.
+        // The process has one crypto provider: the first call sets it; later calls have no effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -116,7 +116,7 @@ impl HttpClient {
 
     /// Sends one request and reads the whole response.
     ///
-    /// - `max_bytes`: maximum size of the body, for a page requested ahead.
+    /// - `max_bytes`: maximum size of the body, for a prefetched page.
     pub(super) async fn attempt(&self, url: Url, max_bytes: Option<usize>) -> Result<Received, RequestFailure> {
         let mut request = self.client.get(url);
         if let Some(secret) = &self.secret {
@@ -147,8 +147,8 @@ impl HttpClient {
         }
     }
 
-    /// Reads the whole body, which must stay within the limit after decompression. If the page is the next one due, waits
-    /// for memory as the body grows. A page requested ahead never waits for memory.
+    /// Reads the whole body, which must stay within the limit after decompression. If the page is the next one due,
+    /// waits for memory as the body grows. A prefetched page never waits for memory.
     async fn read(
         &self,
         mut response: Response,

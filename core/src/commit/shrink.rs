@@ -6,7 +6,7 @@ use crate::file::writer::Encoded;
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
-/// Refuses a partition that lost more than half of its rows, unless `force` is set.
+/// Rejects a partition that lost more than half of its rows, unless `force` is set.
 pub(super) fn check_rows(partition: &PartitionKey, before: u64, after: u64, force: bool) -> Result<(), Error> {
     if !force && after < before.div_ceil(2) {
         return Err(shrank(partition, Shrunk::Rows { before: Some(before), after }));
@@ -14,7 +14,7 @@ pub(super) fn check_rows(partition: &PartitionKey, before: u64, after: u64, forc
     Ok(())
 }
 
-/// Refuses a partition in which a column lost more than half of its values, unless `force` is set. The footer of the
+/// Rejects a partition in which a column lost more than half of its values, unless `force` is set. The footer of the
 /// file to be replaced has the counts; an older file without counts may be replaced.
 pub(super) async fn check_values(
     store: &impl Store,

@@ -104,7 +104,7 @@ impl Dataset {
     }
 
     /// Checks that no built-in dataset or lookup table uses this dataset's name or table. A table holds one dataset:
-    /// the rows of a second one in the same folder would be mistaken for its own.
+    /// the rows of another dataset in the same folder would be mistaken for its own.
     fn check_taken(&self, mistakes: &mut Mistakes) {
         if registry::is_lookup_table(&self.table) {
             mistakes.add(|| {
@@ -112,7 +112,7 @@ impl Dataset {
             });
         }
         for (file, other) in TAKEN.iter() {
-            // A modified copy keeps both, and replaces the built-in dataset.
+            // A modified copy of a built-in dataset has the same name and table, and replaces it.
             if (other.name == self.name) != (other.table == self.table) {
                 let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
                 mistakes.add(|| {
@@ -126,7 +126,7 @@ impl Dataset {
         }
     }
 
-    /// Checks the path's segments, and that its placeholders are the axes.
+    /// Checks the path's segments, and that its placeholders match the axes.
     fn check_path(&self, mistakes: &mut Mistakes) {
         let mut placeholders = Vec::new();
         let is_plain = |segment: &str| {

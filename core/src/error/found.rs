@@ -62,7 +62,7 @@ impl fmt::Display for SecretFound {
 #[derive(Debug)]
 pub struct LockHolder(pub String);
 
-/// What was received instead of the number of rows that page 1 announced.
+/// What was received instead of the number of rows in page 1's `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CountFound {
     /// Total number of rows received.

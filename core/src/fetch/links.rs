@@ -1,4 +1,4 @@
-//! Checks every page's `next`.
+//! Checks the `next` link of every page.
 
 use url::Url;
 
@@ -6,7 +6,8 @@ use crate::error::Error;
 use crate::partition::PartitionKey;
 use crate::text::excerpt;
 
-/// Checks every page's `next`. Pages are requested by number. The link must match the next page, but is never followed.
+/// Checks the `next` link of every page. Pages are requested by number. The link must match the next page, but is never
+/// followed.
 pub(crate) struct Links<'l> {
     pub(crate) root: &'l Url,
     pub(crate) path: &'l str,

@@ -11,7 +11,7 @@ use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 
-/// A decoded page and the facts about its request.
+/// A decoded page with metadata about its request.
 pub(super) struct FetchedPage {
     pub(super) page: Page,
     pub(super) received_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Fetches all rows of a partition: requests pages ahead, then checks and encodes them in order.
+//! Fetches all rows of a partition: prefetches pages, then checks and encodes them in order.
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;

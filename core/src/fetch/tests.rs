@@ -329,7 +329,7 @@ fn a41_a_key_that_cannot_be_padded_is_written_unchanged_unless_there_are_many() 
             (result, _) => panic!("{result:?}"),
         }
     }
-    // A kept key does not hide a lost one.
+    // A key that was kept unchanged does not hide one that was lost.
     let mut all = rows(1000);
     all[1] = all[1].replace("\"000000000002\"", "\"0000000000002\"");
     all[3] = all[3].replace("\"000000000004\"", "null");
@@ -598,7 +598,7 @@ impl Portal for Tight {
     }
 }
 
-/// Guards against deadlock, in which case this test would never end.
+/// Guards against a deadlock, which would keep the fetches from ever finishing.
 ///
 /// Found by use: B6.
 #[test]
@@ -735,7 +735,7 @@ fn pages_are_requested_ahead_each_with_room_for_an_eighth_more_than_page_1() {
     let expected = [(1, None), (2, None), (3, ahead), (4, ahead), (5, ahead), (6, ahead), (7, ahead), (8, ahead)];
     assert_eq!(portal.requested(), [&expected[..], &[(1, None)]].concat());
     assert_eq!(portal.in_flight.lock().unwrap().1, 4);
-    // Without room, no page is requested ahead.
+    // Without room, no page is prefetched.
     let portal = Watched { page_memory: Memory::new(page_1 + page_1 / 8 - 1), ..Watched::new(bodies) };
     portal.fetch().unwrap();
     assert!(portal.requested().iter().all(|(_, room)| room.is_none()), "{:?}", portal.requested());
@@ -760,7 +760,7 @@ fn a_dropped_page_1_is_requested_at_most_four_times_and_compared_with_the_versio
     let bodies = pages(&rows(5), 2);
     let validator = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
     let too_small = Memory::new(validator + 2 * row_bytes(&bodies[0]) - 1);
-    // Page 1 is requested once, again when there is room, and again after the last page. A fourth request would still
+    // Page 1 is requested first, again when there is room, and again after the last page. A fourth request would still
     // be allowed.
     let portal = Watched { partition_memory: too_small.clone(), ..Watched::new(bodies.clone()) };
     portal.fetch().unwrap();

@@ -8,7 +8,7 @@ use crate::file::value_counts::ValueCounts;
 
 /// Footer key of the edition.
 pub(crate) const EDITION_KEY: &str = "rollcall.edition";
-/// Footer key of the partition's Hive path, such as `year=2021/grade=grade-pk`. Look-up tables and older files do not
+/// Footer key of the partition's Hive path, such as `year=2021/grade=grade-pk`. Lookup tables and older files do not
 /// have it.
 pub const PARTITION_KEY: &str = "rollcall.partition";
 /// Footer key of the value counts by column.

@@ -11,7 +11,7 @@ use arrow_array::{Array, PrimitiveArray, RecordBatch};
 use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
-/// A column that had fewer values than this is not checked.
+/// Minimum number of values that a column must have had for it to be checked.
 const MIN_VALUES: u64 = 100;
 
 /// Value counts of one column. Its JSON form is a pair such as `[812, 790]`.
@@ -82,7 +82,7 @@ impl ValueCounts {
     }
 
     /// Returns the first column that had at least 100 values before and now has fewer than half of them. Zeros count
-    /// only if all values of the column were zeros before. A column that only one side has is not compared.
+    /// only if all values of the column were zeros before. A column that is missing on either side is not compared.
     #[must_use]
     pub fn lost_since(&self, before: &Self) -> Option<LostValues> {
         before.0.iter().find_map(|(column, before)| {

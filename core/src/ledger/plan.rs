@@ -37,7 +37,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Returns the words used on the terminal. In a plan, they are joined by `_`.
+    /// Returns the reason as shown on the terminal. In a plan, its words are joined by `_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

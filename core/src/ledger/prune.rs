@@ -13,7 +13,7 @@ use crate::ports::store::Store;
 /// The runs that [`prune_runs`] deletes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pruned {
-    /// Names of the runs, sorted.
+    /// Run names, sorted.
     pub runs: Vec<String>,
     /// Keys of their objects.
     pub keys: Vec<String>,

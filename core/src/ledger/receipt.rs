@@ -38,7 +38,7 @@ impl Outcome {
         matches!(self, Self::Failed | Self::NotTried)
     }
 
-    /// Returns the words used on the terminal. In the ledger, they are joined by `_`.
+    /// Returns the outcome as shown on the terminal. In the ledger, its words are joined by `_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()

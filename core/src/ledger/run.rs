@@ -73,7 +73,7 @@ pub async fn read_run(store: &impl Store, dataset: &Dataset, run: &str) -> Resul
         run_receipts.keys.push(key);
         let Some(receipt) = receipt else { continue };
         let Some(partition) = dataset.arrange(&receipt.partition) else { continue };
-        // A receipt from an attempt replaces one that publishing added for lack of it.
+        // A receipt from an attempt replaces one that publishing added in its absence.
         let is_later = run_receipts
             .receipts
             .get(&partition)

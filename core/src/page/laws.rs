@@ -44,8 +44,8 @@ pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Opt
         assert_eq!(misfits.n_values > 0, misfits.first.is_some());
         assert!(misfits.first.as_ref().is_none_or(|(row, _)| (1..=n_rows as u64).contains(row)));
     }
-    // Compares the page with a second reader, which knows nothing of columns. It refuses some valid JSON, such as a
-    // lone surrogate.
+    // Compares the page with an independent reader that knows nothing about columns. It refuses some valid JSON, such
+    // as a lone surrogate.
     if let Ok(read) = serde_json::from_slice::<Value>(body) {
         assert_eq!(read.get("count").and_then(Value::as_u64), Some(page.count));
         assert_eq!(read.get("next").and_then(Value::as_str), page.next.as_deref());

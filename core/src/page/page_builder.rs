@@ -34,7 +34,7 @@ pub(super) enum RowFailure {
     TooMany { limit: u64, what: String },
 }
 
-/// Where a field of a row goes.
+/// Where a field of a row is stored.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
     Column(usize),
@@ -55,9 +55,11 @@ pub(super) struct PageBuilder {
     /// Index in `fields` of each field of the first row; `usize::MAX` for an unknown field.
     order: Vec<usize>,
     pub(super) columns: Vec<ColumnBuilder>,
-    /// Checks of padded text at the end of a row, the narrowest column first, because wider text may start with it.
+    /// Padding checks to run at the end of a row, narrowest column first, because wider text may start with narrower
+    /// text.
     checks: Vec<PaddingCheck>,
-    /// Columns of this row with padded text that is not checked yet, and its JSON text. Only the exact pass fills this.
+    /// Columns of this row whose padded text is not checked yet, each with its JSON text. Only the exact pass fills
+    /// this.
     pub(super) padded: Vec<(usize, String)>,
     pub(super) codes: Vec<i64>,
     pub(super) misfits: Vec<Misfits>,

@@ -59,8 +59,8 @@ pub trait Portal: Send + Sync {
 pub struct PageRequest {
     /// Number of earlier requests for this page ([`Response::tries`]). They count towards the adapter's limit.
     pub tries: u32,
-    /// For a page requested ahead of the next one: the memory that its body and rows may take. A larger page fails with
-    /// [`PortalError::Outgrown`]. The next page waits for room instead.
+    /// For a prefetched page: the memory that its body and rows may take. A larger page fails with
+    /// [`PortalError::Outgrown`]. The page that is due next waits for room instead.
     pub room: Option<Room>,
 }
 
@@ -154,7 +154,7 @@ pub enum PortalError {
         /// What is limited, such as `rows of 51 columns`.
         what: String,
     },
-    /// A page that was requested ahead does not fit in its room. It is requested again when it is the next one.
+    /// A prefetched page does not fit in its room. It is requested again when it is due.
     #[error("page larger than expected after {}", count_tries(*tries))]
     Outgrown {
         /// Number of requests made.

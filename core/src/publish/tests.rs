@@ -300,7 +300,7 @@ fn a_try_whose_receipt_comes_late_says_more_than_that_there_was_none_and_an_olde
         block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "r1", &partition()), &receipt)).unwrap();
     };
     assert_eq!(publish().failed[0].error.name, "NoReceipt");
-    // The task ended before the run was published without its receipt.
+    // The task had already ended when the run was published without its receipt.
     land(Outcome::Unchanged, "2026-11-23T11:59:00Z");
     assert_eq!(publish().count(Outcome::Unchanged), 1);
     land(Outcome::Superseded, "2026-11-23T11:58:00Z");
@@ -352,7 +352,7 @@ fn a_copy_of_a_partition_and_an_unknown_axis_value_are_strays() {
     for stray in strays {
         store.set(&format!("data/us_education_ccd_enrollment_data/{stray}"), &bytes, stamp.clone());
     }
-    // An older version of rollcall registered one.
+    // An older version of rollcall registered a stray partition.
     let grade = AxisValue::Text("grade-16".into());
     let stray = PartitionKey::new(vec![("year".into(), AxisValue::Int(2021)), ("grade".into(), grade)]);
     let registered = catalog.partitions.lock().unwrap()[0].clone();

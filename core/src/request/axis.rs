@@ -15,8 +15,8 @@ use crate::request::hints::{code_hint, unknown_value, years_hint};
 use crate::request::words::{describe, describe_encoded, expected_values, number_text};
 use crate::text::excerpt;
 
-/// Values in the order of the request, without duplicates. Each is deduplicated as it is read, so that a range repeated a
-/// thousand times takes no more memory or time than one.
+/// Values in the order of the request, without duplicates. Duplicates are dropped as they are read, so that a range
+/// repeated a thousand times takes no more memory or time than a single one.
 struct Distinct {
     in_order: Vec<AxisValue>,
     seen: BTreeSet<String>,
