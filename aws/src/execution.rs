@@ -136,7 +136,7 @@ impl StateMachine {
         }
     }
 
-    /// Starts a run of `request`. If the same request was started in the same minute and is still running, returns
+    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running, returns
     /// that run instead, so that a command entered twice starts one run.
     ///
     /// # Errors
