@@ -136,8 +136,8 @@ impl StateMachine {
         }
     }
 
-    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running, returns
-    /// that run instead, so that a command entered twice starts one run.
+    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running,
+    /// returns that run instead, so that a command entered twice starts one run.
     ///
     /// # Errors
     /// [`ExecutionError::Ended`] if that run has ended; [`ExecutionError::NotFound`] if no state machine has this ARN.
