@@ -45,8 +45,8 @@ pub struct GlueCatalog {
     client: Client,
     /// `s3://<bucket>/`, the prefix of every location.
     lake: String,
-    /// Storage descriptors of the tables that match their declaration, by database and table. The storage descriptors of
-    /// partitions are derived from them.
+    /// Storage descriptors of the tables that match their declaration, by database and table. The storage descriptors
+    /// of partitions are derived from them.
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 

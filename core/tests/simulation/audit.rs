@@ -1,7 +1,7 @@
 //! The auditor checks every promise after every step, based on what the portal served and what the objects contain.
 //!
-//! It decodes every object with a Parquet reader and compares rows. It knows nothing about editions and relies on none of
-//! core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of
+//! It decodes every object with a Parquet reader and compares rows. It knows nothing about editions and relies on none
+//! of core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of
 //! publishing.
 
 mod decode;

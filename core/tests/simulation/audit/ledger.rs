@@ -125,8 +125,8 @@ impl Auditor {
         }
     }
 
-    /// Checks that a record has the metadata that the task found in its last inspection, or the metadata recorded before
-    /// if the inspection failed.
+    /// Checks that a record has the metadata that the task found in its last inspection, or the metadata recorded
+    /// before if the inspection failed.
     fn record(&mut self, task: TaskId, partition: usize, before: &Value, record: &Value) {
         let name = source::key_of(partition);
         let committed = &record["committed"];
@@ -167,8 +167,8 @@ impl Auditor {
         self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
-    /// Checks that the last attempt was recorded before, is a receipt, or states that the publisher's run has no receipt;
-    /// and that it is no older than the one recorded before.
+    /// Checks that the last attempt was recorded before, is a receipt, or states that the publisher's run has no
+    /// receipt; and that it is no older than the one recorded before.
     fn attempt(&mut self, task: TaskId, partition: usize, before: &Value, attempt: &Value) {
         let name = source::key_of(partition);
         let is_kept = before.is_null() || !is_of_a_try(before) || time(&attempt["at"]) >= time(&before["at"]);

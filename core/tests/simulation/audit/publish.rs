@@ -200,8 +200,8 @@ impl Auditor {
         self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
 
-    /// Checks that, since writes were last counted, a run wrote only its plan, its summary, a receipt for each partition
-    /// and the records, once each.
+    /// Checks that, since writes were last counted, a run wrote only its plan, its summary, a receipt for each
+    /// partition and the records, once each.
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
