@@ -28,7 +28,7 @@ FUZZ_LENGTH_next := 512
 FUZZ_LENGTH_retry_after := 128
 CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 
-# Files to mutate, to check that a test notices: the gate, the commit and its stores, the check of `next`, retries,
+# Files to mutate, to check that a test notices: the gate, the commit and its stores, `next` validation, retries,
 # records, publishing, pruning and shared memory.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 MUTATED_CORE := core/src/memory.rs $(filter-out %/tests.rs,$(foreach room,commit fetch file ledger publish, \
@@ -210,13 +210,13 @@ $(VENV)-bench/ready: bench/requirements.txt
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# Their requirements conflict, so each has an environment of its own.
+# Their requirements conflict, so each tool has its own environment.
 $(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
 	python3 -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# The state machine checker runs on Node, which that environment provides, with npm, as a Python package.
+# The state machine checker runs on Node. The lint environment provides Node and npm as a Python package.
 $(VENV)-lint/node/ready: $(VENV)-lint/ready tests/infra/package.json tests/infra/package-lock.json
 	mkdir -p $(@D)
 	cp tests/infra/package.json tests/infra/package-lock.json $(@D)

@@ -24,7 +24,7 @@ FUNCTIONS = ["planner", "page-fetch", "catalog"]
 RATIO_AT_LEAST = 40.0
 MAX_START_S = 30
 
-# The request with which the runtime asks for an event.
+# The request that the runtime sends to ask for an event.
 NEXT = b"GET /2018-06-01/runtime/invocation/next "
 
 # Writes a byte once the client exists, so that the figure excludes the interpreter's shutdown.

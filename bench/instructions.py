@@ -1,7 +1,7 @@
-"""Counts the instructions per row of each stage between the bytes of a page and those of a file, with valgrind.
+"""Counts the instructions per row of each stage from page bytes to file bytes, with valgrind.
 
-Each stage runs twice, on few rows and on more; the difference is the cost of the additional rows, without start-up and
-fetching the pages. The count hardly varies, so it shows a change of one percent even on a busy machine. It does not
+Each stage runs twice, on a few rows and on more; the difference is the cost of the additional rows, without start-up
+and fetching the pages. The count hardly varies, so it shows a change of one percent even on a busy machine. It does not
 measure time: an instruction may wait for memory, and valgrind's processor has no AVX-512.
 
 Exit code: 0, or 2 if something could not be measured.
@@ -20,7 +20,7 @@ import tempfile
 WORKSPACE = pathlib.Path(__file__).resolve().parent.parent
 
 STAGES = ("decode-scanner", "decode-serde", "digest", "key-check", "encode")
-# Few rows and more rows, in whole partitions of bench/micro.
+# A small and a larger number of rows, in whole partitions of bench/micro.
 ROWS = {"enrollment": (100_000, 300_000), "directory": (10_000, 30_000)}
 
 

@@ -1,4 +1,4 @@
-"""A script that uses the usual Python libraries for tables, for comparison with `rollcall`.
+"""A script that uses the usual Python libraries for tabular data, for comparison with `rollcall`.
 
 It requests all pages at once under one semaphore, lets pyarrow decode each into columns, and writes each combination of
 year and grade to `OUT/year=YEAR/grade=GRADE.parquet`, with zstd. It checks only the number of rows.
@@ -51,7 +51,7 @@ async def fetch_page(session, semaphore, url, number):
         async with session.get(url, params={"page": number}) as response:
             response.raise_for_status()
             body = await response.read()
-        # On another thread, so that other responses can arrive in the meantime.
+        # Runs on another thread, so that other responses can arrive in the meantime.
         return await asyncio.to_thread(read_page, body)
 
 

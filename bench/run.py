@@ -215,7 +215,7 @@ def measure(command, folder, env):
     The kernel keeps the figures for exactly this process. Output goes to files, so that the contestant never waits for
     a reader.
     """
-    # Pending writes from earlier runs must not happen during this one.
+    # Flushes pending writes from earlier runs, so that they do not happen during this one.
     os.sync()
     with open(folder / "stdout", "w+b") as stdout, open(folder / "stderr", "w+b") as stderr:
         started = time.perf_counter()
@@ -369,7 +369,7 @@ def checked(run, n_rows, n_files, request):
 
 
 def count_lines(path):
-    """Returns the number of line ends of a file, which it reads in chunks."""
+    """Returns the number of newlines in a file, which it reads in chunks."""
     with open(path, "rb") as file:
         return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
@@ -416,7 +416,7 @@ def micro_lane(bench):
     command = [os.environ.get("CARGO", "cargo"), "bench", "--locked", "--package", "rollcall-bench"]
     command += ["--features", "micro", "--bench", "micro", "--", *(["--quick"] if bench.is_quick else [])]
     with bench.folder() as name:
-        # An empty folder, so that estimates of earlier runs cannot be mistaken for current ones.
+        # An empty folder, so that estimates from earlier runs cannot be mistaken for current ones.
         env = bench.env | {"CRITERION_HOME": name}
         pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
         done = subprocess.run(command, cwd=WORKSPACE, env=env, check=False, timeout=MAX_RUN_S, **pipes)
@@ -451,7 +451,7 @@ def ns_per_row(home, name):
 
 
 def cpu_lane(bench):
-    """Measures the CPU time for many partitions, with the contestants in turn."""
+    """Measures the CPU time for many partitions, running the contestants in turn."""
     request = bench.scale.many(bench.scale.rows, in_flight=8)
     runs = {"rollcall": [], "sequential": [], "pyarrow": []}
     with bench.portal(request.rows) as origin:
@@ -506,7 +506,7 @@ def memory_lane(bench):
 
 
 def latency_lane(bench):
-    """Measures how well waiting is hidden: the time for the pages, relative to the floor that no client can beat."""
+    """Measures how well latency is hidden: the time for the pages, relative to the floor that no client can beat."""
     scale = bench.scale
     latency_s = scale.latency_ms / 1000
     wave = scale.one(scale.wave_pages * scale.page_size, in_flight=16)
@@ -570,7 +570,7 @@ def machine_lines(args, bench, load):
 
 
 def write_results(machine, bench):
-    """Replaces the figures in the page of results."""
+    """Replaces the figures on the results page."""
     text = "".join(f"- {line}\n" for line in machine)
     text += "\n### Bars\n\n" + markdown_table(VERDICT_TABLE, [verdict.cells() for verdict in bench.verdicts])
     text += "\n### Runs\n\n" + markdown_table(RUN_TABLE, [run.cells() for run in bench.runs])

@@ -1,7 +1,7 @@
 """A plain sequential script, for comparison with `rollcall`.
 
 For every year and grade it follows `next` one page at a time, keeps the rows of the combination in a list, and writes
-them as JSON lines to `OUT/year=YEAR/grade=GRADE.jsonl`. It is what one would write by hand in half an hour: nothing is
+them as JSON Lines to `OUT/year=YEAR/grade=GRADE.jsonl`. It is what one would write by hand in half an hour: nothing is
 tuned, and nothing is slow on purpose.
 """
 

@@ -29,7 +29,7 @@ pub enum BadRoots {
     /// The file is not PEM.
     #[error("expected certificates in PEM")]
     Pem(#[source] rustls::pki_types::pem::Error),
-    /// One of the certificates cannot be a root.
+    /// One of the certificates cannot be used as a root.
     #[error("certificate {number}: expected a valid root certificate")]
     Certificate {
         /// 1-based position in the file.
@@ -83,14 +83,14 @@ impl Roots {
         Ok(Self { pem, certificates })
     }
 
-    /// Returns the certificates for the AWS client.
+    /// Returns the certificates in the form that the AWS client needs.
     pub(crate) fn tls_context(&self) -> TlsContext {
         let store = TrustStore::empty().with_pem_certificate(self.pem.as_slice());
         // Built from this trust store alone, because the default trusts the system's certificates.
         TlsContext::builder().with_trust_store(store).build().unwrap_or_default()
     }
 
-    /// Returns the certificates for [`rollcall_adapters::http_portal::PortalSettings::roots`].
+    /// Returns the certificates in the form needed by [`rollcall_adapters::http_portal::PortalSettings::roots`].
     #[cfg(feature = "portal")]
     pub fn certificates(&self) -> impl Iterator<Item = reqwest::Certificate> {
         // The certificates are not validated again here, because that was done when they were read.

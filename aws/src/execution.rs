@@ -80,7 +80,7 @@ pub enum ExecutionError {
         /// The state machines that exist.
         found: String,
     },
-    /// The same request was already run in this minute.
+    /// The same request was already run within the same minute.
     #[error(
         "start execution `{name}`: expected no run of this request in this minute, found one that has already ended"
     )]
@@ -136,8 +136,8 @@ impl StateMachine {
         }
     }
 
-    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running, returns
-    /// that run instead, so that a command entered twice starts one run.
+    /// Starts a run of `request`. If a run of the same request was started in the same minute and is still running,
+    /// returns that run instead, so that a command entered twice starts one run.
     ///
     /// # Errors
     /// [`ExecutionError::Ended`] if that run has ended; [`ExecutionError::NotFound`] if no state machine has this ARN.
@@ -165,7 +165,7 @@ fn is_missing_state_machine(error: &StartExecutionError) -> bool {
 fn execution_name(request: &Value, now: Timestamp) -> String {
     let slot = now.as_second() - now.as_second().rem_euclid(SLOT.as_secs());
     let slot = Timestamp::from_second(slot).unwrap_or(now);
-    // JSON objects are serialized with their fields sorted by name.
+    // JSON objects are serialized with their keys sorted.
     let digest = XxHash3_64::oneshot(request.to_string().as_bytes());
     format!("{}-{:08x}", slot.strftime("%Y%m%dT%H%M%S"), digest >> 32)
 }

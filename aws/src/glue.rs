@@ -1,6 +1,6 @@
 //! Glue as the catalog. The template owns the tables; this module only adds, changes and deletes partitions.
 //!
-//! A batch call responds with HTTP 200 and an error for each entry that it refused. Each of these errors is handled: a
+//! A batch call responds with HTTP 200 and an error for each entry that it rejected. Each of these errors is handled: a
 //! partition that already exists is updated, one that does not exist is created, and transient errors are retried.
 
 mod check_table;
@@ -45,8 +45,8 @@ pub struct GlueCatalog {
     client: Client,
     /// `s3://<bucket>/`, the prefix of every location.
     lake: String,
-    /// Storage descriptors of the tables that match their declaration, by database and table. Those of partitions are
-    /// derived from them.
+    /// Storage descriptors of the tables that match their declaration, by database and table. The storage descriptors
+    /// of partitions are derived from them.
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
 }
 
@@ -72,8 +72,8 @@ impl GlueCatalog {
         }
     }
 
-    /// Returns a partition as Glue's input. It takes everything from its table except the location, and except the
-    /// columns if its file has a different schema.
+    /// Returns a partition as Glue's input. Everything comes from its table except the location, and the columns
+    /// if its file has a different schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
         let mut storage = table.clone();
         storage.location = Some(format!("{}{}", self.lake, registered.location));
@@ -111,7 +111,7 @@ impl GlueCatalog {
         Ok(errors.into_iter().map(|error| Refusal::new(error.partition_value_list, error.error_detail)).collect())
     }
 
-    /// Adds or changes all partitions of `put`, in rounds. Entries refused in one round are sent again in the next.
+    /// Adds or changes all partitions of `put`, in rounds. Entries rejected in one round are sent again in the next.
     async fn put(&self, spec: &TableSpec, put: &[CatalogPartition]) -> Result<(), CatalogError> {
         let checked = self.checked().get(&qualified_name(&spec.database, &spec.table)).cloned();
         let storage = match checked {

@@ -29,7 +29,7 @@ pub fn log() {
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stdout).init();
 }
 
-/// Handles events with `step` until the environment is shut down.
+/// Handles events with `step` until the execution environment is shut down.
 ///
 /// - `step`: called with the event and its deadline.
 ///

@@ -1,7 +1,7 @@
 //! The map run of an execution: finds the planned partitions that were never started.
 //!
 //! Each item of the plan gets a child execution when it starts. If the run ends early, because too many items failed or
-//! somebody stopped it, the remaining items have none.
+//! somebody stopped it, the remaining items do not have one.
 
 use std::collections::BTreeSet;
 

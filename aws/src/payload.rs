@@ -36,7 +36,7 @@ pub struct ObjectReference {
     pub key: String,
 }
 
-/// Response from the planner: all facts about the run. It becomes the state that is passed to the later steps.
+/// Response from the planner: everything about the run. It becomes the state that is passed to the later steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     /// Run name.

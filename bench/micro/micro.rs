@@ -1,4 +1,4 @@
-//! Measures each stage between the bytes of a page and those of a file: with criterion, or, with `--once`, by running a
+//! Measures each stage from page bytes to file bytes: with criterion, or, with `--once`, by running a
 //! single stage for an instruction counter.
 //!
 //! Times are CPU time of the working thread, so they are valid even on a machine that is not idle. The pages come from
@@ -73,12 +73,12 @@ struct Once {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Stage {
-    /// Decoding as users get it: by the scanner, and by serde for what the scanner rejects.
+    /// Decoding as in production: by the scanner, and by serde for what the scanner rejects.
     DecodeScanner,
     DecodeSerde,
     Digest,
     KeyCheck,
-    /// Encoding rows into a file; includes the digest, because the writer does both.
+    /// Encoding rows into a file; includes the digest, because the writer also computes it.
     Encode,
 }
 

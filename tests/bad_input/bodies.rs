@@ -1,4 +1,4 @@
-//! Bodies that are not a page, and statuses other than 200.
+//! Bodies that are not valid pages, and statuses other than 200.
 
 use rollcall_simulator::{Action, Fault};
 

@@ -60,9 +60,9 @@ impl Committed {
     }
 }
 
-/// Runs every case, then fails if any differ, and lists all of those.
+/// Runs every case, then fails if any differ, and lists all that do.
 pub fn check_bodies(cases: &[BodyCase]) {
-    // No response may lead the client to this portal.
+    // The client must never send a request to this portal.
     let elsewhere = tempfile::tempdir().unwrap();
     let other = portal_of(elsewhere.path());
     Pages::good().write(elsewhere.path(), &other.origin(), "");

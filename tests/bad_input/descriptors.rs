@@ -5,7 +5,7 @@ use std::fs;
 use rollcall_simulator::Config;
 use rollcall_tests::{Outcome, TestLake, TestPortal, rollcall, workspace};
 
-/// Returns the `ccd_enrollment` descriptor with one piece of text replaced.
+/// Returns the `ccd_enrollment` descriptor with one string replaced.
 fn descriptor(from: &str, to: &str) -> String {
     let text = fs::read_to_string(workspace().join("datasets/ccd_enrollment.toml")).unwrap();
     assert_eq!(text.matches(from).count(), 1, "{from}");

@@ -10,7 +10,7 @@ pub const PATH: &str = "schools/ccd/enrollment/2021/grade-pk";
 /// A page's `next` link, without the page number.
 pub const NEXT: &str = "{origin}/api/v1/schools/ccd/enrollment/2021/grade-pk/?page=";
 
-/// Returns a portal that serves the bodies of a folder.
+/// Returns a portal that serves the bodies in a folder.
 pub fn portal_of(folder: &Path) -> TestPortal {
     // The sample is not used, so it may be small.
     TestPortal::start(Config { recorded: Some(folder.to_owned()), n_schools: 60, ..Config::default() })

@@ -423,7 +423,7 @@ fn a_password_in_an_origin_is_rejected_and_not_repeated() {
     }
 }
 
-/// Returns `api-endpoints/` bodies without years, each with the reason that the warning gives.
+/// Returns `api-endpoints/` bodies without years, each with the reason given in the warning.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
         ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),

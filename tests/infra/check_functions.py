@@ -35,7 +35,7 @@ LIBRARIES = ("ld-linux", "libc.so.", "libdl.so.", "libgcc_s.so.", "libm.so.", "l
 
 
 class Program:
-    """The facts about a program that the checks need."""
+    """What the checks need to know about a program."""
 
     def __init__(self, path):
         self.size_bytes = path.stat().st_size
@@ -53,7 +53,7 @@ class Program:
 
 
 def version_of(name):
-    """Returns `GLIBC_2.34` as a tuple that compares. A name without a number, such as a new ABI, is the highest."""
+    """Returns `GLIBC_2.34` as a comparable tuple. A name without a number, such as a new ABI, is the highest."""
     found = re.fullmatch(r"GLIBC_(\d+(?:\.\d+)+)", name)
     return tuple(int(part) for part in found[1].split(".")) if found else (sys.maxsize,)
 

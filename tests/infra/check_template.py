@@ -1,11 +1,11 @@
-"""Checks what is deployed, with linters and with rules of this project that no linter has.
+"""Checks what is deployed, with linters and with project rules that no linter has.
 
 Run it with the Python of an environment created from requirements-lint.txt. checkov needs an environment of its own:
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
 It checks infra/template.yaml with the file that it includes, the state machine, and .github. Each check also runs
-on something that is wrong on purpose, such as naive.yaml for the template, and must find fault with it: a check that
+on something that is deliberately wrong, such as naive.yaml for the template, and must find fault with it: a check that
 does not has stopped working. Prints one line per check and exits with 1 if any fails. It sends nothing anywhere.
 """
 
@@ -44,7 +44,7 @@ METRICS = [
     "Rows",
 ]
 
-# Rules that must report naive.yaml.
+# Rules that must flag naive.yaml.
 NAIVE_LINT = {"E3002", "I3011", "I3013"}
 NAIVE_SAM = {"E3002"}
 NAIVE_CHECKOV = {
@@ -54,7 +54,7 @@ NAIVE_CHECKOV = {
     "CKV_AWS_173",
 }  # fmt: skip
 
-# Rules that must report naive-workflow.yml.
+# Rules that must flag naive-workflow.yml.
 NAIVE_ZIZMOR = {
     "anonymous-definition", "artipacked", "concurrency-limits", "dangerous-triggers", "excessive-permissions",
     "template-injection", "unpinned-uses",
@@ -198,7 +198,7 @@ def policies_allow_named_actions_on_named_resources(template):
         where = f"{name}, statement {statement.get('Sid', 'without Sid')}"
         if statement["Effect"] != "Allow":
             continue
-        # In a key policy, `*` is the key itself. Only the account as a whole may do everything.
+        # In a key policy, `*` is the key itself. Only the account itself may do everything.
         root = {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}}
         if is_key and statement.get("Principal") == root:
             continue
@@ -604,7 +604,7 @@ def said(result):
 def expanded(folder):
     """Writes the template with included files and loops expanded, for a tool that reads neither."""
     data = load(TEMPLATE)
-    # Nothing of this transform is left, which cfn-lint would report.
+    # The copy no longer uses this transform, and cfn-lint would flag an unused one.
     data["Transform"] = [name for name in as_list(data["Transform"]) if name != "AWS::LanguageExtensions"]
     data.pop("Mappings", None)
     path = Path(folder) / "template.json"
@@ -712,7 +712,7 @@ def fetch_task(states):
     return states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"]
 
 
-# Changes to the state machine that asl-validator must report, each with the rule.
+# Changes to the state machine that asl-validator must flag, each with the rule.
 SPOILED_MACHINES = [
     ("an unreachable state", "MISSING_TRANSITION_TARGET",
      lambda states: states["PlanPartitions"].update(Next="PublishPartitions")),

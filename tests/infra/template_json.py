@@ -41,7 +41,7 @@ def load(path):
 
 
 def include(resources, folder):
-    """Replaces the AWS::Include of the resources by the file, in which CloudFormation accepts no short forms."""
+    """Replaces the AWS::Include of the resources with the file, in which CloudFormation accepts no short forms."""
     transform = resources.pop("Fn::Transform", None)
     if transform is None:
         return
@@ -54,7 +54,7 @@ def include(resources, folder):
 
 
 def expand(resources, mappings):
-    """Replaces each Fn::ForEach by its copies."""
+    """Replaces each Fn::ForEach with its copies."""
     expanded = {}
     for name, body in resources.items():
         copies = {name: body}
@@ -69,7 +69,7 @@ def expand(resources, mappings):
 
 
 def fill(node, identifier, value, mappings):
-    """One copy of a loop's body: the identifier filled in, and what follows from it resolved."""
+    """One copy of a loop's body: the identifier filled in, and whatever depends on it resolved."""
     if isinstance(node, list):
         return [fill(inner, identifier, value, mappings) for inner in node]
     if not isinstance(node, dict):

@@ -35,7 +35,7 @@ pub(super) fn typed(columns: &[Column]) -> Vec<TypedColumn> {
     columns.iter().map(typed).collect()
 }
 
-/// Returns a column as Glue's type. It is never `None`, because every column has a name.
+/// Returns a column as Glue's type. The result is never `None`, because every column has a name.
 pub(super) fn glue_column(column: &TypedColumn) -> Option<Column> {
     Column::builder().name(&column.name).r#type(&column.kind).build().ok()
 }

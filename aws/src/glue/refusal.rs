@@ -13,7 +13,7 @@ pub(super) enum Action {
     Update,
 }
 
-/// Why a call refused an entry.
+/// Why a call rejected an entry.
 pub(super) struct Refusal {
     pub(super) values: Vec<String>,
     code: String,
@@ -30,7 +30,7 @@ impl Refusal {
         }
     }
 
-    /// Returns what to try next for an entry whose `action` was refused, or `None` if no retry will help.
+    /// Returns what to try next for an entry whose `action` was rejected, or `None` if no retry will help.
     pub(super) fn next(&self, action: Action) -> Option<Action> {
         match (action, self.code.as_str()) {
             (Action::Create, "AlreadyExistsException") => Some(Action::Update),

@@ -1,7 +1,7 @@
 //! The auditor checks every promise after every step, based on what the portal served and what the objects contain.
 //!
-//! It decodes every object with a Parquet reader and compares rows. It knows nothing of editions and relies on none of
-//! core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of
+//! It decodes every object with a Parquet reader and compares rows. It knows nothing about editions and relies on none
+//! of core's decisions. This file judges objects; `ledger.rs` judges receipts and records, `publish.rs` the result of
 //! publishing.
 
 mod decode;
@@ -41,7 +41,7 @@ pub(crate) struct Violation {
     pub(crate) found: String,
 }
 
-/// An object that was once at a partition's location.
+/// A version of an object that is or was at a partition's location.
 pub(crate) struct Version {
     pub(crate) partition: usize,
     /// Sorted.
@@ -72,7 +72,7 @@ pub(crate) struct Session {
     pub(crate) pages: BTreeMap<u32, Vec<Row>>,
     /// Whether page 1 was the same when it was served again, and how many pages had been served by then.
     pub(crate) again: Option<(bool, usize)>,
-    /// Whether nothing was served that must be rejected, apart from a changed page 1.
+    /// Whether everything served so far is acceptable, apart from a changed page 1.
     pub(crate) is_sound: bool,
 }
 
@@ -87,7 +87,7 @@ impl Session {
         sorted(&self.pages.values().flatten().copied().collect::<Vec<Row>>())
     }
 
-    /// Checks whether page 1 is the only page, or was the same after the last page.
+    /// Checks whether page 1 is the only page, or was unchanged when requested again after the last page.
     fn is_confirmed(&self) -> bool {
         self.n_pages() == 1 || self.again == Some((true, self.n_pages()))
     }
@@ -109,7 +109,7 @@ pub(crate) struct Fetching {
     force: bool,
     started_step: u32,
     pub(crate) session: Option<Session>,
-    /// What every look at the object found.
+    /// What each inspection of the object found.
     heads: Vec<Option<usize>>,
     has_removed: bool,
     /// Whether its write succeeded, but the response said that the condition failed.
@@ -136,13 +136,13 @@ pub(crate) struct Auditor {
     versions: Vec<Version>,
     /// Whether each partition has a readable object, and since which step.
     presence: Vec<(bool, u32)>,
-    /// Partitions whose object was once missing or corrupt.
+    /// Partitions whose object has ever been missing or corrupt.
     vanished: BTreeSet<usize>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
     publishes: BTreeMap<TaskId, Publishing>,
-    /// The result of a task's last look at a partition's object, including listings.
+    /// The result of a task's last inspection of a partition's object, including listings.
     last_looks: BTreeMap<(TaskId, usize), Look>,
-    /// Partitions whose object a task could not look at. Their registration and record must stay.
+    /// Partitions whose object a task could not inspect. Their registration and record must stay.
     unseen: BTreeSet<(TaskId, usize)>,
     /// The etag of every ledger object as a task last read it.
     reads: BTreeMap<(TaskId, String), String>,
@@ -161,15 +161,15 @@ pub(crate) struct Auditor {
     pub(crate) ledger_writes: BTreeMap<String, u64>,
 }
 
-/// Result of looking at a partition's object.
+/// Result of inspecting a partition's object.
 #[derive(Clone, Copy)]
 enum Look {
-    /// The version found; `None` if there was no readable one.
+    /// The version found; `None` if there was no readable object.
     Found(Option<usize>),
     Failed,
 }
 
-/// A receipt that was written.
+/// A written receipt.
 struct Landed {
     step: u32,
     receipt: Value,
@@ -229,18 +229,18 @@ impl Auditor {
         self.fetches.insert(task, fetching);
     }
 
-    /// Records what a look at a partition's object, or a listing, found.
+    /// Records what an inspection of a partition's object, or a listing, found.
     pub(crate) fn look(&mut self, task: TaskId, partition: usize, found: Option<usize>) {
         self.last_looks.insert((task, partition), Look::Found(found));
     }
 
-    /// Records that a look at a partition's object failed.
+    /// Records that an inspection of a partition's object failed.
     pub(crate) fn look_failed(&mut self, task: TaskId, partition: usize) {
         self.last_looks.insert((task, partition), Look::Failed);
         self.unseen.insert((task, partition));
     }
 
-    /// Records what a fetch found at its object.
+    /// Records what a fetch found when it inspected its object.
     pub(crate) fn head(&mut self, task: TaskId, found: Option<usize>) {
         if let Some(fetching) = self.fetches.get_mut(&task) {
             fetching.heads.push(found);

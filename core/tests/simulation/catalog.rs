@@ -8,7 +8,7 @@ use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 use crate::schedule::{TaskId, call};
 use crate::world::{Shared, World};
 
-/// Tables, and the partitions of the simulated dataset.
+/// Tables, and the simulated dataset's partitions.
 #[derive(Default)]
 pub(crate) struct CatalogState {
     tables: BTreeSet<String>,
@@ -65,7 +65,7 @@ fn failed(verb: &str, cause: &str) -> CatalogError {
     CatalogError { message: verb.to_owned(), source: cause.into() }
 }
 
-/// The part of a change that takes effect.
+/// A change to a single partition.
 enum Change {
     Put(CatalogPartition),
     Remove(PartitionKey),

@@ -33,7 +33,7 @@ const SEEDS: u64 = 2_000;
 /// Number of trace lines that a failure prints.
 const LAST_LINES: usize = 60;
 
-/// Events that must occur in some seed, so that the simulation keeps covering them.
+/// Events that must occur in at least one seed, so that the simulation keeps covering them.
 const MUST_HAPPEN: [&str; 63] = [
     "a fetch that was given up ended",
     "catalog: error after the effect",

@@ -118,7 +118,7 @@ impl Simulation {
         }
     }
 
-    /// Lets a write whose sender is gone arrive.
+    /// Delivers a write whose sender is gone.
     pub(crate) fn land_orphan(&mut self) {
         self.with(|world| {
             let at = world.rng.usize(0..world.calls.orphans.len());

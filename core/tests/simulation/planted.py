@@ -1,6 +1,6 @@
 """Plants each bug of `planted/` in a copy of core. The simulation must find it.
 
-Each patch is one realistic mistake. Exits with 1 when a patch does not apply or its bug is not found.
+Each patch is one realistic mistake. Exits with 1 if a patch does not apply or its bug is not found.
 """
 
 import argparse

@@ -19,7 +19,7 @@ use crate::world::{Shared, World};
 const MAX_TRIES: u32 = 4;
 const BAD_BODY: u32 = 4;
 const NO_FAULT: u32 = u32::MAX;
-/// A page from a different version of the source than page 1, with the same `count`.
+/// A page from a different version of the source than page 1, but with the same `count`.
 const MIXED: &str = "page of another version";
 
 /// The portal as one task sees it.

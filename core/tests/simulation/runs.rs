@@ -74,7 +74,7 @@ pub(crate) struct Run {
     /// Planned partitions that did not start, or received no page, before the run was stopped.
     not_tried: BTreeSet<PartitionKey>,
     portal_release: Option<String>,
-    /// Unsuccessful tries, by the index of the step.
+    /// Unsuccessful tries, by step index.
     tries: BTreeMap<usize, Tries>,
     /// Number of partitions fetched at the same time.
     width: usize,
@@ -86,7 +86,7 @@ pub(crate) struct Job {
     pub(crate) task: Task<Ended>,
     pub(crate) run: usize,
     pub(crate) step: Step,
-    /// Given up on: its result is ignored.
+    /// Whether the task was given up on, so that its result is ignored.
     pub(crate) is_given_up: bool,
 }
 
@@ -213,7 +213,7 @@ impl Simulation {
             let is_free = |task: &TaskId| self.jobs.get(task).is_some_and(|job| job.task.held_until <= step);
             let calls = world.calls.pending.iter().enumerate();
             let free: Vec<usize> = calls.filter(|(_, call)| is_free(&call.task)).map(|(at, _)| at).collect();
-            // While every task is held, only time passes.
+            // If every task is held, only time passes.
             let at = world.rng.choice(&free).copied()?;
             let call = world.calls.pending.remove(at);
             let task = call.task;
@@ -373,7 +373,7 @@ impl Simulation {
     }
 }
 
-/// Returns the index of a step among the tries of its run.
+/// Returns the index of a step in its run's list of tries.
 fn place(step: Step) -> usize {
     match step {
         Step::Plan => 0,

@@ -100,7 +100,7 @@ impl<T> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        // After a panic the state does not matter.
+        // After a panic, the state does not matter.
         let Ok(mut world) = self.shared.lock() else { return };
         let Some(at) = world.calls.pending.iter().position(|pending| Some(pending.id) == self.id) else { return };
         let pending = world.calls.pending.remove(at);

@@ -1,4 +1,4 @@
-//! One seed from start to end: runs with faults, then fault-free runs.
+//! One seed from start to finish: runs with faults, then fault-free runs.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
@@ -17,7 +17,7 @@ use crate::source::{self, Pool};
 use crate::store;
 use crate::world::{Entry, World};
 
-/// Result of a seed.
+/// Result of simulating a seed.
 pub(crate) struct Simulated {
     pub(crate) seed: u64,
     pub(crate) counts: BTreeMap<String, u64>,
@@ -85,7 +85,7 @@ impl Simulation {
         self.with(|world| world.audit.violation.is_some())
     }
 
-    /// Gives some lakes the previous layout before any task starts.
+    /// Converts some lakes to the previous layout before any task starts.
     fn apply_previous_layout_sometimes(&mut self) {
         if self.with(|world| world.rng.u32(0..4)) > 0 {
             return;
@@ -98,7 +98,7 @@ impl Simulation {
         });
     }
 
-    /// Runs all partitions, with no other run in progress. Returns the run's index.
+    /// Performs a run of all partitions, with no other run in progress. Returns the run's index.
     fn run_all(&mut self, force: bool) -> usize {
         let n_partitions = self.with(|world| world.source.n_partitions());
         let partitions: Vec<PartitionKey> = (0..n_partitions).map(source::key_of).collect();

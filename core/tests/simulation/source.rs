@@ -41,15 +41,15 @@ const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade
 
 /// Row counts of the contents. The last ones are derived from earlier ones.
 const LENGTHS: [usize; 18] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8];
-/// Contents that are another content reversed: the same edition in a different order.
+/// Contents that are the reverse of another: the same edition in a different order.
 const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
-/// Contents that differ from another only in the last row, so page 1 does not tell them apart.
+/// Contents that differ from another only in the last row, so page 1 does not distinguish them.
 const REVISED: [(usize, usize); 2] = [(16, 9), (17, 12)];
 
-/// School and enrollment. The school identifies the row's partition.
+/// A row: school and enrollment. The school identifies the row's partition.
 pub(crate) type Row = (i64, i32);
 
-/// Content of one partition between two changes: rows in the order served.
+/// A partition's content between two changes: rows in the order served.
 pub(crate) type Content = Arc<Vec<Row>>;
 
 /// Returns the same rows in sorted order.

@@ -100,7 +100,7 @@ pub(crate) fn apply_previous_layout(world: &mut World) {
     world.note(None, "given the previous layout", keys::older_records_prefix(&dataset), String::new());
 }
 
-/// Deletes a partition's object by hand, or replaces it with something that is not ours.
+/// Deletes a partition's object by hand, or replaces it with something that rollcall did not write.
 pub(crate) fn corrupt_by_hand(world: &mut World, partition: usize) {
     let key = keys::partition_object(&world.dataset, &crate::source::key_of(partition));
     if world.bucket.objects.remove(&key).is_none() {
@@ -129,7 +129,7 @@ impl SimStore {
         Self { shared: shared.clone(), task }
     }
 
-    /// Calls the world and notes the result. Sometimes fails before the effect.
+    /// Calls the world and adds the result to the trace. Sometimes fails before the effect.
     async fn ask<T: Send + 'static>(
         &self,
         verb: &'static str,
@@ -164,12 +164,12 @@ fn failed(verb: &str, key: &str, cause: &str) -> StoreError {
     StoreError { message: format!("{verb} `{key}`"), source: cause.into() }
 }
 
-/// Returns the result of a conditional write and a word for it.
+/// Returns the result of a conditional write, preceded by a word for the trace.
 fn answer(put: Put) -> (String, Put) {
     (if put == Put::Lost { "lost".to_owned() } else { "done".to_owned() }, put)
 }
 
-/// Returns what the writer learns about a write that took effect.
+/// Decides at random how the store responds to a write that took effect.
 fn told_text(
     world: &mut World,
     task: TaskId,
@@ -191,7 +191,7 @@ fn told_text(
     Ok(("done, reported as a conflict".to_owned(), Put::Lost))
 }
 
-/// Checks whether the writer is told that another write is in progress.
+/// Decides at random whether the store responds that another write is in progress.
 fn conflicts(world: &mut World) -> bool {
     let conflicts = world.chance(world.rates.conflict);
     if conflicts {

@@ -25,7 +25,7 @@ const BEGINNING_S: i64 = 1_795_435_200;
 pub(crate) struct Rates {
     pub(crate) portal: u32,
     pub(crate) store: u32,
-    /// Writes that get HTTP 409: another write is in progress.
+    /// Writes that are answered with HTTP 409: another write is in progress.
     pub(crate) conflict: u32,
     pub(crate) catalog: u32,
     pub(crate) crash: u32,
@@ -58,7 +58,7 @@ impl Rates {
         }
     }
 
-    /// No faults and no changes.
+    /// Returns rates without faults or changes.
     fn calm() -> Self {
         Self {
             portal: 0,
@@ -157,7 +157,7 @@ impl World {
         self.now_ms += self.rng.i64(0..400);
     }
 
-    /// Returns `true` with a probability of `per_mille` in a thousand.
+    /// Decides at random: returns `true` with a probability of `per_mille` in a thousand.
     pub(crate) fn chance(&mut self, per_mille: u32) -> bool {
         per_mille > 0 && self.rng.u32(0..1000) < per_mille
     }

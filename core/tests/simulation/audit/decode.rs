@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::source::{Content, Row};
 
-/// Decoded rows, by the bytes of the object. Contents recur, and decoding is the most expensive part of the audit.
+/// Decoded rows, keyed by the object's bytes. Contents recur, and decoding is the most expensive part of the audit.
 #[derive(Default)]
 pub(crate) struct Decoder(BTreeMap<Bytes, Option<Content>>);
 

@@ -1,4 +1,4 @@
-//! Checks receipts and records against what was served and seen, and that none is lost.
+//! Checks receipts and records against what was served and seen, and checks that none is lost.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub(super) fn is_of_a_try(message: &Value) -> bool {
     message["outcome"] != "not_tried" && message["error"]["name"] != "NoReceipt"
 }
 
-/// Returns the item of a partition in an array of records or receipts.
+/// Returns a partition's item in an array of records or receipts.
 pub(super) fn item_of(items: &Value, partition: usize) -> Option<&Value> {
     let name = serde_json::to_value(source::key_of(partition)).ok()?;
     items.as_array()?.iter().find(|item| item["partition"] == name)
 }
 
-/// Returns the record of a partition in the ledger, in either layout.
+/// Returns a partition's record in the ledger, in either layout.
 pub(super) fn record_of(dataset: &Dataset, bucket: &Bucket, partition: usize) -> Value {
     let found = match bucket.json(&keys::records(dataset)) {
         Some(records) => item_of(&records, partition).cloned(),
@@ -101,7 +101,7 @@ impl Auditor {
     }
 
     /// Checks after a write or deletion in a run that the last receipt of each partition exists, or that the summary
-    /// has it or a later one.
+    /// contains it or a later one.
     pub(crate) fn check_outcomes_kept(&mut self, dataset: &Dataset, key: &str, bucket: &Bucket) {
         let Some(run) = keys::parse_run(dataset, key) else { return };
         let summary = bucket.json(&keys::summary(dataset, &run)).unwrap_or_default();
@@ -125,8 +125,8 @@ impl Auditor {
         }
     }
 
-    /// Checks that a record has the facts that the task found in its last look, or the recorded ones if it could not
-    /// look.
+    /// Checks that a record has the metadata that the task found in its last inspection, or the metadata recorded
+    /// before if the inspection failed.
     fn record(&mut self, task: TaskId, partition: usize, before: &Value, record: &Value) {
         let name = source::key_of(partition);
         let committed = &record["committed"];
@@ -167,8 +167,8 @@ impl Auditor {
         self.demand(RECORDS, is_known, || format!("`{name}`: t{task} recorded pages of other rows: {committed}"));
     }
 
-    /// Checks that the last attempt was recorded before, is a receipt, or states that there is none for the publisher's
-    /// run; and that it is no older than the one recorded before.
+    /// Checks that the last attempt was recorded before, is a receipt, or states that the publisher's run has no
+    /// receipt; and that it is no older than the one recorded before.
     fn attempt(&mut self, task: TaskId, partition: usize, before: &Value, attempt: &Value) {
         let name = source::key_of(partition);
         let is_kept = before.is_null() || !is_of_a_try(before) || time(&attempt["at"]) >= time(&before["at"]);

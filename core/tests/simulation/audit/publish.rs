@@ -55,7 +55,7 @@ impl Auditor {
         }
     }
 
-    /// Checks a published run. Returns how many partitions a slower publisher changed back.
+    /// Checks a published run. Returns how many partitions a slower publisher reverted.
     pub(crate) fn published(
         &mut self,
         dataset: &Dataset,
@@ -78,8 +78,8 @@ impl Auditor {
             if since >= from || is_registered == is_present || is_unseen {
                 continue;
             }
-            // A publisher that looked before an object vanished or reappeared may act on what it saw until the next
-            // run. A partition that never lost its object stays registered, however slow the others are.
+            // A publisher that inspected an object before it vanished or reappeared may act on what it saw until the
+            // next run. A partition that never lost its object stays registered, however slow the others are.
             let is_slower = |(other, publishing): (&TaskId, &Publishing)| {
                 *other != task && publishing.from <= since && publishing.to.is_none_or(|to| to > from)
             };
@@ -129,7 +129,7 @@ impl Auditor {
         }
     }
 
-    /// Checks that the attempts of a summary, or later ones, are recorded. A missing receipt counts as later only if
+    /// Checks that a summary's attempts, or later ones, are recorded. A missing receipt counts as later only if
     /// its run started after the recorded attempt.
     fn attempts_recorded(&mut self, dataset: &Dataset, task: TaskId, bucket: &Bucket) {
         let run = self.publishes[&task].run.clone();
@@ -200,8 +200,8 @@ impl Auditor {
         self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
 
-    /// Checks that since writes were last counted, a run wrote only its plan, its summary, a receipt for each partition
-    /// and the records, once each.
+    /// Checks that, since writes were last counted, a run wrote only its plan, its summary, a receipt for each
+    /// partition and the records, once each.
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
