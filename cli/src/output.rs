@@ -1,6 +1,7 @@
 //! The only file that prints: data to stdout, messages to stderr.
 //!
-//! Messages, tables and JSON are printed without terminal control characters; data keeps them only in a file or a pipe.
+//! Messages, tables and JSON are printed without terminal control characters; data keeps them if
+//! stdout is a file or a pipe.
 //! Callers that build a line for [`print()`] must first pass outside text through [`visible`](crate::escape::visible).
 
 use std::io::{self, IsTerminal, Write};
@@ -25,7 +26,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     write_out(&escaped(text, is_control_in_lines))
 }
 
-/// Prints data unchanged to a file or a pipe; on a terminal, as [`print()`] does.
+/// Prints data, unchanged if stdout is a file or a pipe, and escaped as by [`print()`] if it is a terminal.
 pub(crate) fn print_data(text: &str) -> io::Result<()> {
     if io::stdout().is_terminal() { print(text) } else { write_out(text) }
 }

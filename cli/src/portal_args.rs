@@ -1,4 +1,4 @@
-//! Flags that choose a command's portal: the live one, one at another address, or the sample in this process.
+//! Flags that choose a command's portal: the live one, one at another address, or the sample served in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

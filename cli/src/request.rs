@@ -58,7 +58,7 @@ enum ModeArg {
 pub(crate) struct ResolvedRequest {
     pub(crate) dataset: Dataset,
     pub(crate) request: Request,
-    /// The request as JSON, the input of an execution.
+    /// The request as JSON, used as the input of an execution.
     #[cfg_attr(not(feature = "aws"), allow(dead_code))]
     pub(crate) input: Value,
 }

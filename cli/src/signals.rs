@@ -29,7 +29,7 @@ pub(crate) fn catch_file_size_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// Tells a command when the process is told to stop.
+/// Notifies a command of signals that tell the process to stop.
 pub(crate) struct Signals {
     stop_requested: watch::Receiver<bool>,
 }
@@ -119,7 +119,7 @@ impl Sources {
 
 /// Checks whether the parent process set a signal to be ignored.
 ///
-/// Returns true if that cannot be determined, because installing a handler would undo it.
+/// Returns true if that cannot be determined, because installing a handler would undo such a setting.
 #[cfg(unix)]
 fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

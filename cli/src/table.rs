@@ -1,4 +1,4 @@
-//! Text tables, with columns separated by blanks.
+//! Text tables, with columns separated by spaces.
 
 use std::io::{self, IsTerminal};
 
@@ -52,7 +52,7 @@ pub(crate) fn align_right(table: &mut Table, columns: &[usize]) {
     }
 }
 
-/// Returns a table as text without trailing blanks.
+/// Returns a table as text without trailing spaces.
 pub(crate) fn render(table: &Table) -> String {
     table.0.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }

@@ -12,7 +12,7 @@ pub struct Config {
     pub page_size: usize,
     /// Delay before each page of data. Metadata is not delayed.
     pub latency: Duration,
-    /// Rows in each enrollment partition, with numbered schools. `None` for the rows of the sample.
+    /// Rows in each enrollment partition, which then has numbered schools. `None` for the rows of the sample.
     pub rows: Option<u64>,
     /// Whether bodies are compressed for clients that accept gzip.
     pub gzip: bool,

@@ -30,7 +30,7 @@ pub(crate) struct Shared {
 
 /// Serves one connection until it closes.
 pub(crate) async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    // Both results are irrelevant: the option is an optimization, and clients and faults break connections.
+    // Both results are irrelevant: the option is an optimization, and clients and faults drop connections.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| respond(Arc::clone(&shared), request));
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -63,7 +63,7 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Resp
     }
 }
 
-/// Returns the log entry of a request.
+/// Returns the log entry for a request.
 fn seen_request(request: &Request<Incoming>) -> SeenRequest {
     let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())

@@ -1,7 +1,7 @@
 //! The rows of an enrollment partition and their order.
 //!
-//! Rows are ordered by sex, then school, then race, as on the portal. The contents of a row follow from its position, so
-//! the cost of a page depends only on its own rows.
+//! Rows are ordered by sex, then school, then race, as on the portal. The contents of a row depend only on its
+//! position, so the cost of a page depends only on its own rows.
 
 pub(crate) mod axes;
 mod row;

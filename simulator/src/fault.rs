@@ -1,4 +1,4 @@
-//! Fault rules, which make chosen requests fail as a portal, a proxy or a network does.
+//! Fault rules, which make chosen requests fail as a portal, a proxy or a network would.
 
 pub(crate) mod edit;
 pub(crate) mod script;
@@ -49,8 +49,8 @@ pub enum Action {
     Truncate {
         /// Number of bytes to send.
         bytes: usize,
-        /// Whether the response is well-formed HTTP with a shorter body, truncated before compression. Otherwise it
-        /// announces the whole length, and the connection breaks.
+        /// Whether the response is well-formed HTTP with a shorter body, truncated before compression. Otherwise
+        /// its `Content-Length` is that of the whole body, and the connection is dropped.
         #[serde(default)]
         keep_length: bool,
     },

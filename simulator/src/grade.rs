@@ -21,7 +21,7 @@ impl Grade {
         }
     }
 
-    /// Returns the bit of the grade in a set of grades, with pre-K as the lowest. The total has none.
+    /// Returns the bit for the grade in a set of grades, with pre-K as the lowest. The total has none.
     pub(crate) fn bit(self) -> u32 {
         1_u32.checked_shl(u32::from((self.0 + 1).unsigned_abs())).unwrap_or(0)
     }

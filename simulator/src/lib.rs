@@ -2,7 +2,7 @@
 //!
 //! The simulator responds as the portal does, including its quirks: page size and links, unsupported filters that are
 //! silently ignored, HTTP 500 for a year without data, and `leaid` without its leading zero. The schools are invented, but
-//! the state totals of pre-K in 2021 are the published ones. [`Fault`] rules make requests fail, and
+//! the pre-K state totals for 2021 are the published ones. [`Fault`] rules make requests fail, and
 //! [`Config::recorded`] serves recorded bodies instead of the sample. The simulator shares no code with the client that it
 //! tests.
 //!

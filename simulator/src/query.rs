@@ -1,11 +1,11 @@
-//! Query strings: decoding, the filters that the portal supports, and the form in which it writes them into links.
+//! Query strings: decoding, the filters that the portal supports, and how it writes them in links.
 
 use std::fmt::Write as _;
 
 use crate::grade::Grade;
 use crate::sample::school::School;
 
-/// The decoded `name=value` pairs of a request, sorted by name as in the links of the portal.
+/// The decoded `name=value` pairs of a request, sorted by name as in the portal's links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Query(Vec<(String, String)>);
 

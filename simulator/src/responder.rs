@@ -71,7 +71,7 @@ impl Responder {
             Route::Metadata(_) => false,
             Route::NoSuchYear | Route::Unknown => self.config.recorded.is_some(),
         };
-        // Even a sleep of zero can take until the next tick of the timer.
+        // Even a sleep of zero can last until the next timer tick.
         if is_data && !self.config.latency.is_zero() {
             tokio::time::sleep(self.config.latency).await;
         }
@@ -134,7 +134,7 @@ impl Responder {
         }
     }
 
-    /// Encodes the body in a way that the client accepts.
+    /// Compresses or decompresses the body, depending on what the client accepts.
     fn encode(&self, changed: Changed, request: &PortalRequest, key: Option<String>) -> PortalResponse {
         let Changed { response, is_changed } = changed;
         let wants_gzip = request.accepts_gzip && self.config.gzip;
@@ -160,7 +160,7 @@ impl Responder {
     }
 }
 
-/// A response after the faults that change its body.
+/// A response to which the faults that change its body have been applied.
 struct Changed {
     response: PortalResponse,
     is_changed: bool,

@@ -40,7 +40,7 @@ impl PortalResponse {
         PortalResponse { header: retry_after.map(|text| (RETRY_AFTER, text.to_owned())), ..response }
     }
 
-    /// Returns the page of a bot challenge.
+    /// Returns a bot challenge page.
     pub(crate) fn challenge() -> PortalResponse {
         PortalResponse::html(StatusCode::OK, "Enable JavaScript and cookies to continue")
     }
@@ -66,11 +66,11 @@ impl PortalResponse {
         PortalResponse { header: Some((LOCATION, location)), ..PortalResponse::html(status, "Moved") }
     }
 
-    /// Converts the response to HTTP. With `cut_at`, the connection breaks after that many bytes of the body.
+    /// Converts the response to HTTP. With `cut_at`, the connection is dropped after that many bytes of the body.
     pub(crate) fn into_http(self, cut_at: Option<usize>) -> Response<ResponseBody> {
         let announced = self.body.len() as u64;
         let (data, is_cut) = match cut_at {
-            // A cut omits at least the last byte. Otherwise nothing would be missing.
+            // Omits at least the last byte; otherwise nothing would be missing.
             Some(bytes) => (self.body.slice(..bytes.min(self.body.len().saturating_sub(1))), true),
             None => (self.body, false),
         };

@@ -1,4 +1,4 @@
-//! The body of a response, which can break off before its end.
+//! The body of a response, which can be cut off before its end.
 
 use std::io;
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// Time between the last bytes of a body that breaks off and the end of the connection, so that the bytes are sent.
+/// Time between writing the last bytes of a cut-off body and dropping the connection, so that the bytes are sent.
 const FLUSH_TIME: Duration = Duration::from_millis(30);
 
-/// A body of known length that can break off before its end.
+/// A body of known length that can be cut off before its end.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     data: Bytes,
@@ -24,7 +24,7 @@ pub(crate) struct ResponseBody {
 
 impl ResponseBody {
     /// - `announced`: value of `Content-Length`.
-    /// - `is_cut`: whether the connection breaks after `data`.
+    /// - `is_cut`: whether the connection is dropped after `data`.
     pub(crate) fn new(data: Bytes, announced: u64, is_cut: bool) -> ResponseBody {
         ResponseBody { data, announced, is_cut, flush: None }
     }

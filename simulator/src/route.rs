@@ -1,4 +1,4 @@
-//! Parses the paths of requests.
+//! Parses request paths.
 
 use crate::grade::Grade;
 use crate::sample::school::YEARS;
@@ -6,7 +6,7 @@ use crate::sample::school::YEARS;
 /// Path prefix of the API.
 pub(crate) const BASE: &str = "/api/v1/";
 
-/// The resource of a path that ends with a slash.
+/// The resource at a path that ends with a slash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Data(Partition),

@@ -15,7 +15,7 @@ use crate::states::{CALIFORNIA, STATES, prek_total};
 /// Maximum number of schools. Up to this number, every district number is below 100,000.
 const MAX_SCHOOLS: usize = 400_000;
 
-/// The schools of the sample, ascending by id.
+/// The schools of the sample, in ascending order of id.
 #[derive(Debug)]
 pub(crate) struct Sample {
     schools: Vec<School>,
@@ -39,7 +39,7 @@ impl Sample {
         Sample { schools, numbered_fips }
     }
 
-    /// Returns all schools, in order of id.
+    /// Returns all schools, ordered by id.
     pub(crate) fn schools(&self) -> &[School] {
         &self.schools
     }

@@ -50,7 +50,7 @@ pub enum ServeError {
     ReadFaults(PathBuf, io::Error),
     /// The file of fault rules is invalid.
     ParseFaults(PathBuf, Box<toml::de::Error>),
-    /// The path of recorded bodies is not a folder.
+    /// The path given for recorded bodies is not a folder.
     NoRecording(PathBuf),
     /// Listening on the address failed.
     Listen(SocketAddr, io::Error),

@@ -20,7 +20,7 @@ use crate::responder::Responder;
 pub struct Simulator;
 
 impl Simulator {
-    /// Listens on `address` (0 picks a free port) and serves from tasks of the current tokio runtime.
+    /// Listens on `address` (port 0 picks a free one) and serves from tasks of the current tokio runtime.
     ///
     /// # Errors
     /// Fails if the simulator cannot listen on the address.
@@ -43,12 +43,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Returns the address on which it listens.
+    /// Returns the address on which the simulator listens.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
     }
 
-    /// Returns scheme, host and port, such as `http://127.0.0.1:8080`. The API is below `/api/v1/`.
+    /// Returns the scheme, host and port, such as `http://127.0.0.1:8080`. The API is below `/api/v1/`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.shared.address)
     }
@@ -58,7 +58,7 @@ impl Running {
         self.shared.log.requests()
     }
 
-    /// Replaces all fault rules. The new ones count requests from now on.
+    /// Replaces all fault rules. The new rules count requests from now on.
     pub fn set_faults(&self, faults: Vec<Fault>) {
         *self.shared.script.lock().unwrap_or_else(PoisonError::into_inner) = Script::new(faults);
     }
@@ -90,7 +90,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, _)) => {
                 connections.spawn(serve_connection(stream, Arc::clone(&shared)));
             }
-            // For example, the process is out of file handles. A connection that closes frees one.
+            // For example, the process may be out of file handles. A connection that closes frees one.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
         while connections.try_join_next().is_some() {}

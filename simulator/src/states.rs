@@ -48,7 +48,7 @@ const fn state(fips: u8, postal: &'static str, name: &'static str, n_schools: u3
     State { fips, postal, name, n_schools }
 }
 
-/// The states of the sample, ascending by code.
+/// The states of the sample, in ascending order of code.
 #[rustfmt::skip]
 pub(crate) const STATES: [State; 57] = [
     state(1, "AL", "Alabama", 1_500), state(2, "AK", "Alaska", 500), state(4, "AZ", "Arizona", 2_400),

@@ -34,7 +34,7 @@ pub(crate) async fn lock(
     Ok((lock, mark))
 }
 
-/// Records in the mark that the lake holds `dataset`, unless it says so already.
+/// Records in the mark that the lake holds `dataset`, unless it already says so.
 ///
 /// - `before`: the mark that [`lock`] returned.
 ///

@@ -19,7 +19,7 @@ use crate::exit::BadInput;
 #[serde(deny_unknown_fields)]
 pub(crate) struct LakeMark {
     pub(crate) is_sample: bool,
-    /// Whether no run has planned yet. Until then `is_sample` may still change.
+    /// Whether no run has made a plan yet. Until then `is_sample` may still change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_new: bool,
     /// The dataset of each table in `data/`, by table name.
@@ -27,7 +27,7 @@ pub(crate) struct LakeMark {
     pub(super) tables: BTreeMap<String, TableDataset>,
 }
 
-/// The descriptor that filled a table last.
+/// The descriptor that last filled a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct TableDataset {
     dataset: String,
@@ -82,7 +82,7 @@ impl LakeMark {
         })?)
     }
 
-    /// Checks that sample data goes only into a lake of sample data, and portal data into any other.
+    /// Checks that sample data is written only to a lake of sample data, and portal data only to other lakes.
     ///
     /// # Errors
     /// [`BadInput`] with a hint.
@@ -129,7 +129,7 @@ impl LakeMark {
         }
     }
 
-    /// Checks whether a descriptor with another schema filled the dataset's table.
+    /// Checks whether a descriptor with a different schema filled the dataset's table.
     pub(crate) fn has_other_schema(&self, dataset: &Dataset) -> bool {
         self.tables.get(&dataset.table).is_some_and(|holder| *holder != TableDataset::new(dataset))
     }

@@ -46,7 +46,7 @@ pub(crate) async fn run_sql(
     }
 }
 
-/// Plans and runs SQL over the tables of the lake, once.
+/// Makes one attempt to plan and run SQL over the tables of the lake.
 async fn collect(
     context: &SessionContext,
     tables: &[CatalogTable],
@@ -87,7 +87,7 @@ async fn collect(
 
 /// Makes the row order reproducible for a query that only filters and projects: rows come in file order.
 ///
-/// Such a query reads with one thread. Queries that join, group or sort keep all threads; without `order by`, their row
+/// Such a query reads with one thread. Queries that join, group or sort use all threads; without `order by`, their row
 /// order may vary.
 fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
     let (mut state, plan) = frame.into_parts();

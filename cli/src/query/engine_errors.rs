@@ -18,7 +18,7 @@ pub(super) fn unreadable_catalog(error: CatalogError) -> Error {
     Error::CatalogFailed { table: "of this lake".to_owned(), source }
 }
 
-/// Returns the mismatched file that ended a query, if one did.
+/// Returns the mismatched file that made a query fail, if one did.
 pub(super) fn mismatched_file(error: &DataFusionError) -> Option<&MismatchedFile> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(query(lake, "select sum(id) as s from d.t").await.unwrap(), json!([{"s": 6}]));
         query(lake, "select * from d.t where year = 2021").await.unwrap();
         let rows = query(lake, &format!("select {column} as v from d.t order by year, id")).await?;
-        // A condition on the column agrees with its values.
+        // A condition on the column selects the rows that its values imply.
         let condition = format!("select count(*) as n from d.t where {column} is not null");
         let n_values = rows.as_array().unwrap().iter().filter(|row| !row["v"].is_null()).count();
         assert_eq!(query(lake, &condition).await?, json!([{"n": n_values}]));

@@ -59,7 +59,7 @@ impl PinnedFolder {
     pub(crate) async fn pin(&self, key: &str) -> Result<ObjectMeta> {
         let location = ObjectPath::parse(key)?;
         let inspect = async {
-            // Opening a pipe could block forever. `head` rejects folders.
+            // Rejects pipes, because opening one could block forever. Folders are rejected by `head`.
             let found = tokio::fs::metadata(self.folder.path_to_filesystem(&location)?).await;
             if found.is_ok_and(|found| !found.is_file() && !found.is_dir()) {
                 return Err(failed("expected a regular file, found a pipe, socket or device".to_owned()));

@@ -36,8 +36,8 @@ pub(crate) enum FetchEnd {
 
 /// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.
 ///
-/// Fetches as many partitions at once as requests may be in flight. The first pages of the next partitions thus use the
-/// slots that the last pages of a partition leave free.
+/// Fetches as many partitions at once as there may be requests in flight. The first pages of the next partitions thus
+/// use the slots that the last pages of a partition leave free.
 pub(crate) async fn fetch_all(
     prepared: &PreparedRun,
     args: &RunArgs,
@@ -89,8 +89,8 @@ pub(crate) async fn fetch_all(
         () = prepared.store.lost() => FetchEnd::LakeLost,
     };
     if !matches!(end, FetchEnd::AllTried | FetchEnd::TooManyFailed) {
-        // All waiting for the portal ends now. Pages already received are committed, with their receipts, unless the
-        // lake hangs.
+        // Nothing waits for the portal any longer. Pages already received are committed, with their receipts, unless
+        // the lake hangs.
         stop.cancel();
         let drained = future::join(fetches, prepared.store.settle());
         if tokio::time::timeout(DRAIN, drained).await.is_err() {

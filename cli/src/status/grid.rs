@@ -81,7 +81,7 @@ fn order_of(dataset: &Dataset, values: &[AxisValue]) -> Vec<usize> {
         .collect()
 }
 
-/// Returns the last outcome, and the rows and age of the committed object.
+/// Formats a grid cell: the last outcome, and the number of rows and age of the committed object.
 fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     let outcome = match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
         Some(Outcome::Written) => "W",

@@ -1,4 +1,4 @@
-//! The numbers of students of one school, by race and sex.
+//! The student counts of one school, by race and sex.
 
 use crate::enrollment::axes::{Axes, TOTAL};
 use crate::sample::school::School;
@@ -8,7 +8,7 @@ const RACE_SIZES: [u64; 7] = [45, 15, 26, 5, 1, 1, 5];
 /// Strides that visit every item of a list of 1, 6 or 8 items.
 const STRIDES: [usize; 4] = [5, 7, 11, 13];
 
-/// The numbers of one school in one partition, from which all its cells follow.
+/// The numbers from which all cells of one school in one partition are computed.
 pub(super) struct SchoolCells {
     pub(super) school: School,
     /// `ncessch`.
@@ -17,7 +17,7 @@ pub(super) struct SchoolCells {
     females: u64,
     /// The selected races in the school's order, followed by unused slots.
     pub(super) races: [u8; 8],
-    /// Cumulative shares of races 1 to 7, as parts of the last entry.
+    /// Cumulative shares of races 1 to 7, relative to the last entry.
     race_bounds: [u64; 7],
 }
 

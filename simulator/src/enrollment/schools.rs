@@ -5,7 +5,7 @@ use crate::query::Filters;
 use crate::sample::Sample;
 use crate::sample::school::School;
 
-/// The schools of a partition, in order of id.
+/// The schools of a partition, ordered by id.
 pub(super) enum Schools {
     /// Positions in the sample.
     Listed(Vec<usize>),

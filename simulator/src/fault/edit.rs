@@ -1,4 +1,4 @@
-//! Edits a page body, and keeps everything else unchanged, including the key order.
+//! Edits parts of a page body, and keeps everything else unchanged, including the key order.
 
 use std::fmt;
 

@@ -74,7 +74,7 @@ impl EndpointTemplate {
 /// templates.
 ///
 /// Source: recorded responses of `api-endpoints/`. The years of the CCD endpoints follow the R package README of
-/// 2026-07. The plain dash in the SAIPE row is intentional: the Stata package has encountered such texts.
+/// 2026-07. The plain dash in the SAIPE row is intentional: the Stata package has encountered such text.
 #[rustfmt::skip]
 pub(super) const ENDPOINTS: [EndpointTemplate; 12] = [
     EndpointTemplate { id: 1, url: "/api/v1/college-university/ipeds/directory/{year}/", example_year: "2003", class_name: "IPEDS",

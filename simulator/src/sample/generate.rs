@@ -75,7 +75,7 @@ fn school(id: u64, seed: u64, is_first: bool) -> School {
     }
 }
 
-/// Distributes the pre-K `total` of a state in 2021 over the schools that report it, so that they add up exactly.
+/// Distributes the pre-K `total` of a state in 2021 over the schools that report it, so that their counts add up to it.
 pub(super) fn distribute_prek(schools: &mut [School], total: u32) {
     let cell = Cell { year: PUBLISHED_YEAR, grade: Grade::PREK, race: 99, sex: 99 };
     let reports = |school: &School| {

@@ -8,7 +8,7 @@ pub(crate) const YEARS: std::ops::RangeInclusive<u16> = 1986..=2024;
 /// The year whose pre-K totals are published.
 pub(super) const PUBLISHED_YEAR: u16 = 2021;
 
-/// Level of a school, which decides its grades and size.
+/// Level of a school, which determines its grades and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Elementary,
@@ -22,7 +22,7 @@ pub(crate) enum Level {
 pub(crate) struct School {
     /// `ncessch_num`: two digits for the state, five for the district, five for the school.
     pub(crate) id: u64,
-    /// Seed of all numbers of this school.
+    /// Seed for all numbers of this school.
     pub(crate) seed: u64,
     pub(crate) level: Level,
     /// One bit for each grade offered; pre-K is the lowest bit.
@@ -31,7 +31,7 @@ pub(crate) struct School {
     pub(super) last_year: u16,
     /// Typical number of students per grade.
     pub(super) size: u16,
-    /// Whether the school is the first of its state, which always reports its total.
+    /// Whether the school is the first in its state, which always reports its total.
     pub(super) is_first: bool,
     /// Number of pre-K students in 2021.
     pub(super) prek_2021: u32,
@@ -96,7 +96,7 @@ impl School {
     }
 }
 
-/// One count of students within a school.
+/// One student count within a school.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cell {
     pub(crate) year: u16,

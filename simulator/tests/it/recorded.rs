@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use rollcall_simulator::{Action, Config, Fault, Running};
 
-/// A folder that is deleted with its test.
+/// A folder that is deleted when its test ends.
 struct Folder(PathBuf);
 
 impl Folder {
