@@ -82,7 +82,7 @@ impl ExpectedFile {
                     let others: Vec<String> = others.map(|field| format!("`{}`", excerpt(field.name()))).collect();
                     if !others.is_empty() {
                         let others = others.join(", ");
-                        return Err(mismatched(&format!("no such column, but {others}, which may be its old name")));
+                        return Err(mismatched(&format!("no such column; it may be under an old name: {others}")));
                     }
                 }
             }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(reordered, values([json!(3), json!(4), json!(5), json!(6)]));
         let (old, new) = (vec![id(), ("was", ints([3, 4]))], vec![id(), ("x", ints([5, 6]))]);
         let renamed = read_both(old, new, &table("int"), "x").await;
-        assert_eq!(renamed, typed("int", "no such column, but `was`, which may be its old name"));
+        assert_eq!(renamed, typed("int", "no such column; it may be under an old name: `was`"));
     }
 
     /// Found by use: H4.
