@@ -18,7 +18,7 @@ const OBJECT: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grad
 const RECORDS: &str = "ledger/ccd_enrollment/records.json";
 const TWO_GRADES: [&str; 4] = ["--years", "2021", "--grades", "grade-pk,grade-k"];
 
-/// Returns a fault that fails a partition without waits between retries.
+/// Returns a fault that makes a partition fail without waiting between retries.
 fn unavailable(path: &str) -> Fault {
     let action = Action::Status { code: 503, retry_after: Some("0".to_owned()), body: Some("busy".to_owned()) };
     Fault::new(action).on_path(path)
@@ -382,11 +382,11 @@ fn d2_a_killed_run_leaves_no_truncated_object_and_the_next_run_completes_it() {
     let _ = reference.run(&portal, &args).expect(0);
     let expected = bytes(&reference, "data/us_education_ccd_enrollment_data");
     assert_eq!(expected.len(), 34);
-    // Kills at the first request, in the middle and near the end; 34 partitions have 48 pages.
+    // Kill at the first request, in the middle and near the end; the 34 partitions have 48 pages.
     for (n_requests, mode) in [(1, "missing"), (10, "failed_of"), (20, "missing"), (30, "failed_of"), (40, "missing")] {
         let lake = TestLake::new();
         let portal = TestPortal::small();
-        // The last page of the last year never arrives, so that the run cannot end before it is killed.
+        // The last page of the last year never arrives, so the run cannot end before it is killed.
         portal.server.set_faults(vec![stalled("2020/grade-15/")]);
         let started = start(&lake, &portal, &args);
         wait_until("the portal receives the requests", || portal.n_data_requests() >= n_requests);
@@ -445,7 +445,7 @@ fn a_failed_total_is_fetched_again_by_the_name_of_its_run_alone() {
 fn a1_a_page_is_requested_at_most_twelve_times_whatever_the_portal_does() {
     let html = || Action::Html;
     let busy = || Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
-    // Always unavailable; never a valid page; alternating.
+    // Always unavailable, never a valid page, and alternating between the two.
     let alternating = (1..40)
         .map(|i| Fault::new(if i % 2 == 0 { busy() } else { html() }).on_path("grade-pk/").starting_at(i).times(1));
     for faults in [
@@ -556,7 +556,7 @@ fn a_year_without_rows_is_reported_and_fetched_again_when_the_release_is_unknown
     let warning = "warning: the portal has no rows for any requested partition of 2021\n";
     assert!(found.stderr.starts_with(warning), "{}", found.stderr);
     assert!(found.stdout.contains("4 partitions: 2 written, 2 empty"), "{}", found.stdout);
-    // Under the same release, nothing can have changed. If the release cannot be read, the year is fetched again.
+    // If the release is the same, nothing can have changed. If it cannot be read, the year is fetched again.
     let missing = [&args[..], &["--mode", "missing"]].concat();
     assert!(lake.run(&portal, &missing).expect(0).stdout.contains("nothing to fetch"));
     portal.server.set_faults(vec![unavailable("api-changes/")]);
@@ -626,7 +626,7 @@ fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     wait_until("the input is read", || {
         fs::read_to_string(format!("/proc/{}/syscall", started.0.id())).is_ok_and(|call| call.starts_with("0 0x0 "))
     });
-    // Not SIGINT: the parent of the tests may ignore it, and the program would inherit that.
+    // Not SIGINT: the tests' parent process may ignore it, and the program would inherit that.
     started.signal("TERM");
     assert_eq!(started.wait().code, None);
 }
@@ -904,7 +904,7 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     assert_eq!(words(lines[2])[..3], ["2020", "W", "165"]);
     assert_eq!(words(lines[3])[..3], ["2019", "W", "165"]);
     assert_eq!(found.matches("grade-").count(), 18, "{found}");
-    // The total failed before it was ever committed, and was not requested in the other years.
+    // The total had never been committed when it failed, and was not requested for the other years.
     let total = lines.iter().position(|line| line.ends_with("grade-99")).unwrap();
     assert!(lines[total + 1].ends_with("  F") && lines[total + 2].ends_with("  ."), "{found}");
     assert!(found.contains("51 partitions committed, 5,197 rows, "), "{found}");
@@ -953,7 +953,7 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
 fn d7_a_reader_that_closes_the_pipe_is_not_a_failure() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "all"]).expect(0);
-    // This is more than a pipe holds, so that a write fails on the closed pipe.
+    // This is more than a pipe holds, so a write to the closed pipe fails.
     let all = format!("select * from {TABLE}, ccd_school.lookup_sexes");
     assert!(query(&lake, &all).len() > 200_000);
     for format in ["table", "csv", "json"] {
@@ -1135,7 +1135,7 @@ fn datasets_are_listed_shown_and_checked() {
 #[test]
 fn stderr_has_plain_text_only_when_it_is_not_a_terminal() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    // Progress is only for terminals, so a successful run prints nothing.
+    // Progress is only shown on terminals, so a successful run prints nothing.
     let quiet = lake.run(&portal, &TWO_GRADES).expect(0);
     assert_eq!(quiet.stderr, "");
     let origin = portal.origin();

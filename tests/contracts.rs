@@ -35,7 +35,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 }
 
-/// Returns distinct data objects. They are real files, since a store may read facts from their footers.
+/// Returns distinct data objects. They are real files, since a store may read metadata from their footers.
 fn objects() -> [Encoded; 4] {
     let lookups = Lookup::built_in().expect("the look-ups are built in");
     let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
@@ -170,7 +170,7 @@ async fn the_head_of_a_foreign_object_has_an_etag_and_no_stamp(store: &impl Stor
     let facts = store.head(KEY).await.expect("the store responds").expect("the object exists");
 
     assert_eq!((facts.stamp, facts.size_bytes), (None, 11));
-    // It can be replaced like any other object.
+    // Such an object can be replaced like any other.
     let replaced = put(store, KEY, &first, &Condition::Matches(facts.etag), 1).await;
     assert!(matches!(replaced, Put::Done(_)));
     assert_holds(store, KEY, &first).await;
@@ -191,7 +191,7 @@ async fn only_a_parquet_object_has_a_footer(store: &impl Store) {
         assert_eq!((found.edition, found.n_rows), (object.edition, object.n_rows));
         assert_eq!(found.columns.first().map(|column| (column.name.as_str(), column.kind.as_str())), Some(CODE));
     }
-    // An empty object, one that is not Parquet, and a truncated file.
+    // An empty object, one that is not Parquet, and a truncated one.
     let [cut, ..] = objects();
     for bytes in [Bytes::new(), Bytes::from_static(b"not Parquet"), cut.bytes.slice(..cut.bytes.len() - 9)] {
         store.write(KEY, bytes).await.expect("the store responds");
@@ -469,7 +469,7 @@ fn f1_a_mark_never_replaces_a_file_and_only_one_of_two_runs_creates_the_lake() {
         let lock = one.lock().await.expect("the lock is free");
         assert_eq!(other.lock().await.expect_err("the other run holds the lock").name(), "LakeLocked");
         drop(lock);
-        // The state after a run is killed before it has moved its mark into place.
+        // What remains if a run is killed before it has moved its mark into place.
         std::fs::rename(lake.join("lake.json"), lake.join(".lake.json-Half00")).expect("a file can be renamed");
         std::fs::remove_file(lake.join(".lock")).expect("a file can be removed");
         assert_eq!(other.inspect().await.expect("the folder is readable"), FolderState::Empty);
@@ -566,7 +566,7 @@ fn f4_a_lock_that_is_another_programs_file_is_rejected_and_left_untouched() {
         assert_eq!(std::fs::metadata(&theirs).expect("it exists").modified().expect("the file has a time"), before);
         std::fs::remove_file(&lock).or_else(|_| std::fs::remove_dir(&lock)).expect("removing succeeds");
     }
-    // Another program's file that is not a link is locked, but keeps its content.
+    // A file of another program is locked unless it is a link, but keeps its content.
     std::fs::write(lake.join(".lock"), "theirs").expect("a file can be written");
     let _lock = runtime.block_on(store.lock()).expect("the lock is free");
     assert_eq!(std::fs::read_to_string(lake.join(".lock")).expect("it is readable"), "theirs");
@@ -656,7 +656,7 @@ fn f6_something_other_than_a_file_at_an_objects_key_has_no_stamp_and_is_replaced
     ];
     let [first, ..] = objects();
     for (n, (make, can_be_replaced)) in make.into_iter().enumerate() {
-        // The path is short, because the path of a socket has a maximum length.
+        // The path is short because socket paths have a maximum length.
         let folder = tempfile::tempdir_in("/tmp").expect("a temporary folder can be created");
         let store = FolderStore::new(folder.path());
         let path = folder.path().join("data/o");
@@ -800,7 +800,7 @@ async fn two_hundred_and_fifty_partitions_are_changed_in_one_call<C: Catalog>(
 ) {
     let dataset = enrollment();
     declare(catalog, &dataset.table_spec()).await;
-    // More than Glue accepts per call, which is 100 to add and 25 to remove.
+    // More than Glue accepts per call: 100 to add and 25 to remove.
     let mut all: Vec<CatalogPartition> = (0..250).map(|i| registered(1900 + i, "grade-pk", 1 + i as u64)).collect();
     all.reverse();
 

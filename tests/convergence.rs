@@ -38,7 +38,7 @@ impl Expected {
     }
 }
 
-/// Approximate number of requests that an event of each of [`FUNCTIONS`] sends.
+/// Approximate number of requests that each of [`FUNCTIONS`] sends per event.
 const REQUESTS: [usize; 3] = [100, 6, 250];
 
 /// Faults between a function and AWS: one request in twenty to the lake fails, and one in ten to the catalog. In about
@@ -143,7 +143,7 @@ fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64,
         reported.push(format!("{name}: {} {} {}", ended.status, ended.error, ended.cause));
         let reported = reported.join("\n");
         let is_well = ended.status == ExecutionStatus::Succeeded;
-        // A run that reports this has published. Otherwise the planner or the publisher failed.
+        // A run that reports this has been published. Otherwise the planner or the publisher failed.
         let is_published = is_well || ended.error == "PartialFailure";
         assert!(!is_published || found.not_registered.is_empty(), "{:?}\n{reported}", found.not_registered);
         assert!(found.is_all_written || !is_well, "{reported}");
@@ -151,7 +151,7 @@ fn converge(stack: &Stack, proxies: &[Proxy; 3], expected: &Expected, seed: u64,
             stack.portal.server.set_faults(Vec::new());
             proxies.iter().for_each(|proxy| proxy.set([]));
             let rest = run(stack, &format!("seed-{seed}-rest"), "failed");
-            // These requests run without faults and do not count.
+            // These requests are sent without faults and do not count.
             proxies.iter().for_each(|proxy| drop(proxy.take_seen()));
             assert_eq!((rest.status, &rest.output["n_planned"]), (ExecutionStatus::Succeeded, &json!(0)), "{reported}");
             return n_reruns;
@@ -173,7 +173,7 @@ fn w4_a_hundred_partitions_converge_in_three_reruns_despite_failures_and_kills()
     for seed in first..first + n_lakes {
         *by_reruns.entry(converge(&stack, &proxies, &expected, seed, &mut counts)).or_insert(0) += 1;
     }
-    // Requests did pass through the proxies, and faults did occur.
+    // Requests did pass through the proxies, and faults were injected.
     assert!(counts.n_store > 0 && counts.n_catalog > 0 && counts.n_store_faults > 0, "{counts:?}");
     assert!(n_lakes < 5 || counts.n_catalog_faults > 0 && counts.n_kills > 0, "{counts:?}");
     println!("lakes by the reruns that it took: {by_reruns:?}; {counts:?}");

@@ -17,7 +17,7 @@ fn picture(args: &[&str]) -> String {
     Outcome::from_output(command.output().expect("python3 starts")).expect(0).stdout
 }
 
-/// Names in backticks that start the rows of a Markdown table.
+/// Returns the names in backticks that start the rows of a Markdown table.
 fn first_cells(markdown: &str) -> Vec<&str> {
     markdown.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0)).collect()
 }
@@ -50,7 +50,7 @@ fn the_readme_has_at_most_200_lines_and_runs_the_program_before_its_tests() {
 
 #[test]
 fn every_error_has_a_row_in_its_document_and_no_row_is_without_an_error() {
-    // No code returns `NoReceipt`: publishing gives it to a partition that left no receipt.
+    // No code returns `NoReceipt`: publishing assigns it to a partition without a receipt.
     let expected: Vec<&str> = Error::NAMES.iter().copied().chain(["NoReceipt"]).collect();
     assert_eq!(first_cells(&read("docs/errors.md")), expected);
 }

@@ -201,7 +201,7 @@ fn a_deleted_object_comes_back_and_an_unregistered_one_is_registered(stack: &Sta
     assert_eq!(stack.partitions(), partitions);
 }
 
-/// The emulator's crawler succeeds and finds nothing, so the registered partitions must be from before.
+/// The emulator's crawler succeeds and finds nothing, so the registered partitions must be from an earlier run.
 fn a_crawler_runs_to_its_end_and_what_it_missed_is_named(stack: &Stack) {
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"], "catalog": "crawler"});
     let output = stack.run_successfully("crawled", &request);
@@ -224,7 +224,7 @@ fn a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(stack: 
     let ended = stack.run("no-table", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
     assert!(ended.cause.contains("expected the template's table, found none"), "{}", ended.cause);
-    // The state machine retries as often as it declares.
+    // The state machine retries as often as its definition says.
     let tried = stack.history("no-table").iter().filter(|event| event.r#type == HistoryEventType::TaskFailed).count();
     assert_eq!(tried, 3);
     let mut input = json!({});
@@ -243,7 +243,7 @@ fn a_stale_writer_is_superseded(stack: &Stack) {
     let partition = "year=2012/grade=grade-3";
     let key = format!("data/{TABLE}/{partition}/part-00000.parquet");
     let proxy = stack.hold_a_write_of_page_fetch();
-    // The stale writer has different rows, so that it does not find its own object. It requests page 1 again at the
+    // The stale writer has different rows, so it does not find its own object. It requests page 1 again at the
     // end.
     let other_rows = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
     stack.portal.server.set_faults(vec![Fault::new(other_rows).on_path("2012/grade-3").on_page(1).times(2)]);
@@ -284,7 +284,7 @@ fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: 
     assert!(stack.objects(&format!("data/{TABLE}/{path}/")).is_empty());
 }
 
-/// Three partitions fail in three ways, and the process of a fourth is killed each time it starts.
+/// Three partitions fail in three ways, and the process that fetches a fourth is killed each time it starts.
 fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) {
     let status = |code| Action::Status { code, retry_after: Some("0".to_owned()), body: None };
     // The last partition of the plan is killed after the others are done.
@@ -375,9 +375,9 @@ fn a_request_that_cannot_run_fails_by_name(stack: &Stack) {
     assert!(ended.cause.contains("`grade`: expected one of years, grades"), "{}", ended.cause);
 }
 
-/// Runs the whole matrix and measures everything that passes between states and to and from its 720 partitions.
+/// Runs every year and grade, and measures all data passed between states and to and from the 720 partitions.
 fn state_stays_small_for_forty_years_of_every_grade(stack: &Stack) {
-    // One year more than in the sample; the portal has no rows for it.
+    // One year more than the sample has; the portal has no rows for it.
     let years =
         Action::SetField { row: None, field: "years_available".to_owned(), json: "\"1985&ndash;2024\"".to_owned() };
     let faults = vec![Fault::new(years).on_path("api-endpoints"), Fault::new(no_rows()).on_path("/1985/")];
@@ -413,7 +413,7 @@ fn roles_allow_little_more_than_their_functions_use(stack: &Stack) {
         let _ = unused.insert("s3:PutObjectTagging");
         if function == "catalog" {
             // The emulator has no map run resources, so it rejects a request to describe one, and a partition without a
-            // receipt counts as killed. `faults_aws` covers the responses of AWS.
+            // receipt counts as killed. `faults_aws` covers the real responses.
             unused.extend(["states:DescribeMapRun", "states:ListExecutions", "states:DescribeExecution"]);
         }
         if function == "page-fetch" {

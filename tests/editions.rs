@@ -20,7 +20,7 @@ fn serve(folder: &Path, rows: &[String]) {
     write_page(folder, PATH, 1, body.as_bytes());
 }
 
-/// A lake with one partition of four rows, its portal, and the folder with the portal's bodies.
+/// A lake with one partition of four rows, its portal, and the folder with the portal's response bodies.
 struct Scene {
     lake: TestLake,
     portal: TestPortal,
@@ -107,7 +107,7 @@ fn a_changed_descriptor_rewrites_the_partition() {
     assert_eq!(answer.stdout, "leaid\n000100002\n");
 }
 
-/// Rewrites the object with pyarrow and gives its edition this encoding version.
+/// Rewrites the object with PyArrow and sets the encoding version of its edition.
 fn rewrite_by_another_program(scene: &Scene, encoding_version: &str) {
     let script = "
 import sys, pyarrow.parquet as pq

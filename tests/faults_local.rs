@@ -1,4 +1,4 @@
-//! Faults of the machine during a run on a folder, by their ids in SEMANTICS.md, with what the user sees.
+//! Machine faults during a run on a folder, by their ids in SEMANTICS.md, with what the user sees.
 //!
 //! Some tests need their own mounts or network. They create them in namespaces, which any Linux user may create with
 //! `unshare --map-root-user`. Where this is not allowed, the test fails with that reason.
@@ -114,7 +114,7 @@ fn d4_a_file_size_limit_fails_only_the_partitions_that_exceed_it() {
     let _ = reference.run(&portal, &TWO_GRADES).expect(0);
     let expected = data(reference.path());
     let lake = TestLake::new();
-    // In blocks of 512 bytes or 1 KiB. A ledger fits into both limits; the two files of about 100 kB fit into neither.
+    // In blocks of 512 bytes or 1 KiB. A ledger fits within both limits; the two files of about 100 kB exceed both.
     let found = run_limited("ulimit -f 40", &lake, &portal, &TWO_GRADES).expect(3);
     let is_reported = |line: &&str| {
         line.starts_with("failed: StoreFailed: write `data/") && line.contains("File too large (os error 27)")
@@ -127,7 +127,7 @@ fn d4_a_file_size_limit_fails_only_the_partitions_that_exceed_it() {
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: with too few file handles, a run ends with a message and leaves only complete files.
+/// Guard: with too few file descriptors, a run ends with a message and leaves only complete files.
 #[test]
 fn d4_too_few_file_handles_are_reported_and_leave_no_partial_file() {
     let portal = TestPortal::small();
@@ -135,7 +135,7 @@ fn d4_too_few_file_handles_are_reported_and_leave_no_partial_file() {
     let args = ["--years", "2021", "--grades", "all"];
     let _ = reference.run(&portal, &args).expect(0);
     let expected = data(reference.path());
-    // The lower limits are always too low. Whether the highest one is depends on how many files are open at once.
+    // The lower limits are always too low. Whether the highest is too low depends on how many files are open at once.
     for (limit, may_do) in [("ulimit -n 8", false), ("ulimit -n 12", false), ("ulimit -n 16", true)] {
         let lake = TestLake::new();
         let found = run_limited(limit, &lake, &portal, &args);
@@ -342,7 +342,7 @@ fn first_words(command: &mut Command) -> (String, Duration) {
     (line, started.elapsed())
 }
 
-/// Guard: waits between retries are bounded, so a machine without a network reports the cause soon.
+/// Guard: waits between retries are bounded, so on a machine without a network a run soon reports the cause.
 #[test]
 fn d10_without_a_network_the_first_message_comes_soon_and_names_the_cause() {
     let lake = TestLake::new();
@@ -379,7 +379,7 @@ fn a38_an_unreachable_portal_ends_the_run_with_4_and_one_message_after_the_first
     // A port that was free a moment ago.
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let origin = format!("http://{closed}");
-    // Build the binary before the clock starts.
+    // Build the binary before timing starts.
     let _ = binary();
     for (args, n_first) in
         [(["--years", "1986-2024", "--grades", "all"], 8), (["--years", "2021", "--grades", "grade-k"], 1)]

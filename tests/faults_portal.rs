@@ -1,5 +1,5 @@
-//! Faults of the portal, a proxy or the network, byte by byte, by their ids in SEMANTICS.md, with their effect on a
-//! run.
+//! Faults of the portal, a proxy or the network, by their ids in SEMANTICS.md, reproduced byte for byte, with their
+//! effect on a run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -135,7 +135,7 @@ fn a9_a_run_with_every_page_truncated_once_writes_the_same_bytes() {
     assert!(data(lake.path()) == expected);
 }
 
-/// Guard: the body must have the announced length. Without a length the JSON must be complete.
+/// Guard: the body must be as long as its `Content-Length`. Without that header the JSON must be complete.
 #[test]
 fn a11_a_wrong_or_missing_content_length_costs_a_retry_and_no_row() {
     let portal = TestPortal::small();
@@ -213,7 +213,7 @@ fn a12_a13_html_or_an_error_object_instead_of_a_page_is_retried_and_the_page_wri
     }
 }
 
-/// Guard: each try has a total timeout, so that a slow stream of bytes does not keep it alive.
+/// Guard: each try has a total timeout, so a trickle of bytes does not keep it alive.
 #[test]
 fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
     let portal = TestPortal::small();
@@ -383,7 +383,7 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
         ),
     ];
     for (name, corrupt) in huge {
-        // The second partition stalls, so that the run is still there to be measured.
+        // The second partition stalls, so that the run is still alive when it is measured.
         let portal = RawPortal::before(portal.server.address(), move |request, response| {
             match (is_data(request), request.target.contains("grade-k/")) {
                 (true, _) => corrupt(response),
@@ -410,7 +410,7 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
     }
 }
 
-/// Guard: the limit is the largest accepted size, with and without an announced length.
+/// Guard: the limit is the largest accepted size, with and without a `Content-Length`.
 #[test]
 fn a23_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_rejected() {
     let portal = TestPortal::small();

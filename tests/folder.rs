@@ -1,4 +1,4 @@
-//! What users do to a lake folder: point at a folder that is not a lake, move it away, spread it over disks, put
+//! What users do to a lake folder: pass a folder that is not a lake, move it away, spread it over disks, put
 //! blocking special files into it. Also covers how a command ends on a signal.
 
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ fn f1_foreign_files_in_a_lake_stay_unchanged() {
     assert!(!lake.path().join(".tmp/.tmpDead00").exists());
 }
 
-/// Guard: only a plan decides whether a new lake holds the sample or a portal's data.
+/// Guard: whether a new lake holds the sample or a portal's data is decided only by a plan.
 ///
 /// Found by use: H1.
 #[test]
@@ -208,7 +208,7 @@ fn start_stalled(lake: &Path, portal: &TestPortal) -> Killed {
     run
 }
 
-/// Guard: before each write the folder is compared with the locked one, and a folder that is gone is not created again.
+/// Guard: before each write the folder must still be the locked one, and a folder that is gone is not created again.
 ///
 /// Found by use: H9.
 #[test]
@@ -235,7 +235,7 @@ fn f2_a_run_stops_when_its_lake_is_renamed_or_removed_and_creates_nothing_in_the
     }
 }
 
-/// Guard: before each write the lock file is compared with the one that was locked.
+/// Guard: before each write the lock file must still be the one that was locked.
 ///
 /// Found by use: H10.
 #[test]
@@ -328,7 +328,7 @@ setpriv --bounding-set=-all --inh-caps=-all "$ROLLCALL" status --lake "$LAKE" >"
     assert_eq!(lake.records("ccd_enrollment"), before);
 }
 
-/// Guard: a special file is not opened, and affects at most its own partition.
+/// Guard: a special file is never opened, and affects at most its own partition.
 ///
 /// Found by use: B1, B2.
 #[test]
@@ -360,7 +360,7 @@ fn f6_a_special_file_in_the_place_of_an_object_blocks_no_command_and_no_other_pa
     }
 }
 
-/// Guard: a blocked call is abandoned, and the process exits without it.
+/// Guard: a blocked call is abandoned, and the process exits without waiting for it.
 ///
 /// Found by use: B1.
 #[test]
@@ -370,7 +370,7 @@ fn d11_d13_a_hanging_mount_blocks_no_command_for_90_seconds_or_for_5_after_a_sig
     for lake in &lakes {
         let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     }
-    // A file system whose server never reads its requests.
+    // A file system whose server never reads requests.
     let script = r#"
         servers=
         for lake in $LAKES; do

@@ -1,8 +1,8 @@
 //! Runs on a folder that are killed, and portals that fail, many times over: what remains is intact, and later runs
 //! complete it.
 //!
-//! The normal tests do a few of each, `make kill` many. `ROLLCALL_SEED` determines the points, as far as the machine's
-//! timing allows.
+//! The normal tests do a few of each, `make kill` many. `ROLLCALL_SEED` determines when each happens, as far as the
+//! machine's timing allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -46,7 +46,7 @@ impl Started {
 
 /// Copies a lake without its lookup tables, so that every run has to write those.
 fn copy(from: &Path, to: &Path) {
-    // Keep the modification times, since those of objects are facts.
+    // Keep the modification times, since an object's is part of its metadata.
     let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status().unwrap();
     assert!(status.success());
     for table in fs::read_dir(to.join("data")).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -148,7 +148,7 @@ impl Versions {
                 && old.keys().eq(new.keys())
                 && old.iter().all(|(path, bytes)| new[path] != *bytes)
         );
-        // A query reads them as Parquet with the rows of one version.
+        // A query reads them as Parquet, with the rows of a single version.
         for (lake, expected) in [(&starts[2], "n,sevens\n9000,false\n"), (&lake, "n,sevens\n9000,true\n")] {
             let sql = "select count(*) as n, min(enrollment) = 7 and max(enrollment) = 7 as sevens \
                        from ccd_school.us_education_ccd_enrollment_data";
@@ -165,7 +165,7 @@ impl Versions {
     }
 }
 
-/// Repeatedly reads what a reader may read: every partition completely, and every catalog table as JSON.
+/// Repeatedly reads what any reader may: every partition completely, and every catalog table as JSON.
 fn read_on(lake: &Path, versions: &Versions, is_over: &AtomicBool, n_reads: &AtomicUsize) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();

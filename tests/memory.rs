@@ -27,7 +27,7 @@ struct Extreme {
     is_packed: bool,
     /// Appends a row, given its number, year and page.
     row: fn(&mut String, usize, i32, usize),
-    /// Spaces in the envelope.
+    /// Number of spaces in the envelope.
     n_blanks: usize,
     /// `None` if the partition is written.
     error: Option<&'static str>,
@@ -147,8 +147,8 @@ fn peak(id: u32) -> Option<u64> {
     peak.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Guard: the memory limits of pages and partitions, shared and single. At least `ROLLCALL_RESPONSES` responses are
-/// served.
+/// Guard: the memory limits on pages and partitions, both individually and in total. At least `ROLLCALL_RESPONSES`
+/// responses are served.
 ///
 /// Found by use: B6.
 #[test]

@@ -44,7 +44,7 @@ async fn get(portal: &HttpPortal) -> Result<usize, PortalError> {
 async fn a4_a_response_after_two_faults_is_accepted() {
     for code in [429, 500, 502, 503, 504] {
         let server = serve(vec![Fault::new(status(code, None)).times(2)]).await;
-        // A distant deadline prevents no retry.
+        // A distant deadline does not prevent retries.
         get(&client(&server.origin(), |_| {}).until(Instant::now() + Duration::from_secs(60))).await.unwrap();
         let seen: Vec<u16> = server.requests().iter().map(|request| request.status).collect();
         assert_eq!(seen, [code, code, 200]);
@@ -61,7 +61,7 @@ async fn a3_a4_a_permanent_fault_is_given_up_after_four_tries() {
 
 #[tokio::test]
 async fn a1_a_wait_that_the_portal_requests_is_respected_up_to_a_maximum() {
-    // The portal asks for an hour. With a maximum of 50 ms, the client waits exactly that.
+    // The portal asks for an hour. With a maximum of 50 ms, the client waits exactly 50 ms.
     let server = serve(vec![Fault::new(status(429, Some("3600"))).times(1)]).await;
     let portal = client(&server.origin(), |settings| settings.max_backoff = Duration::from_millis(50));
     get(&portal).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_cancelled_request_ends_and_releases_its_slot() {
     let portal = client(&server.origin(), |settings| settings.in_flight = 1);
     let mut stalled = Box::pin(portal.get(PATH, 1, PageRequest::default(), any));
     while server.requests().is_empty() {
-        // Polled in turn, as by a caller that is also waiting for something else.
+        // Polled repeatedly, as by a caller that is also waiting for something else.
         let _ = futures::poll!(&mut stalled);
         tokio::task::yield_now().await;
     }
@@ -226,7 +226,7 @@ async fn a42_a_prefetched_page_that_outgrows_its_memory_is_dropped_and_a_page_th
     let body = portal.get(PATH, 1, ahead(size), any).await.unwrap();
     assert_eq!(portal.page_memory().held_bytes(), size);
     drop(body);
-    // Another page exceeds the limit. The page that is due waits until that one is done.
+    // Another page uses more than the limit. The page that is due waits until the other is done.
     let mut other = portal.page_memory().room();
     other.hold(1 << 40).await;
     let soon = portal.until(Instant::now() + Duration::from_millis(200));

@@ -241,7 +241,7 @@ fn the_parts_of_a_year_are_counted_once_and_separately_from_their_total() {
     assert_eq!(found, expected);
 }
 
-/// The tables of a fresh lake can be listed, as a person would look for them.
+/// The tables of a fresh lake can be listed the way a person would look for them.
 #[test]
 fn the_tables_of_the_lake_can_be_listed_in_sql() {
     let tables = "select table_schema, table_name from information_schema.tables \

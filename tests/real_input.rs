@@ -28,7 +28,7 @@ fn recorded(folder: &Path, name: &str) -> String {
     text
 }
 
-/// Returns the page with another `count` and without `next`. Its rows stay byte for byte as recorded.
+/// Returns the page with another `count` and without `next`. Its rows remain byte for byte as recorded.
 fn as_only_page(page: &str, count: u64) -> String {
     let (_, rows) = page.split_once(r#""results":"#).expect("a page has results");
     format!(r#"{{"count":{count},"next":null,"previous":null,"results":{rows}"#)
@@ -276,7 +276,7 @@ fn the_file_has_the_format_that_every_engine_reads() {
 
     let expected = json!({
         "codecs": ["ZSTD"],
-        // In the format that parquet-java parses.
+        // The writer's name and version are in the format that parquet-java parses.
         "created_by": "rollcall version 2.0.0 (build encoding-2)",
         // No `ARROW:schema`: the Parquet schema is sufficient, and other engines would ignore it.
         "keys": ["rollcall.edition", "rollcall.partition", "rollcall.values"],

@@ -63,7 +63,7 @@ async fn aws_gets_requests_only_when_its_certificate_is_among_the_roots() {
             .await;
         let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         let error = aws_sdk_s3::Client::from_conf(config).head_bucket().bucket("lake").send().await.unwrap_err();
-        // Only a server that received the request can say that the bucket does not exist.
+        // Only a server that received the request can report that the bucket does not exist.
         assert_eq!(error.as_service_error().is_some(), is_trusted, "{error:?}");
         assert_eq!(server.requests().is_empty(), !is_trusted);
     }

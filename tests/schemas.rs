@@ -66,7 +66,7 @@ const STRING: &str = "name = \"enrollment\"\ntype = \"string\"";
 const STUDENTS: &str = "name = \"students\"\ntype = \"int\"";
 const SEX: &str = "[[column]]\nname = \"sex\"\ntype = \"int\"\ncomment = \"";
 
-/// The eight changes that were tried with other engines, each with the result expected here.
+/// The eight changes that were also tried with other engines, each with the result expected from `rollcall query`.
 fn changes() -> [Change; 8] {
     // 200 schools with 0 to 39 students: 5 x 780 in total.
     [

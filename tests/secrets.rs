@@ -157,7 +157,7 @@ const REPEATED: [&str; 13] = [
     "can\\u002Bary/4f\\u00201b=7d",
     "Y2FuK2FyeS80ZiAxYj03ZA==",
     "Y2FuK2FyeS80ZiAxYj03ZA",
-    // After `user:` and `us:`, the second in the URL-safe alphabet.
+    // Preceded by `user:` and by `us:`, the latter in the URL-safe alphabet.
     "dXNlcjpjYW4rYXJ5LzRmIDFiPTdk",
     "dXM6Y2FuK2FyeS80ZiAxYj03ZCE_",
     "dTpjYW4rYXJ5LzRmIDFiPTdkPz8-",
@@ -191,7 +191,7 @@ const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("compressed refusal", |_, it| say("403 Forbidden\r\ncontent-encoding: GZIP", gzip(it.as_bytes()))),
     ("truncated refusal", |_, it| {
         let head = "HTTP/1.1 400 Bad Request\r\ncontent-length: 1000\r\n\r\nno key ";
-        // Without the text before the secret in base64, and without its end.
+        // Without the text before the secret in base64, and without the end of the secret.
         vec![Step::Send([head, &it[..it.len() - 3]].concat().into_bytes())]
     }),
     ("value", |response, it| change(response, r#"{"year""#, &format!(r#"{{"note":"{it}","year""#))),
@@ -230,7 +230,7 @@ fn change(response: &Response, from: &str, to: &str) -> Vec<Step> {
     say("200 OK", body)
 }
 
-/// Returns a portal that repeats the secret in another way for each partition, and those partitions.
+/// Returns a portal that repeats the secret in a different way for each partition, and the partitions.
 fn repeating(portal: &TestPortal) -> (RawPortal, Vec<String>) {
     let cases = IN_WHAT_IS_READ.iter().flat_map(|case| REPEATED.map(|text| (*case, text)));
     let cases: Vec<_> = cases.chain(ELSEWHERE.map(|case| (case, CANARY))).collect();
@@ -343,7 +343,7 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
-    // Each place gets the next form in turn.
+    // Each part of the response is tested with the next form in turn.
     let repeated = partitions.iter().step_by(REPEATED.len() + 1).map(|path| (&repeating, path.as_str()));
     let n_repeated = repeated.clone().count();
     for (client, path) in sound.into_iter().chain(repeated) {

@@ -41,11 +41,11 @@ MAX_COMMAND_S = 60
 
 
 class Refused(Exception):
-    """There is nothing to check: no credentials, no Region, no stack."""
+    """Nothing can be checked: there are no credentials, no Region or no stack."""
 
 
 class Failed(Exception):
-    """A check fails."""
+    """A check failed."""
 
 
 def expect(holds, what):

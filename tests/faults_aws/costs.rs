@@ -1,4 +1,4 @@
-//! Numbers of S3 and Glue requests that a run sends: they grow with the plan, not with the lake.
+//! How many S3 and Glue requests a run sends: the numbers grow with the plan, not with the lake.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ fn lake_of(n_partitions: usize) -> Ground {
     ground
 }
 
-/// Guard: publishing needs one listing and one object of records, however large the lake is.
+/// Guard: publishing needs one listing and one records object, however large the lake is.
 #[test]
 fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however_large_the_lake() {
     for n_partitions in [12, 720] {
@@ -64,7 +64,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
         let catalog = ground.function("catalog");
         for (run, written, glue) in [
             ("added", "BatchCreatePartition", &[("BatchCreatePartition", 1)][..]),
-            // A registered partition is first created again, and then updated.
+            // For a registered partition, creating is tried first and fails; then it is updated.
             ("changed", "BatchUpdatePartition", &[("BatchCreatePartition", 1), ("BatchUpdatePartition", 1)]),
         ] {
             let n_rows = ground.fetch(&pre_k(), run).expect("the partition is fetched").n_rows;
@@ -102,7 +102,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
     }
 }
 
-/// Guard: an unchanged partition needs one look at its object and one receipt, not counting planning and publishing.
+/// Guard: an unchanged partition needs one HEAD of its object and one receipt, not counting planning and publishing.
 #[test]
 fn an_unchanged_partition_costs_one_head_and_one_put() {
     let ground = Ground::with_tables();
@@ -124,7 +124,7 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
             continue;
         }
         assert_eq!(published["outcomes"]["unchanged"], 4);
-        // The schema was written before; the plan is new.
+        // The schema was already written; the plan is new.
         assert_eq!(planning, kinds(&[("GET", 1), ("PUT", 1)]));
         assert_eq!(fetching, kinds(&[("HEAD", 4), ("PUT", 4)]));
         let expected = [
@@ -168,7 +168,7 @@ fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
     assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &json!("ledger/")));
     // No other rule deletes current objects.
     assert_eq!(rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).count(), 1);
-    // In a versioned bucket a deletion leaves a version and a delete marker, which expire too.
+    // In a versioned bucket a delete leaves a version and a delete marker, which expire too.
     assert_eq!(bucket["VersioningConfiguration"]["Status"], "Enabled");
     for field in ["NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"] {
         assert!(rules.iter().any(|rule| !rule[field].is_null() && rule["TagFilters"].is_null()), "{field}");

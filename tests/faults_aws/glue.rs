@@ -66,7 +66,7 @@ fn g1_an_existing_partition_is_updated_to_what_it_should_be() {
 fn g2_only_the_entries_that_a_batch_did_not_take_are_sent_again() {
     let ground = Ground::with_tables();
     let put = [registered(2019, "grade-pk", 3), registered(2020, "grade-pk", 5), registered(2021, "grade-pk", 8)];
-    // All entries are accepted, yet two are reported as failed: the worst of both.
+    // The worst case: all entries are accepted, yet two are reported as failed.
     let body =
         refused(&[("2020", "grade-pk", "InternalServiceException"), ("2021", "grade-pk", "ThrottlingException")]);
     ground.proxy.set([Rule::new(CREATE, Fault::RespondInstead { body }).times(1)]);
@@ -166,7 +166,7 @@ fn g5_g9_batches_have_a_hundred_entries_and_a_run_that_ended_between_two_is_comp
     assert_eq!(found, survey.objects.into_keys().collect::<Vec<_>>());
 }
 
-/// Guard: a running crawl is waited for, then a new one is started. If it never ends, the run fails.
+/// Guard: the run waits for a running crawl, then starts a new one. If the crawl never ends, the run fails.
 #[test]
 fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
     let states = &state_machine()["States"];
@@ -221,7 +221,7 @@ fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
         assert!(error.chain().contains(table) && error.chain().ends_with(words), "{}", error.chain());
         assert_eq!(ground.proxy.take_seen_of(CREATE).len(), 1);
     }
-    // The data exists all the while, and is published once there is room.
+    // The data exists all along, and is published once there is room.
     ground.proxy.set([]);
     assert_eq!(ground.publish("r2", &[]).expect("the account has room").n_published, 1);
 }

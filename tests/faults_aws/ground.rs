@@ -1,5 +1,4 @@
-//! The environment of these tests: each has its own bucket, Region and portal behind a proxy; and the events of the
-//! functions.
+//! The test environment (each test has its own bucket, Region and portal behind a proxy) and the functions' events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -71,7 +70,7 @@ pub struct Ground {
     pub dataset: Dataset,
     pub bucket: String,
     pub region: &'static str,
-    /// Settings for clients behind the proxy: as many tries as the product, with almost no wait.
+    /// Settings for clients behind the proxy: as many tries as in production, with almost no wait.
     pub config: SdkConfig,
     /// Settings for clients that bypass the proxy.
     pub direct: SdkConfig,
@@ -214,7 +213,7 @@ impl Ground {
         left.receipts.get(partition).expect("the partition has a receipt").clone()
     }
 
-    /// Fails unless the receipt has this outcome and the same facts as the object.
+    /// Fails unless the receipt has this outcome and matches the object's metadata.
     pub fn assert_received(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
         let (receipt, facts) =
             (self.receipt(partition, run), self.head(&self.object(partition)).expect("the object exists"));
@@ -224,7 +223,7 @@ impl Ground {
         assert_eq!(receipt.size_bytes, Some(facts.size_bytes));
     }
 
-    /// Fails unless the record has the facts of the object, and the published `run` as its last attempt.
+    /// Fails unless the record matches the object's metadata and has the published `run` as its last attempt.
     pub fn assert_recorded(&self, partition: &PartitionKey, run: &str, outcome: Outcome) {
         let (record, facts) = (self.record(partition), self.head(&self.object(partition)).expect("the object exists"));
         let committed = record.committed.expect("the record has a committed object");

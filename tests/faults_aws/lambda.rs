@@ -32,7 +32,7 @@ fn l1_a_function_responds_before_lambda_kills_it() {
     let (name, message) = function.result().failed();
     assert_eq!(name, "DeadlineExceeded", "{message}");
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
-    // The next event gets its own time.
+    // The next event gets its own deadline.
     ground.portal.server.set_faults(Vec::new());
     assert_eq!(function.call(&fetch_event("r2", &pre_k())), Invocation::Responded(json!({})));
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
@@ -46,7 +46,7 @@ fn l1_every_call_to_aws_has_a_timeout() {
     let (connect, read) = (timeouts.connect_timeout(), timeouts.read_timeout());
     let seconds = [connect, read].map(|timeout| timeout.map(|timeout| timeout.as_secs()));
     assert_eq!(seconds, [Some(3), Some(60)]);
-    // With a shorter timeout: HEAD, the first call of page-fetch, gets no response and is retried.
+    // This test uses a shorter timeout. HEAD, the first call of page-fetch, gets no response and is retried.
     let short = timeouts.to_builder().read_timeout(Duration::from_millis(500)).build();
     let config = ground.config.clone().into_builder().timeout_config(short).build();
     let store = S3Store::new(&config, &ground.bucket);
@@ -157,7 +157,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
 
             let again = ground.function("page-fetch").call(&event(&run));
             assert_eq!(again, Invocation::Responded(json!({})), "{run}");
-            // The object that the killed function committed counts as its run's.
+            // The object that the killed function committed counts as written by its run.
             let outcome = if case == "unchanged" { Outcome::Unchanged } else { Outcome::Written };
             ground.assert_received(&pre_k(), &run, outcome);
             assert!(ground.read(&key).as_ref() == Some(&other), "{run}");
@@ -166,7 +166,8 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     }
 }
 
-/// Guard: the conditional write. The event is delivered twice, and both functions see the object before either writes.
+/// Guard: the conditional write. The event is delivered twice, and both functions check the object before either
+/// writes.
 #[test]
 fn l4_an_event_delivered_twice_at_once_is_written_once() {
     let ground = Ground::new();

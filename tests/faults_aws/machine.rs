@@ -105,8 +105,8 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
     for (run, rules, n_asked, expected) in [
         ("no-map", vec![responds("ListMapRuns", &json!({"mapRuns": []}))], 1, "3 of 4 not tried".to_owned()),
         ("stopped", map_run([1, 0, 3], &["ABORTED", "SUCCEEDED"]), 4, format!("1 of 4 failed: {killed}; 2 not tried")),
-        // As many items without a child execution as partitions without a receipt: the one failed child needs no closer
-        // look.
+        // There are as many items without a child execution as partitions without a receipt, so the one failed child is
+        // not examined further.
         ("at-once", map_run([0, 1, 3], &["FAILED"]), 3, "3 of 4 not tried".to_owned()),
         ("all-begun", map_run([1, 3, 0], &[]), 2, all.clone()),
         ("denied", vec![Rule::new("AWSStepFunctions.", denied)], 1, all),
@@ -130,7 +130,7 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
         assert_eq!((&repeated["outcomes"], &repeated["message"]), (&published["outcomes"], &published["message"]));
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0, "{run}");
         ground.proxy.set([]);
-        // All three are still to be fetched.
+        // All three still have to be fetched.
         let request = json!({"failed_of": run});
         let planned = ground.function("planner").call(&plan_event(&format!("{run}-again"), &request)).response();
         assert_eq!(planned["n_planned"], 3, "{run}");
@@ -165,7 +165,7 @@ fn w3_no_history_comes_near_the_limit_of_25_000_events() {
     assert_eq!(map["ProcessorConfig"], json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
     let of_partition: u64 = map["States"].as_object().expect("the machine has states").values().map(n_events).sum();
     assert!(of_partition < 100, "{of_partition}");
-    // Only the wait for a crawler can grow, until the timeout of the run.
+    // Only the wait for a crawler can add more events, until the run times out.
     let round: u64 = ["WaitForCrawler", "ReadCrawler", "CrawlerReady?"]
         .map(|state| match state {
             // A run would not survive a failure in every round.
@@ -242,7 +242,7 @@ fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     assert!(map["Catch"].is_null() && map["End"] == true);
 }
 
-/// Guard: an existing edition is not written again. The scheduler delivers at least once, each time under another name.
+/// Guard: an existing edition is not written again. The scheduler delivers at least once, under a new name each time.
 #[test]
 fn w7_a_schedule_that_starts_twice_writes_once() {
     let ground = Ground::with_tables();

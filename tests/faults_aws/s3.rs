@@ -132,7 +132,7 @@ fn o1_a_slow_or_failing_s3_gets_three_tries_and_is_then_reported() {
     }
 }
 
-/// Guard: the receipt of a partition whose write fails.
+/// Guard: a partition whose write fails still leaves a receipt.
 #[test]
 fn o1_a_partition_that_cannot_be_written_fails_by_name_and_is_written_by_the_next_run() {
     let ground = Ground::new();

@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::ground::{Ground, fetch_event, other_rows, pre_k};
 
-/// Guard: the conditional write. Two runs read the portal at different times, and the newest rows win.
+/// Guard: the conditional write. Two runs read the portal at different times, and the latest rows win.
 #[test]
 fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     let ground = Ground::with_tables();
@@ -47,7 +47,7 @@ fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     }
 }
 
-/// A portal of one page with its own receive time. It responds after all writers have looked at the object: what a
+/// A portal of one page with its own receive time. It responds after all writers have checked the object, so what a
 /// writer saw there is older than its rows.
 struct OnePage {
     root: Url,

@@ -1,4 +1,4 @@
-//! Seeded randomness: the portal faults that follow from a seed, and how many repetitions the environment asks for.
+//! Seeded randomness: portal faults derived from a seed, and the number of repetitions set in the environment.
 
 use std::env;
 

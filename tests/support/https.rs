@@ -1,4 +1,4 @@
-//! HTTPS in front of a server on loopback, with a certificate that is only trusted where a test says so.
+//! HTTPS in front of a server on loopback, with a certificate that is trusted only where a test says so.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -101,7 +101,7 @@ impl TestLake {
                 let records = self.records(&dataset).into_iter();
                 records.map(move |(partition, mut record)| {
                     let mut committed = record["committed"].take();
-                    // A file does not name the run that wrote it.
+                    // An object in a folder does not name the run that wrote it.
                     committed.as_object_mut().map(|committed| committed.remove("run"));
                     (format!("{dataset}/{partition}"), committed)
                 })
@@ -132,8 +132,8 @@ pub fn by_path(records: &[u8]) -> BTreeMap<String, Value> {
     named.iter().map(|record| record.partition.to_string()).zip(records).collect()
 }
 
-/// Returns the bytes of every file below a folder of a lake, by its path in the lake. Files that are removed meanwhile
-/// and dangling links are left out.
+/// Returns the bytes of every file below a folder of a lake, by its path in the lake. Dangling links and files that are
+/// removed in the meantime are left out.
 ///
 /// # Panics
 /// If something cannot be read.

@@ -64,7 +64,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Reads the output of a finished process.
+    /// Converts the output of a finished process.
     #[must_use]
     pub fn from_output(output: Output) -> Self {
         Self {
@@ -142,7 +142,7 @@ impl Killed {
             bytes
         }
         let (stdout, stderr) = (self.0.stdout.take(), self.0.stderr.take());
-        // Both at once, since the program blocks while either pipe is full.
+        // Read both at once, since the program blocks while either pipe is full.
         let (stdout, stderr) = std::thread::scope(|scope| {
             let stderr = scope.spawn(|| read(stderr));
             (read(stdout), stderr.join().expect("a pipe can be read"))

@@ -1,4 +1,4 @@
-//! A portal on loopback that sends the bytes of a script: truncated, stalled, dripping, or with a wrong length.
+//! A portal on loopback that sends scripted responses: truncated, stalled, trickling, or with a wrong length.
 //!
 //! It stands in front of a simulator and passes the simulator's whole response to the script. It works on raw sockets,
 //! since a correct HTTP server cannot send such responses.
@@ -157,7 +157,7 @@ async fn serve(
                 }
             }
             Step::Stall => drop(connection.read(&mut [0]).await?),
-            // With no time to linger, closing a connection resets it.
+            // With a linger time of zero, closing a connection resets it.
             Step::Reset => return connection.set_zero_linger(),
         }
     }

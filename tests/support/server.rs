@@ -113,7 +113,7 @@ pub fn closed() -> io::Error {
 /// Sends a request to `target`, such as `127.0.0.1:4566`, over a new connection and returns the whole response.
 ///
 /// # Errors
-/// If the request or the response breaks off.
+/// If the connection fails or is dropped before the response is complete.
 pub async fn forward<B>(target: &str, request: Request<B>) -> io::Result<Response>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,

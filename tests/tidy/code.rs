@@ -53,7 +53,7 @@ fn the_names_of_errors_are_the_variants_of_the_enum_in_its_order() {
     let source = read("core/src/error.rs");
     let (_, body) = source.split_once("pub enum Error {\n").expect("the enum exists");
     let (body, _) = body.split_once("\n}\n").expect("the enum has an end");
-    // Variants are indented by one level; their fields and comments do not match this.
+    // Variants are indented by one level and start with a capital; their fields and comments do not match this.
     let variants: Vec<&str> = body
         .lines()
         .filter_map(|line| line.strip_prefix("    "))
@@ -86,7 +86,7 @@ fn every_fuzz_target_is_run_and_has_a_corpus() {
 
 #[test]
 fn every_file_of_behaviour_tests_is_built() {
-    // A file that the package does not list would never run.
+    // Tests in a file that the package does not list would never run.
     let manifest = toml("tests/Cargo.toml");
     let built: BTreeSet<String> = manifest["test"]
         .as_array()

@@ -14,7 +14,7 @@ fn tree(package: &str) -> BTreeSet<String> {
     packages.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Returns a line for each package of a selection, repeated for each dependant.
+/// Returns a line for each package of a selection, repeated for each dependent.
 fn cargo_tree(format: &str, selection: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--prefix", "none", "--format", format])

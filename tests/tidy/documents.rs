@@ -16,12 +16,12 @@ fn holds_path(text: &str, path: &str) -> bool {
 fn no_file_mentions_the_machine_or_the_tools_it_was_written_with() {
     let folder = workspace();
     let outside = folder.parent().expect("the project is in a folder").to_str().expect("its path is UTF-8");
-    // A project at the root of the file system has no such path.
+    // If the project is at the root of the file system, there is no such path.
     let outside = (outside != "/").then(|| format!("{outside}/"));
     // In halves, so that this file does not contain them.
     let tools = [["clau", "de"], ["chat", "gpt"], ["open", "ai"], ["copi", "lot"]].map(|halves| halves.concat());
     for file in project_files() {
-        // The names and checksums of packages are not ours.
+        // Package names and checksums are not under our control.
         if file.ends_with("Cargo.lock") {
             continue;
         }

@@ -25,7 +25,7 @@ struct Module {
     /// Names that `use` brings in, with their paths.
     names: BTreeMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
-    /// Every path that its code names, apart from re-exports.
+    /// Every path that the file's code names, apart from re-exports.
     paths: BTreeSet<Vec<String>>,
 }
 

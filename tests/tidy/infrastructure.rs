@@ -68,13 +68,13 @@ fn the_generated_part_of_the_template_is_what_the_descriptors_and_queries_genera
     let committed = read("infra/catalog.yaml");
     let printed = rollcall(&["datasets", "template"]).output().expect("the binary starts");
     let printed = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
-    // The first line that differs says more than both texts.
+    // The first line that differs is more helpful than both full texts.
     let differs = printed.lines().zip(committed.lines()).find(|(printed, found)| printed != found);
     assert!(
         printed == committed,
         "infra/catalog.yaml is stale: run `make generate`; the first difference is {differs:?}"
     );
-    // One table on its own is part of the whole.
+    // The template of a single table is a part of the full template.
     let printed = rollcall(&["datasets", "template", "ccd_directory"]).output().expect("the binary starts");
     let one = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
     assert!(one.starts_with("CcdDirectoryTable:\n") && committed.contains(&one), "{one}");

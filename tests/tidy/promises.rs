@@ -34,7 +34,7 @@ fn tests_named_in(text: &str) -> BTreeSet<String> {
 }
 
 /// Problems found by use, by kind: harm to data or secrets (H), harm beyond the one faulty thing (B), misleading words
-/// (W). Each was fixed wherever it can occur. A doc line of a test names the problem that it guards against.
+/// (W). Each was fixed wherever it can occur. A test's doc comment names the problem that it guards against.
 const FOUND_BY_USE: [(char, u32); 3] = [('H', 12), ('B', 14), ('W', 12)];
 
 #[test]
@@ -109,7 +109,7 @@ fn every_promise_and_every_fault_has_an_existing_test() {
     assert!(n_not_shown <= 8, "{n_not_shown}");
 }
 
-/// Long names of tests are cut in ARCHITECTURE.md: `room::name_of_…`.
+/// Long test names are abbreviated in ARCHITECTURE.md: `room::name_of_…`.
 #[test]
 fn every_invariant_names_an_existing_test() {
     let text = read("ARCHITECTURE.md");

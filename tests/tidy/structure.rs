@@ -1,4 +1,4 @@
-//! Every file can be read without those that use it: no import cycles, and no long files.
+//! Every file can be read without the files that use it: no import cycles, and no long files.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

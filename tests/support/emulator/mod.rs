@@ -27,7 +27,7 @@ pub const REGION: &str = "us-east-1";
 pub enum Kind {
     /// Also runs functions, state machines and templates.
     MiniStack,
-    /// Closer to S3 and Glue in what it rejects.
+    /// Closer to S3 and Glue in which requests it rejects.
     Moto,
 }
 
@@ -66,7 +66,7 @@ impl Emulator {
                 // Every call is recorded, for a test that compares the calls with the roles.
                 .env("CLOUDTRAIL_RECORDING", "1")
                 .env("CLOUDTRAIL_MAX_EVENTS", "1000000")
-                // The state machine's waits take no time.
+                // The state machine's waits are skipped.
                 .env("SFN_WAIT_SCALE", "0")
                 // Functions call the emulator too.
                 .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
@@ -99,7 +99,7 @@ impl Emulator {
         Self { process, endpoint: format!("http://127.0.0.1:{port}"), output, _folder: folder }
     }
 
-    /// Returns a Moto that the running tests of a program share. It stops with the last of them.
+    /// Returns a Moto server that the running tests of a program share. It stops when the last of them ends.
     #[must_use]
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Emulator>> = Mutex::new(Weak::new());
@@ -227,7 +227,7 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .expect("the name is set")
 }
 
-/// Returns a port that is free at this moment.
+/// Returns a port that is currently free.
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
     listener.local_addr().expect("a bound socket has an address").port()

@@ -28,7 +28,7 @@ use crate::server::{Ends, Response, Server, closed, forward, response};
 /// Header with the checksum of a write.
 pub const CHECKSUM: &str = "x-amz-checksum-sha256";
 
-/// Maximum time that a test waits for a request to hold.
+/// Maximum time that a test waits until a request is held.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// What happens to a request that matches a rule.
@@ -48,11 +48,11 @@ pub enum Fault {
         /// Body.
         body: String,
     },
-    /// The request is forwarded, and the connection closed before the response.
+    /// The request is forwarded, and the connection is closed before the response.
     LoseResponse,
     /// The client's process is killed, and the request is not forwarded.
     KillBefore,
-    /// The request is forwarded, and the client's process killed before the response.
+    /// The request is forwarded, and the client's process is killed before the response.
     KillAfter,
     /// The connection is closed after half of the body; the emulator receives that half.
     CutUpload,
@@ -270,7 +270,7 @@ impl Shared {
         lock(&self.seen).push(seen);
         match &fault {
             Some(Fault::CutUpload) => {
-                // The half is sent while the end is pending.
+                // The first half is sent while the end is pending.
                 let end = stream::once(async {
                     yield_now().await;
                     Err(closed())

@@ -21,7 +21,7 @@ use crate::server::{Response, Server, closed, response};
 /// Timeout of page-fetch in the template.
 const LIMIT: Duration = Duration::from_secs(840);
 
-/// How long a function may take to report that its time is up.
+/// How long to wait for the report of a function whose time is already up.
 const MIN_WAIT: Duration = Duration::from_secs(30);
 
 /// Result of an event.

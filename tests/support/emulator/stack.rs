@@ -17,9 +17,9 @@ use crate::emulator::proxy::{Fault, Proxy, Rule};
 use crate::emulator::{Emulator, Kind};
 use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 
-/// Glue database of every table.
+/// Glue database that contains every table.
 pub const DATABASE: &str = "ccd_school";
-/// Table of the default dataset.
+/// Name of the default dataset's table.
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
 /// Functions, by folder name.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
