@@ -232,7 +232,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
     let portal = TestPortal::small();
     let object = format!("{ENROLLMENT}/year=2021/grade=grade-pk/part-00000.parquet");
     let args = ["--years", "2021", "--grades", "grade-pk"];
-    // A link in place of each folder on the path to the object.
+    // A link where each folder belongs on the path to the object.
     for link in
         ["data", ENROLLMENT, &format!("{ENROLLMENT}/year=2021"), &format!("{ENROLLMENT}/year=2021/grade=grade-pk")]
     {
@@ -246,7 +246,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
         assert!(found.stderr.contains(&told_text), "{}", found.stderr);
         assert_eq!(names_in(&outside), Vec::<String>::new());
     }
-    // A link in place of the object.
+    // A link where the object belongs.
     let (lake, outside) = (TestLake::marked(), tempfile::tempdir().unwrap());
     let target = outside.path().join("precious");
     fs::write(&target, "precious").unwrap();
@@ -258,7 +258,7 @@ fn d8_writes_never_follow_a_link_inside_the_lake() {
         (vec!["precious".to_owned()], "precious".into())
     );
     assert!(fs::symlink_metadata(lake.path().join(&object)).unwrap().is_file());
-    // A link in place of the folder for temporary files, and in place of the lock.
+    // A link where the folder for temporary files belongs, and one where the lock belongs.
     fs::remove_dir(lake.path().join(".tmp")).unwrap();
     symlink(outside.path(), lake.path().join(".tmp")).unwrap();
     let found = lake.run(&portal, &args).expect(1);

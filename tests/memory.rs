@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Maximum memory of a run with 8 requests in flight.
 const MAX_KIB: u64 = 200 << 10;
 
-/// The fields of a directory row after its district, with the lengths of a recorded row.
+/// The fields that follow the district in a directory row. Each value is as long as in a recorded row.
 const REST: &str = r#""lea_name":"ARTS AND TECHNOLOGY PCS","state_leaid":"104","seasch":"181","street_mailing":"5300 BLAINE ST NE","city_mailing":"WASHINGTON","state_mailing":"DC","zip_mailing":"20019","street_location":"5300 BLAINE ST NE","city_location":"WASHINGTON","state_location":"DC","zip_location":"20019","phone":"2023986811","fips":11,"latitude":38.892,"longitude":-76.9246,"csa":null,"cbsa":null,"urban_centric_locale":11,"county_code":"11001","school_level":1,"school_type":1,"school_status":1,"lowest_grade_offered":-1,"highest_grade_offered":5,"bureau_indian_education":0,"title_i_status":5,"title_i_eligible":1,"title_i_schoolwide":1,"charter":1,"magnet":0,"shared_time":0,"virtual":null,"teachers_fte":46,"free_lunch":615,"reduced_price_lunch":0,"free_or_reduced_price_lunch":615,"elem_cedp":1,"high_cedp":0,"middle_cedp":0,"ungrade_cedp":0,"enrollment":618,"state_leg_district_lower":"","state_leg_district_upper":"","ncessch_num":110000100215,"congress_district_id":null,"direct_certification":null,"lunch_program":null"#;
 
 /// An extreme response: name, pages, rows per page, the rows, and what a run reports.

@@ -179,10 +179,10 @@ fn say(head: &str, body: impl AsRef<[u8]>) -> Vec<Step> {
     vec![Step::Send([head.as_bytes(), length.as_bytes(), body.as_ref()].concat())]
 }
 
-/// Returns the steps, given the original response and a text with the secret.
+/// Returns the steps, given the original response and a string with the secret.
 type Repeat = fn(&Response, &str) -> Vec<Step>;
 
-/// Responses that repeat a text in a part that is read, each with the name of that part.
+/// Responses that repeat a string in a part that is read, each with the name of that part.
 const IN_WHAT_IS_READ: [(&str, Repeat); 14] = [
     ("refusal", |_, it| say("401 Unauthorized", format!(r#"{{"error": "Incorrect API key: {it}"}}"#))),
     ("fault", |_, it| say("503 Service Unavailable", format!("<p>{it} is busy</p>"))),

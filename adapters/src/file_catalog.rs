@@ -170,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spec = Dataset::built_in("ccd_enrollment").unwrap().table_spec();
         let key = keys::catalog_table(&spec.database, &spec.table);
-        // A folder in place of the file cannot be read, but is not absent either.
+        // A folder at the file's path cannot be read, but is not absent either.
         std::fs::create_dir_all(folder.path().join(&key)).unwrap();
         let error = FileCatalog::new(FolderStore::new(folder.path())).ensure_table(&spec).await.unwrap_err();
         assert_eq!(error.message, format!("read `{key}`"));

@@ -48,7 +48,7 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a message for people to stderr, without disturbing a progress bar.
+/// Prints a human-readable message to stderr, without disturbing a progress bar.
 pub(crate) fn print_message(text: &str) {
     progress::suspend_bars(|| {
         // If stderr is closed, there is nowhere left to report the error.

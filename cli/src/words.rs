@@ -1,4 +1,4 @@
-//! Formats numbers, sizes, ages and shell words for people.
+//! Formats numbers, sizes, ages and shell words as human-readable text.
 
 use std::borrow::Cow;
 

@@ -80,7 +80,7 @@ pub struct Axis {
 pub enum AxisKind {
     /// A number, for years.
     Int,
-    /// A text value, as in the portal's paths.
+    /// A string value, as in the portal's paths.
     String,
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::MapAccess, ser
 pub enum AxisValue {
     /// A number, such as a year.
     Int(i32),
-    /// A text value, as in the portal's paths, such as `grade-pk`.
+    /// A string value, as in the portal's paths, such as `grade-pk`.
     Text(String),
 }
 

@@ -34,7 +34,7 @@ fn tests_named_in(text: &str) -> BTreeSet<String> {
 }
 
 /// Problems found by use, by kind: harm to data or secrets (H), harm beyond the one faulty thing (B), misleading words
-/// (W). Each was fixed wherever it can occur. A test's doc comment names the problem that it guards against.
+/// (W). Each was fixed everywhere it could occur. A test's doc comment names the problem that it guards against.
 const FOUND_BY_USE: [(char, u32); 3] = [('H', 12), ('B', 14), ('W', 12)];
 
 #[test]

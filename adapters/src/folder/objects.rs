@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(store.list("").await.unwrap().len(), 1);
         store.delete(vec!["ledger/d/records.json".to_owned()]).await.unwrap();
         assert!(folder.path().exists() && !folder.path().join("ledger").exists());
-        // A folder in place of an object is not an object, and is not deleted.
+        // A folder at an object's path does not count as an object, and is not deleted.
         fs::create_dir_all(folder.path().join("data/t")).unwrap();
         assert!(store.delete(vec!["data/t".to_owned()]).await.is_err());
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::folder::file::sync_folder;
 
-/// Creates the missing folders between `root` and `path`, and flushes each into its parent. If the lake's own folder is
+/// Creates the missing folders between `root` and `path`, and syncs the parent of each. If the lake's own folder is
 /// gone, it is not created again.
 pub(super) fn create_parents(root: &Path, path: &Path) -> io::Result<()> {
     check_within(root, path)?;

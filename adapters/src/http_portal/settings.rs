@@ -30,7 +30,7 @@ pub struct PortalSettings {
     pub body_limit_bytes: usize,
     /// Maximum number of requests for one page.
     pub tries: u32,
-    /// Upper bound of the wait before the second try. It doubles with each further try.
+    /// Upper bound of the wait before the second try. It doubles with each subsequent try.
     pub backoff: Duration,
     /// Upper bound of any wait, including one requested by the portal.
     pub max_backoff: Duration,

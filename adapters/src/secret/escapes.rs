@@ -35,7 +35,7 @@ enum Unescaped {
     Char(char),
 }
 
-/// Decodes the escape at the beginning of a text. Returns its value and its length in bytes.
+/// Decodes the escape at the beginning of a string. Returns its value and its length in bytes.
 fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
     let (first, after) = text.split_first()?;
     match (first, after) {
@@ -77,7 +77,7 @@ fn unescape(text: &[u8]) -> Option<(Unescaped, usize)> {
     }
 }
 
-/// Parses `n_digits` hexadecimal digits at the beginning of a text.
+/// Parses `n_digits` hexadecimal digits at the beginning of a string.
 fn hex(text: &[u8], n_digits: usize) -> Option<u32> {
     let digits = text.get(..n_digits).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

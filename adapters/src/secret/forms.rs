@@ -10,7 +10,7 @@ use crate::secret::base64::base64;
 use crate::secret::credentials::{MIN_CHARS, parts, user_and_password};
 use crate::secret::escapes::decode;
 
-/// Number of bytes of a text that are searched at once. Their decoded form still fits in the processor's cache.
+/// Number of bytes of a string that are searched at once. Their decoded form still fits in the processor's cache.
 const WINDOW_BYTES: usize = 64 << 10;
 
 /// Maximum number of bytes that encode one byte, such as `&#x0063;` inside another encoding.
@@ -19,14 +19,14 @@ const MAX_ESCAPE_BYTES: usize = 12;
 /// Maximum number of nested encodings that are undone, such as a percent-encoded URL in JSON, quoted in JSON, in HTML.
 const MAX_LAYERS: usize = 4;
 
-/// A text may be cut within the secret. At the end of a text, this many of the secret's first bytes count as the secret.
+/// A string may be cut within the secret. At its end, this many of the secret's first bytes count as the secret.
 const MIN_BYTES_AT_END: usize = 4;
 
 /// The forms of a secret.
 ///
 /// The search finds the value itself, its base64 (either alphabet, padded or not, at any offset within a longer text) and
 /// its hexadecimal form. It finds each of them in upper or lower case, with `+` for spaces, and escaped character by
-/// character as in JSON, URLs, HTML or program text, with up to [`MAX_LAYERS`] nested encodings. At the end of a text, it
+/// character as in JSON, URLs, HTML or program text, with up to [`MAX_LAYERS`] nested encodings. At a string's end, it
 /// also finds the first bytes of any of these.
 ///
 /// The text after a space, a `:` or a `=` in the value counts as well. Credentials are therefore found without their
@@ -75,7 +75,7 @@ impl Forms {
         Self { needles: needles.iter().map(|needle| Finder::new(needle).into_owned()).collect(), longest }
     }
 
-    /// Checks whether a text contains the secret or ends with its first bytes.
+    /// Checks whether a string contains the secret or ends with its first bytes.
     pub(crate) fn occur_in(&self, text: &[u8]) -> bool {
         let overlap = self.longest * MAX_ESCAPE_BYTES;
         let window = WINDOW_BYTES.max(4 * overlap);
@@ -104,7 +104,7 @@ impl Forms {
         }
     }
 
-    /// Checks whether a text is cut within a needle, possibly in the middle of an escape or of nested escapes.
+    /// Checks whether a string is cut within a needle, possibly in the middle of an escape or of nested escapes.
     fn start_at_end(&self, normalized: &[u8]) -> bool {
         let last_escape = |text: &&[u8]| {
             let at = memrchr3(b'\\', b'%', b'&', text).filter(|at| normalized.len() - at <= MAX_ESCAPE_BYTES);
@@ -119,8 +119,8 @@ impl Forms {
     }
 }
 
-/// Returns a text in which equivalent spellings are the same: in lower case, with one base64 alphabet, with spaces for
-/// `+`, and without control characters such as the line breaks of long base64.
+/// Returns a string in which equivalent spellings are the same: in lower case, with one base64 alphabet, spaces for `+`,
+/// and without control characters such as the line breaks of long base64.
 fn normalized(text: &[u8]) -> Vec<u8> {
     let mut normalized = text.to_ascii_lowercase();
     let mut min_byte = u8::MAX;

@@ -1,4 +1,4 @@
-//! A table of the lake for the SQL engine, with exactly the partitions that the catalog registers.
+//! A table of the lake for the SQL engine, with only the partitions that the catalog registers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -88,7 +88,7 @@ fn empty_years_warning(summary: &Summary) -> Option<String> {
     (!empty.is_empty()).then(|| format!("the portal has no rows for any requested partition of {}", empty.join(", ")))
 }
 
-/// Returns the summary as text for people.
+/// Returns the summary as human-readable text.
 fn describe(summary: &Summary, dataset: &Dataset) -> String {
     let mut text = format!("run {} of {}\n", summary.run, dataset.name);
     let is_long = summary.receipts.len() > MAX_PRINTED;

@@ -13,7 +13,7 @@ use crate::dataset::{ColumnKind, Dataset};
 
 /// Set in the hash of a key that cannot be packed. Packed keys are below this value.
 const HASHED: u128 = 1 << 127;
-/// Maximum number of digits in a text that can be packed.
+/// Maximum number of digits in a string that can be packed.
 const MAX_DIGITS: usize = 18;
 
 /// How one key column is packed.

@@ -15,7 +15,7 @@ use crate::dataset::{Column, ColumnKind};
 use crate::page::arrays::{Numbers, Texts};
 use crate::page::numbers::{EXACT_IN_F64, parse_double, parse_integer};
 
-/// Bytes reserved for a text without a declared width.
+/// Bytes reserved for a string without a declared width.
 const TEXT_BYTES: usize = 16;
 
 /// One column of a page that is being decoded.

@@ -1,4 +1,4 @@
-//! Checks what must hold for every body, regardless of its contents. Tests and fuzz targets use them.
+//! Invariants of every body, regardless of its contents, for tests and fuzz targets.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};

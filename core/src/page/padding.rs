@@ -10,8 +10,8 @@ pub(super) struct PaddingCheck {
     pub(super) starts_with: Vec<(usize, usize)>,
 }
 
-/// Returns the padding checks of a dataset's columns, the narrowest column first. A text can start only with the values
-/// of narrower columns, so these are checked before it.
+/// Returns the padding checks of a dataset's columns, the narrowest column first. A string can start only with the
+/// values of narrower columns, so these are checked before it.
 pub(super) fn padding_checks(dataset: &Dataset) -> Vec<PaddingCheck> {
     let position = |name: &str| dataset.columns.iter().position(|column| column.name == name);
     let mut checks: Vec<(Option<u8>, PaddingCheck)> = dataset

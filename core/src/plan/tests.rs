@@ -160,7 +160,7 @@ fn only_partitions_that_failed_or_were_not_tried_are_planned_again() {
     }
 }
 
-/// Years as a request may write them, some of them twice, with the years that they denote.
+/// Years in any form that a request accepts, some repeated, and the years that they denote.
 fn years() -> impl Strategy<Value = (serde_json::Value, BTreeSet<i32>)> {
     let item = (1986..2025i32, 0..4i32, 0..3u8).prop_map(|(first, more, how)| match how {
         0 => (json!(first), first..=first),

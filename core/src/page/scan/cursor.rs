@@ -1,4 +1,4 @@
-//! Reads simple JSON tokens from a text. A method returns `None` for a token that only serde can read.
+//! Reads simple JSON tokens from a string. A method returns `None` for a token that only serde can read.
 
 use crate::page::numbers::parse_integral;
 

@@ -155,7 +155,8 @@ impl Auditor {
                     && committed["run"].as_str() == version.stamp.run.as_deref()
             }
         };
-        // The pages come from a fetch with exactly these rows, written or found unchanged.
+        // The page count comes from a fetch that received exactly these rows, whether it wrote the object or found it
+        // unchanged.
         let has_pages = |fetching: &Fetching| {
             let session = fetching.session.as_ref().filter(|_| fetching.partition == partition);
             session.zip(seen).is_some_and(|(session, version)| {
