@@ -45,7 +45,7 @@ pub(crate) async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
             false => prune_runs(&store, &dataset, before).await?,
         };
         output::print(&format!(
-            "{}: {} of {}{}\n",
+            "{}: {} from {}{}\n",
             dataset.name,
             counted(old.keys.len() as u64, "file"),
             counted(old.runs.len() as u64, "run"),
