@@ -1107,7 +1107,7 @@ fn d14_terminal_control_characters_are_escaped() {
         assert!(found.contains("u{1b}") || found.contains("u001b"), "{args:?}: {found:?}");
     }
     assert_eq!(on_terminal(&["query", "--lake", lake_path, &value]), format!("v\r\n{shown}\r\n"));
-    // In a file or a pipe, CSV keeps the data unchanged, and JSON is the same everywhere.
+    // CSV that goes to a file or a pipe is not escaped. JSON is always the same.
     assert_eq!(query(&lake, &value), format!("v\n\"{hostile}\"\n"));
     let json = lake.rollcall("query", &[&value, "--format", "json"]).expect(0);
     assert_eq!(json.json(), serde_json::json!([{"v": hostile}]));

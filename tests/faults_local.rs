@@ -1,7 +1,7 @@
 //! Machine faults during a run on a folder, by their ids in SEMANTICS.md, with what the user sees.
 //!
 //! Some tests need their own mounts or network. They create them in namespaces, which any Linux user may create with
-//! `unshare --map-root-user`. Where this is not allowed, the test fails with that reason.
+//! `unshare --map-root-user`. Where this is not allowed, the test fails with a message that says so.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -237,7 +237,7 @@ fn a14_a_dripping_response_is_given_up_after_the_total_timeout() {
     }
 }
 
-/// Guard: waiting for memory does not count towards the timeout of a try, and costs no try.
+/// Guard: waiting for memory neither counts towards the timeout of a try nor uses up a try.
 ///
 /// Found by use: B6.
 #[test]

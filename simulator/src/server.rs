@@ -48,7 +48,7 @@ impl Running {
         self.shared.address
     }
 
-    /// Returns the scheme, host and port, such as `http://127.0.0.1:8080`. The API is below `/api/v1/`.
+    /// Returns the scheme, host and port, such as `http://127.0.0.1:8080`. The API is served under `/api/v1/`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.shared.address)
     }

@@ -1,4 +1,4 @@
-//! Helpers of the behaviour tests: the real binary, a portal on loopback, a lake in a temporary folder, AWS emulators.
+//! Helpers for the behaviour tests: the real binary, a portal on loopback, a lake in a temporary folder, AWS emulators.
 
 pub mod chance;
 pub mod emulator;
