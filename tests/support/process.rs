@@ -38,7 +38,8 @@ pub fn executables(packages: &[&str]) -> Vec<PathBuf> {
     let messages = String::from_utf8(output.stdout).expect("cargo prints UTF-8");
     let built: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let executable = |package: &&str| {
-        // Package ids look like `path+file:///…/cli#rollcall@0.1.0` and `path+file:///…/functions/catalog#rollcall-catalog@0.1.0`.
+        // Package ids look like `path+file:///…/cli#rollcall@0.1.0` and
+        // `path+file:///…/functions/catalog#rollcall-catalog@0.1.0`.
         let is_of_package = |message: &&Value| {
             let id = message["package_id"].as_str().unwrap_or_default();
             id.contains(&format!("#{package}@")) && message["executable"].is_string()

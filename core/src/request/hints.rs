@@ -52,8 +52,8 @@ pub(super) fn unknown_value(axis: &Axis, field: &str, text: &str) -> String {
     message
 }
 
-/// If `text` is one of the axis's codes, as found in rows, returns a hint line with the matching value. Otherwise returns an
-/// empty string.
+/// If `text` is one of the axis's codes, as found in rows, returns a hint line with the matching value. Otherwise
+/// returns an empty string.
 pub(super) fn code_hint(axis: &Axis, text: &str) -> String {
     let code = parse_integral(text.trim());
     let meant = axis.values.iter().find(|coded| Some(coded.code) == code);
