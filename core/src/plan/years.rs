@@ -233,6 +233,14 @@ mod tests {
     }
 
     #[test]
+    fn a_year_has_four_digits_and_is_within_the_years_that_partitions_may_have() {
+        assert_eq!(parse_year(" 2019 "), Some(2019));
+        for text in ["02019", "+2019", "201", "20l9", "1000", "9999", ""] {
+            assert_eq!(parse_year(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn years_in_the_portals_format_are_parsed() {
         for (html, n_years, first, last) in [
             ("1986&ndash;2022", 37, 1986, 2022),
