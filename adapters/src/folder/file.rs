@@ -137,13 +137,18 @@ pub(super) fn is_temporary(name: &str, prefix: &str) -> bool {
         .is_some_and(|random| random.len() == RANDOM_LENGTH && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
+/// Lists a folder. Returns `None` if it does not exist.
+pub(super) fn entries(folder: &Path) -> io::Result<Option<fs::ReadDir>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Removes from a folder the temporary files whose writers have died. Leaves everything else alone.
 pub(super) fn clear_temporary(folder: &Path, prefix: &str) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = entries(folder)? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         let is_ours = entry.file_name().to_str().is_some_and(|name| is_temporary(name, prefix));

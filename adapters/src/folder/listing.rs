@@ -1,18 +1,13 @@
 //! Lists the files below a folder.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::folder::file::{is_absent, is_machine_error};
+use crate::folder::file::{entries, is_machine_error};
 
 /// Adds the keys of all files below `folder` to `keys`. `prefix` is the key of the folder itself.
 pub(super) fn list_below(folder: &Path, prefix: &str, keys: &mut Vec<String>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = entries(folder)? else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
         // rollcall writes only UTF-8 names. Others are listed with replacement characters.
@@ -46,9 +41,9 @@ mod tests {
         while path.as_os_str().len() < 4_090 {
             path.push("x".repeat((4_090 - 1 - path.as_os_str().len()).clamp(1, 200)));
         }
-        fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).unwrap();
         list_below(root.path(), "data", &mut Vec::new()).unwrap();
-        mkdirat(fs::File::open(&path).unwrap(), "too-long", Mode::RWXU).unwrap();
+        mkdirat(std::fs::File::open(&path).unwrap(), "too-long", Mode::RWXU).unwrap();
         let error = list_below(root.path(), "data", &mut Vec::new()).unwrap_err();
         assert!(is_machine_error(&error), "{error}");
     }
