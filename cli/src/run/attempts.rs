@@ -14,7 +14,6 @@ use rollcall_core::ledger::PlanItem;
 use rollcall_core::partition::PartitionKey;
 
 use crate::output::print_message;
-use crate::run::reachability::ReachabilityPortal;
 use crate::run::run_portal::RunPortal;
 
 /// Maximum number of attempts for one partition. The state machine makes the same number of attempts.
@@ -72,20 +71,19 @@ impl Attempts {
 
 /// Fetches one partition, starting over from page 1 after a retryable failure. The receipt of the last attempt is kept.
 pub(crate) async fn fetch_with_retries(
-    portal: &RunPortal<'_, ReachabilityPortal<'_, HttpPortal>>,
+    portal: &RunPortal<'_, HttpPortal>,
     store: &FolderStore,
     dataset: &Dataset,
     partition: &PartitionKey,
     facts: &RunFacts,
 ) -> AttemptOutcome {
-    let ReachabilityPortal { portal: http, reachability } = &portal.portal;
     let mut earlier_failure = None;
     for tries in 1..=MAX_TRIES {
         let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
         match &fetched {
             Err(error) if error.is_unreachable() => {
                 let should_retry = tokio::select! {
-                    should_retry = reachability.report_no_connection(error) => should_retry,
+                    should_retry = portal.reachability.report_no_connection(error) => should_retry,
                     () = portal.stop.cancelled() => false,
                 };
                 if !should_retry {
@@ -94,7 +92,7 @@ pub(crate) async fn fetch_with_retries(
                 }
             }
             Err(Error::Interrupted { .. }) => {}
-            _ => reachability.set_reached(),
+            _ => portal.reachability.set_reached(),
         }
         match fetched {
             Ok(_) => return AttemptOutcome::Succeeded,
@@ -107,7 +105,7 @@ pub(crate) async fn fetch_with_retries(
             Err(error) if error.is_retryable() && tries < MAX_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "fetching the partition again");
                 tokio::select! {
-                    () = http.pause(tries) => {}
+                    () = portal.portal.pause(tries) => {}
                     () = portal.stop.cancelled() => return report_failure(partition, &error),
                 }
                 earlier_failure = Some(error);

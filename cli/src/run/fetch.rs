@@ -15,7 +15,7 @@ use crate::progress::RunBar;
 use crate::run::args::RunArgs;
 use crate::run::attempts::{Attempts, fetch_with_retries};
 use crate::run::prepare::PreparedRun;
-use crate::run::reachability::{ReachabilityPortal, SharedReachability};
+use crate::run::reachability::SharedReachability;
 use crate::run::run_portal::RunPortal;
 use crate::signals::Signals;
 use crate::words::counted;
@@ -55,8 +55,8 @@ pub(crate) async fn fetch_all(
             let (dataset, facts, attempts) = (prepared.dataset.clone(), prepared.facts.clone(), attempts.clone());
             let (reachability, stop) = (reachability.clone(), stop.clone());
             AbortOnDropHandle::new(tasks.spawn(async move {
-                let portal = ReachabilityPortal { portal: opened.for_partition(), reachability: &reachability };
-                let portal = RunPortal { portal, bar: &bar, stop: &stop };
+                let portal =
+                    RunPortal { portal: opened.for_partition(), bar: &bar, reachability: &reachability, stop: &stop };
                 attempts.start(&partition);
                 let outcome = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
                 attempts.end(&partition, outcome);

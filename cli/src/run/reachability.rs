@@ -3,12 +3,8 @@
 //! A run starts several fetches at once. If none of these gets a connection, the portal is unreachable and the run
 //! stops. Once any of them does, failing to connect fails only the partition concerned.
 
-use bytes::Bytes;
 use rollcall_core::Error;
-use rollcall_core::memory::{Memory, Room};
-use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use tokio::sync::watch;
-use url::Url;
 
 /// Whether the portal can be reached, shared by the fetches of a run.
 pub(crate) struct SharedReachability {
@@ -70,48 +66,11 @@ impl SharedReachability {
     }
 }
 
-/// A portal that records its first response as proof that it can be reached.
-pub(crate) struct ReachabilityPortal<'r, P> {
-    pub(crate) portal: P,
-    pub(crate) reachability: &'r SharedReachability,
-}
-
-impl<P: Portal> Portal for ReachabilityPortal<'_, P> {
-    fn root(&self) -> &Url {
-        self.portal.root()
-    }
-
-    async fn get<T: Send>(
-        &self,
-        path: &str,
-        page: u32,
-        request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
-    ) -> Result<Response<T>, PortalError> {
-        let response = self.portal.get(path, page, request, read).await;
-        if !response.as_ref().is_err_and(PortalError::is_unreachable) {
-            self.reachability.set_reached();
-        }
-        response
-    }
-
-    fn page_memory(&self) -> Memory {
-        self.portal.page_memory()
-    }
-
-    fn partition_memory(&self) -> Memory {
-        self.portal.partition_memory()
-    }
-
-    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
-        self.portal.hold(room, n_bytes).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt, future::join_all};
     use rollcall_core::partition::PartitionKey;
+    use rollcall_core::ports::PortalError;
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The portal that a run uses: it counts pages, and stops with the run.
+//! The portal that a run uses: it counts pages, records that the portal can be reached, and stops with the run.
 
 use bytes::Bytes;
 use rollcall_core::memory::{Memory, Room};
@@ -7,11 +7,14 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::progress::RunBar;
+use crate::run::reachability::SharedReachability;
 
-/// A portal that counts pages on the run's progress bar, and fails every request once the run is told to stop.
+/// A portal that counts pages on the run's progress bar, records its first response as proof that it can be reached, and
+/// fails every request once the run is told to stop.
 pub(crate) struct RunPortal<'r, P> {
     pub(crate) portal: P,
     pub(crate) bar: &'r RunBar,
+    pub(crate) reachability: &'r SharedReachability,
     pub(crate) stop: &'r CancellationToken,
 }
 
@@ -30,8 +33,12 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         let response = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(PortalError::Interrupted),
-            response = self.portal.get(path, page, request, read) => response?,
+            response = self.portal.get(path, page, request, read) => response,
         };
+        if !response.as_ref().is_err_and(PortalError::is_unreachable) {
+            self.reachability.set_reached();
+        }
+        let response = response?;
         self.bar.page_received(response.size_bytes);
         Ok(response)
     }
