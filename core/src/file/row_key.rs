@@ -159,7 +159,7 @@ impl View<'_> {
             Self::Bigint(array) => Some((array.value(row) as u64) ^ (1 << 63)),
             Self::Digits(array, width) => {
                 let text = array.value(row).as_bytes();
-                if text.len() != *width || *width > MAX_DIGITS {
+                if text.len() != *width {
                     return None;
                 }
                 text.iter().try_fold(0_u64, |number, byte| {
@@ -174,7 +174,7 @@ impl View<'_> {
 
 /// Packs a key of at most 64 bits.
 fn pack_narrow(views: &[(View<'_>, u32)], row: usize) -> Option<u64> {
-    views.iter().try_fold(0_u64, |key, (view, n_bits)| Some(key.checked_shl(*n_bits).unwrap_or(0) | view.pack(row)?))
+    views.iter().try_fold(0_u64, |key, (view, n_bits)| Some(key.unbounded_shl(*n_bits) | view.pack(row)?))
 }
 
 /// Packs a key of at most 127 bits; `None` for a wider one.
@@ -191,8 +191,8 @@ impl Part {
         match self.kind {
             ColumnKind::Int => View::Int(array.as_primitive()),
             ColumnKind::Bigint => View::Bigint(array.as_primitive()),
-            ColumnKind::String => View::Digits(array.as_string(), self.width),
-            ColumnKind::Double => View::Unpackable,
+            ColumnKind::String if self.width <= MAX_DIGITS => View::Digits(array.as_string(), self.width),
+            ColumnKind::String | ColumnKind::Double => View::Unpackable,
         }
     }
 
