@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+    // Read when the script runs: a target folder, and the script in it, may have been copied from another checkout.
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let folder = Path::new(&package).join("../datasets");
     let mut code = String::new();
     for (name, folder, extension) in [("DATASETS", folder.clone(), "toml"), ("LOOKUPS", folder.join("lookups"), "csv")]
     {
