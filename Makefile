@@ -32,7 +32,7 @@ CARGO_FUZZ := target/tools/cargo-fuzz-0.13.2/bin/cargo-fuzz
 # records, publishing, pruning and shared memory.
 CARGO_MUTANTS := target/tools/cargo-mutants-27.1.0/bin/cargo-mutants
 MUTATED_CORE := core/src/memory.rs $(filter-out %/tests.rs,$(foreach room,commit fetch file ledger publish, \
-	core/src/$(room).rs $(wildcard core/src/$(room)/*.rs)))
+	core/src/$(room).rs $(wildcard core/src/$(room)/*.rs core/src/$(room)/*/*.rs)))
 MUTATED_ADAPTERS := adapters/src/http_portal.rs $(filter-out %/body.rs %/buffers.rs,$(wildcard adapters/src/http_portal/*.rs)) \
 	$(wildcard adapters/src/folder/*.rs) aws/src/s3.rs $(wildcard aws/src/s3/*.rs)
 
@@ -79,12 +79,16 @@ simulate: ## Simulate 100,000 seeds of overlapping, faulty runs (release build)
 		--test simulation -- --nocapture every_promise
 
 .PHONY: planted
-planted: ## Plant nine bugs, each of which the simulation must find
+planted: ## Plant twelve bugs, each of which the simulation must find
 	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
 
 .PHONY: kill
 kill: ## Kill 500 runs at random points
 	ROLLCALL_KILLS=500 ROLLCALL_CONVERGENCES=50 $(CARGO) test --locked $(ALL) --test kills -- --nocapture
+
+.PHONY: resume
+resume: $(VENV)/ready $(VENV)-lint/ready ## Kill large partitions twenty times, in a folder and on an emulator
+	ROLLCALL_RESUMES=20 $(CARGO) test --locked $(ALL) --test resume -- --nocapture
 
 .PHONY: interrupt
 interrupt: ## Interrupt 50 runs at random points

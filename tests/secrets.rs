@@ -12,7 +12,7 @@ use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_aws::s3::S3Store;
 use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::fetch::{Keep, RunFacts, fetch_partition};
 use rollcall_core::ports::{Listed, Store};
 use rollcall_simulator::{Action, Fault, SeenRequest};
 use rollcall_tests::emulator::{Emulator, Kind};
@@ -340,7 +340,14 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     };
     let (client, repeating) = (client(&portal.origin()), client(&repeating.origin()));
     let store = S3Store::new(&config, "lake");
-    let run = RunFacts { run: "r1".to_owned(), portal_release: None, force: false, pages_at_once: 2 };
+    let run = RunFacts {
+        run: "r1".to_owned(),
+        portal_release: None,
+        force: false,
+        pages_at_once: 2,
+        in_flight: 2,
+        keep: Keep::default(),
+    };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
     // Each part of the response is tested with the next form in turn.

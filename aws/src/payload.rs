@@ -56,6 +56,9 @@ pub struct Planned {
     pub portal_release: Option<String>,
     /// Whether a partition may be replaced even if it has far more rows or values than its replacement.
     pub force: bool,
+    /// Whether the pages of every partition stay in the lake after the commit.
+    #[serde(default)]
+    pub keep_pages: bool,
     /// How partitions become visible to queries.
     pub catalog: CatalogMode,
     /// Warnings about what could not be checked.
@@ -75,11 +78,24 @@ pub struct FetchEvent {
     pub portal_release: Option<String>,
     /// [`Planned::force`].
     pub force: bool,
+    /// [`Planned::keep_pages`].
+    #[serde(default)]
+    pub keep_pages: bool,
+    /// How many times this partition may be called again if it is unfinished.
+    #[serde(default)]
+    pub calls_left: u32,
 }
 
-/// Response from page-fetch: empty. The outcome is in the partition's receipt.
+/// Response from page-fetch. The outcome is in the partition's receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetched {}
+pub struct Fetched {
+    /// Whether the partition has its outcome. If not, the same event continues it.
+    pub is_finished: bool,
+    /// Number of pages kept so far, if the partition is not finished.
+    pub n_kept: u32,
+    /// Number of pages of the partition, if it is not finished.
+    pub n_pages: u32,
+}
 
 /// Event for the catalog function: the state after fetching.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,7 +250,7 @@ mod tests {
         let mut state = json!({
             "run": "r1", "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
             "plan": {"bucket": "lake", "key": "ledger/ccd_enrollment/runs/r1/plan.json"}, "n_planned": 2,
-            "portal_release": null, "force": false, "catalog": "crawler", "warnings": []
+            "portal_release": null, "force": false, "keep_pages": false, "catalog": "crawler", "warnings": []
         });
         let event: PublishEvent = serde_json::from_value(state.clone()).unwrap();
         assert_eq!((event.fetch_error, event.crawl), (None, None));

@@ -70,7 +70,7 @@ impl S3Store {
             .put_object()
             .bucket(&self.bucket)
             .key(key)
-            .content_type("application/json")
+            .content_type(if key.ends_with(".zst") { "application/zstd" } else { "application/json" })
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(ByteStream::from(bytes));
         if keys::is_run_object(key) { put.tagging(RUN_TAG) } else { put }

@@ -109,6 +109,9 @@ fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
         let secret = format!("secret {} in header {}, from {}", secret.name, secret.header, secret.variable());
         text.push_str(&(visible(&secret).into_owned() + "\n"));
     }
+    if let Some(in_flight) = dataset.in_flight {
+        text.push_str(&format!("in flight {in_flight} requests for one partition\n"));
+    }
     let mut table = table::table(&["column", "type", "comment"]);
     for (name, kind, comment) in &spec.columns {
         table.add_row([name, kind, comment]);

@@ -18,6 +18,9 @@ use crate::words::shell_word;
 /// Time limit for reading the portal's lists of endpoints and releases. The portal takes up to 29 s for one response.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Default number of requests in flight.
+const IN_FLIGHT: u16 = 8;
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PortalArgs {
     /// Scheme, host and port of the portal, without `/api/v1/`
@@ -26,9 +29,9 @@ pub(crate) struct PortalArgs {
     /// Use a simulated portal in this process: invented schools, no network
     #[arg(long, conflicts_with = "portal")]
     sample: bool,
-    /// Maximum number of requests in flight, across all partitions
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
-    in_flight: u16,
+    /// Maximum number of requests in flight, across all partitions [default: 8, or more if the dataset says so]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    in_flight: Option<u16>,
     /// Maximum wait before the first retry of a request, in seconds; doubles with each retry, up to 60
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_wait)]
     retry_wait: Duration,
@@ -78,9 +81,9 @@ impl PortalArgs {
         }
     }
 
-    /// Returns the maximum number of requests in flight.
-    pub(crate) fn in_flight(&self) -> usize {
-        usize::from(self.in_flight)
+    /// Returns the maximum number of requests in flight for a dataset.
+    pub(crate) fn in_flight(&self, dataset: &Dataset) -> usize {
+        usize::from(self.in_flight.unwrap_or_else(|| dataset.in_flight.unwrap_or(0).max(IN_FLIGHT)))
     }
 
     /// Connects to the portal for a dataset, with its secret. Starts the simulator for sample data.
@@ -97,7 +100,7 @@ impl PortalArgs {
             None => parse_origin(&self.portal)?,
         };
         let mut settings = PortalSettings::new(origin);
-        settings.in_flight = self.in_flight();
+        settings.in_flight = self.in_flight(dataset);
         settings.backoff = self.retry_wait;
         let partition_timeout = Duration::from_secs(60 * u64::from(self.partition_timeout.get()));
         Ok(OpenPortal { portal: HttpPortal::new(settings, secret)?, partition_timeout, _sample: sample.map(Arc::new) })

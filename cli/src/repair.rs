@@ -1,9 +1,14 @@
 //! `rollcall repair`: rebuilds the ledger and the catalog from the objects.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_adapters::SystemClock;
+use rollcall_adapters::folder::FolderStore;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::encode_kept_pages;
+use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{self, Repaired, publish_lookups};
 
@@ -24,6 +29,9 @@ pub(crate) struct RepairArgs {
     /// Dataset by name, or a descriptor file [default: every built-in dataset]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
+    /// First encode every partition again whose pages were kept with `--keep-pages`, without the portal
+    #[arg(long)]
+    from_pages: bool,
 }
 
 pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
@@ -40,13 +48,14 @@ pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
 async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let names = match &args.dataset {
         Some(name) => vec![name.as_str()],
-        None => rollcall_core::dataset::Dataset::built_in_names(),
+        None => Dataset::built_in_names(),
     };
     let store = args.lake.existing_folder("on AWS, every run does the same before it ends").await?;
     let catalog = lake::catalog(&store);
     LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
     let mark = LakeMark::read(&store).await?;
+    let mut is_complete = true;
     for name in names {
         let dataset = load_dataset(name)?;
         mark.check_table(&dataset)?;
@@ -60,6 +69,9 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
                 continue;
             }
             claim::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
+        }
+        if args.from_pages {
+            is_complete &= encode_again(&store, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
         let repaired = publish::repair(&store, &catalog, &SystemClock, &dataset).await?;
@@ -87,5 +99,22 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             rollcall_core::error::chain(&error)
         ));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(exit::PARTIAL) })
+}
+
+/// Encodes partitions from their kept pages and prints what became of them. Returns whether none failed.
+async fn encode_again(store: &FolderStore, dataset: &Dataset) -> anyhow::Result<bool> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for encoded in encode_kept_pages(store, dataset).await? {
+        let outcome = encoded.result.unwrap_or_else(|error| {
+            output::print_message(&format!("failed: {}: {}", error.name(), error.chain()));
+            Outcome::Failed
+        });
+        *counts.entry(outcome.as_str()).or_default() += 1;
+    }
+    if !counts.is_empty() {
+        let counts: Vec<String> = counts.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
+        output::print(&format!("{}: from pages: {}\n", dataset.name, counts.join(", ")))?;
+    }
+    Ok(!counts.contains_key(Outcome::Failed.as_str()))
 }

@@ -34,11 +34,14 @@ pub(crate) struct RequestArgs {
     /// Allow a partition, or the values of a column, to shrink by more than half
     #[arg(long)]
     force: bool,
+    /// Keep the portal's pages in the lake after the commit, for `rollcall repair --from-pages`
+    #[arg(long)]
+    keep_pages: bool,
     /// Dataset by name, or a descriptor file [default: ccd_enrollment]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
     /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
-    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force"])]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force", "keep_pages"])]
     input: Option<String>,
 }
 
@@ -137,8 +140,10 @@ impl RequestArgs {
         if let Some(run) = &self.failed_of {
             fields.insert("failed_of".to_owned(), json!(run));
         }
-        if self.force {
-            fields.insert("force".to_owned(), json!(true));
+        for (name, is_set) in [("force", self.force), ("keep_pages", self.keep_pages)] {
+            if is_set {
+                fields.insert(name.to_owned(), json!(true));
+            }
         }
         Ok(Value::Object(fields))
     }

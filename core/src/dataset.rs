@@ -19,6 +19,9 @@ pub use secret::Secret;
 /// Plausible years. The portal's data starts in 1980; a year outside this range is a typo.
 pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
 
+/// Allowed numbers of requests in flight.
+pub const IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=256;
+
 /// Maximum `width` of a column.
 pub(crate) const MAX_WIDTH: u8 = 32;
 
@@ -46,6 +49,10 @@ pub struct Dataset {
     /// Secret sent as a request header, if the source requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// Number of requests in flight for one partition, if it differs from the default. For datasets whose partitions have
+    /// many pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u16>,
     /// Path parameters, in path order.
     #[serde(rename = "axis")]
     pub axes: Vec<Axis>,

@@ -1,48 +1,65 @@
 //! The page-fetch step: fetches one partition from the portal, commits it as one object and writes a receipt.
 
+mod attempt;
+mod from_pages;
+mod kept_pages;
 pub(crate) mod key_set;
 pub(crate) mod links;
 mod page_error;
+mod page_rules;
 mod pages;
 mod rows;
+mod run_facts;
 #[cfg(test)]
 mod tests;
 mod validator;
 
 use jiff::Timestamp;
 
-use crate::commit::{commit, commit_empty, head};
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::rows::fetch_rows;
-use crate::fetch::validator::FetchFacts;
-use crate::file::edition::Edition;
-use crate::file::stamp::Stamp;
+use crate::fetch::attempt::{AttemptEnd, attempt};
 use crate::keys;
 use crate::ledger::json::write_json;
-use crate::ledger::receipt::{ErrorFacts, Outcome, Receipt};
+use crate::ledger::receipt::{ErrorFacts, Receipt};
 use crate::partition::PartitionKey;
 use crate::ports::clock::Clock;
 use crate::ports::portal::Portal;
 use crate::ports::store::Store;
 
-/// Facts about the run that apply to all its partitions.
-#[derive(Debug, Clone)]
-pub struct RunFacts {
-    /// Run name.
-    pub run: String,
-    /// Portal release that the run reads, if known.
-    pub portal_release: Option<String>,
-    /// Whether a partition may replace a fuller one.
-    pub force: bool,
-    /// Maximum number of pages of one partition that are fetched at once, if there is memory for them. With more pages
-    /// than concurrent requests, requests stay in flight while received pages are decoded.
-    pub pages_at_once: usize,
+pub use crate::fetch::from_pages::{Encoded, encode_kept_pages};
+pub use crate::fetch::kept_pages::Progress;
+pub use crate::fetch::run_facts::{Keep, RunFacts};
+
+/// How a fetch ended without an error.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The partition was committed, or found unchanged or empty, and has a receipt.
+    Finished(Receipt),
+    /// There was no time left, but further pages were kept. The next fetch continues with them.
+    Unfinished {
+        /// How far it got.
+        progress: Progress,
+        /// [`Error::DeadlineExceeded`], for a caller that does not continue.
+        error: Error,
+    },
+}
+
+impl Fetched {
+    /// Returns the receipt of a finished fetch.
+    #[must_use]
+    pub fn receipt(self) -> Option<Receipt> {
+        match self {
+            Self::Finished(receipt) => Some(receipt),
+            Self::Unfinished { .. } => None,
+        }
+    }
 }
 
 /// Fetches one partition, commits it and writes its receipt.
 ///
-/// A failure is recorded in a receipt too, and then returned. Nothing is written under `data/` unless every check
+/// A failure is recorded in a receipt too, and then returned. A fetch that runs out of time while it makes progress has no
+/// receipt: call this again, with more time. Nothing is written under `data/` unless every check
 /// passes.
 ///
 /// # Errors
@@ -54,10 +71,17 @@ pub async fn fetch_partition(
     dataset: &Dataset,
     partition: &PartitionKey,
     run: &RunFacts,
-) -> Result<Receipt, Error> {
+) -> Result<Fetched, Error> {
     let started_at = clock.now();
-    match commit_partition(portal, store, dataset, partition, run).await {
-        Ok(done) => {
+    match attempt(portal, store, dataset, partition, run, started_at).await {
+        Ok(AttemptEnd::Unfinished(progress, error)) => {
+            tracing::info!(
+                dataset = dataset.name, %partition, n_kept = progress.n_kept, n_pages = progress.n_pages,
+                "no time left, partition to be continued"
+            );
+            Ok(Fetched::Unfinished { progress, error })
+        }
+        Ok(AttemptEnd::Done(done)) => {
             let facts = done.facts;
             tracing::info!(
                 dataset = dataset.name,
@@ -85,7 +109,7 @@ pub async fn fetch_partition(
                 finished_at: clock.now(),
             };
             write_receipt(store, dataset, run, &receipt).await?;
-            Ok(receipt)
+            Ok(Fetched::Finished(receipt))
         }
         // An interrupted fetch writes no receipt: the partition is reported as not tried when the run ends.
         Err(error @ Error::Interrupted { .. }) => Err(error),
@@ -118,39 +142,4 @@ async fn write_receipt(store: &impl Store, dataset: &Dataset, run: &RunFacts, re
     write_json(store, &keys::receipt(dataset, &run.run, &receipt.partition), receipt).await?;
     tracing::debug!(partition = %receipt.partition, "receipt written");
     Ok(())
-}
-
-/// A committed partition.
-struct Done {
-    outcome: Outcome,
-    facts: FetchFacts,
-    edition: Option<Edition>,
-    size_bytes: Option<u64>,
-}
-
-async fn commit_partition(
-    portal: &impl Portal,
-    store: &impl Store,
-    dataset: &Dataset,
-    partition: &PartitionKey,
-    run: &RunFacts,
-) -> Result<Done, Error> {
-    let key = keys::partition_object(dataset, partition);
-    let before = head(store, partition, &key).await?;
-    // The room is held until the file is committed.
-    let mut room = portal.partition_memory().room();
-    let (facts, fetched) = fetch_rows(portal, dataset, partition, run.pages_at_once, &mut room).await?;
-    let Some((encoded, fetched_at)) = fetched else {
-        commit_empty(store, partition, &key, before, run.force).await?;
-        return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None });
-    };
-    let stamp = Stamp {
-        edition: encoded.edition,
-        partition: Some(partition.to_string()),
-        n_rows: encoded.n_rows,
-        fetched_at,
-        run: Some(run.run.clone()),
-    };
-    let (outcome, size_bytes) = commit(store, partition, &key, before, &encoded, &stamp, run.force).await?;
-    Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes) })
 }

@@ -1,5 +1,7 @@
 //! Builds and parses object keys. No other file does this, so that the layout of a lake is defined in one place.
 
+use jiff::Timestamp;
+
 use crate::dataset::Dataset;
 use crate::partition::PartitionKey;
 
@@ -88,10 +90,67 @@ pub fn parse_receipt(dataset: &Dataset, key: &str) -> Option<(String, PartitionK
     Some((run.to_owned(), dataset.parse_partition(path)?))
 }
 
-/// Returns whether a key belongs to a run, whose objects may be deleted once it is old.
+/// Returns whether a key belongs to a run, whose objects may be deleted once it is old. Kept pages belong to a run too.
 #[must_use]
 pub fn is_run_object(key: &str) -> bool {
-    key.strip_prefix("ledger/").and_then(|rest| rest.split_once('/')).is_some_and(|(_, rest)| rest.starts_with("runs/"))
+    let is_of_ledger = |rest: &str| rest.split_once('/').is_some_and(|(_, rest)| rest.starts_with("runs/"));
+    key.strip_prefix("ledger/").is_some_and(is_of_ledger) || key.starts_with(PAGES_PREFIX)
+}
+
+/// Returns the prefix of a dataset's kept pages.
+#[must_use]
+pub fn kept_pages_prefix(dataset: &Dataset) -> String {
+    format!("{PAGES_PREFIX}{}/", dataset.name)
+}
+
+/// Returns the prefix of a partition's kept pages, of all runs.
+#[must_use]
+pub fn kept_prefix(dataset: &Dataset, partition: &PartitionKey) -> String {
+    format!("{}{partition}/", kept_pages_prefix(dataset))
+}
+
+/// Returns the prefix of the pages of one version of a partition that a run keeps.
+#[must_use]
+pub fn page_set_prefix(dataset: &Dataset, partition: &PartitionKey, version: u128, run: &str) -> String {
+    format!("{}{version:032x}/{run}/", kept_prefix(dataset, partition))
+}
+
+/// File name of the object that describes a set of kept pages.
+pub const PAGE_SET: &str = "set.json";
+
+/// Returns the file name of a kept page, which contains the time when it was received, in nanoseconds since 1970.
+#[must_use]
+pub fn kept_page(page: u32, received_at: Timestamp) -> String {
+    format!("{page:05}-{}{KEPT_SUFFIX}", received_at.as_nanosecond())
+}
+
+/// Parses the file name of a kept page. Returns the page and the time when it was received.
+#[must_use]
+pub fn parse_kept_page(name: &str) -> Option<(u32, Timestamp)> {
+    let (page, received_at) = name.strip_suffix(KEPT_SUFFIX)?.split_once('-')?;
+    Some((page.parse().ok()?, Timestamp::from_nanosecond(received_at.parse().ok()?).ok()?))
+}
+
+/// The parts of the key of a kept page, or of the description of its set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptKey<'k> {
+    /// Its partition.
+    pub partition: PartitionKey,
+    /// The version of the partition, as a hash.
+    pub version: u128,
+    /// The run that keeps it.
+    pub run: &'k str,
+    /// File name.
+    pub name: &'k str,
+}
+
+/// Parses a key below [`kept_prefix`]. Returns `None` for any other key.
+#[must_use]
+pub fn parse_kept<'k>(dataset: &Dataset, key: &'k str) -> Option<KeptKey<'k>> {
+    let mut parts = key.strip_prefix(&kept_pages_prefix(dataset))?.rsplitn(4, '/');
+    let (name, run, version, path) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let version = u128::from_str_radix(version, 16).ok()?;
+    Some(KeptKey { partition: dataset.parse_partition(path)?, version, run, name })
 }
 
 /// Returns the key of a run's summary.
@@ -116,6 +175,12 @@ pub fn catalog_table(database: &str, table: &str) -> String {
 /// Key of the mark that describes the data of a lake in a folder. It is not part of the ledger, because the ledger may
 /// be deleted and rebuilt.
 pub const MARK: &str = "lake.json";
+
+/// Prefix of all kept pages.
+pub const PAGES_PREFIX: &str = "pages/";
+
+/// End of the name of a kept page: its body, compressed.
+const KEPT_SUFFIX: &str = ".json.zst";
 
 /// Prefix of the file catalog.
 pub const CATALOG_PREFIX: &str = "catalog/";
@@ -179,6 +244,17 @@ mod tests {
         assert!(
             is_run_object(&receipt) && is_run_object(&summary(&dataset, "r1")) && !is_run_object(&records(&dataset))
         );
+        let name = kept_page(7, "2026-11-27T04:10:11.123456789Z".parse().unwrap());
+        let kept = format!("{}{name}", page_set_prefix(&dataset, &partition, 0xab, "r1"));
+        assert_eq!(
+            kept,
+            "pages/ccd_enrollment/year=2021/grade=grade-pk/000000000000000000000000000000ab/r1/00007-1795752611123456789.json.zst"
+        );
+        assert!(is_run_object(&kept));
+        let found = KeptKey { partition: partition.clone(), version: 0xab, run: "r1", name: &name };
+        assert_eq!(parse_kept(&dataset, &kept), Some(found));
+        assert_eq!(parse_kept_page(&name).map(|(page, at)| kept_page(page, at)), Some(name.clone()));
+        assert!(parse_kept_page(PAGE_SET).is_none() && parse_kept(&dataset, &receipt).is_none());
         assert_eq!(parse_partition_object(&dataset, "data/us_education_ccd_enrollment_data/year=2021/x.parquet"), None);
     }
 }

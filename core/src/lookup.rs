@@ -85,6 +85,7 @@ impl Lookup {
             comment: comment.to_owned(),
             key: vec!["code".to_owned()],
             secret: None,
+            in_flight: None,
             axes: Vec::<Axis>::new(),
             columns,
         };

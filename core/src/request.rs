@@ -35,6 +35,8 @@ pub struct Request {
     pub failed_of: Option<String>,
     /// Whether a partition may replace one with more than twice as many rows or values.
     pub force: bool,
+    /// Whether the pages of every partition stay in the lake after the commit.
+    pub keep_pages: bool,
     /// What adds partitions to the catalog.
     pub catalog: CatalogMode,
 }

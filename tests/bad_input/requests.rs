@@ -32,7 +32,7 @@ fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }
 
-const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force, catalog";
+const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force, keep_pages, catalog";
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]
@@ -134,7 +134,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_directory`, found an unknown field",
+             failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (
             "a missing input file",
@@ -167,7 +167,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
             "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, partitions, mode, \
-             failed_of, force, catalog for dataset `ccd_enrollment`, found an unknown field",
+             failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field",
         ),
         (
             "a reversed range",

@@ -8,11 +8,10 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Condition, Put, Store};
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::emulator::proxy::Seen;
-use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::partition;
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, fetch_event, object, plan_event, pre_k, publish_event};
+use crate::ground::{Ground, fetch_event, finished, object, plan_event, pre_k, publish_event};
 
 /// Counts requests by S3 method or Glue operation.
 fn by_kind(seen: &[Seen]) -> BTreeMap<String, usize> {
@@ -114,7 +113,7 @@ fn an_unchanged_partition_costs_one_head_and_one_put() {
         let planning = by_kind(&ground.proxy.take_seen());
         for year in years {
             let event = fetch_event(run, &partition(year, "grade-pk"));
-            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
+            assert_eq!(page_fetch.call(&event), finished());
         }
         let fetching = by_kind(&ground.proxy.take_seen());
         let published = catalog.call(&planned).response();
@@ -147,7 +146,7 @@ fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
     let ground = Ground::with_tables();
     let [planner, page_fetch, catalog] = ["planner", "page-fetch", "catalog"].map(|name| ground.function(name));
     let planned = planner.call(&plan_event("r1", &json!({"years": [2021], "grades": ["grade-pk"]}))).response();
-    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    assert_eq!(page_fetch.call(&fetch_event("r1", &pre_k())), finished());
     let _ = catalog.call(&planned).response();
     let written: Vec<(String, bool)> = ground
         .proxy
@@ -165,7 +164,7 @@ fn exactly_the_objects_of_a_run_are_tagged_for_expiry() {
         rules.iter().filter(|rule| rule["TagFilters"] == json!([{"Key": "rollcall", "Value": "run"}])).collect();
     let [of_runs] = of_runs.as_slice() else { panic!("expected one rule, found {of_runs:?}") };
     let facts = (&of_runs["Status"], &of_runs["ExpirationInDays"], &of_runs["Prefix"]);
-    assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &json!("ledger/")));
+    assert_eq!(facts, (&json!("Enabled"), &json!({"Ref": "RunRetentionDays"}), &Value::Null));
     // No other rule deletes current objects.
     assert_eq!(rules.iter().filter(|rule| !rule["ExpirationInDays"].is_null()).count(), 1);
     // In a versioned bucket a delete leaves a version and a delete marker, which expire too.

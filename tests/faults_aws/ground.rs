@@ -14,7 +14,7 @@ use rollcall_aws::SdkConfig;
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::fetch::{Keep, RunFacts, fetch_partition};
 use rollcall_core::file::Encoded;
 use rollcall_core::ledger::PartitionRecord;
 use rollcall_core::ledger::{self, Outcome, Receipt, Summary};
@@ -26,7 +26,8 @@ use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
-use rollcall_tests::emulator::runtime::{Function, command};
+
+use rollcall_tests::emulator::runtime::{Function, Invocation, command};
 use rollcall_tests::emulator::{Emulator, REGION, config_of, hasty, table_input};
 use rollcall_tests::{TestPortal, client, partition, workspace};
 use serde_json::{Value, json};
@@ -187,10 +188,18 @@ impl Ground {
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
         let portal = client(&self.portal.origin(), |_| {});
-        let run = RunFacts { run: run.to_owned(), portal_release: None, force: false, pages_at_once: 4 };
+        let run = RunFacts {
+            run: run.to_owned(),
+            portal_release: None,
+            force: false,
+            pages_at_once: 4,
+            in_flight: 4,
+            keep: Keep::default(),
+        };
         self.runtime.block_on(async {
             let portal = portal.until(Instant::now() + Duration::from_secs(60));
-            fetch_partition(&portal, &store, &SystemClock, &self.dataset, partition, &run).await
+            let fetched = fetch_partition(&portal, &store, &SystemClock, &self.dataset, partition, &run).await?;
+            Ok(fetched.receipt().expect("the partition is finished"))
         })
     }
 
@@ -306,6 +315,11 @@ pub fn pre_k() -> PartitionKey {
 pub fn items(plan: &[PartitionKey]) -> Vec<PlanItem> {
     let item = |partition: &PartitionKey| PlanItem { partition: partition.clone(), reason: Reason::Requested };
     plan.iter().map(item).collect()
+}
+
+/// Returns the response of page-fetch for a partition that has its outcome.
+pub fn finished() -> Invocation {
+    Invocation::Responded(json!({"is_finished": true, "n_kept": 0, "n_pages": 0}))
 }
 
 /// Returns a page-fetch event for a partition of a run.

@@ -20,7 +20,7 @@ use rollcall_tests::server::{Server, response};
 use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, fetch_event, other_rows, plan_event, pre_k, template};
+use crate::ground::{Ground, fetch_event, finished, other_rows, plan_event, pre_k, template};
 
 /// Guard: a function reserves ten seconds to record a failure and to respond.
 #[test]
@@ -34,7 +34,7 @@ fn l1_a_function_responds_before_lambda_kills_it() {
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
     // The next event gets its own deadline.
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(function.call(&fetch_event("r2", &pre_k())), Invocation::Responded(json!({})));
+    assert_eq!(function.call(&fetch_event("r2", &pre_k())), finished());
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
@@ -156,7 +156,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
             assert!(between.as_ref() == expected, "{run} {method} {prefix} {fault:?}");
 
             let again = ground.function("page-fetch").call(&event(&run));
-            assert_eq!(again, Invocation::Responded(json!({})), "{run}");
+            assert_eq!(again, finished(), "{run}");
             // The object that the killed function committed counts as written by its run.
             let outcome = if case == "unchanged" { Outcome::Unchanged } else { Outcome::Written };
             ground.assert_received(&pre_k(), &run, outcome);
@@ -176,10 +176,10 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.set("PUT", "data/", Fault::Hold, Some(1));
     one.send(&event);
     ground.proxy.wait_until_held();
-    assert_eq!(other.call(&event), Invocation::Responded(json!({})));
+    assert_eq!(other.call(&event), finished());
     let written = ground.head(&ground.object(&pre_k())).expect("the object exists");
     ground.proxy.open();
-    assert_eq!(one.result(), Invocation::Responded(json!({})));
+    assert_eq!(one.result(), finished());
     assert_eq!(ground.head(&ground.object(&pre_k())), Some(written), "the second write changes nothing");
     assert_eq!(ground.keys("data/"), [ground.object(&pre_k())]);
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
@@ -269,7 +269,7 @@ fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
         };
         match (function.call(&event), expected) {
             (Invocation::Responded(given), None) => {
-                assert_eq!(given, json!({}));
+                assert_eq!(Invocation::Responded(given), finished());
                 n_written += 1;
             }
             (Invocation::Failed(name, _), Some(expected)) => assert_eq!(name, expected, "{number}"),
@@ -351,7 +351,7 @@ fn l10_a_full_disk_stops_no_function() {
     let request = json!({"years": [2021], "grades": ["grade-pk"]});
     let planned = on_full_disk("planner").call(&plan_event("r1", &request)).response();
     assert_eq!(planned["n_planned"], 1);
-    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), Invocation::Responded(json!({})));
+    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), finished());
     let published = on_full_disk("catalog").call(&planned).response();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);

@@ -5,11 +5,12 @@ use rollcall_aws::payload::{ObjectReference, Published};
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
-use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::{partition, state_machine};
 use serde_json::{Value, json};
 
-use crate::ground::{CREATE, Ground, UPDATE, fetch_event, of_type, plan_event, pre_k, publish_event, template};
+use crate::ground::{
+    CREATE, Ground, UPDATE, fetch_event, finished, of_type, plan_event, pre_k, publish_event, template,
+};
 
 /// Guards: state holds references and counts, however large the plan; a message names at most twenty partitions.
 #[test]
@@ -235,11 +236,11 @@ fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     let plan = ground.read_json(planned["plan"]["key"].as_str().expect("the key is text"));
     assert_eq!(plan.as_array().map(Vec::len), Some(1));
     assert_eq!(plan[0]["partition"], json!({"year": 2020, "grade": "grade-pk"}));
-    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), Invocation::Responded(json!({})));
+    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), finished());
     assert_eq!(catalog.call(&planned).response()["n_failed"], 0);
     // The state machine does not catch the failure of a partition, so that a redrive retries it.
     let map = &state_machine()["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
-    assert!(map["Catch"].is_null() && map["End"] == true);
+    assert!(map["Catch"].is_null());
 }
 
 /// Guard: an existing edition is not written again. The scheduler delivers at least once, under a new name each time.
@@ -262,7 +263,7 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
                 "run": run, "dataset": planned["dataset"], "partition": item["partition"],
                 "portal_release": planned["portal_release"], "force": planned["force"],
             });
-            assert_eq!(page_fetch.call(&event), Invocation::Responded(json!({})));
+            assert_eq!(page_fetch.call(&event), finished());
         }
         let published = catalog.call(&planned).response();
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
@@ -389,7 +390,7 @@ fn w12_an_event_of_another_version_is_understood_or_rejected_by_name() {
     assert_eq!(ground.keys(""), Vec::<String>::new());
     let mut newer = fetch_event("r1", &pre_k());
     newer["encoding"] = json!({"version": 2});
-    assert_eq!(page_fetch.call(&newer), Invocation::Responded(json!({})));
+    assert_eq!(page_fetch.call(&newer), finished());
     let mut newer = publish_event(&ground, "r1", &[pre_k()]);
     newer["n_bytes"] = json!(7);
     assert_eq!(catalog.call(&newer).response()["n_published"], 1);

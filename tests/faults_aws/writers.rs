@@ -9,18 +9,16 @@ use rollcall_adapters::SystemClock;
 use rollcall_aws::s3::S3Store;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition};
+use rollcall_core::fetch::{Keep, RunFacts, fetch_partition};
 use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response, Store};
 use rollcall_tests::chance::number_from_env;
 use rollcall_tests::emulator::proxy::Fault;
-use rollcall_tests::emulator::runtime::Invocation;
 use rollcall_tests::registered;
-use serde_json::json;
 use tokio::sync::Barrier;
 use url::Url;
 
-use crate::ground::{Ground, fetch_event, other_rows, pre_k};
+use crate::ground::{Ground, fetch_event, finished, other_rows, pre_k};
 
 /// Guard: the conditional write. Two runs read the portal at different times, and the latest rows win.
 #[test]
@@ -32,10 +30,10 @@ fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     early.send(&fetch_event("early", &pre_k()));
     ground.proxy.wait_until_held();
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(late.call(&fetch_event("late", &pre_k())), Invocation::Responded(json!({})));
+    assert_eq!(late.call(&fetch_event("late", &pre_k())), finished());
     let written = ground.head(&ground.object(&pre_k()));
     ground.proxy.open();
-    assert_eq!(early.result(), Invocation::Responded(json!({})));
+    assert_eq!(early.result(), finished());
     assert_eq!(ground.head(&ground.object(&pre_k())), written);
     let outcomes = ["early", "late"].map(|run| ground.receipt(&pre_k(), run).outcome);
     assert_eq!(outcomes, [Outcome::Superseded, Outcome::Written]);
@@ -76,9 +74,16 @@ impl OnePage {
 
     /// Returns the outcome of fetching the partition into `store`, or `None` if other writers were faster each time.
     async fn fetched_into(&self, store: &S3Store, dataset: &Dataset) -> Option<Outcome> {
-        let run = RunFacts { run: "race".to_owned(), portal_release: None, force: false, pages_at_once: 1 };
+        let run = RunFacts {
+            run: "race".to_owned(),
+            portal_release: None,
+            force: false,
+            pages_at_once: 1,
+            in_flight: 1,
+            keep: Keep::default(),
+        };
         match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
-            Ok(receipt) => Some(receipt.outcome),
+            Ok(fetched) => fetched.receipt().map(|receipt| receipt.outcome),
             Err(Error::WriteConflict { .. }) => None,
             Err(error) => panic!("{}", error.chain()),
         }

@@ -113,6 +113,18 @@ pub(super) fn write_temporary(
     bytes: &[u8],
     modified: Option<SystemTime>,
 ) -> io::Result<tempfile::NamedTempFile> {
+    let file = write_unflushed(folder, prefix, bytes, modified)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Does the same as [`write_temporary`], but does not flush the file.
+pub(super) fn write_unflushed(
+    folder: &Path,
+    prefix: &str,
+    bytes: &[u8],
+    modified: Option<SystemTime>,
+) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).rand_bytes(RANDOM_LENGTH);
     // Sets the same permissions as for any new file. By default, the library lets only the owner read it.
@@ -125,7 +137,6 @@ pub(super) fn write_temporary(
     if let Some(modified) = modified {
         file.as_file().set_modified(modified)?;
     }
-    file.as_file().sync_all()?;
     Ok(file)
 }
 

@@ -123,6 +123,11 @@ impl Store for FolderStore {
         .await
     }
 
+    async fn write_unflushed(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let (call_key, key) = (key, key.to_owned());
+        self.blocking(call_key, move |store| store.write_unflushed_blocking(&store.path(&key), &bytes)).await
+    }
+
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
         let (call_key, key) = (key, key.to_owned());
         let condition = condition.clone();

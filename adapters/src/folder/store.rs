@@ -92,12 +92,24 @@ impl FolderStore {
         modified: Option<SystemTime>,
     ) -> Result<NamedTempFile, StoreError> {
         let folder = self.root.join(TEMPORARY);
-        let write = || {
-            self.check_in_place()?;
-            create_parents(&self.root, &folder.join(TEMPORARY_PREFIX))?;
-            file::write_temporary(&folder, TEMPORARY_PREFIX, bytes, modified)
-        };
-        write().map_err(|error| store_error("write temporary file in", &folder, error))
+        self.prepare_temporary(&folder)
+            .and_then(|()| file::write_temporary(&folder, TEMPORARY_PREFIX, bytes, modified))
+            .map_err(|error| store_error("write temporary file in", &folder, error))
+    }
+
+    /// Checks that the lake is still in place, and creates the folder for temporary files if it is missing.
+    fn prepare_temporary(&self, folder: &Path) -> io::Result<()> {
+        self.check_in_place()?;
+        create_parents(&self.root, &folder.join(TEMPORARY_PREFIX))
+    }
+
+    /// Writes a file that need not survive a power failure, so nothing is flushed.
+    pub(super) fn write_unflushed_blocking(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let folder = self.root.join(TEMPORARY);
+        self.prepare_temporary(&folder)
+            .and_then(|()| file::write_unflushed(&folder, TEMPORARY_PREFIX, bytes, None))
+            .and_then(|temporary| self.persist(temporary, path, bytes, None))
+            .map_err(|error| store_error("write", path, error))
     }
 
     /// Moves a temporary file into place and flushes the folder, so that the file survives a power failure.
@@ -111,21 +123,30 @@ impl FolderStore {
         bytes: &[u8],
         modified: Option<SystemTime>,
     ) -> Result<(), StoreError> {
-        let rename = || {
-            self.check_in_place()?;
-            create_parents(&self.root, path)?;
-            match (temporary.persist(path), path.parent()) {
-                (Err(refused), Some(folder)) if refused.error.kind() == io::ErrorKind::CrossesDevices => {
-                    file::clear_temporary(folder, TEMPORARY_PREFIX)?;
-                    file::write_temporary(folder, TEMPORARY_PREFIX, bytes, modified)?.persist(path)?;
-                }
-                (persisted, _) => {
-                    persisted?;
-                }
+        self.persist(temporary, path, bytes, modified)
+            .and_then(|()| sync_folder(path))
+            .map_err(|error| store_error("write", path, error))
+    }
+
+    fn persist(
+        &self,
+        temporary: NamedTempFile,
+        path: &Path,
+        bytes: &[u8],
+        modified: Option<SystemTime>,
+    ) -> io::Result<()> {
+        self.check_in_place()?;
+        create_parents(&self.root, path)?;
+        match (temporary.persist(path), path.parent()) {
+            (Err(refused), Some(folder)) if refused.error.kind() == io::ErrorKind::CrossesDevices => {
+                file::clear_temporary(folder, TEMPORARY_PREFIX)?;
+                file::write_temporary(folder, TEMPORARY_PREFIX, bytes, modified)?.persist(path)?;
             }
-            sync_folder(path)
-        };
-        rename().map_err(|error| store_error("write", path, error))
+            (persisted, _) => {
+                persisted?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads the facts about an object. An object that exists but cannot be read has no stamp. This is not an error,

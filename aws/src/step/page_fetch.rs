@@ -5,7 +5,7 @@ use rollcall_adapters::SystemClock;
 use rollcall_adapters::http_portal::{HttpPortal, PAGES_PER_REQUEST, PortalSettings};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition, record_failure};
+use rollcall_core::fetch::{self, Keep, Progress, RunFacts, fetch_partition, record_failure};
 use rollcall_core::ports::Clock;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ pub struct PageFetch {
     store: S3Store,
     config: SdkConfig,
     settings: PortalSettings,
-    /// For datasets without a secret.
+    /// For datasets with neither a secret nor a number of requests in flight.
     portal: HttpPortal,
     secret_prefix: String,
 }
@@ -59,7 +59,8 @@ impl PageFetch {
         })
     }
 
-    /// Fetches a partition and records the outcome, including a failure.
+    /// Fetches a partition and records the outcome, including a failure. A partition that takes longer than this call is
+    /// unfinished, as long as it makes progress and calls are left.
     ///
     /// # Errors
     /// Same as [`fetch_partition`] and [`secret::header`]; [`Error::InvalidRequest`] if the event's partition is
@@ -73,31 +74,46 @@ impl PageFetch {
                 dataset.name, event.partition
             )],
         })?;
+        let in_flight = self.in_flight(&dataset);
         let run = RunFacts {
             run: event.run,
             portal_release: event.portal_release,
             force: event.force,
-            pages_at_once: PAGES_PER_REQUEST * self.settings.in_flight,
+            pages_at_once: PAGES_PER_REQUEST * in_flight,
+            in_flight,
+            keep: Keep { after_commit: event.keep_pages, ..Keep::default() },
         };
-        match self.portal_for(&dataset).await {
+        let error = match self.portal_for(&dataset).await {
             Ok(portal) => {
                 let portal = portal.until(deadline);
-                fetch_partition(&portal, &self.store, &SystemClock, &dataset, &partition, &run).await?;
-                Ok(Fetched {})
+                match fetch_partition(&portal, &self.store, &SystemClock, &dataset, &partition, &run).await? {
+                    fetch::Fetched::Finished(_) => return Ok(Fetched { is_finished: true, n_kept: 0, n_pages: 0 }),
+                    fetch::Fetched::Unfinished { progress, .. } if event.calls_left > 0 => {
+                        let Progress { n_kept, n_pages } = progress;
+                        return Ok(Fetched { is_finished: false, n_kept, n_pages });
+                    }
+                    fetch::Fetched::Unfinished { error, .. } => error,
+                }
             }
-            Err(error) => {
-                Err(record_failure(&self.store, &SystemClock, &dataset, &partition, &run, started_at, error).await)
-            }
-        }
+            Err(error) => error,
+        };
+        Err(record_failure(&self.store, &SystemClock, &dataset, &partition, &run, started_at, error).await)
     }
 
-    /// Returns the portal with the dataset's secret. The secret is read for each event, so that a rotated secret takes
-    /// effect.
+    /// Returns the number of requests in flight for a dataset.
+    fn in_flight(&self, dataset: &Dataset) -> usize {
+        dataset.in_flight.map_or(self.settings.in_flight, usize::from)
+    }
+
+    /// Returns the portal for a dataset, with its secret and its number of requests in flight. The secret is read for each
+    /// event, so that a rotated secret takes effect.
     async fn portal_for(&self, dataset: &Dataset) -> Result<HttpPortal, Error> {
-        match secret::header(&self.config, &self.secret_prefix, dataset).await? {
-            None => Ok(self.portal.clone()),
-            secret => HttpPortal::new(self.settings.clone(), secret)
-                .map_err(|error| Error::InvalidRequest { mistakes: vec![error.to_string()] }),
+        let secret = secret::header(&self.config, &self.secret_prefix, dataset).await?;
+        let in_flight = self.in_flight(dataset);
+        if secret.is_none() && in_flight == self.settings.in_flight {
+            return Ok(self.portal.clone());
         }
+        HttpPortal::new(PortalSettings { in_flight, ..self.settings.clone() }, secret)
+            .map_err(|error| Error::InvalidRequest { mistakes: vec![error.to_string()] })
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn fetch_all(
     let items = &prepared.plan.items;
     let bar = Arc::new(RunBar::new(items.len()));
     let attempts = Arc::new(Attempts::default());
-    let reachability = Arc::new(SharedReachability::new(items.len().min(args.portal.in_flight())));
+    let reachability = Arc::new(SharedReachability::new(items.len().min(prepared.facts.in_flight)));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
         .take_while(|_| future::ready(attempts.n_failed() <= args.tolerated_failures && !stop.is_cancelled()))
@@ -63,7 +63,7 @@ pub(crate) async fn fetch_all(
                 bar.partition_done();
             }))
         })
-        .buffer_unordered(args.portal.in_flight())
+        .buffer_unordered(prepared.facts.in_flight)
         .inspect(|joined| {
             // The partition has no receipt, so publishing counts it as failed.
             if let Err(error) = joined {

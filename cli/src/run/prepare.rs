@@ -8,7 +8,7 @@ use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
 use rollcall_adapters::http_portal::PAGES_PER_REQUEST;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::RunFacts;
+use rollcall_core::fetch::{Keep, RunFacts};
 use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
@@ -51,11 +51,14 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
             "warning: `catalog` crawler has no effect on a lake in a folder; the run registers partitions itself",
         );
     }
+    let in_flight = args.portal.in_flight(&dataset);
     let facts = RunFacts {
         run: run_name(started_at),
         portal_release: plan.portal_release.clone(),
         force: request.force,
-        pages_at_once: PAGES_PER_REQUEST * args.portal.in_flight(),
+        pages_at_once: PAGES_PER_REQUEST * in_flight,
+        in_flight,
+        keep: Keep { after_commit: request.keep_pages, ..Keep::default() },
     };
     claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;

@@ -11,7 +11,7 @@ use crate::dataset::check::names::{
     MAX_COMMENT_BYTES, MAX_DESCRIPTION_BYTES, check_comment, check_folder, check_name, check_sql_name, taken,
 };
 use crate::dataset::registry::{self, TAKEN};
-use crate::dataset::{ColumnKind, Dataset, MAX_WIDTH};
+use crate::dataset::{ColumnKind, Dataset, IN_FLIGHT, MAX_WIDTH};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
 use crate::text::excerpt;
@@ -99,6 +99,9 @@ impl Dataset {
         self.check_taken(&mut mistakes);
         if let Some(secret) = &self.secret {
             secret.check(&mut mistakes);
+        }
+        if let Some(in_flight) = self.in_flight.filter(|in_flight| !IN_FLIGHT.contains(in_flight)) {
+            mistakes.add(|| format!("`in_flight`: expected 1 to {}, found {in_flight}", IN_FLIGHT.end()));
         }
         mistakes
     }

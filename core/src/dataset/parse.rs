@@ -285,6 +285,17 @@ width = 4
 
     /// Found by use: W10.
     #[test]
+    fn the_number_of_requests_in_flight_is_limited() {
+        let parse = |n: u16| {
+            Dataset::parse("x.toml", &SMALL.replace("key = [\"id\"]", &format!("key = [\"id\"]\nin_flight = {n}")))
+        };
+        assert_eq!(parse(256).unwrap().in_flight, Some(256));
+        for n in [0, 257] {
+            assert!(parse(n).unwrap_err().chain().ends_with(&format!("`in_flight`: expected 1 to 256, found {n}")));
+        }
+    }
+
+    #[test]
     fn a_secret_cannot_use_a_header_that_is_reserved_for_the_http_client() {
         let with_header = |header: &str| {
             let secret = format!("key = [\"id\"]\nsecret = {{ header = \"{header}\", name = \"n\" }}");

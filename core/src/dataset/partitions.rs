@@ -14,7 +14,8 @@ impl Axis {
 }
 
 /// Fields that every request has, in addition to those for its axes.
-pub(crate) const OTHER_FIELDS: [&str; 6] = ["dataset", "partitions", "mode", "failed_of", "force", "catalog"];
+pub(crate) const OTHER_FIELDS: [&str; 7] =
+    ["dataset", "partitions", "mode", "failed_of", "force", "keep_pages", "catalog"];
 
 /// Returns the request field that selects the values of an axis: `year` → `years`.
 #[must_use]

@@ -5,11 +5,18 @@ use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::fetch::kept_pages::KeptPages;
+use crate::fetch::kept_pages::page_set::compress;
 use crate::fetch::page_error::page_error;
+use crate::fetch::page_rules::PageRules;
 use crate::memory::Room;
 use crate::page::{Page, PageDecoder};
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
+use crate::ports::store::Store;
+
+/// Maximum number of requests for a page in one run: four in each of three fetches.
+const MAX_REQUESTS: u32 = 12;
 
 /// A decoded page with metadata about its request.
 pub(super) struct FetchedPage {
@@ -24,39 +31,105 @@ pub(super) struct FetchedPage {
 }
 
 /// Fetches and decodes pages of one partition.
-pub(super) struct PageFetcher<'f, P> {
+pub(super) struct PageFetcher<'f, P, S> {
     pub(super) portal: &'f P,
+    pub(super) kept: &'f KeptPages<'f, S>,
     pub(super) decoder: &'f PageDecoder<'f>,
     pub(super) dataset: &'f Dataset,
     pub(super) partition: &'f PartitionKey,
     pub(super) path: &'f str,
 }
 
-impl<P> Clone for PageFetcher<'_, P> {
+impl<P, S> Clone for PageFetcher<'_, P, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<P> Copy for PageFetcher<'_, P> {}
+impl<P, S> Copy for PageFetcher<'_, P, S> {}
 
-impl<P: Portal> PageFetcher<'_, P> {
-    /// Fetches page `page` (1-based) and decodes it.
-    pub(super) async fn page(self, page: u32, request: PageRequest) -> Result<FetchedPage, Error> {
+impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
+    /// Fetches page 1 and decodes it. Also returns its compressed body if it is to be kept.
+    pub(super) async fn first(self) -> Result<(FetchedPage, Option<Bytes>), Error> {
+        self.request(1, PageRequest::default(), self.kept.includes_page_1()).await
+    }
+
+    /// Fetches page 1 again.
+    ///
+    /// - `tries`: number of earlier requests for it.
+    pub(super) async fn first_again(self, tries: u32) -> Result<FetchedPage, Error> {
+        Ok(self.request(1, PageRequest { tries, room: None }, false).await?.0)
+    }
+
+    /// Reads page `page` (2 or more) if it is kept; otherwise fetches and keeps it. A page that does not follow the rules
+    /// is not kept.
+    pub(super) async fn page(
+        self,
+        page: u32,
+        mut request: PageRequest,
+        rules: &PageRules<'_>,
+    ) -> Result<FetchedPage, Error> {
+        if let Some(found) = self.kept_page(page, &mut request).await? {
+            return Ok(found);
+        }
+        if self.kept.is_used_up(page) {
+            let used_up = PortalError::UsedUp { tries: MAX_REQUESTS };
+            return Err(page_error(used_up, self.dataset, self.partition, page));
+        }
+        let slot = self.kept.slot().await;
+        let (fetched, body) = self.request(page, request, slot.is_some()).await?;
+        rules.check(page, &fetched.page)?;
+        if let Some(body) = body {
+            self.kept.add(page, fetched.received_at, body).await;
+        }
+        Ok(fetched)
+    }
+
+    /// Reads and decodes a kept page. Returns `None` if it is not kept or cannot be decoded.
+    async fn kept_page(&self, page: u32, request: &mut PageRequest) -> Result<Option<FetchedPage>, Error> {
+        let Some((body, received_at)) = self.kept.read(page).await? else { return Ok(None) };
+        let Ok(decoded) = self.decoder.decode(page, &body) else { return Ok(None) };
+        let n_bytes = body.len() + decoded.batch.get_array_memory_size();
+        let is_ahead = request.room.is_some();
+        let mut room = request.room.take().unwrap_or_else(|| self.portal.page_memory().room());
+        if !room.try_hold(n_bytes) {
+            let tries = request.tries;
+            let held = match is_ahead {
+                true => Err(PortalError::Outgrown { tries }),
+                false => self.portal.hold(&mut room, n_bytes).await,
+            };
+            held.map_err(|error| page_error(error, self.dataset, self.partition, page))?;
+        }
+        let (room, tries, has_tries_left) = (Some(room), request.tries, true);
+        Ok(Some(FetchedPage { page: decoded, received_at, n_bytes, room, tries, has_tries_left }))
+    }
+
+    /// Requests a page and decodes it. With `keeps`, also returns its compressed body.
+    async fn request(
+        self,
+        page: u32,
+        request: PageRequest,
+        keeps: bool,
+    ) -> Result<(FetchedPage, Option<Bytes>), Error> {
         let is_ahead = request.room.is_some();
         let decode = |body: &Bytes| match self.decoder.decode(page, body) {
             Err(error @ Error::BadBody { .. }) => Reading::Invalid { reason: error.chain(), result: Err(error) },
-            decoded => Reading::Done(decoded),
+            decoded => Reading::Done(decoded.map(|decoded| {
+                // Without memory to compress it, the page is only not kept.
+                let kept = keeps.then(|| compress(body).ok().map(Bytes::from)).flatten();
+                (decoded, kept)
+            })),
         };
         let response = self.portal.get(self.path, page, request, decode).await;
         let response = response.map_err(|error| page_error(error, self.dataset, self.partition, page))?;
         let Response { result, size_bytes, received_at, tries, has_tries_left, mut room } = response;
-        let decoded = result?;
+        let (decoded, kept) = result?;
         let row_bytes = decoded.batch.get_array_memory_size();
         let has_room = room.as_mut().is_none_or(|room| room.try_hold(row_bytes));
         if is_ahead && !has_room {
             return Err(page_error(PortalError::Outgrown { tries }, self.dataset, self.partition, page));
         }
-        Ok(FetchedPage { page: decoded, received_at, n_bytes: size_bytes + row_bytes, room, tries, has_tries_left })
+        let n_bytes = size_bytes + row_bytes;
+        Ok((FetchedPage { page: decoded, received_at, n_bytes, room, tries, has_tries_left }, kept))
     }
 }

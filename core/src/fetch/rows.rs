@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::error::found::CountFound;
+use crate::fetch::kept_pages::{FirstPage, KeptPages};
 use crate::fetch::links::Links;
 use crate::fetch::page_error::page_error;
+use crate::fetch::page_rules::PageRules;
 use crate::fetch::pages::{FetchedPage, PageFetcher};
 use crate::fetch::validator::{FetchFacts, Validator};
 use crate::file::row_hash::fingerprint;
@@ -17,12 +19,14 @@ use crate::memory::Room;
 use crate::page::PageDecoder;
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError};
+use crate::ports::store::Store;
 
 /// Fetches, checks and encodes every row of a partition. Returns `None` instead of a file if the portal has no rows.
 ///
-/// The returned time is when the last page arrived.
+/// The returned time is when the oldest page arrived.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
+    kept: &KeptPages<'_, impl Store>,
     dataset: &Dataset,
     partition: &PartitionKey,
     pages_at_once: usize,
@@ -30,25 +34,40 @@ pub(super) async fn fetch_rows(
 ) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
     let path = dataset.portal_path(partition);
     let decoder = PageDecoder::new(dataset, partition);
-    let fetcher = PageFetcher { portal, decoder: &decoder, dataset, partition, path: &path };
-    let first = fetcher.page(1, PageRequest::default()).await?;
-    let expected = first.page.count;
-    let page_length = first.page.batch.num_rows() as u64;
+    let fetcher = PageFetcher { portal, kept, decoder: &decoder, dataset, partition, path: &path };
+    let (first, first_body) = fetcher.first().await?;
     let links = Links { root: portal.root(), path: &path, partition };
-    if expected == 0 && page_length == 0 {
-        links.check(1, first.page.next.as_deref(), true, 1)?;
+    let Some(rules) = PageRules::from_first(links, &first.page)? else {
         return Ok((FetchFacts { n_pages: 1, ..FetchFacts::default() }, None));
-    }
-    let mismatch = |found| Error::CountMismatch { partition: partition.clone(), expected, found };
-    if page_length == 0 || page_length > expected {
-        return Err(mismatch(CountFound::Received(page_length)));
-    }
-    let Ok(n_pages) = u32::try_from(expected.div_ceil(page_length)) else {
-        return Err(mismatch(CountFound::Received(page_length)));
     };
-    let mut validator = Validator::new(dataset, partition, expected)?;
-    // The fingerprint of page 1, and the number of requests made for it.
-    let mut first_page = None;
+    rules.check(1, &first.page)?;
+    let n_pages = rules.n_pages;
+    // Only compared with another page 1.
+    let first_fingerprint = if n_pages > 1 { fingerprint(&first.page.batch) } else { 0 };
+    let facts = FirstPage {
+        root: portal.root().as_str(),
+        count: rules.count,
+        n_pages,
+        fingerprint: first_fingerprint,
+        received_at: first.received_at,
+    };
+    kept.open(&facts).await?;
+    if let Some(body) = first_body {
+        kept.add(1, first.received_at, body).await;
+    }
+    let first_again = async |tries| {
+        let again = fetcher.first_again(tries).await?;
+        // A single page need not agree with any other.
+        let is_same = || again.page.count == rules.count && fingerprint(&again.page.batch) == first_fingerprint;
+        if n_pages > 1 && !is_same() {
+            return Err(rules.mismatch(CountFound::Changed));
+        }
+        rules.check(1, &again.page)?;
+        Ok(again)
+    };
+    let mut validator = Validator::new(dataset, partition, rules.count)?;
+    // The number of requests made for page 1.
+    let mut first_tries = 0;
     let mut fetched_at = first.received_at;
     let memory = portal.page_memory();
     // Pages have the same number of rows and therefore about the same size. An eighth is added to allow for
@@ -66,38 +85,25 @@ pub(super) async fn fetch_rows(
             drop((decoded, page_room));
             let held = portal.hold(room, with_page).await;
             held.map_err(|error| page_error(error, dataset, partition, page))?;
-            due = fetcher.page(page, PageRequest { tries, room: None }).await?;
-            continue;
-        }
-        if decoded.count != expected {
-            return Err(mismatch(CountFound::OnPage { page, count: decoded.count }));
-        }
-        let n_rows = decoded.batch.num_rows() as u64;
-        let n_due = page_length.min(expected - u64::from(page - 1) * page_length);
-        let n_received = validator.n_rows + n_rows;
-        if decoded.next.is_none() && page < n_pages {
-            return Err(mismatch(CountFound::Received(n_received)));
-        }
-        links.check(page, decoded.next.as_deref(), page == n_pages, n_pages)?;
-        if n_rows != n_due {
-            return Err(mismatch(if page == n_pages {
-                CountFound::Received(n_received)
+            due = if page == 1 {
+                first_again(tries).await?
             } else {
-                CountFound::PageLength { page, n_rows, expected: n_due }
-            }));
+                fetcher.page(page, PageRequest { tries, room: None }, &rules).await?
+            };
+            continue;
         }
         if page == 1 && n_pages > 1 {
             if !has_tries_left {
                 return Err(page_error(PortalError::UsedUp { tries }, dataset, partition, 1));
             }
-            first_page = Some((fingerprint(&decoded.batch), tries));
+            first_tries = tries;
         }
         validator.admit(page, decoded)?;
         drop(page_room);
         // This normally shrinks the room, because encoded rows take less memory than the page. If they take more, the
         // difference is small.
         let _ = room.try_hold(validator.memory_bytes());
-        fetched_at = fetched_at.max(received_at);
+        fetched_at = fetched_at.min(received_at);
         if page == n_pages {
             break;
         }
@@ -111,12 +117,12 @@ pub(super) async fn fetch_rows(
                 }
                 request.room = Some(room);
             }
-            ahead.push_back(fetcher.page(next_request, request));
+            ahead.push_back(fetcher.page(next_request, request, &rules));
             next_request += 1;
         }
         let fetched = match ahead.next().await {
             Some(Err(Error::PortalUnavailable { source: PortalError::Outgrown { tries }, .. })) => {
-                fetcher.page(page, PageRequest { tries, room: None }).await
+                fetcher.page(page, PageRequest { tries, room: None }, &rules).await
             }
             Some(fetched) => fetched,
             // Cannot happen: the page that is due has been requested by now.
@@ -125,13 +131,10 @@ pub(super) async fn fetch_rows(
         due = fetched.map_err(|error| count_earlier_rows(validator.n_rows, error))?;
     }
     drop(ahead);
-    if let Some((first_page, tries)) = first_page {
+    if n_pages > 1 {
         // The source may have changed between two pages without a change of `count`. Fetching page 1 again detects many
         // such changes, though not all. Both fetches of page 1 share one request limit.
-        let again = fetcher.page(1, PageRequest { tries, room: None }).await?.page;
-        if again.count != expected || fingerprint(&again.batch) != first_page {
-            return Err(mismatch(CountFound::Changed));
-        }
+        first_again(first_tries).await?;
     }
     let (facts, encoded) = validator.finish(n_pages)?;
     Ok((facts, Some((encoded, fetched_at))))

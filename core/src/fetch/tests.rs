@@ -10,8 +10,8 @@ use url::Url;
 
 use super::*;
 use crate::commit::commit_plain;
-use crate::file::{Digest, ENCODING_VERSION};
-use crate::ledger;
+use crate::file::{Digest, ENCODING_VERSION, Edition, Stamp};
+use crate::ledger::{self, Outcome};
 use crate::memory::Memory;
 use crate::memory::Room;
 use crate::page::PageDecoder;
@@ -21,17 +21,22 @@ use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, p
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
 fn run_facts(force: bool) -> RunFacts {
-    RunFacts { run: "r1".into(), portal_release: None, force, pages_at_once: 4 }
+    RunFacts { run: "r1".into(), portal_release: None, force, pages_at_once: 4, in_flight: 4, keep: Keep::default() }
+}
+
+/// Returns the receipt of a fetch, which must not be unfinished.
+fn finished(fetched: Result<Fetched, Error>) -> Result<Receipt, Error> {
+    fetched.map(|fetched| fetched.receipt().unwrap())
 }
 
 fn fetch_with(store: &MemoryStore, portal: &CannedPages, dataset: &Dataset, force: bool) -> Result<Receipt, Error> {
-    block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force)))
+    finished(block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force))))
 }
 
 /// Fetches as part of the run named `run`.
 fn fetch_as(run: &str, store: &MemoryStore, portal: &CannedPages, dataset: &Dataset) -> Result<Receipt, Error> {
     let facts = RunFacts { run: run.into(), ..run_facts(false) };
-    block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts))
+    finished(block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts)))
 }
 
 fn fetch(store: &MemoryStore, bodies: Vec<String>) -> Result<Receipt, Error> {
@@ -121,6 +126,17 @@ fn a18_a_count_without_rows_and_rows_without_a_count_are_refused() {
         assert_eq!(error.chain(), format!("fetch `year=2021/grade=grade-pk`: {expected}"));
     }
     assert_eq!(store.bytes(KEY), None);
+}
+
+#[test]
+fn a_link_on_the_last_page_is_refused() {
+    for (bodies, expected) in [
+        (vec![page(2, Some(2), &rows(2))], "null on the only page"),
+        (vec![page(4, Some(2), &rows(2)), page(4, Some(3), &rows(4)[2..])], "null on the last of 2 pages"),
+    ] {
+        let error = fetch(&MemoryStore::default(), bodies).unwrap_err();
+        assert!(error.name() == "UntrustedNext" && error.chain().contains(expected), "{}", error.chain());
+    }
 }
 
 #[test]
@@ -624,7 +640,7 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
             let fetches =
                 stores.iter().map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
             for receipt in block_on(futures::future::join_all(fetches)) {
-                assert_eq!(receipt.unwrap().n_rows, 40);
+                assert_eq!(finished(receipt).unwrap().n_rows, 40);
             }
             let (pages, partitions) = *portal.max_held.lock().unwrap();
             assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
@@ -672,7 +688,7 @@ impl Watched {
 
     fn fetch(&self) -> Result<Receipt, Error> {
         let (store, run) = (MemoryStore::default(), run_facts(false));
-        block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run))
+        finished(block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run)))
     }
 
     fn requested(&self) -> Vec<(u32, Option<usize>)> {
@@ -753,10 +769,18 @@ fn a_page_needs_twice_its_memory_while_it_is_added_and_is_dropped_without_that_r
         portal.fetch().unwrap();
         assert_eq!(portal.requested().len(), n_requests, "{limit} of {needed}");
     }
+    // A single page that is requested again need not have the same rows, but must still be the only one.
+    for (count, next, expected) in [(5, None, None), (6, Some(2), Some("CountMismatch"))] {
+        let mut portal = Watched { partition_memory: Memory::new(needed - 1), ..Watched::new(vec![body.clone()]) };
+        let other: Vec<String> = (11..16).map(|school| row(school, "5")).collect();
+        portal.pages = CannedPages::new(vec![page(count, next, &other)]);
+        portal.once = Some(body.clone());
+        assert_eq!(portal.fetch().err().map(|error| error.name()), expected);
+    }
 }
 
 #[test]
-fn a_dropped_page_1_is_requested_at_most_four_times_and_compared_with_the_version_that_was_added() {
+fn a_dropped_page_1_is_requested_at_most_four_times_and_must_have_the_same_rows_each_time() {
     let bodies = pages(&rows(5), 2);
     let validator = crate::fetch::validator::Validator::new(&enrollment(), &partition(), 5).unwrap().memory_bytes();
     let too_small = Memory::new(validator + 2 * row_bytes(&bodies[0]) - 1);
@@ -769,7 +793,8 @@ fn a_dropped_page_1_is_requested_at_most_four_times_and_compared_with_the_versio
     // The first response has different rows.
     let mut portal = Watched { partition_memory: too_small, ..Watched::new(bodies.clone()) };
     portal.once = Some(page(5, Some(2), &[row(7, "1"), row(8, "1")]));
-    assert_eq!(portal.fetch().unwrap().n_rows, 5);
+    assert_eq!(portal.fetch().unwrap_err().name(), "CountMismatch");
+    assert_eq!(portal.requested().len(), 2);
 }
 
 #[test]

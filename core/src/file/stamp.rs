@@ -17,7 +17,7 @@ pub struct Stamp {
     pub partition: Option<String>,
     /// Number of rows in it.
     pub n_rows: u64,
-    /// When its last page was received.
+    /// When its oldest page was received.
     pub fetched_at: Timestamp,
     /// Run that wrote it; `None` if the store cannot record this (a folder).
     pub run: Option<String>,

@@ -1,4 +1,4 @@
-//! Deletes the plans, summaries and receipts of old runs from the ledger. Data and records are not touched.
+//! Deletes the plans, summaries and receipts of old runs from the ledger, and old kept pages. Data and records are not touched.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::ports::store::Store;
 pub struct Pruned {
     /// Run names, sorted.
     pub runs: Vec<String>,
-    /// Keys of their objects.
+    /// Keys of their objects, and of old kept pages.
     pub keys: Vec<String>,
 }
 
-/// Returns the runs with no object written at or after `before`. The most recent run is never included, so that one always
+/// Returns the runs with no object written at or after `before`, and the pages that were kept before it. The most recent run is never included, so that one always
 /// remains.
 ///
 /// # Errors
@@ -42,6 +42,9 @@ pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) 
             old.keys.extend(keys);
         }
     }
+    let prefix = keys::kept_pages_prefix(dataset);
+    let kept = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    old.keys.extend(kept.into_iter().filter(|kept| kept.modified_at < before).map(|kept| kept.key));
     Ok(old)
 }
 
@@ -51,7 +54,7 @@ pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) 
 /// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the records on every try.
 pub async fn prune_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
     let old = old_runs(store, dataset, before).await?;
-    if old.runs.is_empty() {
+    if old.keys.is_empty() {
         return Ok(old);
     }
     keep_attempts(store, dataset).await?;
@@ -79,6 +82,8 @@ mod tests {
             (format!("{runs}/last/plan.json"), "2026-03-02T00:00:00Z"),
             ("ledger/ccd_enrollment/records.json".to_owned(), "2026-01-01T00:00:00Z"),
             ("ledger/ccd_directory/runs/old/plan.json".to_owned(), "2026-01-01T00:00:00Z"),
+            ("pages/ccd_enrollment/year=2021/grade=grade-pk/ab/old/set.json".to_owned(), "2026-01-01T00:00:00Z"),
+            ("pages/ccd_enrollment/year=2021/grade=grade-pk/ab/last/set.json".to_owned(), "2026-03-02T00:00:00Z"),
             ("data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/x".to_owned(), "2026-01-01T00:00:00Z"),
         ] {
             store.set_at(&key, time(at));
@@ -87,8 +92,8 @@ mod tests {
         // A run last written exactly at that time is kept.
         assert_eq!(prune("2026-01-01T00:00:00Z"), Pruned::default());
         let old = prune("2026-02-01T00:00:00Z");
-        assert_eq!((old.runs.as_slice(), old.keys.len()), (&["old".to_owned()][..], 2));
-        assert_eq!(store.keys("").len(), 6);
+        assert_eq!((old.runs.as_slice(), old.keys.len()), (&["old".to_owned()][..], 3));
+        assert_eq!(store.keys("").len(), 7);
         assert_eq!(prune("2027-01-01T00:00:00Z").runs, ["slow"]);
         assert_eq!(prune("2027-01-01T00:00:00Z"), Pruned::default());
     }

@@ -35,6 +35,11 @@ pub trait Store: Send + Sync {
     /// Writes a ledger object atomically, replacing any existing one.
     fn write(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Writes an object atomically that is only kept to save requests: it may be lost or damaged if the power fails.
+    fn write_unflushed(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.write(key, bytes)
+    }
+
     /// Writes a ledger object atomically, provided that `condition` holds.
     fn replace(
         &self,
@@ -67,7 +72,7 @@ pub struct Listed {
     pub key: String,
     /// As in [`ObjectFacts`] or [`Content`]. Empty if the object cannot be inspected.
     pub etag: String,
-    /// When it was written. For a data object in a folder, when its last page was received.
+    /// When it was written. For a data object in a folder, when its oldest page was received.
     pub modified_at: Timestamp,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::executor::block_on;
 
 use super::*;
-use crate::fetch::{RunFacts, fetch_partition};
+use crate::fetch::{Keep, RunFacts, fetch_partition};
 use crate::ledger::Reason;
 use crate::ledger::read_records;
 use crate::ledger::receipt::no_receipt;
@@ -31,7 +31,14 @@ fn fetch(store: &MemoryStore, run: &str) {
 
 fn fetch_rows(store: &MemoryStore, run: &str, rows: &[String], force: bool) {
     let portal = CannedPages::new(pages(rows, 2));
-    let facts = RunFacts { run: run.into(), portal_release: None, force, pages_at_once: 1 };
+    let facts = RunFacts {
+        run: run.into(),
+        portal_release: None,
+        force,
+        pages_at_once: 1,
+        in_flight: 1,
+        keep: Keep::default(),
+    };
     block_on(fetch_partition(&portal, store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
 }
 
@@ -382,7 +389,14 @@ fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
     assert!(ensured().iter().all(|table| table.table != other.table));
     // Now an object has its schema.
     let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
-    let facts = RunFacts { run: "r3".into(), portal_release: None, force: false, pages_at_once: 1 };
+    let facts = RunFacts {
+        run: "r3".into(),
+        portal_release: None,
+        force: false,
+        pages_at_once: 1,
+        in_flight: 1,
+        keep: Keep::default(),
+    };
     block_on(fetch_partition(&portal, &store, &StandingClock, &other, &partition(), &facts)).unwrap();
     publish().unwrap();
     assert_eq!(ensured()[0].columns.len(), other.columns.len() + 1);
@@ -429,7 +443,14 @@ fn an_object_that_cannot_be_inspected_stays_registered_and_does_not_affect_other
         };
         let rows = [row(1, "5")].map(|row| row.replace("2021", "2020"));
         let portal = CannedPages::new(pages(&rows, 2)).of_year(2020);
-        let facts = RunFacts { run: "r2".into(), portal_release: None, force: false, pages_at_once: 1 };
+        let facts = RunFacts {
+            run: "r2".into(),
+            portal_release: None,
+            force: false,
+            pages_at_once: 1,
+            in_flight: 1,
+            keep: Keep::default(),
+        };
         block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &other_partition(), &facts)).unwrap();
         let summary = publish(&store, &catalog, &[item(other_partition())], "r2").unwrap();
         assert_eq!((summary.n_published, summary.n_withdrawn), (1, 0));
@@ -514,7 +535,14 @@ fn an_object_of_the_run_that_cannot_be_inspected_is_an_error_after_everything_el
         &StandingClock,
         &enrollment(),
         &partition(),
-        &RunFacts { run: "r3".into(), portal_release: None, force: false, pages_at_once: 1 },
+        &RunFacts {
+            run: "r3".into(),
+            portal_release: None,
+            force: false,
+            pages_at_once: 1,
+            in_flight: 1,
+            keep: Keep::default(),
+        },
         time(NOW),
         Error::WriteConflict { key: OBJECT.to_owned(), tries: 4 },
     ));
@@ -529,7 +557,14 @@ fn a_partition_with_another_schema_is_stale_and_registered_with_its_own_columns(
     older.columns.retain(|column| column.name != "sex");
     block_on(crate::ledger::schemas::keep_schema(&store, &older)).unwrap();
     let portal = CannedPages::new(pages(&[row(1, "5")], 2));
-    let facts = RunFacts { run: "r1".into(), portal_release: None, force: false, pages_at_once: 1 };
+    let facts = RunFacts {
+        run: "r1".into(),
+        portal_release: None,
+        force: false,
+        pages_at_once: 1,
+        in_flight: 1,
+        keep: Keep::default(),
+    };
     block_on(fetch_partition(&portal, &store, &StandingClock, &older, &partition(), &facts)).unwrap();
     let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
     assert_eq!(summary.stale, [partition()]);

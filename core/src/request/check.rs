@@ -93,19 +93,25 @@ impl Check<'_> {
         {
             self.mistakes.add(|| format!("`failed_of`: expected mode `failed`, found {}", describe_text(found)));
         }
-        let force = match non_null(fields, "force") {
-            None => false,
-            Some(Value::Bool(force)) => *force,
-            Some(other) => {
-                self.mistakes.add(|| format!("`force`: expected true or false, found {}", describe(other)));
-                false
-            }
-        };
+        let (force, keep_pages) = (self.flag(fields, "force"), self.flag(fields, "keep_pages"));
         let catalog = match self.choice(fields, "catalog", &["partitions", "crawler"]) {
             Some("crawler") => CatalogMode::Crawler,
             _ => CatalogMode::Partitions,
         };
-        Request { selection, mode: if failed_of.is_some() { Mode::Failed } else { mode }, failed_of, force, catalog }
+        let mode = if failed_of.is_some() { Mode::Failed } else { mode };
+        Request { selection, mode, failed_of, force, keep_pages, catalog }
+    }
+
+    /// Reads a field that is true or false. Returns `false` if it is absent or invalid.
+    fn flag(&mut self, fields: &Map<String, Value>, name: &str) -> bool {
+        match non_null(fields, name) {
+            None => false,
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                self.mistakes.add(|| format!("`{name}`: expected true or false, found {}", describe(other)));
+                false
+            }
+        }
     }
 
     /// Reads a field that has a fixed set of values. Returns `None` if it is absent or invalid.

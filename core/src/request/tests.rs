@@ -23,6 +23,7 @@ fn the_scheduled_input_is_a_complete_request() {
             mode: Mode::All,
             failed_of: None,
             force: false,
+            keep_pages: false,
             catalog: CatalogMode::Partitions,
         }
     );
@@ -58,7 +59,7 @@ fn w10_all_mistakes_of_a_request_are_reported_at_once() {
     .unwrap_err();
     insta::assert_snapshot!(error.chain(), @r"
         check request: found 7 mistakes
-          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_enrollment`, found an unknown field
+          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field
           - `years`: expected the earlier year of a range first, found `2021-2020`
             hint: write `2020-2021`
           - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`
@@ -276,6 +277,6 @@ fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
     let error = Request::parse(&json!({"years": [2020], "grades": "all"}), &directory).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, catalog for dataset `ccd_directory`, found an unknown field"
+        "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
     );
 }

@@ -5,6 +5,7 @@
 //! publishing.
 
 mod decode;
+mod kept;
 mod ledger;
 mod publish;
 
@@ -17,6 +18,7 @@ use rollcall_core::file::Stamp;
 use serde_json::Value;
 
 pub(crate) use self::decode::Decoder;
+use self::kept::Kept;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
 
@@ -25,6 +27,7 @@ pub(crate) const PAGE_1_AGAIN: &str = "pages are not written when page 1 changed
 pub(crate) const NEWEST_WINS: &str = "the newest write wins";
 pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
 pub(crate) const SHRINK_GUARD: &str = "a larger partition stays unless forced";
+pub(crate) const CONTINUED: &str = "a partition continues only from pages with the same count and page 1";
 pub(crate) const RECEIPTS: &str = "a receipt is true";
 pub(crate) const RECORDS: &str = "a record has the facts of its object";
 pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
@@ -66,7 +69,7 @@ pub(crate) struct Session {
     pub(crate) page_length: usize,
     /// Whether later pages come from the source's current content.
     pub(crate) follows: bool,
-    /// When each readable page was last served.
+    /// When each readable page was served. A page that is served again, or read from the lake, replaces the one before.
     pub(crate) received: BTreeMap<u32, Timestamp>,
     /// The rows of each readable page.
     pub(crate) pages: BTreeMap<u32, Vec<Row>>,
@@ -74,12 +77,15 @@ pub(crate) struct Session {
     pub(crate) again: Option<(bool, usize)>,
     /// Whether everything served so far is acceptable, apart from a changed page 1.
     pub(crate) is_sound: bool,
+    /// The pages that were not acceptable when they were last served.
+    pub(crate) unsound_pages: BTreeSet<u32>,
 }
 
 impl Session {
     pub(crate) fn new(content: Content, page_length: usize, follows: bool) -> Self {
         let (received, pages) = (BTreeMap::new(), BTreeMap::new());
-        Self { content, page_length, follows, received, pages, again: None, is_sound: true }
+        let unsound_pages = BTreeSet::new();
+        Self { content, page_length, follows, received, pages, again: None, is_sound: true, unsound_pages }
     }
 
     /// Returns the rows of all pages as served, sorted.
@@ -96,8 +102,8 @@ impl Session {
         self.content.len().div_ceil(self.page_length).max(1)
     }
 
-    fn last_received(&self) -> Option<Timestamp> {
-        self.received.values().max().copied()
+    fn oldest_received(&self) -> Option<Timestamp> {
+        self.received.values().min().copied()
     }
 }
 
@@ -147,6 +153,8 @@ pub(crate) struct Auditor {
     /// The etag of every ledger object as a task last read it.
     reads: BTreeMap<(TaskId, String), String>,
     record_writes: Vec<(u32, TaskId)>,
+    /// Every page that was kept, by key.
+    kept: BTreeMap<String, Kept>,
     /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
     /// Runs and partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
@@ -190,6 +198,7 @@ impl Auditor {
             unseen: BTreeSet::new(),
             reads: BTreeMap::new(),
             record_writes: Vec::new(),
+            kept: BTreeMap::new(),
             receipts: BTreeMap::new(),
             deleted_unread: BTreeSet::new(),
             emptied: BTreeMap::new(),
@@ -265,14 +274,14 @@ impl Auditor {
         let rows = rows.unwrap_or_default();
         let is_own = rows.iter().all(|(school, _)| source::partition_of_school(*school) == partition);
         self.demand(ONE_VERSION, is_own, || format!("`{name}`: t{task} wrote rows of another partition: {rows:?}"));
-        let (mut served, mut last_received, mut force, mut is_confirmed) = (None, None, false, false);
+        let (mut served, mut oldest_received, mut force, mut is_confirmed) = (None, None, false, false);
         let mut is_of_schema = false;
         if let Some(Fetching { partition: of, session: Some(session), force: may, schema_id, .. }) =
             self.fetches.get(&task)
         {
             served = (session.is_sound && *of == partition).then(|| session.rows());
             is_confirmed = session.is_confirmed();
-            last_received = session.last_received();
+            oldest_received = session.oldest_received();
             force = *may;
             is_of_schema = stamp.edition.schema_id == *schema_id;
         }
@@ -286,8 +295,8 @@ impl Auditor {
         self.demand(ONE_VERSION, stamp.n_rows == rows.len() as u64 && !rows.is_empty(), || {
             format!("`{name}`: t{task} wrote {} rows and said {}", rows.len(), stamp.n_rows)
         });
-        self.demand(NEWEST_WINS, Some(stamp.fetched_at) == last_received, || {
-            format!("`{name}`: t{task} received its last page at {last_received:?} and said {}", stamp.fetched_at)
+        self.demand(NEWEST_WINS, Some(stamp.fetched_at) == oldest_received, || {
+            format!("`{name}`: t{task} received its oldest page at {oldest_received:?} and said {}", stamp.fetched_at)
         });
         let rows = sorted(&rows);
         if let Some(old) = replaced.and_then(|id| self.versions.get(id)) {
@@ -318,7 +327,7 @@ impl Auditor {
         let (mut was_empty, mut received, mut force) = (false, None, false);
         if let Some(Fetching { session: Some(session), force: may, has_removed, .. }) = self.fetches.get_mut(&task) {
             was_empty = session.content.is_empty() && session.is_sound;
-            received = session.last_received();
+            received = session.oldest_received();
             force = *may;
             *has_removed = true;
         }

@@ -34,7 +34,7 @@ const SEEDS: u64 = 2_000;
 const LAST_LINES: usize = 60;
 
 /// Events that must occur in at least one seed, so that the simulation keeps covering them.
-const MUST_HAPPEN: [&str; 63] = [
+const MUST_HAPPEN: [&str; 65] = [
     "a fetch that was given up ended",
     "catalog: error after the effect",
     "catalog: error before the effect",
@@ -54,6 +54,7 @@ const MUST_HAPPEN: [&str; 63] = [
     "fetch: empty",
     "fetch: superseded",
     "fetch: unchanged",
+    "fetch: unfinished",
     "fetch: written",
     "fetching stopped early",
     "lake of the previous layout",
@@ -62,6 +63,7 @@ const MUST_HAPPEN: [&str; 63] = [
     "object removed",
     "own write found after a lost response",
     "page 1 changed while other pages were read",
+    "partition continued from a kept page",
     "partition not tried",
     "portal: bad body",
     "portal: count changed",

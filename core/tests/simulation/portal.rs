@@ -88,6 +88,10 @@ fn serve(
         world.count("portal: interrupted");
         return Err(PortalError::Interrupted);
     }
+    if page > 1 && world.chance(world.rates.deadline) {
+        world.count("portal: deadline");
+        return Err(PortalError::Deadline { tries: 1 });
+    }
     let is_faulty = world.chance(world.rates.portal);
     let fault = match is_again {
         // A retried page is usually still bad.
@@ -144,7 +148,8 @@ fn serve_page(
         world.count("source changed between two pages");
     }
     let current = world.source.current(partition).clone();
-    let (now, page_length) = (world.now(), world.rng.usize(2..=4));
+    let now = world.now();
+    let page_length = if world.rng.u32(0..4) == 0 { world.rng.usize(2..=4) } else { world.page_length };
     let shows_change = world.rng.bool();
     let follows = world.rng.bool();
     let Some(fetching) = world.audit.fetches.get_mut(&task) else {
@@ -209,7 +214,13 @@ fn serve_page(
         } else {
             session.received.insert(page, now);
             session.pages.insert(page, rows.clone());
-            session.is_sound &= message == "page" || message == MIXED;
+            let is_sound = message == "page" || message == MIXED;
+            session.is_sound &= is_sound;
+            if is_sound {
+                session.unsound_pages.remove(&page);
+            } else {
+                session.unsound_pages.insert(page);
+            }
         }
     } else if !is_again {
         session.received.remove(&page);

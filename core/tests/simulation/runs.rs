@@ -7,8 +7,8 @@ use std::task::Poll;
 use jiff::Timestamp;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{RunFacts, fetch_partition};
-use rollcall_core::ledger::{Outcome, Receipt, Summary};
+use rollcall_core::fetch::{Fetched, RunFacts, fetch_partition};
+use rollcall_core::ledger::{Outcome, Summary};
 use rollcall_core::ledger::{PlanItem, Reason, write_plan};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, plan_partitions};
@@ -28,13 +28,15 @@ use crate::world::{Shared, SimClock, World};
 const TRIES: u32 = 3;
 /// Maximum number of tries for a step that dies or is given up on.
 const TRIES_OF_DEAD: u32 = 2;
+/// Maximum number of times that an unfinished partition is continued in one run.
+const CALLS: u32 = 10;
 /// Far more steps than any seed takes.
 const MAX_STEPS: u32 = 20_000;
 
 /// Result of a task.
 pub(crate) enum Ended {
     Planned(Result<(Plan, Timestamp), Error>),
-    Fetched(Result<Receipt, Error>),
+    Fetched(Result<Fetched, Error>),
     Published(Result<Summary, Error>),
 }
 
@@ -47,11 +49,12 @@ pub(crate) enum Step {
     Publish,
 }
 
-/// Unsuccessful tries of a step so far.
+/// Unsuccessful tries of a step so far, and those that ran out of time while they made progress.
 #[derive(Default, Clone, Copy)]
 struct Tries {
     failed: u32,
     died: u32,
+    unfinished: u32,
 }
 
 /// Phase of a run.
@@ -149,6 +152,7 @@ impl Simulation {
         let (portal, store) = (SimPortal::new(&self.world, task), SimStore::new(&self.world, task));
         let catalog = SimCatalog::new(&self.world, task);
         let (force, subject) = (request.force, describe(&name, step, &items));
+        let keep = self.with(|world| world.keep.clone());
         let work: Work<Ended> = match step {
             Step::Plan => Box::pin(async move {
                 let started_at = clock.now();
@@ -159,7 +163,14 @@ impl Simulation {
             }),
             Step::Fetch(item) => {
                 let partition = items[item].partition.clone();
-                let facts = RunFacts { run: name.clone(), portal_release, force, pages_at_once: 2 };
+                let facts = RunFacts {
+                    run: name.clone(),
+                    portal_release,
+                    force,
+                    pages_at_once: 2,
+                    in_flight: 2,
+                    keep: keep.clone(),
+                };
                 Box::pin(async move {
                     Ended::Fetched(fetch_partition(&portal, &store, &clock, &dataset, &partition, &facts).await)
                 })
@@ -229,7 +240,10 @@ impl Simulation {
     fn ended(&mut self, task: TaskId, job: &Job, ended: Ended) {
         let message = match &ended {
             Ended::Planned(planned) => word(planned.as_ref().map(|(plan, _)| format!("{} planned", plan.items.len()))),
-            Ended::Fetched(fetched) => word(fetched.as_ref().map(|receipt| receipt.outcome.as_str().to_owned())),
+            Ended::Fetched(fetched) => word(fetched.as_ref().map(|fetched| match fetched {
+                Fetched::Finished(receipt) => receipt.outcome.as_str().to_owned(),
+                Fetched::Unfinished { .. } => "unfinished".to_owned(),
+            })),
             Ended::Published(published) => word(published.as_ref().map(Summary::outcomes_in_words)),
         };
         self.with(|world| {
@@ -280,7 +294,17 @@ impl Simulation {
                 (0..n_stale).for_each(|_| self.with(|world| world.count("stale partition planned")));
                 return self.fetch_next(job.run);
             }
-            Ended::Fetched(Ok(_)) => return self.fetched(job.run),
+            Ended::Fetched(Ok(Fetched::Unfinished { .. })) => {
+                let tries = self.runs[job.run].tries.entry(place(job.step)).or_default();
+                tries.unfinished += 1;
+                // Each call has tries of its own, as in the state machine.
+                (tries.failed, tries.died) = (0, 0);
+                if tries.unfinished < CALLS {
+                    return self.spawn(job.run, job.step);
+                }
+                return self.give_up(job.run, job.step);
+            }
+            Ended::Fetched(Ok(Fetched::Finished(_))) => return self.fetched(job.run),
             Ended::Fetched(Err(Error::Interrupted { partition, .. })) => {
                 self.runs[job.run].not_tried.insert(partition);
                 return self.fetched(job.run);

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
 use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::Keep;
 use rollcall_core::ledger::Outcome;
 use rollcall_core::partition::PartitionKey;
 use serde_json::{Value, json};
@@ -152,6 +153,7 @@ impl Simulation {
     /// Stops the faults: one run with force repairs everything, and the next has nothing to do.
     fn converge(&mut self) {
         let _ = self.with(World::calm_down);
+        self.with(|world| world.keep = Keep::default());
         for is_first in [true, false] {
             if self.is_violated() {
                 return;

@@ -40,11 +40,11 @@ dictionary = false
 const PARTITIONS: [(i32, &str, i64); 3] = [(2021, "grade-pk", -1), (2021, "grade-k", 0), (2020, "grade-pk", -1)];
 
 /// Row counts of the contents. The last ones are derived from earlier ones.
-const LENGTHS: [usize; 18] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8];
+const LENGTHS: [usize; 22] = [0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 6, 5, 6, 8, 9, 7, 5, 4];
 /// Contents that are the reverse of another: the same edition in a different order.
 const REVERSED: [(usize, usize); 2] = [(14, 9), (15, 7)];
 /// Contents that differ from another only in the last row, so page 1 does not distinguish them.
-const REVISED: [(usize, usize); 2] = [(16, 9), (17, 12)];
+const REVISED: [(usize, usize); 6] = [(16, 9), (17, 12), (18, 13), (19, 11), (20, 8), (21, 6)];
 
 /// A row: school and enrollment. The school identifies the row's partition.
 pub(crate) type Row = (i64, i32);
@@ -83,7 +83,7 @@ impl Pool {
         let contents = |partition: usize| {
             let mut contents: Vec<Content> = Vec::new();
             for (i, length) in LENGTHS.iter().enumerate() {
-                let made_of = |pairs: &[(usize, usize); 2]| {
+                let made_of = |pairs: &[(usize, usize)]| {
                     let of = pairs.iter().find(|(made, _)| *made == i)?.1;
                     Some(contents[of].as_ref().clone())
                 };

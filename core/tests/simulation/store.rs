@@ -288,6 +288,9 @@ impl Store for SimStore {
             let content = object.map(|object| Content { bytes: object.bytes.clone(), etag: object.etag.clone() });
             if let Some(content) = &content {
                 world.audit.read(task, key, &content.etag);
+                if world.audit.page_read(task, key) {
+                    world.count("partition continued from a kept page");
+                }
             }
             let result = content.as_ref().map(|content| format!("{}, {} bytes", content.etag, content.bytes.len()));
             Ok((result.unwrap_or_else(|| "none".to_owned()), content))

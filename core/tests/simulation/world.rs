@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall_core::dataset::Dataset;
+use rollcall_core::fetch::Keep;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::Clock;
 
@@ -24,6 +25,8 @@ const BEGINNING_S: i64 = 1_795_435_200;
 /// Fault rates, in thousandths. Each seed draws its own, so that some seeds are calm.
 pub(crate) struct Rates {
     pub(crate) portal: u32,
+    /// Deadlines that end a fetch after its first page.
+    pub(crate) deadline: u32,
     pub(crate) store: u32,
     /// Writes that are answered with HTTP 409: another write is in progress.
     pub(crate) conflict: u32,
@@ -44,6 +47,7 @@ impl Rates {
         let mut one_of = |rates: &[u32]| *rng.choice(rates).unwrap();
         Self {
             portal: one_of(&[0, 0, 15, 60]),
+            deadline: one_of(&[0, 50, 250]),
             store: one_of(&[0, 0, 15, 50]),
             conflict: one_of(&[0, 0, 100, 600]),
             catalog: one_of(&[0, 100, 300]),
@@ -62,6 +66,7 @@ impl Rates {
     fn calm() -> Self {
         Self {
             portal: 0,
+            deadline: 0,
             store: 0,
             conflict: 0,
             catalog: 0,
@@ -106,6 +111,10 @@ pub(crate) struct World {
     now_ms: i64,
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) source: Source,
+    /// Which pages are kept. Every partition of a seed is large, or none is.
+    pub(crate) keep: Keep,
+    /// The portal's usual number of rows on a page.
+    pub(crate) page_length: usize,
     pub(crate) bucket: Bucket,
     pub(crate) catalog: CatalogState,
     pub(crate) calls: Calls,
@@ -124,8 +133,11 @@ impl World {
         let rates = Rates::draw(&mut rng);
         // Few, so that runs collide.
         let n_partitions = *rng.choice(&[1, 1, 1, 2, 2, 3]).unwrap();
+        let (from_pages, after_commit) = (if rng.bool() { 2 } else { u32::MAX }, rng.u32(0..8) == 0);
         Self {
             rates,
+            keep: Keep { from_pages, from_duration: SignedDuration::ZERO, after_commit },
+            page_length: rng.usize(1..=3),
             step: 0,
             now_ms: 0,
             source: Source::new(pool, n_partitions, &mut rng),

@@ -67,7 +67,13 @@ impl Stack {
     /// Deploys `infra/template.yaml` with `sam`, without the named queries, which the emulator does not support.
     #[must_use]
     pub fn deploy() -> Self {
-        let (emulator, portal) = (Emulator::start(Kind::MiniStack), TestPortal::small());
+        Self::deploy_before(TestPortal::small())
+    }
+
+    /// Same as [`Self::deploy`], for another portal.
+    #[must_use]
+    pub fn deploy_before(portal: TestPortal) -> Self {
+        let emulator = Emulator::start(Kind::MiniStack);
         let folder = package();
         let overrides = format!("PortalOrigin={}", portal.origin());
         let sam = workspace().join(".venv-lint/bin/sam");
@@ -297,6 +303,12 @@ impl Stack {
             };
         }
         let change = json!({"FunctionName": name["FunctionName"], "Environment": environment});
+        let _ = self.call("lambda", "update_function_configuration", &change);
+    }
+
+    /// Limits the time of each call of a function.
+    pub fn limit(&self, function: &str, limit: Duration) {
+        let change = json!({"FunctionName": format!("{STACK}-{function}"), "Timeout": limit.as_secs()});
         let _ = self.call("lambda", "update_function_configuration", &change);
     }
 

@@ -66,6 +66,9 @@ impl Auditor {
         bucket: &Bucket,
     ) {
         *self.ledger_writes.entry(key.to_owned()).or_default() += 1;
+        if key.starts_with(keys::PAGES_PREFIX) {
+            return self.page_kept(dataset, task, key);
+        }
         let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
         if let Some(fetching) = self.fetches.get(&task) {
             let (run, partition) = (fetching.run.clone(), fetching.partition);
@@ -236,7 +239,7 @@ impl Auditor {
         let name = source::key_of(fetching.partition);
         let outcome = receipt["outcome"].as_str().unwrap_or_default();
         let is_empty = fetching.session.as_ref().is_some_and(|session| session.content.is_empty());
-        let received = fetching.session.as_ref().and_then(Session::last_received);
+        let received = fetching.session.as_ref().and_then(Session::oldest_received);
         let n_pages = fetching.session.as_ref().map_or(0, Session::n_pages);
         let rows = fetching.session.as_ref().map(Session::rows).unwrap_or_default();
         let first = fetching.heads.first().copied().flatten().map(|id| &self.versions[id]);

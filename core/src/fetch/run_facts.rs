@@ -1,0 +1,38 @@
+//! Facts about a run that apply to all its partitions.
+
+use jiff::SignedDuration;
+
+/// Facts about the run that apply to all its partitions.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// Run name.
+    pub run: String,
+    /// Portal release that the run reads, if known.
+    pub portal_release: Option<String>,
+    /// Whether a partition may replace a fuller one.
+    pub force: bool,
+    /// Maximum number of pages of one partition that are fetched at once, if there is memory for them. With more pages
+    /// than concurrent requests, requests stay in flight while received pages are decoded.
+    pub pages_at_once: usize,
+    /// Maximum number of requests in flight.
+    pub in_flight: usize,
+    /// Which pages are kept until their partition is committed.
+    pub keep: Keep,
+}
+
+/// Which pages a run keeps in the lake, so that an unfinished partition continues where it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// Minimum number of pages of a partition whose pages are kept. Fetching fewer again costs less than keeping them.
+    pub from_pages: u32,
+    /// Minimum time for a partition's pages if they were requested one after another, each as slow as page 1.
+    pub from_duration: SignedDuration,
+    /// Whether the pages of every partition are kept, and stay after the commit.
+    pub after_commit: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { from_pages: 16, from_duration: SignedDuration::from_secs(1), after_commit: false }
+    }
+}
