@@ -31,6 +31,13 @@ fn start(lake: &TestLake, portal: &TestPortal, args: &[&str]) -> Killed {
     Killed(run.spawn().unwrap())
 }
 
+/// Returns the CPU time of a process so far, in hundredths of a second.
+fn cpu_ticks(process: &Killed) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
+    let fields = stat.rsplit(") ").next().unwrap().split(' ');
+    fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
 /// Returns the distinct paths below the API root of the data requests after the first `n_before`.
 fn data_paths(portal: &TestPortal, n_before: usize) -> BTreeSet<String> {
     let requests = portal.server.requests();
@@ -607,6 +614,9 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
             ledger.keys().any(|key| key.ends_with("summary.json"))
                 && !ledger.keys().any(|key| key.contains("receipts/"))
         });
+        // The run itself takes far less.
+        let published = cpu_ticks(&run);
+        wait_until("the query takes a second of CPU time", || cpu_ticks(&run) >= published + 100);
         run.signal("TERM");
         let found = run.wait().expect(130);
         assert!(found.stdout.contains(told_text), "{found:?}");
