@@ -90,3 +90,35 @@ fn write_number<const N: usize>(value: Option<[u8; N]>, nulls: Option<&NullBuffe
         _ => row.push(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Float64Array, Int32Array, Int64Array};
+    use arrow_schema::{Field, Schema};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_canonical_row_has_every_value_in_the_bytes_of_its_type() {
+        let columns: [ArrayRef; 5] = [
+            Arc::new(Int32Array::from(vec![1])),
+            Arc::new(Int64Array::from(vec![-1])),
+            Arc::new(Float64Array::from(vec![0.5])),
+            Arc::new(StringArray::from(vec!["ab"])),
+            Arc::new(Float64Array::from(vec![None])),
+        ];
+        let fields: Vec<Field> =
+            columns.iter().map(|column| Field::new("c", column.data_type().clone(), true)).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.to_vec()).unwrap();
+        let mut row = Vec::new();
+        digest_rows(&batch, &mut Digest::default(), &mut row);
+        let expected = [
+            &[1, 1, 0, 0, 0][..],
+            &[1, 255, 255, 255, 255, 255, 255, 255, 255],
+            &[1, 0, 0, 0, 0, 0, 0, 0xe0, 0x3f],
+            &[1, 2, 0, 0, 0, b'a', b'b'],
+            &[0],
+        ];
+        assert_eq!(row, expected.concat());
+    }
+}
