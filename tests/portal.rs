@@ -138,6 +138,18 @@ async fn a14_a15_no_call_outlives_its_deadline() {
 }
 
 #[tokio::test]
+async fn a14_no_request_is_sent_after_the_deadline() {
+    let server = serve(Vec::new()).await;
+    let portal = client(&server.origin(), |_| {});
+    get(&portal).await.unwrap();
+    // The connection is still open, so a request would be sent at once.
+    for _ in 0..20 {
+        assert_eq!(get(&portal.until(Instant::now())).await.unwrap_err().to_string(), "no time left after 0 tries");
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a15_a_portal_that_stalls_is_given_up_after_the_idle_timeout() {
     let server = serve(vec![Fault::new(Action::Delay { ms: 60_000 })]).await;
     let portal = client(&server.origin(), |settings| {

@@ -97,6 +97,8 @@ impl HttpPortal {
     /// Awaits `work`. Returns `None` if the deadline passes first.
     async fn before_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         match self.time_left() {
+            // `timeout` would start the work first, and so send a request.
+            Some(Duration::ZERO) => None,
             Some(left) => tokio::time::timeout(left, work).await.ok(),
             None => Some(work.await),
         }

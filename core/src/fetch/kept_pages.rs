@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use async_lock::{Semaphore, SemaphoreGuard};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,7 +24,6 @@ use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;
 use crate::ledger::json::write_json;
-use crate::memory::{Memory, Room};
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
@@ -65,7 +65,7 @@ struct OpenSet {
     /// By page number.
     pages: Mutex<BTreeMap<u32, KeptPage>>,
     /// Limits the pages that are requested but not kept yet, which are lost if the process is killed.
-    slots: Memory,
+    slots: Semaphore,
 }
 
 impl OpenSet {
@@ -171,8 +171,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
             partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, n_fetches = set.n_fetches,
             "keeping pages"
         );
-        // The holder of the permit is one more.
-        let slots = Memory::new(self.run.in_flight.saturating_sub(1));
+        let slots = Semaphore::new(self.run.in_flight.max(1));
         let _ = self.set.set(OpenSet { prefix, set, pages: Mutex::new(pages), slots });
         Ok(())
     }
@@ -191,10 +190,8 @@ impl<'k, S: Store> KeptPages<'k, S> {
     }
 
     /// Waits for a slot in which a page is requested and then kept. Returns `None` if pages are not kept.
-    pub(super) async fn slot(&self) -> Option<Room> {
-        let mut slot = self.set.get()?.slots.room();
-        slot.hold(1).await;
-        Some(slot)
+    pub(super) async fn slot(&self) -> Option<SemaphoreGuard<'_>> {
+        Some(self.set.get()?.slots.acquire().await)
     }
 
     /// Returns whether as many fetches of this run as allowed have requested a page.
