@@ -9,6 +9,15 @@ use crate::folder::file::sync_folder;
 /// Creates the missing folders between `root` and `path`, and syncs the parent of each. If the lake's own folder is
 /// gone, it is not created again.
 pub(super) fn create_parents(root: &Path, path: &Path) -> io::Result<()> {
+    create_parents_and(root, path, sync_folder)
+}
+
+/// Does the same as [`create_parents`], but does not sync. For files that need not survive a power failure.
+pub(super) fn create_unflushed_parents(root: &Path, path: &Path) -> io::Result<()> {
+    create_parents_and(root, path, |_| Ok(()))
+}
+
+fn create_parents_and(root: &Path, path: &Path, sync: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
     check_within(root, path)?;
     let mut folder = root.to_owned();
     for name in relative_folder(root, path) {
@@ -17,7 +26,7 @@ pub(super) fn create_parents(root: &Path, path: &Path) -> io::Result<()> {
             continue;
         }
         match fs::create_dir(&folder) {
-            Ok(()) => sync_folder(&folder)?,
+            Ok(()) => sync(&folder)?,
             // Another write has created it in the meantime.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
             Err(error) => return Err(error),

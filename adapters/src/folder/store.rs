@@ -15,7 +15,7 @@ use crate::folder::calls::Calls;
 use crate::folder::facts::{facts, unreadable};
 use crate::folder::file::{self, is_absent, is_machine_error, sync_folder};
 use crate::folder::held::{Held, LOCK};
-use crate::folder::paths::{check_within, create_parents};
+use crate::folder::paths::{check_within, create_parents, create_unflushed_parents};
 
 /// Folder for files that are being written. Readers of `data/` never see them.
 pub(super) const TEMPORARY: &str = ".tmp";
@@ -107,6 +107,7 @@ impl FolderStore {
     pub(super) fn write_unflushed_blocking(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let folder = self.root.join(TEMPORARY);
         self.prepare_temporary(&folder)
+            .and_then(|()| create_unflushed_parents(&self.root, path))
             .and_then(|()| file::write_unflushed(&folder, TEMPORARY_PREFIX, bytes, None))
             .and_then(|temporary| self.persist(temporary, path, bytes, None))
             .map_err(|error| store_error("write", path, error))

@@ -23,7 +23,6 @@ use crate::error::Error;
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;
-use crate::ledger::json::write_json;
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
@@ -166,7 +165,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
             missing.take(self.run.in_flight.max(1)).for_each(|page| *set.requested.entry(page).or_default() += 1);
         }
         set.n_fetches += 1;
-        write_json(self.store, &format!("{prefix}{}", keys::PAGE_SET), &set).await?;
+        set.write(self.store, &prefix).await?;
         tracing::info!(
             partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, n_fetches = set.n_fetches,
             "keeping pages"
@@ -241,10 +240,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
     /// [`Error::StoreFailed`]. What is left expires with its run.
     pub(super) async fn close(&self, is_committed: bool) -> Result<(), Error> {
         let Some(open) = self.set.get() else { return Ok(()) };
-        let set_key = format!("{}{}", open.prefix, keys::PAGE_SET);
         if is_committed && self.run.keep.after_commit {
             let set = PageSet { is_committed, ..open.set.clone() };
-            return write_json(self.store, &set_key, &set).await;
+            return set.write(self.store, &open.prefix).await;
         }
         let prefix = &open.prefix;
         let listed = self.store.list(prefix).await.map_err(|source| Error::store_failed("list", prefix, source))?;

@@ -49,7 +49,7 @@ pub(crate) async fn replace_json<T: Serialize + Sync>(
     store.replace(key, render(key, value)?, condition).await.map_err(|source| Error::store_failed("write", key, source))
 }
 
-fn render<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Error> {
+pub(crate) fn render<T: Serialize>(key: &str, value: &T) -> Result<Bytes, Error> {
     let mut text =
         serde_json::to_vec_pretty(value).map_err(|error| Error::store_failed("write", key, serialize_error(error)))?;
     text.push(b'\n');

@@ -8,7 +8,7 @@ use std::io;
 
 use crate::error::Error;
 use crate::keys;
-use crate::ledger::json::read_json;
+use crate::ledger::json::{read_json, render};
 use crate::ports::store::Store;
 
 /// Maximum size of a kept page, decompressed, in bytes.
@@ -42,6 +42,16 @@ impl PageSet {
     /// [`Error::StoreFailed`] if the lake cannot be read.
     pub(in crate::fetch) async fn read(store: &impl Store, prefix: &str) -> Result<Option<Self>, Error> {
         read_json(store, &format!("{prefix}{}", keys::PAGE_SET)).await
+    }
+
+    /// Writes the description of the set whose keys start with `prefix`. Like the pages, it may be lost if the power fails.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] if the lake cannot be written.
+    pub(in crate::fetch) async fn write(&self, store: &impl Store, prefix: &str) -> Result<(), Error> {
+        let key = format!("{prefix}{}", keys::PAGE_SET);
+        let written = store.write_unflushed(&key, render(&key, self)?).await;
+        written.map_err(|source| Error::store_failed("write", &key, source))
     }
 }
 
