@@ -22,10 +22,10 @@ const IN_FLIGHT: usize = 8;
 const OBJECT: &str = "year=2020/grade=grade-pk/part-00000.parquet";
 const PATH: &str = "/2020/grade-pk/";
 
-/// Serves partitions of this many pages of ten rows, 50 ms each.
-fn portal(n_pages: usize) -> TestPortal {
-    let rows = Some(n_pages as u64 * 10);
-    TestPortal::start(Config { page_size: 10, rows, latency: Duration::from_millis(50), ..Config::default() })
+/// Serves partitions of this many pages of ten rows, each with this latency.
+fn portal(n_pages: usize, latency_ms: u64) -> TestPortal {
+    let (rows, latency) = (Some(n_pages as u64 * 10), Duration::from_millis(latency_ms));
+    TestPortal::start(Config { page_size: 10, rows, latency, ..Config::default() })
 }
 
 /// Returns how often the portal was asked for each page of the partition, not counting the first `n_before` requests.
@@ -74,7 +74,7 @@ fn object(lake: &TestLake) -> Vec<u8> {
 #[test]
 fn l11_a_killed_run_is_continued_by_the_next_without_asking_for_its_pages_again() {
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
-    let portal = portal(N_PAGES);
+    let portal = portal(N_PAGES, 300);
     let undisturbed = TestLake::new();
     assert_eq!(finish(&undisturbed, &portal)["outcomes"]["written"], 1);
     for _ in 0..number_from_env("ROLLCALL_RESUMES", 2) {
@@ -93,7 +93,7 @@ fn l11_a_killed_run_is_continued_by_the_next_without_asking_for_its_pages_again(
 #[test]
 fn l11_a_partition_whose_source_changed_since_starts_over() {
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
-    let portal = portal(N_PAGES);
+    let portal = portal(N_PAGES, 300);
     let set = |page| Action::SetField { row: Some(page), field: "enrollment".to_owned(), json: "77".to_owned() };
     let released = json!({"results": [{"version": "0.99.0", "release_date": "1/1/2027"}]}).to_string();
     let changes: [(&str, Vec<Fault>); 3] = [
@@ -129,7 +129,7 @@ fn l11_a_partition_whose_source_changed_since_starts_over() {
 fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call_after_call() {
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
     let n_pages = 250;
-    let stack = Stack::deploy_before(portal(n_pages));
+    let stack = Stack::deploy_before(portal(n_pages, 50));
     let undisturbed = TestLake::new();
     assert_eq!(finish(&undisturbed, &stack.portal)["outcomes"]["written"], 1);
     // Ten seconds of it are reserved.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
@@ -35,6 +35,10 @@ pub(crate) struct PreparedRun {
     _lock: LakeLock,
 }
 
+/// Minimum time for a partition's pages, one after another, for them to be kept. A run has no time limit as a function has,
+/// and below this, requesting the pages again takes seconds.
+const KEEP_FROM: SignedDuration = SignedDuration::from_secs(20);
+
 /// Locks the lake, plans the request, and writes the plan to the ledger.
 pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<PreparedRun> {
     let query = args.query.as_deref().map(query::shipped::find_sql).transpose()?;
@@ -58,7 +62,7 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
         force: request.force,
         pages_at_once: PAGES_PER_REQUEST * in_flight,
         in_flight,
-        keep: Keep { after_commit: request.keep_pages, ..Keep::default() },
+        keep: Keep { from_duration: KEEP_FROM, after_commit: request.keep_pages, ..Keep::default() },
     };
     claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;
