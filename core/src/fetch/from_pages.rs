@@ -48,7 +48,8 @@ pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<
     for ((partition, version, run), keys) in sets {
         let set = PageSet::read(store, &keys::page_set_prefix(dataset, &partition, version, run)).await?;
         let Some(set) = set.filter(|set| set.is_committed) else { continue };
-        let keys = keys.into_iter().map(str::to_owned).chain(set.taken_over.iter().cloned());
+        // A page of this run replaces one that it took over.
+        let keys = set.taken_over.iter().cloned().chain(keys.into_iter().map(str::to_owned));
         let Some(portal) = KeptPortal::new(store, &set, keys) else { continue };
         if newest.get(&partition).is_none_or(|other| other.received_at < portal.received_at) {
             newest.insert(partition, portal);

@@ -146,7 +146,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
                 for (run, names) in &sets {
                     // The pages of a committed set have served their purpose: another run looks for changes.
                     if PageSet::read(self.store, &prefix_of(run)).await?.is_some_and(|set| !set.is_committed) {
-                        let is_young = |name: &str| keys::parse_kept_page(name).is_none_or(|(_, at)| at >= oldest);
+                        // Every run requests page 1 itself.
+                        let is_young =
+                            |name: &str| keys::parse_kept_page(name).is_none_or(|(page, at)| page > 1 && at >= oldest);
                         let young = names.iter().filter(|name| is_young(name));
                         set.taken_over.extend(young.map(|name| format!("{}{name}", prefix_of(run))));
                     }
@@ -160,9 +162,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
         let pages: BTreeMap<u32, KeptPage> = keys.filter_map(KeptPage::parse).collect();
         set.requested.retain(|page, _| !pages.contains_key(page));
         if is_continued {
-            // Pages are requested in order, and as many as there are slots may be requested and not kept yet.
+            // As many pages as there are slots, and the one that was due, may have been requested and not kept.
             let missing = (2..=first.n_pages).filter(|page| !pages.contains_key(page));
-            missing.take(self.run.in_flight.max(1)).for_each(|page| *set.requested.entry(page).or_default() += 1);
+            missing.take(self.run.in_flight.max(1) + 1).for_each(|page| *set.requested.entry(page).or_default() += 1);
         }
         set.n_fetches += 1;
         set.write(self.store, &prefix).await?;
@@ -186,6 +188,11 @@ impl<'k, S: Store> KeptPages<'k, S> {
             first.fingerprint,
         );
         twox_hash::XxHash3_128::oneshot(format!("{facts:?}").as_bytes())
+    }
+
+    /// Returns whether pages are kept.
+    pub(super) fn is_open(&self) -> bool {
+        self.set.get().is_some()
     }
 
     /// Waits for a slot in which a page is requested and then kept. Returns `None` if pages are not kept.

@@ -76,8 +76,10 @@ impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
             let used_up = PortalError::UsedUp { tries: MAX_REQUESTS };
             return Err(page_error(used_up, self.dataset, self.partition, page));
         }
-        let slot = self.kept.slot().await;
-        let (fetched, body) = self.request(page, request, slot.is_some()).await?;
+        // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and nothing
+        // advances those pages while the partition waits for this one.
+        let _slot = if request.room.is_some() { self.kept.slot().await } else { None };
+        let (fetched, body) = self.request(page, request, self.kept.is_open()).await?;
         rules.check(page, &fetched.page)?;
         if let Some(body) = body {
             self.kept.add(page, fetched.received_at, body).await;
