@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rollcall_simulator::Config;
 use rollcall_tests::chance::number_from_env;
-use rollcall_tests::{ENROLLMENT, HUNDRED, Killed, Outcome, TestLake, TestPortal, rollcall, wait_until};
+use rollcall_tests::{ENROLLMENT, HUNDRED, Outcome, TestLake, TestPortal, rollcall};
 use serde_json::{Value, json};
 
 /// Outcome of every partition, by Hive path.
@@ -26,11 +26,7 @@ fn interrupted(lake: &TestLake, portal: &TestPortal, n_requests: usize, signal: 
     let mut command =
         rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--portal", &origin, "--format", "json"]);
     command.args(HUNDRED).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let before = portal.n_data_requests();
-    let mut child = Killed(command.spawn().unwrap());
-    wait_until("the portal receives the requests, or the run ends", || {
-        portal.n_data_requests() - before >= n_requests || child.0.try_wait().unwrap().is_some()
-    });
+    let child = portal.start_and_await_requests(&mut command, n_requests);
     let begun = Instant::now();
     child.signal(signal);
     let outcome = child.wait();

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::chance::number_from_env;
 use rollcall_tests::emulator::stack::Stack;
-use rollcall_tests::{ENROLLMENT, Killed, TestLake, TestPortal, rollcall, wait_until};
+use rollcall_tests::{ENROLLMENT, TestLake, TestPortal, rollcall};
 use serde_json::{Value, json};
 
 /// Pages of the partition in the tests on a folder: as many as a grade of enrollment by race and sex has.
@@ -55,11 +55,8 @@ fn kill(lake: &TestLake, portal: &TestPortal, n_requests: usize) -> bool {
     let origin = portal.origin();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--portal", &origin]);
     command.args(["--years", "2020", "--grades", "grade-pk"]);
-    let before = portal.n_data_requests();
-    let mut child = Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    wait_until("the portal receives the requests, or the run ends", || {
-        portal.n_data_requests() - before >= n_requests || child.0.try_wait().unwrap().is_some()
-    });
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = portal.start_and_await_requests(&mut command, n_requests);
     child.0.kill().unwrap();
     !child.0.wait().unwrap().success()
 }

@@ -31,9 +31,6 @@ use crate::http_portal::client::{HttpClient, Received};
 use crate::http_portal::origin::API_PATH;
 use crate::http_portal::request_failure::RequestFailure;
 
-/// Pages prefetched for each request in flight: one being transferred, one being decoded.
-pub const PAGES_PER_REQUEST: usize = 2;
-
 /// Memory in bytes for partitions, excluding their pages, per request in flight: one partition of 100,000 rows and nine
 /// columns.
 const PARTITION_MEMORY: usize = 6 << 20;

@@ -29,7 +29,7 @@ pub(crate) struct RepairArgs {
     /// Dataset by name, or a descriptor file [default: every built-in dataset]
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
-    /// First encode every partition again whose pages were kept with `--keep-pages`, without the portal
+    /// First write partitions again from pages kept with `--keep-pages`, without contacting the portal
     #[arg(long)]
     from_pages: bool,
 }

@@ -4,6 +4,7 @@
 //! object until its run is published. Then it becomes part of the run's summary.
 
 pub mod json;
+pub(crate) mod listing;
 pub mod plan;
 pub mod prune;
 pub mod read_records;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::task::Poll;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use url::Url;
 
 use crate::dataset::Dataset;
+use crate::fetch::{Keep, RunFacts};
 use crate::file::Footer;
 use crate::file::Stamp;
 use crate::partition::{AxisValue, PartitionKey};
@@ -30,6 +32,11 @@ pub(crate) fn partition() -> PartitionKey {
 
 pub(crate) fn enrollment() -> Dataset {
     Dataset::built_in("ccd_enrollment").unwrap()
+}
+
+/// Returns the facts of a run of this name, with one request in flight.
+pub(crate) fn run_facts(run: &str) -> RunFacts {
+    RunFacts { run: run.into(), portal_release: None, force: false, in_flight: 1, keep: Keep::default() }
 }
 
 /// Returns a row of [`partition`] as JSON.
@@ -58,6 +65,16 @@ pub(crate) fn pages(rows: &[String], length: usize) -> Vec<String> {
             page(rows.len() as u64, next, rows_of_page)
         })
         .collect()
+}
+
+/// Lets the other tasks run.
+pub(crate) async fn next_turn() {
+    let mut is_later = false;
+    std::future::poll_fn(|context| {
+        context.waker().wake_by_ref();
+        if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// A portal that serves the given bodies as pages 1, 2, … of every path.
@@ -135,6 +152,8 @@ pub(crate) struct MemoryStore {
     pub(crate) unreadable: Mutex<BTreeSet<String>>,
     /// Keys of objects that are deleted after they are listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
+    /// How many turns a read takes.
+    pub(crate) turns_to_read: Mutex<usize>,
     /// Number of calls by kind.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
     /// Whether the response to the next conditional write or removal is lost. The request itself succeeds.
@@ -251,6 +270,10 @@ impl Store for MemoryStore {
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
+        let n_turns = *self.turns_to_read.lock().unwrap();
+        for _ in 0..n_turns {
+            next_turn().await;
+        }
         self.note("read");
         if self.gone_when_read.lock().unwrap().remove(key) {
             self.drop_object(key);

@@ -188,14 +188,8 @@ impl Ground {
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
         let portal = client(&self.portal.origin(), |_| {});
-        let run = RunFacts {
-            run: run.to_owned(),
-            portal_release: None,
-            force: false,
-            pages_at_once: 4,
-            in_flight: 4,
-            keep: Keep::default(),
-        };
+        let run =
+            RunFacts { run: run.to_owned(), portal_release: None, force: false, in_flight: 2, keep: Keep::default() };
         self.runtime.block_on(async {
             let portal = portal.until(Instant::now() + Duration::from_secs(60));
             let fetched = fetch_partition(&portal, &store, &SystemClock, &self.dataset, partition, &run).await?;

@@ -78,7 +78,6 @@ impl OnePage {
             run: "race".to_owned(),
             portal_release: None,
             force: false,
-            pages_at_once: 1,
             in_flight: 1,
             keep: Keep::default(),
         };

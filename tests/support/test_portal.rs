@@ -3,11 +3,14 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rollcall_adapters::http_portal::{HttpPortal, PortalSettings, parse_origin};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
 use tokio::runtime::Runtime;
+
+use crate::process::{Killed, wait_until};
 
 /// Returns a client that waits milliseconds where the real one waits seconds, after `change` has been applied to its
 /// settings.
@@ -66,6 +69,20 @@ impl TestPortal {
     #[must_use]
     pub fn n_data_requests(&self) -> usize {
         self.server.requests().iter().filter(|request| !request.path.contains("/api-")).count()
+    }
+
+    /// Starts a run, and waits until the portal has received `n` more requests for data or the run has ended.
+    ///
+    /// # Panics
+    /// If neither happens in time.
+    #[must_use]
+    pub fn start_and_await_requests(&self, run: &mut Command, n: usize) -> Killed {
+        let before = self.n_data_requests();
+        let mut child = Killed(run.spawn().expect("the binary starts"));
+        wait_until("the portal receives the requests, or the run ends", || {
+            self.n_data_requests() - before >= n || child.0.try_wait().expect("the process exists").is_some()
+        });
+        child
     }
 }
 

@@ -107,9 +107,8 @@ impl FolderStore {
     pub(super) fn write_unflushed_blocking(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let folder = self.root.join(TEMPORARY);
         self.prepare_temporary(&folder)
-            .and_then(|()| create_unflushed_parents(&self.root, path))
             .and_then(|()| file::write_unflushed(&folder, TEMPORARY_PREFIX, bytes, None))
-            .and_then(|temporary| self.persist(temporary, path, bytes, None))
+            .and_then(|temporary| self.persist(temporary, path, bytes, None, create_unflushed_parents))
             .map_err(|error| store_error("write", path, error))
     }
 
@@ -124,7 +123,7 @@ impl FolderStore {
         bytes: &[u8],
         modified: Option<SystemTime>,
     ) -> Result<(), StoreError> {
-        self.persist(temporary, path, bytes, modified)
+        self.persist(temporary, path, bytes, modified, create_parents)
             .and_then(|()| sync_folder(path))
             .map_err(|error| store_error("write", path, error))
     }
@@ -135,6 +134,7 @@ impl FolderStore {
         path: &Path,
         bytes: &[u8],
         modified: Option<SystemTime>,
+        create_parents: fn(&Path, &Path) -> io::Result<()>,
     ) -> io::Result<()> {
         self.check_in_place()?;
         create_parents(&self.root, path)?;

@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::http_portal::{HttpPortal, PAGES_PER_REQUEST, PortalSettings};
+use rollcall_adapters::http_portal::{HttpPortal, PortalSettings};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{self, Keep, Progress, RunFacts, fetch_partition, record_failure};
@@ -79,7 +79,6 @@ impl PageFetch {
             run: event.run,
             portal_release: event.portal_release,
             force: event.force,
-            pages_at_once: PAGES_PER_REQUEST * in_flight,
             in_flight,
             keep: Keep { after_commit: event.keep_pages, ..Keep::default() },
         };

@@ -6,7 +6,6 @@ use jiff::{SignedDuration, Timestamp};
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::{FolderStore, LakeLock};
-use rollcall_adapters::http_portal::PAGES_PER_REQUEST;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{Keep, RunFacts};
 use rollcall_core::ledger::write_plan;
@@ -35,8 +34,8 @@ pub(crate) struct PreparedRun {
     _lock: LakeLock,
 }
 
-/// Minimum time for a partition's pages, one after another, for them to be kept. A run has no time limit as a function has,
-/// and below this, requesting the pages again takes seconds.
+/// Minimum time for a partition's pages, one after another, for them to be kept. Below it, requesting the pages again takes
+/// seconds, and unlike a function, a local run is not stopped after 14 minutes.
 const KEEP_FROM: SignedDuration = SignedDuration::from_secs(20);
 
 /// Locks the lake, plans the request, and writes the plan to the ledger.
@@ -55,13 +54,11 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
             "warning: `catalog` crawler has no effect on a lake in a folder; the run registers partitions itself",
         );
     }
-    let in_flight = args.portal.in_flight(&dataset);
     let facts = RunFacts {
         run: run_name(started_at),
         portal_release: plan.portal_release.clone(),
         force: request.force,
-        pages_at_once: PAGES_PER_REQUEST * in_flight,
-        in_flight,
+        in_flight: args.portal.in_flight(&dataset),
         keep: Keep { from_duration: KEEP_FROM, after_commit: request.keep_pages, ..Keep::default() },
     };
     claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;

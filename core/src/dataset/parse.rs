@@ -283,7 +283,6 @@ width = 4
         assert_eq!(error.chain(), "read descriptor `x.toml`: `axis`: expected at least one, found none");
     }
 
-    /// Found by use: W10.
     #[test]
     fn the_number_of_requests_in_flight_is_limited() {
         let parse = |n: u16| {
@@ -295,6 +294,7 @@ width = 4
         }
     }
 
+    /// Found by use: W10.
     #[test]
     fn a_secret_cannot_use_a_header_that_is_reserved_for_the_http_client() {
         let with_header = |header: &str| {

@@ -81,7 +81,7 @@ async fn fetch_and_commit<S: Store>(
     let key = keys::partition_object(dataset, partition);
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
-    let (facts, fetched) = fetch_rows(portal, kept, dataset, partition, run.pages_at_once, &mut room).await?;
+    let (facts, fetched) = fetch_rows(portal, kept, dataset, partition, run.pages_at_once(), &mut room).await?;
     let Some((encoded, fetched_at)) = fetched else {
         commit_empty(store, partition, &key, before, run.force).await?;
         return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None });

@@ -10,21 +10,22 @@ use crate::commit::head;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::attempt::{AttemptEnd, attempt};
-use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
+use crate::fetch::kept_pages::page_set::{KeptPage, PageSet, list_sets};
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;
 use crate::ledger::receipt::Outcome;
 use crate::ledger::schemas::keep_schema;
 use crate::partition::PartitionKey;
+use crate::ports::cause::BoxError;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
-use crate::ports::store::{Store, StoreError};
+use crate::ports::store::Store;
 
 /// Name under which the objects are committed.
 const RUN: &str = "from-pages";
 
 /// What became of a partition whose pages are in the lake.
 #[derive(Debug)]
-pub struct Encoded {
+pub struct Reencoded {
     /// The partition.
     pub partition: PartitionKey,
     /// `written`, `unchanged`, or `superseded` if its object is newer than the pages; otherwise why it failed.
@@ -34,22 +35,16 @@ pub struct Encoded {
 /// Encodes every partition whose pages a run kept after the commit, from the most recent of them. Requests nothing.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] if the lake cannot be listed or read. The error of a single partition is in its [`Encoded`].
-pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<Vec<Encoded>, Error> {
+/// [`Error::StoreFailed`] if the lake cannot be listed or read. The error of a single partition is in its [`Reencoded`].
+pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<Vec<Reencoded>, Error> {
     let prefix = keys::kept_pages_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
-    let mut sets: BTreeMap<(PartitionKey, u128, &str), Vec<&str>> = BTreeMap::new();
-    for listed in &listed {
-        if let Some(found) = keys::parse_kept(dataset, &listed.key) {
-            sets.entry((found.partition, found.version, found.run)).or_default().push(&listed.key);
-        }
-    }
+    let sets = list_sets(store, dataset, &prefix).await?;
     let mut newest: BTreeMap<PartitionKey, KeptPortal<'_, _>> = BTreeMap::new();
     for ((partition, version, run), keys) in sets {
-        let set = PageSet::read(store, &keys::page_set_prefix(dataset, &partition, version, run)).await?;
+        let set = PageSet::read(store, &keys::page_set_prefix(dataset, &partition, version, &run)).await?;
         let Some(set) = set.filter(|set| set.is_committed) else { continue };
         // A page of this run replaces one that it took over.
-        let keys = set.taken_over.iter().cloned().chain(keys.into_iter().map(str::to_owned));
+        let keys = set.taken_over.iter().cloned().chain(keys);
         let Some(portal) = KeptPortal::new(store, &set, keys) else { continue };
         if newest.get(&partition).is_none_or(|other| other.received_at < portal.received_at) {
             newest.insert(partition, portal);
@@ -58,12 +53,12 @@ pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<
     if !newest.is_empty() {
         keep_schema(store, dataset).await?;
     }
-    let mut encoded = Vec::new();
+    let mut reencoded = Vec::new();
     for (partition, portal) in newest {
         let result = encode(store, dataset, &partition, &portal).await;
-        encoded.push(Encoded { partition, result });
+        reencoded.push(Reencoded { partition, result });
     }
-    Ok(encoded)
+    Ok(reencoded)
 }
 
 async fn encode(
@@ -77,8 +72,7 @@ async fn encode(
         return Ok(Outcome::Superseded);
     }
     let keep = Keep { from_pages: u32::MAX, ..Keep::default() };
-    let run =
-        RunFacts { run: RUN.to_owned(), portal_release: None, force: false, pages_at_once: 1, in_flight: 1, keep };
+    let run = RunFacts { run: RUN.to_owned(), portal_release: None, force: false, in_flight: 1, keep };
     match attempt(portal, store, dataset, partition, &run, portal.received_at).await? {
         AttemptEnd::Done(done) => Ok(done.outcome),
         AttemptEnd::Unfinished(_, error) => Err(error),
@@ -117,11 +111,10 @@ impl<S: Store> Portal for KeptPortal<'_, S> {
         request: PageRequest,
         read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
     ) -> Result<Response<T>, PortalError> {
-        let gone = || StoreError { message: format!("read kept page {page}"), source: "gone or damaged".into() };
-        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| PortalError::Unusable { source };
-        let kept = self.pages.get(&page).ok_or_else(|| unusable(gone().into()))?;
-        let body = kept.read(self.store).await.map_err(|error| unusable(error.into()))?;
-        let body = body.ok_or_else(|| unusable(gone().into()))?;
+        let unusable = |source: BoxError| PortalError::Unusable { source };
+        let gone = || unusable(format!("read kept page {page}: gone or damaged").into());
+        let kept = self.pages.get(&page).ok_or_else(gone)?;
+        let body = kept.read(self.store).await.map_err(|error| unusable(error.into()))?.ok_or_else(gone)?;
         let (Reading::Done(result) | Reading::Invalid { result, .. }) = read(&body);
         Ok(Response {
             result,

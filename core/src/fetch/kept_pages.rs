@@ -1,7 +1,7 @@
 //! Keeps the pages of a large partition in the lake until it is committed, so that a fetch that ran out of time, or was
 //! killed, continues where it ended.
 //!
-//! A set of kept pages is one run's. Its key contains a hash of everything that its pages must agree with: the portal and
+//! Each set of kept pages belongs to one run. Its key contains a hash of everything that its pages must agree with: the portal and
 //! its release, the object that the partition had before page 1, `count`, and the rows of page 1. If any of them changes,
 //! the key changes too, and the partition starts over. A run takes over the pages that earlier runs kept for the same
 //! version by listing them in its own set.
@@ -20,9 +20,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
+use crate::fetch::kept_pages::page_set::{KeptPage, PageSet, Sets, list_sets};
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;
+use crate::ledger::listing::list;
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
@@ -113,53 +114,26 @@ impl<'k, S: Store> KeptPages<'k, S> {
         if !after_commit && first.n_pages < from_pages.max(2) {
             return Ok(());
         }
-        let kept = keys::kept_prefix(self.dataset, self.partition);
-        let listed = self.store.list(&kept).await.map_err(|source| Error::store_failed("list", &kept, source))?;
         let version = self.version(first);
-        // By run: the names of its objects for this version.
-        let mut sets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for listed in &listed {
-            if let Some(found) = keys::parse_kept(self.dataset, &listed.key)
-                && found.version == version
-            {
-                sets.entry(found.run).or_default().push(found.name);
-            }
-        }
+        let kept = keys::kept_prefix(self.dataset, self.partition);
+        let mut sets = list_sets(self.store, self.dataset, &kept).await?;
+        sets.retain(|(_, found, _), _| *found == version);
         let duration = first.received_at.duration_since(self.started_at).saturating_mul(first.n_pages as i32);
         if sets.is_empty() && !after_commit && duration < from_duration {
             return Ok(());
         }
-        let prefix_of = |run: &str| keys::page_set_prefix(self.dataset, self.partition, version, run);
-        let prefix = prefix_of(&self.run.run);
-        let is_continued = sets.contains_key(self.run.run.as_str());
-        let mut set = match PageSet::read(self.store, &prefix).await? {
-            Some(set) if is_continued => set,
-            _ => {
-                let mut set = PageSet {
-                    portal: first.root.to_owned(),
-                    portal_release: self.run.portal_release.clone(),
-                    n_rows: first.count,
-                    n_pages: first.n_pages,
-                    ..PageSet::default()
-                };
-                let oldest = first.received_at.saturating_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
-                for (run, names) in &sets {
-                    // The pages of a committed set have served their purpose: another run looks for changes.
-                    if PageSet::read(self.store, &prefix_of(run)).await?.is_some_and(|set| !set.is_committed) {
-                        // Every run requests page 1 itself.
-                        let is_young =
-                            |name: &str| keys::parse_kept_page(name).is_none_or(|(page, at)| page > 1 && at >= oldest);
-                        let young = names.iter().filter(|name| is_young(name));
-                        set.taken_over.extend(young.map(|name| format!("{}{name}", prefix_of(run))));
-                    }
-                }
-                set
-            }
+        let prefix = self.prefix(version, &self.run.run);
+        let own = sets.get(&(self.partition.clone(), version, self.run.run.clone())).cloned();
+        let is_continued = own.is_some();
+        let continued = if is_continued { PageSet::read(self.store, &prefix).await? } else { None };
+        let mut set = match continued {
+            Some(set) => set,
+            None => self.new_set(first, &sets).await?,
         };
-        let present: BTreeSet<&str> = listed.iter().map(|listed| listed.key.as_str()).collect();
-        let own = sets.get(self.run.run.as_str()).into_iter().flatten().map(|name| format!("{prefix}{name}"));
-        let keys = set.taken_over.iter().filter(|key| present.contains(key.as_str())).cloned().chain(own);
-        let pages: BTreeMap<u32, KeptPage> = keys.filter_map(KeptPage::parse).collect();
+        let present: BTreeSet<&String> = sets.values().flatten().collect();
+        let taken_over = set.taken_over.iter().filter(|key| present.contains(key)).cloned();
+        let pages: BTreeMap<u32, KeptPage> =
+            taken_over.chain(own.into_iter().flatten()).filter_map(KeptPage::parse).collect();
         set.requested.retain(|page, _| !pages.contains_key(page));
         if is_continued {
             // As many pages as there are slots, and the one that was due, may have been requested and not kept.
@@ -177,16 +151,31 @@ impl<'k, S: Store> KeptPages<'k, S> {
         Ok(())
     }
 
+    /// Describes a new set, which takes over the pages that other runs kept for the same version.
+    async fn new_set(&self, first: &FirstPage<'_>, sets: &Sets) -> Result<PageSet, Error> {
+        let oldest = first.received_at.saturating_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
+        // Every run requests page 1 itself.
+        let is_usable = |key: &String| {
+            KeptPage::parse(key.clone()).is_none_or(|(number, page)| number > 1 && page.received_at >= oldest)
+        };
+        let mut set = PageSet { portal: first.root.to_owned(), n_pages: first.n_pages, ..PageSet::default() };
+        for ((_, version, run), keys) in sets {
+            // The pages of a committed set have served their purpose: another run looks for changes.
+            if PageSet::read(self.store, &self.prefix(*version, run)).await?.is_some_and(|other| !other.is_committed) {
+                set.taken_over.extend(keys.iter().filter(|key| is_usable(key)).cloned());
+            }
+        }
+        Ok(set)
+    }
+
+    fn prefix(&self, version: u128, run: &str) -> String {
+        keys::page_set_prefix(self.dataset, self.partition, version, run)
+    }
+
     /// Hashes what all pages of a version must agree with.
     fn version(&self, first: &FirstPage<'_>) -> u128 {
-        let facts = (
-            first.root,
-            self.run.portal_release.as_deref(),
-            self.etag.as_deref(),
-            first.count,
-            first.n_pages,
-            first.fingerprint,
-        );
+        let facts =
+            (first.root, self.run.portal_release.as_deref(), self.etag.as_deref(), first.count, first.fingerprint);
         twox_hash::XxHash3_128::oneshot(format!("{facts:?}").as_bytes())
     }
 
@@ -219,7 +208,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
         }
     }
 
-    /// Keeps a page. If the lake refuses it, the page is only not kept.
+    /// Keeps a page. If the lake refuses it, the fetch continues without keeping it.
     pub(super) async fn add(&self, page: u32, received_at: Timestamp, compressed: Bytes) {
         let Some(open) = self.set.get() else { return };
         let key = format!("{}{}", open.prefix, keys::kept_page(page, received_at));
@@ -252,8 +241,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
             return set.write(self.store, &open.prefix).await;
         }
         let prefix = &open.prefix;
-        let listed = self.store.list(prefix).await.map_err(|source| Error::store_failed("list", prefix, source))?;
-        let own = listed.into_iter().map(|listed| listed.key);
+        let own = list(self.store, prefix).await?.into_iter().map(|listed| listed.key);
         let keys = own.chain(open.set.taken_over.iter().cloned()).collect();
         self.store.delete(keys).await.map_err(|source| Error::store_failed("delete", prefix, source))
     }

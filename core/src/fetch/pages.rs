@@ -117,7 +117,7 @@ impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
         let decode = |body: &Bytes| match self.decoder.decode(page, body) {
             Err(error @ Error::BadBody { .. }) => Reading::Invalid { reason: error.chain(), result: Err(error) },
             decoded => Reading::Done(decoded.map(|decoded| {
-                // Without memory to compress it, the page is only not kept.
+                // Without memory to compress it, the fetch continues without keeping it.
                 let kept = keeps.then(|| compress(body).ok().map(Bytes::from)).flatten();
                 (decoded, kept)
             })),

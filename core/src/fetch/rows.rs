@@ -108,7 +108,7 @@ pub(super) async fn fetch_rows(
             break;
         }
         page += 1;
-        while next_request <= n_pages && ahead.len() < pages_at_once.max(1) {
+        while next_request <= n_pages && ahead.len() < pages_at_once {
             let mut request = PageRequest::default();
             if next_request > page {
                 let mut room = memory.room();

@@ -11,13 +11,21 @@ pub struct RunFacts {
     pub portal_release: Option<String>,
     /// Whether a partition may replace a fuller one.
     pub force: bool,
-    /// Maximum number of pages of one partition that are fetched at once, if there is memory for them. With more pages
-    /// than concurrent requests, requests stay in flight while received pages are decoded.
-    pub pages_at_once: usize,
-    /// Maximum number of requests in flight.
+    /// Maximum number of requests in flight, at least 1.
     pub in_flight: usize,
     /// Which pages are kept until their partition is committed.
     pub keep: Keep,
+}
+
+/// Pages fetched at once for each request in flight: one being transferred, one being decoded.
+const PAGES_PER_REQUEST: usize = 2;
+
+impl RunFacts {
+    /// Returns the maximum number of pages of one partition that are fetched at once, if there is memory for them. With
+    /// more pages than requests, requests stay in flight while received pages are decoded.
+    pub(crate) fn pages_at_once(&self) -> usize {
+        PAGES_PER_REQUEST * self.in_flight.max(1)
+    }
 }
 
 /// Which pages a run keeps in the lake, so that an unfinished partition continues where it ended.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::task::Poll;
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -16,12 +15,14 @@ use crate::memory::Memory;
 use crate::memory::Room;
 use crate::page::PageDecoder;
 use crate::ports::{PageRequest, PortalError, Reading, Response};
-use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
+use crate::testing::{
+    CannedPages, MemoryStore, NOW, StandingClock, enrollment, next_turn, page, pages, partition, row, run_facts, time,
+};
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
-fn run_facts(force: bool) -> RunFacts {
-    RunFacts { run: "r1".into(), portal_release: None, force, pages_at_once: 4, in_flight: 4, keep: Keep::default() }
+fn facts(force: bool) -> RunFacts {
+    RunFacts { force, in_flight: 2, ..run_facts("r1") }
 }
 
 /// Returns the receipt of a fetch, which must not be unfinished.
@@ -30,12 +31,12 @@ fn finished(fetched: Result<Fetched, Error>) -> Result<Receipt, Error> {
 }
 
 fn fetch_with(store: &MemoryStore, portal: &CannedPages, dataset: &Dataset, force: bool) -> Result<Receipt, Error> {
-    finished(block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &run_facts(force))))
+    finished(block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts(force))))
 }
 
 /// Fetches as part of the run named `run`.
 fn fetch_as(run: &str, store: &MemoryStore, portal: &CannedPages, dataset: &Dataset) -> Result<Receipt, Error> {
-    let facts = RunFacts { run: run.into(), ..run_facts(false) };
+    let facts = RunFacts { run: run.into(), ..facts(false) };
     finished(block_on(fetch_partition(portal, store, &StandingClock, dataset, &partition(), &facts)))
 }
 
@@ -60,7 +61,7 @@ fn a_fetched_partition_has_one_object_and_a_receipt() {
 #[test]
 fn a_failure_leaves_a_receipt_with_the_error_and_the_portals_release() {
     let (store, portal) = (MemoryStore::default(), CannedPages::new(vec![page(3, None, &rows(2))]));
-    let run = RunFacts { portal_release: Some("0.24.0".into()), ..run_facts(false) };
+    let run = RunFacts { portal_release: Some("0.24.0".into()), ..facts(false) };
     block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &run)).unwrap_err();
     let receipt = store.bytes(&keys::receipt(&enrollment(), "r1", &partition())).unwrap();
     let receipt: Receipt = serde_json::from_slice(&receipt).unwrap();
@@ -533,7 +534,7 @@ fn a_source_that_changes_between_two_pages_fails_the_partition() {
     ] {
         let store = MemoryStore::default();
         let portal = Revised { pages: CannedPages::new(pages(&rows(5), 2)), again };
-        let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
+        let (dataset, partition, run) = (enrollment(), partition(), facts(false));
         let result = block_on(fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run));
         assert_eq!(result.as_ref().err().map(Error::chain).as_deref(), expected, "{what}");
         assert!(result.is_ok_and(|_| store.bytes(KEY).is_some()) || expected.is_some());
@@ -561,16 +562,6 @@ impl Tight {
         }
         next_turn().await;
     }
-}
-
-/// Lets the other tasks run.
-async fn next_turn() {
-    let mut is_later = false;
-    std::future::poll_fn(|context| {
-        context.waker().wake_by_ref();
-        if std::mem::replace(&mut is_later, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 impl Portal for Tight {
@@ -624,8 +615,7 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
     uneven[5..]
         .iter_mut()
         .for_each(|row| *row = row.replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(500))));
-    let (done, ended) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    in_a_minute(move || {
         for limit in [0, 1, 5_000, 20_000, 1 << 20] {
             let bodies = pages(&uneven, 5);
             let max_body = bodies.iter().map(String::len).max().unwrap();
@@ -636,7 +626,7 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
                 max_held: Mutex::default(),
             };
             let stores: Vec<MemoryStore> = (0..8).map(|_| MemoryStore::default()).collect();
-            let (dataset, partition, run) = (enrollment(), partition(), run_facts(false));
+            let (dataset, partition, run) = (enrollment(), partition(), facts(false));
             let fetches =
                 stores.iter().map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
             for receipt in block_on(futures::future::join_all(fetches)) {
@@ -650,9 +640,69 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
             let n_requests = portal.pages.requested.lock().unwrap().len();
             assert!(n_requests <= 8 * (2 * 8 + 2), "{n_requests} requests");
         }
+    });
+}
+
+/// A portal on which page 3 does not fit in its room and pages 4 and 5 take long. At first, its time ends after page 2.
+struct Crossing {
+    pages: CannedPages,
+    has_time: bool,
+}
+
+impl Portal for Crossing {
+    fn root(&self) -> &Url {
+        self.pages.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        if page > 2 && !self.has_time {
+            return Err(PortalError::Deadline { tries: 1 });
+        }
+        for _ in 0..if matches!(page, 4 | 5) { 50 } else { 1 } {
+            next_turn().await;
+        }
+        if page == 3 && request.room.is_some() {
+            return Err(PortalError::Outgrown { tries: 1 });
+        }
+        self.pages.get(path, page, request, read).await
+    }
+}
+
+/// Guards against a deadlock: while page 2 is read from the lake, page 3 turns out too large and pages 4 and 5 take both
+/// slots. They make no progress while page 3 is requested again.
+#[test]
+fn a_page_that_is_due_does_not_wait_for_later_pages_to_be_kept() {
+    in_a_minute(|| {
+        let mut portal = Crossing { pages: CannedPages::new(pages(&rows(16), 2)), has_time: false };
+        let keep = Keep { from_pages: 5, from_duration: jiff::SignedDuration::ZERO, after_commit: false };
+        let (store, run) = (MemoryStore::default(), RunFacts { keep, ..facts(false) });
+        let (dataset, partition) = (enrollment(), partition());
+        let fetch =
+            |portal: &Crossing| block_on(fetch_partition(portal, &store, &StandingClock, &dataset, &partition, &run));
+        assert!(matches!(fetch(&portal).unwrap(), Fetched::Unfinished { progress: Progress { n_kept: 1, .. }, .. }));
+        portal.has_time = true;
+        *store.turns_to_read.lock().unwrap() = 5;
+        assert_eq!(finished(fetch(&portal)).unwrap().n_rows, 16);
+    });
+}
+
+/// Runs `work` in a thread.
+///
+/// # Panics
+/// If it fails, or has not ended within a minute.
+fn in_a_minute(work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        work();
         done.send(()).unwrap();
     });
-    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("all partitions finish");
+    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("the work ends");
 }
 
 /// A portal that records its requests and responds a little later.
@@ -687,7 +737,7 @@ impl Watched {
     }
 
     fn fetch(&self) -> Result<Receipt, Error> {
-        let (store, run) = (MemoryStore::default(), run_facts(false));
+        let (store, run) = (MemoryStore::default(), facts(false));
         finished(block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run)))
     }
 

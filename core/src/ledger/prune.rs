@@ -1,4 +1,4 @@
-//! Deletes the plans, summaries and receipts of old runs from the ledger, and old kept pages. Data and records are not touched.
+//! Deletes old kept pages, and the plans, summaries and receipts of old runs. Data and records are not touched.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
+use crate::ledger::listing::list;
 use crate::ledger::update_records::keep_attempts;
 use crate::ports::store::Store;
 
@@ -26,7 +27,7 @@ pub struct Pruned {
 /// [`Error::StoreFailed`] if the lake cannot be listed.
 pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) -> Result<Pruned, Error> {
     let prefix = keys::runs_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let listed = list(store, &prefix).await?;
     let mut runs: BTreeMap<String, (Timestamp, Vec<String>)> = BTreeMap::new();
     for listed in listed {
         let Some(run) = keys::parse_run(dataset, &listed.key) else { continue };
@@ -43,7 +44,7 @@ pub async fn old_runs(store: &impl Store, dataset: &Dataset, before: Timestamp) 
         }
     }
     let prefix = keys::kept_pages_prefix(dataset);
-    let kept = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let kept = list(store, &prefix).await?;
     old.keys.extend(kept.into_iter().filter(|kept| kept.modified_at < before).map(|kept| kept.key));
     Ok(old)
 }

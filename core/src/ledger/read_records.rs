@@ -10,6 +10,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
 use crate::ledger::json::{READS_AT_ONCE, read_json};
+use crate::ledger::listing::list;
 use crate::ledger::receipt::Receipt;
 use crate::ledger::records::{LastAttempt, PartitionRecord, Records};
 use crate::partition::PartitionKey;
@@ -48,7 +49,7 @@ pub(crate) async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result
         return Ok(Stored { records, condition, older: Vec::new() });
     }
     let prefix = keys::older_records_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let listed = list(store, &prefix).await?;
     let older: Vec<String> = listed.into_iter().map(|listed| listed.key).collect();
     let records = stream::iter(older.iter())
         .map(|key| async move { read_json::<PartitionRecord>(store, key).await })
@@ -82,7 +83,7 @@ fn arranged(dataset: &Dataset, record: PartitionRecord) -> Option<(PartitionKey,
 pub async fn read_records(store: &impl Store, dataset: &Dataset) -> Result<Records, Error> {
     let mut records = read_stored(store, dataset).await?.records;
     let prefix = keys::runs_prefix(dataset);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let listed = list(store, &prefix).await?;
     // The records already include the receipts of a run with a summary. Such a run has receipt objects only if a publisher
     // was killed before deleting them, or if an older version of rollcall wrote them.
     let of_runs = listed.iter().filter_map(|listed| Some((keys::parse_run(dataset, &listed.key)?, listed)));

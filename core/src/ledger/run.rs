@@ -8,6 +8,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
 use crate::ledger::json::{READS_AT_ONCE, parse_json};
+use crate::ledger::listing::list;
 use crate::ledger::plan::PlanItem;
 use crate::ledger::receipt::Receipt;
 use crate::ledger::summary::Summary;
@@ -43,7 +44,7 @@ impl RunReceipts {
 /// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_run(store: &impl Store, dataset: &Dataset, run: &str) -> Result<RunReceipts, Error> {
     let prefix = keys::run_prefix(dataset, run);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let listed = list(store, &prefix).await?;
     let of_receipts = listed.into_iter().filter(|listed| keys::parse_receipt(dataset, &listed.key).is_some());
     let found: Vec<(String, Option<Receipt>)> = stream::iter(of_receipts)
         .map(|Listed { key, .. }| async move {

@@ -10,6 +10,7 @@ use crate::error::{Error, chain};
 use crate::file::stamp::Stamp;
 use crate::keys;
 use crate::ledger::json::READS_AT_ONCE;
+use crate::ledger::listing::list;
 use crate::ledger::records::{Committed, Records};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Listed, Store};
@@ -63,7 +64,7 @@ impl Survey {
 /// [`Error::StoreFailed`] if the lake cannot be listed. An object that cannot be inspected is not an error.
 pub async fn survey(store: &impl Store, dataset: &Dataset, known: &Records) -> Result<Survey, Error> {
     let prefix = keys::table_prefix(&dataset.table);
-    let listed = store.list(&prefix).await.map_err(|source| Error::store_failed("list", &prefix, source))?;
+    let listed = list(store, &prefix).await?;
     let mut survey = Survey::default();
     let mut due = Vec::new();
     for Listed { key, etag, .. } in listed {

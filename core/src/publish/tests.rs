@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::executor::block_on;
 
 use super::*;
-use crate::fetch::{Keep, RunFacts, fetch_partition};
+use crate::fetch::{RunFacts, fetch_partition};
 use crate::ledger::Reason;
 use crate::ledger::read_records;
 use crate::ledger::receipt::no_receipt;
@@ -14,7 +14,7 @@ use crate::partition::AxisValue;
 use crate::partition::PartitionKey;
 use crate::ports::CatalogPartition;
 use crate::testing::{
-    CannedPages, MemoryCatalog, MemoryStore, NOW, StandingClock, enrollment, pages, partition, row, time,
+    CannedPages, MemoryCatalog, MemoryStore, NOW, StandingClock, enrollment, pages, partition, row, run_facts, time,
 };
 
 fn item(partition: PartitionKey) -> PlanItem {
@@ -31,14 +31,7 @@ fn fetch(store: &MemoryStore, run: &str) {
 
 fn fetch_rows(store: &MemoryStore, run: &str, rows: &[String], force: bool) {
     let portal = CannedPages::new(pages(rows, 2));
-    let facts = RunFacts {
-        run: run.into(),
-        portal_release: None,
-        force,
-        pages_at_once: 1,
-        in_flight: 1,
-        keep: Keep::default(),
-    };
+    let facts = RunFacts { force, ..run_facts(run) };
     block_on(fetch_partition(&portal, store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
 }
 
@@ -389,14 +382,7 @@ fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
     assert!(ensured().iter().all(|table| table.table != other.table));
     // Now an object has its schema.
     let portal = CannedPages::new(pages(&[row(1, "5"), row(2, "6")], 2));
-    let facts = RunFacts {
-        run: "r3".into(),
-        portal_release: None,
-        force: false,
-        pages_at_once: 1,
-        in_flight: 1,
-        keep: Keep::default(),
-    };
+    let facts = run_facts("r3");
     block_on(fetch_partition(&portal, &store, &StandingClock, &other, &partition(), &facts)).unwrap();
     publish().unwrap();
     assert_eq!(ensured()[0].columns.len(), other.columns.len() + 1);
@@ -443,14 +429,7 @@ fn an_object_that_cannot_be_inspected_stays_registered_and_does_not_affect_other
         };
         let rows = [row(1, "5")].map(|row| row.replace("2021", "2020"));
         let portal = CannedPages::new(pages(&rows, 2)).of_year(2020);
-        let facts = RunFacts {
-            run: "r2".into(),
-            portal_release: None,
-            force: false,
-            pages_at_once: 1,
-            in_flight: 1,
-            keep: Keep::default(),
-        };
+        let facts = run_facts("r2");
         block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &other_partition(), &facts)).unwrap();
         let summary = publish(&store, &catalog, &[item(other_partition())], "r2").unwrap();
         assert_eq!((summary.n_published, summary.n_withdrawn), (1, 0));
@@ -535,14 +514,7 @@ fn an_object_of_the_run_that_cannot_be_inspected_is_an_error_after_everything_el
         &StandingClock,
         &enrollment(),
         &partition(),
-        &RunFacts {
-            run: "r3".into(),
-            portal_release: None,
-            force: false,
-            pages_at_once: 1,
-            in_flight: 1,
-            keep: Keep::default(),
-        },
+        &run_facts("r3"),
         time(NOW),
         Error::WriteConflict { key: OBJECT.to_owned(), tries: 4 },
     ));
@@ -557,14 +529,7 @@ fn a_partition_with_another_schema_is_stale_and_registered_with_its_own_columns(
     older.columns.retain(|column| column.name != "sex");
     block_on(crate::ledger::schemas::keep_schema(&store, &older)).unwrap();
     let portal = CannedPages::new(pages(&[row(1, "5")], 2));
-    let facts = RunFacts {
-        run: "r1".into(),
-        portal_release: None,
-        force: false,
-        pages_at_once: 1,
-        in_flight: 1,
-        keep: Keep::default(),
-    };
+    let facts = run_facts("r1");
     block_on(fetch_partition(&portal, &store, &StandingClock, &older, &partition(), &facts)).unwrap();
     let summary = publish(&store, &catalog, &[item(partition())], "r1").unwrap();
     assert_eq!(summary.stale, [partition()]);

@@ -163,14 +163,7 @@ impl Simulation {
             }),
             Step::Fetch(item) => {
                 let partition = items[item].partition.clone();
-                let facts = RunFacts {
-                    run: name.clone(),
-                    portal_release,
-                    force,
-                    pages_at_once: 2,
-                    in_flight: 2,
-                    keep: keep.clone(),
-                };
+                let facts = RunFacts { run: name.clone(), portal_release, force, in_flight: 2, keep: keep.clone() };
                 Box::pin(async move {
                     Ended::Fetched(fetch_partition(&portal, &store, &clock, &dataset, &partition, &facts).await)
                 })

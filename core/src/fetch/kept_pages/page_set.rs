@@ -4,15 +4,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 
+use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::keys;
+use crate::keys::{self, KeptKey};
 use crate::ledger::json::{read_json, render};
+use crate::ledger::listing::list;
+use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
-/// Maximum size of a kept page, decompressed, in bytes.
-const MAX_BODY_BYTES: usize = 64 << 20;
+/// Maximum size of a kept page, decompressed, in bytes. A larger one is cut off, and thus no page.
+const MAX_BODY_BYTES: u64 = 64 << 20;
 
 /// Fast: takes about as long as decoding the page. A recorded page of enrollment by race and sex takes 6 bytes per row.
 const ZSTD_LEVEL: i32 = 1;
@@ -22,8 +25,6 @@ const ZSTD_LEVEL: i32 = 1;
 pub(in crate::fetch) struct PageSet {
     /// URL of the portal.
     pub(in crate::fetch) portal: String,
-    pub(in crate::fetch) portal_release: Option<String>,
-    pub(in crate::fetch) n_rows: u64,
     pub(in crate::fetch) n_pages: u32,
     /// Number of fetches that used this set.
     pub(in crate::fetch) n_fetches: u32,
@@ -76,12 +77,35 @@ impl KeptPage {
     pub(in crate::fetch) async fn read(&self, store: &impl Store) -> Result<Option<Bytes>, Error> {
         let key = &self.key;
         let content = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
-        let body = content.map(|content| zstd::bulk::decompress(&content.bytes, MAX_BODY_BYTES)).transpose();
+        let body = content.map(|content| decompress(&content.bytes)).transpose();
         Ok(body.map(|body| body.map(Bytes::from)).unwrap_or_else(|error| {
             tracing::warn!(key, %error, "kept page damaged");
             None
         }))
     }
+}
+
+/// The objects of every set of kept pages below a prefix, by partition, version and run.
+pub(in crate::fetch) type Sets = BTreeMap<(PartitionKey, u128, String), Vec<String>>;
+
+/// Lists the sets of kept pages below `prefix`.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if the lake cannot be listed.
+pub(in crate::fetch) async fn list_sets(store: &impl Store, dataset: &Dataset, prefix: &str) -> Result<Sets, Error> {
+    let mut sets = Sets::new();
+    for listed in list(store, prefix).await? {
+        if let Some(KeptKey { partition, version, run, .. }) = keys::parse_kept(dataset, &listed.key) {
+            sets.entry((partition, version, run.to_owned())).or_default().push(listed.key);
+        }
+    }
+    Ok(sets)
+}
+
+fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    zstd::Decoder::new(bytes)?.take(MAX_BODY_BYTES).read_to_end(&mut body)?;
+    Ok(body)
 }
 
 /// Compresses a body, with a checksum.

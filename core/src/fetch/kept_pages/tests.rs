@@ -11,7 +11,9 @@ use crate::fetch::run_facts::Keep;
 use crate::fetch::{Fetched, encode_kept_pages, fetch_partition};
 use crate::ledger::Outcome;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
-use crate::testing::{CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, time};
+use crate::testing::{
+    CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, run_facts, time,
+};
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
 
@@ -67,14 +69,7 @@ fn ten_pages() -> Vec<String> {
 
 fn facts(run: &str) -> RunFacts {
     let keep = Keep { from_pages: 5, from_duration: SignedDuration::ZERO, after_commit: false };
-    RunFacts {
-        run: run.into(),
-        portal_release: Some("0.26.1".into()),
-        force: false,
-        pages_at_once: 1,
-        in_flight: 1,
-        keep,
-    }
+    RunFacts { portal_release: Some("0.26.1".into()), keep, ..run_facts(run) }
 }
 
 fn fetch(store: &MemoryStore, portal: &Brief, facts: &RunFacts) -> Result<Fetched, Error> {
