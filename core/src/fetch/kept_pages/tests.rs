@@ -12,7 +12,7 @@ use crate::fetch::{Fetched, encode_kept_pages, fetch_partition};
 use crate::ledger::Outcome;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 use crate::testing::{
-    CannedPages, MemoryStore, NOW, StandingClock, enrollment, page, pages, partition, row, run_facts, time,
+    CannedPages, MemoryStore, NOW, StandingClock, enrollment, next_turn, page, pages, partition, row, run_facts, time,
 };
 
 const KEY: &str = "data/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/part-00000.parquet";
@@ -251,11 +251,67 @@ fn pages_that_stay_after_the_commit_are_complete_and_not_taken_over() {
     finish(&store, ten_pages(), &keeps("r1"));
     assert_eq!(store.keys("pages/").iter().filter(|key| key.contains("/r1/")).count(), 11);
     let portal = Brief::new(ten_pages(), usize::MAX);
-    for run in ["r2", "r3"] {
-        let receipt = fetch(&store, &portal, &facts(run)).unwrap().receipt().unwrap();
+    // The second run's set is of the version that the third run finds.
+    for facts in [keeps("r2"), facts("r3")] {
+        let receipt = fetch(&store, &portal, &facts).unwrap().receipt().unwrap();
         assert_eq!((receipt.outcome, portal.requested().len() % 11), (Outcome::Unchanged, 0));
     }
-    assert_eq!(store.keys("pages/").iter().filter(|key| key.contains("/r2/")).count(), 0);
+    assert_eq!(portal.requested().len(), 22);
+    for (run, n_objects) in [("/r1/", 11), ("/r2/", 11), ("/r3/", 0)] {
+        assert_eq!(store.keys("pages/").iter().filter(|key| key.contains(run)).count(), n_objects, "{run}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_kept_page_is_noticed() {
+    let (store, body) = (MemoryStore::default(), page(3, None, &rows(3)));
+    let kept = compress(body.as_bytes()).unwrap();
+    let page = KeptPage { key: "pages/x".to_owned(), received_at: time(NOW) };
+    for bit in 0..8 * kept.len() {
+        let mut flipped = kept.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        store.set(&page.key, &flipped, None);
+        let read = block_on(page.read(&store)).unwrap();
+        assert!(read.is_none_or(|read| read == body.as_bytes()), "bit {bit}");
+    }
+}
+
+/// A portal whose time ends while page 2 is on its way, after page 3 has arrived.
+struct Late(CannedPages);
+
+impl Portal for Late {
+    fn root(&self) -> &Url {
+        self.0.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        if page == 2 {
+            for _ in 0..5 {
+                next_turn().await;
+            }
+            return Err(PortalError::Deadline { tries: 1 });
+        }
+        self.0.get(path, page, request, read).await
+    }
+}
+
+#[test]
+fn a_page_is_checked_before_it_is_kept_even_if_an_earlier_one_is_still_on_its_way() {
+    let mut short = ten_pages();
+    short[2] = page(30, Some(4), &rows(30)[6..8]);
+    for (bodies, n_kept) in [(ten_pages(), 1), (short, 0)] {
+        let store = MemoryStore::default();
+        let (dataset, partition, run) = (enrollment(), partition(), facts("r1"));
+        let portal = Late(CannedPages::new(bodies));
+        let _ = block_on(fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run));
+        assert_eq!(store.keys("pages/").iter().filter(|key| key.ends_with(".zst")).count(), n_kept);
+    }
 }
 
 #[test]
