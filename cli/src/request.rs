@@ -16,7 +16,7 @@ use crate::words::shell_word;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RequestArgs {
-    /// Years: 2020,2021 or 2015-2021 or all
+    /// Years: 2020,2021 or 2015-2021 or latest or latest-3 (the three newest) or all
     #[arg(long, value_name = "YEARS")]
     years: Option<String>,
     /// Grades: grade-pk,grade-k,grade-1 ... or all (all grades except the total grade-99)

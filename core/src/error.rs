@@ -34,9 +34,9 @@ pub enum Error {
         /// One message per mistake, with the line and the key where known.
         mistakes: Vec<String>,
     },
-    /// Stop: `all` years were requested, but the portal's list of years could not be read.
+    /// Stop: `all` or the `latest` years were requested, but the portal's list of years could not be read.
     #[error(
-        "list years of `{dataset}`: expected the portal to list them at `{path}`, found no readable list\nhint: name the years instead of requesting `all`"
+        "list years of `{dataset}`: expected the portal to list them at `{path}`, found no readable list\nhint: name the years instead of requesting `all` or `latest`"
     )]
     YearsUnknown {
         /// Dataset whose years were requested.
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(
             error.chain(),
             "list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, found no readable list: \
-             fetch list of endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of requesting `all`"
+             fetch list of endpoints: HTTP 503 after 4 tries: `busy`\nhint: name the years instead of requesting `all` or `latest`"
         );
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, chain};
 use crate::ledger::plan::{PlanItem, Reason};
 use crate::partition::PartitionKey;
 use crate::plan::candidates::{failed, failed_in_run, missing, stale};
-use crate::plan::expand::{check_unlisted, expand, named_and_unlisted};
+use crate::plan::expand::{check_unlisted, expand, named_and_unlisted, resolve_latest};
 use crate::plan::release::newest_release;
 use crate::plan::years::{ENDPOINTS_PATH, listed_years};
 use crate::ports::portal::Portal;
@@ -52,7 +52,7 @@ pub async fn plan_partitions(
     let mut warnings = Vec::new();
     let listed = match listed_years(portal, dataset).await {
         Ok(years) => Some(years),
-        Err(error) if asks_for_all_years(dataset, request) => {
+        Err(error) if needs_the_list_of_years(dataset, &request.selection) => {
             tracing::warn!(dataset = dataset.name, error = chain(&error), "years not listed");
             return Err(Error::YearsUnknown {
                 dataset: dataset.name.clone(),
@@ -74,13 +74,14 @@ pub async fn plan_partitions(
         Some(_) => newest_release(portal).await,
         None => None,
     };
+    let selection = resolve_latest(&request.selection, listed.as_ref());
     let items = match request.mode {
-        Mode::Stale if is_open_ended(&request.selection) => {
-            check_unlisted(dataset, named_and_unlisted(&request.selection, listed.as_ref()), listed.as_ref())?;
-            stale(store, dataset, &request.selection, listed.as_ref(), &mut warnings).await?
+        Mode::Stale if is_open_ended(&selection) => {
+            check_unlisted(dataset, named_and_unlisted(&selection, listed.as_ref()), listed.as_ref())?;
+            stale(store, dataset, &selection, listed.as_ref(), &mut warnings).await?
         }
         mode => {
-            let named = expand(dataset, request, listed.as_ref())?;
+            let named = expand(dataset, &selection, listed.as_ref())?;
             match mode {
                 Mode::All => with_reason(named, Reason::Requested),
                 Mode::Missing => {
@@ -106,14 +107,12 @@ fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {
     partitions.into_iter().map(|partition| PlanItem { partition, reason }).collect()
 }
 
-/// Returns whether a request selects all years.
-fn asks_for_all_years(dataset: &Dataset, request: &Request) -> bool {
-    match &request.selection {
-        Selection::Axes(axes) => dataset
-            .axes
-            .iter()
-            .zip(axes)
-            .any(|(axis, selection)| axis.kind == AxisKind::Int && *selection == AxisSelection::All),
-        Selection::Partitions(_) => false,
-    }
+/// Returns whether only the portal's list says which years a selection means: all of them, or the latest.
+fn needs_the_list_of_years(dataset: &Dataset, selection: &Selection) -> bool {
+    let Selection::Axes(axes) = selection else { return false };
+    dataset.axes.iter().zip(axes).any(|(axis, selection)| match selection {
+        AxisSelection::All => axis.kind == AxisKind::Int,
+        AxisSelection::Latest(_) => true,
+        AxisSelection::Any | AxisSelection::Values(_) => false,
+    })
 }

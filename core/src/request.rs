@@ -57,6 +57,8 @@ pub enum AxisSelection {
     Any,
     /// Every value except the total.
     All,
+    /// The newest years that the portal lists: this many, at least one. Planning turns them into values.
+    Latest(usize),
     /// These values, each once.
     Values(Vec<AxisValue>),
 }
@@ -74,7 +76,8 @@ impl Selection {
                 let is_named = |axis: &Axis, selection: &AxisSelection, partition: &PartitionKey| {
                     let Some(value) = partition.value(&axis.name) else { return false };
                     match selection {
-                        AxisSelection::Any => true,
+                        // A request that names the latest years does not name a run.
+                        AxisSelection::Any | AxisSelection::Latest(_) => true,
                         AxisSelection::All => axis.total.as_ref().is_none_or(|total| value.to_string() != *total),
                         AxisSelection::Values(values) => values.contains(value),
                     }

@@ -64,7 +64,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             &[],
             None,
             "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
-             2021], \"2015-2021\" or \"all\", found none\n  - `grades`: expected values such as [\"grade-pk\"] or \
+             2021], \"2015-2021\", \"latest\" or \"all\", found none\n  - `grades`: expected values such as [\"grade-pk\"] or \
              \"all\", found none",
         ),
         (
@@ -189,7 +189,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             input,
             Some(r#"{"years": true, "grades": [5], "force": "yes", "failed_of": 7}"#),
             "error: InvalidRequest: check request: found 4 mistakes\n  - `years`: expected years such as [2020, \
-             2021], \"2015-2021\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
+             2021], \"2015-2021\", \"latest\" or \"all\", found `true`\n  - `grades`: expected values such as [\"grade-pk\"] or \
              \"all\", found `5`\n    hint: write `grade-5`\n  - `failed_of`: expected the name of a run, found `7`\n  - `force`: expected true \
              or false, found the string \"yes\"",
         ),
@@ -460,7 +460,8 @@ fn all_years_of_an_unreadable_list_are_rejected_and_a_range_continues_with_a_war
             all.stderr,
             format!(
                 "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at \
-                 `api-endpoints/`, found no readable list: {reason}\nhint: name the years instead of requesting `all`\n"
+                 `api-endpoints/`, found no readable list: {reason}\nhint: name the years instead of \
+                 requesting `all` or `latest`\n"
             ),
             "{body}"
         );
@@ -487,7 +488,7 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
         found.stderr,
         "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, \
          found no readable list: fetch list of endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
-         instead of requesting `all`\n"
+         instead of requesting `all` or `latest`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);
 }

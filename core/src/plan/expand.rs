@@ -7,14 +7,14 @@ use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::request::size::check_size;
-use crate::request::{AxisSelection, Request, Selection};
+use crate::request::{AxisSelection, Selection};
 
 /// Returns the years that a selection names one by one but the portal does not list.
 pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> BTreeSet<i32> {
     let (Selection::Axes(axes), Some(listed)) = (selection, listed) else { return BTreeSet::new() };
     let named = axes.iter().flat_map(|axis| match axis {
         AxisSelection::Values(values) => values.as_slice(),
-        AxisSelection::Any | AxisSelection::All => &[],
+        AxisSelection::Any | AxisSelection::All | AxisSelection::Latest(_) => &[],
     });
     let years = named.filter_map(|value| match value {
         AxisValue::Int(year) => Some(*year),
@@ -23,10 +23,24 @@ pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet
     years.filter(|year| !listed.contains(year)).collect()
 }
 
-/// Returns every partition that the request names, each once, newest year first.
+/// Replaces the latest years of a selection with the newest that the portal lists.
+pub(super) fn resolve_latest(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> Selection {
+    let mut selection = selection.clone();
+    if let Selection::Axes(axes) = &mut selection {
+        for axis in axes {
+            if let AxisSelection::Latest(n) = axis {
+                let newest = listed.into_iter().flatten().rev().take(*n);
+                *axis = AxisSelection::Values(newest.map(|year| AxisValue::Int(*year)).collect());
+            }
+        }
+    }
+    selection
+}
+
+/// Returns every partition that the selection names, each once, newest year first.
 pub(super) fn expand(
     dataset: &Dataset,
-    request: &Request,
+    selection: &Selection,
     listed: Option<&BTreeSet<i32>>,
 ) -> Result<Vec<PartitionKey>, Error> {
     let mut unlisted = BTreeSet::new();
@@ -37,7 +51,7 @@ pub(super) fn expand(
             unlisted.insert(*year);
         }
     };
-    let partitions = match &request.selection {
+    let partitions = match selection {
         Selection::Partitions(partitions) => {
             for (_, value) in partitions.iter().flat_map(PartitionKey::axes) {
                 check(value);
@@ -92,8 +106,8 @@ pub(super) fn check_unlisted(
 fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
     let mut values: Vec<AxisValue> = match (selection, axis.kind) {
         (AxisSelection::Values(values), _) => values.clone(),
-        // A run's failed partitions come from that run's plan.
-        (AxisSelection::Any, _) => Vec::new(),
+        // A run's failed partitions come from that run's plan. The latest years are values by now.
+        (AxisSelection::Any | AxisSelection::Latest(_), _) => Vec::new(),
         (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
         (AxisSelection::All, AxisKind::String) => axis
             .values

@@ -15,7 +15,8 @@ use crate::testing::{CannedPages, MemoryStore, NOW, time};
 
 fn expand_json(input: &serde_json::Value, listed: Option<&BTreeSet<i32>>) -> Result<Vec<PartitionKey>, Error> {
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
-    expand(&dataset, &Request::parse(input, &dataset).unwrap(), listed)
+    let request = Request::parse(input, &dataset).unwrap();
+    expand(&dataset, &resolve_latest(&request.selection, listed), listed)
 }
 
 #[test]
@@ -27,6 +28,21 @@ fn all_grades_exclude_the_total_which_must_be_named() {
     assert_eq!(partitions[0].to_string(), "year=2024/grade=grade-pk");
     let named = expand_json(&json!({"years": [2020], "grades": ["grade-99"]}), Some(&listed)).unwrap();
     assert_eq!(named[0].to_string(), "year=2020/grade=grade-99");
+}
+
+#[test]
+fn the_latest_years_are_the_newest_that_the_portal_lists() {
+    let listed = BTreeSet::from([1991, 1993, 2005, 2009]);
+    for (years, expected) in [
+        ("latest", vec!["year=2009"]),
+        ("latest-1", vec!["year=2009"]),
+        ("latest-3", vec!["year=2009", "year=2005", "year=1993"]),
+        ("latest-99", vec!["year=2009", "year=2005", "year=1993", "year=1991"]),
+    ] {
+        let partitions = expand_json(&json!({"years": years, "grades": ["grade-pk"]}), Some(&listed)).unwrap();
+        let found: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected.iter().map(|year| format!("{year}/grade=grade-pk")).collect::<Vec<_>>(), "{years}");
+    }
 }
 
 #[test]
@@ -72,9 +88,7 @@ fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is
     ] {
         dataset.axes = ["a", "b", "c", "d", "e"].into_iter().take(n_axes).map(axis).collect();
         let selection = Selection::Axes(vec![AxisSelection::All; n_axes]);
-        let plain = Request::parse(&json!({"partitions": [{}]}), &Dataset { axes: Vec::new(), ..dataset.clone() });
-        let request = Request { selection, ..plain.unwrap() };
-        let planned = expand(&dataset, &request, None).map(|partitions| partitions.len());
+        let planned = expand(&dataset, &selection, None).map(|partitions| partitions.len());
         match found {
             None => assert_eq!(planned.unwrap(), 10_000),
             Some(found) => assert_eq!(
@@ -89,7 +103,7 @@ fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is
 }
 
 #[test]
-fn without_a_readable_list_only_a_request_for_all_years_is_refused() {
+fn without_a_readable_list_only_a_request_for_all_or_the_latest_years_is_refused() {
     let dataset = Dataset::built_in("ccd_enrollment").unwrap();
     let plan = |input: serde_json::Value| {
         let request = Request::parse(&input, &dataset).unwrap();
@@ -97,8 +111,10 @@ fn without_a_readable_list_only_a_request_for_all_years_is_refused() {
         block_on(plan_partitions(&portal, &MemoryStore::default(), &dataset, &request))
     };
     for grades in [json!("all"), json!(["grade-pk"])] {
-        let error = plan(json!({"years": "all", "grades": grades})).unwrap_err();
-        assert_eq!(error.name(), "YearsUnknown");
+        for years in ["all", "latest", "latest-3"] {
+            let error = plan(json!({"years": years, "grades": grades})).unwrap_err();
+            assert_eq!(error.name(), "YearsUnknown");
+        }
     }
     for (input, n_partitions) in [
         (json!({"years": [2020], "grades": "all"}), 17),

@@ -15,6 +15,11 @@ use crate::request::hints::{code_hint, unknown_value, years_hint};
 use crate::request::words::{describe, describe_encoded, expected_values, number_text};
 use crate::text::excerpt;
 
+/// Selects the newest years.
+const LATEST: &str = "latest";
+/// Maximum number of latest years. No list of years is as long.
+const MAX_LATEST: usize = 999;
+
 /// Values in the order of the request, without duplicates. Duplicates are dropped as they are read, so that a range
 /// repeated a thousand times takes no more memory or time than a single one.
 struct Distinct {
@@ -55,6 +60,9 @@ impl Check<'_> {
         match value {
             None => self.mistakes.add(|| format!("`{field}`: expected {}, found none", expected_values(axis))),
             Some(Value::String(text)) if text == "all" => return AxisSelection::All,
+            Some(Value::String(text)) if axis.kind == AxisKind::Int && text.starts_with(LATEST) => {
+                return self.latest(axis, &field, text);
+            }
             Some(Value::String(text)) if is_encoded(text, '[') || is_encoded(text, '"') => {
                 self.mistakes.add(|| describe_encoded(&field, &expected_values(axis), text));
             }
@@ -89,6 +97,38 @@ impl Check<'_> {
             self.mistakes.add(|| format!("`{field}`: expected at least one value, found none"));
         }
         AxisSelection::Values(values.in_order)
+    }
+
+    /// Reads `latest`, the newest year, or a number of years such as `latest-3`.
+    fn latest(&mut self, axis: &Axis, field: &str, text: &str) -> AxisSelection {
+        let rest = text.strip_prefix(LATEST).unwrap_or_default();
+        let n_years = match rest.strip_prefix('-') {
+            Some(n) if n.bytes().all(|byte| byte.is_ascii_digit()) => n.parse().ok(),
+            None if rest.is_empty() => Some(1),
+            _ => None,
+        };
+        match n_years {
+            Some(n_years) if (1..=MAX_LATEST).contains(&n_years) && self.names_a_run => {
+                self.mistakes.add(|| {
+                    format!(
+                        "`{field}`: expected years by number together with `failed_of`, found `{text}`\n    hint: leave \
+                         out `{field}` to run everything again that failed"
+                    )
+                });
+                AxisSelection::Any
+            }
+            Some(n_years) if (1..=MAX_LATEST).contains(&n_years) => AxisSelection::Latest(n_years),
+            _ => {
+                self.mistakes.add(|| {
+                    format!(
+                        "`{field}`: expected {}, found `{}`\n    hint: write `latest-3` for the three newest years",
+                        expected_values(axis),
+                        excerpt(text)
+                    )
+                });
+                AxisSelection::Any
+            }
+        }
     }
 
     /// Reads one year, one range of years, or one text value.

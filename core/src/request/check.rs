@@ -20,8 +20,10 @@ impl Request {
     /// [`Error::InvalidRequest`], which lists the first twenty mistakes and counts the rest.
     pub fn parse(input: &Value, dataset: &Dataset) -> Result<Self, Error> {
         dataset_name(input)?;
-        let mut check = Check { dataset, mistakes: Mistakes::default() };
-        let request = check.request(request_fields(input)?);
+        let fields = request_fields(input)?;
+        let names_a_run = non_null(fields, "failed_of").is_some();
+        let mut check = Check { dataset, mistakes: Mistakes::default(), names_a_run };
+        let request = check.request(fields);
         if check.mistakes.len() == 0 {
             Ok(request)
         } else {
@@ -34,6 +36,8 @@ impl Request {
 pub(super) struct Check<'d> {
     pub(super) dataset: &'d Dataset,
     pub(super) mistakes: Mistakes,
+    /// Whether the request has `failed_of`.
+    pub(super) names_a_run: bool,
 }
 
 impl Check<'_> {
@@ -54,7 +58,6 @@ impl Check<'_> {
             }
         }
         let is_stale_mode = non_null(fields, "mode").and_then(Value::as_str) == Some("stale");
-        let names_a_run = non_null(fields, "failed_of").is_some();
         let selection = match non_null(fields, "partitions") {
             Some(value) => {
                 for name in axis_fields.iter().filter(|name| non_null(fields, name).is_some()) {
@@ -66,7 +69,7 @@ impl Check<'_> {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
                 let select = |axis: &Axis| match non_null(fields, &plural(axis)) {
                     // The run or the lake determines the partitions; selecting values only narrows them down.
-                    None if names_a_run || is_stale_mode => AxisSelection::Any,
+                    None if self.names_a_run || is_stale_mode => AxisSelection::Any,
                     value => self.axis(axis, value),
                 };
                 Selection::Axes(axes.into_iter().map(select).collect())

@@ -42,6 +42,26 @@ fn ranges_lists_and_all_are_accepted() {
 }
 
 #[test]
+fn the_latest_years_are_one_or_as_many_as_named() {
+    for (years, n) in [("latest", 1), ("latest-1", 1), ("latest-3", 3), ("latest-999", 999)] {
+        let request = parse(json!({"years": years, "grades": "all"})).unwrap();
+        assert_eq!(request.selection, Selection::Axes(vec![AxisSelection::Latest(n), AxisSelection::All]), "{years}");
+    }
+    for years in ["latest-0", "latest-1000", "latest-", "latest--1", "latest 3", "latest3", "latest-3-5", "latest-x"] {
+        let message = parse(json!({"years": years, "grades": "all"})).unwrap_err().chain();
+        assert_eq!(
+            message,
+            format!(
+                "check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found \
+                 `{years}`\n    hint: write `latest-3` for the three newest years"
+            )
+        );
+    }
+    // Only a year can be the latest.
+    let _ = parse(json!({"years": [2020], "grades": "latest"})).unwrap_err();
+}
+
+#[test]
 fn a_range_repeated_a_thousand_times_takes_the_memory_of_one() {
     let request = parse(json!({"years": vec!["1900-2100"; 1_000], "grades": "all"})).unwrap();
     let Selection::Axes(axes) = request.selection else { panic!("{request:?}") };
@@ -86,15 +106,15 @@ fn w10_each_kind_of_mistake_is_refused() {
         (json!({"years": [], "grades": "all"}), "check request: `years`: expected at least one value, found none"),
         (
             json!({"years": [20], "grades": "all"}),
-            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \"all\", found `20`",
+            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found `20`",
         ),
         (
             json!({"years": [2020.5], "grades": "all"}),
-            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \"all\", found `2020.5`",
+            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found `2020.5`",
         ),
         (
             json!({"years": {"from": 2020}, "grades": "all"}),
-            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \"all\", found `{\"from\":2020}`",
+            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found `{\"from\":2020}`",
         ),
         (
             json!({"years": [2020], "grades": [3]}),
@@ -116,6 +136,11 @@ fn w10_each_kind_of_mistake_is_refused() {
         (
             json!({"years": [2020], "partitions": [{"year": 2019, "grade": "grade-3"}]}),
             "check request: `years`: expected either `years` or `partitions`, found both",
+        ),
+        (
+            json!({"years": "latest", "failed_of": "r"}),
+            "check request: `years`: expected years by number together with `failed_of`, found `latest`\n    hint: leave out \
+             `years` to run everything again that failed",
         ),
         (
             json!({"years": [2020], "grades": "all", "mode": "all", "failed_of": "r"}),
@@ -144,7 +169,7 @@ fn w13_a_null_field_of_a_request_counts_as_absent() {
     for (input, expected) in [
         (
             json!({"years": null, "grades": "all"}),
-            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \"all\", found none",
+            "check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found none",
         ),
         (
             json!({"partitions": [{"year": null, "grade": "grade-3"}]}),
@@ -199,7 +224,7 @@ fn w15_an_eventbridge_event_and_json_inside_a_string_are_each_named_in_one_messa
     });
     insta::assert_snapshot!(parse(fields).unwrap_err().chain(), @r#"
         check request: found 5 mistakes
-          - `years`: expected years such as [2020, 2021], "2015-2021" or "all", found the string "[2020, 2021]"
+          - `years`: expected years such as [2020, 2021], "2015-2021", "latest" or "all", found the string "[2020, 2021]"
             hint: remove the quotes around the value
           - `grades`: expected values such as ["grade-pk"] or "all", found the string "["grade-pk"]"
             hint: remove the quotes around the value

@@ -24,7 +24,7 @@ pub(super) fn describe_encoded(field: &str, expected: &str, text: &str) -> Strin
 /// Describes what the field for an axis should contain.
 pub(super) fn expected_values(axis: &Axis) -> String {
     match axis.kind {
-        AxisKind::Int => "years such as [2020, 2021], \"2015-2021\" or \"all\"".to_owned(),
+        AxisKind::Int => "years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\"".to_owned(),
         AxisKind::String => {
             let first = axis.values.first().map_or("", |coded| coded.value.as_str());
             format!("values such as [\"{first}\"] or \"all\"")
