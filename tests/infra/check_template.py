@@ -32,7 +32,7 @@ NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
 # Namespace of the metrics that the functions emit, the sets of dimensions that each metric has, and the metrics.
 NAMESPACE = "rollcall"
-DIMENSIONS = [["dataset"], []]
+DIMENSIONS = [[], ["schedule"]]
 METRICS = [
     "Pages",
     "PartitionsEmpty",
@@ -42,6 +42,7 @@ METRICS = [
     "PartitionsUnchanged",
     "PartitionsWritten",
     "Rows",
+    "ScheduledRunsSucceeded",
 ]
 
 # Rules that must flag naive.yaml.
@@ -411,23 +412,42 @@ def functions_end_before_their_tasks(template):
     return problems
 
 
+def waits_of(retrier):
+    """Returns the longest wait before each retry, in seconds."""
+    most = retrier.get("MaxDelaySeconds", 1e9)
+    # Beyond 99 doublings, the limit has long been reached.
+    return [min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** min(number, 99), most)
+            for number in range(retrier["MaxAttempts"])]
+
+
 def longest(state):
     """Returns the worst-case seconds and attempts of a task.
 
-    The timeout of an attempt, the attempts, the waits between them, the total, and the total without AWS errors.
+    The timeout of an attempt, the attempts, the waits between them, the total, the total without AWS errors, and the
+    wait for concurrency. A throttled call starts nothing, so it counts as a wait and not as an attempt.
     """
-    waits, own, own_attempts = 0, 0, 1
-    attempts = 1
+    waits, own, for_concurrency = 0, 0, 0
+    attempts, own_attempts = 1, 1
     for retrier in state.get("Retry", []):
-        found = [min(retrier["IntervalSeconds"] * retrier["BackoffRate"] ** number, retrier.get("MaxDelaySeconds", 1e9))
-                 for number in range(retrier["MaxAttempts"])]
+        errors = retrier["ErrorEquals"]
+        found = waits_of(retrier)
+        if errors == ["Lambda.TooManyRequestsException"]:
+            for_concurrency += sum(found)
+            continue
         attempts += len(found)
         waits += sum(found)
-        if not retrier["ErrorEquals"][0].startswith(("Lambda.Service", "Glue.")):
+        if not errors[0].startswith(("Lambda.Service", "Glue.", "States.ALL")):
             own_attempts += len(found)
             own += sum(found)
     attempt = state["TimeoutSeconds"]
-    return attempt, attempts, waits, attempts * attempt + waits, own_attempts * attempt + own
+    return attempt, attempts, waits, attempts * attempt + waits, own_attempts * attempt + own, for_concurrency
+
+
+def retrier_row(retrier):
+    """Returns a retrier as the end of a row of the README: errors, retries, longest waits and their sum."""
+    errors = ", ".join(f"`{error}`" for error in sorted(retrier["ErrorEquals"], key=str.lower))
+    waits = waits_of(retrier)
+    return f"| {errors} | {len(waits):,} | {waits[0]:g} to {waits[-1]:g} s | {sum(waits):,.0f} s |"
 
 
 def readme_has_the_times_of_the_state_machine(_template):
@@ -436,6 +456,9 @@ def readme_has_the_times_of_the_state_machine(_template):
     rows = {name: f"| {name} | " + " | ".join(f"{value:,.0f}" for value in longest(state)) + " |"
             for name, state in tasks(machine)}
     problems = [f"infra/README.md: expected `{row}`, found none" for row in rows.values() if f"{row}\n" not in text]
+    ends = {retrier_row(retrier) for mapping in walk(machine) for retrier in mapping.get("Retry", [])}
+    found = {row[row.index("|", 1):] for row in re.findall(r"^\| [a-z].* s \|$", text, re.MULTILINE)}
+    problems += [f"infra/README.md: expected a row that ends in `{end}`, found none" for end in sorted(ends - found)]
     if f"{machine['TimeoutSeconds']:,}" not in text:
         problems.append(f"infra/README.md: expected TimeoutSeconds {machine['TimeoutSeconds']:,}, found none")
     return problems
