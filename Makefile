@@ -148,7 +148,7 @@ $(FUZZ_TARGETS:%=fuzz-%): fuzz-%: $(CARGO_FUZZ)
 fuzz-planted: $(CARGO_FUZZ) ## Check that fuzzing finds a planted bug
 	rm -rf target/planted
 	mkdir -p target/planted
-	git ls-files -z core adapters datasets fuzz Cargo.toml Cargo.lock | xargs -0 tar cf - | tar xf - -C target/planted
+	git ls-files -z core adapters datasets docs fuzz Cargo.toml Cargo.lock | xargs -0 tar cf - | tar xf - -C target/planted
 	patch -d target/planted -p 1 < fuzz/planted/narrow-with-as.patch
 	mkdir target/planted/found
 	cd target/planted && { RUSTUP_TOOLCHAIN=nightly ../../$(CARGO_FUZZ) run --fuzz-dir fuzz --target-dir ../fuzz \

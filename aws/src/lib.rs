@@ -13,6 +13,7 @@ pub mod lambda;
 #[cfg(feature = "glue")]
 pub mod map_run;
 pub mod metrics;
+pub mod notice;
 pub mod payload;
 pub mod s3;
 mod sdk_error;

@@ -1,9 +1,9 @@
-//! The map run of an execution: finds the planned partitions that were never started.
+//! The map run of an execution: finds out what happened to planned partitions that left no receipt.
 //!
 //! Each item of the plan gets a child execution when it starts. If the run ends early, because too many items failed or
 //! somebody stopped it, the remaining items do not have one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::Client;
@@ -12,6 +12,8 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::BoxError;
+use rollcall_core::publish::WithoutReceipt;
+use rollcall_core::text::excerpt;
 
 use crate::payload::FetchEvent;
 use crate::sdk_error::cause;
@@ -47,32 +49,33 @@ impl MapRuns {
         Self { client: Client::new(config) }
     }
 
-    /// Returns the partitions of `missing` that were never started.
+    /// Finds out which partitions of `missing` were never started, and how the others ended.
     ///
     /// - `execution`: ARN of the run's execution.
     /// - `missing`: planned partitions without a receipt; not empty.
     ///
     /// # Errors
     /// [`MapRunError`] if Step Functions does not respond, or denies access.
-    pub async fn not_tried(
+    pub async fn without_receipt(
         &self,
         execution: &str,
         dataset: &Dataset,
         missing: &BTreeSet<PartitionKey>,
-    ) -> Result<BTreeSet<PartitionKey>, MapRunError> {
+    ) -> Result<Found, MapRunError> {
+        let not_tried = |map_run| Found {
+            map_run,
+            without_receipt: WithoutReceipt { not_tried: missing.clone(), causes: BTreeMap::new() },
+        };
         let listed = self.client.list_map_runs().execution_arn(execution).send().await;
         let listed = listed.map_err(|error| failed(format!("list map runs of `{execution}`"))(cause(error)))?;
         // The state machine has one map, so an execution has at most one map run.
-        let Some(map_run) = listed.map_runs.first().map(|map_run| map_run.map_run_arn()) else {
-            return Ok(missing.clone());
+        let Some(map_run) = listed.map_runs.first().map(|map_run| map_run.map_run_arn().to_owned()) else {
+            return Ok(not_tried(None));
         };
-        let found = self.client.describe_map_run().map_run_arn(map_run).send().await;
+        let found = self.client.describe_map_run().map_run_arn(&map_run).send().await;
         let found = found.map_err(|error| failed(format!("read map run `{map_run}`"))(cause(error)))?;
         let items = found.item_counts.as_ref().map(Items::from_counts).unwrap_or_default();
-        if items.all_started() {
-            return Ok(BTreeSet::new());
-        }
-        let children = self.client.list_executions().map_run_arn(map_run).max_results(MAX_CHILDREN_PER_PAGE);
+        let children = self.client.list_executions().map_run_arn(&map_run).max_results(MAX_CHILDREN_PER_PAGE);
         let children: Vec<_> = children
             .into_paginator()
             .items()
@@ -80,23 +83,49 @@ impl MapRuns {
             .try_collect()
             .await
             .map_err(|error| failed(format!("list executions of `{map_run}`"))(cause(error)))?;
-        if items.n_without(children.len()) == missing.len() as u64 {
-            return Ok(missing.clone());
+        if !items.all_started() && items.n_without(children.len()) == missing.len() as u64 {
+            return Ok(not_tried(Some(map_run)));
         }
         // Children that succeeded have left a receipt. The partition of any other child is only in its input.
         let unsuccessful = children.iter().filter(|child| child.status != ExecutionStatus::Succeeded);
-        let started: BTreeSet<PartitionKey> = stream::iter(unsuccessful.map(|child| child.execution_arn().to_owned()))
-            .map(|child| async move {
-                let found = self.client.describe_execution().execution_arn(&child).send().await;
-                let found = found.map_err(|error| failed(format!("read execution `{child}`"))(cause(error)))?;
-                Ok::<_, MapRunError>(found.input.and_then(|input| partition_from_input(dataset, &input)))
-            })
-            .buffer_unordered(MAX_CONCURRENT_READS)
-            .try_filter_map(|partition| async move { Ok(partition) })
-            .try_collect()
-            .await?;
-        Ok(missing.difference(&started).cloned().collect())
+        let ends: BTreeMap<PartitionKey, Option<String>> =
+            stream::iter(unsuccessful.map(|child| child.execution_arn().to_owned()))
+                .map(|child| async move {
+                    let found = self.client.describe_execution().execution_arn(&child).send().await;
+                    let found = found.map_err(|error| failed(format!("read execution `{child}`"))(cause(error)))?;
+                    let partition = found.input.and_then(|input| partition_from_input(dataset, &input));
+                    Ok::<_, MapRunError>(partition.map(|partition| (partition, end_in_words(found.error, found.cause))))
+                })
+                .buffer_unordered(MAX_CONCURRENT_READS)
+                .try_filter_map(|end| async move { Ok(end) })
+                .try_collect()
+                .await?;
+        let is_not_tried = |partition: &&PartitionKey| !items.all_started() && !ends.contains_key(*partition);
+        let not_tried = missing.iter().filter(is_not_tried).cloned().collect();
+        let causes = ends.into_iter().filter(|(partition, _)| missing.contains(partition));
+        let causes = causes.filter_map(|(partition, end)| Some((partition, end?))).collect();
+        Ok(Found { map_run: Some(map_run), without_receipt: WithoutReceipt { not_tried, causes } })
     }
+}
+
+/// What Step Functions knows about the partitions of a run that left no receipt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// ARN of the map run, if the execution has started one.
+    pub map_run: Option<String>,
+    /// The partitions that were never started, and how the others ended.
+    pub without_receipt: WithoutReceipt,
+}
+
+/// Describes how a child execution ended, or returns `None` if it ended without an error.
+fn end_in_words(error: Option<String>, cause: Option<String>) -> Option<String> {
+    let error = error.filter(|error| !error.is_empty())?;
+    // Lambda's own errors are JSON.
+    let cause = cause.unwrap_or_default();
+    let json: Option<serde_json::Value> = serde_json::from_str(&cause).ok();
+    let message = json.as_ref().and_then(|json| json["errorMessage"].as_str()).unwrap_or(&cause);
+    let message = if message.is_empty() { String::new() } else { format!(": {}", excerpt(message)) };
+    Some(format!("its execution ended with `{error}`{message}"))
 }
 
 /// Item counts of a map run.
@@ -166,6 +195,26 @@ mod tests {
         }
         assert_eq!(Items::from_counts(&counts(9, 4, 1, 4, 0)).n_without(6), 3);
         assert_eq!(Items::from_counts(&counts(0, 0, 0, 0, 0)).n_without(6), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_child_is_its_error_with_lambdas_message() {
+        let timed_out = r#"{"errorType":"Sandbox.Timedout","errorMessage":"Task timed out after 840.00 seconds"}"#;
+        for (error, cause, expected) in [
+            (None, None, None),
+            (Some(""), Some("x"), None),
+            (Some("States.Timeout"), None, Some("its execution ended with `States.Timeout`")),
+            (
+                Some("Sandbox.Timedout"),
+                Some(timed_out),
+                Some("its execution ended with `Sandbox.Timedout`: Task timed out after 840.00 seconds"),
+            ),
+            (Some("Lambda.Unknown"), Some("not JSON"), Some("its execution ended with `Lambda.Unknown`: not JSON")),
+            (Some("Lambda.Unknown"), Some("[1]"), Some("its execution ended with `Lambda.Unknown`: [1]")),
+        ] {
+            let found = end_in_words(error.map(str::to_owned), cause.map(str::to_owned));
+            assert_eq!(found.as_deref(), expected, "{error:?}");
+        }
     }
 
     #[test]

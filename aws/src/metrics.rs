@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use rollcall_core::ledger::{Outcome, Summary};
 use serde_json::{Map, Value, json};
 
-/// Namespace of all metrics.
+/// Default namespace of the metrics. The template sets one for each stack.
 pub const NAMESPACE: &str = "rollcall";
 
-/// Dimension that names the dataset. Every metric is also emitted without it, as the total of all datasets.
-pub const DATASET: &str = "dataset";
+/// Dimension that names the schedule that started a run. The metrics of partitions have no dimensions.
+pub const SCHEDULE: &str = "schedule";
 
+/// Runs of a schedule that ended with every partition up to date.
+pub const SCHEDULED_RUNS_SUCCEEDED: &str = "ScheduledRunsSucceeded";
 /// Pages received in a run.
 pub const PAGES: &str = "Pages";
 /// Rows received in a run.
@@ -29,20 +31,29 @@ pub fn partitions(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Returns a run's metrics as one log line, by dataset and in total.
+/// Returns a run's metrics as one log line.
+///
+/// - `schedule`: the schedule that started the run, if one did.
 #[must_use]
-pub fn from_summary(summary: &Summary) -> Value {
+pub fn from_summary(summary: &Summary, namespace: &str, schedule: Option<&str>) -> Value {
+    let declare = |name: &&str| json!({"Name": name, "Unit": "Count"});
     let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
     values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
-    let declared: Vec<Value> = values.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
-    // An alarm cannot sum a metric over all values of a dimension, hence the empty dimension set.
-    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [[DATASET], []], "Metrics": declared});
+    let declared: Vec<Value> = values.iter().map(|(name, _)| declare(name)).collect();
+    let mut directives = vec![json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": declared})];
     let mut line = Map::new();
+    if let Some(schedule) = schedule.filter(|_| summary.n_open() == 0) {
+        let declared = [declare(&SCHEDULED_RUNS_SUCCEEDED)];
+        directives.push(json!({"Namespace": namespace, "Dimensions": [[SCHEDULE]], "Metrics": declared}));
+        line.insert(SCHEDULE.to_owned(), json!(schedule));
+        values.push((SCHEDULED_RUNS_SUCCEEDED, 1));
+    }
     line.insert(
         "_aws".to_owned(),
-        json!({"Timestamp": summary.finished_at.as_millisecond(), "CloudWatchMetrics": [directive]}),
+        json!({"Timestamp": summary.finished_at.as_millisecond(), "CloudWatchMetrics": directives}),
     );
-    line.insert(DATASET.to_owned(), json!(summary.dataset));
+    // Not dimensions, but useful in a query of the logs.
+    line.insert("dataset".to_owned(), json!(summary.dataset));
     line.insert("run".to_owned(), json!(summary.run));
     line.extend(values.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
     Value::Object(line)

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::notice::Notice;
 use jiff::Timestamp;
+use rollcall_core::Error;
 use rollcall_core::ledger::{Outcome, Summary};
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::request::CatalogMode;
+use rollcall_core::request::{CatalogMode, is_run_name};
+use rollcall_core::text::excerpt;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Maximum number of failed partitions named in a [`Published`].
 const MAX_NAMED: usize = 20;
@@ -23,8 +26,28 @@ pub struct PlanEvent {
     pub execution: Option<String>,
     /// When the execution started.
     pub started_at: Timestamp,
-    /// The input, not yet validated.
-    pub request: Value,
+    /// The input, not yet validated: a request, or `{"schedule": NAME, "request": REQUEST}` from a schedule.
+    #[serde(rename = "request")]
+    pub input: Value,
+}
+
+/// Splits the input of an execution into the schedule that started it, if one did, and the request.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] if the name of the schedule is invalid.
+pub fn split_schedule(mut input: Value) -> Result<(Option<String>, Value), Error> {
+    let is_from_schedule =
+        |fields: &&mut Map<String, Value>| fields.contains_key("schedule") && fields.contains_key("request");
+    let Some(fields) = input.as_object_mut().filter(is_from_schedule) else { return Ok((None, input)) };
+    match (fields.remove("schedule"), fields.remove("request")) {
+        (Some(Value::String(name)), Some(request)) if is_run_name(&name) => Ok((Some(name), request)),
+        (found, _) => Err(Error::InvalidRequest {
+            mistakes: vec![format!(
+                "`schedule`: expected at most 80 letters, digits, `-` and `_`, found {}",
+                found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", excerpt(&found.to_string())))
+            )],
+        }),
+    }
 }
 
 /// Location of an object.
@@ -46,6 +69,9 @@ pub struct Planned {
     pub execution: Option<String>,
     /// When it started.
     pub started_at: Timestamp,
+    /// Name of the schedule that started it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// Dataset name.
     pub dataset: String,
     /// The plan: a JSON array of plan items.
@@ -170,14 +196,23 @@ pub struct Published {
     pub n_withdrawn: usize,
     /// Outcome of the run in one sentence. If the execution fails, this is its cause.
     pub message: String,
+    /// The event that the state machine sends about the run.
+    pub notice: Notice,
 }
 
 impl Published {
     /// Returns the response for a summary.
     ///
     /// - `fetch_error`: why fetching failed as a whole, if it did.
+    /// - `map_run`: ARN of the map run, if some partition left no receipt.
     #[must_use]
-    pub fn from_summary(summary: &Summary, reference: ObjectReference, fetch_error: Option<&StepError>) -> Self {
+    pub fn from_summary(
+        planned: &Planned,
+        summary: &Summary,
+        reference: ObjectReference,
+        fetch_error: Option<&StepError>,
+        map_run: Option<&str>,
+    ) -> Self {
         Self {
             run: summary.run.clone(),
             dataset: summary.dataset.clone(),
@@ -187,12 +222,13 @@ impl Published {
             outcomes: summary.outcomes.clone(),
             n_published: summary.n_published,
             n_withdrawn: summary.n_withdrawn,
-            message: message(summary, fetch_error),
+            message: message(summary, fetch_error, map_run),
+            notice: Notice::from_summary(summary, planned.schedule.as_deref(), planned.execution.as_deref()),
         }
     }
 }
 
-fn message(summary: &Summary, fetch_error: Option<&StepError>) -> String {
+fn message(summary: &Summary, fetch_error: Option<&StepError>, map_run: Option<&str>) -> String {
     let (n_failed, n_not_tried) = (summary.count(Outcome::Failed), summary.count(Outcome::NotTried));
     if summary.n_planned == 0 {
         return "nothing to fetch".to_owned();
@@ -219,6 +255,9 @@ fn message(summary: &Summary, fetch_error: Option<&StepError>) -> String {
     if let Some(StepError { error, .. }) = fetch_error {
         message.push_str(&format!("; fetching was stopped by {error}"));
     }
+    if let Some(map_run) = map_run {
+        message.push_str(&format!("; the executions are in {map_run}"));
+    }
     message.push_str(&format!("; run them again with {{\"failed_of\": \"{}\"}}", summary.run));
     message
 }
@@ -243,6 +282,21 @@ mod tests {
         assert_round_trip::<Fetched>(include_str!("../../functions/page-fetch/response.json"));
         assert_round_trip::<PublishEvent>(include_str!("../../functions/catalog/event.json"));
         assert_round_trip::<Published>(include_str!("../../functions/catalog/response.json"));
+    }
+
+    #[test]
+    fn an_input_from_a_schedule_names_it_and_any_other_is_the_request() {
+        let request = json!({"years": "latest-3", "grades": "all"});
+        let (schedule, found) = split_schedule(json!({"schedule": "default", "request": request})).unwrap();
+        assert_eq!((schedule.as_deref(), found), (Some("default"), request.clone()));
+        for input in [request.clone(), json!([1]), json!(null), json!({"schedule": "x"}), json!({"request": request})] {
+            assert_eq!(split_schedule(input.clone()).unwrap(), (None, input));
+        }
+        for name in [json!(""), json!("a b"), json!(7), json!("x".repeat(81))] {
+            let error = split_schedule(json!({"schedule": name, "request": request})).unwrap_err();
+            assert_eq!(error.name(), "InvalidRequest");
+            assert!(error.chain().contains("`schedule`: expected at most 80"), "{}", error.chain());
+        }
     }
 
     #[test]

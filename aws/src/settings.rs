@@ -6,6 +6,8 @@ pub const BUCKET: &str = "ROLLCALL_BUCKET";
 pub const PORTAL: &str = "ROLLCALL_PORTAL";
 /// Maximum number of requests in flight per page-fetch call.
 pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
+/// Namespace of the metrics of a run. Default: `rollcall`.
+pub const NAMESPACE: &str = "ROLLCALL_METRICS_NAMESPACE";
 /// Prefix of a secret's name in Secrets Manager.
 pub const SECRET_PREFIX: &str = "ROLLCALL_SECRET_PREFIX";
 

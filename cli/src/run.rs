@@ -50,7 +50,7 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
     let (end, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
     let summary = tokio::select! {
         biased;
-        summary = publish(&prepared, &not_tried) => summary?,
+        summary = publish(&prepared, not_tried) => summary?,
         () = signals.stop_requested() => {
             return Ok(interrupted("committed partitions are kept; the next run registers them for queries"));
         }
@@ -83,10 +83,16 @@ fn interrupted(consequence: &str) -> ExitCode {
 }
 
 /// Registers the committed partitions, and returns the summary of the run.
-async fn publish(prepared: &PreparedRun, not_tried: &BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
+async fn publish(prepared: &PreparedRun, not_tried: BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
     let PreparedRun { dataset, store, catalog, plan, facts, .. } = prepared;
     store.check_lock().await?;
-    let run = PlannedRun { name: &facts.run, started_at: prepared.started_at, items: &plan.items, not_tried };
+    let without_receipt = not_tried.into();
+    let run = PlannedRun {
+        name: &facts.run,
+        started_at: prepared.started_at,
+        items: &plan.items,
+        without_receipt: &without_receipt,
+    };
     Ok(publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?)
 }
 

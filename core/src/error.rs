@@ -2,6 +2,7 @@
 
 pub mod found;
 pub(crate) mod mistakes;
+pub mod next_step;
 pub mod years;
 
 use crate::error::found::{CountFound, LockHolder, SecretFound, Shrunk};

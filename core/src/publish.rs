@@ -14,7 +14,7 @@ mod tests;
 
 pub use converge::{CatalogChanges, converge};
 pub use lookups::publish_lookups;
-pub use planned_run::PlannedRun;
+pub use planned_run::{PlannedRun, WithoutReceipt};
 pub use repair::{Repaired, repair};
 
 use crate::dataset::Dataset;

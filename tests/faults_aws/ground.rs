@@ -1,6 +1,6 @@
 //! The test environment (each test has its own bucket, Region and portal behind a proxy) and the functions' events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use rollcall_core::ledger::{PlanItem, Reason};
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, Listed, ObjectFacts, Store};
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::publish::{PlannedRun, Registrar, WithoutReceipt, publish_partitions};
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
@@ -292,9 +292,12 @@ impl Ground {
     /// Publishes a run behind the proxy.
     pub fn publish(&self, run: &str, plan: &[PartitionKey]) -> Result<Summary, Error> {
         let (store, catalog) = (self.store(), self.catalog());
-        let not_tried = BTreeSet::new();
-        let planned =
-            PlannedRun { name: run, started_at: Timestamp::now(), items: &items(plan), not_tried: &not_tried };
+        let planned = PlannedRun {
+            name: run,
+            started_at: Timestamp::now(),
+            items: &items(plan),
+            without_receipt: &WithoutReceipt::default(),
+        };
         let published =
             publish_partitions(&store, &catalog, &SystemClock, &self.dataset, &planned, Registrar::Publisher);
         self.runtime.block_on(published)

@@ -20,7 +20,7 @@ use rollcall_tests::server::{Server, response};
 use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
 
-use crate::ground::{Ground, fetch_event, finished, other_rows, plan_event, pre_k, template};
+use crate::ground::{Ground, fetch_event, finished, other_rows, plan_event, pre_k, publish_event, template};
 
 /// Guard: a function reserves ten seconds to record a failure and to respond.
 #[test]
@@ -36,6 +36,22 @@ fn l1_a_function_responds_before_lambda_kills_it() {
     ground.portal.server.set_faults(Vec::new());
     assert_eq!(function.call(&fetch_event("r2", &pre_k())), finished());
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
+}
+
+/// Guard: the catalog function has the same reserve. Its next call completes what it left.
+#[test]
+fn l1_the_catalog_function_responds_before_lambda_kills_it() {
+    let ground = Ground::with_tables();
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
+    let event = publish_event(&ground, "r1", &[pre_k()]);
+    ground.proxy.set([Rule::new(&ground.line("PUT", "ledger/"), Fault::Hold)]);
+    let catalog = ground.function("catalog");
+    catalog.send_within(&event, Duration::from_millis(10_500));
+    let (name, message) = catalog.result().failed();
+    assert_eq!(name, "CatalogFailed", "{message}");
+    assert!(message.contains("expected to end within the time of the function"), "{message}");
+    ground.proxy.set([]);
+    assert_eq!(catalog.call(&event).response()["n_failed"], 0);
 }
 
 /// Guard: a call that AWS accepts but never responds to times out, long before the function does.

@@ -1,7 +1,7 @@
 //! The state machine, its schedule, and the events that it passes on.
 
 use jiff::Timestamp;
-use rollcall_aws::payload::{ObjectReference, Published};
+use rollcall_aws::payload::{ObjectReference, Planned, Published};
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
@@ -53,8 +53,11 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
         receipts: Vec::new(),
     };
     let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
-    let published = json!(Published::from_summary(&summary, reference, None));
-    assert!(published.to_string().len() < 4_096, "{published}");
+    let planned: Planned =
+        serde_json::from_str(include_str!("../../functions/planner/response.json")).expect("it is one");
+    let published = json!(Published::from_summary(&planned, &summary, reference, None, Some(MAP_RUN)));
+    // The message names twenty partitions; the notice spells out ten errors.
+    assert!(published.to_string().len() < 16_384, "{published}");
     assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
 }
 
@@ -85,7 +88,13 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
         responds("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
         responds("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
         responds("ListExecutions", &json!({"executions": children})),
-        responds("DescribeExecution", &json!({"executionArn": "c", "status": "ABORTED", "input": input})),
+        responds(
+            "DescribeExecution",
+            &json!({
+                "executionArn": "c", "status": "ABORTED", "input": input, "error": "Runtime.OutOfMemory",
+                "cause": "{\"errorType\":\"Runtime.OutOfMemory\",\"errorMessage\":\"RequestId: 1 Error: out of memory\"}",
+            }),
+        ),
     ]
 }
 
@@ -99,7 +108,11 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
     // The first partition has a receipt. The second was started and killed, in the cases that start any.
     let plan = [2021, 2018, 2019, 2020].map(|year| partition(year, "grade-pk"));
     let denied = json_error(400, "AccessDeniedException", "User: x is not authorized");
-    let again = |run: &str| format!("; run them again with {{\"failed_of\": \"{run}\"}}");
+    let again = |run: &str, n_asked: usize| {
+        // Without a map run there is nothing to refer to.
+        let see = if n_asked > 1 { format!("; the executions are in {MAP_RUN}") } else { String::new() };
+        format!("{see}; run them again with {{\"failed_of\": \"{run}\"}}")
+    };
     let killed = "year=2018/grade=grade-pk (NoReceipt)";
     let all =
         format!("3 of 4 failed: {killed}, year=2019/grade=grade-pk (NoReceipt), year=2020/grade=grade-pk (NoReceipt)");
@@ -109,7 +122,7 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
         // There are as many items without a child execution as partitions without a receipt, so the one failed child is
         // not examined further.
         ("at-once", map_run([0, 1, 3], &["FAILED"]), 3, "3 of 4 not tried".to_owned()),
-        ("all-begun", map_run([1, 3, 0], &[]), 2, all.clone()),
+        ("all-begun", map_run([1, 3, 0], &["SUCCEEDED", "FAILED"]), 4, all.clone()),
         ("denied", vec![Rule::new("AWSStepFunctions.", denied)], 1, all),
     ] {
         let _ = ground.fetch(&plan[0], run).expect("the partition is fetched");
@@ -123,12 +136,19 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), n_asked, "{run}");
         assert_eq!(
             (&published["n_failed"], &published["message"]),
-            (&json!(3), &json!(expected + &again(run))),
+            (&json!(3), &json!(expected.clone() + &again(run, n_asked))),
             "{run}"
         );
+        // Where Step Functions knows how the killed partition ended, its error says so.
+        let failures = published["notice"]["failures"].as_array().expect("the notice has failures");
+        let why: Vec<&str> = failures.iter().filter_map(|failure| failure["message"].as_str()).collect();
+        let known = "expected a receipt, found none: its execution ended with 'Runtime.OutOfMemory': RequestId: 1 Error: \
+                     out of memory";
+        assert_eq!(why.contains(&known), n_asked == 4, "{run}: {why:?}");
         // Publishing the run again finds everything in the summary.
         let repeated = catalog.call(&event).response();
-        assert_eq!((&repeated["outcomes"], &repeated["message"]), (&published["outcomes"], &published["message"]));
+        assert_eq!(repeated["outcomes"], published["outcomes"]);
+        assert_eq!(repeated["message"], json!(expected + &again(run, 1)));
         assert_eq!(ground.proxy.take_seen_of("AWSStepFunctions.").len(), 0, "{run}");
         ground.proxy.set([]);
         // All three still have to be fetched.
@@ -146,10 +166,13 @@ fn w4_a_partition_that_never_started_was_not_tried_and_a_killed_one_failed() {
 }
 
 /// Returns the maximum number of history events of a state: entered, exited and, for each try of a task, scheduled,
-/// started and ended. A state whose failure is caught adds one more.
+/// started and ended. A state whose failure is caught adds one more. Without waits for concurrency.
 fn n_events(state: &Value) -> u64 {
-    let n_retries: u64 =
-        state["Retry"].as_array().into_iter().flatten().filter_map(|r| r["MaxAttempts"].as_u64()).sum();
+    let retriers = state["Retry"].as_array().into_iter().flatten();
+    let n_retries: u64 = retriers
+        .filter(|retrier| !errors_of(retrier).contains(&THROTTLED))
+        .filter_map(|retrier| retrier["MaxAttempts"].as_u64())
+        .sum();
     match state["Type"].as_str() {
         Some("Task") => 3 + 3 * (1 + n_retries),
         Some("Map") => 6,
@@ -157,15 +180,28 @@ fn n_events(state: &Value) -> u64 {
     }
 }
 
-/// Guard: each partition has its own execution, so the history of the run does not grow with its plan.
+/// Error of a call for which no concurrency is left.
+const THROTTLED: &str = "Lambda.TooManyRequestsException";
+
+/// Guard: each partition has its own execution, so the history of the run does not grow with its plan. The waits for
+/// concurrency of a partition, and of a run, are limited by the timeout of the run.
 #[test]
 fn w3_no_history_comes_near_the_limit_of_25_000_events() {
     let machine = state_machine();
     let states = machine["States"].as_object().expect("the machine has states");
     let map = &states["FetchPartitions"]["ItemProcessor"];
     assert_eq!(map["ProcessorConfig"], json!({"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}));
-    let of_partition: u64 = map["States"].as_object().expect("the machine has states").values().map(n_events).sum();
-    assert!(of_partition < 100, "{of_partition}");
+    let time = machine["TimeoutSeconds"].as_u64().expect("the value is a number");
+    let throttled = map["States"]["FetchPartition"]["Retry"].as_array().into_iter().flatten();
+    let throttled = throttled.filter(|retrier| errors_of(retrier) == [THROTTLED]).collect::<Vec<_>>();
+    let [throttled] = throttled.as_slice() else { panic!("{throttled:?}") };
+    // Full jitter halves the waits on average.
+    let mean_wait = throttled["MaxDelaySeconds"].as_u64().expect("the value is a number") / 2;
+    let of_waits = 3 * time / mean_wait;
+    let of_call: u64 = map["States"].as_object().expect("the machine has states").values().map(n_events).sum();
+    let n_calls = 1 + states["FetchPartitions"]["ItemSelector"]["calls_left"].as_u64().expect("the value is a number");
+    let of_partition = n_calls * of_call + of_waits;
+    assert!(of_partition < 20_000, "{of_partition}");
     // Only the wait for a crawler can add more events, until the run times out.
     let round: u64 = ["WaitForCrawler", "ReadCrawler", "CrawlerReady?"]
         .map(|state| match state {
@@ -175,10 +211,9 @@ fn w3_no_history_comes_near_the_limit_of_25_000_events() {
         })
         .iter()
         .sum();
-    let time = machine["TimeoutSeconds"].as_u64().expect("the value is a number");
     let wait = states["WaitForCrawler"]["Seconds"].as_u64().expect("the value is a number");
     let others: u64 = states.values().map(n_events).sum();
-    let most = others + round * (time / wait);
+    let most = others + (round * (time / wait)).max(of_waits);
     assert!(most < 20_000, "{most}");
 }
 
@@ -199,9 +234,27 @@ fn w4_a_partition_is_fetched_at_most_three_times_for_any_mix_of_errors_and_kills
         .collect();
     assert_eq!(begun, [2]);
     let publish = machine["States"]["PublishPartitions"]["Retry"].as_array().expect("the state has retriers");
-    for error in ["CatalogFailed", "StoreFailed", "WriteConflict", "Sandbox.Timedout"] {
+    for error in ["CatalogFailed", "StoreFailed", "WriteConflict"] {
         assert!(publish.iter().any(|retrier| errors_of(retrier).contains(&error)), "{error}");
     }
+    // Every name under which Lambda reports that a function was killed.
+    let plan = machine["States"]["PlanPartitions"]["Retry"].as_array().expect("the state has retriers");
+    let fetch = fetch["Retry"].as_array().expect("the state has retriers");
+    for error in [
+        "Runtime.ExitError",
+        "Runtime.OutOfMemory",
+        "Runtime.Unknown",
+        "Sandbox.Failure",
+        "Sandbox.Timedout",
+        "Lambda.Unknown",
+        "States.Timeout",
+    ] {
+        for retriers in [plan, fetch, publish] {
+            assert!(retriers.iter().any(|retrier| errors_of(retrier).contains(&error)), "{error}");
+        }
+    }
+    let map = &machine["States"]["FetchPartitions"]["Retry"];
+    assert_eq!((&map[0]["ErrorEquals"], &map[0]["MaxAttempts"]), (&json!(["States.ItemReaderFailed"]), &json!(3)));
 }
 
 fn errors_of(retrier: &Value) -> Vec<&str> {

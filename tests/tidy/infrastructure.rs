@@ -1,6 +1,6 @@
 //! The state machine and the template agree with the code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_core::Error;
 use rollcall_tests::{rollcall, state_machine};
@@ -83,21 +83,32 @@ fn the_generated_part_of_the_template_is_what_the_descriptors_and_queries_genera
 #[test]
 fn the_template_watches_metrics_that_the_functions_write() {
     use rollcall_aws::metrics;
+    use rollcall_core::ledger::{Outcome, Summary};
     let summary = serde_json::json!({
         "run": "run-1", "dataset": "ccd_enrollment", "outcomes": {"written": 2, "failed": 1},
         "started_at": "2026-01-01T00:00:00Z", "finished_at": "2026-01-01T00:01:00Z",
         "n_planned": 3, "n_rows": 20, "n_pages": 4, "n_published": 2, "n_withdrawn": 0, "failed": [],
     });
-    let line = metrics::from_summary(&serde_json::from_value(summary).expect("it is a summary"));
-    let [directive] = line["_aws"]["CloudWatchMetrics"].as_array().expect("a list").as_slice() else {
-        panic!("{line}")
-    };
-    let declared = directive["Metrics"].as_array().expect("a list");
-    let written: BTreeSet<&str> = declared.iter().filter_map(|metric| metric["Name"].as_str()).collect();
-    for name in &written {
-        assert!(line[name].is_u64(), "{name} has no value: {line}");
+    let mut summary: Summary = serde_json::from_value(summary).expect("it is a summary");
+    let failed = metrics::from_summary(&summary, "rollcall/dev", Some("default"));
+    assert_eq!((&failed["dataset"], &failed["PartitionsFailed"]), (&"ccd_enrollment".into(), &1.into()));
+    assert!(failed["ScheduledRunsSucceeded"].is_null(), "{failed}");
+    summary.outcomes = BTreeMap::from([(Outcome::Written, 3)]);
+    assert!(metrics::from_summary(&summary, "rollcall/dev", None)["ScheduledRunsSucceeded"].is_null());
+    let line = metrics::from_summary(&summary, "rollcall/dev", Some("default"));
+    let directives = line["_aws"]["CloudWatchMetrics"].as_array().expect("a list");
+    let mut written = BTreeSet::new();
+    let mut dimensions = BTreeSet::new();
+    for directive in directives {
+        assert_eq!(directive["Namespace"], "rollcall/dev");
+        for metric in directive["Metrics"].as_array().expect("a list") {
+            let name = metric["Name"].as_str().expect("a metric has a name");
+            assert!(line[name].is_u64(), "{name} has no value: {line}");
+            written.insert(name);
+        }
+        dimensions.extend(directive["Dimensions"].as_array().expect("a list").iter().map(Value::to_string));
     }
-    assert_eq!((&line["dataset"], &line["PartitionsFailed"]), (&"ccd_enrollment".into(), &1.into()));
+    assert_eq!(line["schedule"], "default");
 
     let script = read("tests/infra/check_template.py");
     let constant = |name: &str| {
@@ -106,7 +117,8 @@ fn the_template_watches_metrics_that_the_functions_write() {
     };
     let list = constant("METRICS");
     assert_eq!(list.split('"').skip(1).step_by(2).collect::<BTreeSet<&str>>(), written);
-    let dimensions = constant("DIMENSIONS");
-    let dimensions = dimensions.split("METRICS").next().unwrap_or_default();
-    assert_eq!(serde_json::from_str::<Value>(dimensions).expect("a list of lists"), directive["Dimensions"]);
+    let known = constant("DIMENSIONS");
+    let known = known.split("METRICS").next().unwrap_or_default();
+    let known: Vec<Value> = serde_json::from_str(known).expect("a list of lists");
+    assert_eq!(known.iter().map(Value::to_string).collect::<BTreeSet<String>>(), dimensions);
 }

@@ -1,13 +1,10 @@
 //! The catalog step: turns plan, receipts and objects into Glue partitions, reads them back and writes the summary.
 
-use std::collections::BTreeSet;
-
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ledger::PlanItem;
 use rollcall_core::ledger::{self, RunReceipts};
-use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{CatalogError, StoreError};
 use rollcall_core::publish::{PlannedRun, Registrar, publish_receipts};
 use rollcall_core::{Error, keys};
@@ -15,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::certificates::Roots;
 use crate::glue::GlueCatalog;
-use crate::map_run::MapRuns;
+use crate::map_run::{Found, MapRuns};
 use crate::metrics;
 use crate::payload::{ObjectReference, Planned, PublishEvent, Published};
 use crate::s3::S3Store;
@@ -27,6 +24,8 @@ pub struct CatalogStep {
     store: S3Store,
     catalog: GlueCatalog,
     map_runs: MapRuns,
+    /// Namespace of the metrics.
+    namespace: String,
 }
 
 impl CatalogStep {
@@ -40,6 +39,7 @@ impl CatalogStep {
         Ok(Self {
             catalog: GlueCatalog::new(&config, &bucket),
             map_runs: MapRuns::new(&config),
+            namespace: settings::optional(settings::NAMESPACE).unwrap_or_else(|| metrics::NAMESPACE.to_owned()),
             store: S3Store::new(&config, bucket),
         })
     }
@@ -47,8 +47,18 @@ impl CatalogStep {
     /// Publishes the partitions of a run, or checks those that the crawler has added. Writes the summary.
     ///
     /// # Errors
-    /// Same as [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed.
-    pub async fn publish(&self, event: PublishEvent, _: Instant) -> Result<Published, Error> {
+    /// Same as [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed or the time is up. Publishing may
+    /// stop anywhere: the next call completes it.
+    pub async fn publish(&self, event: PublishEvent, deadline: Instant) -> Result<Published, Error> {
+        let table = Dataset::built_in(&event.planned.dataset)?.qualified_table();
+        let published = tokio::time::timeout_at(deadline, self.publish_until_done(event)).await;
+        published.unwrap_or_else(|elapsed| {
+            let message = "publish partitions: expected to end within the time of the function".to_owned();
+            Err(Error::CatalogFailed { table, source: CatalogError { message, source: elapsed.into() } })
+        })
+    }
+
+    async fn publish_until_done(&self, event: PublishEvent) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
         let dataset = Dataset::built_in(&planned.dataset)?;
         if let Some(error) = &fetch_error {
@@ -80,35 +90,40 @@ impl CatalogStep {
             },
         })?;
         let receipts = ledger::read_run(&self.store, &dataset, &planned.run).await?;
-        let not_tried = self.not_tried(&dataset, &planned, &plan, &receipts).await;
-        let run =
-            PlannedRun { name: &planned.run, started_at: planned.started_at, items: &plan, not_tried: &not_tried };
+        let Found { map_run, without_receipt } = self.without_receipt(&dataset, &planned, &plan, &receipts).await;
+        let run = PlannedRun {
+            name: &planned.run,
+            started_at: planned.started_at,
+            items: &plan,
+            without_receipt: &without_receipt,
+        };
         let summary =
             publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, receipts, registrar).await?;
-        metrics::emit(&metrics::from_summary(&summary));
+        metrics::emit(&metrics::from_summary(&summary, &self.namespace, planned.schedule.as_deref()));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
-        let published = Published::from_summary(&summary, reference, fetch_error.as_ref());
+        let published =
+            Published::from_summary(&planned, &summary, reference, fetch_error.as_ref(), map_run.as_deref());
         tracing::info!(run = published.run, message = published.message, "published");
         Ok(published)
     }
 
-    /// Returns the planned partitions that were never started. Returns none if Step Functions cannot be queried; in
-    /// that case, partitions without a receipt count as failed, and are planned again all the same.
-    async fn not_tried(
+    /// Finds out what happened to the planned partitions without a receipt. If Step Functions cannot be queried, they count
+    /// as failed for an unknown reason, and are planned again all the same.
+    async fn without_receipt(
         &self,
         dataset: &Dataset,
         planned: &Planned,
         plan: &[PlanItem],
         receipts: &RunReceipts,
-    ) -> BTreeSet<PartitionKey> {
+    ) -> Found {
         let missing = receipts.missing(dataset, plan);
         let Some(execution) = planned.execution.as_deref().filter(|_| !missing.is_empty()) else {
-            return BTreeSet::new();
+            return Found::default();
         };
-        self.map_runs.not_tried(execution, dataset, &missing).await.unwrap_or_else(|error| {
+        self.map_runs.without_receipt(execution, dataset, &missing).await.unwrap_or_else(|error| {
             tracing::warn!(run = planned.run, error = chain(&error), "cannot find out which partitions were started");
-            BTreeSet::new()
+            Found::default()
         })
     }
 }

@@ -10,7 +10,7 @@ use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
 use crate::certificates::Roots;
-use crate::payload::{ObjectReference, PlanEvent, Planned};
+use crate::payload::{ObjectReference, PlanEvent, Planned, split_schedule};
 use crate::s3::S3Store;
 use crate::settings;
 use crate::step::{StartError, portal_settings};
@@ -39,7 +39,7 @@ impl Planner {
     /// # Errors
     /// Same as [`plan_partitions`]; also [`Error::InvalidRequest`] if the execution's name is not a valid run name.
     pub async fn plan(&self, event: PlanEvent, deadline: Instant) -> Result<Planned, Error> {
-        let PlanEvent { run, execution, started_at, request } = event;
+        let PlanEvent { run, execution, started_at, input } = event;
         if !is_run_name(&run) {
             return Err(Error::InvalidRequest {
                 mistakes: vec![format!(
@@ -48,6 +48,7 @@ impl Planner {
                 )],
             });
         }
+        let (schedule, request) = split_schedule(input)?;
         let dataset = Dataset::built_in(&request::dataset_name(&request)?)?;
         let request = Request::parse(&request, &dataset)?;
         let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
@@ -61,6 +62,7 @@ impl Planner {
             run,
             execution,
             started_at,
+            schedule,
             dataset: dataset.name,
             plan: ObjectReference { bucket: self.store.bucket().to_owned(), key },
             n_planned: plan.items.len(),

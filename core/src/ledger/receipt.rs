@@ -146,9 +146,9 @@ impl Receipt {
 const NO_RECEIPT: &str = "NoReceipt";
 
 /// Returns the error for a planned partition that left no receipt.
-pub(crate) fn no_receipt() -> ErrorFacts {
-    ErrorFacts {
-        name: NO_RECEIPT.to_owned(),
-        message: "expected a receipt, found none: the task was killed or timed out".to_owned(),
-    }
+///
+/// - `cause`: how its task ended, if known.
+pub(crate) fn no_receipt(cause: Option<&String>) -> ErrorFacts {
+    let cause = cause.map_or("the task was killed or timed out", String::as_str);
+    ErrorFacts { name: NO_RECEIPT.to_owned(), message: format!("expected a receipt, found none: {cause}") }
 }

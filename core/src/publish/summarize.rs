@@ -8,7 +8,7 @@ use crate::dataset::Dataset;
 use crate::ledger::receipt::{Outcome, Receipt, no_receipt};
 use crate::ledger::summary::{FailedPartition, Summary};
 use crate::partition::PartitionKey;
-use crate::publish::planned_run::PlannedRun;
+use crate::publish::planned_run::{PlannedRun, WithoutReceipt};
 
 /// Adds a receipt for every planned partition that left none: failed with `NoReceipt`, or not tried.
 pub(super) fn complete(
@@ -19,10 +19,11 @@ pub(super) fn complete(
 ) {
     for item in planned.items {
         let Some(partition) = dataset.arrange(&item.partition) else { continue };
-        let is_tried = !planned.not_tried.contains(&partition);
-        receipts
-            .entry(partition.clone())
-            .or_insert_with(|| Receipt::without_rows(partition, is_tried.then(no_receipt), planned.started_at, now));
+        receipts.entry(partition.clone()).or_insert_with(|| {
+            let WithoutReceipt { not_tried, causes } = planned.without_receipt;
+            let error = (!not_tried.contains(&partition)).then(|| no_receipt(causes.get(&partition)));
+            Receipt::without_rows(partition, error, planned.started_at, now)
+        });
     }
 }
 

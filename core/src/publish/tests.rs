@@ -46,7 +46,8 @@ fn publish_by(
     plan: &[PlanItem],
     run: &str,
 ) -> Result<Summary, Error> {
-    let planned = PlannedRun { name: run, started_at: time(NOW), items: plan, not_tried: &BTreeSet::new() };
+    let planned =
+        PlannedRun { name: run, started_at: time(NOW), items: plan, without_receipt: &WithoutReceipt::default() };
     block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), &planned, registrar))
 }
 
@@ -232,7 +233,7 @@ fn an_attempt_is_recorded_whichever_run_is_published_first() {
     };
     let added = |error| Receipt::without_rows(partition(), error, time(NOW), time("2026-11-23T12:05:00Z"));
     let older = Receipt { finished_at: time("2026-11-23T12:00:30Z"), ..from_attempt.clone() };
-    for (run, other) in [("slow", added(Some(no_receipt()))), ("slow", added(None)), ("r1", older)] {
+    for (run, other) in [("slow", added(Some(no_receipt(None)))), ("slow", added(None)), ("r1", older)] {
         for is_first in [true, false] {
             let store = MemoryStore::default();
             let mut order = [("r1", from_attempt.clone()), (run, other.clone())];
@@ -319,7 +320,7 @@ fn a_partition_that_was_not_tried_is_recorded_as_such_and_still_has_to_be_fetche
     let run_receipts = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
     let not_tried = run_receipts.missing(&enrollment(), &items);
     assert_eq!(not_tried, BTreeSet::from([other_partition()]));
-    let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, not_tried: &not_tried };
+    let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, without_receipt: &not_tried.into() };
     let registrar = Registrar::Publisher;
     let dataset = enrollment();
     let published = publish_receipts(&store, &catalog, &StandingClock, &dataset, &planned, run_receipts, registrar);
@@ -375,7 +376,8 @@ fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
     assert_eq!(ensured()[0].columns.len(), enrollment().columns.len() + 1);
     let mut other = enrollment();
     other.columns.retain(|column| column.name != "sex");
-    let planned = PlannedRun { name: "r2", started_at: time(NOW), items: &[], not_tried: &BTreeSet::new() };
+    let planned =
+        PlannedRun { name: "r2", started_at: time(NOW), items: &[], without_receipt: &WithoutReceipt::default() };
     let publish =
         || block_on(publish_partitions(&store, &catalog, &StandingClock, &other, &planned, Registrar::Publisher));
     publish().unwrap();
@@ -393,7 +395,7 @@ fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
 fn an_attempt_dated_in_the_future_does_not_stay_the_last_one() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     let ahead = time("2046-11-23T12:00:00Z");
-    let receipt = Receipt::without_rows(partition(), Some(no_receipt()), ahead, ahead);
+    let receipt = Receipt::without_rows(partition(), Some(no_receipt(None)), ahead, ahead);
     block_on(ledger::write_json(&store, &keys::receipt(&enrollment(), "ahead", &partition()), &receipt)).unwrap();
     publish(&store, &catalog, &[item(partition())], "ahead").unwrap();
     fetch(&store, "r2");

@@ -171,7 +171,8 @@ impl Simulation {
             Step::Publish => {
                 let (name, items, not_tried) = (name.clone(), items.clone(), not_tried.clone());
                 Box::pin(async move {
-                    let planned = PlannedRun { name: &name, started_at, items: &items, not_tried: &not_tried };
+                    let planned =
+                        PlannedRun { name: &name, started_at, items: &items, without_receipt: &not_tried.into() };
                     let registrar = Registrar::Publisher;
                     Ended::Published(publish_partitions(&store, &catalog, &clock, &dataset, &planned, registrar).await)
                 })
