@@ -48,6 +48,20 @@ pub struct S3Store {
     bucket: String,
 }
 
+/// What is at the end of an object.
+enum Tail {
+    Footer(Box<Footer>),
+    /// No object, or one that rollcall did not write.
+    None,
+    /// The object no longer has the etag.
+    Replaced,
+}
+
+/// Returns a time of the SDK as a timestamp, if it is in the calendar's range.
+fn time(time: &aws_sdk_s3::primitives::DateTime) -> Option<Timestamp> {
+    Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
+}
+
 impl S3Store {
     /// Returns the lake in `bucket`.
     #[must_use]
@@ -89,24 +103,69 @@ impl S3Store {
         }
     }
 
+    /// Reads the footer of an object.
+    ///
+    /// - `etag`: the version to read; `None` for the current one.
+    async fn footer_of(&self, key: &str, etag: Option<&str>) -> Result<Tail, StoreError> {
+        let mut n_bytes = FOOTER_BYTES;
+        loop {
+            let call = self.client.get_object().bucket(&self.bucket).key(key).range(format!("bytes=-{n_bytes}"));
+            let found = match call.set_if_match(etag.map(str::to_owned)).send().await {
+                Ok(found) => found,
+                Err(error) if status(&error) == Some(PRECONDITION_FAILED) => return Ok(Tail::Replaced),
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => {
+                    return Ok(if etag.is_some() { Tail::Replaced } else { Tail::None });
+                }
+                // An empty object does not satisfy any range.
+                Err(error) if status(&error) == Some(NOT_SATISFIABLE) => return Ok(Tail::None),
+                Err(error) => return Err(self.failed("read", key, cause(error))),
+            };
+            let size = found.content_range().and_then(|range| range.rsplit('/').next()?.parse::<u64>().ok());
+            let tail = found.body.collect().await.map_err(|error| self.failed("read", key, error))?.into_bytes();
+            let size = size.unwrap_or(tail.len() as u64);
+            let mut reader = ParquetMetaDataReader::new();
+            match reader.try_parse_sized(&tail, size) {
+                Ok(()) => {
+                    let footer = reader.finish().ok().and_then(|metadata| Footer::from_metadata(&metadata));
+                    return Ok(footer.map_or(Tail::None, |footer| Tail::Footer(Box::new(footer))));
+                }
+                // Always more than before, so the loop terminates.
+                Err(ParquetError::NeedMoreData(needed)) if needed as u64 > n_bytes => n_bytes = needed as u64,
+                Err(_) => return Ok(Tail::None),
+            }
+        }
+    }
+
     fn failed(&self, action: &str, key: &str, source: impl Into<BoxError>) -> StoreError {
         StoreError { message: format!("{action} `s3://{}/{key}`", self.bucket), source: source.into() }
     }
 }
 
 impl Store for S3Store {
+    /// An object without a stamp in its metadata, such as one that was uploaded from a folder, has one in its footer,
+    /// except for the time, which is that of the upload.
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        let found = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(found) => found,
-            Err(error) if status(&error) == Some(NOT_FOUND) => return Ok(None),
-            Err(error) => return Err(self.failed("read", key, cause(error))),
-        };
-        Ok(Some(ObjectFacts {
-            etag: found.e_tag.unwrap_or_default(),
-            size_bytes: found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default(),
-            stamp: found.metadata.as_ref().and_then(from_metadata),
-            is_readable: true,
-        }))
+        loop {
+            let found = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+                Ok(found) => found,
+                Err(error) if status(&error) == Some(NOT_FOUND) => return Ok(None),
+                Err(error) => return Err(self.failed("read", key, cause(error))),
+            };
+            let etag = found.e_tag.unwrap_or_default();
+            let stamp = match found.metadata.as_ref().and_then(from_metadata) {
+                Some(stamp) => Some(stamp),
+                None => match self.footer_of(key, Some(&etag)).await? {
+                    Tail::Replaced => continue,
+                    Tail::None => None,
+                    Tail::Footer(footer) => found.last_modified.as_ref().and_then(time).map(|fetched_at| {
+                        let Footer { edition, partition, n_rows, .. } = *footer;
+                        Stamp { edition, partition, n_rows, fetched_at, run: None }
+                    }),
+                },
+            };
+            let size_bytes = found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+            return Ok(Some(ObjectFacts { etag, size_bytes, stamp, is_readable: true }));
+        }
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
@@ -131,27 +190,10 @@ impl Store for S3Store {
     }
 
     async fn footer(&self, key: &str) -> Result<Option<Footer>, StoreError> {
-        let mut n_bytes = FOOTER_BYTES;
-        loop {
-            let call = self.client.get_object().bucket(&self.bucket).key(key).range(format!("bytes=-{n_bytes}"));
-            let found = match call.send().await {
-                Ok(found) => found,
-                Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
-                // An empty object does not satisfy any range.
-                Err(error) if status(&error) == Some(NOT_SATISFIABLE) => return Ok(None),
-                Err(error) => return Err(self.failed("read", key, cause(error))),
-            };
-            let size = found.content_range().and_then(|range| range.rsplit('/').next()?.parse::<u64>().ok());
-            let tail = found.body.collect().await.map_err(|error| self.failed("read", key, error))?.into_bytes();
-            let size = size.unwrap_or(tail.len() as u64);
-            let mut reader = ParquetMetaDataReader::new();
-            match reader.try_parse_sized(&tail, size) {
-                Ok(()) => return Ok(reader.finish().ok().and_then(|metadata| Footer::from_metadata(&metadata))),
-                // Always more than before, so the loop terminates.
-                Err(ParquetError::NeedMoreData(needed)) if needed as u64 > n_bytes => n_bytes = needed as u64,
-                Err(_) => return Ok(None),
-            }
-        }
+        Ok(match self.footer_of(key, None).await? {
+            Tail::Footer(footer) => Some(*footer),
+            Tail::None | Tail::Replaced => None,
+        })
     }
 
     async fn read(&self, key: &str) -> Result<Option<Content>, StoreError> {
@@ -204,8 +246,7 @@ impl Store for S3Store {
             listed.extend(page.contents.into_iter().flatten().filter_map(|object| {
                 // Placeholders for folders, which the AWS console creates, are not data.
                 object.key.as_ref().filter(|key| !key.ends_with('/'))?;
-                let modified = object.last_modified?;
-                let modified_at = Timestamp::new(modified.secs(), i32::try_from(modified.subsec_nanos()).ok()?).ok()?;
+                let modified_at = time(object.last_modified.as_ref()?)?;
                 Some(Listed { key: object.key?, etag: object.e_tag.unwrap_or_default(), modified_at })
             }));
         }

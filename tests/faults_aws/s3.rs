@@ -393,6 +393,41 @@ with pq.ParquetWriter(sys.argv[2], table.schema) as writer:
     }
 }
 
+/// Guard: where the metadata has no stamp, the footer of the same version does. The next fetch of the same rows finds the
+/// object unchanged, and publishing registers it.
+#[test]
+fn o11_an_object_uploaded_from_a_folder_is_known_by_its_footer() {
+    let ground = Ground::with_tables();
+    let receipt = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
+    let key = ground.object(&pre_k());
+    let bytes = ground.read(&key).expect("the object exists");
+    let upload = |bytes: Bytes| {
+        let put = ground.s3().put_object().bucket(&ground.bucket).key(&key).body(bytes.into()).send();
+        let _ = ground.runtime.block_on(put).expect("an object can be put");
+    };
+    upload(bytes.clone());
+    let stamp = ground.head(&key).expect("the object exists").stamp.expect("its footer has a stamp");
+    let expected = (receipt.edition, Some(pre_k().to_string()), receipt.n_rows, None);
+    assert_eq!((Some(stamp.edition), stamp.partition, stamp.n_rows, stamp.run), expected);
+    assert!(stamp.fetched_at >= receipt.finished_at - jiff::SignedDuration::from_secs(2), "{}", stamp.fetched_at);
+    let _ = ground.publish("r1", &[pre_k()]).expect("the run is published");
+    assert_eq!(ground.registered().len(), 1);
+    let _ = ground.fetch(&pre_k(), "r2").expect("the partition is fetched");
+    ground.assert_received(&pre_k(), "r2", Outcome::Unchanged);
+    // Replaced between the two requests: the new version is read.
+    let [one, other] = [ground.line("GET", "data/"), ground.line("HEAD", "data/")];
+    ground.proxy.set([Rule::new(&one, s3_error(412, "PreconditionFailed", "replaced")).times(1)]);
+    let _ = ground.proxy.take_seen();
+    assert!(
+        ground.runtime.block_on(ground.store().head(&key)).expect("it responds").expect("it exists").stamp.is_some()
+    );
+    assert_eq!(ground.proxy.take_seen().iter().filter(|seen| seen.line.starts_with(&other)).count(), 2);
+    ground.proxy.set([]);
+    // Anything else is not an object of rollcall.
+    upload(bytes.slice(..bytes.len() / 2));
+    assert_eq!(ground.head(&key).expect("the object exists").stamp, None);
+}
+
 /// Guard: expired credentials and a wrong clock are reported.
 #[test]
 fn o8_an_expired_token_and_a_wrong_clock_are_named() {
