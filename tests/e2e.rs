@@ -33,6 +33,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     the_command_line_starts_follows_and_reports_a_run(&stack);
     a_repeated_request_within_a_minute_is_rejected(&stack);
     twenty_partitions_go_through_one_map(&stack);
+    w17_a_run_ends_whole_after_the_reserved_concurrency_was_lowered(&stack);
     the_original_ranking_includes_totals_when_they_are_registered(&stack);
     a_backfill_touches_exactly_its_partition(&stack);
     a_deleted_object_comes_back_and_an_unregistered_one_is_registered(&stack);
@@ -177,6 +178,17 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
     assert_eq!(left, ["plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}")));
     let summary = stack.read_json("ledger/ccd_enrollment/runs/twenty/summary.json");
     assert_eq!(summary["partitions"].as_array().map(Vec::len), Some(20));
+}
+
+/// Fewer calls may run at once than the map makes, so Lambda refuses some. The template would refuse this combination.
+fn w17_a_run_ends_whole_after_the_reserved_concurrency_was_lowered(stack: &Stack) {
+    stack.reserve("page-fetch", Some(1));
+    let grades = ["grade-pk", "grade-k", "grade-1", "grade-2", "grade-99"];
+    let output = stack.run_successfully("throttled", &json!({"years": "2018-2021", "grades": grades}));
+    stack.reserve("page-fetch", None);
+    assert_eq!(outcomes(&output), counts(&[("unchanged", 20)]));
+    let errors = stack.errors_of_children("throttled");
+    assert!(errors.contains("Lambda.TooManyRequestsException"), "{errors:?}");
 }
 
 fn a_backfill_touches_exactly_its_partition(stack: &Stack) {

@@ -51,12 +51,13 @@ impl Emulator {
         let port = free_port();
         let bin = |name: &str| workspace().join(".venv/bin").join(name);
         let (program, ready) = match kind {
-            Kind::MiniStack => (bin("ministack"), "Ready"),
+            Kind::MiniStack => (bin("python"), "Ready"),
             Kind::Moto => (bin("moto_server"), "Running on"),
         };
         let mut command = Command::new(&program);
         match kind {
             Kind::MiniStack => command
+                .arg(workspace().join("tests/support/emulator/start_ministack.py"))
                 .env("BIND_HOST", "127.0.0.1")
                 .env("GATEWAY_PORT", port.to_string())
                 .env("IOT_MTLS_ENABLED", "0")

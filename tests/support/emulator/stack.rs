@@ -222,17 +222,34 @@ impl Stack {
             let exited = event.state_exited_event_details.map(|state| (state.name, size(&state.output)));
             sizes.extend(entered.into_iter().chain(exited));
         }
+        for child in self.children(&execution) {
+            let child = self.sfn.describe_execution().execution_arn(child).send();
+            let child = self.runtime.block_on(child).expect("the execution can be described");
+            sizes.extend([("child".to_owned(), size(&child.input)), ("child".to_owned(), size(&child.output))]);
+        }
+        sizes
+    }
+
+    /// Returns the ARNs of the executions of an execution's map.
+    fn children(&self, execution: &Started) -> Vec<String> {
         let maps = self.sfn.list_map_runs().execution_arn(&execution.arn).send();
         let maps = self.runtime.block_on(maps).expect("map runs can be listed").map_runs;
         let map = maps.first().expect("there is one").map_run_arn();
         let children = self.sfn.list_executions().map_run_arn(map).into_paginator().items().send();
         let children = self.runtime.block_on(children.collect::<Result<Vec<_>, _>>()).expect("children can be listed");
-        for child in children {
-            let child = self.sfn.describe_execution().execution_arn(child.execution_arn).send();
-            let child = self.runtime.block_on(child).expect("the execution can be described");
-            sizes.extend([("child".to_owned(), size(&child.input)), ("child".to_owned(), size(&child.output))]);
-        }
-        sizes
+        children.into_iter().map(|child| child.execution_arn).collect()
+    }
+
+    /// Returns the names of all errors of tasks in the executions of an execution's map, including those retried.
+    #[must_use]
+    pub fn errors_of_children(&self, name: &str) -> BTreeSet<String> {
+        let children = self.children(&self.started(|found| found == name));
+        let events = children.iter().flat_map(|child| self.history_of(child));
+        let failed = events.filter_map(|event| {
+            let of_task = event.task_failed_event_details.and_then(|failed| failed.error);
+            of_task.or_else(|| event.lambda_function_failed_event_details.and_then(|failed| failed.error))
+        });
+        failed.collect()
     }
 
     /// Calls an operation of a service without a client here.
@@ -310,6 +327,18 @@ impl Stack {
     pub fn limit(&self, function: &str, limit: Duration) {
         let change = json!({"FunctionName": format!("{STACK}-{function}"), "Timeout": limit.as_secs()});
         let _ = self.call("lambda", "update_function_configuration", &change);
+    }
+
+    /// Limits how many calls of a function may run at once, or removes the limit.
+    pub fn reserve(&self, function: &str, limit: Option<u32>) {
+        let name = format!("{STACK}-{function}");
+        let _ = match limit {
+            Some(limit) => {
+                let change = json!({"FunctionName": name, "ReservedConcurrentExecutions": limit});
+                self.call("lambda", "put_function_concurrency", &change)
+            }
+            None => self.call("lambda", "delete_function_concurrency", &json!({"FunctionName": name})),
+        };
     }
 
     /// Kills the running processes of a function.
