@@ -211,7 +211,7 @@ async fn only_a_page_that_failed_before_is_waited_for() {
     assert_eq!(portal.until(late).get(PATH, 1, again(1), any).await.map(|body| body.tries).unwrap(), 2);
     assert!(Instant::now() < late);
     let used_up = portal.get(PATH, 1, again(4), any).await.map(|body| body.tries).unwrap_err();
-    assert_eq!(used_up.to_string(), "page must be requested again, but all 4 tries are used");
+    assert_eq!(used_up.to_string(), "page must be requested again, but all 4 requests for it are used");
     // The wait would take an hour, but ends at the deadline.
     let soon = Instant::now() + Duration::from_millis(20);
     let invalid = |_: &Bytes| Reading::Invalid { result: (), reason: "not a page".to_owned() };

@@ -120,7 +120,7 @@ impl HttpPortal {
     ) -> Result<Transfer, PortalError> {
         let tries = request.tries;
         if tries >= self.client.settings.tries {
-            return Err(PortalError::UsedUp { tries });
+            return Err(PortalError::UsedUp { n_requests: tries, last_failure: None });
         }
         let permit = self.before_deadline(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
         let permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;

@@ -115,6 +115,20 @@ pub fn page_set_prefix(dataset: &Dataset, partition: &PartitionKey, version: u12
     format!("{}{version:032x}/{run}/", kept_prefix(dataset, partition))
 }
 
+/// Returns the key of the object that counts how often a run has fetched a partition.
+#[must_use]
+pub fn fetch_count(dataset: &Dataset, partition: &PartitionKey, run: &str) -> String {
+    format!("{}{FETCH_COUNTS}/{run}.json", kept_prefix(dataset, partition))
+}
+
+/// Parses a key that [`fetch_count`] returns. Returns the partition and the run.
+#[must_use]
+pub fn parse_fetch_count<'k>(dataset: &Dataset, key: &'k str) -> Option<(PartitionKey, &'k str)> {
+    let mut parts = key.strip_prefix(&kept_pages_prefix(dataset))?.strip_suffix(".json")?.rsplitn(3, '/');
+    let (run, folder, path) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((dataset.parse_partition(path).filter(|_| folder == FETCH_COUNTS)?, run))
+}
+
 /// File name of the object that describes a set of kept pages.
 pub const PAGE_SET: &str = "set.json";
 
@@ -178,6 +192,9 @@ pub const MARK: &str = "lake.json";
 
 /// Prefix of all kept pages.
 pub const PAGES_PREFIX: &str = "pages/";
+
+/// Folder of the counts of a partition's fetches.
+const FETCH_COUNTS: &str = "fetches";
 
 /// End of the name of a kept page: its body, compressed.
 const KEPT_SUFFIX: &str = ".json.zst";
@@ -255,6 +272,11 @@ mod tests {
         assert_eq!(parse_kept(&dataset, &kept), Some(found));
         assert_eq!(parse_kept_page(&name).map(|(page, at)| kept_page(page, at)), Some(name.clone()));
         assert!(parse_kept_page(PAGE_SET).is_none() && parse_kept(&dataset, &receipt).is_none());
+        let count = fetch_count(&dataset, &partition, "r1");
+        assert_eq!(count, "pages/ccd_enrollment/year=2021/grade=grade-pk/fetches/r1.json");
+        assert!(is_run_object(&count) && parse_kept(&dataset, &count).is_none());
+        assert_eq!(parse_fetch_count(&dataset, &count), Some((partition, "r1")));
+        assert_eq!(parse_fetch_count(&dataset, &kept), None);
         assert_eq!(parse_partition_object(&dataset, "data/us_education_ccd_enrollment_data/year=2021/x.parquet"), None);
     }
 }

@@ -295,7 +295,10 @@ impl Store for MemoryStore {
             return Ok(Put::Lost);
         }
         self.set(key, &bytes, None);
-        Ok(Put::Done("etag".into()))
+        if std::mem::take(&mut *self.loses_response.lock().unwrap()) {
+            return Ok(Put::Lost);
+        }
+        Ok(Put::Done(self.n_writes.lock().unwrap().to_string()))
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {

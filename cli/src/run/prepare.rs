@@ -59,7 +59,13 @@ pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) 
         portal_release: plan.portal_release.clone(),
         force: request.force,
         in_flight: args.portal.in_flight(&dataset),
-        keep: Keep { from_duration: KEEP_FROM, after_commit: request.keep_pages, ..Keep::default() },
+        keep: Keep {
+            from_duration: KEEP_FROM,
+            after_commit: request.keep_pages,
+            // The lake is locked.
+            is_only_run: true,
+            ..Keep::default()
+        },
     };
     claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;

@@ -46,27 +46,52 @@ pub(super) async fn attempt(
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
     let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).await;
-    let done = match (done, kept.progress()) {
-        (Err(error @ Error::DeadlineExceeded { .. }), Some(progress)) => {
-            return Ok(AttemptEnd::Unfinished(progress, error));
+    match (&done, kept.progress()) {
+        (Ok(done), _) => kept.finish(done.outcome).await,
+        (Err(Error::DeadlineExceeded { .. }), Some(_)) => kept.pause().await,
+        (Err(Error::Interrupted { .. }), _) => {}
+        (Err(error), _) => {
+            kept.count_failure(error).await;
+            if !are_pages_good(error) {
+                kept.discard().await;
+            }
         }
-        (done, _) => done,
-    };
-    // Any other error may be due to what a page contains, so all pages are requested again.
-    let is_usable = done.as_ref().is_err_and(|error| {
-        matches!(
-            error,
-            Error::DeadlineExceeded { .. }
-                | Error::Interrupted { .. }
-                | Error::PortalUnavailable { .. }
-                | Error::PortalRefused { .. }
-                | Error::StoreFailed { .. }
-        )
-    });
-    if !is_usable && let Err(error) = kept.close(done.is_ok()).await {
-        tracing::warn!(%partition, error = error.chain(), "kept pages not deleted");
     }
-    done.map(AttemptEnd::Done)
+    match (done, kept.progress()) {
+        (Err(error @ Error::DeadlineExceeded { .. }), Some(progress)) => Ok(AttemptEnd::Unfinished(progress, error)),
+        (done, _) => done.map(AttemptEnd::Done),
+    }
+}
+
+/// Returns whether the pages kept before an error can be used by the next fetch. Each was complete and followed the rules
+/// of page 1 when it was kept, but its rows are checked later.
+fn are_pages_good(error: &Error) -> bool {
+    match error {
+        // About the portal, the lake or this process, not about pages.
+        Error::PortalUnavailable { .. }
+        | Error::PortalRefused { .. }
+        | Error::DeadlineExceeded { .. }
+        | Error::Interrupted { .. }
+        | Error::SecretMissing { .. }
+        | Error::SecretUnavailable { .. }
+        | Error::StoreFailed { .. }
+        | Error::CatalogFailed { .. }
+        | Error::LakeLocked(_)
+        | Error::InvalidRequest { .. }
+        | Error::InvalidDescriptor { .. }
+        | Error::YearsUnknown { .. } => true,
+        // About a single page, which was not kept.
+        Error::BadBody { .. } | Error::BodyTooLarge { .. } | Error::UntrustedNext { .. } => true,
+        // All pages are there and agree. With `force`, more memory or a corrected program, they can be committed.
+        Error::ShrankTooMuch { .. } | Error::PartitionTooLarge { .. } | Error::EncodeFailed { .. } => true,
+        // A kept page may have been served wrong, or be of another version of the source.
+        Error::CountMismatch { .. }
+        | Error::DuplicateKey { .. }
+        | Error::WrongPartition { .. }
+        | Error::SchemaDrift { .. } => false,
+        // The object is another one now, so the pages are not found again.
+        Error::WriteConflict { .. } => false,
+    }
 }
 
 async fn fetch_and_commit<S: Store>(

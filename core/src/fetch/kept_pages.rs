@@ -6,32 +6,35 @@
 //! the key changes too, and the partition starts over. A run takes over the pages that earlier runs kept for the same
 //! version by listing them in its own set.
 
+mod fetch_count;
+mod found;
 pub(super) mod page_set;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_lock::{Semaphore, SemaphoreGuard};
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::kept_pages::page_set::{KeptPage, PageSet, Sets, list_sets};
+use crate::fetch::kept_pages::fetch_count::{FetchCount, count_failure};
+use crate::fetch::kept_pages::found::{End, Found, Judge};
+use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
+use crate::fetch::page_error::page_error;
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;
-use crate::ledger::listing::list;
+use crate::ledger::receipt::Outcome;
 use crate::partition::PartitionKey;
+use crate::ports::portal::PortalError;
 use crate::ports::store::Store;
 
-/// Maximum number of fetches of one run that may request the same page.
-const MAX_FETCHES_PER_PAGE: u32 = 3;
-
-/// A run does not take over pages that another run received earlier than this before its own page 1.
-const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+/// Maximum number of requests for a page in one run, apart from page 1: four in each of three fetches.
+const MAX_REQUESTS: u32 = 12;
 
 /// The pages of one partition that one fetch keeps or finds kept.
 pub(super) struct KeptPages<'k, S> {
@@ -46,6 +49,10 @@ pub(super) struct KeptPages<'k, S> {
     set: OnceLock<OpenSet>,
     /// Number of pages that this fetch has added.
     n_added: AtomicU32,
+    /// Pages that this fetch has requested, apart from page 1.
+    requested: Mutex<BTreeSet<u32>>,
+    /// Whether page 1 has arrived and says that the partition is large.
+    is_large: AtomicBool,
 }
 
 /// What page 1 says about its partition.
@@ -60,8 +67,10 @@ pub(super) struct FirstPage<'f> {
 
 /// The set of this fetch.
 struct OpenSet {
+    version: u128,
     prefix: String,
     set: PageSet,
+    count: FetchCount,
     /// By page number.
     pages: Mutex<BTreeMap<u32, KeptPage>>,
     /// Limits the pages that are requested but not kept yet, which are lost if the process is killed.
@@ -94,7 +103,8 @@ impl<'k, S: Store> KeptPages<'k, S> {
         etag: Option<String>,
     ) -> Self {
         let (set, n_added) = (OnceLock::new(), AtomicU32::new(0));
-        Self { store, dataset, partition, run, started_at, etag, set, n_added }
+        let (requested, is_large) = (Mutex::default(), AtomicBool::new(false));
+        Self { store, dataset, partition, run, started_at, etag, set, n_added, requested, is_large }
     }
 
     /// Returns whether page 1 is to be kept as well, because the pages stay after the commit.
@@ -103,73 +113,73 @@ impl<'k, S: Store> KeptPages<'k, S> {
     }
 
     /// Finds the pages that earlier fetches of the same version kept, and starts to keep pages, if the partition is large
-    /// enough for that.
+    /// enough for that. Deletes what page 1 shows to be of no use any more.
     ///
     /// - `first`: what page 1 says. Later pages are kept under it.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written.
+    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written; [`Error::PortalUnavailable`] if the run has
+    /// fetched the partition as often as allowed.
     pub(super) async fn open(&self, first: &FirstPage<'_>) -> Result<(), Error> {
-        let Keep { from_pages, from_duration, after_commit } = self.run.keep;
+        let Keep { from_pages, from_duration, after_commit, .. } = self.run.keep;
         if !after_commit && first.n_pages < from_pages.max(2) {
             return Ok(());
         }
+        self.is_large.store(true, Ordering::Relaxed);
         let version = self.version(first);
-        let kept = keys::kept_prefix(self.dataset, self.partition);
-        let mut sets = list_sets(self.store, self.dataset, &kept).await?;
-        sets.retain(|(_, found, _), _| *found == version);
+        let mut set = PageSet {
+            portal: first.root.to_owned(),
+            portal_release: self.run.portal_release.clone(),
+            etag: self.etag.clone(),
+            n_pages: first.n_pages,
+            seen_at: first.received_at,
+            ..PageSet::default()
+        };
+        let found = Found::list(self.store, self.dataset, self.partition).await?;
+        let judge = self.judge(version, &set);
+        self.warn("useless pages not deleted", self.delete(found.useless(&judge)).await);
+        let own = found.sets.iter().find(|set| set.version == version && set.run == self.run.run);
+        let others = found.sets.iter().filter(|set| set.run != self.run.run);
+        let usable: Vec<String> = others.flat_map(|set| judge.usable(set)).cloned().collect();
+        // After an unfinished fetch, the run continues to count, even if its pages are of no use any more.
+        let is_continued = own.is_some() || !usable.is_empty() || found.has_count(&self.run.run);
         let duration = first.received_at.duration_since(self.started_at).saturating_mul(first.n_pages as i32);
-        if sets.is_empty() && !after_commit && duration < from_duration {
+        if !is_continued && !after_commit && duration < from_duration {
             return Ok(());
         }
-        let prefix = self.prefix(version, &self.run.run);
-        let own = sets.get(&(self.partition.clone(), version, self.run.run.clone())).cloned();
-        let is_continued = own.is_some();
-        let continued = if is_continued { PageSet::read(self.store, &prefix).await? } else { None };
-        let mut set = match continued {
-            Some(set) => set,
-            None => self.new_set(first, &sets).await?,
-        };
-        let present: BTreeSet<&String> = sets.values().flatten().collect();
-        let taken_over = set.taken_over.iter().filter(|key| present.contains(key)).cloned();
-        let pages: BTreeMap<u32, KeptPage> =
-            taken_over.chain(own.into_iter().flatten()).filter_map(KeptPage::parse).collect();
-        set.requested.retain(|page, _| !pages.contains_key(page));
-        if is_continued {
-            // As many pages as there are slots, and the one that was due, may have been requested and not kept.
-            let missing = (2..=first.n_pages).filter(|page| !pages.contains_key(page));
-            missing.take(self.run.in_flight.max(1) + 1).for_each(|page| *set.requested.entry(page).or_default() += 1);
+        let count = FetchCount::begin(self.store, &self.count_key(), self.started_at).await?;
+        if count.is_used_up() {
+            return Err(self.used_up(&count, 2));
         }
-        set.n_fetches += 1;
+        match own.and_then(|own| own.set.as_ref()) {
+            Some(continued) => set = PageSet { seen_at: first.received_at, ..continued.clone() },
+            None => set.taken_over = usable,
+        }
+        let present: BTreeSet<&String> = found.sets.iter().flat_map(|set| &set.keys).collect();
+        let taken_over = set.taken_over.iter().filter(|key| present.contains(key));
+        let kept = taken_over.chain(own.iter().flat_map(|own| &own.keys));
+        let pages: BTreeMap<u32, KeptPage> = kept.cloned().filter_map(KeptPage::parse).collect();
+        let prefix = keys::page_set_prefix(self.dataset, self.partition, version, &self.run.run);
         set.write(self.store, &prefix).await?;
         tracing::info!(
-            partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, n_fetches = set.n_fetches,
-            "keeping pages"
+            partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, "keeping pages"
         );
         let slots = Semaphore::new(self.run.in_flight.max(1));
-        let _ = self.set.set(OpenSet { prefix, set, pages: Mutex::new(pages), slots });
+        let _ = self.set.set(OpenSet { version, prefix, set, count, pages: Mutex::new(pages), slots });
         Ok(())
     }
 
-    /// Describes a new set, which takes over the pages that other runs kept for the same version.
-    async fn new_set(&self, first: &FirstPage<'_>, sets: &Sets) -> Result<PageSet, Error> {
-        let oldest = first.received_at.saturating_sub(MAX_AGE).unwrap_or(Timestamp::MIN);
-        // Every run requests page 1 itself.
-        let is_usable = |key: &String| {
-            KeptPage::parse(key.clone()).is_none_or(|(number, page)| number > 1 && page.received_at >= oldest)
-        };
-        let mut set = PageSet { portal: first.root.to_owned(), n_pages: first.n_pages, ..PageSet::default() };
-        for ((_, version, run), keys) in sets {
-            // The pages of a committed set have served their purpose: another run looks for changes.
-            if PageSet::read(self.store, &self.prefix(*version, run)).await?.is_some_and(|other| !other.is_committed) {
-                set.taken_over.extend(keys.iter().filter(|key| is_usable(key)).cloned());
-            }
-        }
-        Ok(set)
+    fn judge<'j>(&'j self, version: u128, set: &'j PageSet) -> Judge<'j> {
+        let (run, started_at, is_only_run) = (self.run.run.as_str(), self.started_at, self.run.keep.is_only_run);
+        Judge { run, version, set, started_at, is_only_run }
     }
 
-    fn prefix(&self, version: u128, run: &str) -> String {
-        keys::page_set_prefix(self.dataset, self.partition, version, run)
+    async fn delete(&self, keys: Vec<String>) -> Result<(), Error> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let prefix = keys::kept_prefix(self.dataset, self.partition);
+        self.store.delete(keys).await.map_err(|source| Error::store_failed("delete", &prefix, source))
     }
 
     /// Hashes what all pages of a version must agree with.
@@ -189,10 +199,30 @@ impl<'k, S: Store> KeptPages<'k, S> {
         Some(self.set.get()?.slots.acquire().await)
     }
 
-    /// Returns whether as many fetches of this run as allowed have requested a page.
-    pub(super) fn is_used_up(&self, page: u32) -> bool {
-        let requested = self.set.get().and_then(|open| open.set.requested.get(&page));
-        requested.is_some_and(|n_fetches| *n_fetches >= MAX_FETCHES_PER_PAGE)
+    /// Records that a page is requested.
+    ///
+    /// # Errors
+    /// [`Error::PortalUnavailable`] if as many fetches of this run as allowed have requested it.
+    pub(super) fn request(&self, page: u32) -> Result<(), Error> {
+        if let Some(open) = self.set.get().filter(|open| open.count.is_page_used_up(page)) {
+            return Err(self.used_up(&open.count, page));
+        }
+        self.requested().insert(page);
+        Ok(())
+    }
+
+    fn requested(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_key(&self) -> String {
+        keys::fetch_count(self.dataset, self.partition, &self.run.run)
+    }
+
+    fn used_up(&self, count: &FetchCount, page: u32) -> Error {
+        let last_failure = count.last_failure().map(str::to_owned);
+        let used_up = PortalError::UsedUp { n_requests: MAX_REQUESTS, last_failure };
+        page_error(used_up, self.dataset, self.partition, page)
     }
 
     /// Reads the body of a kept page and when it was received. Returns `None` if the page is not kept, or its object is
@@ -215,7 +245,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
         match self.store.write_unflushed(&key, compressed).await {
             Ok(()) => {
                 open.pages().insert(page, KeptPage { key, received_at });
-                self.n_added.fetch_add(1, Ordering::Relaxed);
+                if page > 1 {
+                    self.n_added.fetch_add(1, Ordering::Relaxed);
+                }
             }
             Err(error) => tracing::warn!(key, error = %error.source, "page not kept"),
         }
@@ -228,21 +260,63 @@ impl<'k, S: Store> KeptPages<'k, S> {
         (self.n_added.load(Ordering::Relaxed) > 0).then_some(Progress { n_kept, n_pages: open.set.n_pages })
     }
 
-    /// Deletes the set, with the pages it took over. Pages that are to stay after the commit are marked instead.
-    ///
-    /// - `is_committed`: whether the partition was committed from these pages, or found unchanged.
-    ///
-    /// # Errors
-    /// [`Error::StoreFailed`]. What is left expires with its run.
-    pub(super) async fn close(&self, is_committed: bool) -> Result<(), Error> {
-        let Some(open) = self.set.get() else { return Ok(()) };
-        if is_committed && self.run.keep.after_commit {
-            let set = PageSet { is_committed, ..open.set.clone() };
-            return set.write(self.store, &open.prefix).await;
+    /// Counts a fetch that failed. If this fails, the next fetch of the run counts it as killed, provided that this one kept
+    /// pages.
+    pub(super) async fn count_failure(&self, error: &Error) {
+        let is_used_up = matches!(
+            error,
+            Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. }
+        );
+        let counted = match self.set.get() {
+            Some(open) => {
+                let last_failure = open.count.last_failure().filter(|_| is_used_up).map(str::to_owned);
+                open.count.fail(self.store, last_failure.unwrap_or_else(|| error.chain())).await
+            }
+            // It was not begun.
+            None if is_used_up => return,
+            None => {
+                let is_large = self.is_large.load(Ordering::Relaxed);
+                count_failure(self.store, &self.count_key(), is_large, error.chain()).await
+            }
+        };
+        self.warn("fetch not counted", counted);
+    }
+
+    /// Counts the pages that an unfinished fetch requested. If this fails, the next fetch of the run counts it as killed.
+    pub(super) async fn pause(&self) {
+        let Some(open) = self.set.get() else { return };
+        let requested = self.requested().clone();
+        self.warn("requested pages not counted", open.count.pause(self.store, &requested).await);
+    }
+
+    fn warn(&self, what: &str, done: Result<(), Error>) {
+        if let Err(error) = done {
+            tracing::warn!(partition = %self.partition, error = error.chain(), "{what}");
         }
-        let prefix = &open.prefix;
-        let own = list(self.store, prefix).await?.into_iter().map(|listed| listed.key);
-        let keys = own.chain(open.set.taken_over.iter().cloned()).collect();
-        self.store.delete(keys).await.map_err(|source| Error::store_failed("delete", prefix, source))
+    }
+
+    /// Ends the set of a fetch that committed its partition, or found it up to date. Deletes it, with everything that is of
+    /// no use any more. Pages that are to stay after the commit are marked instead.
+    pub(super) async fn finish(&self, outcome: Outcome) {
+        let end = if outcome == Outcome::Unchanged { End::Unchanged } else { End::Replaced };
+        let finish = async {
+            if let Some(open) = self.set.get().filter(|_| self.run.keep.after_commit) {
+                let set = PageSet { is_committed: true, ..open.set.clone() };
+                set.write(self.store, &open.prefix).await?;
+            }
+            self.delete_useless_after(end).await
+        };
+        self.warn("kept pages not deleted", finish.await);
+    }
+
+    /// Deletes the set of a fetch that failed because of what a page contains, with the sets from which it took pages over.
+    pub(super) async fn discard(&self) {
+        self.warn("kept pages not deleted", self.delete_useless_after(End::Invalid).await);
+    }
+
+    async fn delete_useless_after(&self, end: End) -> Result<(), Error> {
+        let Some(open) = self.set.get() else { return Ok(()) };
+        let found = Found::list(self.store, self.dataset, self.partition).await?;
+        self.delete(found.useless_after(&self.judge(open.version, &open.set), end)).await
     }
 }

@@ -15,9 +15,6 @@ use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 use crate::ports::store::Store;
 
-/// Maximum number of requests for a page in one run: four in each of three fetches.
-const MAX_REQUESTS: u32 = 12;
-
 /// A decoded page with metadata about its request.
 pub(super) struct FetchedPage {
     pub(super) page: Page,
@@ -72,13 +69,10 @@ impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
         if let Some(found) = self.kept_page(page, &mut request).await? {
             return Ok(found);
         }
-        if self.kept.is_used_up(page) {
-            let used_up = PortalError::UsedUp { tries: MAX_REQUESTS };
-            return Err(page_error(used_up, self.dataset, self.partition, page));
-        }
         // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and nothing
         // advances those pages while the partition waits for this one.
         let _slot = if request.room.is_some() { self.kept.slot().await } else { None };
+        self.kept.request(page)?;
         let (fetched, body) = self.request(page, request, self.kept.is_open()).await?;
         rules.check(page, &fetched.page)?;
         if let Some(body) = body {

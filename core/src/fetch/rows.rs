@@ -94,7 +94,12 @@ pub(super) async fn fetch_rows(
         }
         if page == 1 && n_pages > 1 {
             if !has_tries_left {
-                return Err(page_error(PortalError::UsedUp { tries }, dataset, partition, 1));
+                return Err(page_error(
+                    PortalError::UsedUp { n_requests: tries, last_failure: None },
+                    dataset,
+                    partition,
+                    1,
+                ));
             }
             first_tries = tries;
         }

@@ -37,10 +37,12 @@ pub struct Keep {
     pub from_duration: SignedDuration,
     /// Whether the pages of every partition are kept, and stay after the commit.
     pub after_commit: bool,
+    /// Whether no other run writes to this lake, so that everything that other runs kept belongs to runs that are over.
+    pub is_only_run: bool,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { from_pages: 16, from_duration: SignedDuration::from_secs(1), after_commit: false }
+        Self { from_pages: 16, from_duration: SignedDuration::from_secs(1), after_commit: false, is_only_run: false }
     }
 }

@@ -680,7 +680,8 @@ impl Portal for Crossing {
 fn a_page_that_is_due_does_not_wait_for_later_pages_to_be_kept() {
     in_a_minute(|| {
         let mut portal = Crossing { pages: CannedPages::new(pages(&rows(16), 2)), has_time: false };
-        let keep = Keep { from_pages: 5, from_duration: jiff::SignedDuration::ZERO, after_commit: false };
+        let keep =
+            Keep { from_pages: 5, from_duration: jiff::SignedDuration::ZERO, after_commit: false, is_only_run: false };
         let (store, run) = (MemoryStore::default(), RunFacts { keep, ..facts(false) });
         let (dataset, partition) = (enrollment(), partition());
         let fetch =

@@ -21,7 +21,7 @@ pub async fn read_json<T: for<'de> Deserialize<'de>>(store: &impl Store, key: &s
     Ok(found.and_then(|found| parse_json(key, &found.bytes)))
 }
 
-pub(super) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> Option<T> {
+pub(crate) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> Option<T> {
     match serde_json::from_slice(bytes) {
         Ok(value) => Some(value),
         Err(error) => {

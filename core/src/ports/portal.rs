@@ -160,11 +160,13 @@ pub enum PortalError {
         /// Number of requests made.
         tries: u32,
     },
-    /// The page must be requested once more, but no try is left.
-    #[error("page must be requested again, but all {tries} tries are used")]
+    /// The page must be requested once more, but no request is left.
+    #[error("page must be requested again, but all {n_requests} requests for it are used{}", after_failure(last_failure.as_deref()))]
     UsedUp {
-        /// Number of requests made.
-        tries: u32,
+        /// Maximum number of requests.
+        n_requests: u32,
+        /// How the last fetch failed that used them, if it was another one.
+        last_failure: Option<String>,
     },
     /// The run is ending, so the request was abandoned.
     #[error("interrupted")]
@@ -175,6 +177,10 @@ pub enum PortalError {
         /// Number of requests made.
         tries: u32,
     },
+}
+
+fn after_failure(failure: Option<&str>) -> String {
+    failure.map_or_else(String::new, |failure| format!("; the last fetch ended with: {failure}"))
 }
 
 fn count_tries(tries: u32) -> String {

@@ -28,6 +28,7 @@ pub(crate) const NEWEST_WINS: &str = "the newest write wins";
 pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
 pub(crate) const SHRINK_GUARD: &str = "a larger partition stays unless forced";
 pub(crate) const CONTINUED: &str = "a partition continues only from pages with the same count and page 1";
+pub(crate) const FETCH_LIMIT: &str = "at most three fetches of a run request a page";
 pub(crate) const RECEIPTS: &str = "a receipt is true";
 pub(crate) const RECORDS: &str = "a record has the facts of its object";
 pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
@@ -155,6 +156,8 @@ pub(crate) struct Auditor {
     record_writes: Vec<(u32, TaskId)>,
     /// Every page that was kept, by key.
     kept: BTreeMap<String, Kept>,
+    /// The fetches that requested each page of a partition, by run and partition.
+    requested_by: BTreeMap<(String, usize), BTreeMap<u32, BTreeSet<TaskId>>>,
     /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
     /// Runs and partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
@@ -199,6 +202,7 @@ impl Auditor {
             reads: BTreeMap::new(),
             record_writes: Vec::new(),
             kept: BTreeMap::new(),
+            requested_by: BTreeMap::new(),
             receipts: BTreeMap::new(),
             deleted_unread: BTreeSet::new(),
             emptied: BTreeMap::new(),

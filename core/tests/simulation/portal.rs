@@ -88,6 +88,9 @@ fn serve(
         world.count("portal: interrupted");
         return Err(PortalError::Interrupted);
     }
+    if partition.is_some() {
+        world.audit.page_requested(task, page);
+    }
     if page > 1 && world.chance(world.rates.deadline) {
         world.count("portal: deadline");
         return Err(PortalError::Deadline { tries: 1 });

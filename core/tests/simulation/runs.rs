@@ -57,6 +57,19 @@ struct Tries {
     unfinished: u32,
 }
 
+impl Tries {
+    /// Returns how many unsuccessful tries count towards a limit. Fetching has one limit for all of them.
+    fn n(self, step: Step, of_kind: u32) -> u32 {
+        if step.is_fetch() { self.failed + self.died } else { of_kind }
+    }
+}
+
+impl Step {
+    fn is_fetch(self) -> bool {
+        matches!(self, Self::Fetch(_))
+    }
+}
+
 /// Phase of a run.
 pub(crate) enum Phase {
     Planning,
@@ -242,7 +255,10 @@ impl Simulation {
         };
         self.with(|world| {
             world.note(Some(task), "end", String::new(), message.clone());
-            if let Ended::Fetched(_) = &ended {
+            if let Ended::Fetched(fetched) = &ended {
+                if matches!(fetched, Ok(Fetched::Finished(_))) {
+                    world.audit.fetch_finished(task);
+                }
                 world.count(format!("fetch: {message}"));
                 if message == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
                     world.count("own write found after a lost response");
@@ -311,10 +327,12 @@ impl Simulation {
             }
             Ended::Planned(Err(error)) | Ended::Fetched(Err(error)) | Ended::Published(Err(error)) => error,
         };
-        let most = if matches!(error, Error::DeadlineExceeded { .. }) { TRIES_OF_DEAD } else { TRIES };
+        let is_dead = matches!(error, Error::DeadlineExceeded { .. }) && !job.step.is_fetch();
+        let most = if is_dead { TRIES_OF_DEAD } else { TRIES };
         let tries = self.runs[job.run].tries.entry(place(job.step)).or_default();
         tries.failed += 1;
-        if error.is_retryable() && tries.failed < most {
+        let n_tries = tries.n(job.step, tries.failed);
+        if error.is_retryable() && n_tries < most {
             self.spawn(job.run, job.step);
         } else {
             self.give_up(job.run, job.step);
@@ -325,7 +343,8 @@ impl Simulation {
     pub(crate) fn died(&mut self, run: usize, step: Step) {
         let tries = self.runs[run].tries.entry(place(step)).or_default();
         tries.died += 1;
-        if tries.died < TRIES_OF_DEAD { self.spawn(run, step) } else { self.give_up(run, step) }
+        let (n_tries, most) = (tries.n(step, tries.died), if step.is_fetch() { TRIES } else { TRIES_OF_DEAD });
+        if n_tries < most { self.spawn(run, step) } else { self.give_up(run, step) }
     }
 
     /// Stops retrying a step.

@@ -136,7 +136,7 @@ impl World {
         let (from_pages, after_commit) = (if rng.bool() { 2 } else { u32::MAX }, rng.u32(0..8) == 0);
         Self {
             rates,
-            keep: Keep { from_pages, from_duration: SignedDuration::ZERO, after_commit },
+            keep: Keep { from_pages, from_duration: SignedDuration::ZERO, after_commit, is_only_run: false },
             page_length: rng.usize(1..=3),
             step: 0,
             now_ms: 0,

@@ -12,7 +12,7 @@ use crate::keys::{self, KeptKey};
 use crate::ledger::json::{read_json, render};
 use crate::ledger::listing::list;
 use crate::partition::PartitionKey;
-use crate::ports::store::Store;
+use crate::ports::store::{Listed, Store};
 
 /// Maximum size of a kept page, decompressed, in bytes. A larger one is cut off, and thus no page.
 const MAX_BODY_BYTES: u64 = 64 << 20;
@@ -25,13 +25,15 @@ const ZSTD_LEVEL: i32 = 1;
 pub(in crate::fetch) struct PageSet {
     /// URL of the portal.
     pub(in crate::fetch) portal: String,
+    /// The portal's release when the run started.
+    pub(in crate::fetch) portal_release: Option<String>,
+    /// Etag of the object before page 1.
+    pub(in crate::fetch) etag: Option<String>,
     pub(in crate::fetch) n_pages: u32,
-    /// Number of fetches that used this set.
-    pub(in crate::fetch) n_fetches: u32,
+    /// When page 1 was last received.
+    pub(in crate::fetch) seen_at: Timestamp,
     /// Keys of what other runs kept.
     pub(in crate::fetch) taken_over: Vec<String>,
-    /// How many fetches may have requested a page that is not kept.
-    pub(in crate::fetch) requested: BTreeMap<u32, u32>,
     /// Whether the partition was committed, or found unchanged, from these pages.
     pub(in crate::fetch) is_committed: bool,
 }
@@ -93,13 +95,18 @@ pub(in crate::fetch) type Sets = BTreeMap<(PartitionKey, u128, String), Vec<Stri
 /// # Errors
 /// [`Error::StoreFailed`] if the lake cannot be listed.
 pub(in crate::fetch) async fn list_sets(store: &impl Store, dataset: &Dataset, prefix: &str) -> Result<Sets, Error> {
+    Ok(group(dataset, list(store, prefix).await?))
+}
+
+/// Groups listed objects by the set to which they belong.
+pub(in crate::fetch) fn group(dataset: &Dataset, listed: Vec<Listed>) -> Sets {
     let mut sets = Sets::new();
-    for listed in list(store, prefix).await? {
+    for listed in listed {
         if let Some(KeptKey { partition, version, run, .. }) = keys::parse_kept(dataset, &listed.key) {
             sets.entry((partition, version, run.to_owned())).or_default().push(listed.key);
         }
     }
-    Ok(sets)
+    sets
 }
 
 fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {

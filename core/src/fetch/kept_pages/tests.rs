@@ -1,6 +1,9 @@
 //! Tests of `kept_pages`.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::executor::block_on;
 use jiff::SignedDuration;
 use url::Url;
@@ -10,7 +13,8 @@ use super::*;
 use crate::fetch::run_facts::Keep;
 use crate::fetch::{Fetched, encode_kept_pages, fetch_partition};
 use crate::ledger::Outcome;
-use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
+use crate::ports::clock::Clock;
+use crate::ports::portal::{PageRequest, Portal, Reading, Response};
 use crate::testing::{
     CannedPages, MemoryStore, NOW, StandingClock, enrollment, next_turn, page, pages, partition, row, run_facts, time,
 };
@@ -68,12 +72,22 @@ fn ten_pages() -> Vec<String> {
 }
 
 fn facts(run: &str) -> RunFacts {
-    let keep = Keep { from_pages: 5, from_duration: SignedDuration::ZERO, after_commit: false };
+    let keep = Keep { from_pages: 5, from_duration: SignedDuration::ZERO, after_commit: false, is_only_run: false };
     RunFacts { portal_release: Some("0.26.1".into()), keep, ..run_facts(run) }
 }
 
 fn fetch(store: &MemoryStore, portal: &Brief, facts: &RunFacts) -> Result<Fetched, Error> {
     block_on(fetch_partition(portal, store, &StandingClock, &enrollment(), &partition(), facts))
+}
+
+/// Returns the objects of all sets.
+fn sets(store: &MemoryStore) -> Vec<String> {
+    store.keys("pages/").into_iter().filter(|key| !key.contains("/fetches/")).collect()
+}
+
+/// Returns the objects of a run's sets.
+fn of_run(store: &MemoryStore, run: &str) -> Vec<String> {
+    sets(store).into_iter().filter(|key| key.contains(&format!("/{run}/"))).collect()
 }
 
 /// Fetches with so little time that the fetch is unfinished.
@@ -122,13 +136,12 @@ fn a_later_run_takes_over_the_pages_of_an_earlier_one_and_deletes_both_sets() {
     begin(&store, ten_pages(), 4, &facts("r1"));
     assert_eq!(begin(&store, ten_pages(), 3, &facts("r2")), Progress { n_kept: 5, n_pages: 10 });
     // What the first run keeps from now on is its own.
-    let first = store.keys("pages/").into_iter().filter(|key| key.contains("/r1/")).count();
+    let first = of_run(&store, "r1").len();
     begin(&store, ten_pages(), 5, &facts("r1"));
-    assert_eq!(store.keys("pages/").into_iter().filter(|key| key.contains("/r1/")).count(), first + 4);
+    assert_eq!(of_run(&store, "r1").len(), first + 4);
     assert_eq!(finish(&store, ten_pages(), &facts("r2")), [1, 7, 8, 9, 10, 1]);
-    // The first run's newest four pages are left to it.
-    let left = store.keys("pages/");
-    assert!(left.len() == 4 && left.iter().all(|key| key.contains("/r1/")), "{left:?}");
+    // Nobody finds the object again that the first run's newest four pages were to replace.
+    assert_eq!(sets(&store), Vec::<String>::new());
 }
 
 #[test]
@@ -175,13 +188,13 @@ fn a_page_that_fails_a_check_is_not_kept_and_an_error_about_rows_deletes_the_set
     let mut short = ten_pages();
     short[9] = page(30, None, &rows(30)[27..29]);
     assert_eq!(fetch(&store, &Brief::new(short, usize::MAX), &facts("r1")).unwrap_err().name(), "CountMismatch");
-    assert_eq!(store.keys("pages/"), Vec::<String>::new());
+    assert_eq!(sets(&store), Vec::<String>::new());
     // A key on two pages is found only at the end.
     let mut twice = rows(30);
     twice[29] = twice[0].clone();
     let portal = Brief::new(pages(&twice, 3), usize::MAX);
     assert_eq!(fetch(&store, &portal, &facts("r1")).unwrap_err().name(), "DuplicateKey");
-    assert_eq!(store.keys("pages/"), Vec::<String>::new());
+    assert_eq!(sets(&store), Vec::<String>::new());
     assert_eq!(finish(&store, ten_pages(), &facts("r1")).len(), 11);
 }
 
@@ -215,6 +228,178 @@ fn a1_a_page_is_requested_by_at_most_three_fetches_of_a_run() {
     assert_eq!(finish(&store, ten_pages(), &facts("r2")), [1, 5, 6, 7, 8, 9, 10, 1]);
 }
 
+/// A clock that advances with every look.
+#[derive(Default)]
+struct Ticking(AtomicU32);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        time(NOW) - SignedDuration::from_secs(60) + SignedDuration::from_millis(self.0.fetch_add(1, Relaxed).into())
+    }
+}
+
+/// A portal that never serves the last page.
+struct Stuck(CannedPages);
+
+impl Portal for Stuck {
+    fn root(&self) -> &Url {
+        self.0.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let response = self.0.get(path, page, request, read).await;
+        if page == 10 { std::future::pending().await } else { response }
+    }
+}
+
+#[test]
+fn a1_a_killed_fetch_counts_as_one_of_three_whatever_became_of_its_pages() {
+    let (store, clock, run) = (MemoryStore::default(), Ticking::default(), facts("r1"));
+    let (dataset, partition) = (enrollment(), partition());
+    for n_rows in [30, 29, 28] {
+        let portal = Stuck(CannedPages::new(pages(&rows(n_rows), 3)));
+        let fetched = fetch_partition(&portal, &store, &clock, &dataset, &partition, &run).now_or_never();
+        assert!(fetched.is_none());
+        assert!(portal.0.requested.lock().unwrap().contains(&10));
+    }
+    for _ in 0..2 {
+        let portal = Brief::new(ten_pages(), usize::MAX);
+        let error = block_on(fetch_partition(&portal, &store, &clock, &dataset, &partition, &run)).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "fetch page 2 of `year=2021/grade=grade-pk`: portal unavailable: page must be requested again, but all 12 \
+             requests for it are used; the last fetch ended with: killed"
+        );
+        assert_eq!(portal.requested(), [1]);
+    }
+    // Another run has requests of its own.
+    finish(&store, ten_pages(), &facts("r2"));
+}
+
+#[test]
+fn a1_a_page_is_requested_by_at_most_three_fetches_of_a_run_whose_source_changes_every_time() {
+    let store = MemoryStore::default();
+    for n_rows in [30, 29, 28] {
+        begin(&store, pages(&rows(n_rows), 3), 4, &facts("r1"));
+        assert_eq!(of_run(&store, "r1").len(), 4, "the pages of the earlier version are deleted");
+    }
+    let portal = Brief::new(pages(&rows(30), 3), usize::MAX);
+    assert_eq!(fetch(&store, &portal, &facts("r1")).unwrap_err().name(), "PortalUnavailable");
+    assert!(!portal.requested().contains(&2), "{:?}", portal.requested());
+    finish(&store, ten_pages(), &facts("r2"));
+}
+
+#[test]
+fn a1_fetches_that_fail_before_pages_are_kept_count_too() {
+    let store = MemoryStore::default();
+    let quick = Keep { from_pages: 5, from_duration: SignedDuration::from_hours(1), ..Keep::default() };
+    let quick = RunFacts { keep: quick, ..facts("r1") };
+    for n_failed in 1..=3 {
+        let portal =
+            Brief { error: || PortalError::UsedUp { n_requests: 4, last_failure: None }, ..Brief::new(ten_pages(), 2) };
+        fetch(&store, &portal, &quick).unwrap_err();
+        assert!(store.keys("pages/").iter().any(|key| key.ends_with("/fetches/r1.json")), "{n_failed}");
+    }
+    let portal = Brief::new(ten_pages(), usize::MAX);
+    assert_eq!(fetch(&store, &portal, &quick).unwrap_err().name(), "PortalUnavailable");
+    assert_eq!(portal.requested(), [1]);
+    // A failed page 1 counts once the run has kept pages, and is all that a fetch of a small partition requests.
+    let (small, large) = (MemoryStore::default(), MemoryStore::default());
+    let unavailable = Brief {
+        error: || PortalError::Status { status: 503, tries: 4, excerpt: String::new() },
+        ..Brief::new(ten_pages(), 0)
+    };
+    fetch(&small, &unavailable, &facts("r1")).unwrap_err();
+    assert_eq!(small.keys("pages/"), Vec::<String>::new());
+    begin(&large, ten_pages(), 4, &facts("r1"));
+    for _ in 0..3 {
+        fetch(&large, &unavailable, &facts("r1")).unwrap_err();
+    }
+    assert_eq!(
+        fetch(&large, &Brief::new(ten_pages(), usize::MAX), &facts("r1")).unwrap_err().name(),
+        "PortalUnavailable"
+    );
+}
+
+#[test]
+fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
+    let (store, key) = (MemoryStore::default(), "pages/count.json");
+    let at = |seconds| time(NOW) + SignedDuration::from_secs(seconds);
+    let begin = |seconds| block_on(FetchCount::begin(&store, key, at(seconds))).unwrap();
+    *store.loses_response.lock().unwrap() = true;
+    let first = begin(1);
+    assert!(!first.is_page_used_up(2));
+    // Its result comes after the next fetch has counted it as killed.
+    let second = begin(2);
+    block_on(first.pause(&store, &BTreeSet::from([2]))).unwrap();
+    block_on(second.pause(&store, &BTreeSet::from([2]))).unwrap();
+    let third = begin(3);
+    assert!(!third.is_page_used_up(2) && third.last_failure() == Some("killed"));
+    block_on(third.fail(&store, "busy".to_owned())).unwrap();
+    let fourth = begin(4);
+    assert!(fourth.is_page_used_up(2) && !fourth.is_page_used_up(3) && !fourth.is_used_up());
+    // What cannot be read does not count as nothing.
+    store.set(key, b"{", None);
+    assert!(begin(5).is_used_up());
+}
+
+#[test]
+fn sets_that_are_of_no_use_any_more_are_deleted() {
+    /// Fetches with little time. Page 1 arrives half an hour after the fetch has started.
+    fn begin(store: &MemoryStore, hours: i64, n_rows: u64, n_allowed: usize, facts: &RunFacts) {
+        let mut portal = Brief::new(pages(&rows(n_rows), 3), n_allowed);
+        portal.pages.received_at = time(NOW) + SignedDuration::from_hours(hours);
+        let clock = Fixed(portal.pages.received_at - SignedDuration::from_mins(30));
+        let (dataset, partition) = (enrollment(), partition());
+        let fetched = block_on(fetch_partition(&portal, store, &clock, &dataset, &partition, facts));
+        assert!(matches!(fetched, Ok(Fetched::Unfinished { .. })), "{fetched:?}");
+    }
+    let store = MemoryStore::default();
+    let n_of = |runs: &[&str]| runs.iter().map(|run| of_run(&store, run).len()).collect::<Vec<_>>();
+    // The source changes.
+    begin(&store, 0, 30, 4, &facts("r1"));
+    begin(&store, 1, 29, 4, &facts("r2"));
+    assert_eq!(n_of(&["r1", "r2"]), [0, 4]);
+    // It changes back. The other run may have seen the newer version, unless it is over.
+    begin(&store, 1, 30, 4, &facts("r3"));
+    assert_eq!(n_of(&["r2", "r3"]), [4, 4]);
+    let only = RunFacts { keep: Keep { is_only_run: true, ..facts("").keep }, ..facts("r4") };
+    begin(&store, 1, 30, 2, &only);
+    assert_eq!(n_of(&["r2", "r3", "r4"]), [0, 4, 2]);
+    assert_eq!(store.keys("pages/").iter().filter(|key| key.contains("/fetches/")).count(), 1);
+    // The other release may be the newer one, but after a day its pages are not used any more.
+    let released = |run| RunFacts { portal_release: Some("0.27".into()), ..facts(run) };
+    begin(&store, 3, 30, 4, &released("r5"));
+    assert_eq!(n_of(&["r3", "r4", "r5"]), [4, 2, 4]);
+    begin(&store, 26, 30, 2, &released("r6"));
+    assert_eq!(n_of(&["r3", "r4", "r5", "r6"]), [0, 0, 4, 2]);
+    // Young pages of a run stay, with their description.
+    begin(&store, 26, 30, 3, &released("r5"));
+    begin(&store, 28, 30, 2, &released("r7"));
+    assert_eq!(n_of(&["r5", "r6", "r7"]), [3, 2, 2]);
+    // What is left of a set without its description is deleted.
+    for run in ["r5", "r6"] {
+        store.drop_object(of_run(&store, run).iter().find(|key| key.ends_with("set.json")).unwrap());
+    }
+    begin(&store, 29, 30, 2, &released("r7"));
+    assert_eq!(n_of(&["r5", "r6", "r7"]), [0, 0, 3]);
+}
+
+/// A clock that stands still at this time.
+struct Fixed(Timestamp);
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
 #[test]
 fn a_damaged_or_missing_kept_page_is_requested_again() {
     let store = MemoryStore::default();
@@ -234,9 +419,9 @@ fn only_large_and_slow_partitions_are_kept() {
     let keeps = |from_pages, from_duration, seconds: i64| {
         let (store, mut portal) = (MemoryStore::default(), Brief::new(ten_pages(), 4));
         portal.pages.received_at = time(NOW) + SignedDuration::from_secs(seconds);
-        let keep = Keep { from_pages, from_duration, after_commit: false };
+        let keep = Keep { from_pages, from_duration, ..Keep::default() };
         let _ = fetch(&store, &portal, &RunFacts { keep, ..facts("r1") });
-        !store.keys("pages/").is_empty()
+        !sets(&store).is_empty()
     };
     let twenty = SignedDuration::from_secs(20);
     assert!(keeps(10, twenty, 2) && !keeps(11, twenty, 2) && !keeps(10, twenty, 1));

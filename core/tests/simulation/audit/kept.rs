@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 
-use crate::audit::{Auditor, CONTINUED, Session};
+use crate::audit::{Auditor, CONTINUED, FETCH_LIMIT, Session};
 use crate::schedule::TaskId;
 use crate::source::{self, Row};
 
@@ -28,6 +28,10 @@ impl Auditor {
     pub(super) fn page_kept(&mut self, dataset: &Dataset, task: TaskId, key: &str) {
         let Some(fetching) = self.fetches.get(&task) else { return };
         let (partition, name) = (fetching.partition, source::key_of(fetching.partition));
+        if let Some((partition, run)) = keys::parse_fetch_count(dataset, key) {
+            let is_own = (&partition, run) == (&name, fetching.run.as_str());
+            return self.demand(FETCH_LIMIT, is_own, || format!("t{task} of `{name}` wrote `{key}`"));
+        }
         let Some(found) = keys::parse_kept(dataset, key).filter(|found| found.partition == name) else {
             return self.demand(CONTINUED, false, || format!("t{task} of `{name}` wrote `{key}`"));
         };
@@ -45,6 +49,25 @@ impl Auditor {
             self.kept.entry(key.to_owned()).or_insert(kept);
         }
         self.demand(CONTINUED, is_own, || format!("t{task} of `{name}` wrote `{key}` into a set of another run"));
+    }
+
+    /// Records that a fetch requested a page, and checks that no more than three fetches of its run did, since one of them
+    /// last finished. Page 1 is requested by every fetch.
+    pub(crate) fn page_requested(&mut self, task: TaskId, page: u32) {
+        let Some(fetching) = self.fetches.get(&task).filter(|_| page > 1) else { return };
+        let (run, partition) = (fetching.run.clone(), fetching.partition);
+        let by = self.requested_by.entry((run.clone(), partition)).or_default().entry(page).or_default();
+        by.insert(task);
+        let (n_fetches, name) = (by.len(), source::key_of(partition));
+        let found = || format!("`{name}`: {n_fetches} fetches of {run} requested page {page}");
+        self.demand(FETCH_LIMIT, n_fetches <= 3, found);
+    }
+
+    /// Records that a fetch finished.
+    pub(crate) fn fetch_finished(&mut self, task: TaskId) {
+        if let Some(fetching) = self.fetches.get(&task) {
+            self.requested_by.remove(&(fetching.run.clone(), fetching.partition));
+        }
     }
 
     /// Records that a fetch read a kept page, which then counts as served to it. Returns whether another fetch kept it.

@@ -1,0 +1,146 @@
+//! Counts how often a run has fetched a partition, in an object of its own: on AWS, each call of an unfinished partition
+//! has retries of its own, and the kept pages themselves may be deleted in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::ledger::json::{parse_json, replace_json};
+use crate::ports::store::{Condition, Put, Store};
+
+/// Maximum number of fetches of one run that may request the same page, apart from page 1.
+const MAX_FETCHES: u32 = 3;
+
+/// Maximum number of conditional writes to begin a fetch.
+const WRITE_TRIES: u32 = 4;
+
+/// What is stored: the fetches of one partition in one run that have ended, and the one that has not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Fetches {
+    /// Number of fetches that failed or were killed. Each may have requested any page.
+    n_failed: u32,
+    /// How the last failed fetch ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_failure: Option<String>,
+    /// Number of unfinished fetches that requested a page, by page.
+    requested: BTreeMap<u32, u32>,
+    /// When the fetch that has not ended was started. If another one begins, it was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun_at: Option<Timestamp>,
+}
+
+/// The count of one partition's fetches in one run, while one of them is in progress.
+#[derive(Debug)]
+pub(super) struct FetchCount {
+    key: String,
+    fetches: Fetches,
+    /// Holds unless another fetch has begun in the meantime. It then counts this one as killed.
+    condition: Condition,
+}
+
+impl FetchCount {
+    /// Counts a fetch that begins, so that it counts as failed if it is killed. Writes nothing if as many fetches as allowed
+    /// have failed.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`], or [`Error::WriteConflict`] if other fetches of the same run begin at the same moment.
+    pub(super) async fn begin(store: &impl Store, key: &str, started_at: Timestamp) -> Result<Self, Error> {
+        for _ in 0..WRITE_TRIES {
+            let mut count = Self::read(store, key).await?;
+            // Otherwise it is this fetch, whose write succeeded although its response was lost.
+            if count.fetches.begun_at != Some(started_at) {
+                if count.fetches.begun_at.replace(started_at).is_some() {
+                    count.fetches.fail("killed".to_owned());
+                }
+                if count.is_used_up() {
+                    return Ok(count);
+                }
+                match replace_json(store, key, &count.fetches, &count.condition).await? {
+                    Put::Done(etag) => count.condition = Condition::Matches(etag),
+                    Put::Lost => continue,
+                }
+            }
+            return Ok(count);
+        }
+        Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
+    }
+
+    /// Reads the count. An object that cannot be parsed counts as if every fetch were used up, since only a person can
+    /// have changed it.
+    async fn read(store: &impl Store, key: &str) -> Result<Self, Error> {
+        let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+        let (fetches, condition) = match found {
+            None => (Fetches::default(), Condition::Absent),
+            Some(content) => {
+                let used_up = || Fetches { n_failed: MAX_FETCHES, ..Fetches::default() };
+                (parse_json(key, &content.bytes).unwrap_or_else(used_up), Condition::Matches(content.etag))
+            }
+        };
+        Ok(Self { key: key.to_owned(), fetches, condition })
+    }
+
+    /// Returns whether as many fetches as allowed have failed or were killed.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.fetches.n_failed >= MAX_FETCHES
+    }
+
+    /// Returns whether as many fetches as allowed have requested a page.
+    pub(super) fn is_page_used_up(&self, page: u32) -> bool {
+        self.fetches.n_failed + self.fetches.requested.get(&page).copied().unwrap_or_default() >= MAX_FETCHES
+    }
+
+    /// Returns how the last failed fetch ended.
+    pub(super) fn last_failure(&self) -> Option<&str> {
+        self.fetches.last_failure.as_deref()
+    }
+
+    /// Counts this fetch as failed.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
+    pub(super) async fn fail(&self, store: &impl Store, failure: String) -> Result<(), Error> {
+        let mut fetches = self.fetches.clone();
+        fetches.fail(failure);
+        self.end(store, fetches).await
+    }
+
+    /// Counts the pages that this fetch requested before its time was up.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
+    pub(super) async fn pause(&self, store: &impl Store, requested: &BTreeSet<u32>) -> Result<(), Error> {
+        let mut fetches = self.fetches.clone();
+        requested.iter().for_each(|page| *fetches.requested.entry(*page).or_default() += 1);
+        self.end(store, fetches).await
+    }
+
+    async fn end(&self, store: &impl Store, fetches: Fetches) -> Result<(), Error> {
+        let fetches = Fetches { begun_at: None, ..fetches };
+        // If the condition no longer holds, another fetch has begun and counted this one as killed.
+        replace_json(store, &self.key, &fetches, &self.condition).await.map(|_| ())
+    }
+}
+
+/// Counts a fetch that failed before it began to keep pages.
+///
+/// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if an
+///   earlier fetch was counted.
+///
+/// # Errors
+/// [`Error::StoreFailed`]; the fetch is then not counted.
+pub(super) async fn count_failure(store: &impl Store, key: &str, is_large: bool, failure: String) -> Result<(), Error> {
+    let count = FetchCount::read(store, key).await?;
+    if is_large || count.condition != Condition::Absent {
+        count.fail(store, failure).await?;
+    }
+    Ok(())
+}
+
+impl Fetches {
+    fn fail(&mut self, failure: String) {
+        self.n_failed += 1;
+        self.last_failure = Some(failure);
+    }
+}
