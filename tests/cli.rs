@@ -1259,6 +1259,13 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     error: open lake `s3://bucket`: expected a folder, found a bucket
     hint: `--on aws` uses the lake of the state machine
     ");
+    assert_snapshot!(refused(&["repair", "--lake", "s3://bucket", "--from-pages"], &[]), @r"
+    error: open lake `s3://bucket`: expected a folder, found a bucket
+    hint: on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`
+    ");
+    assert_snapshot!(refused(&with(&["--keep-pages"]), &[]), @r"
+    error: check request: `keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
+    ");
     let file = workspace().join("datasets/ccd_directory.toml");
     let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
     let told_text = refused(&dataset, &region);

@@ -7,7 +7,7 @@ use clap::Args;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::encode_kept_pages;
+use rollcall_core::fetch::{FromPages, Skipped, encode_kept_pages};
 use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::{self, Repaired, publish_lookups};
@@ -50,7 +50,11 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => Dataset::built_in_names(),
     };
-    let store = args.lake.existing_folder("on AWS, every run does the same before it ends").await?;
+    let hint = match args.from_pages {
+        true => "on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`",
+        false => "on AWS, every run does the same before it ends",
+    };
+    let store = args.lake.existing_folder(hint).await?;
     let catalog = lake::catalog(&store);
     LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
@@ -105,7 +109,14 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
 /// Encodes partitions from their kept pages and prints what became of them. Returns whether none failed.
 async fn encode_again(store: &FolderStore, dataset: &Dataset) -> anyhow::Result<bool> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for encoded in encode_kept_pages(store, dataset).await? {
+    let FromPages { encoded, skipped } = encode_kept_pages(store, dataset).await?;
+    for Skipped { partition, run, reason } in skipped {
+        output::print_message(&format!(
+            "warning: {}: skipped the pages of `{partition}` that run {run} kept: {reason}",
+            dataset.name
+        ));
+    }
+    for encoded in encoded {
         let outcome = encoded.result.unwrap_or_else(|error| {
             output::print_message(&format!("failed: {}: {}", error.name(), error.chain()));
             Outcome::Failed

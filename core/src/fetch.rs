@@ -27,7 +27,7 @@ use crate::ports::clock::Clock;
 use crate::ports::portal::Portal;
 use crate::ports::store::Store;
 
-pub use crate::fetch::from_pages::{Reencoded, encode_kept_pages};
+pub use crate::fetch::from_pages::{FromPages, Reencoded, Skipped, encode_kept_pages};
 pub use crate::fetch::kept_pages::Progress;
 pub use crate::fetch::run_facts::{Keep, RunFacts};
 

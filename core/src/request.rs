@@ -41,6 +41,22 @@ pub struct Request {
     pub catalog: CatalogMode,
 }
 
+impl Request {
+    /// Checks what a run on a lake in a bucket cannot do.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if pages are to stay after the commit: only `repair --from-pages` reads them, and it needs a
+    /// folder.
+    pub fn check_for_bucket(&self) -> Result<(), Error> {
+        if !self.keep_pages {
+            return Ok(());
+        }
+        let mistake = "`keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: \
+                       `rollcall repair --from-pages` works on folders only";
+        Err(Error::InvalidRequest { mistakes: vec![mistake.to_owned()] })
+    }
+}
+
 /// The partitions that a request names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {

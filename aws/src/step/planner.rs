@@ -51,6 +51,7 @@ impl Planner {
         let (schedule, request) = split_schedule(input)?;
         let dataset = Dataset::built_in(&request::dataset_name(&request)?)?;
         let request = Request::parse(&request, &dataset)?;
+        request.check_for_bucket()?;
         let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
         for warning in &plan.warnings {
             tracing::warn!(run, warning, "plan warning");

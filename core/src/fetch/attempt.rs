@@ -108,6 +108,9 @@ async fn fetch_and_commit<S: Store>(
     let mut room = portal.partition_memory().room();
     let (facts, fetched) = fetch_rows(portal, kept, dataset, partition, run.pages_at_once(), &mut room).await?;
     let Some((encoded, fetched_at)) = fetched else {
+        if run.force {
+            kept.forget().await?;
+        }
         commit_empty(store, partition, &key, before, run.force).await?;
         return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None });
     };

@@ -1,6 +1,6 @@
 //! Encodes partitions again from the pages that a run kept, without the portal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -20,6 +20,9 @@ use crate::ports::cause::BoxError;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading, Response};
 use crate::ports::store::Store;
 
+/// Maximum number of missing pages that a reason names.
+const MAX_NAMED: usize = 5;
+
 /// Name under which the objects are committed.
 const RUN: &str = "from-pages";
 
@@ -32,33 +35,63 @@ pub struct Reencoded {
     pub result: Result<Outcome, Error>,
 }
 
+/// Kept pages that were not encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// The run that kept the pages.
+    pub run: String,
+    /// Why they were not encoded.
+    pub reason: String,
+}
+
+/// What became of the kept pages of a dataset.
+#[derive(Debug, Default)]
+pub struct FromPages {
+    /// The partitions that were encoded, or failed to be.
+    pub encoded: Vec<Reencoded>,
+    /// Sets of pages from which nothing can be encoded.
+    pub skipped: Vec<Skipped>,
+}
+
 /// Encodes every partition whose pages a run kept after the commit, from the most recent of them. Requests nothing.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the lake cannot be listed or read. The error of a single partition is in its [`Reencoded`].
-pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<Vec<Reencoded>, Error> {
+pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<FromPages, Error> {
     let prefix = keys::kept_pages_prefix(dataset);
-    let sets = list_sets(store, dataset, &prefix).await?;
-    let mut newest: BTreeMap<PartitionKey, KeptPortal<'_, _>> = BTreeMap::new();
-    for ((partition, version, run), keys) in sets {
+    let (mut sets, mut present) = (Vec::new(), BTreeSet::new());
+    for ((partition, version, run), keys) in list_sets(store, dataset, &prefix).await? {
         let set = PageSet::read(store, &keys::page_set_prefix(dataset, &partition, version, &run)).await?;
-        let Some(set) = set.filter(|set| set.is_committed) else { continue };
-        // A page of this run replaces one that it took over.
-        let keys = set.taken_over.iter().cloned().chain(keys);
-        let Some(portal) = KeptPortal::new(store, &set, keys) else { continue };
-        if newest.get(&partition).is_none_or(|other| other.received_at < portal.received_at) {
-            newest.insert(partition, portal);
+        present.extend(keys.iter().cloned());
+        sets.push((partition, run, keys, set));
+    }
+    let committed = sets.iter().filter_map(|(.., set)| set.as_ref().filter(|set| set.is_committed));
+    let taken_over: BTreeSet<String> = committed.flat_map(|set| set.taken_over.iter().cloned()).collect();
+    let mut newest: BTreeMap<PartitionKey, KeptPortal<'_, _>> = BTreeMap::new();
+    let mut result = FromPages::default();
+    for (partition, run, keys, set) in sets {
+        // These pages belong to the set that took them over.
+        if set.is_none() && keys.iter().all(|key| taken_over.contains(key)) {
+            continue;
+        }
+        match KeptPortal::new(store, set, keys, &present) {
+            Ok(portal) if newest.get(&partition).is_none_or(|other| other.received_at < portal.received_at) => {
+                newest.insert(partition, portal);
+            }
+            Ok(_) => {}
+            Err(reason) => result.skipped.push(Skipped { partition, run, reason }),
         }
     }
     if !newest.is_empty() {
         keep_schema(store, dataset).await?;
     }
-    let mut reencoded = Vec::new();
     for (partition, portal) in newest {
-        let result = encode(store, dataset, &partition, &portal).await;
-        reencoded.push(Reencoded { partition, result });
+        let outcome = encode(store, dataset, &partition, &portal).await;
+        result.encoded.push(Reencoded { partition, result: outcome });
     }
-    Ok(reencoded)
+    Ok(result)
 }
 
 async fn encode(
@@ -89,13 +122,33 @@ struct KeptPortal<'k, S> {
 }
 
 impl<'k, S: Store> KeptPortal<'k, S> {
-    /// Returns `None` if a page is missing.
-    fn new(store: &'k S, set: &PageSet, keys: impl Iterator<Item = String>) -> Option<Self> {
-        let pages: BTreeMap<u32, KeptPage> = keys.filter_map(KeptPage::parse).collect();
-        let received_at = pages.values().map(|page| page.received_at).min()?;
-        let is_complete = pages.keys().copied().eq(1..=set.n_pages);
-        let root = Url::parse(&set.portal).ok()?;
-        is_complete.then_some(Self { store, root, pages, received_at })
+    /// Returns a portal that serves the pages of a set, or why it cannot serve all of them.
+    ///
+    /// - `present`: the keys of all kept pages.
+    fn new(store: &'k S, set: Option<PageSet>, keys: Vec<String>, present: &BTreeSet<String>) -> Result<Self, String> {
+        let set = set.ok_or("expected its description, found none that can be read")?;
+        if !set.is_committed {
+            return Err(
+                "expected pages that stayed after the commit, found the partition not committed from them".into()
+            );
+        }
+        // A page of this run replaces one that it took over.
+        let taken_over = set.taken_over.iter().filter(|key| present.contains(*key)).cloned();
+        let pages: BTreeMap<u32, KeptPage> = taken_over.chain(keys).filter_map(KeptPage::parse).collect();
+        let missing: Vec<u32> = (1..=set.n_pages).filter(|page| !pages.contains_key(page)).collect();
+        let received_at = pages.values().map(|page| page.received_at).min();
+        let (Some(received_at), true) = (received_at, missing.is_empty()) else {
+            let named: Vec<String> = missing.iter().take(MAX_NAMED).map(u32::to_string).collect();
+            let more = if missing.len() > MAX_NAMED { ", …" } else { "" };
+            return Err(format!(
+                "expected {} pages, found {} missing: {}{more}",
+                set.n_pages,
+                missing.len(),
+                named.join(", ")
+            ));
+        };
+        let root = Url::parse(&set.portal).map_err(|error| format!("read its portal `{}`: {error}", set.portal))?;
+        Ok(Self { store, root, pages, received_at })
     }
 }
 

@@ -314,6 +314,16 @@ impl<'k, S: Store> KeptPages<'k, S> {
         self.warn("kept pages not deleted", self.delete_useless_after(End::Invalid).await);
     }
 
+    /// Deletes the pages that stayed after earlier commits, before the object is removed because the portal has no rows any
+    /// more: otherwise the partition could be brought back from them.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] if the lake cannot be listed, or objects cannot be deleted.
+    pub(super) async fn forget(&self) -> Result<(), Error> {
+        let found = Found::list(self.store, self.dataset, self.partition).await?;
+        self.delete(found.committed()).await
+    }
+
     async fn delete_useless_after(&self, end: End) -> Result<(), Error> {
         let Some(open) = self.set.get() else { return Ok(()) };
         let found = Found::list(self.store, self.dataset, self.partition).await?;

@@ -305,3 +305,11 @@ fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
         "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
     );
 }
+
+#[test]
+fn pages_are_kept_after_the_commit_only_in_a_folder_where_they_can_be_read_again() {
+    parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": false})).unwrap().check_for_bucket().unwrap();
+    let request = parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": true})).unwrap();
+    let message = request.check_for_bucket().unwrap_err().chain();
+    assert!(message.starts_with("check request: `keep_pages`: expected a lake in a folder, found one in a bucket"));
+}

@@ -105,6 +105,12 @@ impl Found {
         self.deletable(sets).chain(self.useless_counts(judge)).chain(own).collect()
     }
 
+    /// Returns the keys of every set that stayed after the commit, with the pages that it took over.
+    pub(super) fn committed(&self) -> Vec<String> {
+        let sets = self.sets.iter().filter(|set| set.is_committed()).flat_map(|set| set.keys.iter());
+        first_descriptions(sets.chain(&self.retained).cloned()).collect()
+    }
+
     /// Leaves out what is to stay, and puts descriptions first: without its description, no set is taken over.
     fn deletable<'s>(&'s self, keys: impl Iterator<Item = &'s String>) -> impl Iterator<Item = String> {
         first_descriptions(keys.filter(|key| !self.retained.contains(*key)).cloned())

@@ -512,12 +512,12 @@ fn kept_pages_are_encoded_again_without_requests() {
     let store = MemoryStore::default();
     let keeps = |run| RunFacts { keep: Keep { after_commit: true, ..Keep::default() }, ..facts(run) };
     let mut dataset = enrollment();
-    assert!(block_on(encode_kept_pages(&store, &dataset)).unwrap().is_empty());
+    assert!(block_on(encode_kept_pages(&store, &dataset)).unwrap().encoded.is_empty());
     finish(&store, ten_pages(), &keeps("r1"));
     let (first, stamp) = (store.bytes(KEY), store.stamp(KEY).unwrap());
     let encode = |dataset: &Dataset| {
         let encoded = block_on(encode_kept_pages(&store, dataset)).unwrap();
-        encoded.into_iter().map(|encoded| (encoded.partition, encoded.result.unwrap())).collect::<Vec<_>>()
+        encoded.encoded.into_iter().map(|encoded| (encoded.partition, encoded.result.unwrap())).collect::<Vec<_>>()
     };
     assert_eq!(encode(&dataset), [(partition(), Outcome::Unchanged)]);
     dataset.columns[0].dictionary = true;
@@ -532,8 +532,63 @@ fn kept_pages_are_encoded_again_without_requests() {
     later.pages.received_at = time(NOW) + SignedDuration::from_hours(1);
     fetch(&store, &later, &facts("r2")).unwrap();
     assert_eq!(encode(&enrollment()), [(partition(), Outcome::Superseded)]);
-    // A set with a missing page is none.
-    let page = store.keys("pages/").into_iter().find(|key| key.contains("/00004-")).unwrap();
-    store.drop_object(&page);
-    assert!(encode(&enrollment()).is_empty());
+}
+
+#[test]
+fn pages_from_which_nothing_can_be_encoded_are_named_with_the_reason() {
+    let store = MemoryStore::default();
+    let keeps = |run| RunFacts { keep: Keep { after_commit: true, ..facts("").keep }, ..facts(run) };
+    let skipped = || {
+        let result = block_on(encode_kept_pages(&store, &enrollment())).unwrap();
+        assert!(result.encoded.is_empty());
+        result.skipped.into_iter().map(|skipped| format!("{}: {}", skipped.run, skipped.reason)).collect::<Vec<_>>()
+    };
+    begin(&store, ten_pages(), 4, &facts("r1"));
+    assert_eq!(
+        skipped(),
+        ["r1: expected pages that stayed after the commit, found the partition not committed from them"]
+    );
+    // The run that takes these pages over keeps them.
+    finish(&store, ten_pages(), &keeps("r2"));
+    let result = block_on(encode_kept_pages(&store, &enrollment())).unwrap();
+    assert!(result.skipped.is_empty() && result.encoded.len() == 1);
+    for page in ["00002-", "00007-"] {
+        store.drop_object(sets(&store).iter().find(|key| key.contains(page)).unwrap());
+    }
+    assert_eq!(skipped(), ["r2: expected 10 pages, found 2 missing: 2, 7"]);
+    store.drop_object(of_run(&store, "r2").iter().find(|key| key.ends_with("set.json")).unwrap());
+    let reason = "expected its description, found none that can be read";
+    assert_eq!(skipped(), [format!("r1: {reason}"), format!("r2: {reason}")]);
+}
+
+#[test]
+fn pages_that_a_run_took_over_and_keeps_are_not_taken_over_again() {
+    let store = MemoryStore::default();
+    let keeps = |run| RunFacts { keep: Keep { after_commit: true, ..facts("").keep }, ..facts(run) };
+    finish(&store, ten_pages(), &facts("r1"));
+    // The partition is up to date, so its version stays the same.
+    begin(&store, ten_pages(), 4, &facts("r2"));
+    let unchanged = |run: &RunFacts| {
+        let portal = Brief::new(ten_pages(), usize::MAX);
+        assert_eq!(fetch(&store, &portal, run).unwrap().receipt().unwrap().outcome, Outcome::Unchanged);
+        portal.requested().len()
+    };
+    assert_eq!(unchanged(&keeps("r3")), 8);
+    assert_eq!(unchanged(&facts("r4")), 11);
+    let kept = sets(&store);
+    assert_eq!((kept.len(), of_run(&store, "r2").len(), of_run(&store, "r3").len()), (11, 3, 8), "{kept:?}");
+}
+
+#[test]
+fn a_partition_that_a_forced_run_removed_is_not_brought_back_from_kept_pages() {
+    let store = MemoryStore::default();
+    let keeps = RunFacts { keep: Keep { after_commit: true, ..Keep::default() }, ..facts("r1") };
+    finish(&store, ten_pages(), &keeps);
+    let empty = || Brief::new(vec![page(0, None, &[])], usize::MAX);
+    fetch(&store, &empty(), &facts("r2")).unwrap_err();
+    assert_eq!(of_run(&store, "r1").len(), 11);
+    fetch(&store, &empty(), &RunFacts { force: true, ..facts("r3") }).unwrap();
+    assert_eq!(store.bytes(KEY), None);
+    assert!(block_on(encode_kept_pages(&store, &enrollment())).unwrap().encoded.is_empty());
+    assert_eq!((store.bytes(KEY), sets(&store)), (None, Vec::new()));
 }
