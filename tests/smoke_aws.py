@@ -159,7 +159,7 @@ def the_dead_letter_queue_is_empty(stack, _args):
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.output("DeadLetterQueueUrl"), AttributeNames=names)
     n_messages = sum(int(found["Attributes"][name]) for name in names)
-    expect(n_messages == 0, f"expected no messages, found {n_messages}: see {RUNBOOK}dlq-not-empty")
+    expect(n_messages == 0, f"expected no messages, found {n_messages}: see {RUNBOOK}undelivered")
     return "no messages"
 
 

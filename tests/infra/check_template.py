@@ -30,20 +30,19 @@ STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
 GITHUB = ROOT / ".github"
 NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
-# Namespace of the metrics that the functions emit, the sets of dimensions that each metric has, and the metrics.
-NAMESPACE = "rollcall"
-DIMENSIONS = [[], ["schedule"]]
-METRICS = [
-    "Pages",
-    "PartitionsEmpty",
-    "PartitionsFailed",
-    "PartitionsNotTried",
-    "PartitionsSuperseded",
-    "PartitionsUnchanged",
-    "PartitionsWritten",
-    "Rows",
-    "ScheduledRunsSucceeded",
-]
+# Namespace of the metrics that the catalog function emits, and each metric with its dimensions.
+NAMESPACE = "rollcall/${AWS::StackName}"
+METRICS = {
+    "Pages": [],
+    "PartitionsEmpty": [],
+    "PartitionsFailed": [],
+    "PartitionsNotTried": [],
+    "PartitionsSuperseded": [],
+    "PartitionsUnchanged": [],
+    "PartitionsWritten": [],
+    "Rows": [],
+    "ScheduledRunsSucceeded": ["schedule"],
+}
 
 # Rules that must flag naive.yaml.
 NAIVE_LINT = {"E3002", "I3011", "I3013"}
@@ -88,7 +87,6 @@ WATCHED = {
     "FunctionName": "AWS::Serverless::Function",
     "QueueName": "AWS::SQS::Queue",
     "ScheduleGroup": "AWS::Scheduler::ScheduleGroup",
-    "StateMachineArn": "AWS::Serverless::StateMachine",
 }
 
 # Actions without resource-level permissions.
@@ -288,9 +286,12 @@ def alarms_act_and_name_their_runbook(template):
     problems = []
     for name in template.of_type("AWS::CloudWatch::Alarm"):
         found = template.properties(name)
-        for key in ("AlarmActions", "OKActions", "TreatMissingData", "AlarmDescription"):
+        for key in ("AlarmActions", "TreatMissingData", "AlarmDescription"):
             if not found.get(key):
                 problems.append(f"{name}: expected {key}, found none")
+        # That an event has not occurred again is no news. That something which was missing has arrived is.
+        if bool(found.get("OKActions")) != (found.get("ComparisonOperator") == "LessThanThreshold"):
+            problems.append(f"{name}: expected OKActions if and only if it is raised by something that is missing")
         short = str(found.get("AlarmName", {}).get("Fn::Sub", "")).removeprefix("${AWS::StackName}-")
         anchor = re.search(r" What to do: infra/README\.md#(\S+)$", found.get("AlarmDescription", ""))
         if not anchor or not short.startswith(anchor[1]):
@@ -301,37 +302,53 @@ def alarms_act_and_name_their_runbook(template):
 
 
 def own_metrics(template):
-    """Yields each use of our own metrics in alarms and the dashboard: the resource, the metric and its dimensions."""
+    """Yields each use of our own metrics in alarms and the dashboard: resource, namespace, metric and dimensions."""
     for name in template.of_type("AWS::CloudWatch::Alarm"):
         for mapping in walk(template.properties(name)):
-            if mapping.get("Namespace") == NAMESPACE:
-                yield name, mapping["MetricName"], [found["Name"] for found in mapping.get("Dimensions", [])]
+            namespace = mapping.get("Namespace", {})
+            namespace = namespace.get("Fn::Sub", "") if isinstance(namespace, dict) else namespace
+            if namespace.startswith("rollcall"):
+                dimensions = [found["Name"] for found in mapping.get("Dimensions", [])]
+                yield name, namespace, mapping["MetricName"], dimensions
     for name in template.of_type("AWS::CloudWatch::Dashboard"):
-        for widget in dashboard(template, name)["widgets"]:
-            for namespace, metric, *rest in widget["properties"].get("metrics", []):
-                if namespace == NAMESPACE:
-                    # Dimension names and values alternate; options may follow.
-                    yield name, metric, [part for part in rest if isinstance(part, str)][::2]
-
-
-def dashboard(template, name):
-    """Returns the dashboard as CloudWatch would read it, with names in place of the values to substitute."""
-    body = template.properties(name)["DashboardBody"]["Fn::Sub"]
-    body = body[0] if isinstance(body, list) else body
-    return json.loads(re.sub(r"\$\{([\w:]+)\}", r"\1", body))
+        for widget in json.loads(template.properties(name)["DashboardBody"]["Fn::Sub"])["widgets"]:
+            previous = []
+            for found in widget["properties"]["metrics"]:
+                # As in CloudWatch, `...` stands for all but the last part of the previous metric, and `.` for one part.
+                found = [*previous[:-1], *found[1:]] if found[0] == "..." else found
+                previous = [previous[place] if part == "." else part for place, part in enumerate(found)]
+                if previous[0].startswith("rollcall"):
+                    # Names and values of dimensions alternate.
+                    yield name, previous[0], previous[1], previous[2::2]
 
 
 def functions_emit_every_metric_in_use(template):
     problems = []
     seen = set()
-    for name, metric, dimensions in own_metrics(template):
+    for name, namespace, metric, dimensions in own_metrics(template):
         seen.add(metric)
+        if namespace != NAMESPACE:
+            problems.append(f"{name}: expected the namespace `{NAMESPACE}`, found `{namespace}`")
         if metric not in METRICS:
             problems.append(f"{name}: expected a metric of METRICS, found `{metric}`")
-        if dimensions not in DIMENSIONS:
-            problems.append(f"{name}: expected `{metric}` by one of {DIMENSIONS}, found {dimensions}")
+        elif dimensions != METRICS[metric]:
+            problems.append(f"{name}: expected `{metric}` by {METRICS[metric]}, found {dimensions}")
     return problems + [f"METRICS: expected `{metric}` in an alarm or the dashboard, found none" for metric in METRICS
                        if metric not in seen]
+
+
+def expressions_use_their_metrics(template):
+    """CloudWatch bills every metric of an alarm, even one that its expression leaves out."""
+    problems = []
+    for name in template.of_type("AWS::CloudWatch::Alarm"):
+        queries = template.properties(name).get("Metrics", [])
+        returned = [found for found in queries if found.get("ReturnData", True)]
+        if queries and len(returned) != 1:
+            problems.append(f"{name}: expected one metric with ReturnData, found {len(returned)}")
+        used = re.findall(r"[a-z]\w*", " ".join(found.get("Expression", "") for found in queries))
+        problems += differ(f"{name}: metrics", used, {found["Id"] for found in queries} - {
+            found["Id"] for found in returned})
+    return problems
 
 
 SELF = [
@@ -346,6 +363,7 @@ SELF = [
     buckets_queues_and_topics_require_tls,
     alarms_act_and_name_their_runbook,
     functions_emit_every_metric_in_use,
+    expressions_use_their_metrics,
 ]
 
 
@@ -464,10 +482,10 @@ def readme_has_the_times_of_the_state_machine(_template):
     return problems
 
 
-def fetch_duration_alarm_is_at_80_percent(template):
-    expected = template.properties("PageFetchFunction")["Timeout"] * 1000 * 8 // 10
-    found = template.properties("FetchDurationAlarm")["Threshold"]
-    return [] if found == expected else [f"FetchDurationAlarm: expected threshold {expected}, found {found}"]
+def metrics_of_two_stacks_differ(template):
+    variables = template.properties("CatalogFunction").get("Environment", {}).get("Variables", {})
+    found = variables.get("ROLLCALL_METRICS_NAMESPACE")
+    return [] if found == {"Fn::Sub": NAMESPACE} else [f"CatalogFunction: expected `{NAMESPACE}`, found {found}"]
 
 
 def tables_match_datasets_and_look_ups(template):
@@ -503,32 +521,23 @@ def named_queries_match_their_files(template):
     return problems
 
 
-def alarms_watch_what_their_text_names(template):
-    """The template selects an alarm's resource by its position in a list, where a slip is easy."""
+def alarms_watch_this_stack(template):
+    """An alarm on a metric of AWS names a resource of this stack, and an alarm on functions all of them."""
+    functions = set(template.of_type("AWS::Serverless::Function"))
     problems = []
     for name in template.of_type("AWS::CloudWatch::Alarm"):
-        found = template.properties(name)
-        for dimension in found.get("Dimensions", []):
-            value = dimension["Value"]
-            watched = value.get("Ref") or value["Fn::GetAtt"][0]
-            kind = template.resources[watched]["Type"]
-            expected = WATCHED[dimension["Name"]]
-            if kind != expected:
-                problems.append(f"{name}: expected {expected} as {dimension['Name']}, found {watched}")
-            elif kind == "AWS::Serverless::Function":
-                short = template.properties(watched)["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
-                if f" {short} " not in found["AlarmDescription"].replace(".", " "):
-                    problems.append(f"{name}: expected `{short}` in its description, found {found['AlarmDescription']}")
+        watched = set()
+        for mapping in walk(template.properties(name)):
+            for dimension in mapping.get("Dimensions", []) if str(mapping.get("Namespace")).startswith("AWS/") else []:
+                value = dimension["Value"]
+                resource = value.get("Ref") or value["Fn::GetAtt"][0]
+                watched.add(resource)
+                if template.resources[resource]["Type"] != WATCHED[dimension["Name"]]:
+                    expected = WATCHED[dimension["Name"]]
+                    problems.append(f"{name}: expected {expected} as {dimension['Name']}, found {resource}")
+        if watched & functions:
+            problems += differ(f"{name}: functions", functions, watched)
     return problems
-
-
-def dashboard_shows_every_alarm(template):
-    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
-    named = {found["Properties"]["AlarmName"]["Fn::Sub"] for found in alarms}
-    shown = [widget for widget in dashboard(template, "Dashboard")["widgets"] if widget["type"] == "alarm"]
-    found = {name.replace("Alarm-", "${AWS::StackName}-", 1) for widget in shown
-             for name in widget["properties"]["alarms"]}
-    return differ("alarms of the dashboard", named, found)
 
 
 def readme_lists_every_parameter_and_suppression(template):
@@ -598,11 +607,10 @@ TOGETHER = [
     substitutions_are_the_placeholders_of_the_state_machine,
     functions_end_before_their_tasks,
     readme_has_the_times_of_the_state_machine,
-    fetch_duration_alarm_is_at_80_percent,
+    metrics_of_two_stacks_differ,
     tables_match_datasets_and_look_ups,
     named_queries_match_their_files,
-    alarms_watch_what_their_text_names,
-    dashboard_shows_every_alarm,
+    alarms_watch_this_stack,
     readme_lists_every_parameter_and_suppression,
     template_itself_names_no_dataset,
     template_is_short_in_lines_and_columns,

@@ -97,28 +97,20 @@ fn the_template_watches_metrics_that_the_functions_write() {
     assert!(metrics::from_summary(&summary, "rollcall/dev", None)["ScheduledRunsSucceeded"].is_null());
     let line = metrics::from_summary(&summary, "rollcall/dev", Some("default"));
     let directives = line["_aws"]["CloudWatchMetrics"].as_array().expect("a list");
-    let mut written = BTreeSet::new();
-    let mut dimensions = BTreeSet::new();
+    let mut written = BTreeMap::new();
     for directive in directives {
         assert_eq!(directive["Namespace"], "rollcall/dev");
         for metric in directive["Metrics"].as_array().expect("a list") {
             let name = metric["Name"].as_str().expect("a metric has a name");
             assert!(line[name].is_u64(), "{name} has no value: {line}");
-            written.insert(name);
+            written.insert(name.to_owned(), directive["Dimensions"][0].clone());
         }
-        dimensions.extend(directive["Dimensions"].as_array().expect("a list").iter().map(Value::to_string));
     }
     assert_eq!(line["schedule"], "default");
 
     let script = read("tests/infra/check_template.py");
-    let constant = |name: &str| {
-        let (_, value) = script.split_once(&format!("\n{name} = ")).expect("the checks have it");
-        value.split("\n\n").next().unwrap_or_default().lines().map(str::trim).collect::<String>()
-    };
-    let list = constant("METRICS");
-    assert_eq!(list.split('"').skip(1).step_by(2).collect::<BTreeSet<&str>>(), written);
-    let known = constant("DIMENSIONS");
-    let known = known.split("METRICS").next().unwrap_or_default();
-    let known: Vec<Value> = serde_json::from_str(known).expect("a list of lists");
-    assert_eq!(known.iter().map(Value::to_string).collect::<BTreeSet<String>>(), dimensions);
+    let (_, known) = script.split_once("\nMETRICS = ").expect("the checks have it");
+    let (known, _) = known.split_once(",\n}").expect("the value ends");
+    let known: BTreeMap<String, Value> = serde_json::from_str(&format!("{known}}}")).expect("the value is JSON");
+    assert_eq!(known, written);
 }
