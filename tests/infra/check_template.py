@@ -602,6 +602,46 @@ def loops_expand_as_they_do_for_sam(template):
                        if name in expected and plain(template.resources[name]) != plain(expected[name])]
 
 
+def value_of(expression, parameters):
+    """The value of a function that CloudFormation accepts in Rules, for these parameters."""
+    if not isinstance(expression, dict):
+        return expression
+    [(function, argument)] = expression.items()
+    if function == "Ref":
+        return parameters[argument]
+    values = [[value_of(part, parameters) for part in inner] if isinstance(inner, list) else value_of(inner, parameters)
+              for inner in argument]
+    if function in ("Fn::And", "Fn::Or") and not 2 <= len(values) <= 10:
+        raise Unreadable(f"Rules: expected 2 to 10 conditions in {function}, found {len(values)}")
+    return {
+        "Fn::And": all(values),
+        "Fn::Or": any(values),
+        "Fn::Not": not values[0],
+        "Fn::Equals": values[0] == values[-1],
+        "Fn::Contains": function == "Fn::Contains" and values[-1] in values[0],
+    }[function]
+
+
+def rules_refuse_reservations_below_the_concurrency(template):
+    """Tries every pair of allowed values. A reservation that is too small starves page-fetch."""
+    [assertion] = template.data["Rules"]["ReservationCoversConcurrency"]["Assertions"]
+    reserved, concurrency = "FetchReservedConcurrency", "MapConcurrency"
+    problems = [f"Rules: expected `{name}` in the description" for name in (reserved, concurrency)
+                if name not in assertion["AssertDescription"]]
+    allowed = {name: template.data["Parameters"][name]["AllowedValues"] for name in (reserved, concurrency)}
+    for name, values in {reserved: {0, 2, 4, 8, 10, 40}, concurrency: {4, 8, 10, 40}}.items():
+        missing = values - set(allowed[name])
+        problems += [f"{name}: expected {value} as an allowed value, found none" for value in sorted(missing)]
+    for one in allowed[reserved]:
+        for other in allowed[concurrency]:
+            expected = one == 0 or one >= other
+            found = value_of(assertion["Assert"], {reserved: str(one), concurrency: str(other)})
+            if found != expected:
+                verb = "accept" if expected else "refuse"
+                problems.append(f"Rules: expected them to {verb} {reserved}={one} with {concurrency}={other}")
+    return problems
+
+
 TOGETHER = [
     functions_are_the_folders_of_functions,
     substitutions_are_the_placeholders_of_the_state_machine,
@@ -615,6 +655,7 @@ TOGETHER = [
     template_itself_names_no_dataset,
     template_is_short_in_lines_and_columns,
     loops_expand_as_they_do_for_sam,
+    rules_refuse_reservations_below_the_concurrency,
 ]
 
 
