@@ -19,6 +19,9 @@ const HEADER: &str = "\
 
 ";
 
+/// Name of the lake's bucket: the one that the template makes, or an existing one.
+const BUCKET: &str = "{ Fn::If: [MakesBucket, { Ref: Bucket }, { Ref: ExistingBucket }] }";
+
 /// Returns the text of `infra/catalog.yaml`: the tables of all built-in datasets and lookups, the crawler and the named
 /// queries.
 ///
@@ -68,7 +71,7 @@ fn table_resource(name: &str, spec: &TableSpec) -> String {
     let _ = write!(
         text,
         "      StorageDescriptor:
-        Location: {{ Fn::Sub: \"s3://${{Bucket}}/{}\" }}
+        Location: {{ Fn::Sub: [\"s3://${{Lake}}/{}\", {{ Lake: {BUCKET} }}] }}
         InputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat
         OutputFormat: org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat
         SerdeInfo:
