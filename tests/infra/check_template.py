@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from bucket_policy import denials
 from template_json import Loader, include, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -645,6 +646,52 @@ def rules_refuse_reservations_below_the_concurrency(template):
     return problems
 
 
+# What the bucket policy of the lake must make of a request, while it enforces commits: the operation, the key, its
+# conditional headers and other condition keys, and the statement that denies it.
+OBJECT = "data/t/year=2021/grade=grade-pk/part-00000.parquet"
+PUT, DELETE = "NoUnconditionalWrite", "NoUnconditionalDelete"
+CREATES, CREATES_NOTHING = {"s3:ObjectCreationOperation": True}, {"s3:ObjectCreationOperation": False}
+BUCKET_REQUESTS = [
+    ("a new partition", "s3:PutObject", OBJECT, {"s3:if-none-match": "*", **CREATES}, None),
+    ("a changed partition", "s3:PutObject", OBJECT, {"s3:if-match": "etag", **CREATES}, None),
+    ("an unconditional write", "s3:PutObject", OBJECT, CREATES, PUT),
+    ("an unconditional write, if S3 did not say what it does", "s3:PutObject", OBJECT, {}, PUT),
+    ("a copy, as of `aws s3 sync`", "s3:PutObject", OBJECT, CREATES, PUT),
+    ("the start or a part of a multipart upload", "s3:PutObject", OBJECT, CREATES_NOTHING, None),
+    ("the unconditional end of a multipart upload", "s3:PutObject", OBJECT, CREATES, PUT),
+    ("a conditional delete", "s3:DeleteObject", OBJECT, {"s3:if-match": "etag"}, None),
+    ("an unconditional delete", "s3:DeleteObject", OBJECT, {}, DELETE),
+    ("a delete with a header for writes", "s3:DeleteObject", OBJECT, {"s3:if-none-match": "*"}, DELETE),
+    ("a lookup table, written like a partition", "s3:PutObject", "data/lookup_states/part-00000.parquet",
+     {"s3:if-none-match": "*", **CREATES}, None),
+    ("an unconditional write of a lookup table", "s3:PutObject", "data/lookup_states/part-00000.parquet", CREATES, PUT),
+    ("the removal of an old version by its id", "s3:DeleteObjectVersion", OBJECT, {}, None),
+    ("a read", "s3:GetObject", OBJECT, {}, None),
+    ("a receipt", "s3:PutObject", "ledger/d/runs/r/receipts/x.json", CREATES, None),
+    ("the deletion of receipts", "s3:DeleteObject", "ledger/d/runs/r/receipts/x.json", {}, None),
+    ("a kept page", "s3:PutObject", "pages/d/year=2021/x/r/1.json.zst", CREATES, None),
+    ("the deletion of kept pages", "s3:DeleteObject", "pages/d/year=2021/x/r/1.json.zst", {}, None),
+]  # fmt: skip
+
+
+def the_bucket_refuses_unconditional_writes_of_data(template):
+    document = template.properties("BucketPolicy")["PolicyDocument"]
+    problems = []
+    for what, action, key, context, denied_by in BUCKET_REQUESTS:
+        tls = {"aws:SecureTransport": True, "s3:TlsVersion": 1.3}
+        request = {"action": action, "key": key, "context": {**context, **tls}}
+        for enforces in (True, False):
+            expected = [denied_by] if enforces and denied_by else []
+            found = denials(document, {"EnforcesCommits": enforces}, request)
+            if found != expected:
+                state = "ENFORCED" if enforces else "OFF"
+                problems.append(f"BucketPolicy, {state}: expected {expected} to deny {what}, found {found}")
+        without_tls = {**request, "context": {**context, "aws:SecureTransport": False}}
+        if "TlsOnly" not in denials(document, {"EnforcesCommits": False}, without_tls):
+            problems.append(f"BucketPolicy: expected TlsOnly to deny {what} without TLS, found nothing")
+    return problems
+
+
 TOGETHER = [
     functions_are_the_folders_of_functions,
     substitutions_are_the_placeholders_of_the_state_machine,
@@ -659,6 +706,7 @@ TOGETHER = [
     template_is_short_in_lines_and_columns,
     loops_expand_as_they_do_for_sam,
     rules_refuse_reservations_below_the_concurrency,
+    the_bucket_refuses_unconditional_writes_of_data,
 ]
 
 
