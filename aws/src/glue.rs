@@ -45,6 +45,8 @@ pub struct GlueCatalog {
     client: Client,
     /// `s3://<bucket>/`, the prefix of every location.
     lake: String,
+    /// Prefix of the databases' names.
+    database_prefix: String,
     /// Storage descriptors of the tables that match their declaration, by database and table. The storage descriptors
     /// of partitions are derived from them.
     checked: Arc<Mutex<HashMap<(String, String), StorageDescriptor>>>,
@@ -55,7 +57,23 @@ impl GlueCatalog {
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: &str) -> Self {
         let glue = aws_sdk_glue::config::Builder::from(config).retry_classifier(RetryTransient).build();
-        Self { client: Client::from_conf(glue), lake: format!("s3://{bucket}/"), checked: Arc::default() }
+        Self {
+            client: Client::from_conf(glue),
+            lake: format!("s3://{bucket}/"),
+            database_prefix: String::new(),
+            checked: Arc::default(),
+        }
+    }
+
+    /// Returns the same catalog, but in databases whose names begin with `prefix`.
+    #[must_use]
+    pub fn with_database_prefix(self, prefix: String) -> Self {
+        Self { database_prefix: prefix, ..self }
+    }
+
+    /// Returns a table with the name that its database has in Glue.
+    fn in_glue(&self, spec: &TableSpec) -> TableSpec {
+        TableSpec { database: format!("{}{}", self.database_prefix, spec.database), ..spec.clone() }
     }
 
     fn checked(&self) -> MutexGuard<'_, HashMap<(String, String), StorageDescriptor>> {
@@ -190,6 +208,7 @@ impl GlueCatalog {
 impl Catalog for GlueCatalog {
     /// Checks the template's table, without changing it.
     async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
+        let spec = &self.in_glue(spec);
         let name = qualified_name(&spec.database, &spec.table);
         self.checked().remove(&name);
         let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
@@ -200,6 +219,7 @@ impl Catalog for GlueCatalog {
 
     /// Lists the tables of each database once.
     async fn ensure_tables(&self, specs: &[TableSpec]) -> Result<(), CatalogError> {
+        let specs: Vec<TableSpec> = specs.iter().map(|spec| self.in_glue(spec)).collect();
         let databases: BTreeSet<&str> = specs.iter().map(|spec| spec.database.as_str()).collect();
         for database in databases {
             let tables = self.tables(database).await?;
@@ -212,6 +232,7 @@ impl Catalog for GlueCatalog {
     }
 
     async fn partitions(&self, spec: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
+        let spec = &self.in_glue(spec);
         let call = self.client.get_partitions().database_name(&spec.database).table_name(&spec.table);
         let mut pages = call.into_paginator().send();
         let mut partitions = Vec::new();
@@ -239,6 +260,7 @@ impl Catalog for GlueCatalog {
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
+        let spec = &self.in_glue(spec);
         if !put.is_empty() {
             self.put(spec, put).await?;
         }

@@ -8,6 +8,8 @@ pub const PORTAL: &str = "ROLLCALL_PORTAL";
 pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
 /// Namespace of the metrics of a run. Default: `rollcall`.
 pub const NAMESPACE: &str = "ROLLCALL_METRICS_NAMESPACE";
+/// Prefix of the databases in Glue, so that several stacks fit into one account. Default: none.
+pub const DATABASE_PREFIX: &str = "ROLLCALL_DATABASE_PREFIX";
 /// Prefix of a secret's name in Secrets Manager.
 pub const SECRET_PREFIX: &str = "ROLLCALL_SECRET_PREFIX";
 

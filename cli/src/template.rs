@@ -8,7 +8,7 @@ use std::fmt::Write;
 use heck::ToUpperCamelCase;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::lookup::Lookup;
+use rollcall_core::lookup::{self, Lookup};
 use rollcall_core::ports::TableSpec;
 
 use crate::{escape, query};
@@ -142,13 +142,15 @@ fn named_query(name: &str, sql: &str) -> String {
     Description: {}
     Database: {{ Ref: Database }}
     WorkGroup: {{ Ref: WorkGroup }}
-    QueryString: |
+    QueryString:
+      Fn::Sub: |
 ",
         name.to_upper_camel_case(),
         quoted(query::shipped::question(sql))
     );
-    for line in sql.lines() {
-        let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "      " });
+    // The queries name their tables in full, and a stack may have a prefix for its database.
+    for line in sql.replace(&format!("{}.", lookup::DATABASE), "${Database}.").lines() {
+        let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "        " });
     }
     text
 }

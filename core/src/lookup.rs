@@ -13,8 +13,8 @@ use crate::file::writer::{Encoded, TableWriter};
 use crate::keys;
 use crate::ports::catalog::TableSpec;
 
-/// Database of the lookup tables.
-const DATABASE: &str = "ccd_school";
+/// Database of the lookup tables and of the built-in datasets.
+pub const DATABASE: &str = "ccd_school";
 
 /// A lookup table.
 #[derive(Debug, Clone)]

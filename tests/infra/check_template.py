@@ -83,6 +83,14 @@ UNTAGGABLE = {
 RETAINED = {"AWS::S3::Bucket"}
 STATEFUL = RETAINED | {"AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"}
 
+# Names that need not be unique in an account and Region: those of other things, and those within a named parent.
+SCOPED_NAMES = {
+    ("AWS::Athena::NamedQuery", "Name"),
+    ("AWS::CloudWatch::Alarm", "MetricName"),
+    ("AWS::IAM::Policy", "PolicyName"),
+    ("AWS::Scheduler::Schedule", "Name"),
+}
+
 # What a dimension of AWS's own metrics identifies.
 WATCHED = {
     "FunctionName": "AWS::Serverless::Function",
@@ -265,6 +273,22 @@ def functions_have_logs_tracing_and_limits(template):
     return problems
 
 
+def two_stacks_share_no_name(template):
+    """Names that the template chooses contain the stack's name, or a parameter that a second stack must set."""
+    variables = {"AWS::StackName", *template.data.get("Parameters", {}), *template.resources}
+    problems = []
+    for name, found in template.resources.items():
+        properties = template.properties(name)
+        named = {key: value for key, value in {**properties, **properties.get("DatabaseInput", {})}.items()
+                 if key.endswith("Name") and (found["Type"], key) not in SCOPED_NAMES}
+        for key, value in named.items():
+            used = set(re.findall(r"\$\{([\w:]+)", json.dumps(value)))
+            used |= {mapping["Ref"] for mapping in walk(value) if "Ref" in mapping}
+            if not used & variables:
+                problems.append(f"{name}: expected the stack's name or a parameter in {key}, found {value}")
+    return problems
+
+
 def buckets_queues_and_topics_require_tls(template):
     guarded = {"AWS::S3::Bucket": "Bucket", "AWS::SQS::Queue": "Queues", "AWS::SNS::Topic": "Topics"}
     problems = []
@@ -364,6 +388,7 @@ SELF = [
     each_role_has_one_user_and_a_boundary,
     roles_trust_services_for_this_account_only,
     functions_have_logs_tracing_and_limits,
+    two_stacks_share_no_name,
     buckets_queues_and_topics_require_tls,
     alarms_act_and_name_their_runbook,
     functions_emit_every_metric_in_use,
@@ -516,7 +541,8 @@ def named_queries_match_their_files(template):
     problems = differ("catalog.yaml, from `make generate`: named queries", stems("queries", "sql"), declared)
     for name in sorted(set(declared) & stems("queries", "sql")):
         text = read(ROOT / "queries" / f"{name}.sql")
-        if declared[name]["QueryString"] != text:
+        # The database's name depends on a parameter.
+        if declared[name]["QueryString"] != {"Fn::Sub": text.replace("ccd_school.", "${Database}.")}:
             problems.append(f"named query {name}: expected the text of queries/{name}.sql, found a different one")
         question = re.match(r"-- Question: (.*(?:\n-- {2,}.*)*)", text)
         question = re.sub(r"\n-- +", " ", question[1]) if question else None

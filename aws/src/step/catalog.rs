@@ -37,7 +37,8 @@ impl CatalogStep {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
         let config = crate::client::config(Roots::from_system().as_ref()).await;
         Ok(Self {
-            catalog: GlueCatalog::new(&config, &bucket),
+            catalog: GlueCatalog::new(&config, &bucket)
+                .with_database_prefix(settings::optional(settings::DATABASE_PREFIX).unwrap_or_default()),
             map_runs: MapRuns::new(&config),
             namespace: settings::optional(settings::NAMESPACE).unwrap_or_else(|| metrics::NAMESPACE.to_owned()),
             store: S3Store::new(&config, bucket),
