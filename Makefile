@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 CARGO ?= cargo
 
-# Processor to build the functions for: x86_64 or arm64. The template's parameter Architecture must match.
+# Processor to build the functions for: x86_64 or arm64. `make deploy` passes it on as the parameter Architecture.
 ARCH ?= x86_64
 TRIPLE_x86_64 := x86_64-unknown-linux-gnu
 TRIPLE_arm64 := aarch64-unknown-linux-gnu
@@ -126,7 +126,7 @@ build: $(VENV)-build/ready ## Build the functions for Lambda, into target/lambda
 deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy the output of `make build`: make deploy ENV=dev, or ENV=prod
 	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-build/bin/python tests/infra/check_functions.py --arch $(ARCH) --glibc $(GLIBC)
-	cd infra && SAM_CLI_TELEMETRY=0 ../$(VENV)-lint/bin/sam deploy --config-env $(ENV) $(DEPLOY_FLAGS)
+	SAM_CLI_TELEMETRY=0 $(VENV)-lint/bin/python infra/deploy.py $(ENV) --arch $(ARCH) $(DEPLOY_FLAGS)
 
 .PHONY: smoke-aws
 smoke-aws: $(VENV)-lint/ready ## Test a deployed stack on a real account, for a few cents: make smoke-aws ENV=dev
