@@ -4,7 +4,7 @@ Run it with the Python of an environment created from requirements-lint.txt. che
 
     python tests/infra/check_template.py --checkov-python PATH/bin/python
 
-It checks infra/template.yaml with the file that it includes, the state machine, and .github. Each check also runs
+It checks infra/template.yaml with the file that it includes, infra/github.yaml, the state machine, and .github. Each check also runs
 on something that is deliberately wrong, such as naive.yaml for the template, and must find fault with it: a check that
 does not has stopped working. Prints one line per check and exits with 1 if any fails. It sends nothing anywhere.
 """
@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import check_github
 import yaml
 from bucket_policy import denials
 from template_json import Loader, include, load
@@ -25,10 +26,11 @@ from template_json import Loader, include, load
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 INCLUDED = ROOT / "infra" / "catalog.yaml"
+GITHUB_TEMPLATE = ROOT / "infra" / "github.yaml"
 NAIVE = Path(__file__).resolve().parent / "naive.yaml"
 RUNBOOK = ROOT / "infra" / "README.md"
 STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
-GITHUB = ROOT / ".github"
+WORKFLOWS = ROOT / ".github"
 NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
 
 # Namespace of the metrics that the catalog function emits, and each metric with its dimensions.
@@ -61,7 +63,7 @@ NAIVE_ZIZMOR = {
     "template-injection", "unpinned-uses",
 }  # fmt: skip
 
-MAX_SUPPRESSIONS = 15
+MAX_SUPPRESSIONS = 16
 MIN_REASON_LENGTH = 30
 MAX_COLUMNS = 120
 MAX_LINES = 1000
@@ -72,6 +74,7 @@ UNTAGGABLE = {
     "AWS::CloudWatch::Dashboard",
     "AWS::Glue::Database",
     "AWS::Glue::Table",
+    "AWS::IAM::ManagedPolicy",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
@@ -103,6 +106,14 @@ WITHOUT_RESOURCE = {
     "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
     "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
     "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+}  # fmt: skip
+
+# The same, for those that only CloudFormation needs. A new key has no resource either; conditions limit those two.
+WITHOUT_RESOURCE_FOR_CLOUDFORMATION = {
+    "cloudwatch:DescribeAlarms", "kms:CreateKey", "kms:TagResource",
+    "lakeformation:DescribeLakeFormationIdentityCenterConfiguration", "lakeformation:DescribeResource",
+    "lakeformation:ListResources", "lambda:GetCodeSigningConfig", "sns:GetSubscriptionAttributes",
+    "sns:SetSubscriptionAttributes", "sns:Unsubscribe",
 }  # fmt: skip
 
 
@@ -204,6 +215,9 @@ def statements(template):
 
 def policies_allow_named_actions_on_named_resources(template):
     problems = []
+    without_resource = set(WITHOUT_RESOURCE)
+    if template.path == GITHUB_TEMPLATE:
+        without_resource |= WITHOUT_RESOURCE_FOR_CLOUDFORMATION
     for name, statement in statements(template):
         is_key = template.resources[name]["Type"] == "AWS::KMS::Key"
         where = f"{name}, statement {statement.get('Sid', 'without Sid')}"
@@ -220,7 +234,7 @@ def policies_allow_named_actions_on_named_resources(template):
         if statement.get("Principal") == "*":
             problems.append(f"{where}: expected a named principal, found `*`")
         if "*" in as_list(statement.get("Resource", [])) and not is_key:
-            named = sorted(set(actions) - WITHOUT_RESOURCE)
+            named = sorted(set(actions) - without_resource)
             problems += [f"{where}: expected a resource for `{action}`, found `*`" for action in named]
     for name in template.of_type("AWS::IAM::Role"):
         if template.properties(name).get("ManagedPolicyArns"):
@@ -393,6 +407,16 @@ SELF = [
     alarms_act_and_name_their_runbook,
     functions_emit_every_metric_in_use,
     expressions_use_their_metrics,
+]
+
+# Those that also apply to infra/github.yaml, which has checks of its own in check_github.py.
+GITHUB = [
+    parameters_and_outputs_are_described,
+    resources_are_tagged,
+    stateful_resources_declare_their_policies,
+    template_names_no_account_and_no_region,
+    policies_allow_named_actions_on_named_resources,
+    buckets_queues_and_topics_require_tls,
 ]
 
 
@@ -591,8 +615,9 @@ def template_itself_names_no_dataset(template):
 
 def template_is_short_in_lines_and_columns(template):
     lines = template.text.splitlines()
-    problems = [f"line {number}: expected at most {MAX_COLUMNS} columns, found {len(line)}"
-                for number, line in enumerate(lines, 1) if len(line) > MAX_COLUMNS]
+    problems = [f"{path.name}, line {number}: expected at most {MAX_COLUMNS} columns, found {len(line)}"
+                for path in (template.path, GITHUB_TEMPLATE)
+                for number, line in enumerate(read(path).splitlines(), 1) if len(line) > MAX_COLUMNS]
     if len(lines) > MAX_LINES:
         problems.append(f"template.yaml: expected at most {MAX_LINES} lines, found {len(lines)}")
     return problems
@@ -787,7 +812,7 @@ def cfn_lint_finds_nothing(tools, _checkov, expanded_template):
             return None, result
 
     problems = []
-    for path in (TEMPLATE, expanded_template):
+    for path in (TEMPLATE, expanded_template, GITHUB_TEMPLATE):
         found, result = lint(path)
         if found is None or result.returncode not in (0, 2, 4, 6, 8, 10, 12, 14):
             return [f"{path.name}: expected findings as JSON, found {said(result)}"]
@@ -800,23 +825,23 @@ def cfn_lint_finds_nothing(tools, _checkov, expanded_template):
 
 
 def checkov_finds_nothing(_tools, checkov, expanded_template):
-    def scan(path):
+    def scan(*paths):
         result = run(checkov, "-m", "checkov.main", "--skip-download", "--framework", "cloudformation", "--compact",
-                     "--output", "json", "--file", path)
+                     "--output", "json", "--file", *paths)
         try:
             return json.loads(result.stdout)["results"], result
         except (json.JSONDecodeError, KeyError, TypeError):
             return None, result
 
     # checkov knows neither Fn::ForEach nor AWS::Include.
-    found, result = scan(expanded_template)
+    found, result = scan(expanded_template, GITHUB_TEMPLATE)
     if found is None:
         return [f"expected findings as JSON, found {said(result)}"]
     problems = [f"{check['resource']}: {check['check_id']} {check['check_name']}" for check in found["failed_checks"]]
     problems += [f"{error}: expected to be read, found a parsing error" for error in found["parsing_errors"]]
     passed = {check["resource"].rpartition(".")[2] for check in found["passed_checks"]}
     problems += [f"{name}: expected checks that pass, found none: was the template read?"
-                 for name in sorted({"Bucket", "Key", "PlannerLogGroup"} - passed)]
+                 for name in sorted({"Bucket", "Key", "PlannerLogGroup", "PlanRole"} - passed)]
     skipped = found["skipped_checks"]
     if len(skipped) > MAX_SUPPRESSIONS:
         problems.append(f"expected at most {MAX_SUPPRESSIONS} suppressions, found {len(skipped)}")
@@ -885,9 +910,9 @@ def zizmor_finds_nothing(tools, _checkov, _expanded_template):
         except (json.JSONDecodeError, KeyError):
             return None, result
 
-    if not list(GITHUB.glob("workflows/*.yml")):
+    if not list(WORKFLOWS.glob("workflows/*.yml")):
         return [".github/workflows: expected workflows, found none"]
-    found, result = audit(GITHUB)
+    found, result = audit(WORKFLOWS)
     if found is None or (not found and result.returncode != 0):
         return [f"expected findings as JSON, found {said(result)}"]
     problems = [f"{' '.join(path.values())}, line {line}: {rule} {description}"
@@ -927,6 +952,9 @@ def main():
         if not check(naive):
             problems.append("naive.yaml: expected a fault, found none")
         outcomes.append((check, problems))
+    github = Template(GITHUB_TEMPLATE)
+    outcomes += [(check, [f"{GITHUB_TEMPLATE.name}: {problem}" for problem in check(github)]) for check in GITHUB]
+    outcomes += check_github.checks(github.data, template.data)
     outcomes += [(check, problems_of(check, template)) for check in TOGETHER]
     with tempfile.TemporaryDirectory() as folder:
         path = expanded(folder)
