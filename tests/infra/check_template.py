@@ -103,14 +103,16 @@ WATCHED = {
 
 # Actions without resource-level permissions.
 WITHOUT_RESOURCE = {
-    "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+    "athena:ListDataCatalogs", "athena:ListWorkGroups", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData",
+    "cloudwatch:ListMetrics", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+    "logs:GetLogDelivery", "logs:GetQueryResults", "logs:ListLogDeliveries", "logs:PutResourcePolicy",
+    "logs:UpdateLogDelivery", "states:ListStateMachines",
     "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }  # fmt: skip
 
 # The same, for those that only CloudFormation needs. A new key has no resource either; conditions limit those two.
 WITHOUT_RESOURCE_FOR_CLOUDFORMATION = {
-    "cloudwatch:DescribeAlarms", "kms:CreateKey", "kms:TagResource",
+    "kms:CreateKey", "kms:TagResource",
     "lakeformation:DescribeLakeFormationIdentityCenterConfiguration", "lakeformation:DescribeResource",
     "lakeformation:ListResources", "lambda:GetCodeSigningConfig", "sns:GetSubscriptionAttributes",
     "sns:SetSubscriptionAttributes", "sns:Unsubscribe",
