@@ -13,7 +13,7 @@ SERVERLESS = {"AWS::Serverless::Function": "AWS::Lambda::Function",
 
 # Types that the template does not have, but whose actions the execution role allows: they come with parameters or later
 # versions of it.
-ALSO_ALLOWED = ["AWS::Budgets::Budget", "AWS::Events::Rule", "AWS::Lambda::Version"]
+ALSO_ALLOWED = ["AWS::Events::Rule", "AWS::Lambda::Version"]
 
 # Actions that AWS's schemas list for properties that the template does not use.
 UNUSED = re.compile(

@@ -183,7 +183,8 @@ def resources_are_tagged(template):
     problems = []
     for name, found in template.resources.items():
         has_shared = found["Type"] == "AWS::Serverless::Function" and shared
-        if found["Type"] not in UNTAGGABLE and not has_shared and not template.properties(name).get("Tags"):
+        own = template.properties(name)
+        if found["Type"] not in UNTAGGABLE and not (has_shared or own.get("Tags") or own.get("ResourceTags")):
             problems.append(f"{name}: expected tags, found none")
     return problems
 
