@@ -136,13 +136,13 @@ impl FoundSet {
 
     /// Returns when its run last used it, as far as is known.
     fn last_used(&self) -> Timestamp {
-        let pages = self.keys.iter().filter_map(received_at);
+        let pages = self.keys.iter().filter_map(|key| received_at(key));
         pages.chain(self.set.as_ref().map(|set| set.seen_at)).max().unwrap_or(Timestamp::MIN)
     }
 }
 
-fn received_at(key: &String) -> Option<Timestamp> {
-    KeptPage::parse(key.clone()).map(|(_, page)| page.received_at)
+fn received_at(key: &str) -> Option<Timestamp> {
+    KeptPage::parse(key.to_owned()).map(|(_, page)| page.received_at)
 }
 
 impl Judge<'_> {
