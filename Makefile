@@ -103,9 +103,10 @@ race: $(VENV)/ready ## Race eight writers for one partition 1,000 times, on an S
 	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_concurrent_writers
 
 .PHONY: template
-template: $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account
+template: $(VENV)/ready $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
+	$(VENV)/bin/python tests/infra/check_notices.py --sam $(VENV)-lint/bin/sam
 
 .PHONY: generate
 generate: ## Write infra/catalog.yaml: the tables, the crawler and the named queries

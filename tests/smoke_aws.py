@@ -5,7 +5,7 @@
 It starts two runs of the state machine (years 2020 and 2021, grade-pk), the second with the crawler, and a query; it
 fetches from the portal that the stack was deployed with. That costs a few cents, most of it the crawler, which Glue
 bills for at least ten minutes; --without-crawler skips it. --with-failure also starts a run that must fail and redrives
-it, which raises alarms. It needs credentials that may read the stack, start its state machine, query in its work group
+it, which sends notices. It needs credentials that may read the stack, start its state machine, query in its work group
 and, for the crawler, delete a partition.
 
 Not yet run against a real account.
@@ -281,7 +281,7 @@ def main():
     parser.add_argument("--profile", help="profile of the AWS configuration (AWS_PROFILE)")
     parser.add_argument("--run-minutes", type=int, default=60, help="minutes that a run may take (60)")
     parser.add_argument("--without-crawler", action="store_true", help="skip the crawler")
-    parser.add_argument("--with-failure", action="store_true", help="start a run that fails, and redrive it; raises alarms")
+    parser.add_argument("--with-failure", action="store_true", help="start a run that fails, and redrive it; sends notices")
     args = parser.parse_args()
     try:
         stack = open_stack(args)

@@ -431,6 +431,9 @@ fn w11_nothing_waits_longer_than_its_timeout() {
     for state in ["StartCrawler", "ReadCrawler"] {
         assert!(time(&states[state]["TimeoutSeconds"]) < run);
     }
+    // A run that times out sends a notice.
+    let ended = &template["Resources"]["RunEndedEarlyRule"]["Properties"]["EventPattern"]["detail"]["$or"][0];
+    assert_eq!(ended["status"], json!(["TIMED_OUT", "ABORTED"]));
 }
 
 /// Guard: events are read by field name. While a deployment replaces the functions, a running execution may pass an

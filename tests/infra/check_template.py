@@ -346,6 +346,24 @@ def alarms_act_and_name_their_runbook(template):
     return problems
 
 
+def rules_send_notices_that_are_not_lost(template):
+    headings = {heading.lower() for heading in re.findall(r"^#+ (\S+)$", read(RUNBOOK) or "", re.MULTILINE)}
+    problems = []
+    for name in template.of_type("AWS::Events::Rule"):
+        for target in template.properties(name)["Targets"]:
+            text = target.get("InputTransformer", {}).get("InputTemplate", "")
+            text = text["Fn::Sub"] if isinstance(text, dict) else text
+            if "DeadLetterConfig" not in target:
+                problems.append(f"{name}: expected a dead-letter queue, found none")
+            for line in text.splitlines() or [""]:
+                if not re.fullmatch(r'"[^"\\]+"', line):
+                    problems.append(f"{name}: expected lines in double quotes, found `{line}`")
+            for anchor in re.findall(r"infra/README\.md#([\w-]+)", text):
+                if anchor not in headings:
+                    problems.append(f"{name}: expected the heading `{anchor}` in infra/README.md, found none")
+    return problems
+
+
 def own_metrics(template):
     """Yields each use of our own metrics in alarms and the dashboard: resource, namespace, metric and dimensions."""
     for name in template.of_type("AWS::CloudWatch::Alarm"):
@@ -408,6 +426,7 @@ SELF = [
     two_stacks_share_no_name,
     buckets_queues_and_topics_require_tls,
     alarms_act_and_name_their_runbook,
+    rules_send_notices_that_are_not_lost,
     functions_emit_every_metric_in_use,
     expressions_use_their_metrics,
 ]
