@@ -482,6 +482,35 @@ def substitutions_are_the_placeholders_of_the_state_machine(template):
     return differ("DefinitionSubstitutions", placeholders, substitutions)
 
 
+def a_run_keeps_the_functions_it_began_with(template):
+    """The state machine calls versions, and each changed value of a parameter that a function uses makes a new one.
+
+    A version is replaced only if its description changes. If it changes although the function does not, Lambda has no new
+    version to publish and the deployment fails.
+    """
+    shared = template.data["Globals"]["Function"]
+    machine = template.properties("StateMachine")["DefinitionSubstitutions"]
+    called = next(statement["Resource"] for name, statement in statements(template)
+                  if name == "StateMachineRole" and statement.get("Sid") == "CallFunctions")
+    problems = [] if shared.get("AutoPublishAlias") else ["Globals: expected AutoPublishAlias, found none"]
+    for name, found in template.of_type("AWS::Serverless::Function").items():
+        properties = found["Properties"]
+        if machine.get(name) != {"Ref": f"{name}.Version"}:
+            problems.append(f"StateMachine: expected a reference to {name}.Version, found {machine.get(name)}")
+        if {"Fn::Sub": f"${{{name}.Arn}}:*"} not in called:
+            problems.append(f"StateMachineRole: expected permission to call every version of {name}, found none")
+        if found.get("UpdateReplacePolicy") != "Retain":
+            problems.append(f"{name}: expected UpdateReplacePolicy Retain, or a replaced version is deleted")
+        configured = [shared["Environment"], properties.get("Environment", {}), properties["MemorySize"],
+                      properties["Timeout"]]
+        used = {mapping["Ref"] for mapping in walk(configured) if "Ref" in mapping}
+        # The bucket's name is in the lake's ARN.
+        used = {"Lake.Value" if name in ("Bucket", "ExistingBucket") else name for name in used}
+        described = set(re.findall(r"\$\{([\w.:]+)\}", properties["VersionDescription"]["Fn::Sub"]))
+        problems += differ(f"{name}, VersionDescription", used, described)
+    return problems
+
+
 def tasks(machine):
     """Yields the name and the body of every task of the state machine, at any depth."""
     for mapping in walk(machine):
@@ -768,6 +797,7 @@ def the_bucket_refuses_unconditional_writes_of_data(template):
 TOGETHER = [
     functions_are_the_folders_of_functions,
     substitutions_are_the_placeholders_of_the_state_machine,
+    a_run_keeps_the_functions_it_began_with,
     functions_end_before_their_tasks,
     readme_has_the_times_of_the_state_machine,
     metrics_of_two_stacks_differ,

@@ -1,7 +1,7 @@
 """Prints which IAM actions each function's role allows and which it used: actions.py < [NAME, ..]
 
 Output: {NAME: {"allowed": [..], "used": [..]}}. The calls come from the emulator's CloudTrail. It identifies a caller by
-its access key, which the emulator derives from the ARNs of the function and its role.
+its access key, which the emulator derives from the ARNs of the function's version and its role.
 """
 
 import hashlib
@@ -41,11 +41,13 @@ def is_called(key, source, operation):
 
 response = {}
 for name in json.load(sys.stdin):
-    function = functions.get_function_configuration(FunctionName=name)
-    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
-    key = f"ASIA{digest[:16].upper()}"
-    actions = sorted(set(allowed(function["Role"].rsplit("/", 1)[-1])))
+    versions = functions.list_versions_by_function(FunctionName=name)["Versions"]
+    digests = [hashlib.sha256(f"{version['FunctionArn']}:{version['Role']}".encode()).hexdigest()
+               for version in versions]
+    keys = [f"ASIA{digest[:16].upper()}" for digest in digests]
+    actions = sorted(set(allowed(versions[0]["Role"].rsplit("/", 1)[-1])))
     used = [action for action in actions
-            if any(is_called(key, action.partition(":")[0], operation) for operation in operations(action))]
+            if any(is_called(key, action.partition(":")[0], operation) for key in keys
+                   for operation in operations(action))]
     response[name] = {"allowed": actions, "used": used}
 json.dump(response, sys.stdout)

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
@@ -24,12 +25,16 @@ pub const TABLE: &str = "us_education_ccd_enrollment_data";
 /// Functions, by folder name.
 pub const FUNCTIONS: [&str; 3] = ["planner", "page-fetch", "catalog"];
 /// Name of the stack for `dev` in `samconfig.toml`.
-const STACK: &str = "rollcall-dev";
+pub const STACK: &str = "rollcall-dev";
 /// Maximum duration of an execution.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// The deployed stack and its portal.
 pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// Glue database that contains its tables.
+    pub database: String,
     runtime: Runtime,
     /// The portal.
     pub portal: TestPortal,
@@ -39,7 +44,7 @@ pub struct Stack {
     state_machine: String,
     /// Bucket of the lake.
     pub bucket: String,
-    emulator: Emulator,
+    emulator: Arc<Emulator>,
 }
 
 /// How an execution ended.
@@ -73,35 +78,34 @@ impl Stack {
     /// Same as [`Self::deploy`], for another portal.
     #[must_use]
     pub fn deploy_before(portal: TestPortal) -> Self {
-        let emulator = Emulator::start(Kind::MiniStack);
-        let folder = package();
-        let overrides = format!("PortalOrigin={}", portal.origin());
-        let sam = workspace().join(".venv-lint/bin/sam");
-        let deployed = Command::new(&sam)
-            .args(["deploy", "--config-env", "dev", "--resolve-s3", "--no-confirm-changeset", "--parameter-overrides"])
-            .arg(overrides)
-            .current_dir(folder.path().join("infra"))
-            .envs(emulator.environment())
-            .env("SAM_CLI_TELEMETRY", "0")
-            .output()
-            .expect("`make .venv-lint/ready` installs sam");
-        assert!(
-            deployed.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&deployed.stdout),
-            String::from_utf8_lossy(&deployed.stderr)
-        );
+        Self::deploy_on(&Arc::new(Emulator::start(Kind::MiniStack)), portal, STACK, &[])
+    }
+
+    /// Same as [`Self::deploy`], for another portal, on an emulator that may have other stacks, with parameters such as
+    /// `MapConcurrency=8`.
+    ///
+    /// # Panics
+    /// If `sam deploy` fails.
+    #[must_use]
+    pub fn deploy_on(emulator: &Arc<Emulator>, portal: TestPortal, name: &str, parameters: &[&str]) -> Self {
+        let origin = format!("PortalOrigin={}", portal.origin());
+        let deployed = sam_deploy(emulator, name, &[&[origin.as_str()], parameters].concat());
+        assert!(deployed.status.success(), "{}", text_of(&deployed));
         let runtime = Runtime::new().expect("a runtime starts");
         let config = runtime.block_on(emulator.config());
         let sfn = aws_sdk_sfn::Client::new(&config);
         let s3 = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
         let machines = runtime.block_on(sfn.list_state_machines().send()).expect("machines can be listed");
-        let state_machine = machines.state_machines().first().expect("one is deployed").state_machine_arn().to_owned();
+        let machine = machines.state_machines().iter().find(|machine| machine.name() == format!("{name}-ingest"));
+        let state_machine = machine.expect("it is deployed").state_machine_arn().to_owned();
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
         let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.find(|name| name.starts_with("rollcall-dev-bucket-")).expect("the lake's bucket exists");
+        let bucket = names.find(|found| found.starts_with(&format!("{name}-bucket-"))).expect("the lake's bucket exists");
+        let prefix = parameters.iter().find_map(|parameter| parameter.strip_prefix("DatabasePrefix="));
         let stack = Self {
+            name: name.to_owned(),
+            database: format!("{}{DATABASE}", prefix.unwrap_or_default()),
             state_machine,
             bucket: bucket.to_owned(),
             s3,
@@ -109,11 +113,21 @@ impl Stack {
             sfn,
             runtime,
             portal,
-            emulator,
+            emulator: emulator.clone(),
         };
         // The emulator enforces policies, and the bucket's policy requires TLS, which the emulator does not support.
         let _ = stack.call("s3", "delete_bucket_policy", &json!({"Bucket": stack.bucket}));
         stack
+    }
+
+    /// Changes parameters of the deployed stack with `sam deploy`. The others keep their values.
+    ///
+    /// # Panics
+    /// If `sam deploy` fails.
+    pub fn deploy_again(&self, parameters: &[&str]) {
+        let deployed = sam_deploy(&self.emulator, &self.name, parameters);
+        assert!(deployed.status.success(), "{}", text_of(&deployed));
+        let _ = self.call("s3", "delete_bucket_policy", &json!({"Bucket": self.bucket}));
     }
 
     /// Starts an execution.
@@ -261,20 +275,20 @@ impl Stack {
     /// Runs SQL with DuckDB over exactly the locations that Glue registers, and returns the rows.
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
-        self.emulator.python("athena.py", &[DATABASE], sql)
+        self.emulator.python("athena.py", &[&self.database], sql)
     }
 
     /// Returns for each function the IAM actions that its role allows, and those that it used.
     #[must_use]
     pub fn actions(&self) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
-        let names = FUNCTIONS.map(|function| format!("{STACK}-{function}"));
+        let names = FUNCTIONS.map(|function| self.function(function));
         let found = self.emulator.python("actions.py", &[], &json!(names).to_string());
         let set = |actions: &Value| -> BTreeSet<String> {
             let actions = actions.as_array().expect("the value is a list").iter().filter_map(Value::as_str);
             actions.map(str::to_owned).collect()
         };
         let of = |function: &str| {
-            let actions = &found[format!("{STACK}-{function}")];
+            let actions = &found[self.function(function)];
             (function.to_owned(), (set(&actions["allowed"]), set(&actions["used"])))
         };
         FUNCTIONS.map(of).into()
@@ -310,7 +324,7 @@ impl Stack {
 
     /// Makes a function use S3 and Glue at `endpoint`, or the emulator again.
     fn ask_at(&self, function: &str, endpoint: Option<&str>) {
-        let name = json!({"FunctionName": format!("{STACK}-{function}")});
+        let name = json!({"FunctionName": self.function(function)});
         let mut environment = self.call("lambda", "get_function_configuration", &name)["Environment"].clone();
         let variables = environment["Variables"].as_object_mut().expect("the function has variables");
         for service in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_GLUE"] {
@@ -319,14 +333,36 @@ impl Stack {
                 None => variables.remove(service),
             };
         }
-        let change = json!({"FunctionName": name["FunctionName"], "Environment": environment});
-        let _ = self.call("lambda", "update_function_configuration", &change);
+        self.change(function, &json!({"FunctionName": name["FunctionName"], "Environment": environment}));
+    }
+
+    /// Changes a function, publishes a version and makes the state machine call it, as a deployment does. Executions that
+    /// have started keep the version that they began with.
+    fn change(&self, function: &str, change: &Value) {
+        let _ = self.call("lambda", "update_function_configuration", change);
+        let name = self.function(function);
+        let published = self.call("lambda", "publish_version", &json!({"FunctionName": name}));
+        let version = published["Version"].as_str().expect("the version is text");
+        let found = self.sfn.describe_state_machine().state_machine_arn(&self.state_machine).send();
+        let definition = self.runtime.block_on(found).expect("the machine can be described").definition;
+        let called = format!(":function:{name}:");
+        let parts = definition.split(&called).enumerate().map(|(i, part)| match i {
+            0 => part.to_owned(),
+            _ => format!("{called}{version}{}", part.trim_start_matches(|c: char| c.is_ascii_digit())),
+        });
+        let update = self.sfn.update_state_machine().state_machine_arn(&self.state_machine);
+        let update = update.definition(parts.collect::<String>()).send();
+        self.runtime.block_on(update).expect("the machine can be changed");
+    }
+
+    /// Returns the name of a function of the stack.
+    fn function(&self, function: &str) -> String {
+        format!("{}-{function}", self.name)
     }
 
     /// Limits the time of each call of a function.
     pub fn limit(&self, function: &str, limit: Duration) {
-        let change = json!({"FunctionName": format!("{STACK}-{function}"), "Timeout": limit.as_secs()});
-        let _ = self.call("lambda", "update_function_configuration", &change);
+        self.change(function, &json!({"FunctionName": self.function(function), "Timeout": limit.as_secs()}));
     }
 
     /// Limits how many calls of a function may run at once, or removes the limit.
@@ -346,7 +382,7 @@ impl Stack {
     /// # Panics
     /// If there are none.
     pub fn kill(&self, function: &str) {
-        let name = format!("AWS_LAMBDA_FUNCTION_NAME={STACK}-{function}");
+        let name = format!("AWS_LAMBDA_FUNCTION_NAME={}", self.function(function));
         let endpoint = format!("AWS_ENDPOINT_URL={}", self.emulator.endpoint());
         let mut n_killed = 0;
         for process in fs::read_dir("/proc").expect("/proc exists").flatten() {
@@ -406,7 +442,7 @@ impl Stack {
             self.delete(key);
         }
         for values in self.partitions().keys().map(|path| path.split(['=', '/']).collect::<Vec<_>>()) {
-            let call = self.glue.delete_partition().database_name(DATABASE).table_name(TABLE);
+            let call = self.glue.delete_partition().database_name(&self.database).table_name(TABLE);
             let call = call.partition_values(values[1]).partition_values(values[3]);
             self.runtime.block_on(call.send()).expect("the deletion succeeds");
         }
@@ -415,7 +451,7 @@ impl Stack {
     /// Returns the row count of every partition in Glue, by path in the lake.
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<String, u64> {
-        let call = self.glue.get_partitions().database_name(DATABASE).table_name(TABLE).into_paginator();
+        let call = self.glue.get_partitions().database_name(&self.database).table_name(TABLE).into_paginator();
         let pages = self
             .runtime
             .block_on(call.send().collect::<Result<Vec<_>, _>>())
@@ -440,6 +476,30 @@ impl Stack {
             })
             .collect()
     }
+}
+
+/// Runs `sam deploy` for the environment `dev`, with another stack name and further parameters.
+///
+/// # Panics
+/// If sam cannot be started.
+#[must_use]
+pub fn sam_deploy(emulator: &Emulator, stack: &str, parameters: &[&str]) -> Output {
+    let folder = package();
+    Command::new(workspace().join(".venv-lint/bin/sam"))
+        .args(["deploy", "--config-env", "dev", "--stack-name", stack, "--resolve-s3", "--no-confirm-changeset"])
+        .arg("--parameter-overrides")
+        .args(parameters)
+        .current_dir(folder.path().join("infra"))
+        .envs(emulator.environment())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .output()
+        .expect("`make .venv-lint/ready` installs sam")
+}
+
+/// Returns what a program printed.
+#[must_use]
+pub fn text_of(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Returns a folder with what `sam deploy` packages: the template, without the named queries, and the functions.

@@ -1,0 +1,87 @@
+//! Deploying: what the template refuses, several stacks in one account, and a deployment during a run.
+
+use std::sync::Arc;
+
+use aws_sdk_sfn::types::ExecutionStatus;
+use rollcall_tests::TestPortal;
+use rollcall_tests::emulator::stack::{FUNCTIONS, STACK, Stack, TABLE, sam_deploy, text_of};
+use rollcall_tests::emulator::{Emulator, Kind};
+use serde_json::{Value, json};
+
+/// The request of the seed.
+fn request() -> Value {
+    json!({"years": [2020, 2021], "grades": ["grade-pk"]})
+}
+
+const PARTITIONS: [&str; 2] = ["year=2020/grade=grade-pk", "year=2021/grade=grade-pk"];
+
+#[test]
+fn a_reservation_below_the_concurrency_is_refused_before_anything_is_created() {
+    let emulator = Emulator::start(Kind::MiniStack);
+    let deployed = sam_deploy(&emulator, STACK, &["FetchReservedConcurrency=2", "MapConcurrency=8"]);
+    let text = text_of(&deployed);
+    assert!(!deployed.status.success(), "{text}");
+    assert!(text.contains("FetchReservedConcurrency must be 0 or at least MapConcurrency"), "{text}");
+    let listed = emulator.call("stepfunctions", "list_state_machines", &json!({}));
+    assert_eq!(listed["stateMachines"], json!([]));
+}
+
+#[test]
+fn two_stacks_in_one_account_run_at_once_and_share_nothing() {
+    let emulator = Arc::new(Emulator::start(Kind::MiniStack));
+    let first = Stack::deploy_on(&emulator, TestPortal::small(), STACK, &[]);
+    let second = Stack::deploy_on(&emulator, TestPortal::small(), "second", &["DatabasePrefix=second_"]);
+    let stacks = [&first, &second];
+    assert_eq!((&*first.database, &*second.database), ("ccd_school", "second_ccd_school"));
+    assert_ne!(first.bucket, second.bucket);
+
+    let started = stacks.map(|stack| stack.start("at-once", &request()));
+    for (stack, started) in stacks.iter().zip(&started) {
+        let output = stack.end_successfully(started);
+        assert_eq!((&output["outcomes"]["written"], &output["n_published"]), (&json!(2), &json!(2)), "{}", stack.name);
+        assert_eq!(output["summary"]["bucket"], stack.bucket.as_str());
+    }
+    for stack in stacks {
+        // Each portal was asked only by its own stack, and each lake and database has the partitions once.
+        assert_eq!(stack.partitions().into_keys().collect::<Vec<_>>(), PARTITIONS, "{}", stack.name);
+        let objects = stack.objects(&format!("data/{TABLE}/"));
+        assert_eq!(objects.len(), 2, "{objects:?}");
+        assert!(stack.portal.server.requests().len() > 2, "{}", stack.name);
+        for function in FUNCTIONS {
+            let name = json!({"FunctionName": format!("{}-{function}", stack.name)});
+            let found = stack.call("lambda", "get_function_configuration", &name);
+            assert_eq!(found["Environment"]["Variables"]["ROLLCALL_BUCKET"], stack.bucket.as_str(), "{name}");
+        }
+    }
+
+    // What one stack loses, the other keeps.
+    first.empty();
+    assert_eq!((first.partitions().len(), first.objects("").len()), (0, 0));
+    assert_eq!(second.partitions().into_keys().collect::<Vec<_>>(), PARTITIONS);
+    assert_eq!(second.records().into_keys().collect::<Vec<_>>(), PARTITIONS);
+
+    // The command line says that it must know which stack is meant.
+    let run = ["run", "--on", "aws", "--partition", "2021/grade-pk", "--detach"];
+    let ambiguous = first.rollcall(&run).expect(2).stderr;
+    assert!(ambiguous.contains("`rollcall-dev-ingest`") && ambiguous.contains("`second-ingest`"), "{ambiguous}");
+    let named = first.rollcall(&[run.as_slice(), &["--state-machine", "second-ingest", "--format", "json"]].concat());
+    let run = named.expect(0).json()["run"].as_str().expect("the run is named").to_owned();
+    assert_eq!(second.end_successfully(&second.started(|name| name == run))["outcomes"]["unchanged"], 1);
+}
+
+/// The new functions have a portal that does not respond, so whatever they do fails.
+#[test]
+fn a_run_that_began_before_a_deployment_ends_with_the_functions_that_it_began_with() {
+    let emulator = Arc::new(Emulator::start(Kind::MiniStack));
+    let stack = Stack::deploy_on(&emulator, TestPortal::small(), STACK, &["MapConcurrency=1"]);
+    let proxy = stack.hold_a_write_of_page_fetch();
+    let run = stack.start("in-flight", &request());
+    proxy.wait_until_held();
+    stack.deploy_again(&["PortalOrigin=http://127.0.0.1:9"]);
+    proxy.open();
+    // The second partition is fetched after the deployment.
+    assert_eq!(stack.end_successfully(&run)["outcomes"]["written"], 2);
+    let next = stack.run("next", &request());
+    assert_eq!(next.status, ExecutionStatus::Failed);
+    assert!(next.cause.starts_with("2 of 2 failed: ") && next.cause.contains("PortalUnavailable"), "{}", next.cause);
+}
