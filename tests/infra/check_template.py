@@ -794,6 +794,32 @@ def the_bucket_refuses_unconditional_writes_of_data(template):
     return problems
 
 
+def the_lifecycle_bounds_what_runs_leave(template):
+    """The objects of runs expire by the tag that the functions set, then their versions and delete markers do."""
+    tag = re.search(r'RUN_TAG: &str = "(\w+)=(\w+)";', read(ROOT / "aws" / "src" / "s3.rs") or "")
+    rules = template.properties("Bucket")["LifecycleConfiguration"]["Rules"]
+    by_id = {rule["Id"]: {key: value for key, value in rule.items() if key not in ("Id", "Status")} for rule in rules
+             if rule["Status"] == "Enabled"}
+    expected = {
+        "old-runs": {"TagFilters": [{"Key": tag[1], "Value": tag[2]}], "ExpirationInDays": {"Ref": "RunRetentionDays"}},
+        "replaced-versions": {"NoncurrentVersionExpiration": {"NoncurrentDays": {"Ref": "NoncurrentVersionDays"}}},
+        "marks-of-deleted-objects": {"ExpiredObjectDeleteMarker": True},
+        "uploads-never-completed": {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}},
+    }
+    problems = [f"Bucket: expected the lifecycle rule {name} with {rule}, found {by_id.get(name)}"
+                for name, rule in expected.items() if by_id.get(name) != rule]
+    # An existing bucket needs the same rules, which the README shows as S3's own JSON.
+    shown = re.search(r"--lifecycle-configuration '(\{.*?\})'\n", read(RUNBOOK) or "", re.DOTALL)
+    found = {rule["ID"]: rule for rule in json.loads(shown[1])["Rules"]} if shown else {}
+    problems += differ("infra/README.md, lifecycle rules", expected, found)
+    defaults = {name: found["Default"] for name, found in template.data["Parameters"].items()}
+    for name, value in [("old-runs", {"Days": defaults["RunRetentionDays"]}),
+                        ("replaced-versions", {"NoncurrentDays": defaults["NoncurrentVersionDays"]})]:
+        if value not in found.get(name, {}).values():
+            problems.append(f"infra/README.md, lifecycle rule {name}: expected {value}, found {found.get(name)}")
+    return problems
+
+
 TOGETHER = [
     functions_are_the_folders_of_functions,
     substitutions_are_the_placeholders_of_the_state_machine,
@@ -810,6 +836,7 @@ TOGETHER = [
     loops_expand_as_they_do_for_sam,
     rules_refuse_reservations_below_the_concurrency,
     the_bucket_refuses_unconditional_writes_of_data,
+    the_lifecycle_bounds_what_runs_leave,
 ]
 
 
