@@ -58,17 +58,11 @@ impl Emulator {
         match kind {
             Kind::MiniStack => command
                 .arg(workspace().join("tests/support/emulator/start_ministack.py"))
-                .env("BIND_HOST", "127.0.0.1")
+                .envs(settings())
                 .env("GATEWAY_PORT", port.to_string())
-                .env("IOT_MTLS_ENABLED", "0")
-                .env("SFTP_ENABLED", "0")
-                // Roles are enforced. The key `test` may do anything.
-                .env("AUTH", "true")
                 // Every call is recorded, for a test that compares the calls with the roles.
                 .env("CLOUDTRAIL_RECORDING", "1")
                 .env("CLOUDTRAIL_MAX_EVENTS", "1000000")
-                // The state machine's waits are skipped.
-                .env("SFN_WAIT_SCALE", "0")
                 // Functions call the emulator too.
                 .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
                 .env("TMPDIR", folder.path()),
@@ -226,6 +220,12 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .set_partition_keys(Some(columns(&spec.partition_keys)))
         .build()
         .expect("the name is set")
+}
+
+/// Returns the settings that `make aws-local` also uses.
+fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("ministack.env").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once('='))
 }
 
 /// Returns a port that is currently free.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -484,7 +484,7 @@ impl Stack {
 /// If sam cannot be started.
 #[must_use]
 pub fn sam_deploy(emulator: &Emulator, stack: &str, parameters: &[&str]) -> Output {
-    let folder = package();
+    let folder = package(emulator);
     Command::new(workspace().join(".venv-lint/bin/sam"))
         .args(["deploy", "--config-env", "dev", "--stack-name", stack, "--resolve-s3", "--no-confirm-changeset"])
         .arg("--parameter-overrides")
@@ -503,33 +503,11 @@ pub fn text_of(output: &Output) -> String {
 }
 
 /// Returns a folder with what `sam deploy` packages: the template, without the named queries, and the functions.
-fn package() -> TempDir {
+fn package(emulator: &Emulator) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder can be created");
-    let root = workspace();
     let built = executables(&FUNCTIONS.map(|function| format!("rollcall-{function}")).each_ref().map(String::as_str));
-    for (function, program) in FUNCTIONS.iter().zip(built) {
-        let to = folder.path().join("target/lambda").join(function);
-        fs::create_dir_all(&to).expect("a folder can be created");
-        let stripped = Command::new("strip")
-            .arg(program)
-            .arg("-o")
-            .arg(to.join("bootstrap"))
-            .status()
-            .expect("strip comes with the C compiler");
-        assert!(stripped.success());
-    }
-    for name in ["infra/samconfig.toml", "infra/template.yaml", "statemachine/ingest.asl.json"] {
-        copy(&root.join(name), &folder.path().join(name), |text| text);
-    }
-    copy(&root.join("infra/catalog.yaml"), &folder.path().join("infra/catalog.yaml"), |text| {
-        let known = text.split("\n\n").filter(|resource| !resource.contains("Type: AWS::Athena::NamedQuery"));
-        known.collect::<Vec<_>>().join("\n\n")
-    });
+    let programs: BTreeMap<&str, PathBuf> = FUNCTIONS.into_iter().zip(built).collect();
+    let wanted = json!({"folder": folder.path(), "programs": programs});
+    let _ = emulator.python("package.py", &[], &wanted.to_string());
     folder
-}
-
-fn copy(from: &Path, to: &Path, change: impl FnOnce(String) -> String) {
-    fs::create_dir_all(to.parent().expect("it is in a folder")).expect("a folder can be created");
-    let text = fs::read_to_string(from).expect("the project has it");
-    fs::write(to, change(text)).expect("it can be written");
 }
