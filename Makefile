@@ -134,6 +134,15 @@ smoke-aws: $(VENV)-lint/ready ## Test a deployed stack on a real account, for a 
 	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
 
+.PHONY: aws-local
+aws-local: $(VENV)/ready $(VENV)-lint/ready $(VENV)-awscli/ready ## Deploy on an emulator that keeps running, without an account
+	$(CARGO) build --locked $(ALL)
+	$(VENV)/bin/python tests/aws_local.py start
+
+.PHONY: aws-local-stop
+aws-local-stop: ## Stop what `make aws-local` started
+	python3 tests/aws_local.py stop
+
 # New inputs are stored below target/. Every run, and the tests, start with those in fuzz/corpus.
 .PHONY: fuzz $(FUZZ_TARGETS:%=fuzz-%)
 fuzz: $(FUZZ_TARGETS:%=fuzz-%) ## Fuzz each target for a minute (needs the toolchain `nightly` and a C++ compiler)
@@ -216,7 +225,7 @@ $(VENV)-bench/ready: bench/requirements.txt
 	touch $@
 
 # Their requirements conflict, so each tool has its own environment.
-$(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
+$(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready $(VENV)-awscli/ready: $(VENV)-%/ready: tests/infra/requirements-%.txt
 	python3 -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
