@@ -101,7 +101,8 @@ impl Stack {
         let s3 = aws_sdk_s3::Client::from_conf(s3);
         let buckets = runtime.block_on(s3.list_buckets().send()).expect("buckets can be listed");
         let mut names = buckets.buckets().iter().filter_map(|bucket| bucket.name());
-        let bucket = names.find(|found| found.starts_with(&format!("{name}-bucket-"))).expect("the lake's bucket exists");
+        let bucket =
+            names.find(|found| found.starts_with(&format!("{name}-bucket-"))).expect("the lake's bucket exists");
         let prefix = parameters.iter().find_map(|parameter| parameter.strip_prefix("DatabasePrefix="));
         let stack = Self {
             name: name.to_owned(),
