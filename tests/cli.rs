@@ -1264,7 +1264,7 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     hint: on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`
     ");
     assert_snapshot!(refused(&with(&["--keep-pages"]), &[]), @r"
-    error: check request: `keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
+    error: InvalidRequest: check request: `keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
     ");
     let file = workspace().join("datasets/ccd_directory.toml");
     let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];

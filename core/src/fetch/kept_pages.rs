@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::kept_pages::fetch_count::{FetchCount, count_failure};
+use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, count_failure};
 use crate::fetch::kept_pages::found::{End, Found, Judge};
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::page_error::page_error;
@@ -126,6 +126,26 @@ impl<'k, S: Store> KeptPages<'k, S> {
             return Ok(());
         }
         self.is_large.store(true, Ordering::Relaxed);
+        let duration = first.received_at.duration_since(self.started_at).saturating_mul(first.n_pages as i32);
+        self.open_if(first, after_commit || duration >= from_duration).await
+    }
+
+    /// Starts to keep the pages of a large partition that takes longer than page 1 suggested.
+    ///
+    /// - `received_at`: when a page arrived.
+    ///
+    /// # Errors
+    /// Same as [`Self::open`].
+    pub(super) async fn reconsider(&self, first: &FirstPage<'_>, received_at: Timestamp) -> Result<(), Error> {
+        let is_slow = received_at.duration_since(self.started_at) >= self.run.keep.from_duration;
+        if is_slow && !self.is_open() && self.is_large.load(Ordering::Relaxed) {
+            return self.open_if(first, true).await;
+        }
+        Ok(())
+    }
+
+    /// Starts to keep pages if it `is_worth_it`, or a fetch of the same run or version did.
+    async fn open_if(&self, first: &FirstPage<'_>, is_worth_it: bool) -> Result<(), Error> {
         let version = self.version(first);
         let mut set = PageSet {
             portal: first.root.to_owned(),
@@ -143,11 +163,12 @@ impl<'k, S: Store> KeptPages<'k, S> {
         let usable: Vec<String> = others.flat_map(|set| judge.usable(set)).cloned().collect();
         // After an unfinished fetch, the run continues to count, even if its pages are of no use any more.
         let is_continued = own.is_some() || !usable.is_empty() || found.has_count(&self.run.run);
-        let duration = first.received_at.duration_since(self.started_at).saturating_mul(first.n_pages as i32);
-        if !is_continued && !after_commit && duration < from_duration {
+        if !is_continued && !is_worth_it {
             return Ok(());
         }
-        let count = FetchCount::begin(self.store, &self.count_key(), self.started_at).await?;
+        let last_requested = found.last_requested(&self.run.run, self.run.pages_at_once());
+        let begun = Begun { at: self.started_at, n_pages: first.n_pages };
+        let count = FetchCount::begin(self.store, &self.count_key(), begun, last_requested).await?;
         if count.is_used_up() {
             return Err(self.used_up(&count, 2));
         }
@@ -267,16 +288,17 @@ impl<'k, S: Store> KeptPages<'k, S> {
             error,
             Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. }
         );
+        let requested = self.requested().clone();
         let counted = match self.set.get() {
             Some(open) => {
                 let last_failure = open.count.last_failure().filter(|_| is_used_up).map(str::to_owned);
-                open.count.fail(self.store, last_failure.unwrap_or_else(|| error.chain())).await
+                open.count.fail(self.store, &requested, last_failure.unwrap_or_else(|| error.chain())).await
             }
             // It was not begun.
             None if is_used_up => return,
             None => {
                 let is_large = self.is_large.load(Ordering::Relaxed);
-                count_failure(self.store, &self.count_key(), is_large, error.chain()).await
+                count_failure(self.store, &self.count_key(), self.started_at, is_large, &requested, error.chain()).await
             }
         };
         self.warn("fetch not counted", counted);

@@ -112,6 +112,9 @@ pub(super) async fn fetch_rows(
         if page == n_pages {
             break;
         }
+        if page > 1 {
+            kept.reconsider(&facts, received_at).await?;
+        }
         page += 1;
         while next_request <= n_pages && ahead.len() < pages_at_once {
             let mut request = PageRequest::default();

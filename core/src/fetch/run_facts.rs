@@ -33,7 +33,8 @@ impl RunFacts {
 pub struct Keep {
     /// Minimum number of pages of a partition whose pages are kept. Fetching fewer again costs less than keeping them.
     pub from_pages: u32,
-    /// Minimum time for a partition's pages if they were requested one after another, each as slow as page 1.
+    /// Minimum time for a partition's pages if they were requested one after another, each as slow as page 1. Pages are also
+    /// kept once a fetch has taken that long.
     pub from_duration: SignedDuration,
     /// Whether the pages of every partition are kept, and stay after the commit.
     pub after_commit: bool,

@@ -255,10 +255,7 @@ impl Simulation {
         };
         self.with(|world| {
             world.note(Some(task), "end", String::new(), message.clone());
-            if let Ended::Fetched(fetched) = &ended {
-                if matches!(fetched, Ok(Fetched::Finished(_))) {
-                    world.audit.fetch_finished(task);
-                }
+            if let Ended::Fetched(_) = &ended {
                 world.count(format!("fetch: {message}"));
                 if message == Outcome::Written.as_str() && world.audit.fetches[&task].lost_own_write {
                     world.count("own write found after a lost response");

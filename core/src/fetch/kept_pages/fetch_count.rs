@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::ledger::json::{parse_json, replace_json};
 use crate::ports::store::{Condition, Put, Store};
 
-/// Maximum number of fetches of one run that may request the same page, apart from page 1.
+/// Maximum number of fetches of one run that may fail or be killed, and maximum number that may request the same page,
+/// apart from page 1.
 const MAX_FETCHES: u32 = 3;
 
 /// Maximum number of conditional writes to begin a fetch.
@@ -19,16 +20,25 @@ const WRITE_TRIES: u32 = 4;
 /// What is stored: the fetches of one partition in one run that have ended, and the one that has not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Fetches {
-    /// Number of fetches that failed or were killed. Each may have requested any page.
+    /// Number of fetches that failed or were killed.
     n_failed: u32,
     /// How the last failed fetch ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_failure: Option<String>,
-    /// Number of unfinished fetches that requested a page, by page.
+    /// Number of fetches that requested a page and did not finish, by page.
     requested: BTreeMap<u32, u32>,
-    /// When the fetch that has not ended was started. If another one begins, it was killed.
+    /// The fetch that has not ended. If another one begins, it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    begun_at: Option<Timestamp>,
+    begun: Option<Begun>,
+}
+
+/// A fetch that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// When it was started.
+    pub(super) at: Timestamp,
+    /// Number of pages of the partition, as page 1 says.
+    pub(super) n_pages: u32,
 }
 
 /// The count of one partition's fetches in one run, while one of them is in progress.
@@ -44,14 +54,22 @@ impl FetchCount {
     /// Counts a fetch that begins, so that it counts as failed if it is killed. Writes nothing if as many fetches as allowed
     /// have failed.
     ///
+    /// - `last_requested`: the last page that a killed fetch may have requested, if that is known.
+    ///
     /// # Errors
     /// [`Error::StoreFailed`], or [`Error::WriteConflict`] if other fetches of the same run begin at the same moment.
-    pub(super) async fn begin(store: &impl Store, key: &str, started_at: Timestamp) -> Result<Self, Error> {
+    pub(super) async fn begin(
+        store: &impl Store,
+        key: &str,
+        begun: Begun,
+        last_requested: Option<u32>,
+    ) -> Result<Self, Error> {
         for _ in 0..WRITE_TRIES {
             let mut count = Self::read(store, key).await?;
             // Otherwise it is this fetch, whose write succeeded although its response was lost.
-            if count.fetches.begun_at != Some(started_at) {
-                if count.fetches.begun_at.replace(started_at).is_some() {
+            if count.fetches.begun != Some(begun) {
+                if let Some(killed) = count.fetches.begun.replace(begun) {
+                    count.fetches.request(2..=last_requested.unwrap_or(killed.n_pages));
                     count.fetches.fail("killed".to_owned());
                 }
                 if count.is_used_up() {
@@ -88,7 +106,7 @@ impl FetchCount {
 
     /// Returns whether as many fetches as allowed have requested a page.
     pub(super) fn is_page_used_up(&self, page: u32) -> bool {
-        self.fetches.n_failed + self.fetches.requested.get(&page).copied().unwrap_or_default() >= MAX_FETCHES
+        self.fetches.requested.get(&page).is_some_and(|n_fetches| *n_fetches >= MAX_FETCHES)
     }
 
     /// Returns how the last failed fetch ended.
@@ -96,14 +114,20 @@ impl FetchCount {
         self.fetches.last_failure.as_deref()
     }
 
-    /// Counts this fetch as failed.
+    /// Counts this fetch as failed, and the pages that it requested.
     ///
     /// # Errors
     /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
-    pub(super) async fn fail(&self, store: &impl Store, failure: String) -> Result<(), Error> {
-        let mut fetches = self.fetches.clone();
+    pub(super) async fn fail(
+        &self,
+        store: &impl Store,
+        requested: &BTreeSet<u32>,
+        failure: String,
+    ) -> Result<(), Error> {
+        let mut fetches = Fetches { begun: None, ..self.fetches.clone() };
+        fetches.request(requested.iter().copied());
         fetches.fail(failure);
-        self.end(store, fetches).await
+        self.write(store, fetches).await
     }
 
     /// Counts the pages that this fetch requested before its time was up.
@@ -111,13 +135,12 @@ impl FetchCount {
     /// # Errors
     /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
     pub(super) async fn pause(&self, store: &impl Store, requested: &BTreeSet<u32>) -> Result<(), Error> {
-        let mut fetches = self.fetches.clone();
-        requested.iter().for_each(|page| *fetches.requested.entry(*page).or_default() += 1);
-        self.end(store, fetches).await
+        let mut fetches = Fetches { begun: None, ..self.fetches.clone() };
+        fetches.request(requested.iter().copied());
+        self.write(store, fetches).await
     }
 
-    async fn end(&self, store: &impl Store, fetches: Fetches) -> Result<(), Error> {
-        let fetches = Fetches { begun_at: None, ..fetches };
+    async fn write(&self, store: &impl Store, fetches: Fetches) -> Result<(), Error> {
         // If the condition no longer holds, another fetch has begun and counted this one as killed.
         replace_json(store, &self.key, &fetches, &self.condition).await.map(|_| ())
     }
@@ -125,20 +148,37 @@ impl FetchCount {
 
 /// Counts a fetch that failed before it began to keep pages.
 ///
+/// - `started_at`: when it was started.
 /// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if an
 ///   earlier fetch was counted.
 ///
 /// # Errors
 /// [`Error::StoreFailed`]; the fetch is then not counted.
-pub(super) async fn count_failure(store: &impl Store, key: &str, is_large: bool, failure: String) -> Result<(), Error> {
+pub(super) async fn count_failure(
+    store: &impl Store,
+    key: &str,
+    started_at: Timestamp,
+    is_large: bool,
+    requested: &BTreeSet<u32>,
+    failure: String,
+) -> Result<(), Error> {
     let count = FetchCount::read(store, key).await?;
-    if is_large || count.condition != Condition::Absent {
-        count.fail(store, failure).await?;
+    if !is_large && count.condition == Condition::Absent {
+        return Ok(());
     }
-    Ok(())
+    let mut fetches = count.fetches.clone();
+    // Another fetch may have been killed. The next one finds out which pages it requested.
+    fetches.begun.take_if(|begun| begun.at == started_at);
+    fetches.request(requested.iter().copied());
+    fetches.fail(failure);
+    count.write(store, fetches).await
 }
 
 impl Fetches {
+    fn request(&mut self, pages: impl Iterator<Item = u32>) {
+        pages.for_each(|page| *self.requested.entry(page).or_default() += 1);
+    }
+
     fn fail(&mut self, failure: String) {
         self.n_failed += 1;
         self.last_failure = Some(failure);

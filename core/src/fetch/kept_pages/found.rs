@@ -91,6 +91,22 @@ impl Found {
         self.counts.iter().any(|count| count.run == run)
     }
 
+    /// Returns the last page that a killed fetch of a run may have requested. Returns `None` if it left nothing.
+    ///
+    /// - `pages_at_once`: how many pages it may have requested without keeping them, apart from the one that was due.
+    pub(super) fn last_requested(&self, run: &str, pages_at_once: usize) -> Option<u32> {
+        let present: BTreeSet<&String> = self.sets.iter().flat_map(|set| &set.keys).collect();
+        let number = |key: &String| KeptPage::parse(key.clone()).map(|(page, _)| page);
+        let last = |found: &FoundSet| {
+            let set = found.set.as_ref();
+            let taken_over = set.into_iter().flat_map(|set| &set.taken_over).filter(|key| present.contains(key));
+            let skipped: BTreeSet<u32> = taken_over.filter_map(number).collect();
+            let last_kept = found.keys.iter().filter_map(number).max().unwrap_or(1);
+            (last_kept + 1..).filter(|page| !skipped.contains(page)).nth(pages_at_once)
+        };
+        self.sets.iter().filter(|set| set.run == run).filter_map(last).max()
+    }
+
     /// Returns the keys of everything that no fetch can use any more, now that `judge` has seen page 1.
     pub(super) fn useless(&self, judge: &Judge<'_>) -> Vec<String> {
         let sets = self.sets.iter().flat_map(|set| judge.useless(set));

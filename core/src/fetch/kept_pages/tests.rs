@@ -327,11 +327,30 @@ fn a1_fetches_that_fail_before_pages_are_kept_count_too() {
     );
 }
 
+/// Otherwise two kills would use up every page that is in flight when a later call ends.
+#[test]
+fn a1_a_killed_fetch_does_not_count_for_pages_that_it_cannot_have_requested() {
+    let (store, clock, run) = (MemoryStore::default(), Ticking::default(), facts("r1"));
+    let (dataset, partition) = (enrollment(), partition());
+    for _ in 0..2 {
+        let portal = Stuck(CannedPages::new(pages(&rows(90), 3)));
+        assert!(fetch_partition(&portal, &store, &clock, &dataset, &partition, &run).now_or_never().is_none());
+    }
+    for n_allowed in [10, 3, 3] {
+        let portal = Brief::new(pages(&rows(90), 3), n_allowed);
+        let fetched = block_on(fetch_partition(&portal, &store, &clock, &dataset, &partition, &run));
+        assert!(matches!(fetched, Ok(Fetched::Unfinished { .. })), "{fetched:?}");
+    }
+    let portal = Brief::new(pages(&rows(90), 3), usize::MAX);
+    block_on(fetch_partition(&portal, &store, &clock, &dataset, &partition, &run)).unwrap().receipt().unwrap();
+}
+
 #[test]
 fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
     let (store, key) = (MemoryStore::default(), "pages/count.json");
     let at = |seconds| time(NOW) + SignedDuration::from_secs(seconds);
-    let begin = |seconds| block_on(FetchCount::begin(&store, key, at(seconds))).unwrap();
+    let begin =
+        |seconds| block_on(FetchCount::begin(&store, key, Begun { at: at(seconds), n_pages: 2 }, None)).unwrap();
     *store.loses_response.lock().unwrap() = true;
     let first = begin(1);
     assert!(!first.is_page_used_up(2));
@@ -341,7 +360,7 @@ fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
     block_on(second.pause(&store, &BTreeSet::from([2]))).unwrap();
     let third = begin(3);
     assert!(!third.is_page_used_up(2) && third.last_failure() == Some("killed"));
-    block_on(third.fail(&store, "busy".to_owned())).unwrap();
+    block_on(third.fail(&store, &BTreeSet::from([2]), "busy".to_owned())).unwrap();
     let fourth = begin(4);
     assert!(fourth.is_page_used_up(2) && !fourth.is_page_used_up(3) && !fourth.is_used_up());
     // What cannot be read does not count as nothing.
@@ -425,6 +444,40 @@ fn only_large_and_slow_partitions_are_kept() {
     };
     let twenty = SignedDuration::from_secs(20);
     assert!(keeps(10, twenty, 2) && !keeps(11, twenty, 2) && !keeps(10, twenty, 1));
+}
+
+#[test]
+fn pages_are_kept_as_soon_as_a_fetch_turns_out_to_be_slow() {
+    let store = MemoryStore::default();
+    // Page 1 arrives at once, and each later page after another second.
+    let keep = Keep { from_pages: 10, from_duration: SignedDuration::from_secs(3), ..Keep::default() };
+    let slow = |run| RunFacts { keep: keep.clone(), ..facts(run) };
+    assert_eq!(begin(&store, ten_pages(), 8, &slow("r1")).n_pages, 10);
+    let kept = of_run(&store, "r1");
+    assert!(
+        kept.iter().any(|key| key.contains("/00008-")) && !kept.iter().any(|key| key.contains("/00003-")),
+        "{kept:?}"
+    );
+    let again = finish(&store, ten_pages(), &slow("r2"));
+    assert!(again.contains(&2) && !again.contains(&8), "{again:?}");
+}
+
+#[test]
+fn pages_stay_after_an_error_that_is_not_about_them() {
+    let store = MemoryStore::default();
+    finish(&store, ten_pages(), &facts("r1"));
+    // Far fewer rows. With force, they are committed without being requested again.
+    let fewer = || pages(&rows(12), 2);
+    let error = fetch(&store, &Brief::new(fewer(), usize::MAX), &facts("r2")).unwrap_err();
+    assert_eq!(error.name(), "ShrankTooMuch");
+    assert_eq!(finish(&store, fewer(), &RunFacts { force: true, ..facts("r3") }), [1, 1]);
+    // A page that is none was not kept.
+    let mut bad = ten_pages();
+    bad[6] = "<html>".to_owned();
+    let error = fetch(&store, &Brief::new(bad, usize::MAX), &facts("r4")).unwrap_err();
+    assert_eq!(error.name(), "BadBody");
+    let requested = finish(&store, ten_pages(), &facts("r5"));
+    assert!(requested.contains(&7) && requested.len() < 7, "{requested:?}");
 }
 
 #[test]

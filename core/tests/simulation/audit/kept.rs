@@ -51,23 +51,27 @@ impl Auditor {
         self.demand(CONTINUED, is_own, || format!("t{task} of `{name}` wrote `{key}` into a set of another run"));
     }
 
-    /// Records that a fetch requested a page, and checks that no more than three fetches of its run did, since one of them
-    /// last finished. Page 1 is requested by every fetch.
+    /// Records that a fetch requested a page, and checks that no more than three fetches of its run did, apart from those
+    /// that received every page. Page 1 is requested by every fetch.
     pub(crate) fn page_requested(&mut self, task: TaskId, page: u32) {
         let Some(fetching) = self.fetches.get(&task).filter(|_| page > 1) else { return };
         let (run, partition) = (fetching.run.clone(), fetching.partition);
         let by = self.requested_by.entry((run.clone(), partition)).or_default().entry(page).or_default();
         by.insert(task);
-        let (n_fetches, name) = (by.len(), source::key_of(partition));
+        let is_complete = |task: &TaskId| self.fetches[task].session.as_ref().is_some_and(Session::is_confirmed);
+        let (n_fetches, name) = (by.iter().filter(|task| !is_complete(task)).count(), source::key_of(partition));
         let found = || format!("`{name}`: {n_fetches} fetches of {run} requested page {page}");
         self.demand(FETCH_LIMIT, n_fetches <= 3, found);
     }
 
-    /// Records that a fetch finished.
-    pub(crate) fn fetch_finished(&mut self, task: TaskId) {
-        if let Some(fetching) = self.fetches.get(&task) {
-            self.requested_by.remove(&(fetching.run.clone(), fetching.partition));
-        }
+    /// Checks that only a fetch that received every page deletes the count of its run's fetches, which then begins anew.
+    pub(super) fn count_deleted(&mut self, dataset: &Dataset, task: TaskId, key: &str) {
+        let Some((_, run)) = keys::parse_fetch_count(dataset, key) else { return };
+        let Some(fetching) = self.fetches.get(&task) else { return };
+        let is_complete = fetching.session.as_ref().is_some_and(Session::is_confirmed);
+        let (is_own, partition) = (run == fetching.run, fetching.partition);
+        self.requested_by.remove(&(run.to_owned(), partition));
+        self.demand(FETCH_LIMIT, is_own && is_complete, || format!("t{task} deleted the count of {run}"));
     }
 
     /// Records that a fetch read a kept page, which then counts as served to it. Returns whether another fetch kept it.

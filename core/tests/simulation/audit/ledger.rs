@@ -95,6 +95,7 @@ impl Auditor {
     /// Checks a deletion of a ledger object. Returns whether it deletes a receipt that replaced the one that the task
     /// had read.
     pub(crate) fn deletes(&mut self, dataset: &Dataset, task: TaskId, key: &str, bucket: &Bucket) -> bool {
+        self.count_deleted(dataset, task, key);
         let (Some(of), Some(etag)) = (self.of_receipt(dataset, key), bucket.etag(key)) else { return false };
         let is_unread = self.reads.get(&(task, key.to_owned())).is_some_and(|read| read != etag);
         if is_unread {
