@@ -201,23 +201,27 @@ fn l4_an_event_delivered_twice_at_once_is_written_once() {
     ground.assert_received(&pre_k(), "r1", Outcome::Written);
 }
 
-/// Guard: Lambda's own errors are retried for minutes, before our errors and independently of them.
+/// Guard: throttling is retried for hours and Lambda's other errors for minutes, before our errors and independently of
+/// them.
 #[test]
-fn l6_a_throttled_function_is_called_again_for_minutes() {
+fn l6_a_throttled_call_waits_for_hours_and_a_service_error_is_retried_for_minutes() {
     let machine = state_machine();
     let states = &machine["States"];
     let fetch = &states["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
     for task in [&states["PlanPartitions"], fetch, &states["PublishPartitions"]] {
-        let retrier = &task["Retry"][0];
-        let errors: BTreeSet<&str> =
-            retrier["ErrorEquals"].as_array().expect("the value is a list").iter().filter_map(Value::as_str).collect();
-        assert!(errors.contains("Lambda.TooManyRequestsException") && errors.contains("Lambda.ServiceException"));
-        assert!(
-            errors.iter().all(|error| error.starts_with("Lambda.")),
-            "no error of ours is counted here: {errors:?}"
-        );
-        assert!(retrier["MaxAttempts"].as_u64() >= Some(6) && retrier["MaxDelaySeconds"].as_u64() >= Some(60));
-        assert_eq!(retrier["JitterStrategy"], "FULL");
+        let errors = |index: usize| {
+            let errors = task["Retry"][index]["ErrorEquals"].as_array().expect("the value is a list").iter();
+            errors.filter_map(Value::as_str).collect::<BTreeSet<&str>>()
+        };
+        let mean_wait = |index: usize| {
+            let number = |key: &str| task["Retry"][index][key].as_u64().expect("the value is a number");
+            number("MaxAttempts") * number("MaxDelaySeconds") / 2
+        };
+        assert_eq!(errors(0), BTreeSet::from(["Lambda.TooManyRequestsException"]));
+        assert!(errors(1).contains("Lambda.ServiceException"));
+        assert!(errors(1).iter().all(|error| error.starts_with("Lambda.")), "no error of ours is counted here");
+        assert!(mean_wait(0) > 4 * 3_600 && mean_wait(1) > 2 * 60, "{} {}", mean_wait(0), mean_wait(1));
+        assert!((0..2).all(|index| task["Retry"][index]["JitterStrategy"] == "FULL"));
     }
 }
 

@@ -1,17 +1,18 @@
 """Packages the stack for `sam deploy` on the emulator: package.py < {"folder": .., "programs": {FUNCTION: FILE, ..}}
 
-The folder gets the same layout as the project: the template, the state machine and the functions. The named queries are
-left out, because the emulator does not support them. The programs are those of an ordinary build, stripped.
+The folder gets the same layout as the project: the template, the state machine and the functions. The named queries and
+the alarms on metric math are left out, because the emulator does not support them. The programs are those of an ordinary
+build, stripped.
 """
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = ["infra/deploy.py", "infra/samconfig.toml", "infra/template.yaml", "statemachine/ingest.asl.json"]
+FILES = ["infra/deploy.py", "infra/samconfig.toml", "statemachine/ingest.asl.json"]
+TEMPLATE = "infra/template.yaml"
 CATALOG = "infra/catalog.yaml"
 
 
@@ -21,12 +22,27 @@ def package(folder, programs):
         built = folder / "target" / "lambda" / function / "bootstrap"
         built.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["strip", program, "-o", built], check=True)
-    for name in [*FILES, CATALOG]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
-    resources = (ROOT / CATALOG).read_text(encoding="utf-8").split("\n\n")
-    known = [resource for resource in resources if "Type: AWS::Athena::NamedQuery" not in resource]
-    (folder / CATALOG).write_text("\n\n".join(known), encoding="utf-8")
+    for name in FILES:
+        write(folder / name, (ROOT / name).read_text(encoding="utf-8"))
+    write(folder / TEMPLATE, "\n\n".join(without_metric_math(resource) for resource in resources(TEMPLATE)))
+    known = [resource for resource in resources(CATALOG) if "Type: AWS::Athena::NamedQuery" not in resource]
+    write(folder / CATALOG, "\n\n".join(known))
+
+
+def resources(name):
+    return (ROOT / name).read_text(encoding="utf-8").split("\n\n")
+
+
+def without_metric_math(resource):
+    """Replaces an alarm on metric math by something without effect, because other resources depend on it."""
+    if "      Metrics:\n" not in resource:
+        return resource
+    return resource.replace("AWS::CloudWatch::Alarm", "AWS::CloudFormation::WaitConditionHandle")
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

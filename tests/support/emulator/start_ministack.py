@@ -1,14 +1,15 @@
-"""Starts MiniStack, with one response of its Step Functions corrected.
+"""Starts MiniStack, with two of its answers about concurrency corrected.
 
 For a call of a Lambda function that is refused because no concurrency is left, Step Functions reports the error
 `Lambda.TooManyRequestsException`. MiniStack 1.5 reports `Lambda.Unknown`, the name for a function that was killed.
+A function's reserved concurrency also limits calls of its versions, which MiniStack 1.5 does not limit.
 """
 
 import json
 import sys
 
 from ministack.app import main
-from ministack.services import stepfunctions
+from ministack.services import lambda_svc, stepfunctions
 
 call_lambda = stepfunctions._call_lambda
 
@@ -29,5 +30,13 @@ def call_lambda_with_throttling(function, event):
         raise
 
 
+def reserved_concurrency(_version, config):
+    function = lambda_svc._functions.get(config["FunctionName"]) or {}
+    return of_function(function, config)
+
+
+of_function = lambda_svc._reserved_concurrency
+lambda_svc._reserved_concurrency = reserved_concurrency
+lambda_svc._inflight_key = lambda config: config["FunctionName"]
 stepfunctions._call_lambda = call_lambda_with_throttling
 sys.exit(main())
