@@ -106,7 +106,7 @@ race: $(VENV)/ready ## Race eight writers for one partition 1,000 times, on an S
 template: $(VENV)/ready $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
-	$(VENV)/bin/python tests/infra/check_notices.py --sam $(VENV)-lint/bin/sam
+	$(VENV)/bin/python tests/infra/check_deployed.py --sam $(VENV)-lint/bin/sam
 
 .PHONY: generate
 generate: ## Write infra/catalog.yaml: the tables, the crawler and the named queries

@@ -144,15 +144,18 @@ def every_alarm_exists_and_names_its_runbook(stack, _args):
     return f"{len(expected)} alarms; raised now: {', '.join(raised) or 'none'}"
 
 
-def the_schedule_starts_this_state_machine(stack, _args):
+def the_schedules_start_this_state_machine(stack, _args):
     scheduler = stack.client("scheduler")
     group = stack.resources.get("ScheduleGroup")
-    found = scheduler.list_schedules(GroupName=group)["Schedules"]
-    expect(len(found) == 1, f"group {group}: expected one schedule, found {len(found)}")
-    schedule = scheduler.get_schedule(GroupName=group, Name=found[0]["Name"])
-    expect(schedule["Target"]["Arn"] == stack.output("StateMachineArn"),
-           f"{schedule['Name']}: expected the state machine as its target, found {schedule['Target']['Arn']}")
-    return f"{schedule['ScheduleExpression']}, {schedule['State']}"
+    names = [found["Name"] for found in scheduler.list_schedules(GroupName=group)["Schedules"]]
+    expect(names, f"group {group}: expected schedules, found none")
+    schedules = [scheduler.get_schedule(GroupName=group, Name=name) for name in names]
+    for schedule in schedules:
+        expect(schedule["Target"]["Arn"] == stack.output("StateMachineArn"),
+               f"{schedule['Name']}: expected the state machine as its target, found {schedule['Target']['Arn']}")
+        event = json.loads(schedule["Target"]["Input"])
+        expect(event["schedule"] == schedule["Name"], f"{schedule['Name']}: expected its own name, found {event}")
+    return "; ".join(f"{found['Name']} {found['ScheduleExpression']} {found['State']}" for found in schedules)
 
 
 def the_dead_letter_queue_is_empty(stack, _args):
@@ -243,7 +246,7 @@ def a_failed_execution_can_be_redriven(stack, args):
 CHECKS = [
     the_stack_is_deployed,
     every_alarm_exists_and_names_its_runbook,
-    the_schedule_starts_this_state_machine,
+    the_schedules_start_this_state_machine,
     the_dead_letter_queue_is_empty,
     a_run_succeeds_under_its_roles,
     its_partitions_are_in_the_catalog,

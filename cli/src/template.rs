@@ -33,10 +33,11 @@ pub(crate) fn catalog() -> Result<String, Error> {
     for name in &names {
         resources.push(table(&Dataset::built_in(name)?));
     }
-    for lookup in Lookup::built_in()? {
+    let lookups = Lookup::built_in()?;
+    for lookup in &lookups {
         resources.push(table_resource(lookup.table(), &lookup.table_spec()));
     }
-    resources.push(crawler(&names));
+    resources.push(crawler(&names, &lookups));
     resources.extend(query::shipped::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
     Ok(HEADER.to_owned() + &resources.join("\n"))
 }
@@ -94,14 +95,23 @@ fn columns(text: &mut String, indent: &str, columns: &[(String, String, String)]
     }
 }
 
-/// Returns the crawler, whose targets are the tables of `datasets`.
-fn crawler(datasets: &[&str]) -> String {
+/// Returns the crawler, whose targets are the tables of `datasets`. It is created after all tables.
+fn crawler(datasets: &[&str], lookups: &[Lookup]) -> String {
     let mut text = "\
 # Runs only for requests with \"catalog\": \"crawler\". Its targets are tables, so that it adds partitions and nothing else:
 # given the folder instead, it would create tables and choose types itself.
 Crawler:
   Type: AWS::Glue::Crawler
-  Metadata:
+"
+    .to_owned();
+    let lookups: Vec<String> = lookups.iter().map(|lookup| table_id(lookup.table())).collect();
+    let _ = writeln!(
+        text,
+        "  # For the schedules, which depend on the crawler and need all tables.\n  DependsOn: [{}]",
+        lookups.join(", ")
+    );
+    text.push_str(
+        "  Metadata:
     checkov:
       skip:
         - { id: CKV_AWS_195, comment: Writes no data; its log holds only names of tables and partitions. }
@@ -113,8 +123,8 @@ Crawler:
       CatalogTargets:
         - DatabaseName: { Ref: Database }
           Tables:
-"
-    .to_owned();
+",
+    );
     for name in datasets {
         let _ = writeln!(text, "            - {{ Ref: {} }}", table_id(name));
     }

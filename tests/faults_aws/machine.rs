@@ -353,7 +353,7 @@ fn alarm<'t>(template: &'t Value, metric: &str) -> &'t Value {
 #[test]
 fn w8_a_run_that_the_schedule_cannot_start_is_retried_queued_and_raises_an_alarm() {
     let template = template();
-    let target = &template["Resources"]["Schedule"]["Properties"]["Target"];
+    let target = &template["Resources"]["Scheduledefault"]["Properties"]["Target"];
     assert_eq!(target["Arn"], json!({"Ref": "StateMachine"}));
     assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 3);
     assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}));
@@ -375,17 +375,18 @@ fn w8_a_run_that_the_schedule_cannot_start_is_retried_queued_and_raises_an_alarm
 #[test]
 fn w9_a_schedule_that_starts_nothing_raises_an_alarm() {
     let template = template();
-    let alarm = alarm(&template, "ScheduledRunsSucceeded");
+    let alarm = &template["Resources"]["NoSuccessdefaultAlarm"]["Properties"];
     let (expression, metric) = (&alarm["Metrics"][0]["Expression"], &alarm["Metrics"][1]["MetricStat"]);
     assert_eq!(expression, "FILL(succeeded, 0)");
     assert_eq!(metric["Metric"]["Dimensions"], json!([{"Name": "schedule", "Value": "default"}]));
+    assert_eq!(metric["Metric"]["MetricName"], "ScheduledRunsSucceeded");
     let facts = (&alarm["ComparisonOperator"], &alarm["Threshold"], &alarm["TreatMissingData"]);
     assert_eq!(facts, (&json!("LessThanThreshold"), &json!(1), &json!("breaching")));
     assert_eq!((&metric["Period"], &alarm["EvaluationPeriods"]), (&json!(3600), &json!({"Ref": "FreshnessHours"})));
     // More than two intervals of twelve hours, so that a single failure does not raise it.
     assert_eq!(template["Parameters"]["ScheduleExpression"]["Default"], "rate(12 hours)");
     assert_eq!(template["Parameters"]["FreshnessHours"]["Default"], 26);
-    assert_eq!(template["Resources"]["NoSuccessAlarm"]["Condition"], "IsScheduled");
+    assert_eq!(template["Resources"]["NoSuccessdefaultAlarm"]["Condition"], "IsScheduled");
 }
 
 /// Guard: the planner validates the request before its first call.

@@ -12,6 +12,9 @@ import yaml
 
 TEMPLATE = pathlib.Path(__file__).resolve().parents[2] / "infra" / "template.yaml"
 
+# Parameters that a loop repeats, with values that show every kind of copy.
+LISTS = {"Schedules": ["default", "ccd_directory"]}
+
 
 class Loader(yaml.SafeLoader):
     """YAML with the short forms of CloudFormation's functions."""
@@ -60,12 +63,19 @@ def expand(resources, mappings):
         copies = {name: body}
         if name.startswith("Fn::ForEach::"):
             identifier, values, fragment = body
-            copies = {key.replace(f"${{{identifier}}}", value): fill(inner, identifier, value, mappings)
+            values = LISTS[values["Ref"]] if isinstance(values, dict) else values
+            copies = {logical_id(key, identifier, value): fill(inner, identifier, value, mappings)
                       for value in values for key, inner in fragment.items()}
         if twice := sorted(set(copies) & set(expanded)):
             raise ValueError(f"expected each resource once, found {twice} twice")
         expanded |= copies
     return expanded
+
+
+def logical_id(key, identifier, value):
+    """The key of a copy, for which `&{..}` leaves out what a logical id may not contain."""
+    key = key.replace(f"${{{identifier}}}", value)
+    return key.replace(f"&{{{identifier}}}", re.sub("[^A-Za-z0-9]", "", value))
 
 
 def fill(node, identifier, value, mappings):
@@ -81,8 +91,9 @@ def fill(node, identifier, value, mappings):
     node = {key: fill(inner, identifier, value, mappings) for key, inner in node.items()}
     if "Fn::FindInMap" in node:
         name, first, second, *default = node["Fn::FindInMap"]
-        found = mappings[name][first]
-        return found.get(second, default[0]["DefaultValue"]) if default else found[second]
+        if default:
+            return mappings[name].get(first, {}).get(second, default[0]["DefaultValue"])
+        return mappings[name][first][second]
     if "Fn::Select" in node:
         index, values = node["Fn::Select"]
         return values[index]

@@ -109,8 +109,11 @@ fn the_template_watches_metrics_that_the_functions_write() {
     assert_eq!(line["schedule"], "default");
 
     let script = read("tests/infra/check_template.py");
-    let (_, known) = script.split_once("\nMETRICS = ").expect("the checks have it");
-    let (known, _) = known.split_once(",\n}").expect("the value ends");
-    let known: BTreeMap<String, Value> = serde_json::from_str(&format!("{known}}}")).expect("the value is JSON");
-    assert_eq!(known, written);
+    for (name, dimensions) in [("METRICS", "[]"), ("METRICS_BY_SCHEDULE", "[\"schedule\"]")] {
+        let (_, known) = script.split_once(&format!("\n{name} = [")).expect("the checks have it");
+        let (known, _) = known.split_once(']').expect("the list ends");
+        let known: BTreeSet<&str> = known.split('"').skip(1).step_by(2).collect();
+        let written = written.iter().filter(|(_, found)| found.to_string() == dimensions);
+        assert_eq!(known, written.map(|(metric, _)| metric.as_str()).collect(), "{name}");
+    }
 }

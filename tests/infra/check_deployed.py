@@ -1,9 +1,9 @@
-"""Deploys the template on an emulator and checks which runs send a notice, and what the notice says.
+"""Deploys the template on an emulator and checks its schedules, which runs send a notice, and what the notice says.
 
-    .venv/bin/python tests/infra/check_notices.py --sam .venv-lint/bin/sam
+    .venv/bin/python tests/infra/check_deployed.py --sam .venv-lint/bin/sam
 
 Functions are placeholders, because no function is called: the state machine gets definitions that end as a run may end.
-A queue subscribes to the topic. Prints every notice, and exits with 1 if they are not those expected.
+A queue subscribes to the topic. Prints every notice, and exits with 1 if anything is not as expected.
 """
 
 import argparse
@@ -28,9 +28,10 @@ LIMIT_S = 60
 
 DETAIL = {
     "run": "r1", "dataset": "ccd_enrollment", "schedule": "default", "status": "succeeded", "is_news": True,
-    "outcomes": {"written": 1, "unchanged": 1}, "changed": ["year=2021/grade=grade-pk"], "failures": [], "n_failures": 0,
-    "link": "https://console/r1", "title": "Run r1 of ccd_enrollment succeeded", "outcome_line": "1 written, 1 unchanged",
-    "change_line": "Changed: year=2021/grade=grade-pk", "failure_line": "Failed: none", "next_line": "Nothing to do.",
+    "outcomes": {"written": 1, "unchanged": 1}, "changed": ["year=2021/grade=grade-pk"], "failures": [],
+    "n_failures": 0, "link": "https://console/r1", "title": "Run r1 of ccd_enrollment succeeded",
+    "outcome_line": "1 written, 1 unchanged", "change_line": "Changed: year=2021/grade=grade-pk",
+    "failure_line": "Failed: none", "next_line": "Nothing to do.",
 }  # fmt: skip
 NEWS = """\
 "Run r1 of ccd_enrollment succeeded"
@@ -164,8 +165,29 @@ def fail(error):
     return {"Type": "Fail", "Error": error, "Cause": 'a "cause"\nof two lines'}
 
 
-def check(stack):
-    """Yields one problem per expectation that does not hold."""
+def check_schedules(stack):
+    """Yields one problem per schedule that is not as expected."""
+    scheduler, expected = stack.client("scheduler"), {
+        "default": ("rate(12 hours)", {"years": [2020, 2021], "grades": ["grade-pk"]}),
+        "ccd_directory": ("rate(1 day)", {"dataset": "ccd_directory", "years": "latest-3"}),
+    }  # fmt: skip
+    found = {}
+    for listed in scheduler.list_schedules(GroupName=STACK)["Schedules"]:
+        schedule = scheduler.get_schedule(GroupName=STACK, Name=listed["Name"])
+        target = schedule["Target"]
+        found[schedule["Name"]] = (schedule["ScheduleExpression"], schedule["State"], target["Arn"], target["Input"])
+    if set(found) != set(expected):
+        yield f"expected the schedules {sorted(expected)}, found {sorted(found)}"
+        return
+    for name, (expression, request) in expected.items():
+        *facts, text = found[name]
+        event = {"schedule": name, "request": request}
+        if facts != [expression, "DISABLED", stack.outputs["StateMachineArn"]] or json.loads(text) != event:
+            yield f"schedule {name}: expected {expression} and {event}, found {found[name]}"
+
+
+def check_notices(stack):
+    """Yields one problem per notice that is missing, wrong or superfluous."""
     done = {"Type": "Succeed"}
     stack.run("succeeded-with-news", send(DETAIL), done)
     stack.run("succeeded-without-news", send(DETAIL | {"is_news": False, "title": "Nothing new"}), done)
@@ -173,8 +195,8 @@ def check(stack):
     stack.run("publishing-failed", fail("CatalogFailed"))
     stack.run("aborted", {"Type": "Wait", "Seconds": 3600}, stop=True)
     other = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{STACK}-ingest-2:r1"
-    entry = {"Source": "rollcall", "DetailType": "rollcall run ended", "Detail": json.dumps(DETAIL), "Resources": [other]}
-    stack.events.put_events(Entries=[entry])
+    entry = {"Source": "rollcall", "DetailType": "rollcall run ended", "Detail": json.dumps(DETAIL)}
+    stack.events.put_events(Entries=[entry | {"Resources": [other]}])
     stack.run("last", fail("InvalidRequest"))
     expected = [
         NEWS,
@@ -215,10 +237,17 @@ def main():
         package(Path(folder))
         emulator, output = start_emulator(folder, environment)
         try:
-            deployed = deploy(sam, Path(folder), environment, "ScheduleState=DISABLED")
+            refused = deploy(sam, Path(folder), environment, "ScheduleState=ENABLED")
+            if refused.returncode == 0 or "AlarmEmail=none" not in refused.stderr:
+                raise SystemExit("expected a refusal without AlarmEmail, found " + refused.stdout + refused.stderr)
+            print(refused.stderr.strip().splitlines()[-1], end="\n\n")
+            # Disabled, since a rate() schedule would start a run at once.
+            overrides = ["ScheduleState=DISABLED", "Schedules=default,ccd_directory"]
+            deployed = deploy(sam, Path(folder), environment, *overrides)
             if deployed.returncode != 0:
                 raise SystemExit(deployed.stdout + deployed.stderr)
-            problems = list(check(Stack(environment)))
+            stack = Stack(environment)
+            problems = [*check_schedules(stack), *check_notices(stack)]
         except BaseException:
             print("the emulator's last output:", *output[-40:], sep="\n")
             raise
@@ -227,7 +256,7 @@ def main():
             emulator.wait()
     for problem in problems:
         print(f"FAILED {problem}")
-    print("notices: " + ("as expected" if not problems else f"{len(problems)} problems"))
+    print("refusal, schedules and notices: " + ("as expected" if not problems else f"{len(problems)} problems"))
     return 1 if problems else 0
 
 
