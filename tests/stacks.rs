@@ -1,8 +1,10 @@
-//! Deploying: what the template refuses, several stacks in one account, and a deployment during a run.
+//! Deploying: what the template refuses, several stacks in one account, a deployment during a run, and that no write is
+//! one that the bucket's policy would refuse.
 
 use std::sync::Arc;
 
 use aws_sdk_sfn::types::ExecutionStatus;
+use rollcall_simulator::{Action, Fault};
 use rollcall_tests::TestPortal;
 use rollcall_tests::emulator::stack::{FUNCTIONS, STACK, Stack, TABLE, sam_deploy, text_of};
 use rollcall_tests::emulator::{Emulator, Kind};
@@ -69,7 +71,7 @@ fn two_stacks_in_one_account_run_at_once_and_share_nothing() {
     assert_eq!(second.end_successfully(&second.started(|name| name == run))["outcomes"]["unchanged"], 1);
 }
 
-/// The new functions have a portal that does not respond, so whatever they do fails.
+/// The new functions have a portal that serves something else, so whatever they do fails.
 #[test]
 fn a_run_that_began_before_a_deployment_ends_with_the_functions_that_it_began_with() {
     let emulator = Arc::new(Emulator::start(Kind::MiniStack));
@@ -77,11 +79,56 @@ fn a_run_that_began_before_a_deployment_ends_with_the_functions_that_it_began_wi
     let proxy = stack.hold_a_write_of_page_fetch();
     let run = stack.start("in-flight", &request());
     proxy.wait_until_held();
-    stack.deploy_again(&["PortalOrigin=http://127.0.0.1:9"]);
+    stack.deploy_again(&[&format!("PortalOrigin={}", emulator.endpoint())]);
     proxy.open();
     // The second partition is fetched after the deployment.
     assert_eq!(stack.end_successfully(&run)["outcomes"]["written"], 2);
     let next = stack.run("next", &request());
     assert_eq!(next.status, ExecutionStatus::Failed);
-    assert!(next.cause.starts_with("2 of 2 failed: ") && next.cause.contains("PortalUnavailable"), "{}", next.cause);
+    assert!(next.cause.starts_with("2 of 2 failed: "), "{}", next.cause);
+}
+
+/// The emulator does not know the condition keys of the bucket's policy, so this looks at the requests themselves.
+#[test]
+fn every_write_and_deletion_of_data_is_conditional_as_the_bucket_requires() {
+    let stack = Stack::deploy();
+    let proxies = ["page-fetch", "catalog"].map(|function| stack.proxy_before(function));
+    let partition = json!({"partitions": [{"year": 2013, "grade": "grade-3"}]});
+    assert_eq!(stack.run_successfully("new", &partition)["outcomes"]["written"], 1);
+    // Corrected, then gone.
+    let corrected = Action::SetField { row: Some(0), field: "enrollment".to_owned(), json: "7".to_owned() };
+    stack.portal.server.set_faults(vec![Fault::new(corrected).on_path("2013/grade-3").on_page(1)]);
+    assert_eq!(stack.run_successfully("corrected", &partition)["outcomes"]["written"], 1);
+    let no_rows = json!({"count": 0, "next": null, "previous": null, "results": []}).to_string();
+    stack.portal.server.set_faults(vec![Fault::new(Action::Body { text: no_rows }).on_path("2013/grade-3")]);
+    let mut forced = partition;
+    forced["force"] = json!(true);
+    assert_eq!(stack.run_successfully("gone", &forced)["outcomes"]["empty"], 1);
+
+    let data = format!("/{}/data/", stack.bucket);
+    let (mut n_written, mut n_deleted) = (0, 0);
+    let seen: Vec<_> = proxies.iter().flat_map(|proxy| proxy.take_seen()).collect();
+    // A request that deletes several objects has their keys in its body, and no conditions.
+    let several = seen.iter().filter(|seen| seen.line.starts_with("POST ") && seen.line.contains("?delete"));
+    assert!(several.clone().count() > 0, "the receipts are deleted");
+    assert!(several.into_iter().all(|seen| !String::from_utf8_lossy(&seen.body).contains("<Key>data/")));
+    for seen in seen.iter().filter(|seen| seen.line.contains(&data)) {
+        let (if_match, if_none_match) = (seen.header("if-match"), seen.header("if-none-match"));
+        match seen.line.split_once(' ').map(|(method, _)| method) {
+            Some("PUT") => {
+                assert!(if_match.is_some() || if_none_match.is_some(), "{}", seen.line);
+                assert!(seen.header("x-amz-copy-source").is_none(), "{}", seen.line);
+                n_written += 1;
+            }
+            Some("DELETE") => {
+                assert!(if_match.is_some(), "{}", seen.line);
+                n_deleted += 1;
+            }
+            // A part of a multipart upload.
+            Some("POST") => panic!("{}", seen.line),
+            _ => {}
+        }
+    }
+    // The partition twice, and the lookup tables.
+    assert!(n_written > 2 && n_deleted == 1, "{n_written} writes, {n_deleted} deletions");
 }
