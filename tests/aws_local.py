@@ -37,7 +37,7 @@ READY_SECONDS = 60
 STOP_SECONDS = 10
 
 HELP = """
-{stack} runs on an emulator of AWS, with a simulated portal. No account is used.
+{stack} runs on an emulator of AWS, with a simulated portal.
 In a shell, from the project's folder:
 
   . target/aws-local/env   # endpoint, Region and keys of the emulator
@@ -49,8 +49,8 @@ In a shell, from the project's folder:
   aws s3 ls --recursive "s3://$BUCKET"
   aws glue get-partitions --database-name ccd_school \\
     --table-name us_education_ccd_enrollment_data --query 'Partitions[].Values'
-  aws logs filter-log-events --log-group-name /aws/lambda/{stack}-page-fetch \
-    --query 'events[].[message]' --output text
+  aws logs filter-log-events --output text --query 'events[].[message]' \\
+    --log-group-name /aws/lambda/{stack}-page-fetch
 
 The portal is {portal}. Logs are in target/aws-local.
 After a change to the code or the template, run make aws-local again.
@@ -65,13 +65,14 @@ class Failed(Exception):
 # --- processes ---
 
 
-def started_at(pid):
+def started_at(pid, zombies=True):
     """Returns when a process started, in clock ticks since boot, or None if there is none."""
     try:
         # The name in parentheses may contain spaces.
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
+    return None if fields[0] == "Z" and not zombies else fields[19]
 
 
 def read_state():
@@ -80,7 +81,16 @@ def read_state():
 
 def is_running(process):
     """Checks that a process of the state still exists, and is not another one with the same number."""
-    return started_at(process["pid"]) == process["started_at"]
+    return started_at(process["pid"], zombies=False) == process["started_at"]
+
+
+def signal_group(process, number):
+    """Signals a process and those that it started. Its number is its group's, and free again only without them."""
+    if started_at(process["pid"]) in (None, process["started_at"]):
+        try:
+            os.killpg(process["pid"], number)
+        except ProcessLookupError:
+            pass
 
 
 def start(state, name, command, environment):
@@ -113,20 +123,18 @@ def line_with(text, process, log):
 
 def stop():
     """Stops what was started, with the functions that the emulator runs, and deletes its files."""
-    processes = [process for process in read_state().values() if is_running(process)]
+    processes = list(read_state().values())
+    n_running = sum(map(is_running, processes))
     for process in processes:
-        os.killpg(process["pid"], signal.SIGTERM)
+        signal_group(process, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while any(is_running(process) for process in processes) and time.monotonic() < deadline:
+    while any(map(is_running, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for process in processes:
-        try:
-            # What is left of the group, such as a function that did not stop.
-            os.killpg(process["pid"], signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        # What is left of the group, such as a function that did not stop.
+        signal_group(process, signal.SIGKILL)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    return len(processes)
+    return n_running
 
 
 # --- the stack ---
