@@ -52,9 +52,13 @@ fn assert_asked_once(requested: &BTreeMap<usize, usize>, n_fetches: usize, in_fl
 /// Starts a run, and kills it after the portal has received `n_requests` more requests for data. Returns whether the
 /// kill ended it.
 fn kill(lake: &TestLake, portal: &TestPortal, n_requests: usize) -> bool {
+    kill_with(lake, portal, n_requests, &[])
+}
+
+fn kill_with(lake: &TestLake, portal: &TestPortal, n_requests: usize, arguments: &[&str]) -> bool {
     let origin = portal.origin();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--portal", &origin]);
-    command.args(["--years", "2020", "--grades", "grade-pk"]);
+    command.args(["--years", "2020", "--grades", "grade-pk"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = portal.start_and_await_requests(&mut command, n_requests);
     child.0.kill().unwrap();
@@ -155,4 +159,34 @@ fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call
         assert!(found == object(&undisturbed), "the bytes differ in round {round}");
         assert!(stack.objects("pages/").is_empty());
     }
+}
+
+#[test]
+fn l11_a_partition_is_encoded_again_from_kept_pages_without_a_request_and_with_equal_bytes() {
+    let portal = portal(20, 50);
+    let arguments = ["--years", "2020", "--grades", "grade-pk", "--keep-pages", "--format", "json"];
+    let lake = TestLake::new();
+    // Some of the pages come from a run that was killed.
+    assert!(kill_with(&lake, &portal, 10, &["--keep-pages"]));
+    assert_eq!(lake.run(&portal, &arguments).expect(0).json()["outcomes"]["written"], 1);
+    let (written, pages) = (object(&lake), lake.files("pages"));
+    assert_eq!(pages.len(), 21, "{:?}", pages.keys());
+    let n_requests = portal.server.requests().len();
+    let file = lake.path().join(ENROLLMENT).join(OBJECT);
+    for (is_there, outcome) in [(true, "1 unchanged"), (false, "1 written")] {
+        if !is_there {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let repaired = lake.rollcall("repair", &["--from-pages"]).expect(0);
+        assert!(repaired.stdout.contains(&format!("from pages: {outcome}\n")), "{}", repaired.stdout);
+        assert_eq!(repaired.stderr, "");
+        assert!(object(&lake) == written, "the bytes differ");
+    }
+    assert_eq!(portal.server.requests().len(), n_requests);
+    // Without a page, nothing can be written, and the user is told why.
+    let page = pages.keys().find(|key| key.contains("/00007-")).unwrap();
+    std::fs::remove_file(lake.path().join(page)).unwrap();
+    let repaired = lake.rollcall("repair", &["--from-pages"]).expect(0);
+    let reason = "expected 20 pages, found 1 missing: 7\n";
+    assert!(repaired.stderr.ends_with(reason) && !repaired.stdout.contains("from pages"), "{}", repaired.stderr);
 }
