@@ -20,6 +20,7 @@ UNUSED = re.compile(
     r"""(billing|codedeploy|ec2|elasticfilesystem|firehose|s3files|s3tables):
     |glue:(\w*Connection|GetSchemaVersion|GetDatabases)$
     |iam:(Attach|Detach|CreateServiceLinkedRole$)
+    |iam:(Delete|Get|Put)(Group|User)Policy$
     |kms:(CreateGrant|Decrypt|Encrypt|GenerateDataKey)$
     |lakeformation:(CreateTable|GetDataAccess)$
     |lambda:(AssociateRuntimeAlias|PassCapacityProvider|GetLayerVersion)$

@@ -103,7 +103,7 @@ fn the_template_watches_metrics_that_the_functions_write() {
         for metric in directive["Metrics"].as_array().expect("a list") {
             let name = metric["Name"].as_str().expect("a metric has a name");
             assert!(line[name].is_u64(), "{name} has no value: {line}");
-            written.insert(name.to_owned(), directive["Dimensions"][0].clone());
+            written.insert(name.to_owned(), directive["Dimensions"][0].to_string());
         }
     }
     assert_eq!(line["schedule"], "default");
@@ -113,7 +113,7 @@ fn the_template_watches_metrics_that_the_functions_write() {
         let (_, known) = script.split_once(&format!("\n{name} = [")).expect("the checks have it");
         let (known, _) = known.split_once(']').expect("the list ends");
         let known: BTreeSet<&str> = known.split('"').skip(1).step_by(2).collect();
-        let written = written.iter().filter(|(_, found)| found.to_string() == dimensions);
+        let written = written.iter().filter(|(_, found)| *found == dimensions);
         assert_eq!(known, written.map(|(metric, _)| metric.as_str()).collect(), "{name}");
     }
 }
