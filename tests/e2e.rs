@@ -42,6 +42,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     a_stale_writer_is_superseded(&stack);
     a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(&stack);
     w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
+    w18_a_run_ends_with_a_notice_that_says_what_failed_and_what_to_do(&stack);
     when_every_partition_fails_nothing_is_published_and_the_execution_says_why(&stack);
     a_request_that_cannot_run_fails_by_name(&stack);
     state_stays_small_for_forty_years_of_every_grade(&stack);
@@ -363,6 +364,42 @@ fn w4_a_partial_failure_publishes_the_rest_and_names_what_failed(stack: &Stack) 
     assert_eq!((outcomes(&again), &again["n_published"]), (counts(&[("written", 4)]), &json!(4)));
     let nothing = stack.run_successfully("nothing", &json!({"years": "2016-2017", "grades": "all", "mode": "failed"}));
     assert_eq!((&nothing["n_planned"], &nothing["message"]), (&json!(0), &json!("nothing to fetch")));
+}
+
+fn w18_a_run_ends_with_a_notice_that_says_what_failed_and_what_to_do(stack: &Stack) {
+    let topics = stack.call("sns", "list_topics", &json!({}));
+    let topics = topics["Topics"].as_array().expect("the value is a list").iter();
+    let topic = topics.filter_map(|topic| topic["TopicArn"].as_str()).find(|arn| arn.contains("AlarmTopic"));
+    let queue = "arn:aws:sqs:us-east-1:000000000000:notices";
+    let allow = json!({"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+        "Resource": queue, "Condition": {"ArnEquals": {"aws:SourceArn": topic}}});
+    let policy = json!({"Version": "2012-10-17", "Statement": [allow]}).to_string();
+    let created = json!({"QueueName": "notices", "Attributes": {"Policy": policy}});
+    let url = stack.call("sqs", "create_queue", &created)["QueueUrl"].clone();
+    let _ = stack.call(
+        "sns",
+        "subscribe",
+        &json!({"TopicArn": topic, "Protocol": "sqs", "Endpoint": queue,
+        "Attributes": {"RawMessageDelivery": "true"}}),
+    );
+
+    let refused = Action::Status { code: 404, retry_after: None, body: Some("not \"here\"".to_owned()) };
+    stack.portal.server.set_faults(vec![Fault::new(refused).on_path("2009/grade-3/")]);
+    let ended = stack.run("noticed", &json!({"years": [2009], "grades": ["grade-2", "grade-3"]}));
+    stack.portal.server.set_faults(Vec::new());
+    assert_eq!(ended.error, "PartialFailure", "{}", ended.cause);
+    let text = stack.poll(&"the notice", || {
+        let received = stack.call("sqs", "receive_message", &json!({"QueueUrl": url, "WaitTimeSeconds": 5}));
+        received["Messages"][0]["Body"].as_str().map(str::to_owned)
+    });
+    let lines: Vec<&str> = text.lines().map(|line| line.trim_matches('"')).collect();
+    let [title, outcomes, changed, failed, next, link] = lines.as_slice() else { panic!("{text}") };
+    assert_eq!(*title, "Run noticed of ccd_enrollment failed: 1 of 2 partitions failed or were not tried");
+    assert_eq!((*outcomes, *changed), ("2 planned: 1 written, 1 failed", "Changed: year=2009/grade=grade-2"));
+    assert!(failed.starts_with("Failed: year=2009/grade=grade-3: PortalRefused: fetch page 1"), "{failed}");
+    assert!(failed.contains("HTTP 404") && failed.contains("not 'here'"), "{failed}");
+    assert!(next.ends_with("To fetch the rest: rollcall run --on aws --failed-of noticed"), "{next}");
+    assert!(link.ends_with("execution:rollcall-dev-ingest:noticed"), "{link}");
 }
 
 fn when_every_partition_fails_nothing_is_published_and_the_execution_says_why(stack: &Stack) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use aws_sdk_sfn::types::ExecutionStatus;
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::TestPortal;
 use rollcall_tests::emulator::stack::{FUNCTIONS, STACK, Stack, TABLE, sam_deploy, text_of};
 use rollcall_tests::emulator::{Emulator, Kind};
+use rollcall_tests::{TestLake, TestPortal};
 use serde_json::{Value, json};
 
 /// The request of the seed.
@@ -131,4 +131,39 @@ fn every_write_and_deletion_of_data_is_conditional_as_the_bucket_requires() {
     }
     // The partition twice, and the lookup tables.
     assert!(n_written > 2 && n_deleted == 1, "{n_written} writes, {n_deleted} deletions");
+}
+
+/// A folder's files know what they are; the bucket has neither metadata nor a ledger for them.
+#[test]
+fn a_lake_uploaded_from_a_folder_is_adopted_and_its_next_run_changes_nothing() {
+    let stack = Stack::deploy();
+    let lake = TestLake::new();
+    let _ = lake.run(&stack.portal, &["--years", "2020,2021", "--grades", "grade-pk"]).expect(0);
+    let files = lake.files("data");
+    for (key, (bytes, _)) in &files {
+        stack.put(key, bytes);
+    }
+    let bucket = format!("s3://{}", stack.bucket);
+    let repaired = stack.rollcall(&["repair", "--lake", &bucket]).expect(0);
+    assert_eq!(
+        repaired.stdout, "ccd_enrollment: 2 objects; ledger: 2 records written; catalog: 2 registered, 0 removed\n",
+        "{}",
+        repaired.stderr
+    );
+    assert_eq!(stack.partitions().into_keys().collect::<Vec<_>>(), PARTITIONS);
+    assert_eq!(stack.records().into_keys().collect::<Vec<_>>(), PARTITIONS);
+    let again = stack.rollcall(&["repair", "--lake", &bucket, "--dataset", "ccd_enrollment"]).expect(0);
+    assert!(again.stdout.contains("ledger: 0 records written; catalog: 0 registered, 0 removed"), "{}", again.stdout);
+
+    let output = stack.run_successfully("next", &request());
+    assert_eq!(output["outcomes"]["unchanged"], 2, "{output}");
+    for (key, (bytes, _)) in &files {
+        assert!(stack.read(key) == *bytes, "{key}");
+    }
+    // What cannot be adopted is refused.
+    let pages = stack.rollcall(&["repair", "--lake", &bucket, "--from-pages"]).expect(2).stderr;
+    assert!(pages.contains("expected a folder, found a bucket\nhint: on AWS, no pages are kept"), "{pages}");
+    stack.put("lake.json", b"{\"is_sample\": true}");
+    let sample = stack.rollcall(&["repair", "--lake", &bucket]).expect(2).stderr;
+    assert!(sample.contains("expected a lake of portal data, found one of sample data"), "{sample}");
 }

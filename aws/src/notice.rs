@@ -123,8 +123,8 @@ impl Notice {
             failures,
             n_failures,
             link: execution.and_then(console_link).unwrap_or_default(),
-            title: single_line(&format!("rollcall: {dataset} {status}: {what}")),
-            outcome_line: single_line(&format!("Run {run}: {n_planned} planned: {}", summary.outcomes_in_words())),
+            title: single_line(&format!("Run {run} of {dataset} {status}: {what}")),
+            outcome_line: single_line(&format!("{n_planned} planned: {}", summary.outcomes_in_words())),
             change_line: single_line_of(&change_line, usize::MAX),
             failure_line: single_line_of(&failure_line, usize::MAX),
             next_line: single_line_of(&next_line, usize::MAX),
@@ -214,8 +214,8 @@ mod tests {
         let arn = "arn:aws:states:eu-west-1:000000000000:execution:rollcall-dev-ingest:r1";
         let notice = Notice::from_summary(&summary, Some("default"), Some(arn));
         assert_eq!((notice.failures.len(), notice.n_failures, notice.is_news), (10, 12, true));
-        assert_eq!(notice.title, "rollcall: ccd_enrollment failed: 15 of 16 partitions failed or were not tried");
-        assert_eq!(notice.outcome_line, "Run r1: 16 planned: 1 written, 12 failed, 3 not tried");
+        assert_eq!(notice.title, "Run r1 of ccd_enrollment failed: 15 of 16 partitions failed or were not tried");
+        assert_eq!(notice.outcome_line, "16 planned: 1 written, 12 failed, 3 not tried");
         assert_eq!(notice.change_line, "Changed: year=2021/grade=grade-pk");
         assert!(
             notice
@@ -246,7 +246,7 @@ mod tests {
     fn a_run_that_changed_nothing_is_no_news() {
         let notice = Notice::from_summary(&summary(&json!({"unchanged": 2}), &[], &[]), None, None);
         assert_eq!((notice.is_news, notice.status.as_str(), notice.link.as_str()), (false, "succeeded", ""));
-        assert_eq!(notice.title, "rollcall: ccd_enrollment succeeded: nothing changed");
+        assert_eq!(notice.title, "Run r1 of ccd_enrollment succeeded: nothing changed");
         assert_eq!(
             (notice.failure_line.as_str(), notice.next_line.as_str()),
             ("No partition failed.", "Nothing to do.")

@@ -1,5 +1,8 @@
 //! `rollcall repair`: rebuilds the ledger and the catalog from the objects.
 
+#[cfg(feature = "aws")]
+mod bucket;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -9,13 +12,13 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{FromPages, Skipped, encode_kept_pages};
 use rollcall_core::ledger::Outcome;
-use rollcall_core::ports::Clock;
+use rollcall_core::ports::{Catalog, Clock, Store};
 use rollcall_core::publish::{self, Repaired, publish_lookups};
 
 use crate::exit;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
-use crate::lake::{self, claim};
+use crate::lake::{self, Lake, claim};
 use crate::output;
 use crate::request::dataset::load_dataset;
 use crate::signals::Signals;
@@ -32,6 +35,10 @@ pub(crate) struct RepairArgs {
     /// First write partitions again from pages kept with `--keep-pages`, without contacting the portal
     #[arg(long)]
     from_pages: bool,
+    /// Prefix of the databases in Glue, for a lake in a bucket: the stack's parameter `DatabasePrefix`
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    database_prefix: String,
 }
 
 pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
@@ -50,11 +57,11 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => Dataset::built_in_names(),
     };
-    let hint = match args.from_pages {
-        true => "on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`",
-        false => "on AWS, every run does the same before it ends",
+    let store = match args.lake.open_existing().await? {
+        Lake::Folder(store) => store,
+        #[cfg(feature = "aws")]
+        Lake::Bucket(store) => return bucket::repair(&args, &store, &names).await,
     };
-    let store = args.lake.existing_folder(hint).await?;
     let catalog = lake::catalog(&store);
     LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
@@ -78,22 +85,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             is_complete &= encode_again(&store, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
-        let repaired = publish::repair(&store, &catalog, &SystemClock, &dataset).await?;
-        let Repaired { survey, n_records, published, stale } = &repaired;
-        if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
-            continue;
-        }
-        warnings::warn_unreadable(&survey.unreadable());
-        warnings::warn_stale(stale, &args.lake.rewrite_command(&dataset, args.dataset.as_deref()));
-        warnings::warn_strays(&survey.strays);
-        output::print(&format!(
-            "{}: {}; ledger: {} written; catalog: {} registered, {} removed\n",
-            dataset.name,
-            words::counted(survey.objects.len() as u64, "object"),
-            words::counted(*n_records as u64, "record"),
-            published.n_put,
-            published.n_removed
-        ))?;
+        repair_dataset(&args, &store, &catalog, &dataset, has_table).await?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
     // Also reads other datasets' tables, and thus finds damaged ones.
@@ -104,6 +96,35 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(exit::PARTIAL) })
+}
+
+/// Rebuilds records and catalog of a dataset, and prints what was found and changed.
+///
+/// - `has_table`: whether the catalog is known to have its table. If not, a dataset without objects is not mentioned.
+async fn repair_dataset(
+    args: &RepairArgs,
+    store: &impl Store,
+    catalog: &impl Catalog,
+    dataset: &Dataset,
+    has_table: bool,
+) -> anyhow::Result<()> {
+    let repaired = publish::repair(store, catalog, &SystemClock, dataset).await?;
+    let Repaired { survey, n_records, published, stale } = &repaired;
+    if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
+        return Ok(());
+    }
+    warnings::warn_unreadable(&survey.unreadable());
+    warnings::warn_stale(stale, &args.lake.rewrite_command(dataset, args.dataset.as_deref()));
+    warnings::warn_strays(&survey.strays);
+    output::print(&format!(
+        "{}: {}; ledger: {} written; catalog: {} registered, {} removed\n",
+        dataset.name,
+        words::counted(survey.objects.len() as u64, "object"),
+        words::counted(*n_records as u64, "record"),
+        published.n_put,
+        published.n_removed
+    ))?;
+    Ok(())
 }
 
 /// Encodes partitions from their kept pages and prints what became of them. Returns whether none failed.

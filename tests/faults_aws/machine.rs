@@ -261,6 +261,18 @@ fn errors_of(retrier: &Value) -> Vec<&str> {
     retrier["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// Guard: the state that sends the notice is retried, catches every error, and changes nothing of the state.
+#[test]
+fn w18_a_notice_that_cannot_be_sent_changes_nothing() {
+    let machine = state_machine();
+    let notice = &machine["States"]["SendNotice"];
+    assert_eq!(machine["States"]["PublishPartitions"]["Next"], "SendNotice");
+    assert!(notice["ResultPath"].is_null() && notice.get("ResultPath").is_some());
+    assert_eq!(errors_of(&notice["Retry"][0]), ["States.ALL"]);
+    let caught = json!([{"ErrorEquals": ["States.ALL"], "ResultPath": null, "Next": notice["Next"]}]);
+    assert_eq!(notice["Catch"], caught);
+}
+
 /// Guard: a failed run says how to rerun what failed, and exactly that is planned.
 #[test]
 fn w5_what_failed_is_rerun_by_the_name_of_its_run() {

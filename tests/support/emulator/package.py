@@ -35,7 +35,7 @@ def resources(name):
 
 def without_metric_math(resource):
     """Replaces an alarm on metric math by something without effect, because other resources depend on it."""
-    if "      Metrics:\n" not in resource:
+    if " Metrics:" not in resource:
         return resource
     return resource.replace("AWS::CloudWatch::Alarm", "AWS::CloudFormation::WaitConditionHandle")
 

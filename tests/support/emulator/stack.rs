@@ -430,6 +430,15 @@ impl Stack {
         by_path(&self.read("ledger/ccd_enrollment/records.json"))
     }
 
+    /// Uploads an object without metadata, as `aws s3 sync` does.
+    ///
+    /// # Panics
+    /// If the bucket does not respond.
+    pub fn put(&self, key: &str, bytes: &[u8]) {
+        let put = self.s3.put_object().bucket(&self.bucket).key(key).body(bytes.to_vec().into()).send();
+        let _ = self.runtime.block_on(put).expect("an object can be put");
+    }
+
     /// Deletes an object.
     pub fn delete(&self, key: &str) {
         self.runtime
