@@ -15,7 +15,7 @@ GLIBC := 2.34
 # Environment in infra/samconfig.toml, and additional flags for `sam deploy`.
 ENV ?=
 DEPLOY_FLAGS ?=
-# For example --without-crawler.
+# For example --dry-run, which lists the steps, or --without-crawler.
 SMOKE_FLAGS ?=
 # For example --quick, or --only latency.
 BENCH_FLAGS ?= --write
@@ -131,7 +131,7 @@ deploy: $(VENV)-lint/ready $(VENV)-build/ready ## Deploy the output of `make bui
 
 .PHONY: smoke-aws
 smoke-aws: $(VENV)-lint/ready ## Test a deployed stack on a real account, for a few cents: make smoke-aws ENV=dev
-	@case '$(ENV)' in dev|prod) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
+	@case '$(ENV) $(SMOKE_FLAGS)' in dev\ *|prod\ *|*--dry-run*) ;; *) echo 'expected ENV=dev or ENV=prod, found ENV=$(ENV)' >&2; exit 2 ;; esac
 	$(VENV)-lint/bin/python tests/smoke_aws.py --stack rollcall-$(ENV) $(SMOKE_FLAGS)
 
 .PHONY: aws-local

@@ -1,24 +1,28 @@
-"""Checks on a real account what emulators cannot show: that a deployed stack works under its own roles.
+"""Shows on a real account what emulators cannot: that a deployed stack works under its own roles, and how AWS behaves.
 
     make smoke-aws ENV=dev
+    make smoke-aws SMOKE_FLAGS=--dry-run     # only lists the steps; needs no account
 
-It starts two runs of the state machine (years 2020 and 2021, grade-pk), the second with the crawler, and a query; it
-fetches from the portal that the stack was deployed with. That costs a few cents, most of it the crawler, which Glue
-bills for at least ten minutes; --without-crawler skips it. --with-failure also starts a run that must fail and redrives
-it, which sends notices. It needs credentials that may read the stack, start its state machine, query in its work group
-and, for the crawler, delete a partition.
+The riskiest steps come first. They write and delete two small objects below data/smoke/, start two runs of the state
+machine (years 2020 and 2021, grade-pk), the second with the crawler, and run every shipped query; the runs fetch from
+the portal that the stack was deployed with. That costs a few cents, most of it the crawler, which Glue bills for at
+least ten minutes; --without-crawler skips it. An alarm and a notice are sent to the topic, so its subscribers receive
+both; a temporary queue subscribes too. --with-failure also blocks the planner until Step Functions has retried it, and
+starts a run that must fail and redrives it, which sends notices.
 
-Not yet run against a real account.
+It needs the credentials of an administrator. Not yet run against a real account.
 
-Prints a line for each check. Exit codes: 0 if all checks pass, 1 if one fails, 2 without credentials or without a
-stack.
+Prints a table: step, what it proves, result. Exit codes: 0 if no step fails, 1 if one fails, 2 without credentials or
+without a stack.
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import json
 import os
 import sys
+import textwrap
 import time
 
 import boto3
@@ -28,8 +32,8 @@ from botocore.config import Config
 REQUEST = {"years": [2020, 2021], "grades": ["grade-pk"]}
 TABLE = "us_education_ccd_enrollment_data"
 PARTITIONS = {("2020", "grade-pk"), ("2021", "grade-pk")}
-QUERY = "top_ten_pk_states"
-N_STATES = 10
+# The number of rows that a named query must return; the others depend on what has been fetched.
+N_ROWS = {"top_ten_pk_states": 10}
 RUNBOOK = "infra/README.md#"
 
 # An execution can be redriven for 14 days after it ends.
@@ -38,6 +42,16 @@ REDRIVE_DAYS = 13
 POLL_S = 5
 MAX_QUERY_S = 300
 MAX_COMMAND_S = 60
+MAX_MESSAGE_S = 180
+# CloudWatch extracts metrics from logs within minutes.
+MAX_METRICS_S = 600
+
+# No table is here, so neither queries nor the crawler see these objects.
+PROBE = "data/smoke/probe"
+RACED = "data/smoke/raced"
+N_WRITERS = 8
+
+COLUMNS = 120
 
 
 class Refused(Exception):
@@ -121,52 +135,75 @@ def partitions(stack):
     return {tuple(partition["Values"]) for page in pages for partition in page["Partitions"]}
 
 
-# --- checks, in order ---
+# --- steps; the first line of each docstring says what it proves ---
 
 
 def the_stack_is_deployed(stack, _args):
+    """The template's resources can be created and updated"""
     status = stack.description["StackStatus"]
     expect(status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), f"expected CREATE_ or UPDATE_COMPLETE, found {status}")
     return f"{status}, {len(stack.resources)} resources"
 
 
-def every_alarm_exists_and_names_its_runbook(stack, _args):
-    expected = {stack.resources[name] for name, kind in stack.types.items() if kind == "AWS::CloudWatch::Alarm"}
-    expect(expected, "expected alarms in the stack, found none")
-    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
-    found = {alarm["AlarmName"]: alarm for page in pages for alarm in page["MetricAlarms"]}
-    missing = expected - set(found)
-    expect(not missing, f"expected the alarms {', '.join(sorted(missing))}, found none")
-    for name in sorted(expected):
-        expect(RUNBOOK in found[name].get("AlarmDescription", ""), f"{name}: expected {RUNBOOK} in its description")
-        expect(found[name]["AlarmActions"] == [stack.output("AlarmTopicArn")], f"{name}: expected the topic as action")
-    raised = sorted(name for name in expected if found[name]["StateValue"] == "ALARM")
-    return f"{len(expected)} alarms; raised now: {', '.join(raised) or 'none'}"
+def code_of(call, **arguments):
+    """Returns the error code of a call, or `none`."""
+    try:
+        call(**arguments)
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"]
+    return "none"
 
 
-def the_schedules_start_this_state_machine(stack, _args):
-    scheduler = stack.client("scheduler")
-    group = stack.resources.get("ScheduleGroup")
-    names = [found["Name"] for found in scheduler.list_schedules(GroupName=group)["Schedules"]]
-    expect(names, f"group {group}: expected schedules, found none")
-    schedules = [scheduler.get_schedule(GroupName=group, Name=name) for name in names]
-    for schedule in schedules:
-        expect(schedule["Target"]["Arn"] == stack.output("StateMachineArn"),
-               f"{schedule['Name']}: expected the state machine as its target, found {schedule['Target']['Arn']}")
-        event = json.loads(schedule["Target"]["Input"])
-        expect(event["schedule"] == schedule["Name"], f"{schedule['Name']}: expected its own name, found {event}")
-    return "; ".join(f"{found['Name']} {found['ScheduleExpression']} {found['State']}" for found in schedules)
+def the_bucket_accepts_only_conditional_changes(stack, _args):
+    """S3 responds to conditional writes and deletions as commits expect, and the bucket refuses all others"""
+    s3, bucket = stack.client("s3"), stack.output("BucketName")
+    stale = '"00000000000000000000000000000000"'
 
+    def delete(key, **condition):
+        return code_of(s3.delete_object, Bucket=bucket, Key=key, **condition)
 
-def the_dead_letter_queue_is_empty(stack, _args):
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.output("DeadLetterQueueUrl"), AttributeNames=names)
-    n_messages = sum(int(found["Attributes"][name]) for name in names)
-    expect(n_messages == 0, f"expected no messages, found {n_messages}: see {RUNBOOK}undelivered")
-    return "no messages"
+    def etag(key):
+        try:
+            return s3.head_object(Bucket=bucket, Key=key)["ETag"]
+        except botocore.exceptions.ClientError:
+            return stale
+
+    # What an interrupted test left.
+    for key in (PROBE, RACED):
+        delete(key, IfMatch=etag(key))
+    put = {"Bucket": bucket, "Key": PROBE}
+    steps = [
+        ("a first write", "none", lambda: code_of(s3.put_object, **put, Body=b"1", IfNoneMatch="*")),
+        ("a second first write", "PreconditionFailed",
+         lambda: code_of(s3.put_object, **put, Body=b"2", IfNoneMatch="*")),
+        ("a write over another version", "PreconditionFailed",
+         lambda: code_of(s3.put_object, **put, Body=b"2", IfMatch=stale)),
+        ("a write over this version", "none", lambda: code_of(s3.put_object, **put, Body=b"2", IfMatch=etag(PROBE))),
+        ("a deletion of another version", "PreconditionFailed", lambda: delete(PROBE, IfMatch=stale)),
+        ("a write without a condition", "AccessDenied", lambda: code_of(s3.put_object, **put, Body=b"3")),
+        ("a deletion of this version", "none", lambda: delete(PROBE, IfMatch=etag(PROBE))),
+        ("a write over nothing", "NoSuchKey", lambda: code_of(s3.put_object, **put, Body=b"4", IfMatch=stale)),
+        ("a deletion without a condition", "AccessDenied", lambda: delete(PROBE)),
+    ]
+    wrong = [f"{what}: expected {expected}, found {found}" for what, expected, attempt in steps
+             if (found := attempt()) != expected]
+    # Some of the writers that lose this race get 409, as long as the winner is not done; the others get 412.
+    with concurrent.futures.ThreadPoolExecutor(N_WRITERS) as pool:
+        race = [pool.submit(code_of, s3.put_object, Bucket=bucket, Key=RACED, Body=bytes([number]), IfNoneMatch="*")
+                for number in range(N_WRITERS)]
+        codes = [attempt.result() for attempt in race]
+    if set(codes) - {"none", "PreconditionFailed", "ConditionalRequestConflict"} or codes.count("none") != 1:
+        wrong.append(f"{N_WRITERS} first writes at once: expected one to succeed, and the others PreconditionFailed or "
+                     f"ConditionalRequestConflict, found {', '.join(sorted(codes))}")
+    delete(RACED, IfMatch=etag(RACED))
+    expect(not wrong, "; ".join(wrong))
+    return f"{len(steps)} requests as expected; of {N_WRITERS} writers, 1 won and " \
+           f"{codes.count('ConditionalRequestConflict')} got 409"
 
 
 def a_run_succeeds_under_its_roles(stack, args):
+    """Every role allows what its function or state machine does"""
+    stack.run_started = datetime.datetime.now(datetime.UTC)
     name, output = run(stack, REQUEST, "run", args.run_minutes * 60)
     expect(output["n_planned"] == len(PARTITIONS) and output["n_failed"] == 0,
            f"run {name}: expected {len(PARTITIONS)} planned and none failed, found {output['n_planned']} and "
@@ -175,34 +212,138 @@ def a_run_succeeds_under_its_roles(stack, args):
 
 
 def its_partitions_are_in_the_catalog(stack, _args):
+    """The catalog function can change Glue's catalog"""
     found = partitions(stack)
     missing = sorted(PARTITIONS - found)
     expect(not missing, f"expected {missing} in {TABLE}, found {len(found)} others")
     return f"{len(found)} partitions of {TABLE}"
 
 
-def a_shipped_query_returns_its_rows(stack, _args):
+class Subscription:
+    """A temporary queue that receives what is sent to the stack's topic."""
+
+    def __init__(self, stack):
+        self.sqs, self.sns, self.topic = stack.client("sqs"), stack.client("sns"), stack.output("AlarmTopicArn")
+        # The name lets a second attempt follow at once: a deleted queue's name is blocked for a minute.
+        name = f"{stack.name}-smoke-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}"
+        self.queue = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])
+        found = found["Attributes"]["QueueArn"]
+        policy = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": found, "Condition": {"ArnEquals": {"aws:SourceArn": self.topic}}}]}
+        self.sqs.set_queue_attributes(QueueUrl=self.queue, Attributes={"Policy": json.dumps(policy)})
+        self.arn = self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=found,
+                                      ReturnSubscriptionArn=True)["SubscriptionArn"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sns.unsubscribe(SubscriptionArn=self.arn)
+        self.sqs.delete_queue(QueueUrl=self.queue)
+
+    def message_with(self, text, what):
+        """Waits for a message that contains a text."""
+        until = time.monotonic() + MAX_MESSAGE_S
+        while time.monotonic() < until:
+            found = self.sqs.receive_message(QueueUrl=self.queue, WaitTimeSeconds=20, MaxNumberOfMessages=10)
+            for message in found.get("Messages", []):
+                body = json.loads(message["Body"])["Message"]
+                if text in body:
+                    return body
+        raise Failed(f"{what}: expected a message with `{text}` within {MAX_MESSAGE_S} s, found none")
+
+
+def an_alarm_reaches_the_topic(stack, _args):
+    """CloudWatch may use the topic and its key"""
+    cloudwatch = stack.client("cloudwatch")
+    name = min(stack.resources[name] for name, kind in stack.types.items() if kind == "AWS::CloudWatch::Alarm")
+    before = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
+    with Subscription(stack) as subscription:
+        since = datetime.datetime.now(datetime.UTC)
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="smoke test")
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="smoke test")
+        try:
+            subscription.message_with(name, f"alarm {name}")
+        except Failed as error:
+            history = cloudwatch.describe_alarm_history(AlarmName=name, HistoryItemType="Action", StartDate=since)
+            found = "; ".join(item["HistorySummary"] for item in history["AlarmHistoryItems"]) or "no action"
+            raise Failed(f"{error}; the alarm's history says: {found}") from error
+        finally:
+            cloudwatch.set_alarm_state(AlarmName=name, StateValue=before, StateReason="smoke test has ended")
+    return f"{name} was set to ALARM and back to {before}"
+
+
+def a_notice_reaches_the_topic(stack, _args):
+    """EventBridge may use the topic and its key, and turns an event of a run into text"""
+    name = f"smoke-notice-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}"
+    execution = f"{stack.output('StateMachineArn').replace(':stateMachine:', ':execution:')}:{name}"
+    detail = {"run": name, "dataset": "ccd_enrollment", "schedule": None, "status": "failed", "is_news": True,
+              "outcomes": {"failed": 1}, "changed": [], "n_failures": 1, "link": "https://console.aws.amazon.com/",
+              "failures": [{"partition": "year=2021/grade=grade-pk", "error": "PortalUnavailable",
+                            "message": "a smoke test", "next_step": "none"}],
+              "title": f"Smoke test {name}", "outcome_line": "1 partition failed, in a smoke test",
+              "change_line": "Nothing changed", "failure_line": "PortalUnavailable, in a smoke test",
+              "next_line": "Nothing is to be done"}
+    with Subscription(stack) as subscription:
+        sent = stack.client("events").put_events(Entries=[{
+            "Source": "rollcall", "DetailType": "rollcall run ended", "Resources": [execution],
+            "Detail": json.dumps(detail)}])
+        expect(sent["FailedEntryCount"] == 0, f"expected the event to be accepted, found {sent['Entries']}")
+        body = subscription.message_with(name, "notice")
+    return f"received: {' / '.join(body.split(chr(10)))[:200]}"
+
+
+def the_runs_metrics_arrive(stack, _args):
+    """CloudWatch extracts the metrics from the log of the catalog function"""
+    if getattr(stack, "run_started", None) is None:
+        raise Failed("expected a run before this step, found none")
+    namespace = f"rollcall/{stack.name}"
+    metrics = ["PartitionsWritten", "PartitionsUnchanged"]
+    queries = [{"Id": f"m{number}", "MetricStat": {"Metric": {"Namespace": namespace, "MetricName": metric},
+                                                   "Period": 60, "Stat": "Sum"}}
+               for number, metric in enumerate(metrics)]
+    since = stack.run_started.replace(second=0, microsecond=0)
+
+    def total():
+        until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=1)
+        found = stack.client("cloudwatch").get_metric_data(MetricDataQueries=queries, StartTime=since, EndTime=until)
+        return sum(sum(result["Values"]) for result in found["MetricDataResults"])
+
+    found = wait(total, lambda found: found >= len(PARTITIONS), MAX_METRICS_S,
+                 f"{' and '.join(metrics)} of {namespace}, in all {len(PARTITIONS)}")
+    return f"{' + '.join(metrics)} = {found:.0f} in {namespace}"
+
+
+def every_named_query_succeeds(stack, _args):
+    """Athena accepts the shipped queries, and the work group lets them run"""
     athena = stack.client("athena")
     group = stack.output("WorkGroupName")
     pages = athena.get_paginator("list_named_queries").paginate(WorkGroup=group)
     ids = [query for page in pages for query in page["NamedQueryIds"]]
     named = athena.batch_get_named_query(NamedQueryIds=ids)["NamedQueries"] if ids else []
-    query = next((found for found in named if found["Name"] == QUERY), None)
-    expect(query, f"work group {group}: expected the named query {QUERY}, found {len(named)} others")
-    started = athena.start_query_execution(QueryString=query["QueryString"], WorkGroup=group)["QueryExecutionId"]
-    found = wait(lambda: athena.get_query_execution(QueryExecutionId=started)["QueryExecution"],
-                 lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MAX_QUERY_S, f"query {started}")
-    reason = found["Status"].get("StateChangeReason", "")
-    expect(found["Status"]["State"] == "SUCCEEDED", f"query {started}: {found['Status']['State']} {reason}")
-    # The first row has the names of the columns.
-    rows = athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"][1:]
-    expect(len(rows) == N_STATES, f"query {started}: expected {N_STATES} rows, found {len(rows)}")
-    first = [cell.get("VarCharValue", "") for cell in rows[0]["Data"]]
-    scanned = found.get("Statistics", {}).get("DataScannedInBytes", 0)
-    return f"{len(rows)} rows, first {', '.join(first)}; {scanned} bytes scanned"
+    missing = set(N_ROWS) - {query["Name"] for query in named}
+    expect(not missing, f"work group {group}: expected the named queries {sorted(missing)}, found {len(named)} others")
+    counts, wrong = [], []
+    for query in sorted(named, key=lambda query: query["Name"]):
+        started = athena.start_query_execution(QueryString=query["QueryString"], WorkGroup=group)["QueryExecutionId"]
+        found = wait(lambda: athena.get_query_execution(QueryExecutionId=started)["QueryExecution"],  # noqa: B023
+                     lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MAX_QUERY_S, query["Name"])
+        if found["Status"]["State"] != "SUCCEEDED":
+            wrong.append(f"{query['Name']}: {found['Status']['State']} {found['Status'].get('StateChangeReason', '')}")
+            continue
+        # The first row has the names of the columns.
+        n_rows = len(athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"]) - 1
+        counts.append(f"{query['Name']} {n_rows}")
+        if n_rows != N_ROWS.get(query["Name"], n_rows):
+            wrong.append(f"{query['Name']}: expected {N_ROWS[query['Name']]} rows, found {n_rows}")
+    expect(not wrong, "; ".join(wrong))
+    return f"rows: {', '.join(counts)}"
 
 
 def a_run_with_the_crawler_finds_a_lost_partition(stack, args):
+    """The crawler's role suffices, and it accepts catalog targets"""
     if args.without_crawler:
         return None
     lost = ("2020", "grade-pk")
@@ -217,17 +358,49 @@ def a_run_with_the_crawler_finds_a_lost_partition(stack, args):
     return f"{name}: {output['message']}"
 
 
+def a_throttled_call_is_retried_by_its_name(stack, args):
+    """Step Functions reports a throttled call by a name that the state machine retries"""
+    if not args.with_failure:
+        return None
+    client, function = stack.client("lambda"), stack.output("PlannerFunctionName")
+    before = client.get_function_concurrency(FunctionName=function).get("ReservedConcurrentExecutions")
+    client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    try:
+        states, arn, name = start(stack, REQUEST, "throttle")
+
+        def errors():
+            events = states.get_execution_history(executionArn=arn, maxResults=100)["events"]
+            return [details["error"] for event in events for details in
+                    (event.get("taskFailedEventDetails"), event.get("lambdaFunctionFailedEventDetails")) if details]
+
+        found = wait(errors, bool, MAX_MESSAGE_S, f"run {name}, a throttled call")[0]
+    finally:
+        if before is None:
+            client.delete_function_concurrency(FunctionName=function)
+        else:
+            client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=before)
+    ended = finish(stack, states, arn, args.run_minutes * 60)
+    definition = json.loads(states.describe_state_machine_for_execution(executionArn=arn)["definition"])
+    retried = {error for retrier in definition["States"]["PlanPartitions"]["Retry"] for error in retrier["ErrorEquals"]}
+    expect(found in retried, f"run {name}: expected one of {sorted(retried)}, found {found}")
+    expect(ended["status"] == "SUCCEEDED", f"run {name}: expected SUCCEEDED after the retry, found {ended['status']}")
+    return f"{name}: {found}, then succeeded"
+
+
 def a_failed_execution_can_be_redriven(stack, args):
+    """Redrive works as the runbook says"""
+    states = stack.client("stepfunctions")
     if args.with_failure:
         states, arn, name = start(stack, {"years": "never"}, "failure")
         found = finish(stack, states, arn, args.run_minutes * 60)
         expect((found["status"], found.get("error")) == ("FAILED", "InvalidRequest"),
                f"{name}: expected FAILED with InvalidRequest, found {found['status']} with {found.get('error')}")
         states.redrive_execution(executionArn=arn)
-        found = finish(stack, states, arn, args.run_minutes * 60)
-        expect(found.get("redriveCount") == 1, f"{name}: expected one redrive, found {found.get('redriveCount')}")
-        return f"{name}: redriven once, and failed again as expected"
-    states = stack.client("stepfunctions")
+        # For a while, the execution is still described as it was before.
+        found = wait(lambda: states.describe_execution(executionArn=arn),
+                     lambda found: found.get("redriveCount") == 1 and found["status"] != "RUNNING",
+                     args.run_minutes * 60, f"{name}, redriven")
+        return f"{name}: redriven once, and {found['status']} again as expected"
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=REDRIVE_DAYS)
     recent = [execution for status in ("FAILED", "TIMED_OUT", "ABORTED")
               for execution in states.list_executions(stateMachineArn=stack.output("StateMachineArn"),
@@ -243,22 +416,81 @@ def a_failed_execution_can_be_redriven(stack, args):
     return f"{newest['name']}: {found['status']}, can be redriven"
 
 
-CHECKS = [
+def every_alarm_exists_and_names_its_runbook(stack, _args):
+    """Alarms were created as the template says"""
+    expected = {stack.resources[name] for name, kind in stack.types.items() if kind == "AWS::CloudWatch::Alarm"}
+    expect(expected, "expected alarms in the stack, found none")
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
+    found = {alarm["AlarmName"]: alarm for page in pages for alarm in page["MetricAlarms"]}
+    missing = expected - set(found)
+    expect(not missing, f"expected the alarms {', '.join(sorted(missing))}, found none")
+    for name in sorted(expected):
+        expect(RUNBOOK in found[name].get("AlarmDescription", ""), f"{name}: expected {RUNBOOK} in its description")
+        expect(found[name]["AlarmActions"] == [stack.output("AlarmTopicArn")], f"{name}: expected the topic as action")
+    raised = sorted(name for name in expected if found[name]["StateValue"] == "ALARM")
+    return f"{len(expected)} alarms; raised now: {', '.join(raised) or 'none'}"
+
+
+def every_schedule_starts_this_state_machine(stack, _args):
+    """The schedules point to this stack"""
+    scheduler = stack.client("scheduler")
+    group = stack.resources.get("ScheduleGroup")
+    found = scheduler.list_schedules(GroupName=group)["Schedules"]
+    expect(found, f"group {group}: expected a schedule, found none")
+    schedules = [scheduler.get_schedule(GroupName=group, Name=schedule["Name"]) for schedule in found]
+    for schedule in schedules:
+        expect(schedule["Target"]["Arn"] == stack.output("StateMachineArn"),
+               f"{schedule['Name']}: expected the state machine as its target, found {schedule['Target']['Arn']}")
+        event = json.loads(schedule["Target"]["Input"])
+        expect(event["schedule"] == schedule["Name"], f"{schedule['Name']}: expected its own name, found {event}")
+    return "; ".join(f"{found['Name']} {found['ScheduleExpression']} {found['State']}" for found in schedules)
+
+
+def the_dead_letter_queue_is_empty(stack, _args):
+    """No start by a schedule was lost"""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=stack.output("DeadLetterQueueUrl"), AttributeNames=names)
+    n_messages = sum(int(found["Attributes"][name]) for name in names)
+    expect(n_messages == 0, f"expected no messages, found {n_messages}: see {RUNBOOK}undelivered")
+    return "no messages"
+
+
+STEPS = [
     the_stack_is_deployed,
-    every_alarm_exists_and_names_its_runbook,
-    the_schedules_start_this_state_machine,
-    the_dead_letter_queue_is_empty,
+    the_bucket_accepts_only_conditional_changes,
     a_run_succeeds_under_its_roles,
     its_partitions_are_in_the_catalog,
-    a_shipped_query_returns_its_rows,
+    an_alarm_reaches_the_topic,
+    a_notice_reaches_the_topic,
+    the_runs_metrics_arrive,
+    every_named_query_succeeds,
     a_run_with_the_crawler_finds_a_lost_partition,
+    a_throttled_call_is_retried_by_its_name,
     a_failed_execution_can_be_redriven,
+    every_alarm_exists_and_names_its_runbook,
+    every_schedule_starts_this_state_machine,
+    the_dead_letter_queue_is_empty,
 ]
 
 SKIPPED = {
-    "a_run_with_the_crawler_finds_a_lost_partition": "--without-crawler",
-    "a_failed_execution_can_be_redriven": "no execution failed recently; --with-failure starts one",
+    a_run_with_the_crawler_finds_a_lost_partition: "--without-crawler",
+    a_throttled_call_is_retried_by_its_name: "--with-failure runs it",
+    a_failed_execution_can_be_redriven: "no execution failed recently; --with-failure starts one",
 }
+
+
+WIDTH = max(len(step.__name__) for step in STEPS)
+
+
+def row(number, step, proves):
+    """Returns a row of the table. The result follows below it."""
+    lines = textwrap.wrap(proves, COLUMNS - WIDTH - 6)
+    return "\n".join([f"{number:>2}  {step:<{WIDTH}}  {lines[0]}"] + [" " * (WIDTH + 6) + line for line in lines[1:]])
+
+
+def result_below(result):
+    return textwrap.fill(result, COLUMNS, initial_indent="    ", subsequent_indent="             ",
+                         break_long_words=False, break_on_hyphens=False)
 
 
 def open_stack(args):
@@ -284,8 +516,15 @@ def main():
     parser.add_argument("--profile", help="profile of the AWS configuration (AWS_PROFILE)")
     parser.add_argument("--run-minutes", type=int, default=60, help="minutes that a run may take (60)")
     parser.add_argument("--without-crawler", action="store_true", help="skip the crawler")
-    parser.add_argument("--with-failure", action="store_true", help="start a run that fails, and redrive it; sends notices")
+    parser.add_argument("--with-failure", action="store_true",
+                        help="block the planner for a while, then redrive a run that fails; sends notices")
+    parser.add_argument("--dry-run", action="store_true", help="only list the steps, without an account")
     args = parser.parse_args()
+    rows = [row(number, step.__name__.replace("_", " "), step.__doc__) for number, step in enumerate(STEPS, 1)]
+    header = row("#", "step", "what it proves")
+    if args.dry_run:
+        print("\n".join([header, *rows]))
+        return 0
     try:
         stack = open_stack(args)
     except Refused as error:
@@ -293,20 +532,18 @@ def main():
         return 2
     print(f"stack {stack.name} in {stack.region} of account {stack.account}")
     print("note: this costs a few cents, and has not been run on a real account before", flush=True)
+    print(header)
     n_failed = 0
-    for check in CHECKS:
-        name = check.__name__.replace("_", " ")
+    for step, text in zip(STEPS, rows, strict=True):
+        print(text, flush=True)
         try:
-            message = check(stack, args)
+            message = step(stack, args)
+            result = f"skipped: {SKIPPED[step]}" if message is None else f"ok:     {message}"
         except (Failed, KeyError, botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             n_failed += 1
-            print(f"FAILED  {name}\n        {error}", flush=True)
-            continue
-        if message is None:
-            print(f"skipped {name}: {SKIPPED[check.__name__]}", flush=True)
-        else:
-            print(f"ok      {name}: {message}", flush=True)
-    print(f"{len(CHECKS)} checks, {n_failed} failed")
+            result = f"FAILED: {error}"
+        print(result_below(result), flush=True)
+    print(f"{len(STEPS)} steps, {n_failed} failed")
     return 1 if n_failed else 0
 
 
