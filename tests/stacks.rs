@@ -73,7 +73,7 @@ fn two_stacks_in_one_account_run_at_once_and_share_nothing() {
 
 /// The new functions have a portal that serves something else, so whatever they do fails.
 #[test]
-fn a_run_that_began_before_a_deployment_ends_with_the_functions_that_it_began_with() {
+fn w12_a_run_that_began_before_a_deployment_ends_with_the_functions_that_it_began_with() {
     let emulator = Arc::new(Emulator::start(Kind::MiniStack));
     let stack = Stack::deploy_on(&emulator, TestPortal::small(), STACK, &["MapConcurrency=1"]);
     let proxy = stack.hold_a_write_of_page_fetch();
