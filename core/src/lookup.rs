@@ -168,6 +168,14 @@ mod tests {
         }
     }
 
+    /// The template has one database, and the named queries refer to it.
+    #[test]
+    fn the_built_in_datasets_are_in_the_database_of_the_look_up_tables() {
+        for name in Dataset::built_in_names() {
+            assert_eq!(Dataset::built_in(name).unwrap().database, DATABASE, "{name}");
+        }
+    }
+
     #[test]
     fn every_look_up_table_encodes_to_the_same_bytes_each_time() {
         for lookup in Lookup::built_in().unwrap() {
