@@ -242,7 +242,7 @@ def main():
                 raise SystemExit("expected a refusal without AlarmEmail, found " + refused.stdout + refused.stderr)
             print(refused.stderr.strip().splitlines()[-1], end="\n\n")
             # Disabled, since a rate() schedule would start a run at once.
-            overrides = ["ScheduleState=DISABLED", "Schedules=default,ccd_directory"]
+            overrides = ["ScheduleState=DISABLED", "Schedules=default,ccd_directory", "CreateDashboard=true"]
             deployed = deploy(sam, Path(folder), environment, *overrides)
             if deployed.returncode != 0:
                 raise SystemExit(deployed.stdout + deployed.stderr)

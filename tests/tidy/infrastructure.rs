@@ -116,4 +116,9 @@ fn the_template_watches_metrics_that_the_functions_write() {
         let written = written.iter().filter(|(_, found)| *found == dimensions);
         assert_eq!(known, written.map(|(metric, _)| metric.as_str()).collect(), "{name}");
     }
+    let (_, fields) = script.split_once("\nFIELDS = [").expect("the checks have it");
+    let (fields, _) = fields.split_once(']').expect("the list ends");
+    for name in fields.split('"').skip(1).step_by(2) {
+        assert!(line[name].is_u64(), "{name} has no value: {line}");
+    }
 }
