@@ -932,9 +932,9 @@ def cfn_lint_finds_nothing(tools, _checkov, expanded_template):
 
 
 def checkov_finds_nothing(_tools, checkov, expanded_template):
-    def scan(*paths):
+    def scan(*arguments):
         result = run(checkov, "-m", "checkov.main", "--skip-download", "--framework", "cloudformation", "--compact",
-                     "--output", "json", "--file", *paths)
+                     "--output", "json", "--file", *arguments)
         try:
             return json.loads(result.stdout)["results"], result
         except (json.JSONDecodeError, KeyError, TypeError):
