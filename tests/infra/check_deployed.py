@@ -21,6 +21,10 @@ from pathlib import Path
 import boto3
 
 ROOT = Path(__file__).resolve().parents[2]
+EMULATOR = ROOT / "tests" / "support" / "emulator"
+sys.path.append(str(EMULATOR))
+from package import package  # noqa: E402, found there
+
 STACK = "rollcall-dev"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -56,16 +60,9 @@ def ended(name, status, error):
 '''
 
 
-def package(folder):
-    """Creates what `sam deploy` packages, without named queries and alarms on metric math: the emulator has neither."""
-    for name in ("infra/template.yaml", "infra/catalog.yaml", "infra/samconfig.toml", "statemachine/ingest.asl.json"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        resources = [resource for resource in (ROOT / name).read_text(encoding="utf-8").split("\n\n")
-                     if "Type: AWS::Athena::NamedQuery" not in resource]
-        # Something without effect, since other resources depend on the alarms.
-        resources = [resource.replace("AWS::CloudWatch::Alarm", "AWS::CloudFormation::WaitConditionHandle")
-                     if "Metrics:" in resource else resource for resource in resources]
-        (folder / name).write_text("\n\n".join(resources), encoding="utf-8")
+def package_with_placeholders(folder):
+    """Creates what `sam deploy` packages."""
+    package(folder, {})
     for function in ("planner", "page-fetch", "catalog"):
         program = folder / "target" / "lambda" / function / "bootstrap"
         program.parent.mkdir(parents=True)
@@ -78,8 +75,10 @@ def start_emulator(folder, environment):
     endpoint = f"http://127.0.0.1:{port}"
     environment |= {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "test",
                     "AWS_SECRET_ACCESS_KEY": "test", "SAM_CLI_TELEMETRY": "0"}  # fmt: skip
-    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0",
-                "AUTH": "true", "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}  # fmt: skip
+    lines = (EMULATOR / "ministack.env").read_text(encoding="utf-8").splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    # One execution waits until it is stopped.
+    settings |= {"GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "SFN_WAIT_SCALE": "1"}
     emulator = subprocess.Popen([Path(sys.executable).parent / "ministack"], cwd=folder, env=environment | settings,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
     output = []
@@ -234,7 +233,7 @@ def main():
     sam = parser.parse_args().sam
     environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
-        package(Path(folder))
+        package_with_placeholders(Path(folder))
         emulator, output = start_emulator(folder, environment)
         try:
             refused = deploy(sam, Path(folder), environment, "ScheduleState=ENABLED")
