@@ -167,3 +167,33 @@ fn a_lake_uploaded_from_a_folder_is_adopted_and_its_next_run_changes_nothing() {
     let sample = stack.rollcall(&["repair", "--lake", &bucket]).expect(2).stderr;
     assert!(sample.contains("expected a lake of portal data, found one of sample data"), "{sample}");
 }
+
+/// A schedule for each name in the parameter. That of a dataset fetches its latest years, with all values of other axes.
+#[test]
+fn each_schedule_starts_its_own_request_under_its_name() {
+    let emulator = Arc::new(Emulator::start(Kind::MiniStack));
+    let parameters = ["Schedules=default,ccd_directory,ccd_enrollment", "DatasetYears=latest"];
+    let stack = Stack::deploy_on(&emulator, TestPortal::small(), STACK, &parameters);
+    let mut known = Vec::new();
+    for (schedule, dataset, n_planned) in [
+        ("default", "ccd_enrollment", 2),
+        ("ccd_directory", "ccd_directory", 1),
+        ("ccd_enrollment", "ccd_enrollment", 17),
+    ] {
+        stack.fire(schedule);
+        let started = stack.started(|name| !known.contains(&name.to_owned()));
+        known.push(started.name.clone());
+        let output = stack.end_successfully(&started);
+        assert_eq!((&output["dataset"], &output["n_planned"]), (&json!(dataset), &json!(n_planned)), "{schedule}");
+        assert_eq!(output["notice"]["schedule"], schedule);
+        let plan = stack.read_json(&format!("ledger/{dataset}/runs/{}/plan.json", started.name));
+        let years: Vec<i64> = plan
+            .as_array()
+            .expect("it is a list")
+            .iter()
+            .filter_map(|item| item["partition"]["year"].as_i64())
+            .collect();
+        let newest = if schedule == "default" { vec![2021, 2020] } else { vec![2024; n_planned] };
+        assert_eq!(years, newest, "{schedule}");
+    }
+}

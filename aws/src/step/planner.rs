@@ -2,11 +2,13 @@
 
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::partitions::plural;
 use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::plan_partitions;
 use rollcall_core::request::{self, Request, is_run_name};
 use rollcall_core::text::excerpt;
 use rollcall_core::{Error, keys};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::certificates::Roots;
@@ -50,6 +52,7 @@ impl Planner {
         }
         let (schedule, request) = split_schedule(input)?;
         let dataset = Dataset::built_in(&request::dataset_name(&request)?)?;
+        let request = complete(request, schedule.as_deref(), &dataset);
         let request = Request::parse(&request, &dataset)?;
         request.check_for_bucket()?;
         let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
@@ -73,5 +76,37 @@ impl Planner {
             catalog: request.catalog,
             warnings: plan.warnings,
         })
+    }
+}
+
+/// Adds all values of the axes that the request of a dataset's own schedule does not mention. The template, which makes
+/// these requests, knows a dataset's name but not its axes.
+fn complete(mut request: Value, schedule: Option<&str>, dataset: &Dataset) -> Value {
+    if let Some(fields) = request.as_object_mut().filter(|_| schedule == Some(&dataset.name)) {
+        for axis in dataset.axes.iter().map(plural) {
+            let _ = fields.entry(axis).or_insert_with(|| Value::from("all"));
+        }
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_schedule_of_a_dataset_fetches_all_values_of_the_axes_that_it_does_not_name() {
+        let enrollment = Dataset::built_in("ccd_enrollment").unwrap();
+        let named = json!({"dataset": "ccd_enrollment", "years": "latest-3"});
+        let completed = json!({"dataset": "ccd_enrollment", "years": "latest-3", "grades": "all"});
+        assert_eq!(complete(named.clone(), Some("ccd_enrollment"), &enrollment), completed);
+        assert_eq!(complete(completed.clone(), Some("ccd_enrollment"), &enrollment), completed);
+        for schedule in [None, Some("default"), Some("ccd_directory")] {
+            assert_eq!(complete(named.clone(), schedule, &enrollment), named);
+        }
+        let directory = Dataset::built_in("ccd_directory").unwrap();
+        let named = json!({"dataset": "ccd_directory", "years": "latest-3"});
+        assert_eq!(complete(named.clone(), Some("ccd_directory"), &directory), named);
     }
 }

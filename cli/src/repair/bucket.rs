@@ -44,7 +44,7 @@ async fn check_no_sample(args: &RepairArgs, store: &S3Store) -> anyhow::Result<(
     let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
     let mark = store.read(keys::MARK).await.map_err(failed)?;
     let mark: Option<Value> = mark.and_then(|mark| serde_json::from_slice(&mark.bytes).ok());
-    if mark.is_some_and(|mark| mark["is_sample"] == true) {
+    if mark.as_ref().and_then(|mark| mark.get("is_sample")) == Some(&Value::Bool(true)) {
         return Err(BadInput(format!(
             "repair `{}`: expected a lake of portal data, found one of sample data: `{}` says so\nhint: delete the uploaded \
              objects; the sample's schools are invented",

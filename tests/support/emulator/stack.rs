@@ -430,6 +430,22 @@ impl Stack {
         by_path(&self.read("ledger/ccd_enrollment/records.json"))
     }
 
+    /// Fires one of the template's schedules. It enables a copy that is due, since the emulator does not fire a schedule
+    /// again after its expression has changed.
+    ///
+    /// # Panics
+    /// If there is no such schedule.
+    pub fn fire(&self, schedule: &str) {
+        let mut due = self.call("scheduler", "get_schedule", &json!({"Name": schedule, "GroupName": self.name}));
+        for field in ["Arn", "CreationDate", "LastModificationDate", "ScheduleExpressionTimezone"] {
+            due.as_object_mut().expect("the value is an object").remove(field);
+        }
+        due["Name"] = json!(format!("{schedule}-due-now"));
+        due["State"] = json!("ENABLED");
+        due["ScheduleExpression"] = json!("at(2026-01-01T00:00:00)");
+        let _ = self.call("scheduler", "create_schedule", &due);
+    }
+
     /// Uploads an object without metadata, as `aws s3 sync` does.
     ///
     /// # Panics
