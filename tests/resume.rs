@@ -39,13 +39,13 @@ fn requested(portal: &TestPortal, n_before: usize) -> BTreeMap<usize, usize> {
 }
 
 /// Asserts that no page was requested more often than the kept pages allow: in each fetch, page 1 at the start, and the
-/// pages that were in flight when the fetch before it ended; page 1 once more at the end.
+/// pages that were in flight, or being kept, when the fetch before it ended; page 1 once more at the end.
 fn assert_asked_once(requested: &BTreeMap<usize, usize>, n_fetches: usize, in_flight: usize, what: &dyn Debug) {
     let first = requested[&1];
     assert!(first <= n_fetches + 1, "page 1 was requested {first} times in {n_fetches} fetches, {what:?}");
     let again: usize = requested.iter().filter(|(page, _)| **page > 1).map(|(_, n)| n - 1).sum();
-    // One more may have arrived and not been kept yet.
-    let allowed = (n_fetches - 1) * (in_flight + 1);
+    // Half as many again may have arrived and not been kept yet, and the one that is due.
+    let allowed = (n_fetches - 1) * (in_flight + in_flight.div_ceil(2) + 1);
     assert!(again <= allowed, "{again} requests were repeated, {allowed} may be: {requested:?}, {what:?}");
 }
 
@@ -90,6 +90,18 @@ fn l11_a_killed_run_is_continued_by_the_next_without_asking_for_its_pages_again(
         assert!(object(&lake) == object(&undisturbed), "the bytes differ after {kills:?}");
         assert!(lake.files("pages").is_empty(), "{:?}", lake.files("pages").keys());
     }
+}
+
+/// Found by review: the pages of a portal that takes 50 ms a page were not kept.
+#[test]
+fn l11_a_partition_of_78_pages_is_continued_even_if_each_takes_only_50_ms() {
+    let (portal, lake) = (portal(N_PAGES, 50), TestLake::new());
+    assert!(kill(&lake, &portal, 20));
+    assert_eq!(finish(&lake, &portal)["outcomes"]["written"], 1);
+    let requested = requested(&portal, 0);
+    assert_eq!(requested.len(), N_PAGES);
+    assert_asked_once(&requested, 2, IN_FLIGHT, &"50 ms");
+    assert!(lake.files("pages").is_empty());
 }
 
 #[test]

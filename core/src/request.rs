@@ -45,8 +45,8 @@ impl Request {
     /// Checks what a run on a lake in a bucket cannot do.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if pages are to stay after the commit: only `repair --from-pages` reads them, and it needs a
-    /// folder.
+    /// [`Error::InvalidRequest`] if pages are to stay after the commit: only `repair --from-pages` reads them, and it
+    /// needs a folder.
     pub fn check_for_bucket(&self) -> Result<(), Error> {
         if !self.keep_pages {
             return Ok(());

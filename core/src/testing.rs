@@ -1,7 +1,8 @@
 //! Fakes for this crate's tests: a portal, a store and a catalog in memory, and a clock that never advances.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -152,6 +153,8 @@ pub(crate) struct MemoryStore {
     pub(crate) unreadable: Mutex<BTreeSet<String>>,
     /// Keys of objects that are deleted after they are listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
+    /// If set, no page is written before it is true.
+    pub(crate) may_keep: Mutex<Option<Arc<AtomicBool>>>,
     /// How many turns a read takes.
     pub(crate) turns_to_read: Mutex<usize>,
     /// Number of calls by kind.
@@ -284,6 +287,10 @@ impl Store for MemoryStore {
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.note("write");
+        let may_keep = self.may_keep.lock().unwrap().clone().filter(|_| key.ends_with(".zst"));
+        while may_keep.as_ref().is_some_and(|may_keep| !may_keep.load(Ordering::Relaxed)) {
+            next_turn().await;
+        }
         self.set(key, &bytes, None);
         Ok(())
     }

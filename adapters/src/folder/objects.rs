@@ -123,9 +123,18 @@ impl Store for FolderStore {
         .await
     }
 
-    async fn write_unflushed(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+    async fn write_unflushed(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> io::Result<Bytes> + Send + 'static,
+    ) -> Result<(), StoreError> {
         let (call_key, key) = (key, key.to_owned());
-        self.blocking(call_key, move |store| store.write_unflushed_blocking(&store.path(&key), &bytes)).await
+        self.blocking(call_key, move |store| {
+            let path = store.path(&key);
+            let bytes = make().map_err(|error| store_error("write", &path, error))?;
+            store.write_unflushed_blocking(&path, &bytes)
+        })
+        .await
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {

@@ -70,7 +70,8 @@ impl Attempts {
     }
 }
 
-/// Fetches one partition, again from page 1 after a retryable failure, except for pages that were kept. The receipt of the last attempt is kept.
+/// Fetches one partition, again from page 1 after a retryable failure, except for pages that were kept. The receipt of
+/// the last attempt is kept.
 pub(crate) async fn fetch_with_retries(
     portal: &RunPortal<'_, HttpPortal>,
     store: &FolderStore,

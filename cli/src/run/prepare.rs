@@ -34,9 +34,9 @@ pub(crate) struct PreparedRun {
     _lock: LakeLock,
 }
 
-/// Minimum time for a partition's pages, one after another, for them to be kept. Below it, requesting the pages again takes
-/// seconds, and unlike a function, a local run is not stopped after 14 minutes.
-const KEEP_FROM: SignedDuration = SignedDuration::from_secs(20);
+/// Minimum time for a partition's pages, one after another, for them to be kept. Below it, requesting them again takes
+/// less than a second with the default number of requests in flight.
+const KEEP_FROM: SignedDuration = SignedDuration::from_secs(2);
 
 /// Locks the lake, plans the request, and writes the plan to the ledger.
 pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<PreparedRun> {

@@ -1,11 +1,13 @@
 //! One attempt at a partition: fetches its rows and commits them. Keeps or deletes its kept pages, depending on how it
 //! ended.
 
+use futures::FutureExt;
 use jiff::Timestamp;
 
 use crate::commit::{commit, commit_empty, head};
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::fetch::kept_pages::keeping::{Keeping, keep};
 use crate::fetch::kept_pages::{KeptPages, Progress};
 use crate::fetch::rows::fetch_rows;
 use crate::fetch::run_facts::RunFacts;
@@ -45,7 +47,8 @@ pub(super) async fn attempt(
     let before = head(store, partition, &key).await?;
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
-    let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).await;
+    // Boxed, because the compiler cannot prove that it is `Send` when it is part of a larger future.
+    let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).boxed().await;
     match (&done, kept.progress()) {
         (Ok(done), _) => kept.finish(done.outcome).await,
         (Err(Error::DeadlineExceeded { .. }), Some(_)) => kept.pause().await,
@@ -63,8 +66,8 @@ pub(super) async fn attempt(
     }
 }
 
-/// Returns whether the pages kept before an error can be used by the next fetch. Each was complete and followed the rules
-/// of page 1 when it was kept, but its rows are checked later.
+/// Returns whether the pages kept before an error can be used by the next fetch. Each was complete and followed the
+/// rules of page 1 when it was kept, but its rows are checked later.
 fn are_pages_good(error: &Error) -> bool {
     match error {
         // About the portal, the lake or this process, not about pages.
@@ -106,7 +109,10 @@ async fn fetch_and_commit<S: Store>(
     let key = keys::partition_object(dataset, partition);
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
-    let (facts, fetched) = fetch_rows(portal, kept, dataset, partition, run.pages_at_once(), &mut room).await?;
+    let mut keeping = Keeping::new(kept, keep);
+    let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run.pages_at_once(), &mut room).await;
+    keeping.finish().await;
+    let (facts, fetched) = fetched?;
     let Some((encoded, fetched_at)) = fetched else {
         if run.force {
             kept.forget().await?;

@@ -58,7 +58,8 @@ pub struct FromPages {
 /// Encodes every partition whose pages a run kept after the commit, from the most recent of them. Requests nothing.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] if the lake cannot be listed or read. The error of a single partition is in its [`Reencoded`].
+/// [`Error::StoreFailed`] if the lake cannot be listed or read. The error of a single partition is in its
+/// [`Reencoded`].
 pub async fn encode_kept_pages(store: &impl Store, dataset: &Dataset) -> Result<FromPages, Error> {
     let prefix = keys::kept_pages_prefix(dataset);
     let (mut sets, mut present) = (Vec::new(), BTreeSet::new());

@@ -1,13 +1,14 @@
 //! Keeps the pages of a large partition in the lake until it is committed, so that a fetch that ran out of time, or was
 //! killed, continues where it ended.
 //!
-//! Each set of kept pages belongs to one run. Its key contains a hash of everything that its pages must agree with: the portal and
-//! its release, the object that the partition had before page 1, `count`, and the rows of page 1. If any of them changes,
-//! the key changes too, and the partition starts over. A run takes over the pages that earlier runs kept for the same
-//! version by listing them in its own set.
+//! Each set of kept pages belongs to one run. Its key contains a hash of everything that its pages must agree with: the
+//! portal and its release, the object that the partition had before page 1, `count`, and the rows of page 1. If any of
+//! them changes, the key changes too, and the partition starts over. A run takes over the pages that earlier runs kept
+//! for the same version by listing them in its own set.
 
 mod fetch_count;
 mod found;
+pub(super) mod keeping;
 pub(super) mod page_set;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, count_failure};
 use crate::fetch::kept_pages::found::{End, Found, Judge};
+use crate::fetch::kept_pages::keeping::ToKeep;
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::page_error::page_error;
 use crate::fetch::run_facts::{Keep, RunFacts};
@@ -70,7 +72,7 @@ struct OpenSet {
     version: u128,
     prefix: String,
     set: PageSet,
-    count: FetchCount,
+    count: Option<FetchCount>,
     /// By page number.
     pages: Mutex<BTreeMap<u32, KeptPage>>,
     /// Limits the pages that are requested but not kept yet, which are lost if the process is killed.
@@ -112,14 +114,14 @@ impl<'k, S: Store> KeptPages<'k, S> {
         self.run.keep.after_commit
     }
 
-    /// Finds the pages that earlier fetches of the same version kept, and starts to keep pages, if the partition is large
-    /// enough for that. Deletes what page 1 shows to be of no use any more.
+    /// Finds the pages that earlier fetches of the same version kept, and starts to keep pages, if the partition is
+    /// large enough for that. Deletes what page 1 shows to be of no use any more.
     ///
     /// - `first`: what page 1 says. Later pages are kept under it.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written; [`Error::PortalUnavailable`] if the run has
-    /// fetched the partition as often as allowed.
+    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written; [`Error::PortalUnavailable`] if the run
+    /// has fetched the partition as often as allowed.
     pub(super) async fn open(&self, first: &FirstPage<'_>) -> Result<(), Error> {
         let Keep { from_pages, from_duration, after_commit, .. } = self.run.keep;
         if !after_commit && first.n_pages < from_pages.max(2) {
@@ -166,12 +168,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
         if !is_continued && !is_worth_it {
             return Ok(());
         }
-        let last_requested = found.last_requested(&self.run.run, self.run.pages_at_once());
-        let begun = Begun { at: self.started_at, n_pages: first.n_pages };
-        let count = FetchCount::begin(self.store, &self.count_key(), begun, last_requested).await?;
-        if count.is_used_up() {
-            return Err(self.used_up(&count, 2));
-        }
+        let count = self.begin_count(&found, first.n_pages).await?;
         match own.and_then(|own| own.set.as_ref()) {
             Some(continued) => set = PageSet { seen_at: first.received_at, ..continued.clone() },
             None => set.taken_over = usable,
@@ -185,9 +182,20 @@ impl<'k, S: Store> KeptPages<'k, S> {
         tracing::info!(
             partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, "keeping pages"
         );
-        let slots = Semaphore::new(self.run.in_flight.max(1));
+        let slots = Semaphore::new(self.run.pages_to_keep_at_once());
         let _ = self.set.set(OpenSet { version, prefix, set, count, pages: Mutex::new(pages), slots });
         Ok(())
+    }
+
+    /// Counts this fetch, unless its process counts the fetches of its run itself.
+    async fn begin_count(&self, found: &Found, n_pages: u32) -> Result<Option<FetchCount>, Error> {
+        if self.run.keep.is_only_run {
+            return Ok(None);
+        }
+        let last_requested = found.last_requested(&self.run.run, self.run.pages_at_once());
+        let begun = Begun { at: self.started_at, n_pages };
+        let count = FetchCount::begin(self.store, &self.count_key(), begun, last_requested).await?;
+        if count.is_used_up() { Err(self.used_up(&count, 2)) } else { Ok(Some(count)) }
     }
 
     fn judge<'j>(&'j self, version: u128, set: &'j PageSet) -> Judge<'j> {
@@ -225,8 +233,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
     /// # Errors
     /// [`Error::PortalUnavailable`] if as many fetches of this run as allowed have requested it.
     pub(super) fn request(&self, page: u32) -> Result<(), Error> {
-        if let Some(open) = self.set.get().filter(|open| open.count.is_page_used_up(page)) {
-            return Err(self.used_up(&open.count, page));
+        let count = self.set.get().and_then(|open| open.count.as_ref());
+        if let Some(count) = count.filter(|count| count.is_page_used_up(page)) {
+            return Err(self.used_up(count, page));
         }
         self.requested().insert(page);
         Ok(())
@@ -260,10 +269,12 @@ impl<'k, S: Store> KeptPages<'k, S> {
     }
 
     /// Keeps a page. If the lake refuses it, the fetch continues without keeping it.
-    pub(super) async fn add(&self, page: u32, received_at: Timestamp, compressed: Bytes) {
+    pub(super) async fn add(&self, ToKeep { page, received_at, compress, slot }: ToKeep<'_>) {
         let Some(open) = self.set.get() else { return };
         let key = format!("{}{}", open.prefix, keys::kept_page(page, received_at));
-        match self.store.write_unflushed(&key, compressed).await {
+        let written = self.store.write_unflushed(&key, compress).await;
+        drop(slot);
+        match written {
             Ok(()) => {
                 open.pages().insert(page, KeptPage { key, received_at });
                 if page > 1 {
@@ -281,34 +292,38 @@ impl<'k, S: Store> KeptPages<'k, S> {
         (self.n_added.load(Ordering::Relaxed) > 0).then_some(Progress { n_kept, n_pages: open.set.n_pages })
     }
 
-    /// Counts a fetch that failed. If this fails, the next fetch of the run counts it as killed, provided that this one kept
-    /// pages.
+    /// Counts a fetch that failed. If this fails, the next fetch of the run counts it as killed, provided that this one
+    /// kept pages.
     pub(super) async fn count_failure(&self, error: &Error) {
+        if self.run.keep.is_only_run {
+            return;
+        }
         let is_used_up = matches!(
             error,
             Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. }
         );
         let requested = self.requested().clone();
-        let counted = match self.set.get() {
-            Some(open) => {
-                let last_failure = open.count.last_failure().filter(|_| is_used_up).map(str::to_owned);
-                open.count.fail(self.store, &requested, last_failure.unwrap_or_else(|| error.chain())).await
+        let counted = match self.set.get().and_then(|open| open.count.as_ref()) {
+            Some(count) => {
+                let last_failure = count.last_failure().filter(|_| is_used_up).map(str::to_owned);
+                count.fail(self.store, &requested, last_failure.unwrap_or_else(|| error.chain())).await
             }
             // It was not begun.
             None if is_used_up => return,
             None => {
-                let is_large = self.is_large.load(Ordering::Relaxed);
-                count_failure(self.store, &self.count_key(), self.started_at, is_large, &requested, error.chain()).await
+                let (key, is_large) = (self.count_key(), self.is_large.load(Ordering::Relaxed));
+                count_failure(self.store, &key, self.started_at, is_large, &requested, error.chain()).await
             }
         };
         self.warn("fetch not counted", counted);
     }
 
-    /// Counts the pages that an unfinished fetch requested. If this fails, the next fetch of the run counts it as killed.
+    /// Counts the pages that an unfinished fetch requested. If this fails, the next fetch of the run counts it as
+    /// killed.
     pub(super) async fn pause(&self) {
-        let Some(open) = self.set.get() else { return };
+        let Some(count) = self.set.get().and_then(|open| open.count.as_ref()) else { return };
         let requested = self.requested().clone();
-        self.warn("requested pages not counted", open.count.pause(self.store, &requested).await);
+        self.warn("requested pages not counted", count.pause(self.store, &requested).await);
     }
 
     fn warn(&self, what: &str, done: Result<(), Error>) {
@@ -317,8 +332,8 @@ impl<'k, S: Store> KeptPages<'k, S> {
         }
     }
 
-    /// Ends the set of a fetch that committed its partition, or found it up to date. Deletes it, with everything that is of
-    /// no use any more. Pages that are to stay after the commit are marked instead.
+    /// Ends the set of a fetch that committed its partition, or found it up to date. Deletes it, with everything that
+    /// is of no use any more. Pages that are to stay after the commit are marked instead.
     pub(super) async fn finish(&self, outcome: Outcome) {
         let end = if outcome == Outcome::Unchanged { End::Unchanged } else { End::Replaced };
         let finish = async {
@@ -331,13 +346,14 @@ impl<'k, S: Store> KeptPages<'k, S> {
         self.warn("kept pages not deleted", finish.await);
     }
 
-    /// Deletes the set of a fetch that failed because of what a page contains, with the sets from which it took pages over.
+    /// Deletes the set of a fetch that failed because of what a page contains, with the sets from which it took pages
+    /// over.
     pub(super) async fn discard(&self) {
         self.warn("kept pages not deleted", self.delete_useless_after(End::Invalid).await);
     }
 
-    /// Deletes the pages that stayed after earlier commits, before the object is removed because the portal has no rows any
-    /// more: otherwise the partition could be brought back from them.
+    /// Deletes the pages that stayed after earlier commits, before the object is removed because the portal has no rows
+    /// any more: otherwise the partition could be brought back from them.
     ///
     /// # Errors
     /// [`Error::StoreFailed`] if the lake cannot be listed, or objects cannot be deleted.

@@ -1,11 +1,13 @@
 //! Fetches single pages from the portal and decodes them.
 
 use bytes::Bytes;
+use futures::channel::oneshot::Sender;
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::KeptPages;
+use crate::fetch::kept_pages::keeping::{Compress, ToKeep};
 use crate::fetch::kept_pages::page_set::compress;
 use crate::fetch::page_error::page_error;
 use crate::fetch::page_rules::PageRules;
@@ -28,26 +30,26 @@ pub(super) struct FetchedPage {
 }
 
 /// Fetches and decodes pages of one partition.
-pub(super) struct PageFetcher<'f, P, S> {
+pub(super) struct PageFetcher<'f, 'k, P, S> {
     pub(super) portal: &'f P,
-    pub(super) kept: &'f KeptPages<'f, S>,
+    pub(super) kept: &'k KeptPages<'k, S>,
     pub(super) decoder: &'f PageDecoder<'f>,
     pub(super) dataset: &'f Dataset,
     pub(super) partition: &'f PartitionKey,
     pub(super) path: &'f str,
 }
 
-impl<P, S> Clone for PageFetcher<'_, P, S> {
+impl<P, S> Clone for PageFetcher<'_, '_, P, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<P, S> Copy for PageFetcher<'_, P, S> {}
+impl<P, S> Copy for PageFetcher<'_, '_, P, S> {}
 
-impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
-    /// Fetches page 1 and decodes it. Also returns its compressed body if it is to be kept.
-    pub(super) async fn first(self) -> Result<(FetchedPage, Option<Bytes>), Error> {
+impl<'k, P: Portal, S: Store> PageFetcher<'_, 'k, P, S> {
+    /// Fetches page 1 and decodes it. Also returns how to compress its body if it is to be kept.
+    pub(super) async fn first(self) -> Result<(FetchedPage, Option<Compress>), Error> {
         self.request(1, PageRequest::default(), self.kept.includes_page_1()).await
     }
 
@@ -58,25 +60,27 @@ impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
         Ok(self.request(1, PageRequest { tries, room: None }, false).await?.0)
     }
 
-    /// Reads page `page` (2 or more) if it is kept; otherwise fetches and keeps it. A page that does not follow the rules
-    /// is not kept.
+    /// Reads page `page` (2 or more) if it is kept; otherwise fetches it. A page that follows the rules is sent to be
+    /// kept.
     pub(super) async fn page(
         self,
         page: u32,
         mut request: PageRequest,
         rules: &PageRules<'_>,
+        keep: Sender<ToKeep<'k>>,
     ) -> Result<FetchedPage, Error> {
         if let Some(found) = self.kept_page(page, &mut request).await? {
             return Ok(found);
         }
-        // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and nothing
-        // advances those pages while the partition waits for this one.
-        let _slot = if request.room.is_some() { self.kept.slot().await } else { None };
+        // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and
+        // nothing advances those pages while the partition waits for this one.
+        let slot = if request.room.is_some() { self.kept.slot().await } else { None };
         self.kept.request(page)?;
-        let (fetched, body) = self.request(page, request, self.kept.is_open()).await?;
+        let (fetched, compress) = self.request(page, request, self.kept.is_open()).await?;
         rules.check(page, &fetched.page)?;
-        if let Some(body) = body {
-            self.kept.add(page, fetched.received_at, body).await;
+        if let Some(compress) = compress {
+            // Nobody receives it if the fetch has failed.
+            let _ = keep.send(ToKeep { page, received_at: fetched.received_at, compress, slot });
         }
         Ok(fetched)
     }
@@ -100,32 +104,44 @@ impl<P: Portal, S: Store> PageFetcher<'_, P, S> {
         Ok(Some(FetchedPage { page: decoded, received_at, n_bytes, room, tries, has_tries_left }))
     }
 
-    /// Requests a page and decodes it. With `keeps`, also returns its compressed body.
+    /// Requests a page and decodes it. With `keeps`, also returns how to compress its body.
     async fn request(
         self,
         page: u32,
         request: PageRequest,
         keeps: bool,
-    ) -> Result<(FetchedPage, Option<Bytes>), Error> {
+    ) -> Result<(FetchedPage, Option<Compress>), Error> {
         let is_ahead = request.room.is_some();
         let decode = |body: &Bytes| match self.decoder.decode(page, body) {
             Err(error @ Error::BadBody { .. }) => Reading::Invalid { reason: error.chain(), result: Err(error) },
-            decoded => Reading::Done(decoded.map(|decoded| {
-                // Without memory to compress it, the fetch continues without keeping it.
-                let kept = keeps.then(|| compress(body).ok().map(Bytes::from)).flatten();
-                (decoded, kept)
-            })),
+            decoded => Reading::Done(decoded.map(|decoded| (decoded, keeps.then(|| body.clone())))),
         };
         let response = self.portal.get(self.path, page, request, decode).await;
         let response = response.map_err(|error| page_error(error, self.dataset, self.partition, page))?;
         let Response { result, size_bytes, received_at, tries, has_tries_left, mut room } = response;
-        let (decoded, kept) = result?;
+        let (decoded, body) = result?;
         let row_bytes = decoded.batch.get_array_memory_size();
         let has_room = room.as_mut().is_none_or(|room| room.try_hold(row_bytes));
         if is_ahead && !has_room {
             return Err(page_error(PortalError::Outgrown { tries }, self.dataset, self.partition, page));
         }
         let n_bytes = size_bytes + row_bytes;
-        Ok((FetchedPage { page: decoded, received_at, n_bytes, room, tries, has_tries_left }, kept))
+        let compress = body.map(|body| self.compress_later(body));
+        Ok((FetchedPage { page: decoded, received_at, n_bytes, room, tries, has_tries_left }, compress))
+    }
+
+    /// Returns how to compress a body. Until then, the body has room of its own; without room, it is compressed at
+    /// once.
+    fn compress_later(&self, body: Bytes) -> Compress {
+        let mut room = self.portal.page_memory().room();
+        if room.try_hold(body.len()) {
+            return Box::new(move || {
+                let compressed = compress(&body);
+                drop((body, room));
+                compressed.map(Bytes::from)
+            });
+        }
+        let compressed = compress(&body);
+        Box::new(|| compressed.map(Bytes::from))
     }
 }

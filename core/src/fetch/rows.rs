@@ -1,13 +1,13 @@
 //! Fetches all rows of a partition: prefetches pages, then checks and encodes them in order.
 
-use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::error::found::CountFound;
-use crate::fetch::kept_pages::{FirstPage, KeptPages};
+use crate::fetch::kept_pages::FirstPage;
+use crate::fetch::kept_pages::keeping::{Keeping, ToKeep};
 use crate::fetch::links::Links;
 use crate::fetch::page_error::page_error;
 use crate::fetch::page_rules::PageRules;
@@ -26,16 +26,17 @@ use crate::ports::store::Store;
 /// The returned time is when the oldest page arrived.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
-    kept: &KeptPages<'_, impl Store>,
+    keeping: &mut Keeping<'_, impl Store, impl Future<Output = ()>>,
     dataset: &Dataset,
     partition: &PartitionKey,
     pages_at_once: usize,
     room: &mut Room,
 ) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
+    let kept = keeping.kept;
     let path = dataset.portal_path(partition);
     let decoder = PageDecoder::new(dataset, partition);
     let fetcher = PageFetcher { portal, kept, decoder: &decoder, dataset, partition, path: &path };
-    let (first, first_body) = fetcher.first().await?;
+    let (first, compress) = fetcher.first().await?;
     let links = Links { root: portal.root(), path: &path, partition };
     let Some(rules) = PageRules::from_first(links, &first.page)? else {
         return Ok((FetchFacts { n_pages: 1, ..FetchFacts::default() }, None));
@@ -52,8 +53,8 @@ pub(super) async fn fetch_rows(
         received_at: first.received_at,
     };
     kept.open(&facts).await?;
-    if let Some(body) = first_body {
-        kept.add(1, first.received_at, body).await;
+    if let Some(compress) = compress {
+        kept.add(ToKeep { page: 1, received_at: first.received_at, compress, slot: None }).await;
     }
     let first_again = async |tries| {
         let again = fetcher.first_again(tries).await?;
@@ -88,7 +89,7 @@ pub(super) async fn fetch_rows(
             due = if page == 1 {
                 first_again(tries).await?
             } else {
-                fetcher.page(page, PageRequest { tries, room: None }, &rules).await?
+                fetcher.page(page, PageRequest { tries, room: None }, &rules, keeping.expect()).await?
             };
             continue;
         }
@@ -125,12 +126,12 @@ pub(super) async fn fetch_rows(
                 }
                 request.room = Some(room);
             }
-            ahead.push_back(fetcher.page(next_request, request, &rules));
+            ahead.push_back(fetcher.page(next_request, request, &rules, keeping.expect()));
             next_request += 1;
         }
-        let fetched = match ahead.next().await {
+        let fetched = match keeping.next_of(&mut ahead).await {
             Some(Err(Error::PortalUnavailable { source: PortalError::Outgrown { tries }, .. })) => {
-                fetcher.page(page, PageRequest { tries, room: None }, &rules).await
+                fetcher.page(page, PageRequest { tries, room: None }, &rules, keeping.expect()).await
             }
             Some(fetched) => fetched,
             // Cannot happen: the page that is due has been requested by now.

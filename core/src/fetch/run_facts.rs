@@ -26,6 +26,13 @@ impl RunFacts {
     pub(crate) fn pages_at_once(&self) -> usize {
         PAGES_PER_REQUEST * self.in_flight.max(1)
     }
+
+    /// Returns the maximum number of pages of one partition that are requested but not kept yet: half as many again as
+    /// requests in flight, so that requests stay in flight while received pages are compressed and written.
+    pub(crate) fn pages_to_keep_at_once(&self) -> usize {
+        let in_flight = self.in_flight.max(1);
+        in_flight + in_flight.div_ceil(2)
+    }
 }
 
 /// Which pages a run keeps in the lake, so that an unfinished partition continues where it ended.
@@ -33,12 +40,13 @@ impl RunFacts {
 pub struct Keep {
     /// Minimum number of pages of a partition whose pages are kept. Fetching fewer again costs less than keeping them.
     pub from_pages: u32,
-    /// Minimum time for a partition's pages if they were requested one after another, each as slow as page 1. Pages are also
-    /// kept once a fetch has taken that long.
+    /// Minimum time for a partition's pages if they were requested one after another, each as slow as page 1. Pages are
+    /// also kept once a fetch has taken that long.
     pub from_duration: SignedDuration,
     /// Whether the pages of every partition are kept, and stay after the commit.
     pub after_commit: bool,
-    /// Whether no other run writes to this lake, so that everything that other runs kept belongs to runs that are over.
+    /// Whether this process is the whole run, and the only one on its lake: it counts its fetches itself, and
+    /// everything that other runs kept belongs to runs that are over.
     pub is_only_run: bool,
 }
 

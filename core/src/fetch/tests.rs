@@ -1,7 +1,8 @@
 //! Tests of `fetch`.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::executor::block_on;
@@ -693,6 +694,44 @@ fn a_page_that_is_due_does_not_wait_for_later_pages_to_be_kept() {
     });
 }
 
+/// A portal that reports when page 1 is requested again.
+struct Rechecked(CannedPages, Arc<AtomicBool>);
+
+impl Portal for Rechecked {
+    fn root(&self) -> &Url {
+        self.0.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let is_again = page == 1 && !self.0.requested.lock().unwrap().is_empty();
+        self.1.fetch_or(is_again, Ordering::Relaxed);
+        self.0.get(path, page, request, read).await
+    }
+}
+
+#[test]
+fn a_partition_does_not_wait_for_its_pages_to_be_written_before_it_is_committed() {
+    in_a_minute(|| {
+        let may_keep = Arc::new(AtomicBool::new(false));
+        let portal = Rechecked(CannedPages::new(pages(&rows(10), 2)), may_keep.clone());
+        let keep = Keep { from_pages: 5, from_duration: jiff::SignedDuration::ZERO, ..Keep::default() };
+        let (store, run) = (MemoryStore::default(), RunFacts { keep, in_flight: 4, ..facts(false) });
+        *store.may_keep.lock().unwrap() = Some(may_keep);
+        let (dataset, partition) = (enrollment(), partition());
+        let fetched = block_on(fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run));
+        assert_eq!(finished(fetched).unwrap().n_rows, 10);
+        // All four were written before the commit, and then deleted.
+        assert_eq!(store.keys("pages/"), Vec::<String>::new());
+        assert_eq!(store.calls.lock().unwrap()["write"], 4 + 4);
+    });
+}
+
 /// Runs `work` in a thread.
 ///
 /// # Panics
@@ -911,4 +950,15 @@ fn a10_an_invalid_body_is_requested_again_as_often_as_the_portal_allows() {
     let error = fetch_with(&MemoryStore::default(), &portal, &enrollment(), false).unwrap_err();
     assert_eq!(error.name(), "BadBody");
     assert_eq!(*portal.requested.lock().unwrap(), [1, 1, 1, 1]);
+}
+
+/// A command may run each partition in a task of its own.
+#[test]
+fn a_fetch_may_move_between_threads() {
+    fn assert_send(_: &impl Send) {}
+    let (store, portal) = (MemoryStore::default(), CannedPages::new(Vec::new()));
+    assert_send(&async move {
+        let (dataset, partition, run) = (enrollment(), partition(), facts(false));
+        fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run).await.is_ok()
+    });
 }

@@ -1,6 +1,7 @@
 //! The store: a bucket or a folder with the lake's objects.
 
 use std::future::Future;
+use std::io;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,7 +15,8 @@ pub trait Store: Send + Sync {
     /// Returns what is known about the data object at `key` without reading its rows, or `None` if there is no object.
     fn head(&self, key: &str) -> impl Future<Output = Result<Option<ObjectFacts>, StoreError>> + Send;
 
-    /// Reads the footer of the data object at `key`. Returns `None` if there is no object, or rollcall did not write it.
+    /// Reads the footer of the data object at `key`. Returns `None` if there is no object, or rollcall did not write
+    /// it.
     fn footer(&self, key: &str) -> impl Future<Output = Result<Option<Footer>, StoreError>> + Send;
 
     /// Writes a data object atomically, provided that `condition` holds at that moment.
@@ -36,8 +38,18 @@ pub trait Store: Send + Sync {
     fn write(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Writes an object atomically that is only kept to save requests: it may be lost or damaged if the power fails.
-    fn write_unflushed(&self, key: &str, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.write(key, bytes)
+    ///
+    /// - `make`: returns its content, which may take a millisecond or two of computing. A store that has threads for
+    ///   blocking calls computes it there, beside the task that waits.
+    fn write_unflushed(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> io::Result<Bytes> + Send + 'static,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move {
+            let failed = |error: io::Error| StoreError { message: format!("write `{key}`"), source: error.into() };
+            self.write(key, make().map_err(failed)?).await
+        }
     }
 
     /// Writes a ledger object atomically, provided that `condition` holds.

@@ -1,5 +1,5 @@
-//! Counts how often a run has fetched a partition, in an object of its own: on AWS, each call of an unfinished partition
-//! has retries of its own, and the kept pages themselves may be deleted in between.
+//! Counts how often a run has fetched a partition, in an object of its own: on AWS, each call of an unfinished
+//! partition has retries of its own, and the kept pages themselves may be deleted in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +51,8 @@ pub(super) struct FetchCount {
 }
 
 impl FetchCount {
-    /// Counts a fetch that begins, so that it counts as failed if it is killed. Writes nothing if as many fetches as allowed
-    /// have failed.
+    /// Counts a fetch that begins, so that it counts as failed if it is killed. Writes nothing if as many fetches as
+    /// allowed have failed.
     ///
     /// - `last_requested`: the last page that a killed fetch may have requested, if that is known.
     ///
@@ -149,8 +149,8 @@ impl FetchCount {
 /// Counts a fetch that failed before it began to keep pages.
 ///
 /// - `started_at`: when it was started.
-/// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if an
-///   earlier fetch was counted.
+/// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if
+///   an earlier fetch was counted.
 ///
 /// # Errors
 /// [`Error::StoreFailed`]; the fetch is then not counted.

@@ -12,8 +12,8 @@ use crate::ledger::listing::list;
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 
-/// A run does not take over pages that another run received earlier than this before its own page 1. No run on AWS takes
-/// longer, so what is older belongs to a run that is over.
+/// A run does not take over pages that another run received earlier than this before its own page 1. No run on AWS
+/// takes longer, so what is older belongs to a run that is over.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// A set of kept pages.
@@ -200,8 +200,8 @@ impl Judge<'_> {
         let was_seen_to_change = match &found.set {
             // What is left of a set that was deleted while its run still added pages.
             None => found.last_used() < self.started_at,
-            // The object, `count` or page 1 is not any more what it was. A release is read when a run starts, so the one
-            // of another run may be newer than this run's.
+            // The object, `count` or page 1 is not any more what it was. A release is read when a run starts, so the
+            // one of another run may be newer than this run's.
             Some(set) => {
                 let is_same_source = set.portal == self.set.portal && set.portal_release == self.set.portal_release;
                 is_same_source && set.seen_at < self.started_at

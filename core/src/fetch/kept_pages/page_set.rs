@@ -47,13 +47,15 @@ impl PageSet {
         read_json(store, &format!("{prefix}{}", keys::PAGE_SET)).await
     }
 
-    /// Writes the description of the set whose keys start with `prefix`. Like the pages, it may be lost if the power fails.
+    /// Writes the description of the set whose keys start with `prefix`. Like the pages, it may be lost if the power
+    /// fails.
     ///
     /// # Errors
     /// [`Error::StoreFailed`] if the lake cannot be written.
     pub(in crate::fetch) async fn write(&self, store: &impl Store, prefix: &str) -> Result<(), Error> {
         let key = format!("{prefix}{}", keys::PAGE_SET);
-        let written = store.write_unflushed(&key, render(&key, self)?).await;
+        let bytes = render(&key, self)?;
+        let written = store.write_unflushed(&key, move || Ok(bytes)).await;
         written.map_err(|source| Error::store_failed("write", &key, source))
     }
 }

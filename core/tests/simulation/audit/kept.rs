@@ -51,8 +51,8 @@ impl Auditor {
         self.demand(CONTINUED, is_own, || format!("t{task} of `{name}` wrote `{key}` into a set of another run"));
     }
 
-    /// Records that a fetch requested a page, and checks that no more than three fetches of its run did, apart from those
-    /// that received every page. Page 1 is requested by every fetch.
+    /// Records that a fetch requested a page, and checks that no more than three fetches of its run did, apart from
+    /// those that received every page. Page 1 is requested by every fetch.
     pub(crate) fn page_requested(&mut self, task: TaskId, page: u32) {
         let Some(fetching) = self.fetches.get(&task).filter(|_| page > 1) else { return };
         let (run, partition) = (fetching.run.clone(), fetching.partition);
@@ -64,7 +64,8 @@ impl Auditor {
         self.demand(FETCH_LIMIT, n_fetches <= 3, found);
     }
 
-    /// Checks that only a fetch that received every page deletes the count of its run's fetches, which then begins anew.
+    /// Checks that only a fetch that received every page deletes the count of its run's fetches, which then begins
+    /// anew.
     pub(super) fn count_deleted(&mut self, dataset: &Dataset, task: TaskId, key: &str) {
         let Some((_, run)) = keys::parse_fetch_count(dataset, key) else { return };
         let Some(fetching) = self.fetches.get(&task) else { return };
