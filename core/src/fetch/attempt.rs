@@ -47,8 +47,7 @@ pub(super) async fn attempt(
     let before = head(store, partition, &key).await?;
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
-    // Boxed, because the compiler cannot prove that it is `Send` when it is part of a larger future.
-    let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).boxed().await;
+    let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).await;
     match (&done, kept.progress()) {
         (Ok(done), _) => kept.finish(done.outcome).await,
         (Err(Error::DeadlineExceeded { .. }), Some(_)) => kept.pause().await,
@@ -109,10 +108,14 @@ async fn fetch_and_commit<S: Store>(
     let key = keys::partition_object(dataset, partition);
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
-    let mut keeping = Keeping::new(kept, keep);
-    let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run.pages_at_once(), &mut room).await;
-    keeping.finish().await;
-    let (facts, fetched) = fetched?;
+    let fetched = async {
+        let mut keeping = Keeping::new(kept, keep);
+        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run.pages_at_once(), &mut room).await;
+        keeping.finish().await;
+        fetched
+    };
+    // Boxed, because the compiler cannot prove that it is `Send` when it is part of a larger future.
+    let (facts, fetched) = fetched.boxed().await?;
     let Some((encoded, fetched_at)) = fetched else {
         if run.force {
             kept.forget().await?;
