@@ -2,6 +2,7 @@
 
 #[cfg(feature = "aws")]
 mod bucket;
+mod dataset;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -12,18 +13,17 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{FromPages, Skipped, encode_kept_pages};
 use rollcall_core::ledger::Outcome;
-use rollcall_core::ports::{Catalog, Clock, Store};
-use rollcall_core::publish::{self, Repaired, publish_lookups};
+use rollcall_core::ports::Clock;
+use rollcall_core::publish::publish_lookups;
 
 use crate::exit;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::lake::{self, Lake, claim};
 use crate::output;
+use crate::repair::dataset::repair_dataset;
 use crate::request::dataset::load_dataset;
 use crate::signals::Signals;
-use crate::warnings;
-use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
@@ -57,11 +57,20 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         Some(name) => vec![name.as_str()],
         None => Dataset::built_in_names(),
     };
-    let store = match args.lake.open_existing().await? {
-        Lake::Folder(store) => store,
+    if args.from_pages {
+        let hint = "on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`";
+        return repair_folder(&args, args.lake.existing_folder(hint).await?, names).await;
+    }
+    match args.lake.open_existing().await? {
+        Lake::Folder(store) => repair_folder(&args, store, names).await,
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => return bucket::repair(&args, &store, &names).await,
-    };
+        Lake::Bucket(store) => {
+            bucket::repair(&args.lake, args.dataset.as_deref(), &args.database_prefix, &store, &names).await
+        }
+    }
+}
+
+async fn repair_folder(args: &RepairArgs, store: FolderStore, names: Vec<&str>) -> anyhow::Result<ExitCode> {
     let catalog = lake::catalog(&store);
     LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
@@ -85,7 +94,7 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
             is_complete &= encode_again(&store, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
-        repair_dataset(&args, &store, &catalog, &dataset, has_table).await?;
+        repair_dataset(&args.lake, args.dataset.as_deref(), &store, &catalog, &dataset, has_table).await?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
     // Also reads other datasets' tables, and thus finds damaged ones.
@@ -96,35 +105,6 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(exit::PARTIAL) })
-}
-
-/// Rebuilds records and catalog of a dataset, and prints what was found and changed.
-///
-/// - `has_table`: whether the catalog is known to have its table. If not, a dataset without objects is not mentioned.
-async fn repair_dataset(
-    args: &RepairArgs,
-    store: &impl Store,
-    catalog: &impl Catalog,
-    dataset: &Dataset,
-    has_table: bool,
-) -> anyhow::Result<()> {
-    let repaired = publish::repair(store, catalog, &SystemClock, dataset).await?;
-    let Repaired { survey, n_records, published, stale } = &repaired;
-    if survey.objects.is_empty() && survey.strays.is_empty() && *n_records == 0 && !has_table {
-        return Ok(());
-    }
-    warnings::warn_unreadable(&survey.unreadable());
-    warnings::warn_stale(stale, &args.lake.rewrite_command(dataset, args.dataset.as_deref()));
-    warnings::warn_strays(&survey.strays);
-    output::print(&format!(
-        "{}: {}; ledger: {} written; catalog: {} registered, {} removed\n",
-        dataset.name,
-        words::counted(survey.objects.len() as u64, "object"),
-        words::counted(*n_records as u64, "record"),
-        published.n_put,
-        published.n_removed
-    ))?;
-    Ok(())
 }
 
 /// Encodes partitions from their kept pages and prints what became of them. Returns whether none failed.
