@@ -158,6 +158,8 @@ pub(crate) struct Auditor {
     kept: BTreeMap<String, Kept>,
     /// The fetches that requested each page of a partition, by run and partition.
     requested_by: BTreeMap<(String, usize), BTreeMap<u32, BTreeSet<TaskId>>>,
+    /// The last fetch that had started when the count of a run and partition was deleted.
+    counted_after: BTreeMap<(String, usize), TaskId>,
     /// All receipts by run and partition, in the order in which they were written.
     receipts: BTreeMap<(String, usize), Vec<Landed>>,
     /// Runs and partitions whose last receipt was deleted by a task that had read only the one before. A deletion is
@@ -203,6 +205,7 @@ impl Auditor {
             record_writes: Vec::new(),
             kept: BTreeMap::new(),
             requested_by: BTreeMap::new(),
+            counted_after: BTreeMap::new(),
             receipts: BTreeMap::new(),
             deleted_unread: BTreeSet::new(),
             emptied: BTreeMap::new(),

@@ -56,6 +56,9 @@ impl Auditor {
     pub(crate) fn page_requested(&mut self, task: TaskId, page: u32) {
         let Some(fetching) = self.fetches.get(&task).filter(|_| page > 1) else { return };
         let (run, partition) = (fetching.run.clone(), fetching.partition);
+        if self.counted_after.get(&(run.clone(), partition)).is_some_and(|last| task <= *last) {
+            return;
+        }
         let by = self.requested_by.entry((run.clone(), partition)).or_default().entry(page).or_default();
         by.insert(task);
         let is_complete = |task: &TaskId| self.fetches[task].session.as_ref().is_some_and(Session::is_confirmed);
@@ -64,14 +67,16 @@ impl Auditor {
         self.demand(FETCH_LIMIT, n_fetches <= 3, found);
     }
 
-    /// Checks that only a fetch that received every page deletes the count of its run's fetches, which then begins
-    /// anew.
+    /// Checks that only a fetch that received every page deletes the count of its run's fetches. Fetches that start later
+    /// are counted anew.
     pub(super) fn count_deleted(&mut self, dataset: &Dataset, task: TaskId, key: &str) {
         let Some((_, run)) = keys::parse_fetch_count(dataset, key) else { return };
         let Some(fetching) = self.fetches.get(&task) else { return };
         let is_complete = fetching.session.as_ref().is_some_and(Session::is_confirmed);
         let (is_own, partition) = (run == fetching.run, fetching.partition);
         self.requested_by.remove(&(run.to_owned(), partition));
+        let last = self.fetches.keys().max().copied().unwrap_or_default();
+        self.counted_after.insert((run.to_owned(), partition), last);
         self.demand(FETCH_LIMIT, is_own && is_complete, || format!("t{task} deleted the count of {run}"));
     }
 
