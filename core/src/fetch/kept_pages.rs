@@ -12,6 +12,7 @@ pub(super) mod keeping;
 pub(super) mod page_set;
 #[cfg(test)]
 mod tests;
+pub(super) mod to_keep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -25,8 +26,8 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, count_failure};
 use crate::fetch::kept_pages::found::{End, Found, Judge};
-use crate::fetch::kept_pages::keeping::ToKeep;
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
+use crate::fetch::kept_pages::to_keep::ToKeep;
 use crate::fetch::page_error::page_error;
 use crate::fetch::run_facts::{Keep, RunFacts};
 use crate::keys;

@@ -1,30 +1,15 @@
 //! Keeps pages beside the task that fetches them: they are compressed and written while other pages arrive.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::task::Poll;
 
-use async_lock::SemaphoreGuard;
-use bytes::Bytes;
 use futures::channel::oneshot::{self, Receiver, Sender};
 use futures::stream::FuturesUnordered;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
 
 use crate::fetch::kept_pages::KeptPages;
+use crate::fetch::kept_pages::to_keep::ToKeep;
 use crate::ports::store::Store;
-
-/// Returns the compressed body of a page.
-pub(in crate::fetch) type Compress = Box<dyn FnOnce() -> io::Result<Bytes> + Send>;
-
-/// A page that is to be kept.
-pub(in crate::fetch) struct ToKeep<'k> {
-    pub(in crate::fetch) page: u32,
-    pub(in crate::fetch) received_at: Timestamp,
-    pub(in crate::fetch) compress: Compress,
-    /// Held until the page is written, which limits how many are not.
-    pub(in crate::fetch) slot: Option<SemaphoreGuard<'k>>,
-}
 
 /// Keeps a page once it has been received.
 pub(in crate::fetch) async fn keep<'k, S: Store>(kept: &'k KeptPages<'k, S>, received: Receiver<ToKeep<'k>>) {
