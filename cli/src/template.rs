@@ -111,14 +111,11 @@ Crawler:
         lookups.join(", ")
     );
     text.push_str(
-        "  Metadata:
-    checkov:
-      skip:
-        - { id: CKV_AWS_195, comment: Writes no data; its log holds only names of tables and partitions. }
-  Properties:
+        "  Properties:
     Name: { Fn::Sub: \"${AWS::StackName}-partitions\" }
     Description: Adds the partitions that are in the bucket to the tables of this template.
     Role: { Fn::GetAtt: [CrawlerRole, Arn] }
+    CrawlerSecurityConfiguration: { Ref: CrawlerSecurity }
     Targets:
       CatalogTargets:
         - DatabaseName: { Ref: Database }

@@ -7,6 +7,7 @@ error, so that a policy which this file does not understand is never reported as
 import fnmatch
 
 LAKE = "arn:aws:s3:::lake"
+EXISTING = "arn:${AWS::Partition}:s3:::${ExistingBucket}"
 
 
 def denials(document, conditions, request):
@@ -31,10 +32,10 @@ def resolve(node, conditions):
         return node
     if node == {"Ref": "AWS::NoValue"}:
         return None
-    if node == {"Fn::GetAtt": ["Lake", "Value"]}:
+    if node == {"Fn::GetAtt": ["Bucket", "Arn"]}:
         return LAKE
     if set(node) == {"Fn::Sub"}:
-        return node["Fn::Sub"].replace("${Lake.Value}", LAKE)
+        return node["Fn::Sub"].replace("${Bucket.Arn}", LAKE).replace(EXISTING, LAKE)
     if set(node) == {"Fn::If"}:
         name, then, otherwise = node["Fn::If"]
         return resolve(then if conditions[name] else otherwise, conditions)

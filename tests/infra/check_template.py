@@ -78,13 +78,14 @@ SUPPRESSED = {
 MAX_SUPPRESSIONS = 8
 MIN_REASON_LENGTH = 30
 MAX_COLUMNS = 120
-MAX_LINES = 1000
+MAX_LINES = 1050
 
 # Types that CloudFormation cannot tag.
 UNTAGGABLE = {
     "AWS::Athena::NamedQuery",
     "AWS::CloudWatch::Dashboard",
     "AWS::Glue::Database",
+    "AWS::Glue::SecurityConfiguration",
     "AWS::Glue::Table",
     "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
@@ -117,14 +118,16 @@ WATCHED = {
 # Actions without resource-level permissions.
 WITHOUT_RESOURCE = {
     "athena:ListDataCatalogs", "athena:ListWorkGroups", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData",
-    "cloudwatch:ListMetrics", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+    "cloudwatch:ListMetrics", "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups",
+    "logs:DescribeResourcePolicies",
     "logs:GetLogDelivery", "logs:GetQueryResults", "logs:ListLogDeliveries", "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery", "states:ListStateMachines",
     "xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }  # fmt: skip
 
-# The same, for those that only CloudFormation needs. A new key has no resource either; conditions limit those two.
+# The same, for those that only CloudFormation needs. A new key has no resource either; conditions limit those two actions.
 WITHOUT_RESOURCE_FOR_CLOUDFORMATION = {
+    "glue:CreateSecurityConfiguration", "glue:DeleteSecurityConfiguration", "glue:GetSecurityConfiguration",
     "kms:CreateKey", "kms:TagResource",
     "lakeformation:DescribeLakeFormationIdentityCenterConfiguration", "lakeformation:DescribeResource",
     "lakeformation:ListResources", "lambda:GetCodeSigningConfig", "sns:GetSubscriptionAttributes",
@@ -800,20 +803,22 @@ BUCKET_REQUESTS = [
 
 
 def the_bucket_refuses_unconditional_writes_of_data(template):
-    document = template.properties("BucketPolicy")["PolicyDocument"]
+    """The same policy for a bucket that the stack makes and for one that it takes."""
     problems = []
-    for what, action, key, context, denied_by in BUCKET_REQUESTS:
-        tls = {"aws:SecureTransport": True, "s3:TlsVersion": 1.3}
-        request = {"action": action, "key": key, "context": {**context, **tls}}
-        for enforces in (True, False):
-            expected = [denied_by] if enforces and denied_by else []
-            found = denials(document, {"EnforcesCommits": enforces}, request)
-            if found != expected:
-                state = "ENFORCED" if enforces else "OFF"
-                problems.append(f"BucketPolicy, {state}: expected {expected} to deny {what}, found {found}")
-        without_tls = {**request, "context": {**context, "aws:SecureTransport": False}}
-        if "TlsOnly" not in denials(document, {"EnforcesCommits": False}, without_tls):
-            problems.append(f"BucketPolicy: expected TlsOnly to deny {what} without TLS, found nothing")
+    for policy in ("BucketPolicy", "ExistingBucketPolicy"):
+        document = template.properties(policy)["PolicyDocument"]
+        for what, action, key, context, denied_by in BUCKET_REQUESTS:
+            tls = {"aws:SecureTransport": True, "s3:TlsVersion": 1.3}
+            request = {"action": action, "key": key, "context": {**context, **tls}}
+            for enforces in (True, False):
+                expected = [denied_by] if enforces and denied_by else []
+                found = denials(document, {"EnforcesCommits": enforces}, request)
+                if found != expected:
+                    state = "ENFORCED" if enforces else "OFF"
+                    problems.append(f"{policy}, {state}: expected {expected} to deny {what}, found {found}")
+            without_tls = {**request, "context": {**context, "aws:SecureTransport": False}}
+            if "TlsOnly" not in denials(document, {"EnforcesCommits": False}, without_tls):
+                problems.append(f"{policy}: expected TlsOnly to deny {what} without TLS, found nothing")
     return problems
 
 

@@ -1,8 +1,8 @@
 """Packages the stack for `sam deploy` on the emulator: package.py < {"folder": .., "programs": {FUNCTION: FILE, ..}}
 
-The folder gets the same layout as the project: the template, the state machine and the functions. The named queries and
-the alarms on metric math are left out, because the emulator does not support them. The programs are those of an ordinary
-build, stripped.
+The folder gets the same layout as the project: the template, the state machine and the functions. The named queries,
+the alarms on metric math and the crawler's encryption are left out, because the emulator does not support them. The
+programs are those of an ordinary build, stripped.
 """
 
 import json
@@ -24,7 +24,7 @@ def package(folder, programs):
         subprocess.run(["strip", program, "-o", built], check=True)
     for name in FILES:
         write(folder / name, (ROOT / name).read_text(encoding="utf-8"))
-    write(folder / TEMPLATE, "\n\n".join(without_metric_math(resource) for resource in resources(TEMPLATE)))
+    write(folder / TEMPLATE, "\n\n".join(known_kind(resource) for resource in resources(TEMPLATE)))
     known = [resource for resource in resources(CATALOG) if "Type: AWS::Athena::NamedQuery" not in resource]
     write(folder / CATALOG, "\n\n".join(known))
 
@@ -33,11 +33,12 @@ def resources(name):
     return (ROOT / name).read_text(encoding="utf-8").split("\n\n")
 
 
-def without_metric_math(resource):
-    """Replaces an alarm on metric math by something without effect, because other resources depend on it."""
-    if " Metrics:" not in resource:
-        return resource
-    return resource.replace("AWS::CloudWatch::Alarm", "AWS::CloudFormation::WaitConditionHandle")
+def known_kind(resource):
+    """Replaces what the emulator does not support by something without effect, because other resources refer to it."""
+    known = "AWS::CloudFormation::WaitConditionHandle"
+    if " Metrics:" in resource:
+        resource = resource.replace("AWS::CloudWatch::Alarm", known)
+    return resource.replace("AWS::Glue::SecurityConfiguration", known)
 
 
 def write(path, text):
