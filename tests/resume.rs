@@ -142,7 +142,8 @@ fn l11_a_partition_whose_source_changed_since_starts_over() {
 #[test]
 fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call_after_call() {
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
-    let n_pages = 250;
+    // In the two seconds that a call has, it receives at most 80 pages.
+    let n_pages = 330;
     let stack = Stack::deploy_before(portal(n_pages, 50));
     let undisturbed = TestLake::new();
     assert_eq!(finish(&undisturbed, &stack.portal)["outcomes"]["written"], 1);
