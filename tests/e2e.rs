@@ -410,6 +410,9 @@ fn a_request_that_cannot_run_fails_by_name(stack: &Stack) {
     let ended = stack.run("wrong", &json!({"years": [1850], "grade": ["grade-pk"]}));
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "InvalidRequest"));
     assert!(ended.cause.contains("`grade`: expected one of years, grades"), "{}", ended.cause);
+    let ended = stack.run("kept", &json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": true}));
+    assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "InvalidRequest"));
+    assert!(ended.cause.contains("`keep_pages`: expected a lake in a folder"), "{}", ended.cause);
 }
 
 /// Runs every year and grade, and measures all data passed between states and to and from the 720 partitions.

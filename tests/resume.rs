@@ -203,3 +203,18 @@ fn l11_a_partition_is_encoded_again_from_kept_pages_without_a_request_and_with_e
     let reason = "expected 20 pages, found 1 missing: 7\n";
     assert!(repaired.stderr.ends_with(reason) && !repaired.stdout.contains("from pages"), "{}", repaired.stderr);
 }
+
+/// Found by review: each further call of a large partition had retries of its own, so a page that always fails was
+/// requested more than twelve times.
+#[test]
+fn l11_a_page_that_always_fails_is_requested_at_most_twelve_times_in_all_calls() {
+    let stack = Stack::deploy_before(portal(330, 50));
+    let busy = Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
+    stack.portal.server.set_faults(vec![Fault::new(busy).on_path(PATH).on_page(300)]);
+    stack.limit("page-fetch", Duration::from_secs(12));
+    let ended = stack.run("failing", &json!({"years": [2020], "grades": ["grade-pk"]}));
+    assert!(ended.cause.contains("year=2020/grade=grade-pk (PortalUnavailable)"), "{}", ended.cause);
+    let asked = requested(&stack.portal, 0);
+    assert_eq!(asked[&300], 12, "{asked:?}");
+    assert!(asked.iter().all(|(page, n)| *page == 1 || *n <= 12), "{asked:?}");
+}

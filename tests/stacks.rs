@@ -52,7 +52,11 @@ fn two_stacks_in_one_account_run_at_once_and_share_nothing() {
         for function in FUNCTIONS {
             let name = json!({"FunctionName": format!("{}-{function}", stack.name)});
             let found = stack.call("lambda", "get_function_configuration", &name);
-            assert_eq!(found["Environment"]["Variables"]["ROLLCALL_BUCKET"], stack.bucket.as_str(), "{name}");
+            let variables = &found["Environment"]["Variables"];
+            assert_eq!(variables["ROLLCALL_BUCKET"], stack.bucket.as_str(), "{name}");
+            if function == "catalog" {
+                assert_eq!(variables["ROLLCALL_METRICS_NAMESPACE"], format!("rollcall/{}", stack.name));
+            }
         }
     }
 

@@ -82,9 +82,6 @@ pub struct Planned {
     pub portal_release: Option<String>,
     /// Whether a partition may be replaced even if it has far more rows or values than its replacement.
     pub force: bool,
-    /// Whether the pages of every partition stay in the lake after the commit.
-    #[serde(default)]
-    pub keep_pages: bool,
     /// How partitions become visible to queries.
     pub catalog: CatalogMode,
     /// Warnings about what could not be checked.
@@ -104,9 +101,6 @@ pub struct FetchEvent {
     pub portal_release: Option<String>,
     /// [`Planned::force`].
     pub force: bool,
-    /// [`Planned::keep_pages`].
-    #[serde(default)]
-    pub keep_pages: bool,
     /// How many times this partition may be called again if it is unfinished.
     #[serde(default)]
     pub calls_left: u32,
@@ -304,7 +298,7 @@ mod tests {
         let mut state = json!({
             "run": "r1", "started_at": "2026-11-23T12:00:00Z", "dataset": "ccd_enrollment",
             "plan": {"bucket": "lake", "key": "ledger/ccd_enrollment/runs/r1/plan.json"}, "n_planned": 2,
-            "portal_release": null, "force": false, "keep_pages": false, "catalog": "crawler", "warnings": []
+            "portal_release": null, "force": false, "catalog": "crawler", "warnings": []
         });
         let event: PublishEvent = serde_json::from_value(state.clone()).unwrap();
         assert_eq!((event.fetch_error, event.crawl), (None, None));

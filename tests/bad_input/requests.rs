@@ -78,7 +78,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "a year of two digits",
             &["--years", "21", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \
              \"all\", found `21`",
         ),
         ("a grade in words", &["--years", "2021", "--grades", "Grade 3"], None, &with_hint),
@@ -197,14 +197,14 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             "a year with a fraction",
             input,
             Some(r#"{"years": [2021.5], "grades": ["grade-pk"]}"#),
-            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \
              \"all\", found `2021.5`",
         ),
         (
             "a year beyond the calendar",
             input,
             Some(r#"{"years": [99999999999999999999], "grades": ["grade-pk"]}"#),
-            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\" or \
+            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \
              \"all\", found `1e+20`",
         ),
         (

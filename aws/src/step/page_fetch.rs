@@ -80,7 +80,7 @@ impl PageFetch {
             portal_release: event.portal_release,
             force: event.force,
             in_flight,
-            keep: Keep { after_commit: event.keep_pages, ..Keep::default() },
+            keep: Keep::default(),
         };
         let error = match self.portal_for(&dataset).await {
             Ok(portal) => {

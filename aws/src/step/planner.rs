@@ -72,7 +72,6 @@ impl Planner {
             n_planned: plan.items.len(),
             portal_release: plan.portal_release,
             force: request.force,
-            keep_pages: request.keep_pages,
             catalog: request.catalog,
             warnings: plan.warnings,
         })
