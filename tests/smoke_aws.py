@@ -301,11 +301,10 @@ def the_runs_metrics_arrive(stack, _args):
     """CloudWatch extracts the metrics from the log of the catalog function"""
     if getattr(stack, "run_started", None) is None:
         raise Failed("expected a run before this step, found none")
-    namespace = f"rollcall/{stack.name}"
-    metrics = ["PartitionsWritten", "PartitionsUnchanged"]
-    queries = [{"Id": f"m{number}", "MetricStat": {"Metric": {"Namespace": namespace, "MetricName": metric},
-                                                   "Period": 60, "Stat": "Sum"}}
-               for number, metric in enumerate(metrics)]
+    namespace, metric = f"rollcall/{stack.name}", "PartitionsFailed"
+    # Its value is 0 if all is well, so what counts is that there is one.
+    queries = [{"Id": "m", "MetricStat": {"Metric": {"Namespace": namespace, "MetricName": metric}, "Period": 60,
+                                          "Stat": "SampleCount"}}]
     since = stack.run_started.replace(second=0, microsecond=0)
 
     def total():
@@ -313,9 +312,8 @@ def the_runs_metrics_arrive(stack, _args):
         found = stack.client("cloudwatch").get_metric_data(MetricDataQueries=queries, StartTime=since, EndTime=until)
         return sum(sum(result["Values"]) for result in found["MetricDataResults"])
 
-    found = wait(total, lambda found: found >= len(PARTITIONS), MAX_METRICS_S,
-                 f"{' and '.join(metrics)} of {namespace}, in all {len(PARTITIONS)}")
-    return f"{' + '.join(metrics)} = {found:.0f} in {namespace}"
+    found = wait(total, lambda found: found >= 1, MAX_METRICS_S, f"a value of {metric} in {namespace}")
+    return f"{found:.0f} values of {metric} in {namespace}"
 
 
 def every_named_query_succeeds(stack, _args):
