@@ -22,6 +22,9 @@ from samcli.cli.types import CfnParameterOverridesType
 FOLDER = Path(__file__).resolve().parent
 PROTECTED = ["prod"]
 
+# A stack that was deployed. Another may not exist yet: sam ends with 0 if someone declines its change set.
+DEPLOYED = ["CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"]
+
 
 class Refused(Exception):
     """Why nothing was deployed."""
@@ -48,15 +51,27 @@ def quoted(name, value):
     return f'{name}="{escaped}"'
 
 
-def outputs(client, stack):
-    """Returns the outputs of a stack, or none if it does not exist."""
+def describe(client, stack):
+    """Returns the description of a stack, or None if it does not exist."""
     try:
-        found = client.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
+        return client.describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         if "does not exist" in str(error):
-            return {}
+            return None
         raise
-    return {output["OutputKey"]: output["OutputValue"] for output in found}
+
+
+def set_up(client, stack):
+    """Returns the outputs of the stack that sets up the account, or None if it does not exist."""
+    found = describe(client, stack)
+    if found is None:
+        return None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    missing = {"ExecutionRoleArn", "ArtifactsBucketName", "BoundaryArn"} - set(outputs)
+    if missing:
+        raise Refused(f"read stack {stack}: expected the outputs {', '.join(sorted(missing))}, found none; the stack is "
+                      f"in {found['StackStatus']}\nhint: infra/README.md#by-workflow")
+    return outputs
 
 
 def deploy(args, flags):
@@ -65,7 +80,7 @@ def deploy(args, flags):
     stack = settings["stack_name"]
     parameters = overrides(settings, args.parameter_overrides, args.arch, stack)
     client = boto3.Session(profile_name=args.profile, region_name=args.region).client("cloudformation")
-    account = outputs(client, f"github-{stack}")
+    account = set_up(client, f"github-{stack}")
     if account:
         print(f"using the role, the bucket and the boundary of the stack github-{stack}", flush=True)
         flags += ["--role-arn", account["ExecutionRoleArn"], "--no-resolve-s3", "--s3-bucket",
@@ -77,7 +92,8 @@ def deploy(args, flags):
     flags += ["--parameter-overrides", *(quoted(name, value) for name, value in parameters.items())]
     sam = Path(sys.executable).parent / "sam"
     code = subprocess.run([sam, "deploy", *flags], cwd=FOLDER, check=False).returncode
-    if code == 0 and args.environment in PROTECTED and "--no-execute-changeset" not in flags:
+    is_protected = args.environment in PROTECTED and "--no-execute-changeset" not in flags
+    if code == 0 and is_protected and (describe(client, stack) or {}).get("StackStatus") in DEPLOYED:
         client.update_termination_protection(StackName=stack, EnableTerminationProtection=True)
         print(f"{stack} cannot be deleted until its termination protection is disabled")
     return code
