@@ -25,7 +25,7 @@ mod tests {
         for name in Error::NAMES.iter().chain(&["NoReceipt"]) {
             assert!(!next_step(name).is_empty(), "{name}");
         }
-        assert_eq!(next_step("CatalogFailed"), "run `rollcall repair`");
+        assert_eq!(next_step("CatalogFailed"), "on AWS, redrive the execution; otherwise run `rollcall repair`");
         assert_eq!(next_step("Bad"), "");
     }
 }
