@@ -18,6 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import check_deploy
 import check_github
 import yaml
 from bucket_policy import denials
@@ -1068,6 +1069,7 @@ def main():
     outcomes += [(check, [f"{GITHUB_TEMPLATE.name}: {problem}" for problem in check(github)]) for check in GITHUB]
     outcomes += check_github.checks(github.data, template.data)
     outcomes += [(check, problems_of(check, template)) for check in TOGETHER]
+    outcomes += [(check, check()) for check in check_deploy.CHECKS]
     with tempfile.TemporaryDirectory() as folder:
         path = expanded(folder)
         outcomes += [(check, problems_of(check, tools, checkov, path)) for check in TOOLS]
