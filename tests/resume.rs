@@ -92,7 +92,7 @@ fn l11_a_killed_run_is_continued_by_the_next_without_asking_for_its_pages_again(
     }
 }
 
-/// Found by review: the pages of a portal that takes 50 ms a page were not kept.
+/// Guard: pages are kept if they would take two seconds or more. The pages of a portal that takes 50 ms a page were not kept.
 #[test]
 fn l11_a_partition_of_78_pages_is_continued_even_if_each_takes_only_50_ms() {
     let (portal, lake) = (portal(N_PAGES, 50), TestLake::new());
@@ -138,7 +138,7 @@ fn l11_a_partition_whose_source_changed_since_starts_over() {
     }
 }
 
-/// Found by review: a partition of 78 or 247 pages does not fit into one call if the portal is slow.
+/// Guard: a call keeps its pages. A partition of 78 or 247 pages does not fit into one call if the portal is slow.
 #[test]
 fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call_after_call() {
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
@@ -204,8 +204,7 @@ fn l11_a_partition_is_encoded_again_from_kept_pages_without_a_request_and_with_e
     assert!(repaired.stderr.ends_with(reason) && !repaired.stdout.contains("from pages"), "{}", repaired.stderr);
 }
 
-/// Found by review: each further call of a large partition had retries of its own, so a page that always fails was
-/// requested more than twelve times.
+/// Guard: the fetches of all calls are counted in the lake, since each call of a large partition has retries of its own.
 #[test]
 fn l11_a_page_that_always_fails_is_requested_at_most_twelve_times_in_all_calls() {
     let stack = Stack::deploy_before(portal(330, 50));

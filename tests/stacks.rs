@@ -60,6 +60,13 @@ fn two_stacks_in_one_account_run_at_once_and_share_nothing() {
         }
     }
 
+    // Without the prefix, a repair of the second lake would change the first one's catalog.
+    let lake = format!("s3://{}", second.bucket);
+    let refused = second.rollcall(&["repair", "--lake", &lake]).expect(1).stderr;
+    assert!(refused.contains("expected location") && refused.contains("give the prefix of this lake's"), "{refused}");
+    assert_eq!(first.partitions().into_keys().collect::<Vec<_>>(), PARTITIONS);
+    let _ = second.rollcall(&["repair", "--lake", &lake, "--database-prefix", "second_"]).expect(0);
+
     // What one stack loses, the other keeps.
     first.empty();
     assert_eq!((first.partitions().len(), first.objects("").len()), (0, 0));
@@ -167,7 +174,7 @@ fn a_lake_uploaded_from_a_folder_is_adopted_and_its_next_run_changes_nothing() {
     // Sample data is not adopted.
     stack.put("lake.json", b"{\"is_sample\": true}");
     let sample = stack.rollcall(&["repair", "--lake", &bucket]).expect(2).stderr;
-    assert!(sample.contains("expected a lake of portal data, found one of sample data"), "{sample}");
+    assert!(sample.contains("expected a lake of portal data, found `\"is_sample\": true` in `lake.json`"), "{sample}");
 }
 
 /// A schedule for each name in the parameter. That of a dataset fetches its latest years, with all values of other axes.

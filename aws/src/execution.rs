@@ -9,6 +9,7 @@ use rollcall_core::ports::BoxError;
 use serde_json::Value;
 use twox_hash::XxHash3_64;
 
+use crate::latest_map_run::latest_map_run;
 use crate::payload::Planned;
 use crate::sdk_error::cause;
 
@@ -187,8 +188,8 @@ impl Execution {
         }
         let maps = self.client.list_map_runs().execution_arn(&self.arn).send().await;
         let maps = maps.map_err(|error| call(format!("list map runs of `{}`", self.name), cause(error)))?;
-        let Some(map) = maps.map_runs.first() else { return Ok(Progress::Planning) };
-        let map = self.client.describe_map_run().map_run_arn(map.map_run_arn()).send().await;
+        let Some(map) = latest_map_run(&maps.map_runs) else { return Ok(Progress::Planning) };
+        let map = self.client.describe_map_run().map_run_arn(map).send().await;
         let map = map.map_err(|error| call(format!("read map run of `{}`", self.name), cause(error)))?;
         Ok(Progress::Fetching(map.item_counts.as_ref().map(counts_from).unwrap_or_default()))
     }

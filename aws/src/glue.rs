@@ -20,7 +20,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 
-use crate::glue::check_table::check_table;
+use crate::glue::check_table::{check_location, check_table};
 use crate::glue::columns::{N_ROWS, glue_column, hive_path, n_rows, partition_values, typed};
 use crate::glue::failed::{failed, no_table};
 use crate::glue::refusal::{Action, Refusal};
@@ -90,6 +90,17 @@ impl GlueCatalog {
         }
     }
 
+    /// Returns the storage descriptor of a table, which must be a table of this lake: with another database prefix, or in
+    /// another account, there may be one of the same name for another lake.
+    async fn own_table(&self, spec: &TableSpec) -> Result<StorageDescriptor, CatalogError> {
+        if let Some(checked) = self.checked().get(&qualified_name(&spec.database, &spec.table)) {
+            return Ok(checked.clone());
+        }
+        let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
+        check_location(&self.lake, &table, spec)?;
+        Ok(storage_descriptor(&table))
+    }
+
     /// Returns a partition as Glue's input. Everything comes from its table except the location, and the columns
     /// if its file has a different schema.
     fn input(&self, table: &StorageDescriptor, registered: &CatalogPartition) -> PartitionInput {
@@ -130,12 +141,12 @@ impl GlueCatalog {
     }
 
     /// Adds or changes all partitions of `put`, in rounds. Entries rejected in one round are sent again in the next.
-    async fn put(&self, spec: &TableSpec, put: &[CatalogPartition]) -> Result<(), CatalogError> {
-        let checked = self.checked().get(&qualified_name(&spec.database, &spec.table)).cloned();
-        let storage = match checked {
-            Some(storage) => storage,
-            None => storage_descriptor(&self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?),
-        };
+    async fn put(
+        &self,
+        spec: &TableSpec,
+        storage: &StorageDescriptor,
+        put: &[CatalogPartition],
+    ) -> Result<(), CatalogError> {
         let by_values: HashMap<Vec<String>, &CatalogPartition> =
             put.iter().map(|registered| (partition_values(&registered.partition), registered)).collect();
         let mut pending: Vec<(Action, &CatalogPartition)> =
@@ -148,7 +159,7 @@ impl GlueCatalog {
                 let inputs: Vec<PartitionInput> = pending
                     .iter()
                     .filter(|(pending, _)| *pending == action)
-                    .map(|(_, registered)| self.input(&storage, registered))
+                    .map(|(_, registered)| self.input(storage, registered))
                     .collect();
                 for inputs in inputs.chunks(MAX_ENTRIES_PER_CALL) {
                     let refusals = match action {
@@ -261,8 +272,9 @@ impl Catalog for GlueCatalog {
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
         let spec = &self.in_glue(spec);
+        let storage = self.own_table(spec).await?;
         if !put.is_empty() {
-            self.put(spec, put).await?;
+            self.put(spec, &storage, put).await?;
         }
         stream::iter(remove.iter().cloned())
             .map(|partition| async move { self.remove(spec, &partition).await })

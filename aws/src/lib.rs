@@ -10,6 +10,8 @@ pub mod execution;
 pub mod glue;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(any(feature = "execution", feature = "glue"))]
+mod latest_map_run;
 #[cfg(feature = "glue")]
 pub mod map_run;
 pub mod metrics;

@@ -15,6 +15,7 @@ use rollcall_core::ports::BoxError;
 use rollcall_core::publish::WithoutReceipt;
 use rollcall_core::text::excerpt;
 
+use crate::latest_map_run::latest_map_run;
 use crate::payload::FetchEvent;
 use crate::sdk_error::cause;
 
@@ -68,8 +69,7 @@ impl MapRuns {
         };
         let listed = self.client.list_map_runs().execution_arn(execution).send().await;
         let listed = listed.map_err(|error| failed(format!("list map runs of `{execution}`"))(cause(error)))?;
-        // The state machine has one map, so an execution has at most one map run.
-        let Some(map_run) = listed.map_runs.first().map(|map_run| map_run.map_run_arn().to_owned()) else {
+        let Some(map_run) = latest_map_run(&listed.map_runs) else {
             return Ok(not_tried(None));
         };
         let found = self.client.describe_map_run().map_run_arn(&map_run).send().await;

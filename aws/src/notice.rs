@@ -25,7 +25,8 @@ pub struct Notice {
     pub schedule: Option<String>,
     /// `succeeded`, or `failed` if a partition failed or was not tried.
     pub status: String,
-    /// Whether the run failed or changed data.
+    /// Whether the run failed, wrote a partition or removed one from the catalog. Publishing what an earlier run committed
+    /// is no news of this run.
     pub is_news: bool,
     /// Number of partitions by outcome.
     pub outcomes: BTreeMap<Outcome, usize>,
@@ -89,10 +90,16 @@ impl Notice {
             })
             .collect();
         let n_failures = summary.failed.len();
+        let withdrawn = match summary.n_withdrawn {
+            0 => String::new(),
+            n => format!(", {n} removed from the catalog"),
+        };
         let (status, what) = match (n_open, written.len()) {
-            (0, 0) => ("succeeded", "nothing changed".to_owned()),
-            (0, n_written) => ("succeeded", format!("{n_written} of {n_planned} partitions changed")),
-            (n_open, _) => ("failed", format!("{n_open} of {n_planned} partitions failed or were not tried")),
+            (0, 0) if withdrawn.is_empty() => ("succeeded", "nothing changed".to_owned()),
+            (0, n_written) => ("succeeded", format!("{n_written} of {n_planned} partitions changed{withdrawn}")),
+            (n_open, _) => {
+                ("failed", format!("{n_open} of {n_planned} partitions failed or were not tried{withdrawn}"))
+            }
         };
         let failed =
             failures.iter().map(|Failure { partition, error, message, .. }| format!("{partition}: {error}: {message}"));
@@ -101,8 +108,9 @@ impl Notice {
             n => format!("Failed: {}", listed(failed.collect(), n)),
         };
         let change_line = match written.len() {
-            0 => "No data changed.".to_owned(),
-            n => format!("Changed: {}", listed(written.iter().take(MAX_NAMED).cloned().collect(), n)),
+            0 if withdrawn.is_empty() => "No data changed.".to_owned(),
+            0 => format!("Changed: none{withdrawn}"),
+            n => format!("Changed: {}{withdrawn}", listed(written.iter().take(MAX_NAMED).cloned().collect(), n)),
         };
         let next_line = match (n_open, failures.first()) {
             (0, _) => "Nothing to do.".to_owned(),
@@ -251,6 +259,14 @@ mod tests {
             (notice.failure_line.as_str(), notice.next_line.as_str()),
             ("No partition failed.", "Nothing to do.")
         );
+        let mut removed = summary(&json!({"empty": 1}), &[], &[]);
+        removed.n_withdrawn = 2;
+        let removed = Notice::from_summary(&removed, None, None);
+        assert_eq!(
+            (removed.is_news, removed.change_line.as_str()),
+            (true, "Changed: none, 2 removed from the catalog")
+        );
+        assert!(removed.title.ends_with("0 of 1 partitions changed, 2 removed from the catalog"), "{}", removed.title);
         let written = Notice::from_summary(&summary(&json!({"written": 1}), &[], &["2021/grade-pk"]), None, None);
         assert_eq!((written.is_news, written.changed), (true, vec!["year=2021/grade=grade-pk".to_owned()]));
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rollcall_core::Error;
 use rollcall_core::ledger::{Outcome, Summary};
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::request::{CatalogMode, is_run_name};
+use rollcall_core::request::{CatalogMode, is_added_by_tool, is_run_name};
 use rollcall_core::text::excerpt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,20 +34,27 @@ pub struct PlanEvent {
 /// Splits the input of an execution into the schedule that started it, if one did, and the request.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] if the name of the schedule is invalid.
+/// [`Error::InvalidRequest`] if the name of the schedule is invalid, or there are other fields. Fields that AWS or a tracer
+/// adds are ignored.
 pub fn split_schedule(mut input: Value) -> Result<(Option<String>, Value), Error> {
     let is_from_schedule =
         |fields: &&mut Map<String, Value>| fields.contains_key("schedule") && fields.contains_key("request");
     let Some(fields) = input.as_object_mut().filter(is_from_schedule) else { return Ok((None, input)) };
-    match (fields.remove("schedule"), fields.remove("request")) {
-        (Some(Value::String(name)), Some(request)) if is_run_name(&name) => Ok((Some(name), request)),
-        (found, _) => Err(Error::InvalidRequest {
-            mistakes: vec![format!(
-                "`schedule`: expected at most 80 letters, digits, `-` and `_`, found {}",
-                found.map_or_else(|| "none".to_owned(), |found| format!("`{}`", excerpt(&found.to_string())))
-            )],
-        }),
+    let (name, request) = (fields.remove("schedule"), fields.remove("request").unwrap_or_default());
+    let mut mistakes: Vec<String> = fields
+        .keys()
+        .filter(|field| !is_added_by_tool(field))
+        .map(|field| format!("`{}`: expected only `schedule` and `request`, found an unknown field", excerpt(field)))
+        .collect();
+    match name {
+        Some(Value::String(name)) if is_run_name(&name) && mistakes.is_empty() => return Ok((Some(name), request)),
+        Some(Value::String(name)) if is_run_name(&name) => {}
+        found => mistakes.push(format!(
+            "`schedule`: expected at most 80 letters, digits, `-` and `_`, found `{}`",
+            excerpt(&found.unwrap_or_default().to_string())
+        )),
     }
+    Err(Error::InvalidRequest { mistakes })
 }
 
 /// Location of an object.
@@ -286,6 +293,13 @@ mod tests {
         for input in [request.clone(), json!([1]), json!(null), json!({"schedule": "x"}), json!({"request": request})] {
             assert_eq!(split_schedule(input.clone()).unwrap(), (None, input));
         }
+        let traced = json!({"schedule": "default", "request": request, "_X": 1, "AWS_STEP_FUNCTIONS_STARTED_BY": "e"});
+        assert_eq!(split_schedule(traced).unwrap(), (Some("default".to_owned()), request.clone()));
+        let error = split_schedule(json!({"schedule": "default", "request": request, "years": [2020]})).unwrap_err();
+        assert_eq!(
+            error.chain(),
+            "check request: `years`: expected only `schedule` and `request`, found an unknown field"
+        );
         for name in [json!(""), json!("a b"), json!(7), json!("x".repeat(81))] {
             let error = split_schedule(json!({"schedule": name, "request": request})).unwrap_err();
             assert_eq!(error.name(), "InvalidRequest");

@@ -33,6 +33,9 @@ const FOOTER_BYTES: u64 = 64 * 1024;
 /// Maximum number of objects deleted by one request.
 const MAX_KEYS_PER_CALL: usize = 1000;
 
+/// Maximum number of times that an object without a stamp is looked at again because it was replaced meanwhile.
+const MAX_HEADS: u32 = 4;
+
 /// Tag on a run's objects. The bucket's lifecycle rule deletes old objects by this tag, because a rule's prefix cannot
 /// contain a wildcard.
 const RUN_TAG: &str = "rollcall=run";
@@ -145,7 +148,7 @@ impl Store for S3Store {
     /// An object without a stamp in its metadata, such as one that was uploaded from a folder, has one in its footer,
     /// except for the time, which is that of the upload.
     async fn head(&self, key: &str) -> Result<Option<ObjectFacts>, StoreError> {
-        loop {
+        for _ in 0..MAX_HEADS {
             let found = match self.client.head_object().bucket(&self.bucket).key(key).send().await {
                 Ok(found) => found,
                 Err(error) if status(&error) == Some(NOT_FOUND) => return Ok(None),
@@ -166,6 +169,7 @@ impl Store for S3Store {
             let size_bytes = found.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
             return Ok(Some(ObjectFacts { etag, size_bytes, stamp, is_readable: true }));
         }
+        Err(self.failed("read", key, "it was replaced between every two requests"))
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {

@@ -17,6 +17,8 @@ use rollcall_core::ports::Clock;
 use rollcall_core::publish::publish_lookups;
 
 use crate::exit;
+#[cfg(feature = "aws")]
+use crate::exit::BadInput;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::lake::{self, Lake, claim};
@@ -62,6 +64,11 @@ async fn repair(args: RepairArgs) -> anyhow::Result<ExitCode> {
         return repair_folder(&args, args.lake.existing_folder(hint).await?, names).await;
     }
     match args.lake.open_existing().await? {
+        #[cfg(feature = "aws")]
+        Lake::Folder(_) if !args.database_prefix.is_empty() => Err(BadInput(
+            "repair a folder: expected no --database-prefix, found one\nhint: only Glue has databases".to_owned(),
+        )
+        .into()),
         Lake::Folder(store) => repair_folder(&args, store, names).await,
         #[cfg(feature = "aws")]
         Lake::Bucket(store) => {

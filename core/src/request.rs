@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
+pub use crate::request::fields::is_added_by_tool;
 use crate::request::fields::{non_null, request_fields};
 use crate::request::words::describe;
 

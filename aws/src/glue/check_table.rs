@@ -11,13 +11,11 @@ use crate::glue::failed::failed;
 /// - `lake`: `s3://<bucket>/`.
 pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
     let storage = table.storage_descriptor.as_ref();
-    let location = format!("{}{}", lake, spec.location);
     let found = [
         ("columns", described(storage.map(StorageDescriptor::columns).unwrap_or_default())),
         ("partition keys", described(table.partition_keys())),
-        ("location", storage.and_then(StorageDescriptor::location).unwrap_or_default().to_owned()),
     ];
-    let expected = [declared(&spec.columns), declared(&spec.partition_keys), location];
+    let expected = [declared(&spec.columns), declared(&spec.partition_keys)];
     for ((what, found), expected) in found.into_iter().zip(expected) {
         if found != expected {
             return Err(failed(
@@ -29,5 +27,24 @@ pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result
             ));
         }
     }
-    Ok(())
+    check_location(lake, table, spec)
+}
+
+/// Checks that a table is one of this lake.
+///
+/// - `lake`: `s3://<bucket>/`.
+pub(super) fn check_location(lake: &str, table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
+    let storage = table.storage_descriptor.as_ref();
+    let found = storage.and_then(StorageDescriptor::location).unwrap_or_default();
+    let expected = format!("{}{}", lake, spec.location);
+    if found == expected {
+        return Ok(());
+    }
+    Err(failed(
+        "check table",
+        format!(
+            "expected location `{expected}`, found `{found}`\nhint: if another lake has this table, give the prefix of this \
+             lake's database; otherwise deploy the template again"
+        ),
+    ))
 }

@@ -83,7 +83,11 @@ impl Planner {
 fn complete(mut request: Value, schedule: Option<&str>, dataset: &Dataset) -> Value {
     if let Some(fields) = request.as_object_mut().filter(|_| schedule == Some(&dataset.name)) {
         for axis in dataset.axes.iter().map(plural) {
-            let _ = fields.entry(axis).or_insert_with(|| Value::from("all"));
+            let value = fields.entry(axis).or_insert(Value::Null);
+            // Null counts as absent.
+            if value.is_null() {
+                *value = Value::from("all");
+            }
         }
     }
     request
@@ -101,6 +105,9 @@ mod tests {
         let completed = json!({"dataset": "ccd_enrollment", "years": "latest-3", "grades": "all"});
         assert_eq!(complete(named.clone(), Some("ccd_enrollment"), &enrollment), completed);
         assert_eq!(complete(completed.clone(), Some("ccd_enrollment"), &enrollment), completed);
+        let mut null = named.clone();
+        null["grades"] = Value::Null;
+        assert_eq!(complete(null, Some("ccd_enrollment"), &enrollment), completed);
         for schedule in [None, Some("default"), Some("ccd_directory")] {
             assert_eq!(complete(named.clone(), schedule, &enrollment), named);
         }

@@ -1,5 +1,4 @@
-//! `rollcall repair --lake s3://BUCKET`: the same for a lake in a bucket and its catalog in Glue. It makes a lake of files
-//! that were uploaded from a folder.
+//! Repairs a lake in a bucket and its catalog in Glue, and makes a lake of files that were uploaded from a folder.
 
 use std::process::ExitCode;
 
@@ -9,11 +8,11 @@ use rollcall_aws::s3::S3Store;
 use rollcall_core::ports::{Clock, Store};
 use rollcall_core::publish::publish_lookups;
 use rollcall_core::{Error, keys};
-use serde_json::Value;
 
 use crate::aws;
 use crate::exit::BadInput;
 use crate::lake::args::LakeArgs;
+use crate::lake::mark::LakeMark;
 use crate::repair::dataset::repair_dataset;
 use crate::request::dataset::load_dataset;
 
@@ -23,7 +22,7 @@ use crate::request::dataset::load_dataset;
 /// - `database_prefix`: prefix of the databases in Glue.
 ///
 /// # Errors
-/// [`BadInput`] for a bucket that is marked as a lake of sample data.
+/// [`BadInput`] if the uploaded mark is unreadable or one of a lake of sample data, or a table holds another dataset.
 pub(super) async fn repair(
     lake: &LakeArgs,
     dataset_arg: Option<&str>,
@@ -31,29 +30,38 @@ pub(super) async fn repair(
     store: &S3Store,
     names: &[&str],
 ) -> anyhow::Result<ExitCode> {
-    check_no_sample(lake, store).await?;
+    let mark = uploaded_mark(lake, store).await?;
     let config = aws::config().await?;
     let catalog = GlueCatalog::new(&config, store.bucket()).with_database_prefix(database_prefix.to_owned());
     for name in names {
-        repair_dataset(lake, dataset_arg, store, &catalog, &load_dataset(name)?, false).await?;
+        let dataset = load_dataset(name)?;
+        if let Some(mark) = &mark {
+            mark.check_table(&dataset)?;
+        }
+        repair_dataset(lake, dataset_arg, store, &catalog, &dataset, false).await?;
     }
     publish_lookups(store, &catalog, SystemClock.now(), "repair").await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses an uploaded lake of sample data, if its mark was uploaded too.
-async fn check_no_sample(lake: &LakeArgs, store: &S3Store) -> anyhow::Result<()> {
+/// Reads the mark of a lake that was uploaded from a folder, if it was uploaded too.
+///
+/// # Errors
+/// [`BadInput`] if it is unreadable, or says that the lake holds sample data.
+async fn uploaded_mark(lake: &LakeArgs, store: &S3Store) -> anyhow::Result<Option<LakeMark>> {
     let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
-    let mark = store.read(keys::MARK).await.map_err(failed)?;
-    let mark: Option<Value> = mark.and_then(|mark| serde_json::from_slice(&mark.bytes).ok());
-    if mark.as_ref().and_then(|mark| mark.get("is_sample")) == Some(&Value::Bool(true)) {
-        return Err(BadInput(format!(
-            "repair `{}`: expected a lake of portal data, found one of sample data: `{}` says so\nhint: delete the uploaded \
-             objects; the sample's schools are invented",
+    let Some(mark) = store.read(keys::MARK).await.map_err(failed)? else { return Ok(None) };
+    let refused = |found: String| {
+        BadInput(format!(
+            "repair `{}`: expected a lake of portal data, found {found} in `{}`\nhint: delete that object if the bucket does \
+             hold portal data; the schools of sample data are invented",
             lake.name(),
             keys::MARK
         ))
-        .into());
+    };
+    match serde_json::from_slice::<LakeMark>(&mark.bytes) {
+        Ok(mark) if mark.is_sample => Err(refused("`\"is_sample\": true`".to_owned()).into()),
+        Ok(mark) => Ok(Some(mark)),
+        Err(error) => Err(refused(format!("invalid JSON: {error}")).into()),
     }
-    Ok(())
 }

@@ -38,7 +38,8 @@ fn is_event(fields: &Map<String, Value>) -> bool {
 ///
 /// Source: AWS Step Functions Developer Guide, "Start workflow executions from a task": an input names the execution that
 /// started it in `AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID`. Tracers add names such as `_datadog`.
-pub(super) fn is_added_by_tool(field: &str) -> bool {
+#[must_use]
+pub fn is_added_by_tool(field: &str) -> bool {
     field.starts_with("AWS_STEP_FUNCTIONS_") || field.starts_with('_')
 }
 
