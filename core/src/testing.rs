@@ -155,6 +155,8 @@ pub(crate) struct MemoryStore {
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
     /// If set, no page is written before it is true.
     pub(crate) may_keep: Mutex<Option<Arc<AtomicBool>>>,
+    /// If set, how many more objects can be deleted.
+    pub(crate) deletes_left: Mutex<Option<usize>>,
     /// How many turns a read takes.
     pub(crate) turns_to_read: Mutex<usize>,
     /// Number of calls by kind.
@@ -309,7 +311,12 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, keys: Vec<String>) -> Result<(), StoreError> {
-        keys.iter().for_each(|key| self.drop_object(key));
+        let n_left = *self.deletes_left.lock().unwrap();
+        let n_deleted = n_left.map_or(keys.len(), |n_left| n_left.min(keys.len()));
+        keys[..n_deleted].iter().for_each(|key| self.drop_object(key));
+        if n_deleted < keys.len() {
+            return Err(StoreError { message: format!("delete `{}`", keys[n_deleted]), source: "busy".into() });
+        }
         Ok(())
     }
 

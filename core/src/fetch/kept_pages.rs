@@ -121,8 +121,8 @@ impl<'k, S: Store> KeptPages<'k, S> {
     /// - `first`: what page 1 says. Later pages are kept under it.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written; [`Error::PortalUnavailable`] if the run
-    /// has fetched the partition as often as allowed.
+    /// [`Error::StoreFailed`] if the lake cannot be listed, read or written, or pages that may be invalid cannot be
+    /// deleted; [`Error::PortalUnavailable`] if the run has fetched the partition as often as allowed.
     pub(super) async fn open(&self, first: &FirstPage<'_>) -> Result<(), Error> {
         let Keep { from_pages, from_duration, after_commit, .. } = self.run.keep;
         if !after_commit && first.n_pages < from_pages.max(2) {
@@ -160,8 +160,14 @@ impl<'k, S: Store> KeptPages<'k, S> {
         };
         let found = Found::list(self.store, self.dataset, self.partition).await?;
         let judge = self.judge(version, &set);
-        self.warn("useless pages not deleted", self.delete(found.useless(&judge)).await);
-        let own = found.sets.iter().find(|set| set.version == version && set.run == self.run.run);
+        let deleted = self.delete(found.useless(&judge)).await;
+        let own = found.sets.iter().find(|set| judge.is_own(set));
+        match own {
+            // What is left of a set that was found invalid. With a new description, it would be part of a set again.
+            Some(left) if left.set.is_none() => deleted?,
+            _ => self.warn("useless pages not deleted", deleted),
+        }
+        let own = own.filter(|own| own.set.is_some());
         let others = found.sets.iter().filter(|set| set.run != self.run.run);
         let usable: Vec<String> = others.flat_map(|set| judge.usable(set)).cloned().collect();
         // After an unfinished fetch, the run continues to count, even if its pages are of no use any more.

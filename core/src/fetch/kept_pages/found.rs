@@ -127,7 +127,7 @@ impl Found {
         first_descriptions(sets.chain(&self.retained).cloned()).collect()
     }
 
-    /// Leaves out what is to stay, and puts descriptions first: without its description, no set is taken over.
+    /// Leaves out what is to stay, and puts descriptions first: without its description, no set is used.
     fn deletable<'s>(&'s self, keys: impl Iterator<Item = &'s String>) -> impl Iterator<Item = String> {
         first_descriptions(keys.filter(|key| !self.retained.contains(*key)).cloned())
     }
@@ -178,7 +178,7 @@ impl Judge<'_> {
         })
     }
 
-    fn is_own(&self, found: &FoundSet) -> bool {
+    pub(super) fn is_own(&self, found: &FoundSet) -> bool {
         found.version == self.version && found.run == self.run
     }
 
@@ -188,7 +188,7 @@ impl Judge<'_> {
     }
 
     fn useless<'s>(&self, found: &'s FoundSet) -> Vec<&'s String> {
-        if self.is_own(found) || found.is_committed() {
+        if self.is_own(found) && found.set.is_some() || found.is_committed() {
             return Vec::new();
         }
         if found.version == self.version && found.set.is_some() {

@@ -199,6 +199,25 @@ fn a_page_that_fails_a_check_is_not_kept_and_an_error_about_rows_deletes_the_set
 }
 
 #[test]
+fn pages_that_an_error_about_rows_could_not_delete_are_not_used_by_the_same_run() {
+    let store = MemoryStore::default();
+    let mut twice = rows(30);
+    twice[29] = twice[0].clone();
+    // Only the description is deleted.
+    *store.deletes_left.lock().unwrap() = Some(1);
+    let portal = Brief::new(pages(&twice, 3), usize::MAX);
+    assert_eq!(fetch(&store, &portal, &facts("r1")).unwrap_err().name(), "DuplicateKey");
+    assert_eq!(of_run(&store, "r1").len(), 9);
+    // The next fetch must not describe them again.
+    *store.deletes_left.lock().unwrap() = Some(0);
+    assert_eq!(fetch(&store, &portal, &facts("r1")).unwrap_err().name(), "StoreFailed");
+    assert!(!of_run(&store, "r1").iter().any(|key| key.ends_with("set.json")));
+    *store.deletes_left.lock().unwrap() = None;
+    assert_eq!(begin(&store, ten_pages(), 4, &facts("r1")), Progress { n_kept: 3, n_pages: 10 });
+    assert_eq!(of_run(&store, "r1").len(), 4);
+}
+
+#[test]
 fn pages_stay_when_the_portal_fails_or_the_run_is_interrupted() {
     for error in [|| PortalError::Interrupted, || PortalError::Refused { status: 404, excerpt: String::new() }] {
         let store = MemoryStore::default();
