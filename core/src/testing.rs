@@ -153,7 +153,7 @@ pub(crate) struct MemoryStore {
     pub(crate) unreadable: Mutex<BTreeSet<String>>,
     /// Keys of objects that are deleted after they are listed and before they are read.
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
-    /// If set, no page is written before it is true.
+    /// If set, no page is compressed and written before it is true.
     pub(crate) may_keep: Mutex<Option<Arc<AtomicBool>>>,
     /// If set, how many more objects can be deleted.
     pub(crate) deletes_left: Mutex<Option<usize>>,
@@ -289,12 +289,20 @@ impl Store for MemoryStore {
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.note("write");
+        self.set(key, &bytes, None);
+        Ok(())
+    }
+
+    async fn write_unflushed(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> std::io::Result<Bytes> + Send + 'static,
+    ) -> Result<(), StoreError> {
         let may_keep = self.may_keep.lock().unwrap().clone().filter(|_| key.ends_with(".zst"));
         while may_keep.as_ref().is_some_and(|may_keep| !may_keep.load(Ordering::Relaxed)) {
             next_turn().await;
         }
-        self.set(key, &bytes, None);
-        Ok(())
+        self.write(key, make().unwrap()).await
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {

@@ -235,6 +235,11 @@ impl<'k, S: Store> KeptPages<'k, S> {
         Some(self.set.get()?.slots.acquire().await)
     }
 
+    /// Returns a slot if one is free. Returns `None` if none is, or if pages are not kept.
+    pub(super) fn free_slot(&self) -> Option<SemaphoreGuard<'_>> {
+        self.set.get()?.slots.try_acquire()
+    }
+
     /// Records that a page is requested.
     ///
     /// # Errors

@@ -60,8 +60,8 @@ impl<'k, P: Portal, S: Store> PageFetcher<'_, 'k, P, S> {
         Ok(self.request(1, PageRequest { tries, room: None }, false).await?.0)
     }
 
-    /// Reads page `page` (2 or more) if it is kept; otherwise fetches it. A page that follows the rules is sent to be
-    /// kept.
+    /// Reads page `page` (2 or more) if it is kept; otherwise fetches it. A page that has a slot and follows the
+    /// rules is sent to be kept.
     pub(super) async fn page(
         self,
         page: u32,
@@ -73,10 +73,10 @@ impl<'k, P: Portal, S: Store> PageFetcher<'_, 'k, P, S> {
             return Ok(found);
         }
         // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and
-        // nothing advances those pages while the partition waits for this one.
-        let slot = if request.room.is_some() { self.kept.slot().await } else { None };
+        // nothing advances those pages while the partition waits for this one. Without a slot, it is not kept.
+        let slot = if request.room.is_some() { self.kept.slot().await } else { self.kept.free_slot() };
         self.kept.request(page)?;
-        let (fetched, compress) = self.request(page, request, self.kept.is_open()).await?;
+        let (fetched, compress) = self.request(page, request, slot.is_some()).await?;
         rules.check(page, &fetched.page)?;
         if let Some(compress) = compress {
             // Nobody receives it if the fetch has failed.

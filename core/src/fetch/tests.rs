@@ -732,6 +732,94 @@ fn a_partition_does_not_wait_for_its_pages_to_be_written_before_it_is_committed(
     });
 }
 
+/// A portal whose pages have a memory limit, and which reports when page 1 is requested again.
+struct Scarce {
+    pages: Rechecked,
+    memory: Memory,
+    /// Bodies that exist: the current number, and the maximum when a page was requested.
+    bodies: Arc<Mutex<(usize, usize)>>,
+}
+
+impl Scarce {
+    fn new(bodies: Vec<String>, limit_bytes: usize) -> Self {
+        let pages = Rechecked(CannedPages::new(bodies), Arc::default());
+        Self { pages, memory: Memory::new(limit_bytes), bodies: Arc::default() }
+    }
+
+    /// Fetches a partition. Returns how many pages were kept.
+    fn n_kept(&self, store: &MemoryStore) -> usize {
+        let keep = Keep { from_pages: 5, from_duration: jiff::SignedDuration::ZERO, ..Keep::default() };
+        let (dataset, partition, run) = (enrollment(), partition(), RunFacts { keep, ..facts(false) });
+        finished(block_on(fetch_partition(self, store, &StandingClock, &dataset, &partition, &run))).unwrap();
+        // Description, count, object and receipt.
+        store.calls.lock().unwrap()["write"] - 4
+    }
+}
+
+/// A body that is counted while it exists.
+struct Counted(Bytes, Arc<Mutex<(usize, usize)>>);
+
+impl Counted {
+    fn body(body: &Bytes, bodies: &Arc<Mutex<(usize, usize)>>) -> Bytes {
+        bodies.lock().unwrap().0 += 1;
+        Bytes::from_owner(Self(body.clone(), bodies.clone()))
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().0 -= 1;
+    }
+}
+
+impl Portal for Scarce {
+    fn root(&self) -> &Url {
+        self.pages.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        mut request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        {
+            let mut bodies = self.bodies.lock().unwrap();
+            bodies.1 = bodies.1.max(bodies.0);
+        }
+        let room = request.room.take();
+        let response = self.pages.get(path, page, request, |body| read(&Counted::body(body, &self.bodies))).await?;
+        Ok(Response { room, ..response })
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.memory.clone()
+    }
+}
+
+#[test]
+fn pages_that_wait_to_be_written_are_limited_even_if_every_page_is_due() {
+    in_a_minute(|| {
+        let bodies = pages(&rows(20), 2);
+        let page_1 = bodies[0].len() + row_bytes(&bodies[0]);
+        // Neither has memory for a prefetched page. Without room for a body, it is compressed at once.
+        for (limit_bytes, bodies_wait) in [(1, false), (page_1, true)] {
+            let (portal, store) = (Scarce::new(bodies.clone(), limit_bytes), MemoryStore::default());
+            *store.may_keep.lock().unwrap() = Some(portal.pages.1.clone());
+            // Two requests in flight have three slots.
+            assert_eq!(portal.n_kept(&store), 3);
+            assert_eq!(portal.bodies.lock().unwrap().1 > 0, bodies_wait);
+        }
+    });
+}
+
 /// Runs `work` in a thread.
 ///
 /// # Panics
