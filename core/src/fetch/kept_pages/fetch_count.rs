@@ -14,7 +14,7 @@ use crate::ports::store::{Condition, Put, Store};
 /// apart from page 1.
 const MAX_FETCHES: u32 = 3;
 
-/// Maximum number of conditional writes to begin a fetch.
+/// Maximum number of conditional writes to begin a fetch, or to count one that never began.
 const WRITE_TRIES: u32 = 4;
 
 /// What is stored: the fetches of one partition in one run that have ended, and the one that has not.
@@ -46,7 +46,7 @@ pub(super) struct Begun {
 pub(super) struct FetchCount {
     key: String,
     fetches: Fetches,
-    /// Holds unless another fetch has begun in the meantime. It then counts this one as killed.
+    /// Holds unless another fetch was counted in the meantime. It or the next one then counts this one as killed.
     condition: Condition,
 }
 
@@ -141,7 +141,7 @@ impl FetchCount {
     }
 
     async fn write(&self, store: &impl Store, fetches: Fetches) -> Result<(), Error> {
-        // If the condition no longer holds, another fetch has begun and counted this one as killed.
+        // If the condition no longer holds, another fetch was counted, and it or the next one counts this one as killed.
         replace_json(store, &self.key, &fetches, &self.condition).await.map(|_| ())
     }
 }
@@ -153,7 +153,8 @@ impl FetchCount {
 ///   an earlier fetch was counted.
 ///
 /// # Errors
-/// [`Error::StoreFailed`]; the fetch is then not counted.
+/// [`Error::StoreFailed`], or [`Error::WriteConflict`] if other fetches of the same run are counted at the same moment;
+/// the fetch is then not counted.
 pub(super) async fn count_failure(
     store: &impl Store,
     key: &str,
@@ -162,16 +163,26 @@ pub(super) async fn count_failure(
     requested: &BTreeSet<u32>,
     failure: String,
 ) -> Result<(), Error> {
-    let count = FetchCount::read(store, key).await?;
-    if !is_large && count.condition == Condition::Absent {
-        return Ok(());
+    let mut written = None;
+    for _ in 0..WRITE_TRIES {
+        let FetchCount { mut fetches, condition, .. } = FetchCount::read(store, key).await?;
+        // The write succeeded although its response was lost.
+        if written.as_ref() == Some(&fetches) {
+            return Ok(());
+        }
+        if !is_large && condition == Condition::Absent {
+            return Ok(());
+        }
+        // Another fetch may have been killed. The next one finds out which pages it requested.
+        fetches.begun.take_if(|begun| begun.at == started_at);
+        fetches.request(requested.iter().copied());
+        fetches.fail(failure.clone());
+        match replace_json(store, key, &fetches, &condition).await? {
+            Put::Done(_) => return Ok(()),
+            Put::Lost => written = Some(fetches),
+        }
     }
-    let mut fetches = count.fetches.clone();
-    // Another fetch may have been killed. The next one finds out which pages it requested.
-    fetches.begun.take_if(|begun| begun.at == started_at);
-    fetches.request(requested.iter().copied());
-    fetches.fail(failure);
-    count.write(store, fetches).await
+    Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
 }
 
 impl Fetches {

@@ -391,6 +391,26 @@ fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
 }
 
 #[test]
+fn a1_a_failure_before_pages_are_kept_is_counted_once_even_if_another_fetch_is_counted_first() {
+    let (key, at) = ("pages/count.json", time(NOW));
+    // Another fetch begins before each of these writes. Only after four conflicts is the failure not counted.
+    for (n_conflicts, loses_response) in [(0, false), (0, true), (1, false), (2, true), (3, false), (4, false)] {
+        let store = MemoryStore::default();
+        *store.loses_response.lock().unwrap() = loses_response;
+        for _ in 0..n_conflicts {
+            let other = r#"{"n_failed": 0, "requested": {}, "begun": {"at": "2026-01-01T00:00:00Z", "n_pages": 2}}"#;
+            store.before_next(Box::new(|store| store.set(key, other.as_bytes(), None)));
+        }
+        let counted = block_on(count_failure(&store, key, at, true, &BTreeSet::from([2]), "busy".to_owned()));
+        assert_eq!(counted.err().map(|error| error.name()), (n_conflicts == 4).then_some("WriteConflict"));
+        let stored: serde_json::Value = serde_json::from_slice(&store.bytes(key).unwrap()).unwrap();
+        let n_counted = u32::from(n_conflicts < 4);
+        assert_eq!((&stored["n_failed"], stored["requested"]["2"].is_u64()), (&n_counted.into(), n_counted == 1));
+        assert_eq!(stored.get("begun").is_some(), n_conflicts > 0);
+    }
+}
+
+#[test]
 fn sets_that_are_of_no_use_any_more_are_deleted() {
     /// Fetches with little time. Page 1 arrives half an hour after the fetch has started.
     fn begin(store: &MemoryStore, hours: i64, n_rows: u64, n_allowed: usize, facts: &RunFacts) {
