@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::ledger::json::{parse_json, replace_json};
-use crate::ports::store::{Condition, Put, Store};
+use crate::ledger::json::replace_json;
+use crate::ports::store::{Condition, Put, Store, StoreError};
 
 /// Maximum number of fetches of one run that may fail or be killed, and maximum number that may request the same page,
 /// apart from page 1.
@@ -57,7 +57,8 @@ impl FetchCount {
     /// - `last_requested`: the last page that a killed fetch may have requested, if that is known.
     ///
     /// # Errors
-    /// [`Error::StoreFailed`], or [`Error::WriteConflict`] if other fetches of the same run begin at the same moment.
+    /// [`Error::StoreFailed`], also if the count cannot be parsed; [`Error::WriteConflict`] if other fetches of the same
+    /// run begin at the same moment.
     pub(super) async fn begin(
         store: &impl Store,
         key: &str,
@@ -85,15 +86,17 @@ impl FetchCount {
         Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
     }
 
-    /// Reads the count. An object that cannot be parsed counts as if every fetch were used up, since only a person can
-    /// have changed it.
+    /// Reads the count. One that cannot be parsed is an error, so that the run does not start to count anew.
     async fn read(store: &impl Store, key: &str) -> Result<Self, Error> {
         let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
         let (fetches, condition) = match found {
             None => (Fetches::default(), Condition::Absent),
             Some(content) => {
-                let used_up = || Fetches { n_failed: MAX_FETCHES, ..Fetches::default() };
-                (parse_json(key, &content.bytes).unwrap_or_else(used_up), Condition::Matches(content.etag))
+                let unreadable = |error: serde_json::Error| {
+                    let source = StoreError { message: "parse count of fetches".to_owned(), source: error.into() };
+                    Error::store_failed("read", key, source)
+                };
+                (serde_json::from_slice(&content.bytes).map_err(unreadable)?, Condition::Matches(content.etag))
             }
         };
         Ok(Self { key: key.to_owned(), fetches, condition })

@@ -385,9 +385,22 @@ fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
     block_on(third.fail(&store, &BTreeSet::from([3]), "busy".to_owned())).unwrap();
     let fourth = begin(4);
     assert!(fourth.is_used_up() && !fourth.is_page_used_up(2) && fourth.last_failure() == Some("busy"));
-    // What cannot be read does not count as nothing.
-    store.set(key, b"{", None);
-    assert!(begin(5).is_used_up());
+}
+
+#[test]
+fn a_count_that_cannot_be_parsed_fails_the_partition_before_page_2_and_is_named() {
+    let store = MemoryStore::default();
+    begin(&store, ten_pages(), 4, &facts("r1"));
+    let count = store.keys("pages/").into_iter().find(|key| key.contains("/fetches/")).unwrap();
+    store.set(&count, b"{", None);
+    let portal = Brief::new(ten_pages(), usize::MAX);
+    let error = fetch(&store, &portal, &facts("r1")).unwrap_err();
+    assert_eq!(
+        error.chain(),
+        format!("read `{count}` in the lake: parse count of fetches: EOF while parsing an object at line 1 column 1")
+    );
+    assert_eq!(portal.requested(), [1]);
+    assert_eq!(store.bytes(&count).unwrap(), "{");
 }
 
 #[test]
