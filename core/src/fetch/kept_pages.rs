@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, count_failure};
+use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, MAX_FETCHES, count_failure};
 use crate::fetch::kept_pages::found::{End, Found, Judge};
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::kept_pages::to_keep::ToKeep;
@@ -36,8 +36,8 @@ use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 use crate::ports::store::Store;
 
-/// Maximum number of requests for a page in one run, apart from page 1: four in each of three fetches.
-const MAX_REQUESTS: u32 = 12;
+/// Maximum number of requests for a page in one run, apart from page 1: four in each fetch.
+const MAX_REQUESTS: u32 = 4 * MAX_FETCHES;
 
 /// The pages of one partition that one fetch keeps or finds kept.
 pub(super) struct KeptPages<'k, S> {
@@ -310,10 +310,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
         if self.run.keep.is_only_run {
             return;
         }
-        let is_used_up = matches!(
-            error,
-            Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. }
-        );
+        let is_used_up = is_used_up(error);
         let requested = self.requested().clone();
         let counted = match self.set.get().and_then(|open| open.count.as_ref()) {
             Some(count) => {
@@ -379,4 +376,10 @@ impl<'k, S: Store> KeptPages<'k, S> {
         let found = Found::list(self.store, self.dataset, self.partition).await?;
         self.delete(found.useless_after(&self.judge(open.version, &open.set), end)).await
     }
+}
+
+/// Returns whether an error says that a run has used all its fetches of a partition or a page. A single fetch that used
+/// its requests for page 1 made fewer.
+fn is_used_up(error: &Error) -> bool {
+    matches!(error, Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. })
 }

@@ -12,7 +12,7 @@ use crate::ports::store::{Condition, Put, Store, StoreError};
 
 /// Maximum number of fetches of one run that may fail or be killed, and maximum number that may request the same page,
 /// apart from page 1.
-const MAX_FETCHES: u32 = 3;
+pub(super) const MAX_FETCHES: u32 = 3;
 
 /// Maximum number of conditional writes to begin a fetch, or to count one that never began.
 const WRITE_TRIES: u32 = 4;
