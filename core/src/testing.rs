@@ -155,6 +155,8 @@ pub(crate) struct MemoryStore {
     pub(crate) gone_when_read: Mutex<BTreeSet<String>>,
     /// If set, no page is compressed and written before it is true.
     pub(crate) may_keep: Mutex<Option<Arc<AtomicBool>>>,
+    /// If set, the ending of keys that cannot be written.
+    pub(crate) refuses_write: Mutex<Option<&'static str>>,
     /// If set, how many more objects can be deleted.
     pub(crate) deletes_left: Mutex<Option<usize>>,
     /// How many turns a read takes.
@@ -289,6 +291,9 @@ impl Store for MemoryStore {
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.note("write");
+        if self.refuses_write.lock().unwrap().is_some_and(|ending| key.ends_with(ending)) {
+            return Err(StoreError { message: format!("write `{key}`"), source: "permission denied".into() });
+        }
         self.set(key, &bytes, None);
         Ok(())
     }

@@ -242,10 +242,21 @@ fn a_fetch_without_progress_fails() {
 fn a1_a_page_is_requested_by_at_most_three_fetches_of_a_run() {
     let store = MemoryStore::default();
     begin(&store, ten_pages(), 4, &facts("r1"));
+    let mut last_failure = String::new();
     for expected in ["DeadlineExceeded", "DeadlineExceeded", "PortalUnavailable", "PortalUnavailable"] {
         let portal = Brief::new(ten_pages(), 1);
-        assert_eq!(fetch(&store, &portal, &facts("r1")).unwrap_err().name(), expected);
-        assert_eq!(portal.requested().contains(&5), expected == "DeadlineExceeded");
+        let error = fetch(&store, &portal, &facts("r1")).unwrap_err();
+        assert_eq!(error.name(), expected);
+        let is_used_up = expected == "PortalUnavailable";
+        assert_eq!(portal.requested().contains(&5), !is_used_up);
+        // The failure that came before stays the cause: the message does not quote itself.
+        if is_used_up {
+            let chain = error.chain();
+            let (used, cause) = chain.split_once("; the last fetch ended with: ").unwrap();
+            assert_eq!((used.ends_with("are used"), cause), (true, last_failure.as_str()));
+        } else {
+            last_failure = error.chain();
+        }
     }
     // Another run has requests of its own.
     assert_eq!(finish(&store, ten_pages(), &facts("r2")), [1, 5, 6, 7, 8, 9, 10, 1]);
@@ -348,6 +359,22 @@ fn a1_fetches_that_fail_before_pages_are_kept_count_too() {
         fetch(&large, &Brief::new(ten_pages(), usize::MAX), &facts("r1")).unwrap_err().name(),
         "PortalUnavailable"
     );
+}
+
+#[test]
+fn a1_a_fetch_that_fails_after_it_was_counted_as_begun_does_not_count_as_killed_too() {
+    let (store, clock, run) = (MemoryStore::default(), Ticking::default(), facts("r1"));
+    let (dataset, partition) = (enrollment(), partition());
+    let fetch = || {
+        let portal = Brief::new(ten_pages(), usize::MAX);
+        block_on(fetch_partition(&portal, &store, &clock, &dataset, &partition, &run))
+    };
+    *store.refuses_write.lock().unwrap() = Some("set.json");
+    for _ in 0..2 {
+        assert_eq!(fetch().unwrap_err().name(), "StoreFailed");
+    }
+    *store.refuses_write.lock().unwrap() = None;
+    fetch().unwrap().receipt().unwrap();
 }
 
 /// Otherwise two kills would use up every page that is in flight when a later call ends.
