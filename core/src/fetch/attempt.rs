@@ -91,7 +91,8 @@ fn are_pages_good(error: &Error) -> bool {
         | Error::DuplicateKey { .. }
         | Error::WrongPartition { .. }
         | Error::SchemaDrift { .. } => false,
-        // The object is another one now, so the pages are not found again.
+        // Usually of the partition's object: it is another one now, so the pages are not found again. A conflict about
+        // the count of fetches comes before any page is kept.
         Error::WriteConflict { .. } => false,
     }
 }

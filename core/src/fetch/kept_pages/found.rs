@@ -10,7 +10,7 @@ use crate::fetch::kept_pages::page_set::{KeptPage, PageSet, group};
 use crate::keys;
 use crate::ledger::listing::list;
 use crate::partition::PartitionKey;
-use crate::ports::store::Store;
+use crate::ports::store::{Listed, Store};
 
 /// A run does not take over pages that another run received earlier than this before its own page 1. No run on AWS
 /// takes longer, so what is older belongs to a run that is over.
@@ -70,7 +70,7 @@ impl Found {
     /// [`Error::StoreFailed`] if the lake cannot be listed or read.
     pub(super) async fn list(store: &impl Store, dataset: &Dataset, partition: &PartitionKey) -> Result<Self, Error> {
         let listed = list(store, &keys::kept_prefix(dataset, partition)).await?;
-        let count = |listed: &crate::ports::store::Listed| {
+        let count = |listed: &Listed| {
             let (_, run) = keys::parse_fetch_count(dataset, &listed.key)?;
             Some(FoundCount { run: run.to_owned(), key: listed.key.clone(), modified_at: listed.modified_at })
         };
@@ -133,10 +133,10 @@ impl Found {
     }
 
     /// Returns the counts of runs that are over.
-    fn useless_counts(&self, judge: &Judge<'_>) -> impl Iterator<Item = String> {
+    fn useless_counts(&self, judge: &Judge<'_>) -> Vec<String> {
         let others = self.counts.iter().filter(|count| count.run != judge.run);
         let is_over = |count: &&FoundCount| judge.is_only_run || count.modified_at < judge.oldest();
-        others.filter(is_over).map(|count| count.key.clone()).collect::<Vec<_>>().into_iter()
+        others.filter(is_over).map(|count| count.key.clone()).collect()
     }
 }
 
