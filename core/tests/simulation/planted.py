@@ -49,7 +49,7 @@ def plant(patch: Path, folder: Path, target: Path, seeds: int) -> tuple[str, str
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seeds", type=int, default=2000, help="seeds in which a bug must be found")
+    arguments.add_argument("--seeds", type=int, default=6000, help="seeds in which a bug must be found")
     seeds = arguments.parse_args().seeds
     # Always the same folder, with its own target folder: Cargo mistakes copies of a workspace for one another.
     planted = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target")).resolve() / "planted"
