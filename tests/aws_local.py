@@ -140,11 +140,6 @@ def stop():
 # --- the stack ---
 
 
-def emulator_settings():
-    lines = (EMULATOR / "ministack.env").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-
-
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
@@ -157,9 +152,9 @@ def start_processes():
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     # Functions call the emulator too, so it needs its own address.
-    environment = {**emulator_settings(), "GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": endpoint,
-                   "PYTHONUNBUFFERED": "1"}
-    emulator = start(state, "emulator", [ROOT / ".venv" / "bin" / "ministack"], environment)
+    environment = {"GATEWAY_PORT": str(port), "AWS_ENDPOINT_URL": endpoint, "PYTHONUNBUFFERED": "1"}
+    command = [ROOT / ".venv" / "bin" / "python", EMULATOR / "start_ministack.py"]
+    emulator = start(state, "emulator", command, environment)
     portal = start(state, "portal", [BUILT / "rollcall-simulator"], {})
     line_with("Ready", *emulator)
     origin = line_with("listening on ", *portal).rpartition(" ")[2]

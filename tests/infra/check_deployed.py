@@ -75,12 +75,11 @@ def start_emulator(folder, environment):
     endpoint = f"http://127.0.0.1:{port}"
     environment |= {"AWS_ENDPOINT_URL": endpoint, "AWS_DEFAULT_REGION": REGION, "AWS_ACCESS_KEY_ID": "test",
                     "AWS_SECRET_ACCESS_KEY": "test", "SAM_CLI_TELEMETRY": "0"}  # fmt: skip
-    lines = (EMULATOR / "ministack.env").read_text(encoding="utf-8").splitlines()
-    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     # One execution waits until it is stopped.
-    settings |= {"GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "SFN_WAIT_SCALE": "1"}
-    emulator = subprocess.Popen([Path(sys.executable).parent / "ministack"], cwd=folder, env=environment | settings,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    settings = {"GATEWAY_PORT": str(port), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "SFN_WAIT_SCALE": "1"}
+    emulator = subprocess.Popen([sys.executable, EMULATOR / "start_ministack.py"], cwd=folder,
+                                env=environment | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                text=True)  # fmt: skip
     output = []
     for line in emulator.stdout:
         output.append(line)

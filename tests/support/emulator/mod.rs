@@ -58,7 +58,6 @@ impl Emulator {
         match kind {
             Kind::MiniStack => command
                 .arg(workspace().join("tests/support/emulator/start_ministack.py"))
-                .envs(settings())
                 .env("GATEWAY_PORT", port.to_string())
                 // Every call is recorded, for a test that compares the calls with the roles.
                 .env("CLOUDTRAIL_RECORDING", "1")
@@ -220,12 +219,6 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .set_partition_keys(Some(columns(&spec.partition_keys)))
         .build()
         .expect("the name is set")
-}
-
-/// Returns the settings that `make aws-local` also uses.
-fn settings() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = include_str!("ministack.env").lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once('='))
 }
 
 /// Returns a port that is currently free.

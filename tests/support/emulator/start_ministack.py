@@ -1,4 +1,6 @@
-"""Starts MiniStack, with two of its answers about concurrency corrected.
+"""Starts MiniStack for the tests and for `make aws-local`, with two of its answers about concurrency corrected.
+
+The caller's environment has its port, GATEWAY_PORT, and its address for functions, AWS_ENDPOINT_URL.
 
 For a call of a Lambda function that is refused because no concurrency is left, Step Functions reports the error
 `Lambda.TooManyRequestsException`. MiniStack 1.5 reports `Lambda.Unknown`, the name for a function that was killed.
@@ -6,8 +8,21 @@ A function's reserved concurrency also limits calls of its versions, which MiniS
 """
 
 import json
+import os
 import sys
 
+os.environ |= {
+    "BIND_HOST": "127.0.0.1",
+    "IOT_MTLS_ENABLED": "0",
+    "SFTP_ENABLED": "0",
+    # Roles are enforced. The key `test` may do anything.
+    "AUTH": "true",
+    "PYTHONUNBUFFERED": "1",
+}
+# The state machine's waits are skipped.
+os.environ.setdefault("SFN_WAIT_SCALE", "0")
+
+# MiniStack reads its settings when it is imported.
 from ministack.app import main
 from ministack.services import lambda_svc, stepfunctions
 
