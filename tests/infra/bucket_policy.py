@@ -6,6 +6,8 @@ error, so that a policy which this file does not understand is never reported as
 
 import fnmatch
 
+from template_json import as_list
+
 LAKE = "arn:aws:s3:::lake"
 EXISTING = "arn:${AWS::Partition}:s3:::${ExistingBucket}"
 
@@ -63,7 +65,3 @@ def holds(operator, keys, context):
         "NumericLessThan": lambda key, expected: key in context and context[key] < expected,
     }[operator]
     return all(test(key, expected) for key, expected in keys.items())
-
-
-def as_list(value):
-    return value if isinstance(value, list) else [value]

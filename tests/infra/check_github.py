@@ -7,6 +7,7 @@ import copy
 import re
 
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from template_json import as_list, walk
 
 # What SAM makes of its own types. The functions publish an alias.
 SERVERLESS = {"AWS::Serverless::Function": ["AWS::Lambda::Function", "AWS::Lambda::Version", "AWS::Lambda::Alias"],
@@ -43,20 +44,9 @@ OTHER = {"cloudformation:CreateChangeSet", "s3:GetObject", "s3:GetObjectVersion"
 MAX_ROLE_CHARACTERS = 10_240
 
 
-def as_list(value):
-    return value if isinstance(value, list) else [value]
-
-
 def statements(value):
     """Yields every statement at any depth, including those behind a condition."""
-    if isinstance(value, dict):
-        if "Effect" in value:
-            yield value
-        for inner in value.values():
-            yield from statements(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from statements(inner)
+    return (mapping for mapping in walk(value) if "Effect" in mapping)
 
 
 def policies_of(github, role):

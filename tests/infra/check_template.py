@@ -22,7 +22,7 @@ import check_deploy
 import check_github
 import yaml
 from bucket_policy import denials
-from template_json import LISTS, Loader, include, load
+from template_json import LISTS, Loader, as_list, include, load, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
@@ -150,21 +150,6 @@ class Template:
 
     def properties(self, name):
         return self.resources[name].get("Properties", {})
-
-
-def as_list(value):
-    return value if isinstance(value, list) else [value]
-
-
-def walk(value):
-    """Yields every mapping in a value, at any depth."""
-    if isinstance(value, dict):
-        yield value
-        for inner in value.values():
-            yield from walk(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from walk(inner)
 
 
 def differ(what, expected, found):

@@ -35,6 +35,21 @@ def function(loader, suffix, node):
 Loader.add_multi_constructor("!", function)
 
 
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def walk(value):
+    """Yields every mapping in a value, at any depth."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from walk(inner)
+
+
 def load(path):
     """A template as data, with included files and loops expanded."""
     template = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506, a safe loader
