@@ -48,20 +48,23 @@ pub(super) async fn attempt(
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
     let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).await;
-    match (&done, kept.progress()) {
-        (Ok(done), _) => kept.finish(done.outcome).await,
-        (Err(Error::DeadlineExceeded { .. }), Some(_)) => kept.pause().await,
-        (Err(Error::Interrupted { .. }), _) => {}
+    match (done, kept.progress()) {
+        (Ok(done), _) => {
+            kept.finish(done.outcome).await;
+            Ok(AttemptEnd::Done(done))
+        }
+        (Err(error @ Error::DeadlineExceeded { .. }), Some(progress)) => {
+            kept.pause().await;
+            Ok(AttemptEnd::Unfinished(progress, error))
+        }
+        (Err(error @ Error::Interrupted { .. }), _) => Err(error),
         (Err(error), _) => {
-            kept.count_failure(error).await;
-            if !are_pages_good(error) {
+            kept.count_failure(&error).await;
+            if !are_pages_good(&error) {
                 kept.discard().await;
             }
+            Err(error)
         }
-    }
-    match (done, kept.progress()) {
-        (Err(error @ Error::DeadlineExceeded { .. }), Some(progress)) => Ok(AttemptEnd::Unfinished(progress, error)),
-        (done, _) => done.map(AttemptEnd::Done),
     }
 }
 

@@ -315,7 +315,8 @@ impl<'k, S: Store> KeptPages<'k, S> {
         let counted = match self.set.get().and_then(|open| open.count.as_ref()) {
             Some(count) => {
                 let last_failure = count.last_failure().filter(|_| is_used_up).map(str::to_owned);
-                count.fail(self.store, &requested, last_failure.unwrap_or_else(|| error.chain())).await
+                let failure = last_failure.unwrap_or_else(|| error.chain());
+                count.end(self.store, &requested, Some(failure)).await
             }
             // It was not begun.
             None if is_used_up => return,
@@ -332,7 +333,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
     pub(super) async fn pause(&self) {
         let Some(count) = self.set.get().and_then(|open| open.count.as_ref()) else { return };
         let requested = self.requested().clone();
-        self.warn("requested pages not counted", count.pause(self.store, &requested).await);
+        self.warn("requested pages not counted", count.end(self.store, &requested, None).await);
     }
 
     fn warn(&self, what: &str, done: Result<(), Error>) {

@@ -117,33 +117,21 @@ impl FetchCount {
         self.fetches.last_failure.as_deref()
     }
 
-    /// Counts this fetch as failed, and the pages that it requested.
+    /// Counts the pages that this fetch requested, and the fetch as failed if it was. Otherwise its time was up.
     ///
     /// # Errors
     /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
-    pub(super) async fn fail(
+    pub(super) async fn end(
         &self,
         store: &impl Store,
         requested: &BTreeSet<u32>,
-        failure: String,
+        failure: Option<String>,
     ) -> Result<(), Error> {
         let mut fetches = Fetches { begun: None, ..self.fetches.clone() };
         fetches.request(requested.iter().copied());
-        fetches.fail(failure);
-        self.write(store, fetches).await
-    }
-
-    /// Counts the pages that this fetch requested before its time was up.
-    ///
-    /// # Errors
-    /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
-    pub(super) async fn pause(&self, store: &impl Store, requested: &BTreeSet<u32>) -> Result<(), Error> {
-        let mut fetches = Fetches { begun: None, ..self.fetches.clone() };
-        fetches.request(requested.iter().copied());
-        self.write(store, fetches).await
-    }
-
-    async fn write(&self, store: &impl Store, fetches: Fetches) -> Result<(), Error> {
+        if let Some(failure) = failure {
+            fetches.fail(failure);
+        }
         // If the condition no longer holds, another fetch was counted, and it or the next one counts this one as killed.
         replace_json(store, &self.key, &fetches, &self.condition).await.map(|_| ())
     }

@@ -406,10 +406,10 @@ fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
     assert!(!first.is_page_used_up(2));
     // Its result comes after the next fetch has counted it as killed.
     begin(2);
-    block_on(first.pause(&store, &BTreeSet::from([2]))).unwrap();
+    block_on(first.end(&store, &BTreeSet::from([2]), None)).unwrap();
     let third = begin(3);
     assert!(!third.is_page_used_up(2) && third.last_failure() == Some("killed"));
-    block_on(third.fail(&store, &BTreeSet::from([3]), "busy".to_owned())).unwrap();
+    block_on(third.end(&store, &BTreeSet::from([3]), Some("busy".to_owned()))).unwrap();
     let fourth = begin(4);
     assert!(fourth.is_used_up() && !fourth.is_page_used_up(2) && fourth.last_failure() == Some("busy"));
 }
