@@ -107,28 +107,23 @@ impl Check<'_> {
             None if rest.is_empty() => Some(1),
             _ => None,
         };
-        match n_years {
-            Some(n_years) if (1..=MAX_LATEST).contains(&n_years) && self.names_a_run => {
-                self.mistakes.add(|| {
-                    format!(
-                        "`{field}`: expected years by number together with `failed_of`, found `{text}`\n    hint: leave \
-                         out `{field}` to run everything again that failed"
-                    )
-                });
-                AxisSelection::Any
-            }
-            Some(n_years) if (1..=MAX_LATEST).contains(&n_years) => AxisSelection::Latest(n_years),
-            _ => {
-                self.mistakes.add(|| {
-                    format!(
-                        "`{field}`: expected {}, found `{}`\n    hint: write `latest-3` for the three newest years",
-                        expected_values(axis),
-                        excerpt(text)
-                    )
-                });
-                AxisSelection::Any
-            }
+        match n_years.filter(|n_years| (1..=MAX_LATEST).contains(n_years)) {
+            Some(n_years) if !self.names_a_run => return AxisSelection::Latest(n_years),
+            Some(_) => self.mistakes.add(|| {
+                format!(
+                    "`{field}`: expected years by number together with `failed_of`, found `{text}`\n    hint: leave out \
+                     `{field}` to run everything again that failed"
+                )
+            }),
+            None => self.mistakes.add(|| {
+                format!(
+                    "`{field}`: expected {}, found `{}`\n    hint: write `latest-3` for the three newest years",
+                    expected_values(axis),
+                    excerpt(text)
+                )
+            }),
         }
+        AxisSelection::Any
     }
 
     /// Reads one year, one range of years, or one text value.
