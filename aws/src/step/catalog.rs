@@ -51,17 +51,17 @@ impl CatalogStep {
     /// Same as [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed or the time is up. Publishing may
     /// stop anywhere: the next call completes it.
     pub async fn publish(&self, event: PublishEvent, deadline: Instant) -> Result<Published, Error> {
-        let table = Dataset::built_in(&event.planned.dataset)?.qualified_table();
-        let published = tokio::time::timeout_at(deadline, self.publish_until_done(event)).await;
+        let dataset = Dataset::built_in(&event.planned.dataset)?;
+        let published = tokio::time::timeout_at(deadline, self.publish_until_done(&dataset, event)).await;
         published.unwrap_or_else(|elapsed| {
             let message = "publish partitions: expected to end within the time of the function".to_owned();
-            Err(Error::CatalogFailed { table, source: CatalogError { message, source: elapsed.into() } })
+            let source = CatalogError { message, source: elapsed.into() };
+            Err(Error::CatalogFailed { table: dataset.qualified_table(), source })
         })
     }
 
-    async fn publish_until_done(&self, event: PublishEvent) -> Result<Published, Error> {
+    async fn publish_until_done(&self, dataset: &Dataset, event: PublishEvent) -> Result<Published, Error> {
         let PublishEvent { planned, fetch_error, crawl } = event;
-        let dataset = Dataset::built_in(&planned.dataset)?;
         if let Some(error) = &fetch_error {
             tracing::error!(run = planned.run, error = error.error, cause = error.cause, "fetching was stopped");
         }
@@ -90,8 +90,8 @@ impl CatalogStep {
                 source: "found none, or an unreadable one".into(),
             },
         })?;
-        let receipts = ledger::read_run(&self.store, &dataset, &planned.run).await?;
-        let Found { map_run, without_receipt } = self.without_receipt(&dataset, &planned, &plan, &receipts).await;
+        let receipts = ledger::read_run(&self.store, dataset, &planned.run).await?;
+        let Found { map_run, without_receipt } = self.without_receipt(dataset, &planned, &plan, &receipts).await;
         let run = PlannedRun {
             name: &planned.run,
             started_at: planned.started_at,
@@ -99,10 +99,10 @@ impl CatalogStep {
             without_receipt: &without_receipt,
         };
         let summary =
-            publish_receipts(&self.store, &self.catalog, &SystemClock, &dataset, &run, receipts, registrar).await?;
+            publish_receipts(&self.store, &self.catalog, &SystemClock, dataset, &run, receipts, registrar).await?;
         metrics::emit(&metrics::from_summary(&summary, &self.namespace, planned.schedule.as_deref()));
         let reference =
-            ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(&dataset, &planned.run) };
+            ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(dataset, &planned.run) };
         let published =
             Published::from_summary(&planned, &summary, reference, fetch_error.as_ref(), map_run.as_deref());
         tracing::info!(run = published.run, message = published.message, "published");
