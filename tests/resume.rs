@@ -205,15 +205,15 @@ fn l11_a_partition_is_encoded_again_from_kept_pages_without_a_request_and_with_e
 }
 
 /// Guard: the fetches of all calls are counted in the lake, since each call of a large partition has retries of its own.
+/// The first call makes progress beside the page that never arrives, so the retries start anew with the second.
 #[test]
-fn l11_a_page_that_always_fails_is_requested_at_most_twelve_times_in_all_calls() {
+fn l11_a_page_that_never_arrives_is_requested_by_at_most_three_fetches_of_all_calls() {
     let stack = Stack::deploy_before(portal(330, 50));
-    let busy = Action::Status { code: 503, retry_after: Some("0".to_owned()), body: None };
-    stack.portal.server.set_faults(vec![Fault::new(busy).on_path(PATH).on_page(300)]);
+    let stalls = Action::Delay { ms: 600_000 };
+    stack.portal.server.set_faults(vec![Fault::new(stalls).on_path(PATH).on_page(40)]);
     stack.limit("page-fetch", Duration::from_secs(12));
-    let ended = stack.run("failing", &json!({"years": [2020], "grades": ["grade-pk"]}));
+    let ended = stack.run("stalled", &json!({"years": [2020], "grades": ["grade-pk"]}));
     assert!(ended.cause.contains("year=2020/grade=grade-pk (PortalUnavailable)"), "{}", ended.cause);
     let asked = requested(&stack.portal, 0);
-    assert_eq!(asked[&300], 12, "{asked:?}");
-    assert!(asked.iter().all(|(page, n)| *page == 1 || *n <= 12), "{asked:?}");
+    assert_eq!(asked[&40], 3, "{asked:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_aws::glue::GlueCatalog;
 use rollcall_core::file::Edition;
 use rollcall_core::ledger::{Object, Seen as SeenObject, Survey};
 use rollcall_core::partition::PartitionKey;
@@ -224,6 +225,22 @@ fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     // The data exists all along, and is published once there is room.
     ground.proxy.set([]);
     assert_eq!(ground.publish("r2", &[]).expect("the account has room").n_published, 1);
+}
+
+/// Guard: the location of the table is compared before any change, even if nothing else about the table is looked at.
+#[test]
+fn g10_the_table_of_another_lake_is_not_changed() {
+    let ground = Ground::with_tables();
+    let ours = registered(2021, "grade-pk", 7);
+    ground.register(std::slice::from_ref(&ours)).expect("the partition is registered");
+    let other = GlueCatalog::new(&ground.direct, "another-lake");
+    let spec = ground.dataset.table_spec();
+    let remove = [pre_k()];
+    for (put, remove) in [(std::slice::from_ref(&ours), &remove[..0]), (&[], &remove[..])] {
+        let refused = ground.runtime.block_on(other.change_partitions(&spec, put, remove)).expect_err("it is refused");
+        assert!(chain(&refused).contains("expected location `s3://another-lake/data/"), "{}", chain(&refused));
+    }
+    assert_eq!(ground.registered(), [ours]);
 }
 
 /// Guard: the catalog function checks how the crawl ended.
