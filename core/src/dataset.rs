@@ -2,6 +2,7 @@
 
 pub mod built_in;
 mod check;
+mod coded_value;
 mod parse;
 pub mod partitions;
 pub(crate) mod registry;
@@ -46,6 +47,12 @@ pub struct Dataset {
     pub comment: String,
     /// Columns that together identify a row within its partition.
     pub key: Vec<String>,
+    /// What to do with a partition in which a key is repeated, null or empty.
+    #[serde(default, skip_serializing_if = "RepeatedKeys::is_default")]
+    pub repeated_keys: RepeatedKeys,
+    /// Why repeated keys are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Secret sent as a request header, if the source requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
@@ -59,6 +66,26 @@ pub struct Dataset {
     /// Columns of the files, in file order. Axes are not repeated here, because they are in the path.
     #[serde(rename = "column")]
     pub columns: Vec<Column>,
+    /// Lists of codes of this dataset's own, by name: the label of each code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// What to do with a partition in which a key is repeated, null or empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepeatedKeys {
+    /// Refuse it.
+    #[default]
+    Refuse,
+    /// Keep all its rows, and count those with such keys.
+    Keep,
+}
+
+impl RepeatedKeys {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A path parameter.
@@ -79,37 +106,53 @@ pub struct Axis {
     /// Values, each with the code that rows use for it. Empty for years, which the portal lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<CodedValue>,
+    /// Name of the list that has the labels of the codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<String>,
+    /// For years: those that the portal listed when the descriptor was written, such as `1980, 1984-2022`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub years: Option<String>,
 }
 
 /// Type of a partition column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AxisKind {
-    /// A number, for years.
+    /// A number.
     Int,
     /// A string value, as in the portal's paths.
     String,
 }
 
 /// A value of an axis and the code that rows use for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CodedValue {
     /// Value in the path.
     pub value: String,
     /// Code in the rows.
     pub code: i64,
 }
-
 /// A column of the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
-    /// Name in the rows, the files and the catalog.
+    /// Name in the files and the catalog.
     pub name: String,
+    /// Name of the field in the portal's rows, if it differs from the column's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// Type.
     #[serde(rename = "type")]
     pub kind: ColumnKind,
+    /// Name of the list that has the labels of the codes. A column whose list has only negative codes is a measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<String>,
+    /// The code whose rows are totals over the rows with other codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// Whether the field may be absent from all rows of a partition. The column is then null.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Pads a string of digits with leading zeros to this many characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u8>,
@@ -125,6 +168,14 @@ pub struct Column {
     /// What the values mean, with their unit.
     #[serde(default)]
     pub comment: String,
+}
+
+impl Column {
+    /// Returns the name of the field in the portal's rows.
+    #[must_use]
+    pub fn field(&self) -> &str {
+        self.field.as_deref().unwrap_or(&self.name)
+    }
 }
 
 fn dictionary_by_default() -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 
 use crate::dataset::registry::{LOOKUPS, lookup_table};
-use crate::dataset::{Axis, Column, ColumnKind, Dataset};
+use crate::dataset::{Axis, Column, ColumnKind, Dataset, RepeatedKeys};
 use crate::error::Error;
 use crate::file::columns::RESCUED;
 use crate::file::writer::{Encoded, TableWriter};
@@ -69,6 +69,10 @@ impl Lookup {
             .map(|name| Column {
                 name: name.to_owned(),
                 kind: if name == "code" { ColumnKind::Int } else { ColumnKind::String },
+                field: None,
+                codes: None,
+                total: None,
+                optional: false,
                 width: None,
                 starts_with: BTreeMap::new(),
                 dictionary: true,
@@ -84,10 +88,13 @@ impl Lookup {
             table: table.to_owned(),
             comment: comment.to_owned(),
             key: vec!["code".to_owned()],
+            repeated_keys: RepeatedKeys::Refuse,
+            reason: None,
             secret: None,
             in_flight: None,
             axes: Vec::<Axis>::new(),
             columns,
+            lists: BTreeMap::new(),
         };
         Ok(Self { dataset, rows })
     }
