@@ -4,7 +4,7 @@ pub(crate) mod dataset;
 mod input;
 
 use clap::{Args, ValueEnum};
-use rollcall_core::dataset::{AxisKind, Dataset};
+use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 use rollcall_core::request::{self, DEFAULT_DATASET, Request};
 use rollcall_core::text::excerpt;
 use serde_json::{Map, Value, json};
@@ -22,8 +22,11 @@ pub(crate) struct RequestArgs {
     /// Grades: grade-pk,grade-k,grade-1 ... or all (all grades except the total grade-99)
     #[arg(long, value_name = "GRADES")]
     grades: Option<String>,
+    /// Values of another axis: grade_edfacts=grade-8,grade-99 or level_of_study=all; can be repeated
+    #[arg(long = "axis", value_name = "NAME=VALUES")]
+    axes: Vec<String>,
     /// One partition, such as 2019/grade-3, instead of years and grades; can be repeated
-    #[arg(long = "partition", value_name = "YEAR/GRADE", conflicts_with_all = ["years", "grades"])]
+    #[arg(long = "partition", value_name = "YEAR/GRADE", conflicts_with_all = ["years", "grades", "axes"])]
     partitions: Vec<String>,
     /// Which of the named partitions to fetch
     #[arg(long, value_enum, default_value_t = ModeArg::All)]
@@ -41,7 +44,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "NAME|FILE.toml")]
     dataset: Option<String>,
     /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
-    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "partitions", "mode", "failed_of", "force", "keep_pages"])]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "axes", "partitions", "mode", "failed_of", "force", "keep_pages"])]
     input: Option<String>,
 }
 
@@ -123,10 +126,30 @@ impl RequestArgs {
         if dataset.name != DEFAULT_DATASET {
             fields.insert("dataset".to_owned(), json!(dataset.name));
         }
+        let mut axes = Map::new();
         for (name, value) in [("years", &self.years), ("grades", &self.grades)] {
-            if let Some(value) = value {
-                fields.insert(name.to_owned(), json!(value));
+            match (value, grade_axis(dataset)) {
+                (None, _) => {}
+                (Some(value), Some(axis)) if name == "grades" => drop(axes.insert(axis.name.clone(), json!(value))),
+                (Some(value), _) => drop(fields.insert(name.to_owned(), json!(value))),
             }
+        }
+        for text in &self.axes {
+            let Some((name, values)) = text.split_once('=') else {
+                return Err(BadInput(format!(
+                    "`--axis`: expected the name of an axis and its values, such as grade_edfacts=grade-8,grade-99, found `{}`",
+                    excerpt(text)
+                )));
+            };
+            if axes.insert(name.to_owned(), json!(values)).is_some() {
+                return Err(BadInput(format!(
+                    "`--axis`: expected each axis once, found `{}` again\nhint: separate its values by commas",
+                    excerpt(name)
+                )));
+            }
+        }
+        if !axes.is_empty() {
+            fields.insert("axes".to_owned(), Value::Object(axes));
         }
         if !self.partitions.is_empty() {
             let partitions = self.partitions.iter().map(|text| partition_json(dataset, text));
@@ -147,6 +170,12 @@ impl RequestArgs {
         }
         Ok(Value::Object(fields))
     }
+}
+
+/// Returns the axis that `--grades` selects if none is named `grade`: the only one whose name starts with it.
+fn grade_axis(dataset: &Dataset) -> Option<&Axis> {
+    let mut grades = dataset.axes.iter().filter(|axis| axis.name.starts_with("grade"));
+    grades.next().filter(|axis| axis.name != "grade" && grades.next().is_none())
 }
 
 /// Returns `2019/grade-3` as an object of axis values. Invalid values are kept; request validation reports them.

@@ -75,6 +75,26 @@ pub(crate) fn warn_unknown_fields<'r>(receipts: impl Iterator<Item = &'r Receipt
     ));
 }
 
+/// Notes how many rows have a repeated or an empty key, of a dataset that keeps them.
+///
+/// - `reason`: why they are kept, from the descriptor.
+pub(crate) fn note_kept_keys<'r>(receipts: impl Iterator<Item = &'r Receipt>, reason: Option<&str>) {
+    let (mut n_repeated, mut n_empty) = (0, 0);
+    for receipt in receipts {
+        n_repeated += receipt.n_repeated_keys;
+        n_empty += receipt.n_empty_keys;
+    }
+    let counts: Vec<String> = [(n_repeated, "a repeated key"), (n_empty, "an empty key")]
+        .into_iter()
+        .filter(|(n_rows, _)| *n_rows > 0)
+        .map(|(n_rows, what)| format!("{} with {what}", counted(n_rows, "row")))
+        .collect();
+    if !counts.is_empty() {
+        let reason = reason.map_or_else(String::new, |reason| format!(": {}", excerpt(reason)));
+        print_message(&format!("note: kept {}{reason}", counts.join(" and ")));
+    }
+}
+
 /// Notes that the printed data is sample data, if it is.
 pub(crate) fn note_sample(is_sample: bool) {
     if is_sample {

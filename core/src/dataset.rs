@@ -3,12 +3,16 @@
 pub mod built_in;
 mod check;
 mod coded_value;
+pub mod lists;
 mod parse;
 pub mod partitions;
 pub(crate) mod registry;
 pub mod schema;
 pub mod secret;
 mod table;
+#[cfg(test)]
+mod tests;
+pub mod years;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +20,6 @@ use arrow_schema::DataType;
 use serde::{Deserialize, Serialize};
 
 pub use secret::Secret;
-
-/// Plausible years. The portal's data starts in 1980; a year outside this range is a typo.
-pub const YEARS: std::ops::RangeInclusive<i32> = 1900..=2100;
 
 /// Allowed numbers of requests in flight.
 pub const IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=256;
@@ -101,7 +102,7 @@ pub struct Axis {
     #[serde(default)]
     pub comment: String,
     /// The value that `all` leaves out, because its rows are totals over the other values.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "coded_value::text_or_number", skip_serializing_if = "Option::is_none")]
     pub total: Option<String>,
     /// Values, each with the code that rows use for it. Empty for years, which the portal lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -171,6 +172,23 @@ pub struct Column {
 }
 
 impl Column {
+    /// Creates a column with the defaults of a descriptor.
+    #[must_use]
+    pub fn new(name: &str, kind: ColumnKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            field: None,
+            kind,
+            codes: None,
+            total: None,
+            optional: false,
+            width: None,
+            starts_with: BTreeMap::new(),
+            dictionary: true,
+            comment: String::new(),
+        }
+    }
+
     /// Returns the name of the field in the portal's rows.
     #[must_use]
     pub fn field(&self) -> &str {

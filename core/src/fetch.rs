@@ -91,6 +91,8 @@ pub async fn fetch_partition(
                 n_pages = facts.n_pages,
                 n_unknown = facts.n_unknown,
                 n_misfits = facts.n_misfits,
+                n_repeated_keys = facts.n_repeated_keys,
+                n_empty_keys = facts.n_empty_keys,
                 "partition fetched"
             );
             let receipt = Receipt {
@@ -105,6 +107,8 @@ pub async fn fetch_partition(
                 n_unknown: facts.n_unknown,
                 unknown_fields: facts.unknown_fields.into_names(),
                 n_misfits: facts.n_misfits,
+                n_repeated_keys: facts.n_repeated_keys,
+                n_empty_keys: facts.n_empty_keys,
                 started_at,
                 finished_at: clock.now(),
             };

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use crate::dataset::{AxisKind, Dataset};
+use crate::dataset::Dataset;
 use crate::fetch::links::Links;
 use crate::file::TableWriter;
 use crate::ledger::PartitionRecord;
@@ -20,7 +20,7 @@ use crate::page::{PageDecoder, laws};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::request::{AxisSelection, Request, Selection, is_run_name};
 
-/// A dataset with a column of every type. The names are short, so that a fuzzer soon reaches the values.
+/// A dataset with a column of every type, one with another name than its field, and one whose field may be absent. The names are short, so that a fuzzer soon reaches the values.
 const EVERY_KIND: &str = r#"
 name = "kinds"
 title = "Every kind of column"
@@ -34,10 +34,10 @@ axis = [
     { name = "grade", type = "string", values = [{ value = "grade-pk", code = -1 }, { value = "grade-1", code = 1 }] },
 ]
 column = [
-    { name = "id", type = "string", width = 4, starts_with = { int = 2 } },
+    { name = "id", type = "string", width = 4, starts_with = { whole = 2 } },
     { name = "text", type = "string" },
-    { name = "int", type = "int" },
-    { name = "big", type = "bigint" },
+    { name = "whole", field = "int", type = "int" },
+    { name = "big", type = "bigint", optional = true },
     { name = "real", type = "double" },
 ]
 "#;
@@ -149,7 +149,7 @@ pub fn request(bytes: &[u8]) -> bool {
                     let AxisSelection::Values(values) = selection else { continue };
                     assert!(!values.is_empty() && are_distinct(values));
                     assert!(values.iter().all(|value| match value {
-                        AxisValue::Int(year) => axis.kind == AxisKind::Int && (1000..=9999).contains(year),
+                        AxisValue::Int(year) => axis.is_year() && (1000..=9999).contains(year),
                         AxisValue::Text(text) => axis.values.iter().any(|coded| coded.value == *text),
                     }));
                 }
@@ -182,7 +182,8 @@ pub fn descriptor(bytes: &[u8]) -> bool {
     assert_eq!(dataset.file_schema().fields().len(), dataset.columns.len() + 1);
     assert_eq!(dataset.table_spec().partition_keys.len(), dataset.axes.len());
     let axes = dataset.axes.iter().map(|axis| {
-        let value = axis.values.first().map_or(AxisValue::Int(2021), |coded| AxisValue::Text(coded.value.clone()));
+        let value =
+            axis.values.first().and_then(|coded| axis.parse_value(&coded.value)).unwrap_or(AxisValue::Int(2021));
         (axis.name.clone(), value)
     });
     let partition = PartitionKey::new(axes.collect());

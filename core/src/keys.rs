@@ -205,7 +205,8 @@ pub const CATALOG_PREFIX: &str = "catalog/";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::{Dataset, YEARS};
+    use crate::dataset::Dataset;
+    use crate::dataset::years::YEARS;
     use crate::partition::AxisValue;
     use proptest::prelude::*;
 

@@ -66,18 +66,7 @@ impl Lookup {
         }
         let columns = header
             .iter()
-            .map(|name| Column {
-                name: name.to_owned(),
-                kind: if name == "code" { ColumnKind::Int } else { ColumnKind::String },
-                field: None,
-                codes: None,
-                total: None,
-                optional: false,
-                width: None,
-                starts_with: BTreeMap::new(),
-                dictionary: true,
-                comment: String::new(),
-            })
+            .map(|name| Column::new(name, if name == "code" { ColumnKind::Int } else { ColumnKind::String }))
             .collect();
         let dataset = Dataset {
             name: table.to_owned(),

@@ -9,7 +9,7 @@ mod release;
 mod tests;
 pub mod years;
 
-use crate::dataset::{AxisKind, Dataset};
+use crate::dataset::{Axis, Dataset};
 use crate::error::{Error, chain};
 use crate::ledger::plan::{PlanItem, Reason};
 use crate::partition::PartitionKey;
@@ -50,8 +50,13 @@ pub async fn plan_partitions(
         return Ok(Plan { items: with_reason(named, Reason::Failed), warnings: Vec::new(), portal_release });
     }
     let mut warnings = Vec::new();
+    let has_years = dataset.axes.iter().any(Axis::is_year);
     let listed = match listed_years(portal, dataset).await {
         Ok(years) => Some(years),
+        Err(error) if !has_years => {
+            tracing::debug!(dataset = dataset.name, error = chain(&error), "endpoint not listed");
+            None
+        }
         Err(error) if needs_the_list_of_years(dataset, &request.selection) => {
             tracing::warn!(dataset = dataset.name, error = chain(&error), "years not listed");
             return Err(Error::YearsUnknown {
@@ -77,7 +82,7 @@ pub async fn plan_partitions(
     let selection = resolve_latest(&request.selection, listed.as_ref());
     let items = match request.mode {
         Mode::Stale if is_open_ended(&selection) => {
-            check_unlisted(dataset, named_and_unlisted(&selection, listed.as_ref()), listed.as_ref())?;
+            check_unlisted(dataset, named_and_unlisted(dataset, &selection, listed.as_ref()), listed.as_ref())?;
             stale(store, dataset, &selection, listed.as_ref(), &mut warnings).await?
         }
         mode => {
@@ -111,7 +116,7 @@ fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {
 fn needs_the_list_of_years(dataset: &Dataset, selection: &Selection) -> bool {
     let Selection::Axes(axes) = selection else { return false };
     dataset.axes.iter().zip(axes).any(|(axis, selection)| match selection {
-        AxisSelection::All => axis.kind == AxisKind::Int,
+        AxisSelection::All => axis.is_year(),
         AxisSelection::Latest(_) => true,
         AxisSelection::Any | AxisSelection::Values(_) => false,
     })

@@ -13,6 +13,23 @@ pub fn excerpt(text: &str) -> String {
     quoted
 }
 
+/// Returns a hint line with the candidate that is most like a word, or an empty string if none is.
+#[must_use]
+pub fn nearest_hint<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> String {
+    nearest(word, candidates).map_or_else(String::new, |nearest| format!("\n    hint: write `{nearest}`"))
+}
+
+/// Returns the candidate that is most like a word, or `None` if none is.
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    /// Similarity from which a candidate was probably meant: 1 for equal words, 0 for words without a common letter.
+    const MIN_SIMILARITY: f64 = 0.8;
+    let word = word.to_lowercase();
+    let rated = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(&word, candidate), candidate));
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY).map(|(_, candidate)| candidate)
+}
+
 /// Formats a number with thousands separators: `1234567` → `1,234,567`.
 #[must_use]
 pub fn thousands(number: u64) -> String {

@@ -57,6 +57,7 @@ impl<'r> RunReport<'r> {
         warnings::warn_unreadable(&self.summary.unreadable);
         warnings::warn_stale(&self.summary.stale, rewrite_command);
         warnings::warn_unknown_fields(self.summary.receipts.iter());
+        warnings::note_kept_keys(self.summary.receipts.iter(), dataset.reason.as_deref());
         if format == Format::Json {
             return output::print_json(self);
         }

@@ -1,11 +1,11 @@
-//! Formats the partitions of a lake as grids of year by grade.
+//! Formats the partitions of a lake as grids, such as year by grade.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::{Axis, Dataset};
 use rollcall_core::ledger::{Outcome, PartitionRecord, Records};
-use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::partition::AxisValue;
 
 use crate::table;
 use crate::words::{age, rounded};
@@ -13,28 +13,48 @@ use crate::words::{age, rounded};
 /// Maximum width of a grid. Columns that do not fit go into another grid below.
 const WIDTH: usize = 80;
 
-/// Returns the partitions as grids, with the first axis down and the others across.
+/// The partitions of one grid, by the values of the first and of the last axis. A dataset of one axis has no last one.
+type Cells = BTreeMap<(AxisValue, Option<AxisValue>), String>;
+
+/// Returns the partitions as grids, with the first axis down and the last one across. If there are axes in between, each
+/// combination of their values has a grid of its own, below its name.
 pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> String {
-    let first = |key: &PartitionKey| key.axes().first().map(|(_, value)| value.clone());
-    let rest =
-        |key: &PartitionKey| -> Vec<AxisValue> { key.axes().iter().skip(1).map(|(_, value)| value.clone()).collect() };
-    let rows: BTreeSet<AxisValue> = records.keys().filter_map(first).collect();
-    let mut columns: Vec<Vec<AxisValue>> = records.keys().map(rest).collect::<BTreeSet<_>>().into_iter().collect();
-    columns.sort_by_key(|column| order_of(dataset, column));
-    let cells: BTreeMap<(AxisValue, Vec<AxisValue>), String> =
-        records.iter().filter_map(|(key, record)| Some(((first(key)?, rest(key)), cell(record, now)))).collect();
-    let row_name = dataset.axes.first().map_or("", |axis| axis.name.as_str());
-    let name = |column: &[AxisValue]| {
-        let words: Vec<String> = column.iter().map(ToString::to_string).collect();
-        if words.is_empty() { "rows".to_owned() } else { words.join("/") }
-    };
-    let width_of = |column: &Vec<AxisValue>| {
+    let mut groups: BTreeMap<Vec<usize>, (String, Cells)> = BTreeMap::new();
+    for (key, record) in records {
+        let (Some((first, rest)), n_axes) = (key.axes().split_first(), key.axes().len()) else { continue };
+        let middle = rest.get(..n_axes.saturating_sub(2)).unwrap_or_default();
+        let name: Vec<String> = middle.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
+        let order = middle.iter().zip(dataset.axes.iter().skip(1)).map(|((_, value), axis)| position(axis, value));
+        let (_, cells) = groups.entry(order.collect()).or_insert_with(|| (name.join("/"), Cells::new()));
+        cells.insert((first.1.clone(), rest.last().map(|(_, value)| value.clone())), cell(record, now));
+    }
+    let mut text = String::new();
+    for (name, cells) in groups.values() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        if !name.is_empty() {
+            text.push_str(&format!("{name}\n"));
+        }
+        text.push_str(&grid(dataset, cells));
+    }
+    text
+}
+
+/// Returns one grid, in blocks that fit the width.
+fn grid(dataset: &Dataset, cells: &Cells) -> String {
+    let rows: BTreeSet<&AxisValue> = cells.keys().map(|(row, _)| row).collect();
+    let mut columns: Vec<&Option<AxisValue>> =
+        cells.keys().map(|(_, column)| column).collect::<BTreeSet<_>>().into_iter().collect();
+    columns.sort_by_key(|column| Some(position(dataset.axes.last()?, column.as_ref()?)));
+    let name = |column: &Option<AxisValue>| column.as_ref().map_or_else(|| "rows".to_owned(), ToString::to_string);
+    let width_of = |column: &Option<AxisValue>| {
         let widest = cells.iter().filter(|((_, found), _)| found == column).map(|(_, cell)| cell.len()).max();
         widest.unwrap_or(0).max(name(column).len()) + 2
     };
-    let mut blocks: Vec<Vec<&Vec<AxisValue>>> = Vec::new();
+    let mut blocks: Vec<Vec<&Option<AxisValue>>> = Vec::new();
     let mut used = WIDTH;
-    for column in &columns {
+    for column in columns {
         let width = width_of(column);
         if used + width > WIDTH {
             blocks.push(Vec::new());
@@ -45,6 +65,7 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
             block.push(column);
         }
     }
+    let row_name = dataset.axes.first().map_or("", |axis| axis.name.as_str());
     let mut text = String::new();
     for (i, block) in blocks.iter().enumerate() {
         if i > 0 {
@@ -56,11 +77,9 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
         // Newest first, in the order in which runs fetch them.
         for row in rows.iter().rev() {
             let mut line = vec![row.to_string()];
-            line.extend(
-                block.iter().map(|column| {
-                    cells.get(&(row.clone(), (*column).clone())).cloned().unwrap_or_else(|| ".".to_owned())
-                }),
-            );
+            line.extend(block.iter().map(|column| {
+                cells.get(&((*row).clone(), (*column).clone())).cloned().unwrap_or_else(|| ".".to_owned())
+            }));
             table.add_row(line);
         }
         text.push_str(&table::render(&table));
@@ -68,17 +87,10 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
     text
 }
 
-/// Returns the positions of axis values in the descriptor, which sort grade-10 after grade-9.
-fn order_of(dataset: &Dataset, values: &[AxisValue]) -> Vec<usize> {
-    dataset
-        .axes
-        .iter()
-        .skip(1)
-        .zip(values)
-        .map(|(axis, value)| {
-            axis.values.iter().position(|coded| coded.value == value.to_string()).unwrap_or(usize::MAX)
-        })
-        .collect()
+/// Returns the position of a value in the descriptor, which sorts grade-10 after grade-9.
+fn position(axis: &Axis, value: &AxisValue) -> usize {
+    let value = value.to_string();
+    axis.values.iter().position(|coded| coded.value == value).unwrap_or(usize::MAX)
 }
 
 /// Formats a grid cell: the last outcome, and the number of rows and age of the committed object.
@@ -95,5 +107,51 @@ fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     match &record.committed {
         Some(committed) => format!("{outcome} {} {}", rounded(committed.n_rows), age(committed.fetched_at, now)),
         None => outcome.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_core::ledger::{LastAttempt, PartitionRecord};
+
+    use super::*;
+
+    /// A dataset with these axes besides the year, and records of two years with every combination of their values.
+    fn lake(axes: &[(&str, &[&str])]) -> (Dataset, Records) {
+        let paths: String = axes.iter().map(|(name, _)| format!("{{{name}}}/")).collect();
+        let mut text = format!(
+            "name='n'\ntitle='N'\nattribution='A'\npath='n/{{year}}/{paths}'\ndatabase='d'\ntable='n'\nkey=['id']\n\
+             [[column]]\nname='id'\ntype='int'\n[[axis]]\nname='year'\ntype='int'\n"
+        );
+        let mut hive = vec!["year=2020".to_owned(), "year=2021".to_owned()];
+        for (name, values) in axes {
+            let coded: Vec<String> =
+                values.iter().enumerate().map(|(i, value)| format!("{{value='{value}', code={i}}}")).collect();
+            text.push_str(&format!("[[axis]]\nname='{name}'\ntype='string'\nvalues=[{}]\n", coded.join(",")));
+            hive = hive.iter().flat_map(|path| values.iter().map(move |it| format!("{path}/{name}={it}"))).collect();
+        }
+        let dataset = Dataset::parse("n.toml", &text).unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let records = hive.iter().map(|path| {
+            let attempt =
+                LastAttempt { run: "r".into(), outcome: Outcome::Empty, error: None, portal_release: None, at };
+            let partition = dataset.parse_partition(path).unwrap();
+            (partition.clone(), PartitionRecord { partition, committed: None, last_attempt: Some(attempt) })
+        });
+        (dataset.clone(), records.collect())
+    }
+
+    fn drawn(axes: &[(&str, &[&str])]) -> String {
+        let (dataset, records) = lake(axes);
+        grids(&dataset, &records, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn one_two_and_three_axes_have_grids() {
+        assert_eq!(drawn(&[]), "year  rows\n2021  E\n2020  E\n");
+        let grades: (&str, &[&str]) = ("grade", &["grade-9", "grade-10"]);
+        let grid = "year  grade-9  grade-10\n2021  E        E\n2020  E        E\n";
+        assert_eq!(drawn(&[grades]), grid);
+        assert_eq!(drawn(&[("level", &["b", "a"]), grades]), format!("level=b\n{grid}\nlevel=a\n{grid}"));
     }
 }

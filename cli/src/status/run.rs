@@ -55,7 +55,7 @@ pub(crate) async fn show_run(
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
         output::print_json(&RunStatus { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
-        warnings::warn_unknown_fields(rows.iter().filter_map(|row| row.receipt.as_ref()));
+        warn(dataset, &rows);
         return Ok(());
     }
     let mut table = table::table(&["partition", "outcome", "rows", "error"]);
@@ -78,8 +78,15 @@ pub(crate) async fn show_run(
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });
     output::print(&text)?;
-    warnings::warn_unknown_fields(rows.iter().filter_map(|row| row.receipt.as_ref()));
+    warn(dataset, &rows);
     Ok(())
+}
+
+/// Prints what the receipts say about the rows.
+fn warn(dataset: &Dataset, rows: &[RunRow]) {
+    let receipts = || rows.iter().filter_map(|row| row.receipt.as_ref());
+    warnings::warn_unknown_fields(receipts());
+    warnings::note_kept_keys(receipts(), dataset.reason.as_deref());
 }
 
 /// Joins the lines of a message, including its hint or list, into a single line for a table.

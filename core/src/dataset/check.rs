@@ -3,114 +3,145 @@
 mod axis;
 mod column;
 mod names;
+mod place;
 mod secret;
 
 use std::collections::BTreeSet;
 
 use crate::dataset::check::names::{
-    MAX_COMMENT_BYTES, MAX_DESCRIPTION_BYTES, check_comment, check_folder, check_name, check_sql_name, taken,
+    MAX_DESCRIPTION_BYTES, add_taken, check_comment, check_folder, check_name, check_sql_name,
 };
+use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::dataset::registry::{self, TAKEN};
-use crate::dataset::{ColumnKind, Dataset, IN_FLIGHT, MAX_WIDTH};
+use crate::dataset::{ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
-use crate::text::excerpt;
+use crate::text::{excerpt, nearest_hint};
+
+pub(super) use crate::dataset::check::place::line_at;
 
 impl Dataset {
-    /// Returns one message per rule that the descriptor breaks.
-    pub(super) fn mistakes(&self) -> Mistakes {
-        let mut mistakes = Mistakes::default();
-        check_name(&mut mistakes, "name", &self.name);
+    /// Returns one message per rule that the descriptor breaks, with the line and the key.
+    ///
+    /// - `text`: the descriptor's file.
+    pub(super) fn mistakes(&self, text: &str) -> Mistakes {
+        let mut mistakes = PlacedMistakes::new(text);
+        check_name(&mut mistakes, Place::Top("name"), &self.name);
         for (key, value) in [("database", &self.database), ("table", &self.table)] {
-            check_sql_name(&mut mistakes, key, value);
+            check_sql_name(&mut mistakes, Place::Top(key), value);
         }
         if self.database == "information_schema" {
-            mistakes.add(|| {
+            mistakes.add(Place::Top("database"), || {
                 "`database`: expected a name that query engines do not reserve, found `information_schema`".to_owned()
             });
         }
-        check_folder(&mut mistakes, "table", &self.table);
+        check_folder(&mut mistakes, Place::Top("table"), &self.table);
         let description = self.table_spec().comment;
-        check_comment(&mut mistakes, "`comment` and `attribution`", &description, MAX_DESCRIPTION_BYTES);
+        let what = "`comment` and `attribution`";
+        check_comment(&mut mistakes, Place::Top("comment"), what, &description, MAX_DESCRIPTION_BYTES);
         let mut names = BTreeSet::new();
         if self.axes.is_empty() {
-            mistakes.add(|| "`axis`: expected at least one, found none".to_owned());
+            mistakes.add(Place::Top("axis"), || "`axis`: expected at least one, found none".to_owned());
         }
-        for axis in &self.axes {
-            check_sql_name(&mut mistakes, "axis.name", &axis.name);
-            check_folder(&mut mistakes, "axis.name", &axis.name);
-            if axis.name == RESCUED || !names.insert(axis.name.as_str()) {
-                mistakes.add(|| taken("axis.name", &axis.name));
+        for (i, axis) in self.axes.iter().enumerate() {
+            let place = Place::Axis(i, "name");
+            check_sql_name(&mut mistakes, place, &axis.name);
+            check_folder(&mut mistakes, place, &axis.name);
+            if axis.name == RESCUED || !names.insert(axis.name.clone()) {
+                add_taken(&mut mistakes, place, &axis.name);
             }
-            axis.check(&mut mistakes);
-        }
-        for column in &self.columns {
-            check_sql_name(&mut mistakes, "column.name", &column.name);
-            let name = || excerpt(&column.name);
-            if column.name == RESCUED || !names.insert(column.name.as_str()) {
-                mistakes.add(|| taken("column.name", &column.name));
-            }
-            if let Some(width) = column.width
-                && !(1..=MAX_WIDTH).contains(&width)
-            {
-                mistakes.add(|| format!("`column.width` of `{}`: expected 1 to {MAX_WIDTH}, found {width}", name()));
-            }
-            if column.width.is_some() && column.kind != ColumnKind::String {
-                mistakes.add(|| {
-                    format!(
-                        "`column.width` of `{}`: expected a column of type string, found type {}",
-                        name(),
-                        column.kind.glue_type()
-                    )
-                });
-            }
-            check_comment(
-                &mut mistakes,
-                &format!("`column.comment` of `{}`", name()),
-                &column.comment,
-                MAX_COMMENT_BYTES,
-            );
-        }
-        for column in &self.columns {
-            self.check_starts_with(&mut mistakes, column);
-        }
-        if self.columns.is_empty() {
-            mistakes.add(|| "`column`: expected at least one, found none".to_owned());
-        }
-        if self.key.is_empty() {
-            mistakes.add(|| "`key`: expected at least one column, found none".to_owned());
-        }
-        for (i, name) in self.key.iter().enumerate() {
-            match self.columns.iter().find(|column| column.name == *name) {
-                None => mistakes.add(|| format!("`key`: expected the name of a column, found `{}`", excerpt(name))),
-                Some(column) if column.kind == ColumnKind::Double => mistakes.add(|| {
-                    format!(
-                        "`key`: expected columns of type string, int or bigint, found `{}` of type double",
-                        excerpt(name)
-                    )
-                }),
-                Some(_) if self.key.iter().take(i).any(|earlier| earlier == name) => {
-                    mistakes.add(|| format!("`key`: expected each column once, found `{}` again", excerpt(name)));
-                }
-                Some(_) => {}
+            axis.check(&mut mistakes, i);
+            if let Some(list) = axis.codes.as_ref().filter(|list| self.list(list).is_none()) {
+                self.add_unknown_list(&mut mistakes, Place::Axis(i, "codes"), &axis.name, list);
             }
         }
+        self.check_columns(&mut mistakes, &mut names);
+        self.check_key(&mut mistakes);
         self.check_path(&mut mistakes);
         self.check_taken(&mut mistakes);
         if let Some(secret) = &self.secret {
             secret.check(&mut mistakes);
         }
         if let Some(in_flight) = self.in_flight.filter(|in_flight| !IN_FLIGHT.contains(in_flight)) {
-            mistakes.add(|| format!("`in_flight`: expected 1 to {}, found {in_flight}", IN_FLIGHT.end()));
+            let place = Place::Top("in_flight");
+            mistakes.add(place, || format!("{place}: expected 1 to {}, found {in_flight}", IN_FLIGHT.end()));
         }
-        mistakes
+        self.check_lists(&mut mistakes);
+        mistakes.into_mistakes()
+    }
+
+    /// Checks the key, and that keeping repeated keys has a reason.
+    fn check_key(&self, mistakes: &mut PlacedMistakes<'_>) {
+        let place = Place::Top("key");
+        if self.key.is_empty() {
+            mistakes.add(place, || "`key`: expected at least one column, found none".to_owned());
+        }
+        for (i, name) in self.key.iter().enumerate() {
+            match self.columns.iter().find(|column| column.name == *name) {
+                None => mistakes.add(place, || {
+                    let hint = nearest_hint(name, self.columns.iter().map(|column| column.name.as_str()));
+                    format!("`key`: expected the name of a column, found `{}`{hint}", excerpt(name))
+                }),
+                Some(column) if column.kind == ColumnKind::Double => mistakes.add(place, || {
+                    format!(
+                        "`key`: expected columns of type string, int or bigint, found `{}` of type double",
+                        excerpt(name)
+                    )
+                }),
+                Some(_) if self.key.iter().take(i).any(|earlier| earlier == name) => {
+                    mistakes
+                        .add(place, || format!("`key`: expected each column once, found `{}` again", excerpt(name)));
+                }
+                Some(_) => {}
+            }
+        }
+        match (self.repeated_keys, &self.reason) {
+            (RepeatedKeys::Keep, None) => mistakes.add(Place::Top("repeated_keys"), || {
+                "`repeated_keys`: expected a `reason` beside `keep`, found none".to_owned()
+            }),
+            (RepeatedKeys::Refuse, Some(_)) => mistakes.add(Place::Top("reason"), || {
+                "`reason`: expected `repeated_keys = \"keep\"` beside it, found none".to_owned()
+            }),
+            _ => {}
+        }
+    }
+
+    /// Adds a `codes` that names no list.
+    fn add_unknown_list(&self, mistakes: &mut PlacedMistakes<'_>, place: Place, name: &str, list: &str) {
+        mistakes.add(place, || {
+            let hint = nearest_hint(list, self.list_names());
+            format!("{place} of `{}`: expected the name of a list, found `{}`{hint}", excerpt(name), excerpt(list))
+        });
+    }
+
+    /// Checks the descriptor's own lists of codes.
+    fn check_lists(&self, mistakes: &mut PlacedMistakes<'_>) {
+        let place = Place::Top("lists");
+        for (list, codes) in &self.lists {
+            if let Some(code) =
+                codes.keys().find(|code| code.parse::<i64>().map(|n| n.to_string()).as_ref() != Ok(*code))
+            {
+                mistakes.add(place, || {
+                    format!("`lists.{}`: expected integer codes, found `{}`", excerpt(list), excerpt(code))
+                });
+            }
+            if let Some(label) = codes.values().find(|label| label.is_empty() || label.chars().any(char::is_control)) {
+                mistakes.add(place, || {
+                    format!(
+                        "`lists.{}`: expected labels without control characters, found `{}`",
+                        excerpt(list),
+                        excerpt(label)
+                    )
+                });
+            }
+        }
     }
 
     /// Checks that no built-in dataset or lookup table uses this dataset's name or table. A table holds one dataset:
     /// the rows of another dataset in the same folder would be mistaken for its own.
-    fn check_taken(&self, mistakes: &mut Mistakes) {
+    fn check_taken(&self, mistakes: &mut PlacedMistakes<'_>) {
         if registry::is_lookup_table(&self.table) {
-            mistakes.add(|| {
+            mistakes.add(Place::Top("table"), || {
                 format!("`table`: expected a table that is not in use, found the look-up table `{}`", self.table)
             });
         }
@@ -118,7 +149,7 @@ impl Dataset {
             // A modified copy of a built-in dataset has the same name and table, and replaces it.
             if (other.name == self.name) != (other.table == self.table) {
                 let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
-                mistakes.add(|| {
+                mistakes.add(Place::Top(key), || {
                     format!(
                         "`{key}`: expected a {key} that is not in use, found `{found}` of datasets/{file}.toml (name `{}`, \
                          table `{}`)",
@@ -130,14 +161,14 @@ impl Dataset {
     }
 
     /// Checks the path's segments, and that its placeholders match the axes.
-    fn check_path(&self, mistakes: &mut Mistakes) {
+    fn check_path(&self, mistakes: &mut PlacedMistakes<'_>) {
         let mut placeholders = Vec::new();
         let is_plain = |segment: &str| {
             !segment.is_empty()
                 && segment.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
         };
         let Some(path) = self.path.strip_suffix('/') else {
-            mistakes.add(|| {
+            mistakes.add(Place::Top("path"), || {
                 format!(
                     "`path`: expected a trailing slash (the portal redirects paths without one), found `{}`",
                     excerpt(&self.path)
@@ -149,7 +180,7 @@ impl Dataset {
             match segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
                 Some(name) => placeholders.push(name),
                 None if is_plain(segment) => {}
-                None => mistakes.add(|| {
+                None => mistakes.add(Place::Top("path"), || {
                     format!(
                         "`path`: expected each segment to be `{{axis}}` or lower-case letters, digits, `-` and `_`, found \
                          `{}`",
@@ -160,7 +191,7 @@ impl Dataset {
         }
         let axes: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
         if placeholders != axes {
-            mistakes.add(|| {
+            mistakes.add(Place::Top("path"), || {
                 format!(
                     "`path`: expected one placeholder per axis, in order ({}), found {}",
                     excerpt(&axes.join(", ")),

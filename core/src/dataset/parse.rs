@@ -1,7 +1,9 @@
 //! Parses a descriptor from TOML.
 
 use crate::dataset::Dataset;
+use crate::dataset::check::line_at;
 use crate::error::Error;
+use crate::text::nearest_hint;
 
 impl Dataset {
     /// Parses and validates a descriptor.
@@ -11,7 +13,7 @@ impl Dataset {
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let invalid = |mistakes| Error::InvalidDescriptor { file: file.to_owned(), mistakes };
         let dataset: Self = toml::from_str(text).map_err(|error| invalid(vec![locate(text, &error)]))?;
-        let mistakes = dataset.mistakes();
+        let mistakes = dataset.mistakes(text);
         if mistakes.len() == 0 { Ok(dataset) } else { Err(invalid(mistakes.into_messages())) }
     }
 }
@@ -27,337 +29,21 @@ fn locate(text: &str, error: &toml::de::Error) -> String {
     if span.start == 0 && span.end >= text.trim_end().len() && message.starts_with("missing field") {
         return message;
     }
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
+    let line = line_at(text, span.start);
     let source = text.lines().nth(line - 1).unwrap_or_default();
+    let hint = hint(&message);
     match source.split_once('=') {
-        Some((key, _)) => format!("line {line}, key `{}`: {message}", key.trim()),
-        None => format!("line {line}: {message}"),
+        Some((key, _)) => format!("line {line}, key `{}`: {message}{hint}", key.trim()),
+        None => format!("line {line}: {message}{hint}"),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dataset::Secret;
-
-    const SMALL: &str = r#"
-name = "small"
-title = "Small"
-attribution = "Someone"
-path = "schools/small/{year}/"
-database = "db"
-table = "small"
-key = ["id"]
-[[axis]]
-name = "year"
-type = "int"
-[[column]]
-name = "id"
-type = "string"
-width = 4
-"#;
-
-    #[test]
-    fn the_built_in_datasets_are_valid() {
-        for name in Dataset::built_in_names() {
-            let dataset = Dataset::built_in(name).unwrap();
-            assert_eq!(dataset.name, name);
-        }
-    }
-
-    #[test]
-    fn changes_that_affect_files_change_the_schema_id_and_comments_do_not() {
-        let id = |text: &str| Dataset::parse("x", text).unwrap().schema_id();
-        let before = id(SMALL);
-        assert_ne!(before, id(&SMALL.replace("width = 4", "width = 5")));
-        assert_ne!(before, id(&SMALL.replace("width = 4", "dictionary = false")));
-        assert_ne!(before, id(&SMALL.replace("\"id\"", "\"ix\"")));
-        let begins = format!("{SMALL}starts_with = {{ fips = 2 }}\n[[column]]\nname = \"fips\"\ntype = \"int\"\n");
-        assert_ne!(id(&begins), id(&begins.replace("starts_with = { fips = 2 }\n", "")));
-        assert_ne!(id(&begins), id(&begins.replace("fips = 2", "fips = 3")));
-        assert_eq!(before, id(&format!("{SMALL}comment = \"more\"\n")));
-    }
-
-    #[test]
-    fn an_invalid_descriptor_is_reported_with_file_line_and_key() {
-        for (from, to, expected) in [
-            (
-                "width = 4",
-                "wide = 4",
-                "read descriptor `x.toml`: line 15, key `wide`: unknown field `wide`, expected one of `name`, `type`, `width`, `starts_with`, `dictionary`, `comment`",
-            ),
-            (
-                "width = 4",
-                "width = \"4\"",
-                "read descriptor `x.toml`: line 15, key `width`: invalid type: string \"4\", expected u8",
-            ),
-            (
-                "type = \"int\"",
-                "type = \"year\"",
-                "read descriptor `x.toml`: line 11, key `type`: unknown variant `year`, expected `int` or `string`",
-            ),
-            (
-                "title = \"Small\"",
-                "title = 3",
-                "read descriptor `x.toml`: line 3, key `title`: invalid type: integer `3`, expected a string",
-            ),
-            (
-                "{year}/",
-                "{year}",
-                "read descriptor `x.toml`: `path`: expected a trailing slash (the portal redirects paths without one), found `schools/small/{year}`",
-            ),
-            (
-                "{year}",
-                "{grade}",
-                "read descriptor `x.toml`: `path`: expected one placeholder per axis, in order (year), found grade",
-            ),
-            (
-                "schools/small",
-                "../small",
-                "read descriptor `x.toml`: `path`: expected each segment to be `{axis}` or lower-case letters, digits, `-` and `_`, found `..`",
-            ),
-            (
-                "key = [\"id\"]",
-                "key = [\"no\"]",
-                "read descriptor `x.toml`: `key`: expected the name of a column, found `no`",
-            ),
-            ("key = [\"id\"]", "key = []", "read descriptor `x.toml`: `key`: expected at least one column, found none"),
-            (
-                "table = \"small\"",
-                "table = \"../up\"",
-                "read descriptor `x.toml`: `table`: expected lower-case letters, digits and `_`, not starting with a digit, found `../up`",
-            ),
-            (
-                "type = \"string\"",
-                "type = \"int\"",
-                "read descriptor `x.toml`: `column.width` of `id`: expected a column of type string, found type int",
-            ),
-        ] {
-            let text = SMALL.replace(from, to);
-            let error = Dataset::parse("x.toml", &text).unwrap_err();
-            assert_eq!(error.chain(), expected);
-        }
-    }
-
-    /// Found by use: W10.
-    #[test]
-    fn a_descriptor_that_glue_or_athena_would_reject_is_reported_by_its_key() {
-        let column = |comment: &str| format!("width = 4\ncomment = \"{comment}\"");
-        let name = |key: &str, name: &str| (format!("{key} = \"small\""), format!("{key} = \"{name}\""));
-        let (long, longest) = ("x".repeat(256), "x".repeat(255));
-        let cases = [
-            (
-                "width = 4".to_owned(),
-                column(&"\u{e9}".repeat(128)),
-                format!(
-                    "`column.comment` of `id`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}`",
-                    "\u{e9}".repeat(128)
-                ),
-            ),
-            (
-                "width = 4".to_owned(),
-                column("two\\nlines"),
-                "`column.comment` of `id`: expected a single line without control characters (a rule of AWS Glue), found \
-                 `\\n` in `two\\nlines`"
-                    .to_owned(),
-            ),
-            (
-                "type = \"int\"".to_owned(),
-                format!("type = \"int\"\ncomment = \"{long}\""),
-                format!(
-                    "`axis.comment` of `year`: expected at most 255 bytes (the limit of AWS Glue), found 256: `{}…`",
-                    "x".repeat(200)
-                ),
-            ),
-            (
-                "key = [\"id\"]".to_owned(),
-                format!("key = [\"id\"]\ncomment = \"{}\"", "x".repeat(2_040)),
-                format!(
-                    "`comment` and `attribution`: expected at most 2048 bytes (the limit of AWS Glue), found 2056: `{}…`",
-                    "x".repeat(200)
-                ),
-            ),
-            {
-                let (from, to) = name("table", &long);
-                let found = format!("`table`: expected at most 255 bytes, found 256: `{}…`", "x".repeat(200));
-                (from, to, found)
-            },
-            {
-                let (from, to) = name("table", "order");
-                let found = "`table`: expected a name that is not reserved in SQL, found `order`";
-                (from, to, found.to_owned())
-            },
-            {
-                let (from, to) = name("table", "_small");
-                let found = "`table`: expected a name that does not start with `_` (query engines ignore such folders), \
-                             found `_small`";
-                (from, to, found.to_owned())
-            },
-            (
-                "\"db\"".to_owned(),
-                "\"information_schema\"".to_owned(),
-                "`database`: expected a name that query engines do not reserve, found `information_schema`".to_owned(),
-            ),
-        ];
-        for (from, to, expected) in cases {
-            assert!(SMALL.contains(&from), "{from}");
-            let error = Dataset::parse("x.toml", &SMALL.replace(&from, &to)).unwrap_err();
-            assert_eq!(error.chain(), format!("read descriptor `x.toml`: {expected}"));
-        }
-        // The maximum length is accepted.
-        let (from, to) = name("table", &longest);
-        let full = SMALL.replace(&from, &to).replace("width = 4", &column(&longest));
-        Dataset::parse("x.toml", &full).unwrap();
-    }
-
-    #[test]
-    fn a_padded_string_starts_with_an_integer_or_a_narrower_string() {
-        let parse = |columns: &str, starts_with: &str| {
-            let text = format!("{SMALL}starts_with = {{ {starts_with} }}\n{columns}");
-            Dataset::parse("x.toml", &text).map(|_| ()).map_err(|error| error.chain())
-        };
-        let fips = "[[column]]\nname = \"fips\"\ntype = \"int\"\n";
-        let text = "[[column]]\nname = \"short\"\ntype = \"string\"\nwidth = 3\n";
-        assert_eq!(parse(fips, "fips = 2"), Ok(()));
-        assert_eq!(parse(text, "short = 1"), Ok(()));
-        for (columns, starts_with, found) in [
-            (fips, "state = 2", "`state`: no such column"),
-            (fips, "fips = 0", "`fips`: 0 more digits"),
-            (fips, "fips = 4", "`fips`: 4 more digits"),
-            (fips, "id = 1", "`id`: `width` 4"),
-            (&text.replace("width = 3", ""), "short = 2", "`short`: type string without a `width`"),
-            (&fips.replace("int", "double"), "fips = 2", "`fips`: type double"),
-        ] {
-            let expected = format!(
-                "read descriptor `x.toml`: `column.starts_with` of `id`: expected integer columns, or string columns with a \
-                 `width` below 4, each followed by 1 to 3 more digits, found {found}"
-            );
-            assert_eq!(parse(columns, starts_with), Err(expected));
-        }
-        let without = SMALL.replace("width = 4", "starts_with = { fips = 2 }") + fips;
-        assert_eq!(
-            Dataset::parse("x.toml", &without).unwrap_err().chain(),
-            "read descriptor `x.toml`: `column.starts_with` of `id`: expected a column of type string with a `width`, found one without"
-        );
-    }
-
-    /// Found by use: W10.
-    #[test]
-    fn an_axis_whose_name_the_lake_or_a_request_reserves_is_refused() {
-        let with_axis = |name: &str, rest: &str| {
-            let axis = format!("[[axis]]\nname = \"{name}\"\n{rest}\n[[column]]");
-            SMALL.replace("{year}/", &format!("{{year}}/{{{name}}}/")).replace("[[column]]", &axis)
-        };
-        let values = "type = \"string\"\nvalues = [{ value = \"a\", code = 1 }]";
-        Dataset::parse("x.toml", &with_axis("grade", values)).unwrap();
-        for (name, rest, expected) in [
-            (
-                "fips",
-                "type = \"int\"",
-                "`axis.type` of `fips`: expected string, with `values`, found int, which is only for an axis named `year`",
-            ),
-            (
-                "partition",
-                values,
-                "found 2 mistakes\n  - `axis.name`: expected a name that is not reserved in SQL, found `partition`\n  - \
-                 `axis.name`: expected a name whose plural is not already a request field, found `partition` \
-                 (`partitions`)",
-            ),
-            (
-                "_rescued",
-                values,
-                "found 2 mistakes\n  - `axis.name`: expected a name that does not start with `_` (query engines ignore such \
-                 folders), found `_rescued`\n  - `axis.name`: expected a unique name, found `_rescued`, which is already \
-                 used",
-            ),
-        ] {
-            let error = Dataset::parse("x.toml", &with_axis(name, rest)).unwrap_err();
-            assert_eq!(error.chain(), format!("read descriptor `x.toml`: {expected}"));
-        }
-        let long = format!("type = \"string\"\nvalues = [{{ value = \"{}\", code = 1 }}]", "a".repeat(245));
-        let error = Dataset::parse("x.toml", &with_axis("grade", &long)).unwrap_err();
-        assert!(error.chain().contains("at most 250 bytes for `grade=` and the value, found 251"), "{}", error.chain());
-        let none = SMALL.replace("[[axis]]\nname = \"year\"\ntype = \"int\"\n", "").replace("{year}/", "");
-        let error = Dataset::parse("x.toml", &none.replace("key =", "axis = []\nkey =")).unwrap_err();
-        assert_eq!(error.chain(), "read descriptor `x.toml`: `axis`: expected at least one, found none");
-    }
-
-    #[test]
-    fn the_number_of_requests_in_flight_is_limited() {
-        let parse = |n: u16| {
-            Dataset::parse("x.toml", &SMALL.replace("key = [\"id\"]", &format!("key = [\"id\"]\nin_flight = {n}")))
-        };
-        assert_eq!(parse(256).unwrap().in_flight, Some(256));
-        for n in [0, 257] {
-            assert!(parse(n).unwrap_err().chain().ends_with(&format!("`in_flight`: expected 1 to 256, found {n}")));
-        }
-    }
-
-    /// Found by use: W10.
-    #[test]
-    fn a_secret_cannot_use_a_header_that_is_reserved_for_the_http_client() {
-        let with_header = |header: &str| {
-            let secret = format!("key = [\"id\"]\nsecret = {{ header = \"{header}\", name = \"n\" }}");
-            Dataset::parse("x.toml", &SMALL.replace("key = [\"id\"]", &secret))
-        };
-        for header in ["Authorization", "X-Api-Key", "x_key", "Cookie", "api-key"] {
-            with_header(header).unwrap();
-        }
-        for header in [
-            "Host",
-            "content-length",
-            "Transfer-Encoding",
-            "Connection",
-            "Keep-Alive",
-            "TE",
-            "Trailer",
-            "Upgrade",
-            "Proxy-Authorization",
-            "Proxy-Connection",
-            "Accept",
-            "Accept-Encoding",
-            "User-Agent",
-            "CACHE-CONTROL",
-            "Expect",
-            "Range",
-            "If-None-Match",
-            "Content-Type",
-            "Sec-Fetch-Mode",
-        ] {
-            assert_eq!(
-                with_header(header).unwrap_err().chain(),
-                format!(
-                    "read descriptor `x.toml`: `secret.header`: expected a header for credentials, such as `x-api-key` or \
-                     `authorization`, found `{header}`, which is reserved for the HTTP client"
-                )
-            );
-        }
-    }
-
-    /// Found by use: B8.
-    #[test]
-    fn of_many_broken_rules_twenty_are_listed_and_the_rest_counted() {
-        let columns: String = (0..1_000).map(|i| format!("[[column]]\nname = \"C{i}\"\ntype = \"int\"\n")).collect();
-        let message = Dataset::parse("x.toml", &format!("{SMALL}{columns}")).unwrap_err().chain();
-        assert!(message.starts_with("read descriptor `x.toml`: found more than 20 mistakes\n"), "{message}");
-        assert!(message.ends_with("\n  - … and 980 more"), "{message}");
-    }
-
-    #[test]
-    fn the_order_of_a_partitions_axes_does_not_matter() {
-        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
-        let parse = |json: &str| dataset.arrange(&serde_json::from_str(json).unwrap());
-        let expected = parse(r#"{"year": 2021, "grade": "grade-pk"}"#).unwrap();
-        assert_eq!(expected.to_string(), "year=2021/grade=grade-pk");
-        assert_eq!(parse(r#"{"grade": "grade-pk", "year": 2021}"#), Some(expected));
-        assert_eq!(parse(r#"{"year": 2021}"#), None);
-        assert_eq!(parse(r#"{"grade": "grade-pk", "year": 2021, "sex": 1}"#), None);
-    }
-
-    #[test]
-    fn a_secret_is_read_from_a_variable_named_after_it() {
-        let secret = Secret { header: "x-api-key".into(), name: "portal-key".into() };
-        assert_eq!(secret.variable(), "ROLLCALL_SECRET_PORTAL_KEY");
+/// Returns a hint line with the word that was probably meant, if a message of serde says what it expected:
+/// `unknown field `wide`, expected one of `name`, `width``.
+fn hint(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    match words.next() {
+        Some(found) if message.starts_with("unknown ") => nearest_hint(found, words),
+        _ => String::new(),
     }
 }

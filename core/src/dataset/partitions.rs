@@ -1,21 +1,36 @@
 //! The partitions of a dataset: their paths at the portal and in the lake, their axis values, and the codes in their rows.
 
-use crate::dataset::{Axis, AxisKind, Dataset, YEARS};
+use crate::dataset::years::YEARS;
+use crate::dataset::{Axis, AxisKind, Dataset};
 use crate::partition::{AxisValue, PartitionKey};
 
 impl Axis {
+    /// Parses a value as requests and paths have it, other than a year. Returns `None` if the axis does not list it.
+    pub(crate) fn parse_value(&self, text: &str) -> Option<AxisValue> {
+        let coded = self.values.iter().find(|coded| coded.value == text)?;
+        Some(match self.kind {
+            AxisKind::Int => AxisValue::Int(i32::try_from(coded.code).ok()?),
+            AxisKind::String => AxisValue::Text(coded.value.clone()),
+        })
+    }
+
     /// Returns whether `value` is valid for this axis.
     fn has(&self, value: &AxisValue) -> bool {
         match value {
-            AxisValue::Int(year) => self.kind == AxisKind::Int && YEARS.contains(year),
-            AxisValue::Text(text) => self.values.iter().any(|coded| coded.value == *text),
+            AxisValue::Int(year) if self.is_year() => YEARS.contains(year),
+            AxisValue::Int(number) => {
+                self.kind == AxisKind::Int && self.values.iter().any(|coded| coded.code == i64::from(*number))
+            }
+            AxisValue::Text(text) => {
+                self.kind == AxisKind::String && self.values.iter().any(|coded| coded.value == *text)
+            }
         }
     }
 }
 
 /// Fields that every request has, in addition to those for its axes.
-pub(crate) const OTHER_FIELDS: [&str; 7] =
-    ["dataset", "partitions", "mode", "failed_of", "force", "keep_pages", "catalog"];
+pub(crate) const OTHER_FIELDS: [&str; 8] =
+    ["dataset", "axes", "partitions", "mode", "failed_of", "force", "keep_pages", "catalog"];
 
 /// Returns the request field that selects the values of an axis: `year` → `years`.
 #[must_use]
@@ -32,6 +47,16 @@ impl Dataset {
             path = path.replace(&format!("{{{name}}}"), &value.to_string());
         }
         path
+    }
+
+    /// Returns the year of a partition, or `None` if the dataset has no years.
+    #[must_use]
+    pub fn year(&self, partition: &PartitionKey) -> Option<i32> {
+        let axis = self.axes.iter().find(|axis| axis.is_year())?;
+        match partition.value(&axis.name)? {
+            AxisValue::Int(year) => Some(*year),
+            AxisValue::Text(_) => None,
+        }
     }
 
     /// Parses a Hive path made of this dataset's axes. Returns `None` for any other path.

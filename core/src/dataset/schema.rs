@@ -52,6 +52,9 @@ impl Dataset {
         }
         for column in &self.columns {
             push(&column.name);
+            if let Some(field) = &column.field {
+                push(field);
+            }
             push(column.kind.glue_type());
             push(&column.width.map_or_else(String::new, |width| width.to_string()));
             for (name, digits) in &column.starts_with {

@@ -1,11 +1,11 @@
-//! Checks that every key appears only once in a partition.
+//! Checks that every key appears only once in a partition, or counts those that are repeated or empty.
 //!
 //! The portal usually serves keys in ascending order. In that case, one comparison per key proves that it is new, and
 //! the keys are stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
 
 use arrow_array::RecordBatch;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, RepeatedKeys};
 use crate::file::row_key::{MissingKey, Packer};
 
 /// Bytes reserved for the difference between two keys. Schools of the same district have similar keys.
@@ -16,6 +16,10 @@ const BYTES_AHEAD: usize = 2;
 pub(crate) struct KeySet {
     packer: Packer,
     keys: Keys,
+    /// What to do with a null or an empty text in a key column.
+    policy: RepeatedKeys,
+    /// Number of rows with such a key. They are not in the set.
+    pub(crate) n_empty: u64,
 }
 
 /// Keys in the order in which they arrived.
@@ -85,7 +89,8 @@ impl KeySet {
     /// Creates an empty set with capacity for `n_rows` keys of `dataset`.
     pub(crate) fn new(dataset: &Dataset, n_rows: usize) -> Self {
         let ascending = Ascending { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), n_keys: 0, last: 0 };
-        Self { packer: Packer::new(dataset), keys: Keys::Ascending(ascending) }
+        let keys = Keys::Ascending(ascending);
+        Self { packer: Packer::new(dataset), keys, policy: dataset.repeated_keys, n_empty: 0 }
     }
 
     /// Returns whether every key so far is greater than the one before.
@@ -102,13 +107,21 @@ impl KeySet {
         }
     }
 
-    /// Adds the key of every row.
+    /// Adds the key of every row. If the dataset keeps rows with empty keys, these are only counted.
     ///
     /// # Errors
-    /// Returns the first null or empty text in a key column. The set must not be used afterwards.
+    /// Otherwise returns the first null or empty text in a key column. The set must not be used afterwards.
     pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), MissingKey> {
-        self.packer.check(batch)?;
+        let is_empty = match (self.packer.check(batch), self.policy) {
+            (Ok(()), _) => Vec::new(),
+            (Err(missing), RepeatedKeys::Refuse) => return Err(missing),
+            (Err(_), RepeatedKeys::Keep) => self.packer.empty_keys(batch),
+        };
         for (row, packed) in self.packer.pack(batch).enumerate() {
+            if is_empty.get(row) == Some(&true) {
+                self.n_empty += 1;
+                continue;
+            }
             let key = packed.unwrap_or_else(|| self.packer.hash(batch, row));
             self.push(key);
         }

@@ -1,7 +1,7 @@
 //! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be
 //! unique. Encodes the rows into a file at the same time.
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, RepeatedKeys};
 use crate::error::Error;
 use crate::fetch::key_set::KeySet;
 use crate::file::writer::{Encoded, TableWriter};
@@ -26,6 +26,9 @@ pub(crate) struct FetchFacts {
     pub(crate) n_unknown: u64,
     pub(crate) unknown_fields: FieldNames,
     pub(crate) n_misfits: u64,
+    /// Rows that repeat an earlier key, and rows with an empty key, of a dataset that keeps them.
+    pub(crate) n_repeated_keys: u64,
+    pub(crate) n_empty_keys: u64,
 }
 
 /// Checks the rows of a partition page by page and encodes them.
@@ -67,14 +70,18 @@ impl<'v> Validator<'v> {
             let Some(sum) = self.misfits.get_mut(i) else { continue };
             sum.add(found, self.n_rows);
             // A key that was kept unchanged is still a key, so a few of these are tolerated, as in any other column.
-            if found.n_values > found.n_kept && self.dataset.key.contains(&column.name) {
+            if found.n_values > found.n_kept
+                && self.dataset.repeated_keys == RepeatedKeys::Refuse
+                && self.dataset.key.contains(&column.name)
+            {
                 return Err(self.drift(i, self.n_rows + decoded.batch.num_rows() as u64));
             }
         }
         if let Err(missing) = self.keys.add(&decoded.batch) {
             if let Some(sum) = self.misfits.get_mut(missing.column) {
                 let row = self.n_rows + missing.row as u64 + 1;
-                *sum = Misfits { n_values: 1, n_kept: 0, first: Some((row, Some(missing.found.to_owned()))) };
+                let first = Some((row, Some(missing.found.to_owned())));
+                *sum = Misfits { n_values: 1, first, ..Misfits::default() };
             }
             return Err(self.drift(missing.column, self.n_rows + decoded.batch.num_rows() as u64));
         }
@@ -108,13 +115,18 @@ impl<'v> Validator<'v> {
     /// [`Error::SchemaDrift`] if too many values of a column do not fit; [`Error::DuplicateKey`];
     /// [`Error::EncodeFailed`].
     pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
+        for found in &mut self.misfits {
+            found.settle_absent(self.n_rows);
+        }
         for (i, found) in self.misfits.iter().enumerate() {
             // More than one misfit per thousand rows is no accident.
             if found.n_values * 1000 > self.n_rows {
                 return Err(self.drift(i, self.n_rows));
             }
         }
-        if let Some(repeated) = self.keys.find_repeated() {
+        let repeated = self.keys.find_repeated();
+        let n_repeated_keys = repeated.as_ref().map_or(0, |repeated| repeated.n_rows);
+        if let Some(repeated) = repeated.filter(|_| self.dataset.repeated_keys == RepeatedKeys::Refuse) {
             return Err(Error::DuplicateKey {
                 partition: self.partition.clone(),
                 key: repeated.key,
@@ -128,6 +140,8 @@ impl<'v> Validator<'v> {
             n_unknown: self.n_unknown,
             unknown_fields: self.unknown_fields,
             n_misfits: self.misfits.iter().map(|found| found.n_values).sum(),
+            n_repeated_keys,
+            n_empty_keys: self.keys.n_empty,
         };
         let partition = self.partition;
         tracing::debug!(%partition, n_rows = facts.n_rows, "rows complete");

@@ -6,6 +6,7 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 
@@ -92,6 +93,18 @@ impl Packer {
         Ok(())
     }
 
+    /// Returns, for each row, whether a key column is null or an empty text.
+    pub(crate) fn empty_keys(&self, batch: &RecordBatch) -> Vec<bool> {
+        let is_empty = |row: usize| {
+            self.parts.iter().any(|part| {
+                let array = batch.column(part.column);
+                array.is_null(row)
+                    || (part.kind == ColumnKind::String && array.as_string::<i32>().value(row).is_empty())
+            })
+        };
+        (0..batch.num_rows()).map(is_empty).collect()
+    }
+
     /// Returns the key of every row, in row order; `None` for a key that cannot be packed.
     pub(crate) fn pack<'b>(&self, batch: &'b RecordBatch) -> impl Iterator<Item = Option<u128>> + use<'b> {
         let views: Vec<(View<'b>, u32)> = self.parts.iter().map(|part| (part.view(batch), part.n_bits)).collect();
@@ -148,6 +161,8 @@ enum View<'b> {
     Int(&'b Int32Array),
     Bigint(&'b Int64Array),
     Digits(&'b StringArray, usize),
+    /// A column with nulls.
+    Nullable(Box<Self>, &'b NullBuffer),
     Unpackable,
 }
 
@@ -167,6 +182,7 @@ impl View<'_> {
                     (digit < 10).then(|| number * 10 + u64::from(digit))
                 })
             }
+            Self::Nullable(view, nulls) => nulls.is_valid(row).then(|| view.pack(row)).flatten(),
             Self::Unpackable => None,
         }
     }
@@ -188,11 +204,16 @@ fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
 impl Part {
     fn view<'b>(&self, batch: &'b RecordBatch) -> View<'b> {
         let array = batch.column(self.column);
-        match self.kind {
+        let view = match self.kind {
             ColumnKind::Int => View::Int(array.as_primitive()),
             ColumnKind::Bigint => View::Bigint(array.as_primitive()),
             ColumnKind::String if self.width <= MAX_DIGITS => View::Digits(array.as_string(), self.width),
             ColumnKind::String | ColumnKind::Double => View::Unpackable,
+        };
+        // Only a dataset that keeps such rows can have a null in its key.
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            Some(nulls) => View::Nullable(Box::new(view), nulls),
+            None => view,
         }
     }
 

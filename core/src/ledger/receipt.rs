@@ -92,10 +92,20 @@ pub struct Receipt {
     /// Values kept in `_rescued` because they do not fit their column.
     #[serde(default)]
     pub n_misfits: u64,
+    /// Rows that repeat the key of an earlier row, of a dataset that keeps them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_repeated_keys: u64,
+    /// Rows with a null or an empty text in a key column, of a dataset that keeps them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_empty_keys: u64,
     /// When fetching started.
     pub started_at: Timestamp,
     /// When fetching ended.
     pub finished_at: Timestamp,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Receipt {
@@ -119,6 +129,8 @@ impl Receipt {
             n_unknown: 0,
             unknown_fields: Vec::new(),
             n_misfits: 0,
+            n_repeated_keys: 0,
+            n_empty_keys: 0,
             started_at,
             finished_at,
         }

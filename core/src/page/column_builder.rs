@@ -316,7 +316,7 @@ mod tests {
     use arrow_array::cast::AsArray;
 
     fn column(kind: ColumnKind, width: Option<u8>) -> Column {
-        Column { name: "c".into(), kind, width, starts_with: [].into(), dictionary: true, comment: String::new() }
+        Column { width, ..Column::new("c", kind) }
     }
 
     /// Appends `json` in both ways and returns the result of the exact one. Both must agree if the direct one accepts.

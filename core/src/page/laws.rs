@@ -53,7 +53,7 @@ pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Opt
         assert_eq!(rows.len(), n_rows);
         for (column, array) in columns.iter().zip(page.batch.columns()) {
             for (i, row) in rows.iter().enumerate() {
-                if let Some(found) = row.get(&column.name).and_then(Value::as_i64) {
+                if let Some(found) = row.get(column.field()).and_then(Value::as_i64) {
                     assert!(holds_or_is_null(array, i, found), "`{}` of row {i} is not {found}", column.name);
                 }
             }

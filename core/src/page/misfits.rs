@@ -14,6 +14,11 @@ pub struct Misfits {
     /// The first misfit that became a null, or the first of all if none did: its row (1-based within its page) and its
     /// JSON text. The text is `None` if the field is absent.
     pub first: Option<(u64, Option<String>)>,
+    /// Number of rows without the field of an optional column. They are misfits only if other rows of the partition have
+    /// the field.
+    pub n_absent: u64,
+    /// The first such row (1-based within its page).
+    pub first_absent: Option<u64>,
 }
 
 impl Misfits {
@@ -28,5 +33,23 @@ impl Misfits {
         }
         self.n_values += later.n_values;
         self.n_kept += later.n_kept;
+        self.n_absent += later.n_absent;
+        self.first_absent = self.first_absent.or(later.first_absent.map(|row| n_rows + row));
+    }
+
+    /// Counts a row without the field of an optional column.
+    pub(crate) fn count_absent(&mut self, row: u64) {
+        self.n_absent += 1;
+        self.first_absent.get_or_insert(row);
+    }
+
+    /// Counts rows without the field of an optional column as misfits, unless all `n_rows` rows of the partition lack it.
+    pub(crate) fn settle_absent(&mut self, n_rows: u64) {
+        if self.n_absent < n_rows
+            && let Some(row) = self.first_absent
+        {
+            let absent = Self { n_values: self.n_absent, first: Some((row, None)), ..Self::default() };
+            self.add(&absent, 0);
+        }
     }
 }

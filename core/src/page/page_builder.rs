@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use arrow_schema::ArrowError;
 
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, RepeatedKeys};
 use crate::page::arrays::Texts;
 use crate::page::column_builder::ColumnBuilder;
 use crate::page::field_names::FieldNames;
@@ -44,6 +44,7 @@ pub(super) enum Slot {
 pub(super) struct Field {
     pub(super) name: String,
     pub(super) slot: Slot,
+    /// Whether a row without this field is refused.
     is_key: bool,
     /// Row (1-based) that last had this field.
     pub(super) seen_in: u64,
@@ -55,6 +56,8 @@ pub(super) struct PageBuilder {
     /// Index in `fields` of each field of the first row; `usize::MAX` for an unknown field.
     order: Vec<usize>,
     pub(super) columns: Vec<ColumnBuilder>,
+    /// Whether the field of a column may be absent.
+    is_optional: Vec<bool>,
     /// Padding checks to run at the end of a row, narrowest column first, because wider text may start with narrower
     /// text.
     checks: Vec<PaddingCheck>,
@@ -79,17 +82,19 @@ pub(super) struct PageBuilder {
 
 impl PageBuilder {
     pub(super) fn new(dataset: &Dataset, axis_codes: &[(String, i64)], is_exact_pass: bool) -> Self {
-        let columns = dataset.columns.iter().enumerate();
+        let columns = dataset.columns.iter().enumerate().map(|(i, column)| {
+            let is_key = dataset.repeated_keys == RepeatedKeys::Refuse && dataset.key.contains(&column.name);
+            Field { name: column.field().to_owned(), slot: Slot::Column(i), is_key, seen_in: 0 }
+        });
         let axes = axis_codes.iter().enumerate();
-        let fields: Vec<Field> = columns
-            .map(|(i, column)| (&column.name, Slot::Column(i)))
-            .chain(axes.map(|(i, (name, _))| (name, Slot::Axis(i))))
-            .map(|(name, slot)| Field { name: name.clone(), slot, is_key: dataset.key.contains(name), seen_in: 0 })
-            .collect();
+        let axes =
+            axes.map(|(i, (name, _))| Field { name: name.clone(), slot: Slot::Axis(i), is_key: false, seen_in: 0 });
+        let fields: Vec<Field> = columns.chain(axes).collect();
         Self {
             order: Vec::with_capacity(fields.len()),
             fields,
             columns: dataset.columns.iter().map(ColumnBuilder::new).collect(),
+            is_optional: dataset.columns.iter().map(|column| column.optional).collect(),
             checks: padding_checks(dataset),
             padded: Vec::new(),
             codes: axis_codes.iter().map(|(_, code)| *code).collect(),
@@ -131,7 +136,8 @@ impl PageBuilder {
     /// Counts a misfit of this row.
     fn count_misfit(&mut self, column: usize, raw: Option<String>, is_kept: bool) {
         if let Some(misfits) = self.misfits.get_mut(column) {
-            let one = Misfits { n_values: 1, n_kept: u64::from(is_kept), first: Some((self.n_rows, raw)) };
+            let first = Some((self.n_rows, raw));
+            let one = Misfits { n_values: 1, n_kept: u64::from(is_kept), first, ..Misfits::default() };
             misfits.add(&one, 0);
         }
     }
@@ -176,6 +182,25 @@ impl PageBuilder {
         are_all_valid
     }
 
+    /// Appends a null for a field that is absent from this row.
+    pub(super) fn append_absent(&mut self, column: usize) {
+        if let Some(builder) = self.columns.get_mut(column) {
+            builder.append_null();
+        }
+        if self.may_be_absent(column) {
+            if let Some(misfits) = self.misfits.get_mut(column) {
+                misfits.count_absent(self.n_rows);
+            }
+        } else {
+            self.count_misfit(column, None, false);
+        }
+    }
+
+    /// Returns whether the field of a column may be absent.
+    pub(super) fn may_be_absent(&self, column: usize) -> bool {
+        self.is_optional.get(column) == Some(&true)
+    }
+
     /// Finishes a row: appends nulls for absent fields, checks padding and writes `_rescued`.
     pub(super) fn end_row(&mut self) -> Result<(), ()> {
         let mut missing_key = None;
@@ -188,12 +213,7 @@ impl PageBuilder {
                 Slot::Column(column) if field.is_key => {
                     missing_key.get_or_insert(column);
                 }
-                Slot::Column(column) => {
-                    if let Some(builder) = self.columns.get_mut(column) {
-                        builder.append_null();
-                    }
-                    self.count_misfit(column, None, false);
-                }
+                Slot::Column(column) => self.append_absent(column),
                 Slot::Axis(axis) => {
                     self.failure = Some(RowFailure::WrongAxis { row: self.n_rows, axis, found: NO_FIELD.to_owned() });
                     return Err(());

@@ -32,6 +32,8 @@ struct Place<'t> {
 /// The text that all rows on a page have in common.
 struct Template<'t> {
     places: Vec<Place<'t>>,
+    /// Optional columns whose field the rows lack.
+    absent: Vec<usize>,
     /// The text from the end of the last value to the row's closing brace.
     end: &'t [u8],
     /// Size of the first row in bytes.
@@ -98,7 +100,7 @@ impl PageBuilder {
     }
 
     /// Learns the template from the row at `cursor`. The row must belong to this partition and have every declared
-    /// field exactly once, and no other field.
+    /// field exactly once, except those of optional columns, and no other field.
     fn learn<'t>(&self, mut cursor: Cursor<'t>) -> Option<Template<'t>> {
         let bytes = cursor.text.as_bytes();
         let mut places: Vec<Place<'t>> = Vec::with_capacity(self.columns.len());
@@ -133,7 +135,14 @@ impl PageBuilder {
         }
         cursor.take_byte(b'}')?;
         let end = bytes.get(start..cursor.at)?;
-        is_seen.iter().all(|seen| *seen).then_some(Template { places, end, length: cursor.at - row_start })
+        let mut absent = Vec::new();
+        for (field, _) in self.fields.iter().zip(is_seen).filter(|(_, is_seen)| !is_seen) {
+            match field.slot {
+                Slot::Column(column) if self.may_be_absent(column) => absent.push(column),
+                _ => return None,
+            }
+        }
+        Some(Template { places, absent, end, length: cursor.at - row_start })
     }
 
     /// Reads one row with serde, every value from its own text, because a value may not fit.
@@ -185,6 +194,9 @@ impl PageBuilder {
             return None;
         }
         self.n_rows += 1;
+        for column in &template.absent {
+            self.append_absent(*column);
+        }
         Some(())
     }
 }

@@ -67,7 +67,12 @@ fn values_that_do_not_fit_are_kept_with_their_json_text() {
     assert_eq!(page.n_unknown, 1);
     assert_eq!(
         page.misfits[4],
-        Misfits { n_values: 3, n_kept: 0, first: Some((1, Some("18446744073709551616".to_owned()))) }
+        Misfits {
+            n_values: 3,
+            n_kept: 0,
+            first: Some((1, Some("18446744073709551616".to_owned()))),
+            ..Misfits::default()
+        }
     );
     let enrollment = page.batch.column(4).as_primitive::<Int32Type>();
     assert_eq!((enrollment.null_count(), enrollment.value(3)), (3, 7));
@@ -121,7 +126,10 @@ fn a41_an_id_is_padded_only_if_the_result_matches_the_rows_district_and_state() 
     }
     let kept = decode(page(1, None, &[with_ids("25000031636", "25", "\"2500003\"")]).as_bytes()).unwrap();
     assert_eq!(rescued(&kept), [Some("{\"ncessch\":25000031636}".to_owned())]);
-    assert_eq!(kept.misfits[0], Misfits { n_values: 1, n_kept: 1, first: Some((1, Some("25000031636".to_owned()))) });
+    assert_eq!(
+        kept.misfits[0],
+        Misfits { n_values: 1, n_kept: 1, first: Some((1, Some("25000031636".to_owned()))), ..Misfits::default() }
+    );
 }
 
 /// Found by use: W2.
@@ -147,7 +155,7 @@ fn names_of_unknown_fields_are_unique_truncated_and_at_most_twenty() {
 fn an_absent_field_is_null_and_counted() {
     let page = decode(page(1, None, &[row(1, "5").replace("\"fips\":1,", "")]).as_bytes()).unwrap();
     assert!(page.batch.column(5).is_null(0));
-    assert_eq!(page.misfits[5], Misfits { n_values: 1, n_kept: 0, first: Some((1, None)) });
+    assert_eq!(page.misfits[5], Misfits { n_values: 1, n_kept: 0, first: Some((1, None)), ..Misfits::default() });
 }
 
 /// Found by use: W4.
@@ -277,4 +285,17 @@ fn a42_reading_stops_at_the_first_row_without_a_key() {
         assert_eq!(error.name(), "SchemaDrift");
         assert!(error.chain().contains("found no such field in row 2 (1 of 2 rows do not fit)"), "{}", error.chain());
     }
+}
+
+#[test]
+fn a_column_is_read_from_the_field_that_the_descriptor_names() {
+    let mut dataset = enrollment();
+    dataset.columns[4].name = "students".to_owned();
+    dataset.columns[4].field = Some("enrollment".to_owned());
+    let (partition, body) = (partition(), page(2, None, &[row(1, "29"), row(2, "\"many\"")]));
+    let page = PageDecoder::new(&dataset, &partition).decode(1, body.as_bytes()).unwrap();
+    assert_eq!(page.batch.schema().field(4).name(), "students");
+    assert_eq!(page.batch.column(4).as_primitive::<Int32Type>().value(0), 29);
+    assert_eq!(rescued(&page), [None, Some("{\"enrollment\":\"many\"}".to_owned())]);
+    assert_eq!(page.n_unknown, 0);
 }

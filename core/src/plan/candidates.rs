@@ -10,7 +10,7 @@ use crate::ledger::receipt::Outcome;
 use crate::ledger::records::{Records, staleness};
 use crate::ledger::run::read_run;
 use crate::ledger::survey::{Seen, survey};
-use crate::partition::{AxisValue, PartitionKey};
+use crate::partition::PartitionKey;
 use crate::ports::store::Store;
 use crate::request::Selection;
 
@@ -63,11 +63,9 @@ pub(super) async fn stale(
     let records = read_records(store, dataset).await?;
     let survey = survey(store, dataset, &records).await?;
     let mut unlisted = BTreeSet::new();
-    let is_listed = |partition: &PartitionKey| {
-        partition.axes().iter().all(|(_, value)| match (value, listed) {
-            (AxisValue::Int(year), Some(listed)) => listed.contains(year),
-            _ => true,
-        })
+    let is_listed = |partition: &PartitionKey| match (dataset.year(partition), listed) {
+        (Some(year), Some(listed)) => listed.contains(&year),
+        _ => true,
     };
     let stale: BTreeMap<PartitionKey, Reason> = survey
         .objects

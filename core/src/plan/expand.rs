@@ -3,18 +3,22 @@
 use std::collections::BTreeSet;
 
 use crate::dataset::partitions::plural;
-use crate::dataset::{Axis, AxisKind, Dataset};
+use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::request::size::check_size;
 use crate::request::{AxisSelection, Selection};
 
 /// Returns the years that a selection names one by one but the portal does not list.
-pub(super) fn named_and_unlisted(selection: &Selection, listed: Option<&BTreeSet<i32>>) -> BTreeSet<i32> {
+pub(super) fn named_and_unlisted(
+    dataset: &Dataset,
+    selection: &Selection,
+    listed: Option<&BTreeSet<i32>>,
+) -> BTreeSet<i32> {
     let (Selection::Axes(axes), Some(listed)) = (selection, listed) else { return BTreeSet::new() };
-    let named = axes.iter().flat_map(|axis| match axis {
-        AxisSelection::Values(values) => values.as_slice(),
-        AxisSelection::Any | AxisSelection::All | AxisSelection::Latest(_) => &[],
+    let named = dataset.axes.iter().zip(axes).flat_map(|(axis, selection)| match selection {
+        AxisSelection::Values(values) if axis.is_year() => values.as_slice(),
+        _ => &[],
     });
     let years = named.filter_map(|value| match value {
         AxisValue::Int(year) => Some(*year),
@@ -43,28 +47,20 @@ pub(super) fn expand(
     selection: &Selection,
     listed: Option<&BTreeSet<i32>>,
 ) -> Result<Vec<PartitionKey>, Error> {
-    let mut unlisted = BTreeSet::new();
-    let mut check = |value: &AxisValue| {
-        if let (AxisValue::Int(year), Some(listed)) = (value, listed)
-            && !listed.contains(year)
-        {
-            unlisted.insert(*year);
-        }
-    };
     let partitions = match selection {
         Selection::Partitions(partitions) => {
-            for (_, value) in partitions.iter().flat_map(PartitionKey::axes) {
-                check(value);
-            }
+            let years: BTreeSet<i32> = partitions.iter().filter_map(|partition| dataset.year(partition)).collect();
+            let unlisted = years.into_iter().filter(|year| listed.is_some_and(|listed| !listed.contains(year)));
+            check_unlisted(dataset, unlisted.collect(), listed)?;
             partitions.clone()
         }
         Selection::Axes(axes) => {
             let values: Vec<Vec<AxisValue>> =
                 dataset.axes.iter().zip(axes).map(|(axis, selection)| axis_values(axis, selection, listed)).collect();
+            check_unlisted(dataset, named_and_unlisted(dataset, selection, listed), listed)?;
             check_size(dataset, &values.iter().map(Vec::len).collect::<Vec<_>>())?;
             let mut combinations = vec![Vec::new()];
             for (axis, values) in dataset.axes.iter().zip(&values) {
-                values.iter().for_each(&mut check);
                 combinations = combinations
                     .iter()
                     .flat_map(|earlier: &Vec<(String, AxisValue)>| {
@@ -79,7 +75,6 @@ pub(super) fn expand(
             combinations.into_iter().map(PartitionKey::new).collect()
         }
     };
-    check_unlisted(dataset, unlisted, listed)?;
     Ok(partitions)
 }
 
@@ -92,7 +87,7 @@ pub(super) fn check_unlisted(
     if unlisted.is_empty() {
         return Ok(());
     }
-    let field = dataset.axes.iter().find(|axis| axis.kind == AxisKind::Int).map_or_else(String::new, plural);
+    let field = dataset.axes.iter().find(|axis| axis.is_year()).map_or_else(String::new, plural);
     let listed = describe_years(listed.into_iter().flatten().copied());
     let mistakes = vec![format!(
         "`{field}`: expected years that the portal lists for `{}` ({listed}), found {}",
@@ -104,19 +99,21 @@ pub(super) fn check_unlisted(
 
 /// Returns the selected values of an axis. `listed` contains the years that the portal lists.
 fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<i32>>) -> Vec<AxisValue> {
-    let mut values: Vec<AxisValue> = match (selection, axis.kind) {
-        (AxisSelection::Values(values), _) => values.clone(),
+    let mut values: Vec<AxisValue> = match selection {
+        AxisSelection::Values(values) => values.clone(),
         // A run's failed partitions come from that run's plan. The latest years are values by now.
-        (AxisSelection::Any | AxisSelection::Latest(_), _) => Vec::new(),
-        (AxisSelection::All, AxisKind::Int) => listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect(),
-        (AxisSelection::All, AxisKind::String) => axis
+        AxisSelection::Any | AxisSelection::Latest(_) => Vec::new(),
+        AxisSelection::All if axis.is_year() => {
+            listed.into_iter().flatten().map(|year| AxisValue::Int(*year)).collect()
+        }
+        AxisSelection::All => axis
             .values
             .iter()
             .filter(|coded| axis.total.as_ref() != Some(&coded.value))
-            .map(|coded| AxisValue::Text(coded.value.clone()))
+            .filter_map(|coded| axis.parse_value(&coded.value))
             .collect(),
     };
-    if axis.kind == AxisKind::Int {
+    if axis.is_year() {
         // Newest first: those are the years that users wait for.
         values.sort_unstable_by(|a, b| b.cmp(a));
     }

@@ -76,10 +76,12 @@ fn w16_a_plan_of_more_than_a_hundred_thousand_partitions_is_refused_before_it_is
     let value = |i: i64| crate::dataset::CodedValue { value: format!("v{i}"), code: i };
     let axis = |name: &str| Axis {
         name: name.to_owned(),
-        kind: AxisKind::String,
+        kind: crate::dataset::AxisKind::String,
         comment: String::new(),
         total: None,
         values: (0..100).map(value).collect(),
+        codes: None,
+        years: None,
     };
     for (n_axes, found) in [
         (2, None),

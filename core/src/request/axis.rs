@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::dataset::partitions::plural;
+use crate::dataset::years::parse_year;
 use crate::dataset::{Axis, AxisKind};
 use crate::partition::AxisValue;
-use crate::plan::years::parse_year;
 use crate::request::AxisSelection;
 use crate::request::check::Check;
 use crate::request::fields::is_encoded;
@@ -24,21 +23,21 @@ const MAX_LATEST: usize = 999;
 /// repeated a thousand times takes no more memory or time than a single one.
 struct Distinct {
     in_order: Vec<AxisValue>,
-    seen: BTreeSet<String>,
+    seen: BTreeSet<AxisValue>,
     /// Years that no item has selected yet.
     unseen_years: BTreeSet<i32>,
 }
 
 impl Distinct {
     fn new(axis: &Axis) -> Self {
-        let unseen_years = if axis.kind == AxisKind::Int { (1_000..=9_999).collect() } else { BTreeSet::new() };
+        let unseen_years = if axis.is_year() { (1_000..=9_999).collect() } else { BTreeSet::new() };
         Self { in_order: Vec::new(), seen: BTreeSet::new(), unseen_years }
     }
 
-    fn add_text(&mut self, text: &str) {
-        if !self.seen.contains(text) {
-            self.seen.insert(text.to_owned());
-            self.in_order.push(AxisValue::Text(text.to_owned()));
+    fn add(&mut self, value: AxisValue) {
+        if !self.seen.contains(&value) {
+            self.seen.insert(value.clone());
+            self.in_order.push(value);
         }
     }
 
@@ -53,31 +52,30 @@ impl Distinct {
 
 impl Check<'_> {
     /// Reads the field for one axis.
-    pub(super) fn axis(&mut self, axis: &Axis, value: Option<&Value>) -> AxisSelection {
-        let field = plural(axis);
+    pub(super) fn axis(&mut self, axis: &Axis, field: &str, value: Option<&Value>) -> AxisSelection {
         let n_before = self.mistakes.len();
         let mut values = Distinct::new(axis);
         match value {
             None => self.mistakes.add(|| format!("`{field}`: expected {}, found none", expected_values(axis))),
             Some(Value::String(text)) if text == "all" => return AxisSelection::All,
-            Some(Value::String(text)) if axis.kind == AxisKind::Int && text.starts_with(LATEST) => {
-                return self.latest(axis, &field, text);
+            Some(Value::String(text)) if axis.is_year() && text.starts_with(LATEST) => {
+                return self.latest(axis, field, text);
             }
             Some(Value::String(text)) if is_encoded(text, '[') || is_encoded(text, '"') => {
-                self.mistakes.add(|| describe_encoded(&field, &expected_values(axis), text));
+                self.mistakes.add(|| describe_encoded(field, &expected_values(axis), text));
             }
             Some(Value::String(text)) => {
                 for item in text.split(',') {
-                    self.item(axis, &field, item.trim(), &mut values);
+                    self.item(axis, field, item.trim(), &mut values);
                 }
             }
             Some(Value::Array(items)) => {
                 for item in items {
                     match (axis.kind, item) {
                         (AxisKind::Int, Value::Number(number)) => {
-                            self.item(axis, &field, &number_text(number), &mut values);
+                            self.item(axis, field, &number_text(number), &mut values);
                         }
-                        (_, Value::String(text)) => self.item(axis, &field, text, &mut values),
+                        (_, Value::String(text)) => self.item(axis, field, text, &mut values),
                         (_, other) => self.mistakes.add(|| {
                             let hint = code_hint(axis, &other.to_string());
                             format!("`{field}`: expected {}, found {}{hint}", expected_values(axis), describe(other))
@@ -86,7 +84,7 @@ impl Check<'_> {
                 }
             }
             Some(Value::Number(number)) if axis.kind == AxisKind::Int => {
-                self.item(axis, &field, &number_text(number), &mut values);
+                self.item(axis, field, &number_text(number), &mut values);
             }
             Some(other) => self.mistakes.add(|| {
                 let hint = code_hint(axis, &other.to_string());
@@ -126,32 +124,28 @@ impl Check<'_> {
         AxisSelection::Any
     }
 
-    /// Reads one year, one range of years, or one text value.
+    /// Reads one year, one range of years, or one other value.
     fn item(&mut self, axis: &Axis, field: &str, text: &str, values: &mut Distinct) {
-        match axis.kind {
-            AxisKind::Int => {
-                let (first, last) = text.split_once('-').unwrap_or((text, text));
-                match (parse_year(first), parse_year(last)) {
-                    (Some(first), Some(last)) if first <= last => values.add_years(first, last),
-                    (Some(first), Some(last)) => self.mistakes.add(|| {
-                        format!(
-                            "`{field}`: expected the earlier year of a range first, found `{first}-{last}`\n    hint: write \
-                             `{last}-{first}`"
-                        )
-                    }),
-                    _ => self.mistakes.add(|| {
-                        let hint = years_hint(text, true);
-                        format!("`{field}`: expected {}, found `{}`{hint}", expected_values(axis), excerpt(text))
-                    }),
-                }
+        if !axis.is_year() {
+            match axis.parse_value(text) {
+                Some(value) => values.add(value),
+                None => self.mistakes.add(|| unknown_value(axis, field, text)),
             }
-            AxisKind::String => {
-                if axis.values.iter().any(|coded| coded.value == text) {
-                    values.add_text(text);
-                } else {
-                    self.mistakes.add(|| unknown_value(axis, field, text));
-                }
-            }
+            return;
+        }
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (parse_year(first), parse_year(last)) {
+            (Some(first), Some(last)) if first <= last => values.add_years(first, last),
+            (Some(first), Some(last)) => self.mistakes.add(|| {
+                format!(
+                    "`{field}`: expected the earlier year of a range first, found `{first}-{last}`\n    hint: write \
+                     `{last}-{first}`"
+                )
+            }),
+            _ => self.mistakes.add(|| {
+                let hint = years_hint(text, true);
+                format!("`{field}`: expected {}, found `{}`{hint}", expected_values(axis), excerpt(text))
+            }),
         }
     }
 }

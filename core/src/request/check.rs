@@ -9,7 +9,7 @@ use crate::error::mistakes::Mistakes;
 use crate::request::fields::{is_added_by_tool, non_null, request_fields};
 use crate::request::words::{describe, describe_text};
 use crate::request::{AxisSelection, CatalogMode, Mode, Request, Selection, dataset_name, is_run_name};
-use crate::text::excerpt;
+use crate::text::{excerpt, nearest_hint};
 
 impl Request {
     /// Parses a request's JSON and validates it against a dataset.
@@ -49,28 +49,41 @@ impl Check<'_> {
                 self.mistakes.add(|| {
                     let known: Vec<&str> = axis_fields.iter().map(String::as_str).chain(OTHER_FIELDS).collect();
                     format!(
-                        "`{}`: expected one of {} for dataset `{}`, found an unknown field",
+                        "`{}`: expected one of {} for dataset `{}`, found an unknown field{}",
                         excerpt(name),
                         known.join(", "),
-                        self.dataset.name
+                        self.dataset.name,
+                        nearest_hint(name, known)
                     )
                 });
             }
         }
+        let in_axes = self.in_axes(fields);
         let is_stale_mode = non_null(fields, "mode").and_then(Value::as_str) == Some("stale");
         let selection = match non_null(fields, "partitions") {
             Some(value) => {
-                for name in axis_fields.iter().filter(|name| non_null(fields, name).is_some()) {
+                let others = axis_fields.iter().map(String::as_str).chain(["axes"]);
+                for name in others.filter(|name| non_null(fields, name).is_some()) {
                     self.mistakes.add(|| format!("`{name}`: expected either `{name}` or `partitions`, found both"));
                 }
                 Selection::Partitions(self.partitions(value))
             }
             None => {
                 let axes = self.dataset.axes.iter().collect::<Vec<_>>();
-                let select = |axis: &Axis| match non_null(fields, &plural(axis)) {
-                    // The run or the lake determines the partitions; selecting values only narrows them down.
-                    None if self.names_a_run || is_stale_mode => AxisSelection::Any,
-                    value => self.axis(axis, value),
+                let select = |axis: &Axis| {
+                    let field = plural(axis);
+                    match (non_null(fields, &field), in_axes.and_then(|axes| non_null(axes, &axis.name))) {
+                        // The run or the lake determines the partitions; selecting values only narrows them down.
+                        (None, None) if self.names_a_run || is_stale_mode => AxisSelection::Any,
+                        (value, None) => self.axis(axis, &field, value),
+                        (None, value) => self.axis(axis, &format!("axes.{}", axis.name), value),
+                        (Some(_), Some(_)) => {
+                            self.mistakes.add(|| {
+                                format!("`{field}`: expected either `{field}` or `axes.{}`, found both", axis.name)
+                            });
+                            AxisSelection::Any
+                        }
+                    }
                 };
                 Selection::Axes(axes.into_iter().map(select).collect())
             }
@@ -103,6 +116,34 @@ impl Check<'_> {
         };
         let mode = if failed_of.is_some() { Mode::Failed } else { mode };
         Request { selection, mode, failed_of, force, keep_pages, catalog }
+    }
+
+    /// Reads the field `axes`: an object with the values of each axis, by its name.
+    fn in_axes<'v>(&mut self, fields: &'v Map<String, Value>) -> Option<&'v Map<String, Value>> {
+        let value = non_null(fields, "axes")?;
+        let names = || self.dataset.axes.iter().map(|axis| axis.name.as_str());
+        let Some(axes) = value.as_object() else {
+            let example = self.dataset.axes.last().map_or("", |axis| axis.name.as_str());
+            self.mistakes.add(|| {
+                format!("`axes`: expected an object such as {{\"{example}\": \"all\"}}, found {}", describe(value))
+            });
+            return None;
+        };
+        let mistakes: Vec<String> = axes
+            .keys()
+            .filter(|name| !names().any(|known| known == *name))
+            .map(|name| {
+                format!(
+                    "`axes.{}`: expected one of {} for dataset `{}`, found an unknown axis{}",
+                    excerpt(name),
+                    names().collect::<Vec<_>>().join(", "),
+                    self.dataset.name,
+                    nearest_hint(name, names())
+                )
+            })
+            .collect();
+        mistakes.into_iter().for_each(|mistake| self.mistakes.add(|| mistake));
+        Some(axes)
     }
 
     /// Reads a field that is true or false. Returns `false` if it is absent or invalid.

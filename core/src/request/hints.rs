@@ -1,9 +1,9 @@
 //! Hints that suggest the value that was probably meant.
 
-use crate::dataset::Axis;
+use crate::dataset::years::parse_year;
+use crate::dataset::{Axis, AxisKind};
 use crate::page::numbers::parse_integral;
-use crate::plan::years::parse_year;
-use crate::text::excerpt;
+use crate::text::{excerpt, nearest_hint};
 
 /// Lists values on one line. Consecutive numbers become a range, such as `grade-1 to grade-15`; a long list is truncated.
 fn list_values(values: &[&str]) -> String {
@@ -48,6 +48,9 @@ pub(super) fn unknown_value(axis: &Axis, field: &str, text: &str) -> String {
         message.push_str(&hint);
     } else if let Some(meant) = known.iter().find(|known| **known == meant) {
         message.push_str(&format!("\n    hint: write `{meant}`"));
+    } else if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        // A number that is not listed is no misspelling.
+        message.push_str(&nearest_hint(text, known));
     }
     message
 }
@@ -55,7 +58,7 @@ pub(super) fn unknown_value(axis: &Axis, field: &str, text: &str) -> String {
 /// If `text` is one of the axis's codes, as found in rows, returns a hint line with the matching value. Otherwise
 /// returns an empty string.
 pub(super) fn code_hint(axis: &Axis, text: &str) -> String {
-    let code = parse_integral(text.trim());
+    let code = parse_integral(text.trim()).filter(|_| axis.kind == AxisKind::String);
     let meant = axis.values.iter().find(|coded| Some(coded.code) == code);
     meant.map_or_else(String::new, |meant| format!("\n    hint: write `{}`", meant.value))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::dataset::AxisKind;
+use crate::dataset::years::parse_year;
 use crate::partition::{AxisValue, PartitionKey};
-use crate::plan::years::parse_year;
 use crate::request::check::Check;
 use crate::request::fields::{is_encoded, non_null};
 use crate::request::hints::{code_hint, unknown_value, years_hint};
@@ -90,18 +90,14 @@ impl Check<'_> {
                     continue;
                 }
             };
-            match axis.kind {
-                AxisKind::Int => match parse_year(&text) {
-                    Some(year) => values.push((axis.name.clone(), AxisValue::Int(year))),
-                    None => self.mistakes.add(|| {
-                        let hint = years_hint(&text, false);
-                        format!("`{}`: expected {}, found `{}`{hint}", field(), expected_value(axis), excerpt(&text))
-                    }),
-                },
-                AxisKind::String if axis.values.iter().any(|coded| coded.value == text) => {
-                    values.push((axis.name.clone(), AxisValue::Text(text)));
-                }
-                AxisKind::String => self.mistakes.add(|| unknown_value(axis, &field(), &text)),
+            let parsed = if axis.is_year() { parse_year(&text).map(AxisValue::Int) } else { axis.parse_value(&text) };
+            match parsed {
+                Some(value) => values.push((axis.name.clone(), value)),
+                None if axis.is_year() => self.mistakes.add(|| {
+                    let hint = years_hint(&text, false);
+                    format!("`{}`: expected {}, found `{}`{hint}", field(), expected_value(axis), excerpt(&text))
+                }),
+                None => self.mistakes.add(|| unknown_value(axis, &field(), &text)),
             }
         }
         (self.mistakes.len() == n_before).then(|| PartitionKey::new(values))

@@ -79,7 +79,8 @@ fn w10_all_mistakes_of_a_request_are_reported_at_once() {
     .unwrap_err();
     insta::assert_snapshot!(error.chain(), @r"
         check request: found 7 mistakes
-          - `forced`: expected one of years, grades, dataset, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field
+          - `forced`: expected one of years, grades, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field
+            hint: write `force`
           - `years`: expected the earlier year of a range first, found `2021-2020`
             hint: write `2020-2021`
           - `grades`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`
@@ -302,7 +303,7 @@ fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
     let error = Request::parse(&json!({"years": [2020], "grades": "all"}), &directory).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check request: `grades`: expected one of years, dataset, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
+        "check request: `grades`: expected one of years, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
     );
 }
 
@@ -312,4 +313,59 @@ fn pages_are_kept_after_the_commit_only_in_a_folder_where_they_can_be_read_again
     let request = parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": true})).unwrap();
     let message = request.check_for_bucket().unwrap_err().chain();
     assert!(message.starts_with("check request: `keep_pages`: expected a lake in a folder, found one in a bucket"));
+}
+
+#[test]
+fn values_of_an_axis_can_be_given_by_its_name() {
+    let by_field = parse(json!({"years": [2020], "grades": ["grade-pk"]})).unwrap();
+    assert_eq!(parse(json!({"axes": {"year": [2020], "grade": ["grade-pk"]}})).unwrap(), by_field);
+    assert_eq!(parse(json!({"years": "2020", "axes": {"grade": "grade-pk"}})).unwrap(), by_field);
+    for (input, expected) in [
+        (
+            json!({"years": "all", "axes": {"year": "all", "grade": "all"}}),
+            "`years`: expected either `years` or `axes.year`, found both",
+        ),
+        (
+            json!({"years": "all", "axes": {"grad": "all"}}),
+            "found 2 mistakes\n  - `axes.grad`: expected one of year, grade for dataset `ccd_enrollment`, found an unknown axis\n    hint: write `grade`\n  - `grades`: expected values such as [\"grade-pk\"] or \"all\", found none",
+        ),
+        (
+            json!({"years": "all", "axes": {"grade": "pk"}}),
+            "`axes.grade`: expected one of grade-pk, grade-k, grade-1 to grade-15, grade-99, found `pk`\n    hint: write `grade-pk`",
+        ),
+        (
+            json!({"axes": "all"}),
+            "found 3 mistakes\n  - `axes`: expected an object such as {\"grade\": \"all\"}, found the string \"all\"",
+        ),
+        (
+            json!({"axes": {"year": 2020}, "partitions": [{"year": 2020, "grade": "grade-1"}]}),
+            "`axes`: expected either `axes` or `partitions`, found both",
+        ),
+    ] {
+        let found = parse(input).unwrap_err().chain();
+        assert!(found.starts_with(&format!("check request: {expected}")), "{found}");
+    }
+}
+
+#[test]
+fn numbers_of_an_axis_are_read_as_numbers() {
+    let text = "name='n'\ntitle='N'\nattribution='A'\npath='n/{level}/'\ndatabase='d'\ntable='n'\nkey=['id']\n\
+                [[axis]]\nname='level'\ntype='int'\nvalues=[1, 2, 10]\n[[column]]\nname='id'\ntype='int'\n";
+    let dataset = Dataset::parse("n.toml", text).unwrap();
+    let select = |value: Value| Request::parse(&json!({"levels": value}), &dataset).map(|request| request.selection);
+    let two = Selection::Axes(vec![AxisSelection::Values(vec![AxisValue::Int(2), AxisValue::Int(10)])]);
+    assert_eq!(select(json!([2, 10])).unwrap(), two);
+    assert_eq!(select(json!("2,10,2")).unwrap(), two);
+    assert_eq!(select(json!("all")).unwrap(), Selection::Axes(vec![AxisSelection::All]));
+    let message = "check request: `levels`: expected one of 1 to 2, 10, found `3`";
+    assert_eq!(select(json!([3])).unwrap_err().chain(), message);
+    for wrong in [json!("latest"), json!("1-2")] {
+        assert!(
+            select(wrong.clone()).unwrap_err().chain().starts_with("check request: `levels`: expected one of"),
+            "{wrong}"
+        );
+    }
+    let named = Request::parse(&json!({"partitions": [{"level": 10}, {"level": "2"}]}), &dataset).unwrap();
+    let Selection::Partitions(partitions) = named.selection else { panic!("{named:?}") };
+    assert_eq!(partitions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["level=10", "level=2"]);
 }

@@ -23,23 +23,23 @@ pub(super) fn describe_encoded(field: &str, expected: &str, text: &str) -> Strin
 
 /// Describes what the field for an axis should contain.
 pub(super) fn expected_values(axis: &Axis) -> String {
-    match axis.kind {
-        AxisKind::Int => "years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\"".to_owned(),
-        AxisKind::String => {
-            let first = axis.values.first().map_or("", |coded| coded.value.as_str());
-            format!("values such as [\"{first}\"] or \"all\"")
-        }
+    if axis.is_year() {
+        return "years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\"".to_owned();
     }
+    format!("values such as [{}] or \"all\"", example(axis))
 }
 
 /// Describes what the field for an axis should contain in one of `partitions`.
 pub(super) fn expected_value(axis: &Axis) -> String {
+    if axis.is_year() { "a year such as 2021".to_owned() } else { format!("a value such as {}", example(axis)) }
+}
+
+/// Returns the first value of an axis as JSON.
+fn example(axis: &Axis) -> String {
+    let first = axis.values.first().map_or("", |coded| coded.value.as_str());
     match axis.kind {
-        AxisKind::Int => "a year such as 2021".to_owned(),
-        AxisKind::String => {
-            let first = axis.values.first().map_or("", |coded| coded.value.as_str());
-            format!("a value such as \"{first}\"")
-        }
+        AxisKind::Int => first.to_owned(),
+        AxisKind::String => format!("\"{first}\""),
     }
 }
 

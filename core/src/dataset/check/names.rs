@@ -1,6 +1,6 @@
 //! Validates the names and comments of databases, tables, columns and folders.
 
-use crate::error::mistakes::Mistakes;
+use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::text::excerpt;
 
 /// Maximum length of a database, table or column name, in bytes.
@@ -101,64 +101,73 @@ const RESERVED_WORDS: [&str; 75] = [
 ];
 
 /// Checks that Glue, Athena and every file system accept a name.
-pub(super) fn check_name(mistakes: &mut Mistakes, key: &str, value: &str) {
+pub(super) fn check_name(mistakes: &mut PlacedMistakes<'_>, place: Place, value: &str) {
     let is_valid = value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if !is_valid {
-        mistakes.add(|| {
+        mistakes.add(place, || {
             format!(
-                "`{key}`: expected lower-case letters, digits and `_`, not starting with a digit, found `{}`",
+                "{place}: expected lower-case letters, digits and `_`, not starting with a digit, found `{}`",
                 excerpt(value)
             )
         });
     }
     if value.len() > MAX_NAME_BYTES {
-        mistakes.add(|| {
-            format!("`{key}`: expected at most {MAX_NAME_BYTES} bytes, found {}: `{}`", value.len(), excerpt(value))
+        mistakes.add(place, || {
+            format!("{place}: expected at most {MAX_NAME_BYTES} bytes, found {}: `{}`", value.len(), excerpt(value))
         });
     }
 }
 
 /// Checks that Glue, Athena and every file system accept a name, and that it needs no quotes in SQL.
-pub(super) fn check_sql_name(mistakes: &mut Mistakes, key: &str, value: &str) {
-    check_name(mistakes, key, value);
+pub(super) fn check_sql_name(mistakes: &mut PlacedMistakes<'_>, place: Place, value: &str) {
+    check_name(mistakes, place, value);
     if RESERVED_WORDS.contains(&value) {
-        mistakes.add(|| format!("`{key}`: expected a name that is not reserved in SQL, found `{value}`"));
+        mistakes.add(place, || format!("{place}: expected a name that is not reserved in SQL, found `{value}`"));
     }
 }
 
 /// Checks that query engines do not ignore a folder with this name.
-pub(super) fn check_folder(mistakes: &mut Mistakes, key: &str, value: &str) {
+pub(super) fn check_folder(mistakes: &mut PlacedMistakes<'_>, place: Place, value: &str) {
     if value.starts_with('_') {
-        mistakes.add(|| {
+        mistakes.add(place, || {
             format!(
-                "`{key}`: expected a name that does not start with `_` (query engines ignore such folders), found `{}`",
+                "{place}: expected a name that does not start with `_` (query engines ignore such folders), found `{}`",
                 excerpt(value)
             )
         });
     }
 }
 
-/// Describes a name that another axis or column already has.
-pub(super) fn taken(key: &str, name: &str) -> String {
-    format!("`{key}`: expected a unique name, found `{}`, which is already used", excerpt(name))
+/// Adds a name that another axis or column already has.
+pub(super) fn add_taken(mistakes: &mut PlacedMistakes<'_>, place: Place, name: &str) {
+    mistakes
+        .add(place, || format!("{place}: expected a unique name, found `{}`, which is already used", excerpt(name)));
 }
 
 /// Checks that Glue accepts a comment.
-pub(super) fn check_comment(mistakes: &mut Mistakes, key: &str, value: &str, max_bytes: usize) {
+///
+/// - `what`: the comment, as a message names it.
+pub(super) fn check_comment(
+    mistakes: &mut PlacedMistakes<'_>,
+    place: Place,
+    what: &str,
+    value: &str,
+    max_bytes: usize,
+) {
     if value.len() > max_bytes {
-        mistakes.add(|| {
+        mistakes.add(place, || {
             format!(
-                "{key}: expected at most {max_bytes} bytes (the limit of AWS Glue), found {}: `{}`",
+                "{what}: expected at most {max_bytes} bytes (the limit of AWS Glue), found {}: `{}`",
                 value.len(),
                 excerpt(value)
             )
         });
     }
     if let Some(found) = value.chars().find(|c| c.is_control() && *c != '\t') {
-        mistakes.add(|| {
+        mistakes.add(place, || {
             format!(
-                "{key}: expected a single line without control characters (a rule of AWS Glue), found `{}` in `{}`",
+                "{what}: expected a single line without control characters (a rule of AWS Glue), found `{}` in `{}`",
                 found.escape_debug(),
                 excerpt(value)
             )
