@@ -1143,6 +1143,39 @@ fn datasets_are_listed_shown_and_checked() {
 }
 
 #[test]
+fn a_new_descriptor_is_valid_and_has_every_documented_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my-lunches.toml");
+    let file = file.to_str().unwrap();
+    let datasets = |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap());
+    let written = datasets(&["new", file]).expect(0).stdout;
+    assert_eq!(written, format!("wrote {file}; next: rollcall datasets check {file}\n"));
+    assert_eq!(datasets(&["check", file]).expect(0).stdout, format!("{file}: valid, 2 columns, key id\n"));
+    let text = fs::read_to_string(file).unwrap();
+    // The commented keys are known too: only their values do not fit this descriptor.
+    let is_key = |line: &&str| line.contains(" = ") || line.starts_with('[');
+    let with_all = text.lines().map(|line| line.strip_prefix("# ").filter(is_key).unwrap_or(line));
+    fs::write(file, with_all.collect::<Vec<_>>().join("\n")).unwrap();
+    let message = datasets(&["check", file]).expect(2).stderr;
+    assert!(message.contains("`axis.total` of `grade`") && !message.contains("unknown"), "{message}");
+    let docs = fs::read_to_string(workspace().join("docs/descriptor.md")).unwrap();
+    for key in docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(key, _)| key) {
+        let headings = [
+            format!("[[{key}]]"),
+            format!("[{key}]"),
+            format!("[{key}."),
+            format!("\n{key} = "),
+            format!("\n# {key} = "),
+        ];
+        assert!(headings.iter().any(|heading| text.contains(heading)), "{key}");
+    }
+    for (path, found) in [(file, "found one that exists"), ("9.toml", "found `9.toml`"), ("lunches", "found `lunches`")]
+    {
+        assert!(datasets(&["new", path]).expect(2).stderr.contains(found), "{path}");
+    }
+}
+
+#[test]
 fn stderr_has_plain_text_only_when_it_is_not_a_terminal() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     // Progress is only shown on terminals, so a successful run prints nothing.

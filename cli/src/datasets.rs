@@ -1,9 +1,11 @@
 //! `rollcall datasets`: lists, shows and checks descriptors, and prints the AWS resources derived from them.
 
+mod new;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 
 use crate::escape::visible;
 use crate::output::{self, Format};
@@ -38,6 +40,11 @@ enum DatasetsCommand {
         /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
         dataset: Option<String>,
     },
+    /// Write a descriptor to start from
+    New {
+        /// Path of the new file; the dataset is named after it
+        file: String,
+    },
     /// Check a descriptor file
     Check {
         /// Path of the file
@@ -54,9 +61,13 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             let text = dataset.as_ref().map_or_else(template::catalog, |dataset| Ok(template::table(dataset)))?;
             output::print_data(&text)?;
         }
+        DatasetsCommand::New { file } => new::write_new(file)?,
         DatasetsCommand::Check { file } => {
             // Reads a file whatever its name. `load_dataset` would look for a built-in dataset if it lacks `.toml`.
             let dataset = load_descriptor(file)?;
+            for axis in &dataset.axes {
+                note_numeric_values(axis);
+            }
             output::print(&format!(
                 "{}: valid, {} columns, key {}\n",
                 visible(file),
@@ -66,6 +77,21 @@ pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Notes an axis of text whose values include numbers, which some engines misread.
+fn note_numeric_values(axis: &Axis) {
+    let is_number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
+    if axis.kind == AxisKind::String
+        && let Some(number) = axis.values.iter().find(|coded| is_number(&coded.value))
+    {
+        output::print_message(&format!(
+            "note: axis `{}` has the value `{}`: engines that infer types from paths, such as ClickHouse and fastparquet, \
+             take it for a number unless they are told that the column is text",
+            visible(&axis.name),
+            visible(&number.value)
+        ));
+    }
 }
 
 fn list(format: Format) -> anyhow::Result<()> {

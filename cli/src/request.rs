@@ -195,3 +195,62 @@ fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
     }
     Ok(Value::Object(fields))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        request: RequestArgs,
+    }
+
+    /// Returns the request of these flags for a dataset with these axes of grades, besides the year.
+    fn json_of(axes: &[&str], flags: &[&str]) -> Result<Value, String> {
+        let paths: String = axes.iter().map(|name| format!("{{{name}}}/")).collect();
+        let grade =
+            |name: &&str| format!("[[axis]]\nname='{name}'\ntype='string'\nvalues=[{{value='grade-8', code=8}}]\n");
+        let axes: String = axes.iter().map(grade).collect();
+        let text = format!(
+            "name='n'\ntitle='N'\nattribution='A'\npath='n/{{year}}/{paths}'\ndatabase='d'\ntable='n'\nkey=['id']\n\
+             [[axis]]\nname='year'\ntype='int'\n{axes}[[column]]\nname='id'\ntype='int'\n"
+        );
+        let dataset = Dataset::parse("n.toml", &text).map_err(|error| error.chain())?;
+        let flags = Flags::try_parse_from([&["rollcall"], flags].concat()).map_err(|error| error.to_string())?;
+        let mut json = flags.request.to_json(&dataset).map_err(|error| error.to_string())?;
+        json.as_object_mut().map(|fields| fields.remove("dataset"));
+        Ok(json)
+    }
+
+    #[test]
+    fn grades_are_those_of_the_one_axis_of_grades() {
+        let flags = ["--years", "2020", "--grades", "grade-8"];
+        let by_name = |name: &str| Ok(json!({"years": "2020", "axes": {name: "grade-8"}}));
+        let by_field = Ok(json!({"years": "2020", "grades": "grade-8"}));
+        assert_eq!(json_of(&["grade_edfacts"], &flags), by_name("grade_edfacts"));
+        assert_eq!(
+            json_of(&["grade_edfacts"], &["--years", "2020", "--axis", "grade_edfacts=grade-8"]),
+            by_name("grade_edfacts")
+        );
+        // Otherwise the request is refused, unless there is an axis of this name.
+        for axes in [&["grade"][..], &["level"], &["grade_a", "grade_b"]] {
+            assert_eq!(json_of(axes, &flags), by_field, "{axes:?}");
+        }
+    }
+
+    #[test]
+    fn an_axis_that_is_given_twice_or_without_values_is_refused() {
+        for (flags, found) in [
+            (&["--axis", "grade"][..], "found `grade`"),
+            (&["--axis", "level=a", "--axis", "level=b"], "found `level` again"),
+            (&["--grades", "grade-8", "--axis", "grade_edfacts=grade-8"], "found `grade_edfacts` again"),
+            (&["--axis", "level=a", "--partition", "2020/a"], "cannot be used with"),
+        ] {
+            let message = json_of(&["grade_edfacts"], flags).unwrap_err();
+            assert!(message.contains(found), "{message}");
+        }
+    }
+}

@@ -2,12 +2,24 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crate::dataset::Dataset;
-use crate::dataset::registry::CODE_LISTS;
+use crate::dataset::registry::LOOKUPS;
 
 /// The label of each code of a list.
 pub type Codes<'l> = BTreeMap<i64, Cow<'l, str>>;
+
+/// The portal's lists of codes, by name: `datasets/lookups/codes.csv`.
+static CODE_LISTS: LazyLock<BTreeMap<String, Codes<'static>>> = LazyLock::new(|| {
+    let text = LOOKUPS.iter().find(|(stem, _)| *stem == "codes").map_or("", |(_, text)| *text);
+    let mut lists: BTreeMap<String, Codes<'_>> = BTreeMap::new();
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
+    for (list, code, label) in reader.deserialize::<(String, i64, String)>().flatten() {
+        lists.entry(list).or_default().insert(code, label.into());
+    }
+    lists
+});
 
 impl Dataset {
     /// Returns a list of codes by name: the descriptor's own, or one of the portal's.
