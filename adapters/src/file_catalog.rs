@@ -10,7 +10,7 @@ use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{BoxError, Catalog, CatalogError, CatalogPartition, Store, TableSpec};
 
-pub use crate::file_catalog::table::{CatalogColumn, CatalogTable, RegisteredPartition};
+pub use crate::file_catalog::table::{CatalogColumn, CatalogTable, CatalogView, RegisteredPartition};
 
 /// A catalog of tables in a store. The lake's lock prevents concurrent writes.
 #[derive(Debug, Clone)]
@@ -98,6 +98,7 @@ impl<S: Store> Catalog for FileCatalog<S> {
             location: spec.location.clone(),
             columns: columns(&spec.columns),
             partition_keys: columns(&spec.partition_keys),
+            view: spec.view.as_ref().map(|view| CatalogView { name: view.name.clone(), sql: view.sql(&spec.database) }),
             partitions: before.as_ref().map(|table| table.partitions.clone()).unwrap_or_default(),
         };
         let old_columns = before.as_ref().map(CatalogTable::typed_columns);

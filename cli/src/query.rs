@@ -11,6 +11,7 @@ mod lake_table;
 mod pinned_folder;
 mod render;
 pub(crate) mod shipped;
+mod views;
 
 use std::process::ExitCode;
 

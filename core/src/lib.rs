@@ -32,5 +32,6 @@ pub mod request;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod view;
 
 pub use error::Error;

@@ -112,6 +112,7 @@ impl Lookup {
     pub fn table_spec(&self) -> TableSpec {
         let mut spec = self.dataset.table_spec();
         spec.columns.retain(|(name, _, _)| name != RESCUED);
+        spec.view = None;
         spec
     }
 

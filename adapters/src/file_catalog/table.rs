@@ -21,8 +21,20 @@ pub struct CatalogTable {
     pub columns: Vec<CatalogColumn>,
     /// Partition columns; empty for a lookup table.
     pub partition_keys: Vec<CatalogColumn>,
+    /// View of the table with labels. Lakes of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<CatalogView>,
     /// Registered partitions.
     pub partitions: Vec<RegisteredPartition>,
+}
+
+/// A view, as stored in its table's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogView {
+    /// Name, in the database of its table.
+    pub name: String,
+    /// The query.
+    pub sql: String,
 }
 
 /// A column, as stored in a table's file.

@@ -18,6 +18,7 @@ use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::pinned_folder::PinnedFolder;
 use crate::query::render::{QueryFormat, render};
+use crate::query::views::register_views;
 
 /// Maximum number of attempts. A query starts over if a run replaces a file while the query is reading it.
 const MAX_TRIES: u32 = 5;
@@ -53,7 +54,11 @@ async fn collect(
     root: &Path,
     sql: &str,
 ) -> anyhow::Result<Vec<RecordBatch>> {
-    let names: Vec<String> = tables.iter().map(|table| format!("{}.{}", table.database, table.table)).collect();
+    let names = tables.iter().flat_map(|table| {
+        let view = table.view.as_ref().map(|view| view.name.as_str());
+        [Some(table.table.as_str()), view].into_iter().flatten().map(|name| format!("{}.{name}", table.database))
+    });
+    let names: Vec<String> = names.collect();
     let rejected = |error: DataFusionError| {
         let hint = if names.is_empty() {
             format!(
@@ -68,6 +73,7 @@ async fn collect(
     };
     // Rejects statements that would write files or change tables.
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    register_views(context, tables, sql).await.map_err(&rejected)?;
     let frame = context.sql_with_options(sql, read_only).await.map_err(&rejected)?;
     let frame = in_file_order(frame)?;
     let schema = Arc::new(frame.schema().as_arrow().clone());

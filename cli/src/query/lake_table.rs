@@ -216,6 +216,7 @@ mod tests {
             location: "data/t/".to_owned(),
             columns: vec![column("enrollment", "int")],
             partition_keys: vec![column("year", "int"), column("grade", "string")],
+            view: None,
             partitions: partitions.collect(),
         };
         LakeTable::new(&table, Arc::new(PinnedFolder::new(&std::env::temp_dir()).unwrap()))

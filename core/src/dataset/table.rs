@@ -27,6 +27,7 @@ impl Dataset {
                 .iter()
                 .map(|a| (a.name.clone(), a.kind.glue_type().to_owned(), a.comment.clone()))
                 .collect(),
+            view: Some(self.labeled_view()),
         }
     }
 

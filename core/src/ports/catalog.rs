@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::file::columns::TypedColumn;
 use crate::partition::PartitionKey;
 use crate::ports::cause::BoxError;
+use crate::view::ViewSpec;
 
 /// The catalog: Glue, or its local replacement.
 pub trait Catalog: Send + Sync {
@@ -51,6 +52,8 @@ pub struct TableSpec {
     pub columns: Vec<(String, String, String)>,
     /// Partition columns: name, Glue type, comment. Empty for a lookup table.
     pub partition_keys: Vec<(String, String, String)>,
+    /// View of the table with labels, in the same database. `None` for a lookup table.
+    pub view: Option<ViewSpec>,
 }
 
 impl TableSpec {
