@@ -1,4 +1,7 @@
-//! `rollcall datasets`: lists, shows and checks descriptors, and prints the AWS resources derived from them.
+//! `rollcall datasets`: lists, shows, checks and generates descriptors, and prints the AWS resources derived from them.
+
+mod generate;
+mod source;
 
 mod new;
 
@@ -35,6 +38,8 @@ enum DatasetsCommand {
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
+    /// Write descriptors from the portal's metadata
+    Generate(generate::GenerateArgs),
     /// Print infra/catalog.yaml, or the Glue table of one dataset
     Template {
         /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
@@ -52,10 +57,11 @@ enum DatasetsCommand {
     },
 }
 
-pub(crate) fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         DatasetsCommand::List { format } => list(*format)?,
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
+        DatasetsCommand::Generate(args) => return generate::run(args).await,
         DatasetsCommand::Template { dataset } => {
             let dataset = dataset.as_deref().map(load_dataset).transpose()?;
             let text = dataset.as_ref().map_or_else(template::catalog, |dataset| Ok(template::table(dataset)))?;

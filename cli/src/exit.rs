@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use rollcall_core::Error;
 use rollcall_core::error::chain;
+use rollcall_core::metadata::MetadataUnreadable;
 use rollcall_simulator::ServeError;
 
 use crate::output;
@@ -63,6 +64,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
         Some(error) => code_of_name(error.name()),
         None if error.downcast_ref::<ServeError>().is_some_and(ServeError::is_bad_input) => BAD_INPUT,
+        None if error.is::<MetadataUnreadable>() => PORTAL,
         None if error.is::<BadInput>() || error.is::<rollcall_adapters::http_portal::BadOrigin>() => BAD_INPUT,
         None => FAILED,
     }

@@ -55,7 +55,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Query the lake: run a shipped query by name, or any SQL
     Query(query::QueryArgs),
-    /// List, show or check dataset descriptors
+    /// List, show, check or generate dataset descriptors
     Datasets(datasets::DatasetsArgs),
     /// Rebuild the ledger and the catalog from the lake's data files
     Repair(repair::RepairArgs),
@@ -102,7 +102,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Query(args) => query::run(args).await,
-        Command::Datasets(args) => datasets::run(&args),
+        Command::Datasets(args) => datasets::run(&args).await,
         Command::Repair(args) => repair::run(args).await,
         Command::Prune(args) => prune::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,

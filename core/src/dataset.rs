@@ -1,7 +1,7 @@
 //! A dataset: one endpoint template of the portal, described by one TOML file in `datasets/`.
 
 pub mod built_in;
-mod check;
+pub(crate) mod check;
 mod coded_value;
 pub mod lists;
 mod parse;
@@ -9,6 +9,7 @@ pub mod partitions;
 pub(crate) mod registry;
 pub mod schema;
 pub mod secret;
+pub mod selection;
 mod table;
 #[cfg(test)]
 mod tests;

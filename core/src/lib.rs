@@ -19,10 +19,12 @@ pub mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod generate;
 pub mod keys;
 pub mod ledger;
 pub mod lookup;
 pub mod memory;
+pub mod metadata;
 pub mod page;
 pub mod partition;
 pub mod plan;

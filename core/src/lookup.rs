@@ -1,4 +1,5 @@
-//! Built-in lookup tables for the portal's codes: states, grades, races, sexes. They have no partitions.
+//! Built-in lookup tables for the portal's codes: states, grades, races, sexes, and all lists of codes. They have no
+//! partitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,12 @@ use crate::ports::catalog::TableSpec;
 
 /// Database of the lookup tables and of the built-in datasets.
 pub const DATABASE: &str = "ccd_school";
+
+/// The column with the codes.
+const CODE: &str = "code";
+
+/// The column with the names of the lists, in the table that has all of them.
+const LIST: &str = "list";
 
 /// A lookup table.
 #[derive(Debug, Clone)]
@@ -48,8 +55,8 @@ impl Lookup {
         Ok(ENCODED.get_or_init(|| encoded))
     }
 
-    /// Parses a table from CSV: `#` comments, a header `code,label,…`, then rows. The first comment describes the table. An
-    /// empty field is null.
+    /// Parses a table from CSV: `#` comments, a header `code,label,…` or `list,code,label`, then rows. The first comment
+    /// describes the table. An empty field is null.
     fn parse(table: &str, text: &str) -> Result<Self, Error> {
         let invalid =
             |mistake: String| Error::InvalidDescriptor { file: format!("{table}.csv"), mistakes: vec![mistake] };
@@ -57,16 +64,21 @@ impl Lookup {
         let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|error| invalid(error.to_string()))?.clone();
         let rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(|error| invalid(error.to_string()))?;
-        if header.get(0) != Some("code") {
-            let found = header.get(0).unwrap_or_default();
-            return Err(invalid(format!("expected `code` as the first column, found `{found}`")));
+        let n_before = usize::from(header.get(0) == Some(LIST));
+        if header.get(n_before) != Some(CODE) {
+            let found = header.get(n_before).unwrap_or_default();
+            return Err(invalid(format!("expected `code` as the first column, or after `list`, found `{found}`")));
         }
-        if let Some(row) = rows.iter().find(|row| row.get(0).and_then(|code| code.parse::<i32>().ok()).is_none()) {
-            return Err(invalid(format!("expected integers in `code`, found `{}`", row.get(0).unwrap_or_default())));
+        let code = |row: &csv::StringRecord| row.get(n_before).and_then(|code| code.parse::<i32>().ok());
+        if let Some(row) = rows.iter().find(|row| code(row).is_none()) {
+            return Err(invalid(format!(
+                "expected integers in `code`, found `{}`",
+                row.get(n_before).unwrap_or_default()
+            )));
         }
         let columns = header
             .iter()
-            .map(|name| Column::new(name, if name == "code" { ColumnKind::Int } else { ColumnKind::String }))
+            .map(|name| Column::new(name, if name == CODE { ColumnKind::Int } else { ColumnKind::String }))
             .collect();
         let dataset = Dataset {
             name: table.to_owned(),
@@ -76,7 +88,7 @@ impl Lookup {
             database: DATABASE.to_owned(),
             table: table.to_owned(),
             comment: comment.to_owned(),
-            key: vec!["code".to_owned()],
+            key: header.iter().take(n_before + 1).map(str::to_owned).collect(),
             repeated_keys: RepeatedKeys::Refuse,
             reason: None,
             secret: None,
@@ -96,10 +108,17 @@ impl Lookup {
 
     /// Returns the code and label of every row, in file order.
     pub fn labels(&self) -> impl Iterator<Item = (i32, &str)> {
-        self.rows.iter().filter_map(|row| Some((row.get(0)?.parse().ok()?, row.get(1)?)))
+        let first = usize::from(self.has_lists());
+        self.rows.iter().filter_map(move |row| Some((row.get(first)?.parse().ok()?, row.get(first + 1)?)))
     }
 
-    /// Returns the value in a column for a code, or `None` if it is empty.
+    /// Returns whether the table has several lists, so that a code identifies a row only together with its list.
+    #[must_use]
+    pub fn has_lists(&self) -> bool {
+        self.dataset.columns.first().is_some_and(|column| column.name == LIST)
+    }
+
+    /// Returns the value in a column for a code, or `None` if it is empty. For tables with one list.
     #[must_use]
     pub fn value(&self, code: i32, column: &str) -> Option<&str> {
         let column = self.dataset.columns.iter().position(|declared| declared.name == column)?;
@@ -158,6 +177,8 @@ mod tests {
                 let listed: Vec<_> = grades
                     .labels()
                     .filter_map(|(code, _)| Some((grades.value(code, "grade")?.to_owned(), i64::from(code))))
+                    // Only districts have students whose grade is not specified.
+                    .filter(|(_, code)| *code != 999 || dataset.path.starts_with("school-districts/"))
                     .collect();
                 let declared: Vec<_> = axis.values.iter().map(|coded| (coded.value.clone(), coded.code)).collect();
                 assert_eq!(listed, declared, "{name}");
@@ -167,8 +188,8 @@ mod tests {
 
     /// The template has one database, and the named queries refer to it.
     #[test]
-    fn the_built_in_datasets_are_in_the_database_of_the_look_up_tables() {
-        for name in Dataset::built_in_names() {
+    fn the_datasets_of_the_template_are_in_the_database_of_the_look_up_tables() {
+        for name in ["ccd_directory", "ccd_enrollment", "ccd_enrollment_race_sex"] {
             assert_eq!(Dataset::built_in(name).unwrap().database, DATABASE, "{name}");
         }
     }

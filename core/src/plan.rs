@@ -3,7 +3,6 @@
 
 mod candidates;
 mod expand;
-mod portal_list;
 mod release;
 #[cfg(test)]
 mod tests;

@@ -30,3 +30,8 @@ impl Dataset {
         }
     }
 }
+
+/// Returns the text of a built-in descriptor.
+pub(crate) fn built_in_text(name: &str) -> Option<&'static str> {
+    DATASETS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}

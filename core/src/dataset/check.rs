@@ -2,7 +2,7 @@
 
 mod axis;
 mod column;
-mod names;
+pub(crate) mod names;
 mod place;
 mod secret;
 

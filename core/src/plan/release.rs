@@ -1,6 +1,6 @@
 //! Finds out which release of its data the portal serves.
 
-use crate::plan::portal_list::{PortalList, text};
+use crate::metadata::list::{PortalList, text};
 use crate::ports::portal::Portal;
 
 /// Path of the portal's list of releases, relative to its API root.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::dataset::Dataset;
 use crate::dataset::years::parse_years;
 use crate::error::years::YearsUnreadable;
-use crate::plan::portal_list::{Fields, PortalList, text};
+use crate::metadata::list::{Fields, PortalList, text};
 use crate::ports::portal::Portal;
 use crate::text::excerpt;
 

@@ -11,7 +11,7 @@ const MAX_NAME_BYTES: usize = 255;
 /// Maximum length of a column's comment, in bytes.
 ///
 /// Source: AWS Glue API reference, `Column`: `Comment`, not more than 255 bytes, a single line.
-pub(super) const MAX_COMMENT_BYTES: usize = 255;
+pub(crate) const MAX_COMMENT_BYTES: usize = 255;
 
 /// Maximum length of a table's description, in bytes.
 ///
@@ -22,7 +22,7 @@ pub(super) const MAX_DESCRIPTION_BYTES: usize = 2048;
 ///
 /// Source: Amazon Athena User Guide, "Reserved keywords in SQL SELECT statements", and `partition` from the list for
 /// DDL.
-const RESERVED_WORDS: [&str; 75] = [
+pub(crate) const RESERVED_WORDS: [&str; 75] = [
     "alter",
     "and",
     "as",

@@ -11,9 +11,9 @@ use crate::ports::portal::{PageRequest, Portal, Reading};
 
 /// One page of a list. Each entry is decoded separately, so that a malformed one does not affect the others.
 #[derive(Deserialize)]
-pub(super) struct PortalList {
-    pub(super) count: Option<Box<RawValue>>,
-    pub(super) results: Vec<Box<RawValue>>,
+pub(crate) struct PortalList {
+    pub(crate) count: Option<Box<RawValue>>,
+    pub(crate) results: Vec<Box<RawValue>>,
 }
 
 impl PortalList {
@@ -21,21 +21,21 @@ impl PortalList {
     ///
     /// # Errors
     /// [`YearsUnreadable::Portal`] if the request fails; [`YearsUnreadable::Body`] if the body is not a list.
-    pub(super) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, YearsUnreadable> {
+    pub(crate) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, YearsUnreadable> {
         let read = |body: &Bytes| Reading::Done(serde_json::from_str(&String::from_utf8_lossy(body)));
         Ok(portal.get(path, page, PageRequest::default(), read).await?.result?)
     }
 
     /// Returns the fields of each entry that is a JSON object, with their values as JSON.
-    pub(super) fn entries(&self) -> impl Iterator<Item = Fields> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Fields> {
         self.results.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok())
     }
 }
 
 /// Fields of a list entry, with their values as JSON.
-pub(super) type Fields = BTreeMap<String, Box<RawValue>>;
+pub(crate) type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Returns a string field, or `None` if the field is absent or not a string.
-pub(super) fn text(fields: &Fields, name: &str) -> Option<String> {
+pub(crate) fn text(fields: &Fields, name: &str) -> Option<String> {
     serde_json::from_str(fields.get(name)?.get()).ok()
 }
