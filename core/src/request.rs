@@ -2,6 +2,7 @@
 
 mod axis;
 mod check;
+mod every_axis;
 mod fields;
 mod hints;
 mod partitions;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
+pub use crate::request::every_axis::with_every_axis;
 pub use crate::request::fields::is_added_by_tool;
 use crate::request::fields::{non_null, request_fields};
 use crate::request::words::describe;

@@ -2,10 +2,9 @@
 
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::dataset::partitions::plural;
 use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::plan_partitions;
-use rollcall_core::request::{self, Request, is_run_name};
+use rollcall_core::request::{self, Request, is_run_name, with_every_axis};
 use rollcall_core::text::excerpt;
 use rollcall_core::{Error, keys};
 use serde_json::Value;
@@ -78,19 +77,10 @@ impl Planner {
     }
 }
 
-/// Adds all values of the axes that the request of a dataset's own schedule does not mention. The template, which makes
-/// these requests, knows a dataset's name but not its axes.
-fn complete(mut request: Value, schedule: Option<&str>, dataset: &Dataset) -> Value {
-    if let Some(fields) = request.as_object_mut().filter(|_| schedule == Some(&dataset.name)) {
-        for axis in dataset.axes.iter().map(plural) {
-            let value = fields.entry(axis).or_insert(Value::Null);
-            // Null counts as absent.
-            if value.is_null() {
-                *value = Value::from("all");
-            }
-        }
-    }
-    request
+/// Completes the request of a dataset's own schedule. The template, which makes these requests, knows a dataset's name but
+/// not its axes.
+fn complete(request: Value, schedule: Option<&str>, dataset: &Dataset) -> Value {
+    if schedule == Some(&dataset.name) { with_every_axis(request, dataset) } else { request }
 }
 
 #[cfg(test)]

@@ -369,3 +369,14 @@ fn numbers_of_an_axis_are_read_as_numbers() {
     let Selection::Partitions(partitions) = named.selection else { panic!("{named:?}") };
     assert_eq!(partitions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["level=10", "level=2"]);
 }
+
+#[test]
+fn axes_that_a_request_does_not_name_are_completed() {
+    let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+    let all = json!({"years": "latest", "grades": "all"});
+    assert_eq!(with_every_axis(json!({"years": "latest"}), &dataset), all);
+    assert_eq!(with_every_axis(json!({"years": "latest", "grades": null}), &dataset), all);
+    assert_eq!(with_every_axis(all.clone(), &dataset), all);
+    let by_name = json!({"axes": {"year": "latest", "grade": "grade-1"}});
+    assert_eq!(with_every_axis(by_name.clone(), &dataset), by_name);
+}
