@@ -117,16 +117,23 @@ pub fn generate(metadata: &Metadata, endpoint: &Endpoint, known: &Lists) -> Resu
         header = header.replace("; do not edit.", ", and written by hand.");
         dataset = update(committed, dataset);
     }
-    lists::add_own_lists(&mut dataset, lists::lists_of(variables.iter(), &EXCEPTIONS), known);
-    let text = match text {
-        None => write::to_toml(&dataset, &header),
-        Some(mut text) => {
-            dataset.lists.iter().for_each(|(name, codes)| write::write_list(&mut text, name, codes));
-            text
+    let lists = lists::lists_of(variables.iter(), &EXCEPTIONS);
+    let with_lists = |known: &Lists| {
+        let mut dataset = dataset.clone();
+        lists::add_own_lists(&mut dataset, &lists, known);
+        match &text {
+            None => write::to_toml(&dataset, &header),
+            Some(text) => {
+                let mut text = text.clone();
+                dataset.lists.iter().for_each(|(name, codes)| write::write_list(&mut text, name, codes));
+                text
+            }
         }
     };
-    let dataset = Dataset::parse(&format!("{}.toml", dataset.name), &text).map_err(NotGenerated::Invalid)?;
-    Ok(Generated { dataset, text })
+    // Checked with all the lists that it needs, even those that the caller keeps elsewhere.
+    let file = format!("{}.toml", dataset.name);
+    let dataset = Dataset::parse(&file, &with_lists(&built_in_lists())).map_err(NotGenerated::Invalid)?;
+    Ok(Generated { dataset, text: with_lists(known) })
 }
 
 /// Returns the dataset of an endpoint as the rules and exceptions give it, without lists of its own.

@@ -78,9 +78,9 @@ fn a_selection_is_a_name_a_pattern_or_a_section() {
     };
     assert_eq!(n_descriptors("meps"), 1);
     assert_eq!(n_descriptors("ccd_*"), 11);
-    assert_eq!(n_descriptors("schools"), 65);
-    assert_eq!(n_descriptors("school-districts"), 13);
-    assert_eq!(n_descriptors("college-university"), 44);
+    assert_eq!(n_descriptors("schools"), 62);
+    assert_eq!(n_descriptors("school-districts"), 12);
+    assert_eq!(n_descriptors("college-university"), 49);
     let outcome = run(&["datasets", "generate", "nasa_*", "--metadata", folder]).expect(2);
     assert_eq!(
         outcome.stderr,

@@ -11,7 +11,7 @@ use crate::dataset::registry::LOOKUPS;
 pub type Codes<'l> = BTreeMap<i64, Cow<'l, str>>;
 
 /// The portal's lists of codes, by name: `datasets/lookups/codes.csv`.
-static CODE_LISTS: LazyLock<BTreeMap<String, Codes<'static>>> = LazyLock::new(|| {
+pub(crate) static CODE_LISTS: LazyLock<BTreeMap<String, Codes<'static>>> = LazyLock::new(|| {
     let text = LOOKUPS.iter().find(|(stem, _)| *stem == "codes").map_or("", |(_, text)| *text);
     let mut lists: BTreeMap<String, Codes<'_>> = BTreeMap::new();
     let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::dataset::Dataset;
-use crate::dataset::registry::LOOKUPS;
+use crate::dataset::lists::{CODE_LISTS, Codes};
+
 use crate::generate::exceptions::{EXCEPTIONS, Exceptions};
 use crate::metadata::{Metadata, Variable};
 
@@ -22,13 +23,8 @@ list,code,label
 /// Returns the lists that are built into the program, from `datasets/lookups/codes.csv`.
 #[must_use]
 pub fn built_in_lists() -> Lists {
-    let text = LOOKUPS.iter().find(|(stem, _)| *stem == "codes").map_or("", |(_, text)| *text);
-    let mut lists = Lists::new();
-    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
-    for (list, code, label) in reader.deserialize::<(String, i64, String)>().flatten() {
-        lists.entry(list).or_default().insert(code, label);
-    }
-    lists
+    let owned = |codes: &Codes<'_>| codes.iter().map(|(code, label)| (*code, label.clone().into_owned())).collect();
+    CODE_LISTS.iter().map(|(name, codes)| (name.clone(), owned(codes))).collect()
 }
 
 /// Returns every list of the metadata. If columns disagree about a list, it has the codes of all of them.
@@ -51,15 +47,14 @@ pub(super) fn lists_of<'v>(variables: impl Iterator<Item = &'v Variable>, except
 }
 
 /// Gives a dataset the lists that its columns and axes use and that differ from the `known` ones.
-pub(super) fn add_own_lists(dataset: &mut Dataset, own: Lists, known: &Lists) {
+pub(super) fn add_own_lists(dataset: &mut Dataset, own: &Lists, known: &Lists) {
     let codes = dataset.axes.iter().map(|axis| &axis.codes).chain(dataset.columns.iter().map(|column| &column.codes));
     let used: BTreeSet<String> = codes.flatten().cloned().collect();
     let differs = |name: &String, list: &BTreeMap<i64, String>| used.contains(name) && known.get(name) != Some(list);
-    dataset.lists = own
-        .into_iter()
-        .filter(|(name, list)| differs(name, list))
-        .map(|(name, list)| (name, list.into_iter().map(|(code, label)| (code.to_string(), label)).collect()))
-        .collect();
+    let to_text =
+        |list: &BTreeMap<i64, String>| list.iter().map(|(code, label)| (code.to_string(), label.clone())).collect();
+    let own = own.iter().filter(|(name, list)| differs(name, list));
+    dataset.lists = own.map(|(name, list)| (name.clone(), to_text(list))).collect();
 }
 
 /// Returns the lists as the text of `datasets/lookups/codes.csv`.
@@ -100,7 +95,7 @@ mod tests {
         let list = |labels: &[&str]| (0..).zip(labels.iter().map(|label| (*label).to_owned())).collect();
         let known: Lists = [("race".into(), list(&["a"])), ("sex".into(), list(&["a"]))].into();
         let own = [("race".into(), list(&["a"])), ("sex".into(), list(&["a", "b"])), ("age".into(), list(&["a"]))];
-        add_own_lists(&mut dataset, own.into(), &known);
+        add_own_lists(&mut dataset, &own.into(), &known);
         assert_eq!(dataset.lists.keys().collect::<Vec<_>>(), ["sex"]);
         assert_eq!(dataset.lists["sex"]["1"], "b");
     }
