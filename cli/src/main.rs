@@ -11,6 +11,7 @@ mod lake;
 mod output;
 mod plan;
 mod portal_args;
+mod portal_lists;
 mod progress;
 mod prune;
 mod query;

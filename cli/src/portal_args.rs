@@ -12,7 +12,9 @@ use rollcall_adapters::secret;
 use rollcall_core::dataset::Dataset;
 use rollcall_simulator::{Config, Running, Simulator};
 use tokio::time::Instant;
+use url::Url;
 
+use crate::portal_lists::{CachedLists, ListCache};
 use crate::words::shell_word;
 
 /// Time limit for reading the portal's lists of endpoints and releases. The portal takes up to 29 s for one response.
@@ -51,14 +53,23 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 pub(crate) struct OpenPortal {
     portal: HttpPortal,
     partition_timeout: Duration,
+    lists: ListCache,
     /// Stops the simulator when dropped.
     _sample: Option<Arc<Running>>,
 }
 
+/// Where the portal is, and the simulator that serves it if it is the sample.
+pub(crate) struct PortalSource {
+    origin: Url,
+    lists: ListCache,
+    sample: Option<Arc<Running>>,
+}
+
 impl OpenPortal {
     /// Returns the portal for the requests that precede any data, with a short deadline.
-    pub(crate) fn for_metadata(&self) -> HttpPortal {
-        self.portal.until(Instant::now() + METADATA_TIMEOUT)
+    pub(crate) fn for_metadata(&self) -> CachedLists<HttpPortal> {
+        let portal = self.portal.until(Instant::now() + METADATA_TIMEOUT);
+        CachedLists { portal, cache: self.lists.clone() }
     }
 
     /// Returns the portal for one partition, with a deadline that starts now.
@@ -88,21 +99,33 @@ impl PortalArgs {
 
     /// Connects to the portal for a dataset, with its secret. Starts the simulator for sample data.
     pub(crate) async fn open(&self, dataset: &Dataset) -> anyhow::Result<OpenPortal> {
+        self.open_at(&self.source().await?, dataset)
+    }
+
+    /// Starts the simulator for sample data, for any number of datasets.
+    pub(crate) async fn source(&self) -> anyhow::Result<PortalSource> {
+        if !self.sample {
+            let origin = parse_origin(&self.portal)?;
+            return Ok(PortalSource { origin, lists: ListCache::default(), sample: None });
+        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let sample = Simulator::start(Config::default(), address).await.context("start sample portal")?;
+        let origin = parse_origin(&sample.origin())?;
+        Ok(PortalSource { origin, lists: ListCache::default(), sample: Some(Arc::new(sample)) })
+    }
+
+    /// Connects to the portal for a dataset, with its secret.
+    pub(crate) fn open_at(&self, source: &PortalSource, dataset: &Dataset) -> anyhow::Result<OpenPortal> {
         let secret = secret::header(dataset, |variable| std::env::var(variable).ok())?;
-        let sample = if self.sample {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            Some(Simulator::start(Config::default(), address).await.context("start sample portal")?)
-        } else {
-            None
-        };
-        let origin = match &sample {
-            Some(sample) => parse_origin(&sample.origin())?,
-            None => parse_origin(&self.portal)?,
-        };
-        let mut settings = PortalSettings::new(origin);
+        let mut settings = PortalSettings::new(source.origin.clone());
         settings.in_flight = self.in_flight(dataset);
         settings.backoff = self.retry_wait;
         let partition_timeout = Duration::from_secs(60 * u64::from(self.partition_timeout.get()));
-        Ok(OpenPortal { portal: HttpPortal::new(settings, secret)?, partition_timeout, _sample: sample.map(Arc::new) })
+        Ok(OpenPortal {
+            portal: HttpPortal::new(settings, secret)?,
+            partition_timeout,
+            lists: source.lists.clone(),
+            _sample: source.sample.clone(),
+        })
     }
 }

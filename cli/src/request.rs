@@ -5,12 +5,12 @@ mod input;
 
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
-use rollcall_core::request::{self, DEFAULT_DATASET, Request};
+use rollcall_core::request::{self, DEFAULT_DATASET, Request, with_every_axis};
 use rollcall_core::text::excerpt;
 use serde_json::{Map, Value, json};
 
 use crate::exit::BadInput;
-use crate::request::dataset::load_dataset;
+use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::request::input::read_input;
 use crate::words::shell_word;
 
@@ -40,8 +40,8 @@ pub(crate) struct RequestArgs {
     /// Keep the portal's pages in the lake after the commit, for `rollcall repair --from-pages`
     #[arg(long)]
     keep_pages: bool,
-    /// Dataset by name, or a descriptor file [default: ccd_enrollment]
-    #[arg(long, value_name = "NAME|FILE.toml")]
+    /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all [default: ccd_enrollment]
+    #[arg(long, value_name = "NAME|FILE.toml|PATTERN")]
     dataset: Option<String>,
     /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "axes", "partitions", "mode", "failed_of", "force", "keep_pages"])]
@@ -101,6 +101,29 @@ impl RequestArgs {
                 Ok(ResolvedRequest { dataset, request, input })
             }
         }
+    }
+
+    /// Returns the datasets that `--dataset` selects, or `None` if it names one.
+    ///
+    /// # Errors
+    /// [`BadInput`] if none matches, or if a flag only makes sense for one dataset.
+    pub(crate) fn several(&self) -> anyhow::Result<Option<Vec<Dataset>>> {
+        let datasets = load_several(self.dataset.as_deref())?;
+        let flags = [
+            ("--input", self.input.is_some()),
+            ("--partition", !self.partitions.is_empty()),
+            ("--failed-of", self.failed_of.is_some()),
+        ];
+        for (flag, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
+            refuse_several(flag, datasets.as_deref())?;
+        }
+        Ok(datasets)
+    }
+
+    /// Parses and validates the request for one of several datasets, with all values of the axes that the flags do not
+    /// name.
+    pub(crate) fn resolve_for(&self, dataset: &Dataset) -> anyhow::Result<Request> {
+        Ok(Request::parse(&with_every_axis(self.to_json(dataset)?, dataset), dataset)?)
     }
 
     /// Checks whether `--dataset` names a descriptor file.

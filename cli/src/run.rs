@@ -9,6 +9,7 @@ mod prepare;
 mod reachability;
 mod report;
 mod run_portal;
+mod several;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use crate::exit;
 use crate::output::{self, Format};
 use crate::query;
 use crate::request::ResolvedRequest;
+use crate::request::dataset::refuse_several;
 use crate::run::args::{Elsewhere, RunArgs};
 use crate::run::fetch::{FetchEnd, fetch_all};
 use crate::run::prepare::{PreparedRun, prepare};
@@ -41,19 +43,20 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
     // The input may come from a terminal. Until it is read, Ctrl-C ends the process as usual.
+    if let Some(datasets) = args.request.several()? {
+        if args.query.is_some() {
+            refuse_several("--query", Some(&datasets))?;
+        }
+        return several::run(&args, datasets).await;
+    }
     let ResolvedRequest { dataset, request, .. } = args.request.resolve()?;
     let mut signals = Signals::listen()?;
     let prepared = tokio::select! {
-        prepared = prepare(&args, dataset, request) => prepared?,
+        prepared = async { prepare(&args, &args.portal.source().await?, dataset, request).await } => prepared?,
         () = signals.stop_requested() => return Ok(interrupted("nothing was fetched")),
     };
-    let (end, not_tried) = fetch_all(&prepared, &args, &mut signals).await;
-    let summary = tokio::select! {
-        biased;
-        summary = publish(&prepared, not_tried) => summary?,
-        () = signals.stop_requested() => {
-            return Ok(interrupted("committed partitions are kept; the next run registers them for queries"));
-        }
+    let Some((end, summary)) = fetch_and_publish(&prepared, &args, &mut signals).await? else {
+        return Ok(interrupted("committed partitions are kept; the next run registers them for queries"));
     };
     let query = match &prepared.query {
         None => QueryOutcome::NotRequested,
@@ -66,6 +69,20 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         },
     };
     print_outcome(&prepared, &args, end, &summary, query)
+}
+
+/// Fetches and publishes the partitions of a plan. Returns `None` if it was interrupted while it published them.
+async fn fetch_and_publish(
+    prepared: &PreparedRun,
+    args: &RunArgs,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<(FetchEnd, Summary)>> {
+    let (end, not_tried) = fetch_all(prepared, args, signals).await;
+    tokio::select! {
+        biased;
+        summary = publish(prepared, not_tried) => Ok(Some((end, summary?))),
+        () = signals.stop_requested() => Ok(None),
+    }
 }
 
 /// Outcome of the query after a run.

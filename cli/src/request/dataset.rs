@@ -3,12 +3,53 @@
 use std::path::Path;
 
 use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::selection::DatasetSelection;
 
+use crate::escape::visible;
 use crate::exit::BadInput;
 
 /// Loads a built-in dataset by name, or a descriptor file if the name ends in `.toml`.
 pub(crate) fn load_dataset(name: &str) -> anyhow::Result<Dataset> {
     if is_file(name) { load_descriptor(name) } else { Ok(Dataset::built_in(name)?) }
+}
+
+/// Returns the built-in datasets that an argument such as `ccd_*`, `schools` or `all` selects, or `None` if it names one
+/// dataset or a descriptor file.
+///
+/// # Errors
+/// [`BadInput`] if no dataset matches.
+pub(crate) fn load_several(argument: Option<&str>) -> anyhow::Result<Option<Vec<Dataset>>> {
+    let Some(argument) = argument.filter(|argument| !is_file(argument)) else { return Ok(None) };
+    let selection = DatasetSelection::parse(argument);
+    if selection.is_one_name() {
+        return Ok(None);
+    }
+    let datasets = Dataset::built_in_names().into_iter().map(Dataset::built_in).collect::<Result<Vec<_>, _>>()?;
+    let selected: Vec<Dataset> =
+        datasets.into_iter().filter(|dataset| selection.has(&dataset.name, &dataset.path)).collect();
+    if selected.is_empty() {
+        return Err(BadInput(format!(
+            "`--dataset`: expected a pattern that matches a dataset, such as ccd_*, found `{}`\nhint: `rollcall datasets \
+             list` lists them",
+            visible(argument)
+        ))
+        .into());
+    }
+    Ok(Some(selected))
+}
+
+/// Refuses an argument that selects several datasets.
+///
+/// # Errors
+/// [`BadInput`] that names the command's flag or argument.
+pub(crate) fn refuse_several(flag: &str, datasets: Option<&[Dataset]>) -> Result<(), BadInput> {
+    match datasets {
+        None => Ok(()),
+        Some(datasets) => Err(BadInput(format!(
+            "`{flag}`: expected `--dataset` to name one dataset, found {} of them",
+            datasets.len()
+        ))),
+    }
 }
 
 /// Loads a descriptor file.

@@ -15,7 +15,7 @@ use rollcall_core::request::{CatalogMode, Request};
 
 use crate::lake::{self, claim};
 use crate::output;
-use crate::portal_args::OpenPortal;
+use crate::portal_args::{OpenPortal, PortalSource};
 use crate::query;
 use crate::run::args::RunArgs;
 
@@ -39,9 +39,14 @@ pub(crate) struct PreparedRun {
 const KEEP_FROM: SignedDuration = SignedDuration::from_secs(2);
 
 /// Locks the lake, plans the request, and writes the plan to the ledger.
-pub(crate) async fn prepare(args: &RunArgs, dataset: Dataset, request: Request) -> anyhow::Result<PreparedRun> {
+pub(crate) async fn prepare(
+    args: &RunArgs,
+    source: &PortalSource,
+    dataset: Dataset,
+    request: Request,
+) -> anyhow::Result<PreparedRun> {
     let query = args.query.as_deref().map(query::shipped::find_sql).transpose()?;
-    let portal = args.portal.open(&dataset).await?;
+    let portal = args.portal.open_at(source, &dataset)?;
     let store = args.lake.folder("`--on aws` uses the lake of the state machine")?;
     let (lock, found) = claim::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();

@@ -1,0 +1,69 @@
+//! The lists in which the portal describes itself, each requested once per command.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rollcall_core::memory::{Memory, Room};
+use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
+use url::Url;
+
+/// Pages of lists by path and page.
+#[derive(Clone, Default)]
+pub(crate) struct ListCache(Arc<Mutex<HashMap<(String, u32), (Bytes, Timestamp)>>>);
+
+impl ListCache {
+    fn pages(&self) -> MutexGuard<'_, HashMap<(String, u32), (Bytes, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A portal for requests of lists only: it remembers every page that was read.
+pub(crate) struct CachedLists<P> {
+    pub(crate) portal: P,
+    pub(crate) cache: ListCache,
+}
+
+impl<P: Portal> Portal for CachedLists<P> {
+    fn root(&self) -> &Url {
+        self.portal.root()
+    }
+
+    async fn get<T: Send>(
+        &self,
+        path: &str,
+        page: u32,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+    ) -> Result<Response<T>, PortalError> {
+        let key = (path.to_owned(), page);
+        let known = self.cache.pages().get(&key).cloned();
+        if let Some((body, received_at)) = known
+            && let Reading::Done(result) = read(&body)
+        {
+            let size_bytes = body.len();
+            return Ok(Response { result, size_bytes, received_at, tries: 1, has_tries_left: true, room: None });
+        }
+        let read_and_keep = |body: &Bytes| {
+            let reading = read(body);
+            if matches!(reading, Reading::Done(_)) {
+                self.cache.pages().insert(key.clone(), (body.clone(), Timestamp::now()));
+            }
+            reading
+        };
+        self.portal.get(path, page, request, read_and_keep).await
+    }
+
+    fn page_memory(&self) -> Memory {
+        self.portal.page_memory()
+    }
+
+    fn partition_memory(&self) -> Memory {
+        self.portal.partition_memory()
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        self.portal.hold(room, n_bytes).await
+    }
+}
