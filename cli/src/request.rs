@@ -139,7 +139,8 @@ impl RequestArgs {
 
     /// Returns the flag that selects `dataset`, which these flags resolved to; `None` for the default.
     pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
-        let named = self.dataset.as_ref().unwrap_or(&dataset.name);
+        let file = self.dataset.as_ref().filter(|named| dataset::is_file(named));
+        let named = file.unwrap_or(&dataset.name);
         (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
     }
 
