@@ -14,6 +14,11 @@ pub struct Config {
     pub latency: Duration,
     /// Rows in each enrollment partition, which then has numbered schools. `None` for the rows of the sample.
     pub rows: Option<u64>,
+    /// Rows in each partition of every dataset. `None` for the sample's enrollment and directory, and 300 rows in each
+    /// partition of the other datasets.
+    pub rows_per_partition: Option<u64>,
+    /// Descriptors of further datasets, as TOML. One with the path of a built-in dataset replaces it.
+    pub descriptors: Vec<String>,
     /// Whether bodies are compressed for clients that accept gzip.
     pub gzip: bool,
     /// Fault rules.
@@ -32,6 +37,8 @@ impl Default for Config {
             page_size: 10_000,
             latency: Duration::ZERO,
             rows: None,
+            rows_per_partition: None,
+            descriptors: Vec::new(),
             gzip: true,
             faults: Vec::new(),
             recorded: None,

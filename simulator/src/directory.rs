@@ -11,16 +11,23 @@ use crate::sample::school::{Level, School};
 use crate::states::STATES;
 
 /// The schools that are open in one year and match the filters.
-pub(crate) struct Directory<'a> {
+pub(crate) struct Directory {
     year: u16,
-    schools: Vec<&'a School>,
+    schools: Vec<School>,
 }
 
-impl<'a> Directory<'a> {
-    pub(crate) fn select(sample: &'a Sample, year: u16, filters: &Filters) -> Self {
+impl Directory {
+    /// Selects the rows.
+    ///
+    /// - `fixed_rows`: number of rows before filtering, for a partition of numbered schools.
+    pub(crate) fn select(sample: &Sample, year: u16, filters: &Filters, fixed_rows: Option<u64>) -> Self {
         let is_selected =
-            |school: &&School| school.is_open(year) && filters.allow_year(year) && filters.allow_school(school);
-        Directory { year, schools: sample.schools().iter().filter(is_selected).collect() }
+            |school: &School| school.is_open(year) && filters.allow_year(year) && filters.allow_school(school);
+        let schools = match fixed_rows {
+            None => sample.schools().iter().copied().filter(is_selected).collect(),
+            Some(n) => (0..n).map(|index| sample.numbered_school(index, n)).filter(is_selected).collect(),
+        };
+        Directory { year, schools }
     }
 
     pub(crate) fn n_rows(&self) -> u64 {
@@ -108,7 +115,7 @@ mod tests {
     #[test]
     fn a_row_has_52_fields_and_keeps_the_leading_zero_of_leaid() {
         let sample = Sample::new(100);
-        let directory = Directory::select(&sample, 2013, &Filters::default());
+        let directory = Directory::select(&sample, 2013, &Filters::default(), None);
         let mut text = b"[".to_vec();
         directory.push_rows(0..directory.n_rows(), &mut text);
         text.push(b']');

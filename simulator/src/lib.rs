@@ -23,6 +23,9 @@
 
 mod config;
 mod connection;
+mod csv;
+mod dataset;
+mod datasets;
 mod directory;
 mod enrollment;
 mod fault;
@@ -40,6 +43,7 @@ mod responder;
 mod response;
 mod response_body;
 mod route;
+mod rows;
 mod sample;
 mod serve;
 mod server;

@@ -1,24 +1,34 @@
-//! Renders the metadata lists: endpoints, releases and codes.
+//! Renders the metadata lists: endpoints, the fields of their rows, releases and codes.
 
-mod codes;
 mod endpoints;
 mod releases;
+mod values;
+mod variables;
 
 use serde::Serialize;
 
-use crate::metadata::codes::codes;
-use crate::metadata::endpoints::{ENDPOINTS, EndpointTemplate};
+use crate::datasets::Datasets;
+use crate::metadata::endpoints::{endpoint_id, endpoints};
 use crate::metadata::releases::RELEASES;
+use crate::metadata::values::codes;
+use crate::metadata::variables::variables;
 use crate::query::Query;
 use crate::route::Metadata;
 
 /// Returns the body of a metadata list, which is always one page, as on the portal.
-pub(crate) fn render(list: Metadata, query: &Query) -> Vec<u8> {
+pub(crate) fn render(list: Metadata, datasets: &Datasets, query: &Query) -> Vec<u8> {
+    let wanted: Option<u32> = query.get("endpoint_id").and_then(|id| id.parse().ok());
+    let is_wanted = |endpoint: u32| wanted.is_none_or(|id| endpoint == id);
     match list {
         Metadata::Endpoints => {
-            let wanted: Option<u32> = query.get("endpoint_id").and_then(|id| id.parse().ok());
-            let is_wanted = |endpoint: &&EndpointTemplate| wanted.is_none_or(|id| endpoint.id == id);
-            envelope(&ENDPOINTS.iter().filter(is_wanted).map(EndpointTemplate::endpoint).collect::<Vec<_>>())
+            let mut endpoints = endpoints(datasets);
+            endpoints.retain(|endpoint| is_wanted(endpoint.endpoint_id));
+            envelope(&endpoints)
+        }
+        Metadata::Variables => {
+            let ids = datasets.iter().map(|dataset| (dataset, endpoint_id(dataset)));
+            let wanted = ids.filter(|(_, id)| is_wanted(*id));
+            envelope(&wanted.flat_map(|(dataset, id)| variables(dataset, id)).collect::<Vec<_>>())
         }
         Metadata::Changes => envelope(&RELEASES),
         Metadata::Values => {
@@ -49,7 +59,8 @@ mod tests {
     use super::*;
 
     fn results(list: Metadata, query: &str) -> Vec<serde_json::Value> {
-        let body: serde_json::Value = serde_json::from_slice(&render(list, &Query::parse(query))).unwrap();
+        let body: serde_json::Value =
+            serde_json::from_slice(&render(list, &Datasets::default(), &Query::parse(query))).unwrap();
         body["results"].as_array().unwrap().clone()
     }
 
@@ -63,10 +74,10 @@ mod tests {
     }
 
     #[test]
-    fn one_endpoint_lacks_its_trailing_slash() {
+    fn ten_endpoints_lack_their_trailing_slash() {
         let endpoints = results(Metadata::Endpoints, "");
         let lacking = endpoints.iter().filter(|row| !row["endpoint_url"].as_str().unwrap().ends_with('/')).count();
-        assert_eq!((endpoints.len(), lacking), (12, 1));
+        assert_eq!((endpoints.len(), lacking), (123, 10));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Renders one page of a partition: the envelope, its links and its rows.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use crate::directory::Directory;
 use crate::enrollment::Enrollment;
@@ -8,6 +9,7 @@ use crate::enrollment::axes::Axes;
 use crate::json::string_or_null;
 use crate::query::{Filters, Query};
 use crate::route::Partition;
+use crate::rows::{DEFAULT_ROWS, Rows};
 use crate::sample::Sample;
 
 /// Approximate size of an enrollment row, to allocate the body at once.
@@ -18,7 +20,10 @@ pub(crate) struct PageSource<'a> {
     pub(crate) sample: &'a Sample,
     pub(crate) partition: Partition,
     pub(crate) page_size: u64,
-    pub(crate) fixed_rows: Option<u64>,
+    /// Rows in each enrollment partition.
+    pub(crate) enrollment_rows: Option<u64>,
+    /// Rows in every partition.
+    pub(crate) rows_per_partition: Option<u64>,
 }
 
 /// Returns the body of one page; `None` if the partition has no such page.
@@ -28,17 +33,24 @@ pub(crate) struct PageSource<'a> {
 /// - `url`: absolute URL of the partition, without a query.
 pub(crate) fn render(source: &PageSource<'_>, url: &str, query: &Query) -> Option<Vec<u8>> {
     let filters = Filters::from_query(query);
-    match source.partition {
-        Partition::Enrollment { year, grade, by_race, by_sex } => {
+    let write = |n_rows: u64, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)| {
+        Some(PageRange::new(query, n_rows, source.page_size)?.write(url, query, push_rows))
+    };
+    match &source.partition {
+        &Partition::Enrollment { year, grade, by_race, by_sex } => {
             let axes = Axes { year, grade, by_race, by_sex };
-            let rows = Enrollment::select(source.sample, axes, &filters, source.fixed_rows);
-            let page = PageRange::new(query, rows.n_rows(), source.page_size)?;
-            Some(page.write(url, query, |range, into| rows.push_rows(range, into)))
+            let fixed_rows = source.enrollment_rows.or(source.rows_per_partition);
+            let rows = Enrollment::select(source.sample, axes, &filters, fixed_rows);
+            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
         }
         Partition::Directory { year } => {
-            let rows = Directory::select(source.sample, year, &filters);
-            let page = PageRange::new(query, rows.n_rows(), source.page_size)?;
-            Some(page.write(url, query, |range, into| rows.push_rows(range, into)))
+            let rows = Directory::select(source.sample, *year, &filters, source.rows_per_partition);
+            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
+        }
+        Partition::Described { dataset, codes } => {
+            let n_rows = source.rows_per_partition.unwrap_or(DEFAULT_ROWS);
+            let rows = Rows::select(source.sample, dataset, codes, query, n_rows);
+            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
         }
     }
 }
@@ -59,7 +71,7 @@ impl PageRange {
         exists.then(|| PageRange { number, first, end: n_rows.min(first + page_size), n_rows })
     }
 
-    fn write(&self, url: &str, query: &Query, push_rows: impl FnOnce(std::ops::Range<u64>, &mut Vec<u8>)) -> Vec<u8> {
+    fn write(&self, url: &str, query: &Query, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)) -> Vec<u8> {
         let link = |page: u64| format!("{url}{}", query.with_page(page));
         let next = (self.end < self.n_rows).then(|| link(self.number + 1));
         let previous = (self.number > 1).then(|| link(self.number - 1));

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::{Method, StatusCode};
 
 use crate::config::Config;
+use crate::datasets::Datasets;
 use crate::fault::Action;
 use crate::fault::edit::{edit, is_edit};
 use crate::gzip::{compress, decompress};
@@ -27,13 +28,17 @@ const MIN_COMPRESSED_BYTES: usize = 500;
 pub(crate) struct Responder {
     config: Config,
     sample: Sample,
+    datasets: Datasets,
     cache: Mutex<PageCache>,
 }
 
 impl Responder {
-    pub(crate) fn new(config: Config) -> Responder {
+    /// # Errors
+    /// Fails if a further descriptor cannot be parsed.
+    pub(crate) fn new(config: Config) -> Result<Responder, toml::de::Error> {
         let sample = Sample::new(config.n_schools);
-        Responder { config, sample, cache: Mutex::default() }
+        let datasets = Datasets::with(&config.descriptors)?;
+        Ok(Responder { config, sample, datasets, cache: Mutex::default() })
     }
 
     /// Returns the response to a request; `None` to close the connection instead.
@@ -62,7 +67,7 @@ impl Responder {
         if request.method != Method::GET {
             return Some(PortalResponse::only_get());
         }
-        let route = Route::from_path(&request.path);
+        let route = self.route(&request.path);
         if !request.path.ends_with('/') {
             return Some(self.add_slash(&request));
         }
@@ -81,9 +86,13 @@ impl Responder {
         Some(page.await.unwrap_or_else(|_| PortalResponse::server_error()))
     }
 
+    fn route(&self, path: &str) -> Route {
+        Route::from_path(path, &self.datasets)
+    }
+
     fn add_slash(&self, request: &PortalRequest) -> PortalResponse {
         let path = format!("{}/", request.path);
-        let is_known = Route::from_path(&path) != Route::Unknown || self.config.recorded.is_some();
+        let is_known = self.route(&path) != Route::Unknown || self.config.recorded.is_some();
         if !is_known || !path.starts_with(BASE) {
             return PortalResponse::not_found();
         }
@@ -96,7 +105,7 @@ impl Responder {
         let (response, key) = match (recorded, route) {
             // A recording without metadata uses the built-in lists.
             (Some(None), Route::Metadata(list)) | (None, Route::Metadata(list)) => {
-                (PortalResponse::json(StatusCode::OK, metadata::render(list, &request.query)), None)
+                (PortalResponse::json(StatusCode::OK, metadata::render(list, &self.datasets, &request.query)), None)
             }
             (Some(response), _) => (response.unwrap_or_else(PortalResponse::not_found), None),
             (None, Route::Data(partition)) => self.generated_response(request, partition),
@@ -122,7 +131,8 @@ impl Responder {
                 sample: &self.sample,
                 partition,
                 page_size: self.config.page_size.max(1) as u64,
-                fixed_rows: self.config.rows,
+                enrollment_rows: self.config.rows,
+                rows_per_partition: self.config.rows_per_partition,
             };
             let body = Bytes::from(page::render(&source, &url, &request.query)?);
             self.cache().insert(key.clone(), body.clone());

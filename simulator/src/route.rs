@@ -1,5 +1,10 @@
 //! Parses request paths.
 
+use std::sync::Arc;
+
+use crate::dataset::Dataset;
+use crate::dataset::path::PathMatch;
+use crate::datasets::Datasets;
 use crate::grade::Grade;
 use crate::sample::school::YEARS;
 
@@ -7,7 +12,7 @@ use crate::sample::school::YEARS;
 pub(crate) const BASE: &str = "/api/v1/";
 
 /// The resource at a path that ends with a slash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     Data(Partition),
     Metadata(Metadata),
@@ -17,10 +22,23 @@ pub(crate) enum Route {
 }
 
 /// The rows of one path, before filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Partition {
-    Enrollment { year: u16, grade: Grade, by_race: bool, by_sex: bool },
-    Directory { year: u16 },
+    Enrollment {
+        year: u16,
+        grade: Grade,
+        by_race: bool,
+        by_sex: bool,
+    },
+    Directory {
+        year: u16,
+    },
+    /// Of any other dataset.
+    Described {
+        dataset: Arc<Dataset>,
+        /// The code of each axis.
+        codes: Vec<i64>,
+    },
 }
 
 /// The metadata lists.
@@ -29,10 +47,35 @@ pub(crate) enum Metadata {
     Endpoints,
     Changes,
     Values,
+    Variables,
 }
 
 impl Route {
-    pub(crate) fn from_path(path: &str) -> Route {
+    /// Parses a path of the sample's own data or of metadata, and then of each other dataset.
+    pub(crate) fn from_path(path: &str, datasets: &Datasets) -> Route {
+        match Route::from_fixed_path(path) {
+            Route::Unknown => Route::of_dataset(path, datasets),
+            route => route,
+        }
+    }
+
+    fn of_dataset(path: &str, datasets: &Datasets) -> Route {
+        let Some(below) = path.strip_prefix(BASE).and_then(|below| below.strip_suffix('/')) else {
+            return Route::Unknown;
+        };
+        for dataset in datasets.iter() {
+            match dataset.match_path(below) {
+                PathMatch::Partition(codes) => {
+                    return Route::Data(Partition::Described { dataset: Arc::clone(dataset), codes });
+                }
+                PathMatch::NoSuchYear => return Route::NoSuchYear,
+                PathMatch::Other => {}
+            }
+        }
+        Route::Unknown
+    }
+
+    fn from_fixed_path(path: &str) -> Route {
         let Some(below) = path.strip_prefix(BASE).and_then(|below| below.strip_suffix('/')) else {
             return Route::Unknown;
         };
@@ -41,6 +84,7 @@ impl Route {
             ["api-endpoints"] => Route::Metadata(Metadata::Endpoints),
             ["api-changes"] => Route::Metadata(Metadata::Changes),
             ["api-values"] => Route::Metadata(Metadata::Values),
+            ["api-endpoint-varlist"] => Route::Metadata(Metadata::Variables),
             ["schools", "ccd", "directory", year] => data(year, |year| Partition::Directory { year }),
             ["schools", "ccd", "enrollment", year, grade, axes @ ..] => {
                 let (by_race, by_sex) = match axes {
@@ -58,6 +102,13 @@ impl Route {
             _ => Route::Unknown,
         }
     }
+}
+
+/// Checks whether the rows of a template such as `schools/ccd/directory/{year}/` are the sample's own.
+pub(crate) fn is_of_sample(template: &str) -> bool {
+    let template = template.replace("{grade}", "grade-99");
+    let path = template.replace("{year}", &YEARS.end().to_string());
+    matches!(Route::from_fixed_path(&format!("{BASE}{path}")), Route::Data(_))
 }
 
 fn data(year: &str, partition: impl FnOnce(u16) -> Partition) -> Route {
@@ -93,7 +144,7 @@ mod tests {
             ("api-changes/", Route::Metadata(Metadata::Changes)),
         ];
         for (path, route) in cases {
-            assert_eq!(Route::from_path(&format!("{BASE}{path}")), route, "{path}");
+            assert_eq!(Route::from_path(&format!("{BASE}{path}"), &Datasets::default()), route, "{path}");
         }
     }
 }

@@ -14,11 +14,17 @@ use crate::states::{CALIFORNIA, STATES, prek_total};
 
 /// Maximum number of schools. Up to this number, every district number is below 100,000.
 const MAX_SCHOOLS: usize = 400_000;
+/// Number of the first district of the numbered schools in each state.
+const FIRST_NUMBERED_DISTRICT: u64 = 20_000;
 
 /// The schools of the sample, in ascending order of id.
 #[derive(Debug)]
 pub(crate) struct Sample {
     schools: Vec<School>,
+    /// Ids of the schools that are open in all years.
+    steady_schools: Vec<u64>,
+    /// Ids of their districts.
+    steady_districts: Vec<u64>,
     /// States of the numbered schools.
     numbered_fips: Vec<u8>,
 }
@@ -36,12 +42,31 @@ impl Sample {
             schools.append(&mut in_state);
         }
         let numbered_fips = STATES.iter().map(|state| state.fips).filter(|fips| *fips != CALIFORNIA).collect();
-        Sample { schools, numbered_fips }
+        let is_steady = |school: &&School| school.is_open(*YEARS.start()) && school.is_open(*YEARS.end());
+        let steady_schools: Vec<u64> = schools.iter().filter(is_steady).map(|school| school.id).collect();
+        let mut steady_districts: Vec<u64> = steady_schools.iter().map(|id| id / 100_000).collect();
+        steady_districts.dedup();
+        Sample { schools, steady_schools, steady_districts, numbered_fips }
     }
 
     /// Returns all schools, ordered by id.
     pub(crate) fn schools(&self) -> &[School] {
         &self.schools
+    }
+
+    /// Returns the id of school `index` of `n` that are open in all years: spread over the sample if it has as many, else
+    /// numbered ones.
+    pub(crate) fn steady_school(&self, index: u64, n: u64) -> u64 {
+        spread(&self.steady_schools, index, n).unwrap_or_else(|| self.numbered_school(index, n).id)
+    }
+
+    /// Returns the id of district `index` of `n` with a school that is open in all years, likewise.
+    pub(crate) fn steady_district(&self, index: u64, n: u64) -> u64 {
+        spread(&self.steady_districts, index, n).unwrap_or_else(|| {
+            let per_state = n.div_ceil(self.numbered_fips.len() as u64).max(1);
+            let fips = self.numbered_fips.get((index / per_state) as usize).copied().unwrap_or_default();
+            u64::from(fips) * 100_000 + FIRST_NUMBERED_DISTRICT + index % per_state
+        })
     }
 
     /// Returns numbered school `index` of `n`.
@@ -52,7 +77,7 @@ impl Sample {
         let per_state = n.div_ceil(n_states).max(1);
         let fips = self.numbered_fips.get((index / per_state) as usize).copied().unwrap_or_default();
         let place = index % per_state;
-        let district = 20_000 + place / 100;
+        let district = FIRST_NUMBERED_DISTRICT + place / 100;
         let seed = mix(SEED, index);
         let size = 5 + (seed >> 40) % 120;
         School {
@@ -67,6 +92,13 @@ impl Sample {
             prek_2021: size as u32,
         }
     }
+}
+
+/// Returns item `index` of `n` that are spread over all `items`; `None` if there are not as many.
+fn spread(items: &[u64], index: u64, n: u64) -> Option<u64> {
+    let n_items = items.len() as u64;
+    let place = index.checked_mul(n_items)?.checked_div(n)?;
+    items.get(place as usize).copied().filter(|_| n <= n_items)
 }
 
 #[cfg(test)]

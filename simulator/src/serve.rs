@@ -8,6 +8,8 @@ use std::time::Duration;
 use std::{fmt, fs, io};
 
 use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::datasets::CODE_LISTS;
 use crate::fault::Fault;
 use crate::server::Simulator;
 
@@ -29,6 +31,12 @@ pub struct ServeArgs {
     /// Rows in each enrollment partition [default: as in the sample]
     #[arg(long)]
     pub rows: Option<u64>,
+    /// Rows in each partition of every dataset [default: the sample's enrollment and directory, 300 elsewhere]
+    #[arg(long, value_name = "N")]
+    pub rows_per_partition: Option<u64>,
+    /// Descriptor of a further dataset; may be repeated
+    #[arg(long = "dataset", value_name = "FILE.toml")]
+    pub datasets: Vec<PathBuf>,
     /// Approximate number of schools in the sample
     #[arg(long, value_name = "N", default_value_t = Config::default().n_schools)]
     pub schools: usize,
@@ -46,6 +54,10 @@ pub struct ServeArgs {
 /// Why the simulator could not run.
 #[derive(Debug)]
 pub enum ServeError {
+    /// A descriptor cannot be read.
+    ReadDataset(PathBuf, io::Error),
+    /// A descriptor is invalid.
+    ParseDataset(PathBuf, Box<toml::de::Error>),
     /// The file of fault rules cannot be read.
     ReadFaults(PathBuf, io::Error),
     /// The file of fault rules is invalid.
@@ -62,7 +74,14 @@ impl ServeError {
     /// Checks whether the flags or files are at fault, rather than the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::ReadFaults(..) | Self::ParseFaults(..) | Self::NoRecording(_))
+        matches!(
+            self,
+            Self::ReadDataset(..)
+                | Self::ParseDataset(..)
+                | Self::ReadFaults(..)
+                | Self::ParseFaults(..)
+                | Self::NoRecording(_)
+        )
     }
 }
 
@@ -92,15 +111,30 @@ fn config(args: ServeArgs) -> Result<Config, ServeError> {
         }
         None => Vec::new(),
     };
+    let descriptors = args.datasets.into_iter().map(read_descriptor).collect::<Result<_, _>>()?;
     Ok(Config {
         page_size: args.page_size.get(),
         latency: Duration::from_millis(args.latency_ms),
         rows: args.rows,
+        rows_per_partition: args.rows_per_partition,
+        descriptors,
         gzip: !args.no_gzip,
         faults,
         recorded: args.recorded,
         n_schools: args.schools,
     })
+}
+
+/// Reads a descriptor, and checks that it can be parsed.
+fn read_descriptor(path: PathBuf) -> Result<String, ServeError> {
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(ServeError::ReadDataset(path, error)),
+    };
+    match Dataset::parse(&text, &CODE_LISTS) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(ServeError::ParseDataset(path, Box::new(error))),
+    }
 }
 
 /// Installs signal handlers. The returned future resolves at the first signal.
@@ -127,6 +161,8 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ServeError::ReadDataset(path, _) => write!(f, "read descriptor `{}`", path.display()),
+            ServeError::ParseDataset(path, _) => write!(f, "parse descriptor `{}`", path.display()),
             ServeError::ReadFaults(path, _) => write!(f, "read fault rules `{}`", path.display()),
             ServeError::ParseFaults(path, _) => write!(f, "parse fault rules `{}`", path.display()),
             ServeError::NoRecording(path) => {
@@ -141,8 +177,11 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ServeError::ReadFaults(_, error) | ServeError::Listen(_, error) | ServeError::Run(error) => Some(error),
-            ServeError::ParseFaults(_, error) => Some(error),
+            ServeError::ReadDataset(_, error)
+            | ServeError::ReadFaults(_, error)
+            | ServeError::Listen(_, error)
+            | ServeError::Run(error) => Some(error),
+            ServeError::ParseDataset(_, error) | ServeError::ParseFaults(_, error) => Some(error),
             ServeError::NoRecording(_) => None,
         }
     }

@@ -23,12 +23,14 @@ impl Simulator {
     /// Listens on `address` (port 0 picks a free one) and serves from tasks of the current tokio runtime.
     ///
     /// # Errors
-    /// Fails if the simulator cannot listen on the address.
+    /// Fails if the simulator cannot listen on the address, and with `InvalidData` if a descriptor of the configuration
+    /// cannot be parsed.
     pub async fn start(mut config: Config, address: SocketAddr) -> io::Result<Running> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let script = Mutex::new(Script::new(std::mem::take(&mut config.faults)));
         let responder = tokio::task::spawn_blocking(|| Responder::new(config)).await.map_err(io::Error::other)?;
+        let responder = responder.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         let shared = Arc::new(Shared { responder: Arc::new(responder), address, script, log: RequestLog::default() });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Running { shared, task })

@@ -1,21 +1,33 @@
 //! The list `api-endpoints/`.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
+
+use crate::csv::records;
+use crate::dataset::{AxisValues, Dataset, Section, Years};
+use crate::datasets::Datasets;
+use crate::route::{BASE, is_of_sample};
+
+const LISTED: &str = include_str!("../../data/endpoints.csv");
+
+/// Ids of endpoints that the portal does not list start here.
+const FIRST_OTHER_ID: u32 = 1_000;
 
 /// A row of `api-endpoints/`, with fields in the portal's order.
 #[derive(Serialize)]
 pub(super) struct Endpoint {
-    endpoint_id: u32,
+    pub(super) endpoint_id: u32,
     page_id: u32,
     order: u32,
     example_endpoint_url: String,
-    endpoint_url: &'static str,
+    endpoint_url: String,
     section: &'static str,
-    class_name: &'static str,
-    topic: Option<&'static str>,
-    sub_topic: &'static str,
+    class_name: String,
+    topic: Option<String>,
+    sub_topic: String,
     datasource_id: u32,
-    years_available: &'static str,
+    years_available: String,
     description: &'static str,
     var_list_id: u32,
     stata_code: &'static str,
@@ -25,84 +37,122 @@ pub(super) struct Endpoint {
     hide: u8,
 }
 
-/// The fields that differ between endpoints.
-pub(super) struct EndpointTemplate {
-    pub(super) id: u32,
-    url: &'static str,
-    example_year: &'static str,
-    class_name: &'static str,
-    topic: Option<&'static str>,
-    sub_topic: &'static str,
-    years: &'static str,
+/// What the portal says of an endpoint, and descriptors do not.
+struct Listed {
+    id: u32,
+    order: u32,
     source_id: u32,
     variables_id: u32,
+    /// Path below the API root, as the portal writes it.
+    url: String,
+    /// Path of one of its partitions.
+    example: String,
+    class_name: String,
+    topic: Option<String>,
+    sub_topic: String,
+    /// In HTML.
+    years: String,
 }
 
-impl EndpointTemplate {
-    /// Returns the complete row.
-    pub(super) fn endpoint(&self) -> Endpoint {
-        let (section, page_id) = match self.url {
-            url if url.contains("/schools/") => ("Schools", 2),
-            url if url.contains("/school-districts/") => ("School_districts", 3),
-            _ => ("College_university", 1),
-        };
-        let example = self.url.replace("{year}", self.example_year).replace("{grade}", "grade-8");
-        Endpoint {
-            endpoint_id: self.id,
-            page_id,
-            order: self.id,
-            example_endpoint_url: example.replace("{level_of_study}", "undergraduate"),
-            endpoint_url: self.url,
-            section,
-            class_name: self.class_name,
-            topic: self.topic,
-            sub_topic: self.sub_topic,
-            datasource_id: self.source_id,
-            years_available: self.years,
-            description: "Described by the Education Data Portal; simulated here.",
-            var_list_id: self.variables_id,
-            stata_code: "",
-            r_code: "",
-            python_code: "",
-            js_code: "",
-            hide: 0,
-        }
+static ENDPOINTS: LazyLock<Vec<Listed>> = LazyLock::new(|| records(LISTED).skip(1).filter_map(listed).collect());
+
+fn listed(record: Vec<String>) -> Option<Listed> {
+    let [id, order, source_id, variables_id, url, example, class_name, topic, sub_topic, years] =
+        <[String; 10]>::try_from(record).ok()?;
+    Some(Listed {
+        id: id.parse().ok()?,
+        order: order.parse().ok()?,
+        source_id: source_id.parse().ok()?,
+        variables_id: variables_id.parse().ok()?,
+        url,
+        example,
+        class_name,
+        topic: Some(topic).filter(|topic| !topic.is_empty()),
+        sub_topic,
+        years,
+    })
+}
+
+impl Listed {
+    fn is_of(&self, path: &str) -> bool {
+        self.url.trim_end_matches('/') == path.trim_end_matches('/')
     }
 }
 
-/// The endpoints that the simulator serves, and a few others that show other ways in which the portal writes years and
-/// templates.
-///
-/// Source: recorded responses of `api-endpoints/`. The years of the CCD endpoints follow the R package README of
-/// 2026-07. The plain dash in the SAIPE row is intentional: the Stata package has encountered such text.
-#[rustfmt::skip]
-pub(super) const ENDPOINTS: [EndpointTemplate; 12] = [
-    EndpointTemplate { id: 1, url: "/api/v1/college-university/ipeds/directory/{year}/", example_year: "2003", class_name: "IPEDS",
-        topic: None, sub_topic: "Directory", years: "1980, 1984&ndash;2022", source_id: 1, variables_id: 1 },
-    EndpointTemplate { id: 15, url: "/api/v1/college-university/ipeds/fall-enrollment/{year}/{level_of_study}/age/sex/",
-        example_year: "2008", class_name: "IPEDS", topic: Some("Enrollment"), sub_topic: "Fall enrollment by age and sex",
-        years: "1991, 1993, 1995, 1997, and 1999&ndash;2020", source_id: 1, variables_id: 22 },
-    EndpointTemplate { id: 24, url: "/api/v1/schools/ccd/directory/{year}/", example_year: "1988", class_name: "CCD",
-        topic: None, sub_topic: "Directory", years: "1986&ndash;2024", source_id: 2, variables_id: 18 },
-    EndpointTemplate { id: 25, url: "/api/v1/schools/ccd/enrollment/{year}/{grade}/", example_year: "2014", class_name: "CCD",
-        topic: Some("Enrollment"), sub_topic: "By grade", years: "1986&ndash;2024", source_id: 2, variables_id: 19 },
-    EndpointTemplate { id: 26, url: "/api/v1/schools/ccd/enrollment/{year}/{grade}/race/", example_year: "2014", class_name: "CCD",
-        topic: Some("Enrollment"), sub_topic: "By grade and race", years: "1986&ndash;2024", source_id: 2, variables_id: 19 },
-    EndpointTemplate { id: 27, url: "/api/v1/schools/ccd/enrollment/{year}/{grade}/sex/", example_year: "2014", class_name: "CCD",
-        topic: Some("Enrollment"), sub_topic: "By grade and sex", years: "1986&ndash;2024", source_id: 2, variables_id: 19 },
-    EndpointTemplate { id: 28, url: "/api/v1/schools/ccd/enrollment/{year}/{grade}/race/sex/", example_year: "2007",
-        class_name: "CCD", topic: Some("Enrollment"), sub_topic: "By grade, sex, and race", years: "1986&ndash;2024",
-        source_id: 2, variables_id: 19 },
-    EndpointTemplate { id: 29, url: "/api/v1/school-districts/ccd/finance/{year}/", example_year: "2013", class_name: "CCD",
-        topic: None, sub_topic: "Finance", years: "1991, 1994&ndash;2018", source_id: 2, variables_id: 20 },
-    EndpointTemplate { id: 30, url: "/api/v1/school-districts/saipe/{year}/", example_year: "2008", class_name: "SAIPE",
-        topic: None, sub_topic: "Poverty Estimates", years: "1995, 1997, 1999-2021", source_id: 5, variables_id: 21 },
-    EndpointTemplate { id: 54, url: "/api/v1/school-districts/ccd/directory/{year}/", example_year: "2013", class_name: "CCD",
-        topic: None, sub_topic: "Directory", years: "1986&ndash;2024", source_id: 2, variables_id: 36 },
-    EndpointTemplate { id: 56, url: "/api/v1/school-districts/ccd/enrollment/{year}/{grade}/", example_year: "2014",
-        class_name: "CCD", topic: Some("Enrollment"), sub_topic: "By grade", years: "1986&ndash;2024", source_id: 2,
-        variables_id: 37 },
-    EndpointTemplate { id: 120, url: "/api/v1/schools/crdc/algebra1/{year}/race/sex", example_year: "2017", class_name: "CRDC",
-        topic: Some("Algebra I"), sub_topic: "By race and sex", years: "2011, 2013, 2015, 2017", source_id: 3,
-        variables_id: 83 },
-];
+/// Returns the id of a dataset's endpoint: the portal's, or one that follows from the name.
+pub(super) fn endpoint_id(dataset: &Dataset) -> u32 {
+    let listed = ENDPOINTS.iter().find(|listed| listed.is_of(&dataset.path));
+    listed.map_or_else(|| other_id(&dataset.name), |listed| listed.id)
+}
+
+fn other_id(name: &str) -> u32 {
+    let hash = name.bytes().fold(0, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    FIRST_OTHER_ID + hash % 1_000_000
+}
+
+/// Returns all rows: the portal's endpoints, then the datasets that it does not list.
+pub(super) fn endpoints(datasets: &Datasets) -> Vec<Endpoint> {
+    let portal = ENDPOINTS.iter().map(|listed| {
+        let dataset = datasets.iter().find(|dataset| listed.is_of(&dataset.path));
+        let years = dataset.and_then(|dataset| dataset.years()).filter(|_| !is_of_sample(&listed.url));
+        endpoint(listed, years)
+    });
+    let others = datasets.iter().filter(|dataset| !ENDPOINTS.iter().any(|listed| listed.is_of(&dataset.path)));
+    let others = others.map(|dataset| {
+        let source = dataset.path.split('/').nth(1).unwrap_or_default();
+        let listed = Listed {
+            id: other_id(&dataset.name),
+            order: other_id(&dataset.name),
+            source_id: 0,
+            variables_id: other_id(&dataset.name),
+            url: dataset.path.clone(),
+            example: example(dataset),
+            class_name: source.to_uppercase(),
+            topic: None,
+            sub_topic: dataset.title.clone(),
+            years: String::new(),
+        };
+        endpoint(&listed, dataset.years())
+    });
+    portal.chain(others).collect()
+}
+
+/// - `years`: years of the dataset; `None` for those that the portal lists.
+fn endpoint(listed: &Listed, years: Option<&Years>) -> Endpoint {
+    let (section, page_id) = match Section::of_path(&listed.url) {
+        Section::Schools => ("Schools", 2),
+        Section::Districts => ("School_districts", 3),
+        Section::Colleges => ("College_university", 1),
+    };
+    Endpoint {
+        endpoint_id: listed.id,
+        page_id,
+        order: listed.order,
+        example_endpoint_url: format!("{BASE}{}", listed.example),
+        endpoint_url: format!("{BASE}{}", listed.url),
+        section,
+        class_name: listed.class_name.clone(),
+        topic: listed.topic.clone(),
+        sub_topic: listed.sub_topic.clone(),
+        datasource_id: listed.source_id,
+        years_available: years.map_or_else(|| listed.years.clone(), |years| years.html.clone()),
+        description: "Described by the Education Data Portal; simulated here.",
+        var_list_id: listed.variables_id,
+        stata_code: "",
+        r_code: "",
+        python_code: "",
+        js_code: "",
+        hide: 0,
+    }
+}
+
+/// Returns the path of the last partition.
+fn example(dataset: &Dataset) -> String {
+    dataset.axes.iter().fold(dataset.path.clone(), |path, axis| {
+        let value = match &axis.values {
+            AxisValues::Years(years) => years.years.last().map(u16::to_string),
+            AxisValues::Coded(values) => values.last().map(|(value, _)| value.clone()),
+        };
+        path.replace(&format!("{{{}}}", axis.name), &value.unwrap_or_default())
+    })
+}

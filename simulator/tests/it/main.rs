@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod binary;
+mod datasets;
+mod descriptors;
 mod faults;
 mod recorded;
 mod responses;
