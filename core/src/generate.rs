@@ -16,7 +16,7 @@ use crate::dataset::built_in::built_in_text;
 use crate::dataset::{Axis, Column, Dataset, RepeatedKeys};
 use crate::error::Error;
 use crate::generate::exceptions::{EXCEPTIONS, Exceptions};
-use crate::metadata::{Endpoint, Metadata, Section, Variable};
+use crate::metadata::{Endpoint, Metadata, Variable};
 
 pub use lists::{Lists, built_in_lists, lists, to_csv};
 
@@ -67,27 +67,6 @@ pub enum NotGenerated {
 pub fn dataset_name(endpoint: &Endpoint) -> String {
     let hand_written = EXCEPTIONS.hand_written(endpoint.id).map(str::to_owned);
     hand_written.unwrap_or_else(|| names::dataset(endpoint.section, &endpoint.path))
-}
-
-/// An endpoint of the portal whose columns are not known yet, so that its dataset is not built in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownColumns {
-    /// Name of the dataset.
-    pub name: String,
-    /// Path relative to the API root.
-    pub path: &'static str,
-    /// Years with data, in plain ASCII.
-    pub years: &'static str,
-}
-
-/// Returns the endpoints whose columns are not known yet.
-#[must_use]
-pub fn unknown_columns() -> Vec<UnknownColumns> {
-    let of = |path: &'static str, years| {
-        let section = Section::of_segment(path.split('/').next()?)?;
-        Some(UnknownColumns { name: names::dataset(section, path), path, years })
-    };
-    EXCEPTIONS.unknown().iter().filter_map(|unknown| of(&unknown.path, &unknown.years)).collect()
 }
 
 /// Generates the descriptor of an endpoint.

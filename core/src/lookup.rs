@@ -14,7 +14,7 @@ use crate::file::writer::{Encoded, TableWriter};
 use crate::keys;
 use crate::ports::catalog::TableSpec;
 
-/// Database of the lookup tables and of the built-in datasets.
+/// Database of the lookup tables.
 pub const DATABASE: &str = "ccd_school";
 
 /// The column with the codes.
@@ -183,14 +183,6 @@ mod tests {
                 let declared: Vec<_> = axis.values.iter().map(|coded| (coded.value.clone(), coded.code)).collect();
                 assert_eq!(listed, declared, "{name}");
             }
-        }
-    }
-
-    /// The template has one database, and the named queries refer to it.
-    #[test]
-    fn the_datasets_of_the_template_are_in_the_database_of_the_look_up_tables() {
-        for name in ["ccd_directory", "ccd_enrollment", "ccd_enrollment_race_sex"] {
-            assert_eq!(Dataset::built_in(name).unwrap().database, DATABASE, "{name}");
         }
     }
 

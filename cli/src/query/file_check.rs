@@ -6,7 +6,7 @@
 use datafusion::arrow::datatypes::{DataType, FieldRef, Fields};
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::ParquetMetaData;
-use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::built_in::built_in_name;
 use rollcall_core::file::PARTITION_KEY;
 use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::text::excerpt;
@@ -92,11 +92,9 @@ impl ExpectedFile {
 
     /// Returns the flag that selects the table's dataset; empty for the default.
     fn dataset_flag(&self) -> String {
-        let is_of_table = |dataset: &Dataset| dataset.database == self.database && dataset.table == self.table;
-        let built_in = Dataset::built_in_names().into_iter().filter_map(|name| Dataset::built_in(name).ok());
-        match built_in.into_iter().find(is_of_table) {
-            Some(dataset) if dataset.name == DEFAULT_DATASET => String::new(),
-            Some(dataset) => format!(" --dataset {}", dataset.name),
+        match built_in_name(&self.database, &self.table) {
+            Some(DEFAULT_DATASET) => String::new(),
+            Some(name) => format!(" --dataset {name}"),
             None => " --dataset FILE.toml".to_owned(),
         }
     }

@@ -12,7 +12,7 @@ use crate::dataset::check::names::{
     MAX_DESCRIPTION_BYTES, add_taken, check_comment, check_folder, check_name, check_sql_name,
 };
 use crate::dataset::check::place::{Place, PlacedMistakes};
-use crate::dataset::registry::{self, TAKEN};
+use crate::dataset::registry::{self, DATASETS};
 use crate::dataset::{ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
@@ -145,15 +145,15 @@ impl Dataset {
                 format!("`table`: expected a table that is not in use, found the look-up table `{}`", self.table)
             });
         }
-        for (file, other) in TAKEN.iter() {
+        for other in &DATASETS {
             // A modified copy of a built-in dataset has the same name and table, and replaces it.
             if (other.name == self.name) != (other.table == self.table) {
                 let (key, found) = if other.name == self.name { ("name", &self.name) } else { ("table", &self.table) };
                 mistakes.add(Place::Top(key), || {
                     format!(
-                        "`{key}`: expected a {key} that is not in use, found `{found}` of datasets/{file}.toml (name `{}`, \
+                        "`{key}`: expected a {key} that is not in use, found `{found}` of datasets/{}.toml (name `{}`, \
                          table `{}`)",
-                        other.name, other.table
+                        other.file, other.name, other.table
                     )
                 });
             }

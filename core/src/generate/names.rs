@@ -79,6 +79,7 @@ pub(super) fn column(field: &str, taken: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::built_in::unknown_columns;
 
     fn name(path: &str) -> String {
         let section = Section::of_segment(path.split('/').next().unwrap()).unwrap();
@@ -100,6 +101,14 @@ mod tests {
             ("college-university/fsa/90-10-revenue-percentages/{year}/", "fsa_college.fsa_90_10_revenue_percentages"),
         ] {
             assert_eq!(name(path), expected);
+        }
+    }
+
+    #[test]
+    fn the_endpoints_whose_columns_are_not_known_are_named_by_the_same_rule() {
+        for unknown in unknown_columns() {
+            let section = Section::of_segment(unknown.path.split('/').next().unwrap()).unwrap();
+            assert_eq!(dataset(section, unknown.path), unknown.name);
         }
     }
 
