@@ -1043,8 +1043,9 @@ fn a_query_that_cannot_run_lists_the_valid_names() {
     assert!(nothing.stderr.ends_with(&hint), "{}", nothing.stderr);
 
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
-    let tables = "hint: tables of this lake: ccd_school.lookup_grades, ccd_school.lookup_races, \
-                  ccd_school.lookup_sexes, ccd_school.lookup_states, ccd_school.us_education_ccd_enrollment_data\n";
+    let tables = "hint: tables of this lake: ccd_school.lookup_codes, ccd_school.lookup_grades, \
+                  ccd_school.lookup_races, ccd_school.lookup_sexes, ccd_school.lookup_states, ccd_school.us_education_ccd_enrollment_data, \
+                  ccd_school.ccd_enrollment_labeled\n";
     for (sql, found) in [
         (format!("select students from {TABLE}"), "No field named students."),
         ("select * from ccd_school.schools".to_owned(), "'datafusion.ccd_school.schools' not found"),

@@ -247,6 +247,10 @@ fn the_tables_of_the_lake_can_be_listed_in_sql() {
     let tables = "select table_schema, table_name from information_schema.tables \
                   where table_schema = 'ccd_school' order by table_name";
     let expected = "table_schema,table_name\n\
+                    ccd_school,ccd_directory_labeled\n\
+                    ccd_school,ccd_enrollment_labeled\n\
+                    ccd_school,ccd_enrollment_race_sex_labeled\n\
+                    ccd_school,lookup_codes\n\
                     ccd_school,lookup_grades\n\
                     ccd_school,lookup_races\n\
                     ccd_school,lookup_sexes\n\

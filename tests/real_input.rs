@@ -66,10 +66,6 @@ fn built_in(dataset: &str) -> PathBuf {
     workspace().join("datasets").join(format!("{dataset}.toml"))
 }
 
-fn fixture(name: &str) -> PathBuf {
-    workspace().join("tests/fixtures").join(name)
-}
-
 /// Returns the report of `compare.py` on the only partition of a table.
 fn compare(served: &OnePage, descriptor: &Path, lake: &TestLake, table: &str, partition: &str, more: &[&str]) -> Value {
     let output = Command::new(python())
@@ -294,14 +290,13 @@ fn decimals_recorded_as_text_become_numbers() {
     let body = recorded(&recordings, "crdc-teachers-staff-2015-fips-1.json.gz");
     assert!(body.contains(r#""teachers_certified_fte":"34.720""#));
     let served = OnePage::serve(&recordings, "schools/crdc/teachers-staff/2015", &body);
-    let descriptor = fixture("crdc_teachers_staff.toml");
     let lake = TestLake::new();
 
-    let dataset = descriptor.to_str().expect("the project has a UTF-8 path");
+    let dataset = "crdc_teachers_staff";
     let _ = lake.run(&served.portal, &["--dataset", dataset, "--years", "2015"]).expect(0);
 
-    let table = "us_education_crdc_teachers_staff_data";
-    let report = compare(&served, &descriptor, &lake, table, "year=2015", &["--count", "law_enforcement_fte=-2.0"]);
+    let report =
+        compare(&served, &built_in(dataset), &lake, dataset, "year=2015", &["--count", "law_enforcement_fte=-2.0"]);
     assert_same(&report, 1_400, 1_400 * 19, json!({"year": 2015}));
     assert_eq!(report["nulls"], 0);
     assert_ne!(report["counted"], 0, "codes stay unchanged");
@@ -312,14 +307,12 @@ fn counts_recorded_as_null_stay_null() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = as_only_page(&recorded(&recordings, "crdc-algebra1-2017-race-sex-page-1.json.gz"), 10_000);
     let served = OnePage::serve(&recordings, "schools/crdc/algebra1/2017/race/sex", &body);
-    let descriptor = fixture("crdc_algebra1_race_sex.toml");
     let lake = TestLake::new();
 
-    let dataset = descriptor.to_str().expect("the project has a UTF-8 path");
+    let dataset = "crdc_algebra1_race_sex";
     let _ = lake.run(&served.portal, &["--dataset", dataset, "--years", "2017"]).expect(0);
 
-    let table = "us_education_crdc_algebra1_race_sex_data";
-    let report = compare(&served, &descriptor, &lake, table, "year=2017", &[]);
+    let report = compare(&served, &built_in(dataset), &lake, dataset, "year=2017", &[]);
     assert_same(&report, 10_000, 110_000, json!({"year": 2017}));
     assert_eq!(report["nulls"], 5_342);
 }
@@ -329,14 +322,12 @@ fn rows_recorded_with_fields_in_another_order_fill_the_declared_columns() {
     let Some(recordings) = recorded_bodies() else { return };
     let body = recorded(&recordings, "edfacts-grad-rates-2014-fips-1.json.gz");
     let served = OnePage::serve(&recordings, "schools/edfacts/grad-rates/2014", &body);
-    let descriptor = fixture("edfacts_grad_rates.toml");
     let lake = TestLake::new();
 
-    let dataset = descriptor.to_str().expect("the project has a UTF-8 path");
+    let dataset = "edfacts_grad_rates";
     let _ = lake.run(&served.portal, &["--dataset", dataset, "--years", "2014"]).expect(0);
 
-    let table = "us_education_edfacts_grad_rates_data";
-    let report = compare(&served, &descriptor, &lake, table, "year=2014", &[]);
+    let report = compare(&served, &built_in(dataset), &lake, dataset, "year=2014", &[]);
     assert_same(&report, 393, 393 * 17, json!({"year": 2014}));
     assert_eq!(report["nulls"], 108);
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::Command;
 
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Outcome, TestLake, TestPortal, binary, dataset_names, write_page};
+use rollcall_tests::{Outcome, TestLake, TestPortal, binary, write_page};
 use serde_json::json;
 
 use crate::pages::{Pages, portal_of};
@@ -32,15 +32,15 @@ fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }
 
-const FIELDS: &str = "years, grades, dataset, partitions, mode, failed_of, force, keep_pages, catalog";
+const FIELDS: &str = "years, grades, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog";
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]
 fn flags_that_request_something_unknown_are_rejected_by_name() {
-    let unknown_dataset = format!(
-        "error: InvalidRequest: check request: `dataset`: expected one of {}, found `ccd`",
-        dataset_names().join(", ")
-    );
+    let unknown_dataset = "error: InvalidRequest: check request: `dataset`: expected a built-in dataset, found `ccd_enrol`\n    \
+         hint: write `ccd_enrollment`, or one that `rollcall datasets list` prints";
+    let unknown_columns = "error: InvalidRequest: check request: `dataset`: `pseo_earnings_and_flows`: columns not known \
+                           yet; run `rollcall datasets generate pseo_earnings_and_flows`";
     let with_hint = format!(
         "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `Grade 3`\n    hint: write \
          `grade-3`"
@@ -125,15 +125,21 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
         ),
         (
             "a dataset that is not built in",
-            &["--dataset", "ccd", "--years", "2021", "--grades", "grade-pk"],
+            &["--dataset", "ccd_enrol", "--years", "2021", "--grades", "grade-pk"],
             None,
-            &unknown_dataset,
+            unknown_dataset,
+        ),
+        (
+            "a dataset whose columns are not known",
+            &["--dataset", "pseo_earnings_and_flows", "--years", "2021"],
+            None,
+            unknown_columns,
         ),
         (
             "grades for a dataset without grades",
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `grades`: expected one of years, dataset, partitions, mode, \
+            "error: InvalidRequest: check request: `grades`: expected one of years, dataset, axes, partitions, mode, \
              failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (

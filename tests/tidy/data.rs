@@ -90,15 +90,19 @@ fn every_descriptor_is_built_in_under_the_name_of_its_file() {
 #[test]
 fn every_look_up_names_its_source_and_lists_each_code_once() {
     let names = stems("datasets/lookups", "csv");
-    assert_eq!(names, BTreeSet::from(["grades", "races", "sexes", "states"].map(str::to_owned)));
+    assert_eq!(names, BTreeSet::from(["codes", "grades", "races", "sexes", "states"].map(str::to_owned)));
     for name in names {
         let text = read(format!("datasets/lookups/{name}.csv"));
         let (head, rows): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
         assert!(head.iter().any(|line| line.starts_with("# Source: Education Data Portal")), "{name}");
-        assert!(rows[0].starts_with("code,label"), "{name}");
-        let codes: Vec<i32> = rows[1..]
+        let has_lists = name == "codes";
+        assert!(rows[0].starts_with(if has_lists { "list,code,label" } else { "code,label" }), "{name}");
+        let codes: Vec<(&str, i32)> = rows[1..]
             .iter()
-            .map(|row| row.split(',').next().and_then(|code| code.parse().ok()).expect("a code is a number"))
+            .map(|row| {
+                let (list, row) = if has_lists { row.split_once(',').expect("a row has a list") } else { ("", *row) };
+                (list, row.split(',').next().and_then(|code| code.parse().ok()).expect("a code is a number"))
+            })
             .collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{name}: {codes:?}");
     }
