@@ -49,6 +49,17 @@ impl<'a> Entities<'a> {
     }
 }
 
+impl Entity {
+    /// Returns the id of the district of a school, and of the entity itself otherwise.
+    pub(super) fn parent(self) -> u64 {
+        self.district + self.college
+    }
+
+    pub(super) fn id(self) -> u64 {
+        if self.school > 0 { self.school } else { self.parent() }
+    }
+}
+
 /// A column with an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Id {

@@ -87,7 +87,7 @@ impl Field {
         push_signed(code, into);
         match &self.value {
             Value::Decimal { decimals: Decimals::ThreeInText, .. } => into.extend_from_slice(b".000"),
-            Value::Decimal { .. } => into.extend_from_slice(b".0"),
+            Value::Decimal { .. } | Value::Degrees { .. } => into.extend_from_slice(b".0"),
             _ => {}
         }
     }

@@ -121,6 +121,8 @@ impl<'a> Key<'a> {
         let value = match (codes(column), column.kind) {
             (Some(codes), _) => Value::Code(codes),
             (None, Kind::String) => self.text(column),
+            (None, Kind::Double) if column.name.ends_with("latitude") => Value::Degrees { is_west: false },
+            (None, Kind::Double) if column.name.ends_with("longitude") => Value::Degrees { is_west: true },
             (None, Kind::Double) => {
                 let decimals = match hash >> 40 & 3 {
                     0 => Decimals::ThreeInText,
@@ -129,7 +131,7 @@ impl<'a> Key<'a> {
                 };
                 Value::Decimal { decimals, limit }
             }
-            (None, _) if column.name.contains("year") && self.has_years() => Value::Year,
+            (None, _) if column.name.split('_').any(|word| word == "year") && self.has_years() => Value::Year,
             (None, _) => Value::Count { limit },
         };
         let missing = match (&column.list, &value) {

@@ -38,6 +38,10 @@ pub(super) enum Value {
         decimals: Decimals,
         limit: u64,
     },
+    /// Degrees north, or west with a minus sign.
+    Degrees {
+        is_west: bool,
+    },
     /// A year up to that of the partition.
     Year,
     Digits {
@@ -78,6 +82,11 @@ impl Value {
             Value::Code(codes) => push_signed(pick(codes, hash >> 16).unwrap_or_default(), into),
             Value::Count { limit } => push_number((hash >> 16) % limit, into),
             Value::Decimal { decimals, limit } => push_decimal((hash >> 16) % limit, hash, *decimals, into),
+            Value::Degrees { is_west: false } => push_decimal(25 + (hash >> 16) % 23, hash, Decimals::Two, into),
+            Value::Degrees { is_west: true } => {
+                into.push(b'-');
+                push_decimal(70 + (hash >> 16) % 50, hash, Decimals::Two, into);
+            }
             Value::Year => push_signed(row.year - ((hash >> 16) % 8) as i64, into),
             Value::Digits { n } => push_padded(hash >> 10, *n, into),
             Value::Extended { base, n_base, n_more } => {

@@ -3,13 +3,17 @@
 use std::io::Write as _;
 
 use crate::rows::entity::Entity;
+use crate::sample::hash::mix;
 use crate::states::STATES;
 
 /// What the text of a column looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Words {
-    /// `Sample School Name 042`.
-    Named(String),
+    /// `Sample school name 042`, the same in all rows of an entity. Names of districts are the same in all of theirs.
+    Named {
+        label: String,
+        is_of_district: bool,
+    },
     City,
     Street,
     /// Two letters.
@@ -30,7 +34,7 @@ impl Words {
             "state_abbr" | "state_mailing" | "state_location" | "lea_state" => Words::State,
             _ if has("city") => Words::City,
             _ if has("street") || has("address") => Words::Street,
-            _ => Words::Named(column.replace('_', " ")),
+            _ => Words::Named { label: column.replace('_', " "), is_of_district: column.starts_with("lea_") },
         }
     }
 
@@ -38,8 +42,11 @@ impl Words {
     pub(super) fn push(&self, entity: Entity, year: i64, hash: u64, into: &mut Vec<u8>) {
         // Writing to a `Vec` does not fail.
         let _ = match self {
-            Words::Named(name) => write!(into, "Sample {name} {:03}", hash % 1_000),
-            Words::City => write!(into, "Sample City {:03}", entity.index % 1_000),
+            Words::Named { label, is_of_district } => {
+                let id = if *is_of_district { entity.parent() } else { entity.id() };
+                write!(into, "Sample {label} {:03}", mix(id, 0) % 1_000)
+            }
+            Words::City => write!(into, "Sample City {:03}", entity.parent() % 1_000),
             Words::Street => write!(into, "{} Sample Street", 1 + hash % 9_000),
             Words::State => {
                 let state = STATES.iter().find(|state| u64::from(state.fips) == entity.fips);
