@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use rollcall_core::Error;
 use rollcall_core::error::chain;
+use rollcall_core::error::years::YearsUnreadable;
 use rollcall_core::metadata::MetadataUnreadable;
 use rollcall_simulator::ServeError;
 
@@ -68,6 +69,14 @@ fn code(error: &anyhow::Error) -> u8 {
         None if error.is::<BadInput>() || error.is::<rollcall_adapters::http_portal::BadOrigin>() => BAD_INPUT,
         None => FAILED,
     }
+}
+
+/// Returns whether an error concerns only one dataset: it lacks what is requested, or the portal no longer lists it.
+pub(crate) fn is_of_dataset_only(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<Error>(),
+        Some(Error::InvalidRequest { .. } | Error::YearsUnknown { source: YearsUnreadable::NotListed(_), .. })
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `rollcall plan`: prints what a run would fetch, and why, without changing anything.
 
+mod several;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -53,6 +55,9 @@ struct PlanReport<'r> {
 }
 
 pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    if let Some(datasets) = args.request.several()? {
+        return several::run(&args, &datasets).await;
+    }
     let ResolvedRequest { dataset, request, .. } = args.request.resolve()?;
     match args.lake.open().await? {
         Lake::Folder(store) => {

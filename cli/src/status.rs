@@ -3,6 +3,7 @@
 mod grid;
 mod lake;
 mod run;
+mod several;
 
 use std::process::ExitCode;
 
@@ -13,16 +14,17 @@ use rollcall_core::ports::Store;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::output::Format;
-use crate::request::dataset::load_dataset;
+use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::status::lake::show_lake;
 use crate::status::run::show_run;
+use crate::status::several::show_several;
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     lake: LakeArgs,
-    /// Dataset by name, or a descriptor file
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all
+    #[arg(long, value_name = "NAME|FILE.toml|PATTERN", default_value = rollcall_core::request::DEFAULT_DATASET)]
     dataset: String,
     /// Show the outcome of this run instead of the lake
     #[arg(long, value_name = "RUN")]
@@ -33,6 +35,18 @@ pub(crate) struct StatusArgs {
 }
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    if let Some(datasets) = load_several(Some(&args.dataset))? {
+        if args.run.is_some() {
+            refuse_several("--run", Some(&datasets))?;
+        }
+        let lake = args.lake.name();
+        match args.lake.open_existing().await? {
+            Lake::Folder(store) => show_several(&store, &lake, &datasets, args.format).await?,
+            #[cfg(feature = "aws")]
+            Lake::Bucket(store) => show_several(&store, &lake, &datasets, args.format).await?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let dataset = load_dataset(&args.dataset)?;
     match args.lake.open_existing().await? {
         Lake::Folder(store) => show(&args, &store, &dataset).await?,

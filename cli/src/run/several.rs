@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
-use rollcall_core::error::years::YearsUnreadable;
 use rollcall_core::ledger::{Outcome, Summary};
 use serde::Serialize;
 
 use crate::escape::visible;
-use crate::exit;
+use crate::exit::{self, is_of_dataset_only};
 use crate::output::{self, Format};
 use crate::run::args::RunArgs;
 use crate::run::fetch::FetchEnd;
@@ -100,14 +98,6 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
         _ if runs.ended.is_empty() => ExitCode::from(exit::BAD_INPUT),
         _ => ExitCode::from(exit::OK),
     })
-}
-
-/// Returns whether an error concerns only one dataset: it lacks what is requested, or the portal no longer lists it.
-fn is_of_dataset_only(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref::<Error>(),
-        Some(Error::InvalidRequest { .. } | Error::YearsUnknown { source: YearsUnreadable::NotListed(_), .. })
-    )
 }
 
 impl Runs {
