@@ -1,10 +1,12 @@
-//! Glue as the catalog. The template owns the tables; this module only adds, changes and deletes partitions.
+//! Glue as the catalog. Tables that the template defines are only checked; others, and all views, are made and kept up to
+//! date here.
 //!
 //! A batch call responds with HTTP 200 and an error for each entry that it rejected. Each of these errors is handled: a
 //! partition that already exists is updated, one that does not exist is created, and transient errors are retried.
 
 mod check_table;
 mod columns;
+mod definition;
 mod failed;
 mod refusal;
 mod transient;
@@ -15,13 +17,15 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::types::{BatchUpdatePartitionRequestEntry, PartitionInput, StorageDescriptor, Table};
+use aws_sdk_glue::types::{BatchUpdatePartitionRequestEntry, PartitionInput, StorageDescriptor, Table, TableInput};
 use futures::{StreamExt, TryStreamExt, stream};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
+use rollcall_core::view::ViewSpec;
 
-use crate::glue::check_table::{check_location, check_table};
+use crate::glue::check_table::{check_location, check_partition_keys, check_table};
 use crate::glue::columns::{N_ROWS, glue_column, hive_path, n_rows, partition_values, typed};
+use crate::glue::definition::{is_of_template, is_same, table_input, view_input};
 use crate::glue::failed::{failed, no_table};
 use crate::glue::refusal::{Action, Refusal};
 use crate::glue::transient::RetryTransient;
@@ -199,6 +203,77 @@ impl GlueCatalog {
         }
     }
 
+    /// Checks a table of the template; makes or updates any other. Returns its storage descriptor.
+    async fn ensure_definition(
+        &self,
+        spec: &TableSpec,
+        mut found: Option<Table>,
+    ) -> Result<StorageDescriptor, CatalogError> {
+        for _ in 1..=MAX_ROUNDS {
+            if let Some(table) = &found {
+                if is_of_template(table) {
+                    check_table(&self.lake, table, spec)?;
+                    return Ok(storage_descriptor(table));
+                }
+                check_location(&self.lake, table, spec)?;
+                check_partition_keys(table, spec)?;
+            }
+            let input = table_input(&self.lake, spec, found.as_ref())?;
+            let storage = input.storage_descriptor.clone().unwrap_or_else(|| StorageDescriptor::builder().build());
+            if self.define(&spec.database, found.as_ref(), input).await? {
+                return Ok(storage);
+            }
+            // Another run made or deleted it in the meantime.
+            found = self.table(&spec.database, &spec.table).await?;
+        }
+        Err(failed("define table", "expected a table that no other process changes, found one that keeps changing"))
+    }
+
+    /// Makes or updates a view.
+    async fn ensure_view(&self, database: &str, view: &ViewSpec) -> Result<(), CatalogError> {
+        for _ in 1..=MAX_ROUNDS {
+            let found = self.table(database, &view.name).await?;
+            if let Some(table) = found.as_ref().filter(|table| table.table_type() != Some("VIRTUAL_VIEW")) {
+                return Err(failed(
+                    "define view",
+                    format!("expected a view or nothing named `{}`, found a table", table.name),
+                ));
+            }
+            let input = view_input(database, view)?;
+            if self.define(database, found.as_ref(), input).await? {
+                return Ok(());
+            }
+        }
+        Err(failed("define view", "expected a view that no other process changes, found one that keeps changing"))
+    }
+
+    /// Makes a table or view, or updates it if its definition differs. Returns whether it has the definition now: it may
+    /// have been made or deleted since it was read.
+    async fn define(&self, database: &str, found: Option<&Table>, input: TableInput) -> Result<bool, CatalogError> {
+        match found {
+            Some(found) if is_same(found, &input) => Ok(true),
+            Some(_) => {
+                let call = self.client.update_table().database_name(database).table_input(input).skip_archive(true);
+                match call.send().await {
+                    Ok(_) => Ok(true),
+                    Err(error)
+                        if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) =>
+                    {
+                        Ok(false)
+                    }
+                    Err(error) => Err(failed("update table", cause(error))),
+                }
+            }
+            None => match self.client.create_table().database_name(database).table_input(input).send().await {
+                Ok(_) => Ok(true),
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_already_exists_exception()) => {
+                    Ok(false)
+                }
+                Err(error) => Err(failed("make table", cause(error))),
+            },
+        }
+    }
+
     /// Returns all tables in a database. If the database does not exist, the result is empty.
     async fn tables(&self, database: &str) -> Result<Vec<Table>, CatalogError> {
         let mut pages = self.client.get_tables().database_name(database).into_paginator().send();
@@ -217,15 +292,18 @@ impl GlueCatalog {
 }
 
 impl Catalog for GlueCatalog {
-    /// Checks the template's table, without changing it.
+    /// Checks a table of the template; makes or updates any other, and its view.
     async fn ensure_table(&self, spec: &TableSpec) -> Result<(), CatalogError> {
         let spec = &self.in_glue(spec);
         let name = qualified_name(&spec.database, &spec.table);
         self.checked().remove(&name);
-        let table = self.table(&spec.database, &spec.table).await?.ok_or_else(no_table)?;
-        check_table(&self.lake, &table, spec)?;
-        self.checked().insert(name, storage_descriptor(&table));
-        Ok(())
+        let found = self.table(&spec.database, &spec.table).await?;
+        let storage = self.ensure_definition(spec, found).await?;
+        self.checked().insert(name, storage);
+        match &spec.view {
+            Some(view) => self.ensure_view(&spec.database, view).await,
+            None => Ok(()),
+        }
     }
 
     /// Lists the tables of each database once.
@@ -235,8 +313,8 @@ impl Catalog for GlueCatalog {
         for database in databases {
             let tables = self.tables(database).await?;
             for spec in specs.iter().filter(|spec| spec.database == database) {
-                let found = tables.iter().find(|table| table.name == spec.table).ok_or_else(no_table);
-                found.and_then(|table| check_table(&self.lake, table, spec)).map_err(|error| error.for_table(spec))?;
+                let found = tables.iter().find(|table| table.name == spec.table).cloned();
+                self.ensure_definition(spec, found).await.map_err(|error| error.for_table(spec))?;
             }
         }
         Ok(())

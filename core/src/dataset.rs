@@ -3,6 +3,7 @@
 pub mod built_in;
 pub(crate) mod check;
 mod coded_value;
+mod in_lake;
 pub mod lists;
 mod parse;
 pub mod partitions;

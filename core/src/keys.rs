@@ -70,6 +70,23 @@ pub fn run_prefix(dataset: &Dataset, run: &str) -> String {
     format!("{}{run}/", runs_prefix(dataset))
 }
 
+/// Returns the prefix of the descriptors that were added to a lake.
+pub const DESCRIPTORS_PREFIX: &str = "datasets/";
+
+/// Returns the key of a descriptor that was added to a lake, a TOML file.
+#[must_use]
+pub fn added_descriptor(name: &str) -> String {
+    format!("{DESCRIPTORS_PREFIX}{name}.toml")
+}
+
+/// Returns the key of the descriptor that a run uses, in JSON.
+///
+/// - `dataset`: name of the dataset.
+#[must_use]
+pub fn run_descriptor(dataset: &str, run: &str) -> String {
+    format!("ledger/{dataset}/runs/{run}/dataset.json")
+}
+
 /// Returns the key of a run's plan, a JSON array of plan items.
 #[must_use]
 pub fn plan(dataset: &Dataset, run: &str) -> String {

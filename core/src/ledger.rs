@@ -17,7 +17,7 @@ pub mod survey;
 pub mod update_records;
 
 pub use json::{read_json, write_json};
-pub use plan::{PlanItem, Reason, read_plan, write_plan};
+pub use plan::{PlanItem, Reason, read_plan, read_run_descriptor, write_plan};
 pub use prune::{old_runs, prune_runs};
 pub use read_records::read_records;
 pub use receipt::{ErrorFacts, Outcome, Receipt};

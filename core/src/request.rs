@@ -49,14 +49,24 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] if pages are to stay after the commit: only `repair --from-pages` reads them, and it
-    /// needs a folder.
-    pub fn check_for_bucket(&self) -> Result<(), Error> {
-        if !self.keep_pages {
-            return Ok(());
+    /// needs a folder. Also if a crawler is to add partitions to a table that the template does not define.
+    pub fn check_for_bucket(&self, dataset: &Dataset) -> Result<(), Error> {
+        let mut mistakes = Vec::new();
+        if self.keep_pages {
+            mistakes.push(
+                "`keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: \
+                 `rollcall repair --from-pages` works on folders only"
+                    .to_owned(),
+            );
         }
-        let mistake = "`keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: \
-                       `rollcall repair --from-pages` works on folders only";
-        Err(Error::InvalidRequest { mistakes: vec![mistake.to_owned()] })
+        if self.catalog == CatalogMode::Crawler && dataset.name != DEFAULT_DATASET {
+            mistakes.push(format!(
+                "`catalog`: expected `partitions` for dataset `{}`, found `crawler`, which adds partitions only to the \
+                 table of `{DEFAULT_DATASET}`",
+                dataset.name
+            ));
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(Error::InvalidRequest { mistakes }) }
     }
 }
 

@@ -30,6 +30,21 @@ pub(super) fn check_table(lake: &str, table: &Table, spec: &TableSpec) -> Result
     check_location(lake, table, spec)
 }
 
+/// Checks that a table has the declared partition columns, which Glue cannot change while there are partitions.
+pub(super) fn check_partition_keys(table: &Table, spec: &TableSpec) -> Result<(), CatalogError> {
+    let (found, expected) = (described(table.partition_keys()), declared(&spec.partition_keys));
+    if found == expected {
+        return Ok(());
+    }
+    Err(failed(
+        "check table",
+        format!(
+            "expected partition keys `{expected}` as in the descriptor, found `{found}`\nhint: give the descriptor another \
+             `table`"
+        ),
+    ))
+}
+
 /// Checks that a table is one of this lake.
 ///
 /// - `lake`: `s3://<bucket>/`.

@@ -4,7 +4,7 @@ use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ledger::PlanItem;
-use rollcall_core::ledger::{self, RunReceipts};
+use rollcall_core::ledger::{self, RunReceipts, read_run_descriptor};
 use rollcall_core::ports::{CatalogError, StoreError};
 use rollcall_core::publish::{PlannedRun, Registrar, publish_receipts};
 use rollcall_core::{Error, keys};
@@ -51,7 +51,7 @@ impl CatalogStep {
     /// Same as [`publish_receipts`]; also [`Error::CatalogFailed`] if the crawl failed or the time is up. Publishing may
     /// stop anywhere: the next call completes it.
     pub async fn publish(&self, event: PublishEvent, deadline: Instant) -> Result<Published, Error> {
-        let dataset = Dataset::built_in(&event.planned.dataset)?;
+        let dataset = read_run_descriptor(&self.store, &event.planned.dataset, &event.planned.run).await?;
         let published = tokio::time::timeout_at(deadline, self.publish_until_done(&dataset, event)).await;
         published.unwrap_or_else(|elapsed| {
             let message = "publish partitions: expected to end within the time of the function".to_owned();

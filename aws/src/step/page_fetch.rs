@@ -1,12 +1,16 @@
 //! The page-fetch step: fetches the pages of one partition, checks them, commits one object and writes a receipt.
 
+use std::sync::Arc;
+
 use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::http_portal::{HttpPortal, PortalSettings};
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{self, Keep, Progress, RunFacts, fetch_partition, record_failure};
+use rollcall_core::ledger::read_run_descriptor;
 use rollcall_core::ports::Clock;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::certificates::Roots;
@@ -29,6 +33,8 @@ pub struct PageFetch {
     /// For datasets with neither a secret nor a number of requests in flight.
     portal: HttpPortal,
     secret_prefix: String,
+    /// Dataset, run and descriptor of the last event.
+    last_descriptor: Mutex<Option<(String, String, Arc<Dataset>)>>,
 }
 
 impl PageFetch {
@@ -55,6 +61,7 @@ impl PageFetch {
             config,
             settings: portal_settings,
             portal,
+            last_descriptor: Mutex::default(),
             secret_prefix: settings::optional(settings::SECRET_PREFIX).unwrap_or_else(|| SECRET_PREFIX.to_owned()),
         })
     }
@@ -67,14 +74,15 @@ impl PageFetch {
     /// invalid.
     pub async fn fetch(&self, event: FetchEvent, deadline: Instant) -> Result<Fetched, Error> {
         let started_at = SystemClock.now();
-        let dataset = Dataset::built_in(&event.dataset)?;
+        let dataset = self.descriptor(&event.dataset, &event.run).await?;
         let partition = dataset.arrange(&event.partition).ok_or_else(|| Error::InvalidRequest {
             mistakes: vec![format!(
                 "`partition`: expected a value for each axis of `{}`, found `{}`",
                 dataset.name, event.partition
             )],
         })?;
-        let in_flight = self.in_flight(&dataset);
+        let dataset = &*dataset;
+        let in_flight = self.in_flight(dataset);
         let run = RunFacts {
             run: event.run,
             portal_release: event.portal_release,
@@ -82,10 +90,10 @@ impl PageFetch {
             in_flight,
             keep: Keep::default(),
         };
-        let error = match self.portal_for(&dataset).await {
+        let error = match self.portal_for(dataset).await {
             Ok(portal) => {
                 let portal = portal.until(deadline);
-                match fetch_partition(&portal, &self.store, &SystemClock, &dataset, &partition, &run).await? {
+                match fetch_partition(&portal, &self.store, &SystemClock, dataset, &partition, &run).await? {
                     fetch::Fetched::Finished(_) => return Ok(Fetched { is_finished: true, n_kept: 0, n_pages: 0 }),
                     fetch::Fetched::Unfinished { progress, .. } if event.calls_left > 0 => {
                         let Progress { n_kept, n_pages } = progress;
@@ -96,7 +104,18 @@ impl PageFetch {
             }
             Err(error) => error,
         };
-        Err(record_failure(&self.store, &SystemClock, &dataset, &partition, &run, started_at, error).await)
+        Err(record_failure(&self.store, &SystemClock, dataset, &partition, &run, started_at, error).await)
+    }
+
+    /// Returns the descriptor that a run uses. All events of a run have the same one, so it is read once.
+    async fn descriptor(&self, name: &str, run: &str) -> Result<Arc<Dataset>, Error> {
+        let mut last = self.last_descriptor.lock().await;
+        if let Some((_, _, dataset)) = last.as_ref().filter(|(of, by, _)| of == name && by == run) {
+            return Ok(dataset.clone());
+        }
+        let dataset = Arc::new(read_run_descriptor(&self.store, name, run).await?);
+        *last = Some((name.to_owned(), run.to_owned(), dataset.clone()));
+        Ok(dataset)
     }
 
     /// Returns the number of requests in flight for a dataset.

@@ -50,10 +50,10 @@ impl Planner {
             });
         }
         let (schedule, request) = split_schedule(input)?;
-        let dataset = Dataset::built_in(&request::dataset_name(&request)?)?;
+        let dataset = Dataset::find(&self.store, &request::dataset_name(&request)?).await?;
         let request = complete(request, schedule.as_deref(), &dataset);
         let request = Request::parse(&request, &dataset)?;
-        request.check_for_bucket()?;
+        request.check_for_bucket(&dataset)?;
         let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
         for warning in &plan.warnings {
             tracing::warn!(run, warning, "plan warning");

@@ -42,7 +42,7 @@ struct StartedRun<'e> {
 /// Starts the run. Without `--detach`, waits for it to end and prints its outcome.
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let resolved = args.request.resolve()?;
-    resolved.request.check_for_bucket()?;
+    resolved.request.check_for_bucket(&resolved.dataset)?;
     if args.request.is_dataset_from_file() {
         return Err(BadInput(format!(
             "run dataset `{}` on aws: expected a built-in dataset, found a file\nhint: add it to datasets/, then build and \

@@ -8,7 +8,7 @@ use crate::keys;
 use crate::ledger::json::{read_json, write_json};
 use crate::ledger::schemas::keep_schema;
 use crate::partition::PartitionKey;
-use crate::ports::store::Store;
+use crate::ports::store::{Store, StoreError};
 
 /// One partition to fetch, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,13 +50,30 @@ impl Reason {
     }
 }
 
-/// Writes a run's plan, which registers the run in the lake. Stores the schema of the run's files first.
+/// Writes a run's plan, which registers the run in the lake. Stores the schema of the run's files first, and the
+/// descriptor, so that all functions of a run use the same one.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the lake cannot be written.
 pub async fn write_plan(store: &impl Store, dataset: &Dataset, run: &str, items: &[PlanItem]) -> Result<(), Error> {
     keep_schema(store, dataset).await?;
+    write_json(store, &keys::run_descriptor(&dataset.name, run), dataset).await?;
     write_json(store, &keys::plan(dataset, run), &items).await
+}
+
+/// Reads the descriptor that a run uses.
+///
+/// - `name`: name of the dataset.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if the lake cannot be read or has no such run.
+pub async fn read_run_descriptor(store: &impl Store, name: &str, run: &str) -> Result<Dataset, Error> {
+    let key = keys::run_descriptor(name, run);
+    read_json(store, &key).await?.ok_or_else(|| {
+        let message = "read the descriptor of the run".to_owned();
+        let source = StoreError { message, source: "expected one that the planner wrote, found none".into() };
+        Error::store_failed("read", &key, source)
+    })
 }
 
 /// Reads a run's plan. Returns `None` if there is no such run.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::dataset::partitions::OTHER_FIELDS;
 use crate::request::size::MAX_PARTITIONS;
+use crate::testing::enrollment;
 
 fn parse(input: Value) -> Result<Request, Error> {
     Request::parse(&input, &Dataset::built_in("ccd_enrollment").unwrap())
@@ -309,9 +310,12 @@ fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
 
 #[test]
 fn pages_are_kept_after_the_commit_only_in_a_folder_where_they_can_be_read_again() {
-    parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": false})).unwrap().check_for_bucket().unwrap();
+    parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": false}))
+        .unwrap()
+        .check_for_bucket(&enrollment())
+        .unwrap();
     let request = parse(json!({"years": [2020], "grades": ["grade-pk"], "keep_pages": true})).unwrap();
-    let message = request.check_for_bucket().unwrap_err().chain();
+    let message = request.check_for_bucket(&enrollment()).unwrap_err().chain();
     assert!(message.starts_with("check request: `keep_pages`: expected a lake in a folder, found one in a bucket"));
 }
 
@@ -379,4 +383,16 @@ fn axes_that_a_request_does_not_name_are_completed() {
     assert_eq!(with_every_axis(all.clone(), &dataset), all);
     let by_name = json!({"axes": {"year": "latest", "grade": "grade-1"}});
     assert_eq!(with_every_axis(by_name.clone(), &dataset), by_name);
+}
+
+#[test]
+fn a_crawler_adds_partitions_only_to_the_table_of_the_template() {
+    let request = parse(json!({"years": [2020], "grades": ["grade-pk"], "catalog": "crawler"})).unwrap();
+    request.check_for_bucket(&enrollment()).unwrap();
+    let other = Dataset::built_in("crdc_directory").unwrap();
+    assert_eq!(
+        request.check_for_bucket(&other).unwrap_err().chain(),
+        "check request: `catalog`: expected `partitions` for dataset `crdc_directory`, found `crawler`, which adds partitions \
+         only to the table of `ccd_enrollment`"
+    );
 }
