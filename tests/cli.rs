@@ -1129,10 +1129,15 @@ fn datasets_are_listed_shown_and_checked() {
     let datasets =
         |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
     let listed = datasets(&["list", "--format", "json"]).json();
-    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
+    let (usable, unknown): (Vec<&Value>, Vec<&Value>) =
+        listed.as_array().unwrap().iter().partition(|dataset| dataset["usable"] == true);
+    let names: Vec<&str> = usable.iter().map(|dataset| dataset["name"].as_str().unwrap()).collect();
     assert_eq!(names, dataset_names());
-    let shown = datasets(&["show", "ccd_enrollment", "--format", "json"]).json();
-    assert!(listed.as_array().unwrap().contains(&shown));
+    assert_eq!((names.len(), unknown.len()), (123, 6));
+    assert_eq!(unknown[0]["name"], "campus_crime_hate_crimes");
+    let mut shown = datasets(&["show", "ccd_enrollment", "--format", "json"]).json();
+    shown["usable"] = true.into();
+    assert!(usable.contains(&&shown));
     assert_eq!(shown["key"], serde_json::json!(["ncessch"]));
     assert_eq!(shown["path"], "schools/ccd/enrollment/{year}/{grade}/");
     let text = datasets(&["show", "ccd_enrollment"]).stdout;

@@ -1,9 +1,9 @@
 //! `rollcall datasets`: lists, shows, checks and generates descriptors, and prints the AWS resources derived from them.
 
 mod generate;
-mod source;
-
+mod list;
 mod new;
+mod source;
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 
 use crate::escape::visible;
+use crate::exit;
 use crate::output::{self, Format};
 use crate::request::dataset::{load_dataset, load_descriptor};
 use crate::table;
@@ -24,12 +25,8 @@ pub(crate) struct DatasetsArgs {
 
 #[derive(Debug, Subcommand)]
 enum DatasetsCommand {
-    /// List the built-in datasets
-    List {
-        /// Output format
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
-    },
+    /// List every dataset of the portal, and which of them are usable
+    List(list::ListArgs),
     /// Show one dataset: its path, table, key, source and columns
     Show {
         /// Dataset by name, or a descriptor file
@@ -50,16 +47,17 @@ enum DatasetsCommand {
         /// Path of the new file; the dataset is named after it
         file: String,
     },
-    /// Check a descriptor file
+    /// Check descriptor files
     Check {
-        /// Path of the file
-        file: String,
+        /// Paths of the files
+        #[arg(required = true)]
+        files: Vec<String>,
     },
 }
 
 pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        DatasetsCommand::List { format } => list(*format)?,
+        DatasetsCommand::List(args) => list::list(args)?,
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
         DatasetsCommand::Generate(args) => return generate::run(args).await,
         DatasetsCommand::Template { dataset } => {
@@ -68,21 +66,30 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             output::print_data(&text)?;
         }
         DatasetsCommand::New { file } => new::write_new(file)?,
-        DatasetsCommand::Check { file } => {
-            // Reads a file whatever its name. `load_dataset` would look for a built-in dataset if it lacks `.toml`.
-            let dataset = load_descriptor(file)?;
-            for axis in &dataset.axes {
-                note_numeric_values(axis);
-            }
-            output::print(&format!(
-                "{}: valid, {} columns, key {}\n",
-                visible(file),
-                dataset.columns.len(),
-                visible(&dataset.key.join(", "))
-            ))?;
-        }
+        DatasetsCommand::Check { files } => return check(files),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Checks every file, and reports the mistakes of each.
+fn check(files: &[String]) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for file in files {
+        // Reads a file whatever its name. `load_dataset` would look for a built-in dataset if it lacks `.toml`.
+        match load_descriptor(file) {
+            Ok(dataset) => {
+                dataset.axes.iter().for_each(note_numeric_values);
+                output::print(&format!(
+                    "{}: valid, {} columns, key {}\n",
+                    visible(file),
+                    dataset.columns.len(),
+                    visible(&dataset.key.join(", "))
+                ))?;
+            }
+            Err(error) => code = exit::report(&error),
+        }
+    }
+    Ok(code)
 }
 
 /// Notes an axis of text whose values include numbers, which some engines misread.
@@ -97,29 +104,6 @@ fn note_numeric_values(axis: &Axis) {
             visible(&axis.name),
             visible(&number.value)
         ));
-    }
-}
-
-fn list(format: Format) -> anyhow::Result<()> {
-    let datasets = Dataset::built_in_names().into_iter().map(Dataset::built_in).collect::<Result<Vec<_>, _>>()?;
-    match format {
-        Format::Json => output::print_json(&datasets),
-        Format::Table => {
-            let mut table = table::table(&["dataset", "axes", "columns", "title"]);
-            for dataset in &datasets {
-                let axes: Vec<&str> = dataset.axes.iter().map(|axis| axis.name.as_str()).collect();
-                table.add_row([
-                    dataset.name.clone(),
-                    axes.join(", "),
-                    dataset.columns.len().to_string(),
-                    // Last, because only the last column wraps on a narrow terminal.
-                    dataset.title.clone(),
-                ]);
-            }
-            table::align_right(&mut table, &[2]);
-            output::print(&table::render(&table))?;
-            Ok(())
-        }
     }
 }
 

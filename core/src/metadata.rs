@@ -91,13 +91,13 @@ impl Metadata {
     }
 
     fn of_entries(endpoints: &[Box<RawValue>], variables: &[Box<RawValue>]) -> Result<Self, MetadataUnreadable> {
-        let fields = |entry: &Box<RawValue>| serde_json::from_str(entry.get()).ok();
+        let fields = |entry: &RawValue| serde_json::from_str(entry.get()).ok();
         let read: Vec<Endpoint> = endpoints.iter().filter_map(|entry| Endpoint::read(&fields(entry)?)).collect();
         let none_read = |path, field, n_entries| MetadataUnreadable::Empty { path, field, n_entries };
         if read.is_empty() {
             return Err(none_read(ENDPOINTS_PATH, "endpoint_url", endpoints.len()));
         }
-        let by_endpoint = variable::by_endpoint(variables.iter().filter_map(fields));
+        let by_endpoint = variable::by_endpoint(variables.iter().filter_map(|entry| fields(entry)));
         if by_endpoint.is_empty() {
             return Err(none_read(VARIABLES_PATH, "variable", variables.len()));
         }

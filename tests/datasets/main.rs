@@ -1,4 +1,5 @@
 //! `rollcall datasets`: descriptors generated from the portal's metadata, and how they are listed and checked.
 
+mod check;
 mod generate;
 mod metadata;

@@ -79,6 +79,7 @@ fn every_descriptor_is_built_in_under_the_name_of_its_file() {
     let output = rollcall(&["datasets", "list", "--format", "json"]).output().expect("the binary starts");
     let listed: Value = serde_json::from_slice(&output.stdout).expect("the list is JSON");
     let listed = listed.as_array().expect("the list is an array");
+    let listed: Vec<&Value> = listed.iter().filter(|dataset| dataset["usable"] == true).collect();
     let names = listed.iter().filter_map(|dataset| dataset["name"].as_str()).map(str::to_owned);
     assert_eq!(names.collect::<BTreeSet<_>>(), stems("datasets", "toml"));
     for dataset in listed {

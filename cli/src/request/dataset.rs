@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::built_in::unknown_columns;
 use rollcall_core::dataset::selection::DatasetSelection;
 
 use crate::escape::visible;
@@ -28,6 +29,10 @@ pub(crate) fn load_several(argument: Option<&str>) -> anyhow::Result<Option<Vec<
     let selected: Vec<Dataset> =
         datasets.into_iter().filter(|dataset| selection.has(&dataset.name, &dataset.path)).collect();
     if selected.is_empty() {
+        if let Some(unknown) = unknown_columns().iter().find(|unknown| selection.has(unknown.name, unknown.path)) {
+            // Refused, with what to do.
+            Dataset::built_in(unknown.name)?;
+        }
         return Err(BadInput(format!(
             "`--dataset`: expected a pattern that matches a dataset, such as ccd_*, found `{}`\nhint: `rollcall datasets \
              list` lists them",
