@@ -143,7 +143,7 @@ fn by_rules(endpoint: &Endpoint, variables: &[Variable], exceptions: &Exceptions
             endpoint.topic.as_ref().or(endpoint.sub_topic.as_ref()).unwrap_or(&endpoint.path)
         ),
         path: endpoint.path.clone(),
-        database: names::database(endpoint.section, &endpoint.path),
+        database: names::DATABASE.to_owned(),
         table: name.clone(),
         comment: comment(endpoint, &axes, &columns),
         key: key.iter().filter_map(|variable| Some(is_of(&variable.name)?.name.clone())).collect(),

@@ -1,4 +1,4 @@
-//! Names that a path gives: the dataset, its database and its unit; and the names of columns.
+//! Names that a path gives: the dataset and its unit; and the names of columns.
 
 use crate::dataset::check::names::RESERVED_WORDS;
 use crate::file::columns::RESCUED;
@@ -6,6 +6,10 @@ use crate::metadata::Section;
 
 /// Sources that have schools. A dataset of theirs that is about something else says so in its name.
 const SOURCES_OF_SCHOOLS: [&str; 5] = ["ccd", "crdc", "edfacts", "meps", "nhgis"];
+
+/// Database of the generated datasets. One for all, so that queries can join them without naming databases, and the stack on
+/// AWS knows it beforehand.
+pub(super) const DATABASE: &str = "education_data";
 
 /// Returns the names of a path's axes, in order.
 pub(super) fn axes(path: &str) -> Vec<&str> {
@@ -34,17 +38,6 @@ pub(super) fn dataset(section: Section, path: &str) -> String {
         segments.insert(1, unit);
     }
     segments.join("_").replace('-', "_")
-}
-
-/// Returns the database of the dataset with this path, such as `ccd_district`.
-pub(super) fn database(section: Section, path: &str) -> String {
-    let source = static_segments(path).first().copied().unwrap_or_default().replace('-', "_");
-    let unit = match section {
-        Section::Schools => "school",
-        Section::Districts => "district",
-        Section::Colleges => "college",
-    };
-    format!("{source}_{unit}")
 }
 
 /// Returns the units that a section is about, for people.
@@ -83,22 +76,22 @@ mod tests {
 
     fn name(path: &str) -> String {
         let section = Section::of_segment(path.split('/').next().unwrap()).unwrap();
-        format!("{}.{}", database(section, path), dataset(section, path))
+        dataset(section, path)
     }
 
     #[test]
     fn a_dataset_is_named_after_its_source_and_the_rest_of_its_path() {
         for (path, expected) in [
-            ("schools/ccd/enrollment/{year}/{grade}/race/sex/", "ccd_school.ccd_enrollment_race_sex"),
-            ("schools/crdc/ap-ib-enrollment/{year}/lep/sex/", "crdc_school.crdc_ap_ib_enrollment_lep_sex"),
-            ("schools/meps/{year}/", "meps_school.meps"),
-            ("school-districts/ccd/finance/{year}/", "ccd_district.ccd_districts_finance"),
-            ("school-districts/edfacts/grad-rates/{year}/", "edfacts_district.edfacts_districts_grad_rates"),
-            ("school-districts/saipe/{year}/", "saipe_district.saipe_districts"),
-            ("college-university/nhgis/census-2010/{year}/", "nhgis_college.nhgis_colleges_census_2010"),
-            ("college-university/ipeds/directory/{year}/", "ipeds_college.ipeds_directory"),
-            ("college-university/campus-crime/hate-crimes/{year}/", "campus_crime_college.campus_crime_hate_crimes"),
-            ("college-university/fsa/90-10-revenue-percentages/{year}/", "fsa_college.fsa_90_10_revenue_percentages"),
+            ("schools/ccd/enrollment/{year}/{grade}/race/sex/", "ccd_enrollment_race_sex"),
+            ("schools/crdc/ap-ib-enrollment/{year}/lep/sex/", "crdc_ap_ib_enrollment_lep_sex"),
+            ("schools/meps/{year}/", "meps"),
+            ("school-districts/ccd/finance/{year}/", "ccd_districts_finance"),
+            ("school-districts/edfacts/grad-rates/{year}/", "edfacts_districts_grad_rates"),
+            ("school-districts/saipe/{year}/", "saipe_districts"),
+            ("college-university/nhgis/census-2010/{year}/", "nhgis_colleges_census_2010"),
+            ("college-university/ipeds/directory/{year}/", "ipeds_directory"),
+            ("college-university/campus-crime/hate-crimes/{year}/", "campus_crime_hate_crimes"),
+            ("college-university/fsa/90-10-revenue-percentages/{year}/", "fsa_90_10_revenue_percentages"),
         ] {
             assert_eq!(name(path), expected);
         }
