@@ -10,6 +10,7 @@ use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::lookup::{self, Lookup};
 use rollcall_core::ports::TableSpec;
+use rollcall_core::request::DEFAULT_DATASET;
 
 use crate::{escape, query};
 
@@ -22,46 +23,55 @@ const HEADER: &str = "\
 /// Name of the lake's bucket: the one that the template makes, or an existing one.
 const BUCKET: &str = "{ Fn::If: [MakesBucket, { Ref: Bucket }, { Ref: ExistingBucket }] }";
 
-/// The datasets whose tables are in the template. With all of them, it would exceed CloudFormation's limit of 1 MB.
-const DATASETS: [&str; 3] = ["ccd_directory", "ccd_enrollment", "ccd_enrollment_race_sex"];
+/// Datasets whose tables were in the template before the catalog step made tables. `MovedTables=KEEP` retains them.
+const MOVED: [&str; 2] = ["ccd_directory", "ccd_enrollment_race_sex"];
 
-/// Returns the text of `infra/catalog.yaml`: the tables of [`DATASETS`] and of all lookups, the crawler and the named
-/// queries.
+/// The lookup tables in the template. The catalog step makes the others.
+const LOOKUPS: [&str; 4] = ["lookup_grades", "lookup_races", "lookup_sexes", "lookup_states"];
+
+/// Returns the text of `infra/catalog.yaml`: the table of the default dataset, which the crawler needs, the lookup tables,
+/// the database of the tables that the catalog step makes, the crawler and the named queries.
 ///
 /// # Errors
 /// Fails if a built-in descriptor or lookup table is invalid.
 pub(crate) fn catalog() -> Result<String, Error> {
-    let mut resources = Vec::new();
-    for name in DATASETS {
-        resources.push(table(&Dataset::built_in(name)?));
+    let mut resources = vec![table(&Dataset::built_in(DEFAULT_DATASET)?)];
+    for name in MOVED {
+        resources.push(table_resource(name, &Dataset::built_in(name)?.table_spec(), true));
     }
     let lookups = Lookup::built_in()?;
-    for lookup in &lookups {
-        resources.push(table_resource(lookup.table(), &lookup.table_spec()));
+    for lookup in lookups.iter().filter(|lookup| LOOKUPS.contains(&lookup.table())) {
+        resources.push(table_resource(lookup.table(), &lookup.table_spec(), false));
     }
-    resources.push(crawler(&DATASETS, &lookups));
+    resources.push(DATABASE.to_owned());
+    resources.push(crawler());
     resources.extend(query::shipped::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
     Ok(HEADER.to_owned() + &resources.join("\n"))
 }
 
 /// Returns the Glue table of one dataset as a resource in YAML.
 pub(crate) fn table(dataset: &Dataset) -> String {
-    table_resource(&dataset.name, &dataset.table_spec())
+    table_resource(&dataset.name, &dataset.table_spec(), false)
 }
 
-/// `name` is the name of the dataset or lookup table; the logical id is derived from it.
-fn table_resource(name: &str, spec: &TableSpec) -> String {
+/// - `name`: name of the dataset or lookup table; the logical id is derived from it.
+/// - `is_moved`: whether the catalog step makes the table now.
+fn table_resource(name: &str, spec: &TableSpec, is_moved: bool) -> String {
+    let (moved, managed_by) = match is_moved {
+        true => ("  Condition: KeepsMovedTables\n  DeletionPolicy: Retain\n  UpdateReplacePolicy: Retain\n", ""),
+        false => ("", ", managed_by: template"),
+    };
     let mut text = format!(
         "{}:
   Type: AWS::Glue::Table
-  Properties:
+{moved}  Properties:
     CatalogId: {{ Ref: AWS::AccountId }}
     DatabaseName: {{ Ref: Database }}
     TableInput:
       Name: {}
       Description: {}
       TableType: EXTERNAL_TABLE
-      Parameters: {{ EXTERNAL: \"TRUE\", classification: parquet }}
+      Parameters: {{ EXTERNAL: \"TRUE\", classification: parquet{managed_by} }}
 ",
         table_id(name),
         spec.table,
@@ -97,19 +107,32 @@ fn columns(text: &mut String, indent: &str, columns: &[(String, String, String)]
     }
 }
 
-/// Returns the crawler, whose targets are the tables of `datasets`. It is created after all tables.
-fn crawler(datasets: &[&str], lookups: &[Lookup]) -> String {
+/// The database of the generated datasets.
+const DATABASE: &str = "\
+# The catalog function makes the tables in this database, so that a dataset needs no deployment.
+EducationDatabase:
+  Type: AWS::Glue::Database
+  Properties:
+    CatalogId: { Ref: AWS::AccountId }
+    DatabaseInput:
+      Name: { Fn::Sub: \"${DatabasePrefix}education\" }
+      Description: Datasets of the Education Data Portal, Urban Institute, under ODC-By 1.0
+";
+
+/// Returns the crawler. It is created after all tables.
+fn crawler() -> String {
     let mut text = "\
-# Runs only for requests with \"catalog\": \"crawler\". Its targets are tables, so that it adds partitions and nothing else:
+# Runs only for requests with \"catalog\": \"crawler\". Its target is a table, so that it adds partitions and nothing else:
 # given the folder instead, it would create tables and choose types itself.
 Crawler:
   Type: AWS::Glue::Crawler
 "
     .to_owned();
-    let lookups: Vec<String> = lookups.iter().map(|lookup| table_id(lookup.table())).collect();
+    let lookups: Vec<String> = LOOKUPS.into_iter().map(table_id).collect();
     let _ = writeln!(
         text,
-        "  # For the schedules, which depend on the crawler and need all tables.\n  DependsOn: [{}]",
+        "  # For the schedules, which depend on the crawler and need the databases and tables.\n  DependsOn: \
+         [EducationDatabase, {}]",
         lookups.join(", ")
     );
     text.push_str(
@@ -124,9 +147,7 @@ Crawler:
           Tables:
 ",
     );
-    for name in datasets {
-        let _ = writeln!(text, "            - {{ Ref: {} }}", table_id(name));
-    }
+    let _ = writeln!(text, "            - {{ Ref: {} }}", table_id(DEFAULT_DATASET));
     text.push_str(
         "    SchemaChangePolicy: { UpdateBehavior: LOG, DeleteBehavior: LOG }
     # The only behavior that catalog targets allow.
@@ -179,10 +200,10 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The template has one database, and the named queries refer to it.
+    /// The named queries refer to it.
     #[test]
     fn the_datasets_of_the_template_are_in_the_database_of_the_look_up_tables() {
-        for name in DATASETS {
+        for name in MOVED.into_iter().chain([DEFAULT_DATASET]) {
             assert_eq!(Dataset::built_in(name).unwrap().database, lookup::DATABASE, "{name}");
         }
     }

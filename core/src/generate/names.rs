@@ -9,7 +9,7 @@ const SOURCES_OF_SCHOOLS: [&str; 5] = ["ccd", "crdc", "edfacts", "meps", "nhgis"
 
 /// Database of the generated datasets. One for all, so that queries can join them without naming databases, and the stack on
 /// AWS knows it beforehand.
-pub(super) const DATABASE: &str = "education_data";
+pub(super) const DATABASE: &str = "education";
 
 /// Returns the names of a path's axes, in order.
 pub(super) fn axes(path: &str) -> Vec<&str> {
