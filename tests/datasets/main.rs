@@ -3,3 +3,4 @@
 mod check;
 mod generate;
 mod metadata;
+mod simulated;
