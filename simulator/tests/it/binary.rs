@@ -14,7 +14,8 @@ fn binary() -> Command {
 
 #[test]
 fn the_first_line_is_the_address_and_sigterm_ends_the_process_silently() {
-    let mut child = binary().args(["--schools", "60", "--page-size", "7"]).spawn().unwrap();
+    let flags = ["--schools", "60", "--page-size", "7", "--rows-per-partition", "20"];
+    let mut child = binary().args(flags).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
@@ -30,10 +31,27 @@ fn the_first_line_is_the_address_and_sigterm_ends_the_process_silently() {
         "links name the host that the client used"
     );
     assert_eq!(reply.matches("\"ncessch\"").count(), 7);
+    assert!(reply.contains("{\"count\":20,"), "{reply:.300}");
 
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_or_parsed_is_reported_with_its_file() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("dataset-{}.toml", std::process::id()));
+    let message = || {
+        let output = binary().arg("--dataset").arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(message().starts_with(&format!("read descriptor `{}`: ", path.display())), "{}", message());
+    fs::write(&path, "name = \"x\"\n").unwrap();
+    let invalid = message();
+    fs::remove_file(&path).unwrap();
+    assert!(invalid.starts_with(&format!("parse descriptor `{}`: ", path.display())), "{invalid}");
+    assert!(invalid.contains("missing field `title`"), "{invalid}");
 }
 
 #[test]
