@@ -12,8 +12,9 @@ use crate::route::Partition;
 use crate::rows::{DEFAULT_ROWS, Rows};
 use crate::sample::Sample;
 
-/// Approximate size of an enrollment row, to allocate the body at once.
-const ROW_BYTES: u64 = 140;
+/// Approximate sizes of rows, to allocate the body at once.
+const ENROLLMENT_ROW_BYTES: u64 = 140;
+const DIRECTORY_ROW_BYTES: u64 = 1_160;
 
 /// The data of a page.
 pub(crate) struct PageSource<'a> {
@@ -33,24 +34,24 @@ pub(crate) struct PageSource<'a> {
 /// - `url`: absolute URL of the partition, without a query.
 pub(crate) fn render(source: &PageSource<'_>, url: &str, query: &Query) -> Option<Vec<u8>> {
     let filters = Filters::from_query(query);
-    let write = |n_rows: u64, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)| {
-        Some(PageRange::new(query, n_rows, source.page_size)?.write(url, query, push_rows))
+    let write = |n_rows: u64, row_bytes: u64, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)| {
+        Some(PageRange::new(query, n_rows, source.page_size)?.write(url, query, row_bytes, push_rows))
     };
     match &source.partition {
         &Partition::Enrollment { year, grade, by_race, by_sex } => {
             let axes = Axes { year, grade, by_race, by_sex };
             let fixed_rows = source.enrollment_rows.or(source.rows_per_partition);
             let rows = Enrollment::select(source.sample, axes, &filters, fixed_rows);
-            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
+            write(rows.n_rows(), ENROLLMENT_ROW_BYTES, &|range, into| rows.push_rows(range, into))
         }
         Partition::Directory { year } => {
             let rows = Directory::select(source.sample, *year, &filters, source.rows_per_partition);
-            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
+            write(rows.n_rows(), DIRECTORY_ROW_BYTES, &|range, into| rows.push_rows(range, into))
         }
         Partition::Described { dataset, codes } => {
             let n_rows = source.rows_per_partition.unwrap_or(DEFAULT_ROWS);
             let rows = Rows::select(source.sample, dataset, codes, query, n_rows);
-            write(rows.n_rows(), &|range, into| rows.push_rows(range, into))
+            write(rows.n_rows(), rows.row_bytes(), &|range, into| rows.push_rows(range, into))
         }
     }
 }
@@ -71,11 +72,11 @@ impl PageRange {
         exists.then(|| PageRange { number, first, end: n_rows.min(first + page_size), n_rows })
     }
 
-    fn write(&self, url: &str, query: &Query, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)) -> Vec<u8> {
+    fn write(&self, url: &str, query: &Query, row_bytes: u64, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)) -> Vec<u8> {
         let link = |page: u64| format!("{url}{}", query.with_page(page));
         let next = (self.end < self.n_rows).then(|| link(self.number + 1));
         let previous = (self.number > 1).then(|| link(self.number - 1));
-        let mut body = Vec::with_capacity(((self.end - self.first) * ROW_BYTES + 400) as usize);
+        let mut body = Vec::with_capacity(((self.end - self.first) * row_bytes + 400) as usize);
         // Writing to a `Vec` does not fail.
         let _ = write!(
             body,

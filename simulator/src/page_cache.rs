@@ -6,6 +6,9 @@ use bytes::Bytes;
 
 /// Maximum size of all bodies together.
 const LIMIT_BYTES: usize = 64 << 20;
+/// Minimum size of a body that is worth keeping. Smaller ones are built faster than they are requested, and thousands of
+/// them would fragment the memory.
+const MIN_BYTES: usize = 64 << 10;
 
 /// Bodies by key. The oldest ones are dropped.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ impl PageCache {
     }
 
     pub(crate) fn insert(&mut self, key: String, body: Bytes) {
+        if body.len() < MIN_BYTES {
+            return;
+        }
         self.size_bytes += body.len();
         match self.bodies.insert(key.clone(), body) {
             Some(replaced) => self.size_bytes -= replaced.len(),
@@ -49,5 +55,12 @@ mod tests {
         }
         assert_eq!(["a", "b", "c"].map(|key| cache.get(key).is_some()), [false, true, true]);
         assert_eq!(cache.size_bytes, LIMIT_BYTES);
+    }
+
+    #[test]
+    fn a_small_page_is_not_kept() {
+        let mut cache = PageCache::default();
+        cache.insert("a".to_owned(), Bytes::from(vec![0; MIN_BYTES - 1]));
+        assert!(cache.get("a").is_none() && cache.size_bytes == 0);
     }
 }

@@ -24,6 +24,9 @@ use crate::sample::hash::{SEED, mix};
 /// Number of rows in a partition, unless the configuration says otherwise.
 pub(crate) const DEFAULT_ROWS: u64 = 300;
 
+/// Approximate size of a field without its name: a short value and punctuation.
+const FIELD_BYTES: u64 = 10;
+
 /// Of as many rows, if keys may be repeated, one has the key of the row before it, and one has an empty key.
 const REPEAT_EVERY: u64 = 16;
 const REPEATED: u64 = 3;
@@ -65,6 +68,11 @@ impl<'a> Rows<'a> {
 
     pub(crate) fn n_rows(&self) -> u64 {
         self.selected.as_ref().map_or(self.grid.n_rows, |positions| positions.len() as u64)
+    }
+
+    /// Returns the approximate size of a row.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.fields.iter().map(|field| field.name.len() as u64 + FIELD_BYTES).sum()
     }
 
     /// Appends the rows at `positions` as JSON objects, separated by commas.
