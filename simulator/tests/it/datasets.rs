@@ -344,3 +344,20 @@ async fn metadata_lists_every_dataset_with_its_fields() {
     let all = get(&portal, "/api/v1/api-endpoint-varlist/").await.rows();
     assert!(all.len() > variables.len());
 }
+
+#[tokio::test]
+async fn a_further_descriptor_replaces_the_dataset_with_its_path() {
+    let other = REPEATED.replace("college-university/test/funds/", "school-districts/saipe/");
+    let other = other.replace("type = \"int\" }]", "type = \"int\", years = \"2031-2032\" }]");
+    let portal = start(Config { descriptors: vec![other], ..further() }).await;
+    let listed = get(&portal, "/api/v1/api-endpoints/?endpoint_id=30").await.rows();
+    assert_eq!((listed.len(), &listed[0]["years_available"]), (1, &"2031&ndash;2032".into()));
+    assert_eq!(listed[0]["endpoint_url"], "/api/v1/school-districts/saipe/{year}/");
+    let variables = get(&portal, "/api/v1/api-endpoint-varlist/?endpoint_id=30").await.rows();
+    let names: Vec<&str> = variables.iter().map(|row| row["variable"].as_str().unwrap()).collect();
+    assert_eq!(names, ["year", "ein", "funds"]);
+    let statuses = [2021, 2031].map(|year| format!("/api/v1/school-districts/saipe/{year}/"));
+    for (path, status) in statuses.iter().zip([500, 200]) {
+        assert_eq!(get(&portal, path).await.status, status, "{path}");
+    }
+}
