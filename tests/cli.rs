@@ -504,14 +504,14 @@ fn prune_deletes_old_runs_but_not_the_last_one_nor_data_nor_records() {
     let (before, all): (_, BTreeSet<String>) = (lake.files("data"), runs(&lake));
     let (records, last) = (lake.committed(), all.last().unwrap().clone());
     assert_eq!(all.len(), 3);
-    // Each run has a plan and a summary.
+    // Each run has a descriptor, a plan and a summary.
     for (args, error_message, left) in [
         (vec![], "0 files from 0 runs deleted", 3),
-        (vec!["--keep-days", "0", "--dry-run"], "4 files from 2 runs would be deleted", 3),
-        (vec!["--keep-days", "0"], "4 files from 2 runs deleted", 1),
+        (vec!["--keep-days", "0", "--dry-run"], "ccd_enrollment: 6 files from 2 runs would be deleted", 3),
+        (vec!["--keep-days", "0"], "ccd_enrollment: 6 files from 2 runs deleted", 1),
     ] {
         let found = lake.rollcall("prune", &args).expect(0);
-        assert!(found.stdout.contains(&format!("ccd_enrollment: {error_message}\n")), "{}", found.stdout);
+        assert!(found.stdout.ends_with(&format!("{error_message}\n")), "{}", found.stdout);
         assert_eq!(runs(&lake).len(), left, "{args:?}");
     }
     assert_eq!(runs(&lake), BTreeSet::from([last.clone()]));

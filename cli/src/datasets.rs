@@ -1,5 +1,6 @@
 //! `rollcall datasets`: lists, shows, checks and generates descriptors, and prints the AWS resources derived from them.
 
+mod add;
 mod generate;
 mod list;
 mod new;
@@ -47,6 +48,8 @@ enum DatasetsCommand {
         /// Path of the new file; the dataset is named after it
         file: String,
     },
+    /// Put a descriptor into a lake in a bucket, for runs on AWS
+    Add(add::AddArgs),
     /// Check descriptor files
     Check {
         /// Paths of the files
@@ -66,6 +69,7 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             output::print_data(&text)?;
         }
         DatasetsCommand::New { file } => new::write_new(file)?,
+        DatasetsCommand::Add(args) => add::add(args).await?,
         DatasetsCommand::Check { files } => return check(files),
     }
     Ok(ExitCode::SUCCESS)

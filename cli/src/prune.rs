@@ -38,19 +38,23 @@ pub(crate) async fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
     LakeMark::read(&store).await?;
     let _lock = store.lock().await?;
     let before = SystemClock.now() - SignedDuration::from_hours(24 * i64::from(args.keep_days));
+    let done = if args.dry_run { "would be deleted" } else { "deleted" };
+    let mut is_empty = true;
     for name in names {
         let dataset = load_dataset(name)?;
         let old = match args.dry_run {
             true => old_runs(&store, &dataset, before).await?,
             false => prune_runs(&store, &dataset, before).await?,
         };
-        output::print(&format!(
-            "{}: {} from {}{}\n",
-            dataset.name,
-            counted(old.keys.len() as u64, "file"),
-            counted(old.runs.len() as u64, "run"),
-            if args.dry_run { " would be deleted" } else { " deleted" }
-        ))?;
+        if old.keys.is_empty() {
+            continue;
+        }
+        is_empty = false;
+        let (files, runs) = (counted(old.keys.len() as u64, "file"), counted(old.runs.len() as u64, "run"));
+        output::print(&format!("{}: {files} from {runs} {done}\n", dataset.name))?;
+    }
+    if is_empty {
+        output::print(&format!("0 files from 0 runs {done}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -126,12 +126,6 @@ impl RequestArgs {
         Ok(Request::parse(&with_every_axis(self.to_json(dataset)?, dataset), dataset)?)
     }
 
-    /// Checks whether `--dataset` names a descriptor file.
-    #[cfg(feature = "aws")]
-    pub(crate) fn is_dataset_from_file(&self) -> bool {
-        self.dataset.as_deref().is_some_and(dataset::is_file)
-    }
-
     /// Returns the value of `--dataset`.
     pub(crate) fn dataset_arg(&self) -> Option<&str> {
         self.dataset.as_deref()

@@ -295,7 +295,8 @@ impl Error {
     }
 
     /// Wraps a store error.
-    pub(crate) fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
+    #[must_use]
+    pub fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
         Self::StoreFailed { action, key: key.to_owned(), source }
     }
 

@@ -16,6 +16,7 @@ use crate::dataset::built_in::built_in_text;
 use crate::dataset::{Axis, Column, Dataset, RepeatedKeys};
 use crate::error::Error;
 use crate::generate::exceptions::{EXCEPTIONS, Exceptions};
+use crate::lookup::GENERATED_DATABASE;
 use crate::metadata::{Endpoint, Metadata, Variable};
 
 pub use lists::{Lists, built_in_lists, lists, to_csv};
@@ -143,7 +144,7 @@ fn by_rules(endpoint: &Endpoint, variables: &[Variable], exceptions: &Exceptions
             endpoint.topic.as_ref().or(endpoint.sub_topic.as_ref()).unwrap_or(&endpoint.path)
         ),
         path: endpoint.path.clone(),
-        database: names::DATABASE.to_owned(),
+        database: GENERATED_DATABASE.to_owned(),
         table: name.clone(),
         comment: comment(endpoint, &axes, &columns),
         key: key.iter().filter_map(|variable| Some(is_of(&variable.name)?.name.clone())).collect(),

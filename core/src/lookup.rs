@@ -17,6 +17,10 @@ use crate::ports::catalog::TableSpec;
 /// Database of the lookup tables.
 pub const DATABASE: &str = "ccd_school";
 
+/// Database of the generated datasets. One for all, so that queries can join them without naming databases, and the stack
+/// on AWS knows it beforehand.
+pub const GENERATED_DATABASE: &str = "education";
+
 /// The column with the codes.
 const CODE: &str = "code";
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use rollcall_adapters::SystemClock;
 use rollcall_aws::glue::GlueCatalog;
 use rollcall_aws::s3::S3Store;
+use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::{Clock, Store};
 use rollcall_core::publish::publish_lookups;
 use rollcall_core::{Error, keys};
@@ -33,8 +34,16 @@ pub(super) async fn repair(
     let mark = uploaded_mark(lake, store).await?;
     let config = aws::config().await?;
     let catalog = GlueCatalog::new(&config, store.bucket()).with_database_prefix(database_prefix.to_owned());
-    for name in names {
-        let dataset = load_dataset(name)?;
+    let added = match dataset_arg {
+        Some(_) => Vec::new(),
+        None => added_names(store).await?,
+    };
+    let built_in = names.iter().filter(|name| !added.iter().any(|added| added == *name)).map(|name| (*name).to_owned());
+    for name in built_in.chain(added.iter().cloned()) {
+        let dataset = match dataset_arg {
+            Some(argument) => load_dataset(argument)?,
+            None => Dataset::find(store, &name).await?,
+        };
         if let Some(mark) = &mark {
             mark.check_table(&dataset)?;
         }
@@ -42,6 +51,14 @@ pub(super) async fn repair(
     }
     publish_lookups(store, &catalog, SystemClock.now(), "repair").await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the names of the datasets that were added to the lake.
+async fn added_names(store: &S3Store) -> anyhow::Result<Vec<String>> {
+    let prefix = keys::DESCRIPTORS_PREFIX;
+    let listed = store.list(prefix).await.map_err(|source| Error::store_failed("list", prefix, source))?;
+    let name = |key: &str| Some(key.strip_prefix(prefix)?.strip_suffix(".toml")?.to_owned());
+    Ok(listed.iter().filter_map(|listed| name(&listed.key)).collect())
 }
 
 /// Reads the mark of a lake that was uploaded from a folder, if it was uploaded too.

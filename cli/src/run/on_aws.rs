@@ -43,14 +43,6 @@ struct StartedRun<'e> {
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let resolved = args.request.resolve()?;
     resolved.request.check_for_bucket(&resolved.dataset)?;
-    if args.request.is_dataset_from_file() {
-        return Err(BadInput(format!(
-            "run dataset `{}` on aws: expected a built-in dataset, found a file\nhint: add it to datasets/, then build and \
-             deploy again",
-            resolved.dataset.name
-        ))
-        .into());
-    }
     if !args.lake.is_default() {
         return Err(BadInput(format!(
             "run on aws: expected no lake, found {}\nhint: omit --lake and ROLLCALL_LAKE; the state machine \

@@ -59,7 +59,8 @@ fn not_built_in(name: &str) -> String {
     let names = DATASETS.iter().map(|one| one.name).chain(UNKNOWN.iter().map(|unknown| unknown.name));
     let hint = nearest(name, names).map_or_else(String::new, |nearest| format!(" `{nearest}`, or"));
     format!(
-        "`dataset`: expected a built-in dataset, found `{}`\n    hint: write{hint} one that `rollcall datasets list` prints",
+        "`dataset`: expected a built-in dataset, or one added to the lake, found `{}`\n    hint: write{hint} one that `rollcall \
+         datasets list` prints",
         excerpt(name)
     )
 }

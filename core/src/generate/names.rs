@@ -7,10 +7,6 @@ use crate::metadata::Section;
 /// Sources that have schools. A dataset of theirs that is about something else says so in its name.
 const SOURCES_OF_SCHOOLS: [&str; 5] = ["ccd", "crdc", "edfacts", "meps", "nhgis"];
 
-/// Database of the generated datasets. One for all, so that queries can join them without naming databases, and the stack on
-/// AWS knows it beforehand.
-pub(super) const DATABASE: &str = "education";
-
 /// Returns the names of a path's axes, in order.
 pub(super) fn axes(path: &str) -> Vec<&str> {
     path.split('/').filter_map(placeholder).collect()
