@@ -399,7 +399,7 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
         let mut reported = String::new();
         BufReader::new(run.0.stderr.take().unwrap()).read_line(&mut reported).unwrap();
         assert!(
-            reported.starts_with("failed: ") && reported.contains("expected at most 16777216 bytes, found more"),
+            reported.starts_with("failed: ") && reported.contains("expected at most 46137344 bytes, found more"),
             "{name}: {reported}"
         );
         let status = fs::read_to_string(format!("/proc/{}/status", run.0.id())).unwrap();
