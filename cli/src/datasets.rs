@@ -1,6 +1,7 @@
 //! `rollcall datasets`: lists, shows, checks and generates descriptors, and prints the AWS resources derived from them.
 
 mod add;
+mod drift;
 mod generate;
 mod list;
 mod new;
@@ -38,6 +39,8 @@ enum DatasetsCommand {
     },
     /// Write descriptors from the portal's metadata
     Generate(generate::GenerateArgs),
+    /// Show what has changed at the portal since the descriptors were written
+    Drift(drift::DriftArgs),
     /// Print infra/catalog.yaml, or the Glue table of one dataset
     Template {
         /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
@@ -63,6 +66,7 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
         DatasetsCommand::List(args) => list::list(args)?,
         DatasetsCommand::Show { dataset, format } => show(&load_dataset(dataset)?, *format)?,
         DatasetsCommand::Generate(args) => return generate::run(args).await,
+        DatasetsCommand::Drift(args) => return drift::run(args).await,
         DatasetsCommand::Template { dataset } => {
             let dataset = dataset.as_deref().map(load_dataset).transpose()?;
             let text = dataset.as_ref().map_or_else(template::catalog, |dataset| Ok(template::table(dataset)))?;

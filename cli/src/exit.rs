@@ -20,6 +20,8 @@ pub(crate) const BAD_INPUT: u8 = 2;
 pub(crate) const PARTIAL: u8 = 3;
 /// The portal could not be reached, or did not say what there is to fetch.
 pub(crate) const PORTAL: u8 = 4;
+/// The portal's metadata has changed since the descriptors were written.
+pub(crate) const DRIFT: u8 = 5;
 /// Another run holds the lake's lock.
 pub(crate) const LOCKED: u8 = 75;
 /// Interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept.
@@ -33,6 +35,7 @@ Exit codes:
   2    invalid input: flags, request, descriptor or SQL
   3    some partitions failed or were not tried; the others are published
   4    the portal could not be reached, or did not say what there is to fetch
+  5    the portal's metadata has changed since the descriptors were written
   75   another run is using the lake
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept";
 

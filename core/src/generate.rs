@@ -97,7 +97,7 @@ pub fn generate(metadata: &Metadata, endpoint: &Endpoint, known: &Lists) -> Resu
         header = header.replace("; do not edit.", ", and written by hand.");
         dataset = update(committed, dataset);
     }
-    let lists = lists::lists_of(variables.iter(), &EXCEPTIONS);
+    let lists = lists_of_columns(variables);
     let with_lists = |known: &Lists| {
         let mut dataset = dataset.clone();
         lists::add_own_lists(&mut dataset, &lists, known);
@@ -114,6 +114,19 @@ pub fn generate(metadata: &Metadata, endpoint: &Endpoint, known: &Lists) -> Resu
     let file = format!("{}.toml", dataset.name);
     let dataset = Dataset::parse(&file, &with_lists(&built_in_lists())).map_err(NotGenerated::Invalid)?;
     Ok(Generated { dataset, text: with_lists(known) })
+}
+
+/// Returns the columns of an endpoint as the rules and exceptions give them, without totals, each with whether it is a
+/// dimension.
+pub(crate) fn columns_by_rules(endpoint: &Endpoint, variables: &[Variable]) -> Vec<(Column, bool)> {
+    let is_dimension = |column: &Column| variables.iter().any(|v| v.name == column.field() && key::is_dimension(v));
+    let columns = columns::columns(endpoint, variables, &[], &EXCEPTIONS).into_iter();
+    columns.map(|column| (is_dimension(&column), column)).map(|(is_dimension, column)| (column, is_dimension)).collect()
+}
+
+/// Returns the lists of some columns, with the labels completed that the portal truncates.
+pub(crate) fn lists_of_columns(variables: &[Variable]) -> Lists {
+    lists::lists_of(variables.iter(), &EXCEPTIONS)
 }
 
 /// Returns the dataset of an endpoint as the rules and exceptions give it, without lists of its own.

@@ -3,7 +3,8 @@
 //! A run has three steps, one function each: [`plan::plan_partitions`], [`fetch::fetch_partition`] for every planned
 //! partition, and [`publish::publish_partitions`]. They reach the outside world only through the traits in [`ports`].
 //!
-//! - What can be fetched: [`dataset`], [`partition`], [`request`].
+//! - What can be fetched: [`dataset`], [`partition`], [`request`]. What the portal says about that: [`metadata`],
+//!   [`generate`], [`drift`].
 //! - The steps: [`plan`], [`fetch`], [`publish`].
 //! - The parts of a fetch: [`page`] decodes a body into columns, [`file`](mod@file) writes columns as Parquet, the
 //!   commit puts the file into the lake, and [`memory`] limits the memory in use.
@@ -13,6 +14,7 @@
 
 mod commit;
 pub mod dataset;
+pub mod drift;
 pub mod error;
 pub mod fetch;
 pub mod file;

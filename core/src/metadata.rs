@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::error::years::YearsUnreadable;
-use crate::metadata::list::PortalList;
-use crate::ports::portal::Portal;
+use crate::metadata::list::{ListUnreadable, PortalList};
+use crate::ports::portal::{Portal, PortalError};
 
 pub use endpoint::{Endpoint, Section};
 pub use variable::{Format, Kind, Variable};
@@ -38,10 +37,10 @@ pub enum MetadataUnreadable {
     #[error("fetch `{path}` from the portal")]
     Portal {
         /// Path of the list, relative to the API root.
-        path: &'static str,
+        path: String,
         /// The cause.
         #[source]
-        source: YearsUnreadable,
+        source: PortalError,
     },
     /// The text is not a list.
     #[error("read `{path}`: expected JSON with a list `results`")]
@@ -62,6 +61,13 @@ pub enum MetadataUnreadable {
         /// Number of entries.
         n_entries: usize,
     },
+}
+
+impl MetadataUnreadable {
+    /// Returns whether the portal says that it has no such list.
+    pub(crate) fn is_no_such_list(&self) -> bool {
+        matches!(self, Self::Portal { source: PortalError::Refused { status: 404, .. }, .. })
+    }
 }
 
 impl Metadata {
@@ -117,14 +123,29 @@ impl Metadata {
     }
 }
 
+/// Fetches the columns of one endpoint; none if the portal lists none.
+///
+/// # Errors
+/// [`MetadataUnreadable::Portal`].
+pub(crate) async fn fetch_columns(portal: &impl Portal, endpoint: u32) -> Result<Vec<Variable>, MetadataUnreadable> {
+    let entries = entries(portal, &format!("{VARIABLES_PATH}?endpoint_id={endpoint}")).await?;
+    // The portal ignores filters that it does not know.
+    let mut by_endpoint =
+        variable::by_endpoint(entries.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()));
+    Ok(by_endpoint.remove(&endpoint).unwrap_or_default())
+}
+
 /// Fetches all pages of a list.
-async fn entries(portal: &impl Portal, path: &'static str) -> Result<Vec<Box<RawValue>>, MetadataUnreadable> {
+async fn entries(portal: &impl Portal, path: &str) -> Result<Vec<Box<RawValue>>, MetadataUnreadable> {
     /// Maximum number of pages to read. The real lists have one page.
     const MAX_PAGES: u32 = 50;
     let mut entries = Vec::new();
     for page in 1..=MAX_PAGES {
         let listed = PortalList::get(portal, path, page).await;
-        let listed = listed.map_err(|source| MetadataUnreadable::Portal { path, source })?;
+        let listed = listed.map_err(|error| match error {
+            ListUnreadable::Portal(source) => MetadataUnreadable::Portal { path: path.to_owned(), source },
+            ListUnreadable::Body(source) => MetadataUnreadable::Body { path: path.to_owned(), source },
+        })?;
         let count: Option<u64> = listed.count.as_ref().and_then(|count| serde_json::from_str(count.get()).ok());
         let is_last = listed.results.is_empty();
         entries.extend(listed.results);

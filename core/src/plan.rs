@@ -2,6 +2,7 @@
 //! partitions to fetch.
 
 mod candidates;
+mod drift;
 mod expand;
 mod release;
 #[cfg(test)]
@@ -13,9 +14,10 @@ use crate::error::{Error, chain};
 use crate::ledger::plan::{PlanItem, Reason};
 use crate::partition::PartitionKey;
 use crate::plan::candidates::{failed, failed_in_run, missing, stale};
+use crate::plan::drift::drift_warning;
 use crate::plan::expand::{check_unlisted, expand, named_and_unlisted, resolve_latest};
 use crate::plan::release::newest_release;
-use crate::plan::years::{ENDPOINTS_PATH, listed_years};
+use crate::plan::years::{ENDPOINTS_PATH, listed_endpoint};
 use crate::ports::portal::Portal;
 use crate::ports::store::Store;
 use crate::request::{AxisSelection, Mode, Request, Selection};
@@ -50,8 +52,13 @@ pub async fn plan_partitions(
     }
     let mut warnings = Vec::new();
     let has_years = dataset.axes.iter().any(Axis::is_year);
-    let listed = match listed_years(portal, dataset).await {
-        Ok(years) => Some(years),
+    let listed = match listed_endpoint(portal, dataset).await {
+        Ok(listed) => {
+            if let Some(endpoint) = &listed.endpoint {
+                warnings.extend(drift_warning(portal, dataset, endpoint).await);
+            }
+            Some(listed.years)
+        }
         Err(error) if !has_years => {
             tracing::debug!(dataset = dataset.name, error = chain(&error), "endpoint not listed");
             None

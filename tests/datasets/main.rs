@@ -1,6 +1,7 @@
 //! `rollcall datasets`: descriptors generated from the portal's metadata, and how they are listed and checked.
 
 mod check;
+mod drift;
 mod generate;
 mod metadata;
 mod simulated;

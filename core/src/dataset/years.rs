@@ -54,6 +54,22 @@ pub(crate) fn parse_year(text: &str) -> Option<i32> {
     text.parse().ok().filter(|year| is_year && YEARS.contains(year))
 }
 
+/// Lists years as ranges: `1980, 1984-2022`.
+pub(crate) fn describe_years(years: impl Iterator<Item = i32>) -> String {
+    let mut ranges: Vec<(i32, i32)> = Vec::new();
+    for year in years {
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == year => *last = year,
+            _ => ranges.push((year, year)),
+        }
+    }
+    let words: Vec<String> = ranges
+        .iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    words.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -58,7 +58,7 @@ impl Section {
 
 impl Endpoint {
     /// Reads an entry of the list. Returns `None` if it lacks an id or a usable path, or is hidden.
-    pub(super) fn read(fields: &Fields) -> Option<Self> {
+    pub(crate) fn read(fields: &Fields) -> Option<Self> {
         if clean_field(fields, "hide").is_some_and(|hide| hide != "0") {
             return None;
         }

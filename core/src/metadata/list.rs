@@ -7,7 +7,25 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::years::YearsUnreadable;
-use crate::ports::portal::{PageRequest, Portal, Reading};
+use crate::ports::portal::{PageRequest, Portal, PortalError, Reading};
+
+/// Why a page of a list could not be read.
+#[derive(Debug)]
+pub(crate) enum ListUnreadable {
+    /// The portal did not return it.
+    Portal(PortalError),
+    /// It is no list.
+    Body(serde_json::Error),
+}
+
+impl From<ListUnreadable> for YearsUnreadable {
+    fn from(error: ListUnreadable) -> Self {
+        match error {
+            ListUnreadable::Portal(error) => Self::Portal(error),
+            ListUnreadable::Body(error) => Self::Body(error),
+        }
+    }
+}
 
 /// One page of a list. Each entry is decoded separately, so that a malformed one does not affect the others.
 #[derive(Deserialize)]
@@ -21,9 +39,10 @@ impl PortalList {
     ///
     /// # Errors
     /// [`YearsUnreadable::Portal`] if the request fails; [`YearsUnreadable::Body`] if the body is not a list.
-    pub(crate) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, YearsUnreadable> {
+    pub(crate) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, ListUnreadable> {
         let read = |body: &Bytes| Reading::Done(serde_json::from_str(&String::from_utf8_lossy(body)));
-        Ok(portal.get(path, page, PageRequest::default(), read).await?.result?)
+        let response = portal.get(path, page, PageRequest::default(), read).await.map_err(ListUnreadable::Portal)?;
+        response.result.map_err(ListUnreadable::Body)
     }
 
     /// Returns the fields of each entry that is a JSON object, with their values as JSON.

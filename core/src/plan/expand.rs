@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::dataset::partitions::plural;
+use crate::dataset::years::describe_years;
 use crate::dataset::{Axis, Dataset};
 use crate::error::Error;
 use crate::partition::{AxisValue, PartitionKey};
@@ -118,20 +119,4 @@ fn axis_values(axis: &Axis, selection: &AxisSelection, listed: Option<&BTreeSet<
         values.sort_unstable_by(|a, b| b.cmp(a));
     }
     values
-}
-
-/// Lists years as ranges: `1980, 1984-2022`.
-fn describe_years(years: impl Iterator<Item = i32>) -> String {
-    let mut ranges: Vec<(i32, i32)> = Vec::new();
-    for year in years {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == year => *last = year,
-            _ => ranges.push((year, year)),
-        }
-    }
-    let words: Vec<String> = ranges
-        .iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
-        .collect();
-    words.join(", ")
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::dataset::Dataset;
 use crate::dataset::years::parse_years;
 use crate::error::years::YearsUnreadable;
+use crate::metadata::Endpoint;
 use crate::metadata::list::{Fields, PortalList, text};
 use crate::ports::portal::Portal;
 use crate::text::excerpt;
@@ -18,13 +19,25 @@ pub const ENDPOINTS_PATH: &str = "api-endpoints/";
 /// Maximum number of pages to read. The real list has one page.
 const MAX_PAGES: u32 = 50;
 
-/// Returns the years that the portal lists for a dataset's endpoint.
+/// A dataset's endpoint, as the portal lists it.
+#[derive(Debug)]
+pub(super) struct ListedEndpoint {
+    /// Years with data.
+    pub(super) years: BTreeSet<i32>,
+    /// The entry of the list, unless it lacks what a descriptor is generated from.
+    pub(super) endpoint: Option<Endpoint>,
+}
+
+/// Returns what the portal lists for a dataset's endpoint.
 ///
 /// # Errors
 /// [`YearsUnreadable`]. The caller decides whether to continue without the list.
 ///
 /// Source of the format: recorded responses of the Education Data Portal, 2024-06.
-pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTreeSet<i32>, YearsUnreadable> {
+pub(super) async fn listed_endpoint(
+    portal: &impl Portal,
+    dataset: &Dataset,
+) -> Result<ListedEndpoint, YearsUnreadable> {
     let mut n_seen = 0;
     for page in 1..=MAX_PAGES {
         let listed = PortalList::get(portal, ENDPOINTS_PATH, page).await?;
@@ -37,7 +50,8 @@ pub async fn listed_years(portal: &impl Portal, dataset: &Dataset) -> Result<BTr
                 let json = own.get("years_available").map_or("none", |json| json.get());
                 YearsUnreadable::Years(excerpt(years.as_deref().unwrap_or(json)))
             };
-            return years.as_deref().and_then(parse_years).ok_or_else(unreadable);
+            let years = years.as_deref().and_then(parse_years).ok_or_else(unreadable)?;
+            return Ok(ListedEndpoint { years, endpoint: Endpoint::read(&own) });
         }
         if is_last {
             break;
@@ -107,6 +121,10 @@ mod tests {
         "[[[[7]]]]",
         r#""text""#,
     ];
+
+    async fn listed_years(portal: &CannedPages, dataset: &Dataset) -> Result<BTreeSet<i32>, YearsUnreadable> {
+        Ok(listed_endpoint(portal, dataset).await?.years)
+    }
 
     fn listed(entries: &[&str]) -> Result<BTreeSet<i32>, YearsUnreadable> {
         let body = format!(r#"{{"count":{},"results":[{}]}}"#, entries.len(), entries.join(","));
