@@ -38,8 +38,9 @@ fn runtime() -> Runtime {
 /// Returns distinct data objects. They are real files, since a store may read metadata from their footers.
 fn objects() -> [Encoded; 4] {
     let lookups = Lookup::built_in().expect("the look-ups are built in");
-    let encoded: Vec<Encoded> = lookups.iter().map(|lookup| lookup.encode().expect("a look-up encodes")).collect();
-    encoded.try_into().expect("four look-ups are built in")
+    let single = lookups.iter().filter(|lookup| !lookup.has_lists());
+    let encoded = single.map(|lookup| lookup.encode().expect("a look-up encodes")).collect::<Vec<_>>();
+    encoded.try_into().map_err(|_| "another number").expect("four look-ups with one list are built in")
 }
 
 /// Returns a writer's stamp for an object received `second` seconds after noon.

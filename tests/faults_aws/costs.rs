@@ -80,7 +80,7 @@ fn a_backfill_of_one_partition_is_published_with_at_most_twenty_requests_however
                 // The files of the run, and the data.
                 ("LIST", 2),
                 // The partition's object and those of the lookup tables.
-                ("HEAD", 5),
+                ("HEAD", 6),
                 // Records and summary.
                 ("PUT", 2),
                 // The receipt.
