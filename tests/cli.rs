@@ -1305,13 +1305,6 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     assert_snapshot!(refused(&with(&["--keep-pages"]), &[]), @r"
     error: InvalidRequest: check request: `keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
     ");
-    let file = workspace().join("datasets/ccd_directory.toml");
-    let dataset = ["run", "--on", "aws", "--years", "2021", "--dataset", file.to_str().expect("the text is UTF-8")];
-    let told_text = refused(&dataset, &region);
-    assert!(
-        told_text.starts_with("error: run dataset `ccd_directory` on aws: expected a built-in dataset"),
-        "{told_text}"
-    );
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {
         let told_text = refused(&with(&[flag]), &region);
         assert!(told_text.contains("cannot be used with"), "{told_text}");

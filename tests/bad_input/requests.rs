@@ -159,7 +159,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
     );
     let many = format!(
         "error: InvalidRequest: check request: found 4 mistakes
-  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found an unknown field
+  - `year`: expected one of {FIELDS} for dataset `ccd_enrollment`, found an unknown field\n    hint: write `years`
   - `years`: expected the earlier year of a range first, found `2021-2020`
     hint: write `2020-2021`
   - `grades`: expected one of {GRADES}, found `k`
@@ -172,8 +172,9 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             "an unknown key",
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
-            "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, partitions, mode, \
-             failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field",
+            "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, axes, partitions, \
+             mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field\n    hint: \
+             write `years`",
         ),
         (
             "a reversed range",

@@ -22,7 +22,7 @@ impl Dataset {
     pub fn built_in(name: &str) -> Result<Self, Error> {
         match DATASETS.iter().find(|one| one.name == name) {
             Some(one) => Self::parse(&format!("datasets/{}.toml", one.file), one.text),
-            None => Err(Error::InvalidRequest { mistakes: vec![not_built_in(name)] }),
+            None => Err(Error::InvalidRequest { mistakes: vec![not_built_in(name, "")] }),
         }
     }
 }
@@ -51,7 +51,9 @@ pub(crate) fn built_in_text(name: &str) -> Option<&'static str> {
 }
 
 /// Describes a name that is not built in. There are too many names to list them.
-fn not_built_in(name: &str) -> String {
+///
+/// - `or_added`: what else was expected.
+pub(super) fn not_built_in(name: &str, or_added: &str) -> String {
     if let Some(unknown) = UNKNOWN.iter().find(|unknown| unknown.name == name) {
         let name = unknown.name;
         return format!("`dataset`: `{name}`: columns not known yet; run `rollcall datasets generate {name}`");
@@ -59,8 +61,8 @@ fn not_built_in(name: &str) -> String {
     let names = DATASETS.iter().map(|one| one.name).chain(UNKNOWN.iter().map(|unknown| unknown.name));
     let hint = nearest(name, names).map_or_else(String::new, |nearest| format!(" `{nearest}`, or"));
     format!(
-        "`dataset`: expected a built-in dataset, or one added to the lake, found `{}`\n    hint: write{hint} one that `rollcall \
-         datasets list` prints",
+        "`dataset`: expected a built-in dataset{or_added}, found `{}`\n    hint: write{hint} one that `rollcall datasets \
+         list` prints",
         excerpt(name)
     )
 }
@@ -108,7 +110,7 @@ mod tests {
                  pseo_earnings_and_flows`",
             ),
         ] {
-            assert_eq!(not_built_in(name), expected);
+            assert_eq!(not_built_in(name, ""), expected);
         }
     }
 }

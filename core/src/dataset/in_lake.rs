@@ -1,6 +1,7 @@
 //! Descriptors that were added to a lake.
 
 use crate::dataset::Dataset;
+use crate::dataset::built_in::{built_in_text, not_built_in};
 use crate::error::Error;
 use crate::keys;
 use crate::ports::store::Store;
@@ -19,7 +20,12 @@ impl Dataset {
         }
         let key = keys::added_descriptor(name);
         let Some(added) = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))? else {
-            return Self::built_in(name);
+            return match built_in_text(name) {
+                Some(_) => Self::built_in(name),
+                None => Err(Error::InvalidRequest {
+                    mistakes: vec![not_built_in(name, " or one that was added to the lake")],
+                }),
+            };
         };
         let dataset = Self::parse_added(&key, &added.bytes)?;
         if dataset.name == name {

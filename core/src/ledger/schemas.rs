@@ -74,8 +74,8 @@ mod tests {
             let columns: Option<Vec<TypedColumn>> = block_on(read_json(&store, &kept[0])).unwrap();
             assert_eq!((kept.len(), columns), (1, Some(enrollment().typed_columns())));
         }
-        // Two plans, but one schema.
-        assert_eq!(store.calls.lock().unwrap()["write"], 3);
+        // Two plans with their descriptors, but one schema.
+        assert_eq!(store.calls.lock().unwrap()["write"], 5);
         let other = BTreeMap::from([(enrollment().schema_id(), "no such object".to_owned()), (7, "none".to_owned())]);
         let known = block_on(columns_by_schema(&store, &enrollment(), &other)).unwrap();
         assert_eq!(known, BTreeMap::from([(enrollment().schema_id(), enrollment().typed_columns())]));

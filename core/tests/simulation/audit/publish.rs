@@ -200,11 +200,12 @@ impl Auditor {
         self.demand(CONVERGES, is_of_now, || "the records are not in one object".to_owned());
     }
 
-    /// Checks that, since writes were last counted, a run wrote only its plan, its summary, a receipt for each
-    /// partition and the records, once each.
+    /// Checks that, since writes were last counted, a run wrote only its descriptor, its plan, its summary, a receipt for
+    /// each partition and the records, once each.
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
-        let others = [keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
+        let descriptor = keys::run_descriptor(&dataset.name, run);
+        let others = [descriptor, keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
         let expected: Vec<(String, u64)> =
             receipts.chain(others).collect::<BTreeSet<String>>().into_iter().map(|key| (key, 1)).collect();
         let written: Vec<(String, u64)> = self.ledger_writes.clone().into_iter().collect();
