@@ -5,3 +5,4 @@ mod drift;
 mod generate;
 mod metadata;
 mod simulated;
+mod views;
