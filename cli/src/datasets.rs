@@ -6,6 +6,7 @@ mod generate;
 mod list;
 mod new;
 mod source;
+mod view;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,11 @@ enum DatasetsCommand {
         /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
         dataset: Option<String>,
     },
+    /// Print the statement that makes the view with labels, for other engines
+    View {
+        /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all
+        dataset: String,
+    },
     /// Write a descriptor to start from
     New {
         /// Path of the new file; the dataset is named after it
@@ -72,6 +78,7 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             let text = dataset.as_ref().map_or_else(template::catalog, |dataset| Ok(template::table(dataset)))?;
             output::print_data(&text)?;
         }
+        DatasetsCommand::View { dataset } => view::print_views(dataset)?,
         DatasetsCommand::New { file } => new::write_new(file)?,
         DatasetsCommand::Add(args) => add::add(args).await?,
         DatasetsCommand::Check { files } => return check(files),

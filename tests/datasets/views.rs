@@ -1,13 +1,15 @@
 //! The views with labels say what the portal sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use rollcall_core::dataset::lists::is_of_measure;
 use rollcall_core::dataset::{AxisKind, Column, ColumnKind, Dataset};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{PageRequest, Portal, Reading};
 use rollcall_simulator::Config;
-use rollcall_tests::{TestLake, TestPortal, client};
+use rollcall_tests::{Outcome, TestLake, TestPortal, client, python, rollcall, workspace};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -102,7 +104,7 @@ fn sums_and_labels_of_every_view_are_those_of_the_rows_that_the_portal_sent() {
             }
         }
         // Every label in one query: a union of one group by for each column.
-        let names: std::collections::BTreeSet<&String> = labels.keys().map(|(name, _)| name).collect();
+        let names: BTreeSet<&String> = labels.keys().map(|(name, _)| name).collect();
         let parts: Vec<String> = names
             .iter()
             .map(|name| {
@@ -164,4 +166,16 @@ fn a_view_has_the_declared_types_and_every_column_of_its_table() {
         assert!(dataset.columns.iter().all(|column| column.codes.is_none() || column.kind != ColumnKind::String));
         assert!(dataset.axes.iter().all(|axis| axis.kind == AxisKind::Int || !axis.values.is_empty()));
     }
+}
+
+#[test]
+fn every_view_is_valid_sql_of_athena_and_trino() {
+    let sql = rollcall(&["datasets", "view", "all"]).output().expect("the binary starts");
+    let sql = Outcome::from_output(sql).expect(0).stdout;
+    let script = workspace().join("tests/datasets/parse_sql.py");
+    let mut parser = Command::new(python());
+    let mut parser = parser.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
+    parser.stdin.take().expect("it reads stdin").write_all(sql.as_bytes()).expect("python reads");
+    let parsed = Outcome::from_output(parser.wait_with_output().expect("python ends")).expect(0);
+    assert_eq!(parsed.stdout, "athena 123\ntrino 123\n");
 }
