@@ -1,10 +1,10 @@
 //! `rollcall plan`: prints what a run would fetch, and why, without changing anything.
 
+mod args;
 mod several;
 
 use std::process::ExitCode;
 
-use clap::Args;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Reason, read_records, stale_partitions};
 use rollcall_core::partition::PartitionKey;
@@ -14,27 +14,13 @@ use rollcall_core::request::Request;
 use serde::Serialize;
 
 use crate::lake::Lake;
-use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
-use crate::portal_args::PortalArgs;
-use crate::request::{RequestArgs, ResolvedRequest};
+pub(crate) use crate::plan::args::PlanArgs;
+use crate::request::ResolvedRequest;
 use crate::table;
 use crate::warnings;
 use crate::words::{counted, thousands};
-
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    #[command(flatten)]
-    request: RequestArgs,
-    #[command(flatten)]
-    lake: LakeArgs,
-    #[command(flatten)]
-    portal: PortalArgs,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
 
 /// A planned partition, with its size as the ledger records it.
 #[derive(Serialize)]

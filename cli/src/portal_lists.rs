@@ -9,12 +9,15 @@ use rollcall_core::memory::{Memory, Room};
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use url::Url;
 
-/// Pages of lists by path and page.
+/// Bodies by path and page, with the time when they arrived.
+type Pages = HashMap<(String, u32), (Bytes, Timestamp)>;
+
+/// Pages of lists that were read before.
 #[derive(Clone, Default)]
-pub(crate) struct ListCache(Arc<Mutex<HashMap<(String, u32), (Bytes, Timestamp)>>>);
+pub(crate) struct ListCache(Arc<Mutex<Pages>>);
 
 impl ListCache {
-    fn pages(&self) -> MutexGuard<'_, HashMap<(String, u32), (Bytes, Timestamp)>> {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

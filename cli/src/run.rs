@@ -3,6 +3,7 @@
 pub(crate) mod args;
 mod attempts;
 mod fetch;
+mod fetch_and_publish;
 #[cfg(feature = "aws")]
 mod on_aws;
 mod prepare;
@@ -11,13 +12,9 @@ mod report;
 mod run_portal;
 mod several;
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use rollcall_adapters::SystemClock;
 use rollcall_core::ledger::Summary;
-use rollcall_core::partition::PartitionKey;
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
 
 use crate::exit;
 use crate::output::{self, Format};
@@ -25,7 +22,8 @@ use crate::query;
 use crate::request::ResolvedRequest;
 use crate::request::dataset::refuse_several;
 use crate::run::args::{Elsewhere, RunArgs};
-use crate::run::fetch::{FetchEnd, fetch_all};
+use crate::run::fetch::FetchEnd;
+use crate::run::fetch_and_publish::{fetch_and_publish, interrupted};
 use crate::run::prepare::{PreparedRun, prepare};
 use crate::run::report::RunReport;
 use crate::signals::Signals;
@@ -71,20 +69,6 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
     print_outcome(&prepared, &args, end, &summary, query)
 }
 
-/// Fetches and publishes the partitions of a plan. Returns `None` if it was interrupted while it published them.
-async fn fetch_and_publish(
-    prepared: &PreparedRun,
-    args: &RunArgs,
-    signals: &mut Signals,
-) -> anyhow::Result<Option<(FetchEnd, Summary)>> {
-    let (end, not_tried) = fetch_all(prepared, args, signals).await;
-    tokio::select! {
-        biased;
-        summary = publish(prepared, not_tried) => Ok(Some((end, summary?))),
-        () = signals.stop_requested() => Ok(None),
-    }
-}
-
 /// Outcome of the query after a run.
 enum QueryOutcome {
     NotRequested,
@@ -92,25 +76,6 @@ enum QueryOutcome {
     Finished(String),
     Failed(anyhow::Error),
     Interrupted,
-}
-
-fn interrupted(consequence: &str) -> ExitCode {
-    output::print_message(&format!("interrupted: {consequence}"));
-    ExitCode::from(exit::INTERRUPTED)
-}
-
-/// Registers the committed partitions, and returns the summary of the run.
-async fn publish(prepared: &PreparedRun, not_tried: BTreeSet<PartitionKey>) -> anyhow::Result<Summary> {
-    let PreparedRun { dataset, store, catalog, plan, facts, .. } = prepared;
-    store.check_lock().await?;
-    let without_receipt = not_tried.into();
-    let run = PlannedRun {
-        name: &facts.run,
-        started_at: prepared.started_at,
-        items: &plan.items,
-        without_receipt: &without_receipt,
-    };
-    Ok(publish_partitions(store, catalog, &SystemClock, dataset, &run, Registrar::Publisher).await?)
 }
 
 /// Prints the outcome of the run and of its query, and returns the exit code.

@@ -13,7 +13,7 @@ use crate::exit::is_of_dataset_only;
 use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
-use crate::plan::PlanArgs;
+use crate::plan::args::PlanArgs;
 use crate::portal_args::PortalSource;
 use crate::table;
 use crate::words::{counted, thousands};

@@ -19,6 +19,7 @@ use crate::aws;
 use crate::exit::{self, BadInput};
 use crate::output::{self, Format};
 use crate::progress::ExecutionBar;
+use crate::request::dataset::refuse_several;
 use crate::run::args::RunArgs;
 use crate::run::report::RunReport;
 use crate::signals::Signals;
@@ -41,6 +42,7 @@ struct StartedRun<'e> {
 
 /// Starts the run. Without `--detach`, waits for it to end and prints its outcome.
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    refuse_several("--on aws", args.request.several()?.as_deref())?;
     let resolved = args.request.resolve()?;
     resolved.request.check_for_bucket(&resolved.dataset)?;
     if !args.lake.is_default() {
