@@ -16,6 +16,7 @@ import json
 import pathlib
 import tomllib
 
+import duckdb
 import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
@@ -50,12 +51,12 @@ def differences(table, columns, rows):
     """Returns the cells of `table` that differ from what the portal sent, and one item for each extra or missing row."""
     found = []
     for column in columns:
-        name = column["name"]
+        name, field = column["name"], column.get("field", column["name"])
         # Unlike `==`, `repr` always distinguishes 1, 1.0 and "1".
         for i, (row, cell) in enumerate(zip(rows, table.column(name).to_pylist())):
-            due = expected_cell(column, row[name])
+            due = expected_cell(column, row[field])
             if repr(due) != repr(cell):
-                found.append(f"row {i} `{name}`: sent {row[name]!r}, expected {due!r}, found {cell!r}")
+                found.append(f"row {i} `{name}`: sent {row[field]!r}, expected {due!r}, found {cell!r}")
     found += ["an extra or missing row"] * abs(table.num_rows - len(rows))
     return found
 
@@ -79,7 +80,7 @@ def in_file_order(rows, descriptor):
     def packed(row):
         parts = []
         for column in key:
-            value = row[column["name"]]
+            value = row[column.get("field", column["name"])]
             if column["type"] == "string":
                 width = column.get("width", 0)
                 value = str(value).zfill(width) if str(value).isdigit() else value
@@ -143,16 +144,20 @@ def main():
     alone = single.read()
     hive = pyarrow.dataset.dataset(given.table, format="parquet", partitioning="hive").to_table()
 
+    glob = str(given.table / "**" / "*.parquet").replace("'", "''")
+    duck = duckdb.sql(f"select * from read_parquet('{glob}', hive_partitioning = true)").to_arrow_table()
+
     due = [(column["name"], TYPES[column["type"]]) for column in columns] + [(RESCUED, pyarrow.string())]
     found = [(field.name, field.type) for field in single.schema_arrow]
     partition = partition_of(hive, axes)
     different = {"hive": differences(hive, columns, rows), "file": differences(alone, columns, rows)}
+    different["duckdb"] = differences(duck, columns, rows)
     report = {
         "files": len(files),
         "rows": alone.num_rows,
         "cells": alone.num_rows * len(columns),
         "differing_cells": sum(len(found) for found in different.values()),
-        "first_differences": (different["hive"] + different["file"])[:MAX_SHOWN],
+        "first_differences": (different["hive"] + different["file"] + different["duckdb"])[:MAX_SHOWN],
         "columns_as_declared": due == found,
         "partition": partition,
         "rows_of_another_partition": codes_differ(rows, axes, partition),
