@@ -198,6 +198,11 @@ picture: ## Redraw the README's picture of a run
 	$(CARGO) build --locked $(ALL)
 	python3 docs/picture.py target/debug/rollcall --output docs/run.svg
 
+.PHONY: thin
+thin: ## Fetch the whole portal with 20 rows a partition, from the simulator (release build)
+	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
+	python3 bench/whole_portal.py
+
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Compare with two scripts and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
