@@ -20,6 +20,7 @@ from pathlib import Path
 
 import check_deploy
 import check_github
+import check_tables
 import yaml
 from bucket_policy import denials
 from template_json import LISTS, Loader, as_list, include, load, walk
@@ -33,9 +34,6 @@ RUNBOOK = ROOT / "infra" / "README.md"
 STATE_MACHINE = ROOT / "statemachine" / "ingest.asl.json"
 WORKFLOWS = ROOT / ".github"
 NAIVE_WORKFLOW = Path(__file__).resolve().parent / "naive-workflow.yml"
-
-# The datasets whose tables are in the template, as cli/src/template.rs lists them.
-DATASETS = ["ccd_directory", "ccd_enrollment", "ccd_enrollment_race_sex"]
 
 # Namespace of the metrics that the catalog function emits, those without dimensions, and those by schedule. CloudWatch
 # bills each, so only what an alarm watches is a metric.
@@ -606,21 +604,15 @@ def metrics_of_two_stacks_differ(template):
     return [] if found == {"Fn::Sub": NAMESPACE} else [f"CatalogFunction: expected `{NAMESPACE}`, found {found}"]
 
 
-def tables_match_datasets_and_look_ups(template):
-    expected = {f"{pascal(name)}Table" for name in DATASETS}
-    tables = set(template.of_type("AWS::Glue::Table"))
-    look_ups = {f"Lookup{pascal(name)}Table" for name in stems("datasets/lookups", "csv")}
-    problems = differ("catalog.yaml, from `make generate`: tables", expected | look_ups, tables)
-    crawled = template.properties("Crawler")["Targets"]["CatalogTargets"][0]["Tables"]
-    crawled = {found["Ref"] for found in crawled}
-    problems += differ("catalog.yaml, from `make generate`: tables of the crawler", expected, crawled)
-    for name in sorted(tables):
+def comments_of_columns_fit_into_glue(template):
+    problems = []
+    for name in sorted(template.of_type("AWS::Glue::Table")):
         table = template.properties(name)["TableInput"]
         columns = table.get("PartitionKeys", []) + table["StorageDescriptor"]["Columns"]
         for column in columns:
             # Glue's limit.
-            if len(column.get("Comment", "")) > 255:
-                problems.append(f"{name}.{column['Name']}: expected a comment of at most 255 characters")
+            if len(column.get("Comment", "").encode()) > 255:
+                problems.append(f"{name}.{column['Name']}: expected a comment of at most 255 bytes")
     return problems
 
 
@@ -844,7 +836,7 @@ TOGETHER = [
     functions_end_before_their_tasks,
     readme_has_the_times_of_the_state_machine,
     metrics_of_two_stacks_differ,
-    tables_match_datasets_and_look_ups,
+    comments_of_columns_fit_into_glue,
     named_queries_match_their_files,
     alarms_watch_this_stack,
     dashboard_shows_every_number,
@@ -1056,6 +1048,7 @@ def main():
     github = Template(GITHUB_TEMPLATE)
     outcomes += [(check, [f"{GITHUB_TEMPLATE.name}: {problem}" for problem in check(github)]) for check in GITHUB]
     outcomes += check_github.checks(github.data, template.data)
+    outcomes += check_tables.checks(template.data, github.data)
     outcomes += [(check, problems_of(check, template)) for check in TOGETHER]
     outcomes += [(check, check()) for check in check_deploy.CHECKS]
     with tempfile.TemporaryDirectory() as folder:
