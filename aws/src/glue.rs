@@ -23,7 +23,7 @@ use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, TableSpec};
 use rollcall_core::view::ViewSpec;
 
-use crate::glue::check_table::{check_location, check_partition_keys, check_table};
+use crate::glue::check_table::{check_location, check_partition_keys, check_table, check_view};
 use crate::glue::columns::{N_ROWS, glue_column, hive_path, n_rows, partition_values, typed};
 use crate::glue::definition::{is_of_template, is_same, table_input, view_input};
 use crate::glue::failed::{failed, no_table};
@@ -233,11 +233,8 @@ impl GlueCatalog {
     async fn ensure_view(&self, database: &str, view: &ViewSpec) -> Result<(), CatalogError> {
         for _ in 1..=MAX_ROUNDS {
             let found = self.table(database, &view.name).await?;
-            if let Some(table) = found.as_ref().filter(|table| table.table_type() != Some("VIRTUAL_VIEW")) {
-                return Err(failed(
-                    "define view",
-                    format!("expected a view or nothing named `{}`, found a table", table.name),
-                ));
+            if let Some(found) = &found {
+                check_view(found)?;
             }
             let input = view_input(database, view)?;
             if self.define(database, found.as_ref(), input).await? {
@@ -268,6 +265,10 @@ impl GlueCatalog {
                 Ok(_) => Ok(true),
                 Err(error) if error.as_service_error().is_some_and(|error| error.is_already_exists_exception()) => {
                     Ok(false)
+                }
+                // The database is the template's.
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => {
+                    Err(failed("make table", format!("{}\nhint: deploy the template again", cause(error))))
                 }
                 Err(error) => Err(failed("make table", cause(error))),
             },

@@ -66,7 +66,7 @@ fn table_resource(name: &str, spec: &TableSpec, is_moved: bool) -> String {
   Type: AWS::Glue::Table
 {moved}  Properties:
     CatalogId: {{ Ref: AWS::AccountId }}
-    DatabaseName: {{ Ref: Database }}
+    DatabaseName: {{ Ref: {} }}
     TableInput:
       Name: {}
       Description: {}
@@ -74,6 +74,7 @@ fn table_resource(name: &str, spec: &TableSpec, is_moved: bool) -> String {
       Parameters: {{ EXTERNAL: \"TRUE\", classification: parquet{managed_by} }}
 ",
         table_id(name),
+        if spec.database == lookup::DATABASE { "Database" } else { "EducationDatabase" },
         spec.table,
         quoted(&spec.comment)
     );

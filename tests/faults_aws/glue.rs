@@ -1,8 +1,9 @@
 //! A Glue catalog that is busy, throttled, half-updated or missing, and a crawler that fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_aws::glue::GlueCatalog;
+use rollcall_core::dataset::Dataset;
 use rollcall_core::file::Edition;
 use rollcall_core::ledger::{Object, Seen as SeenObject, Survey};
 use rollcall_core::partition::PartitionKey;
@@ -198,7 +199,8 @@ fn g6_a_running_crawl_is_waited_for_and_never_mistaken_for_ours() {
     assert_eq!((&ready["Choices"][0]["StringEquals"], &ready["Default"]), (&json!("READY"), &json!("WaitForCrawler")));
 }
 
-/// Guard: a missing table or database, or a full account, is reported with the table's name and not retried.
+/// Guard: a missing database, or a full account, is reported with the table's name and not retried. A missing table is
+/// made.
 #[test]
 fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     let ground = Ground::without_database();
@@ -206,8 +208,14 @@ fn g7_a_missing_table_or_database_and_a_full_account_are_named() {
     let table = "ccd_school.us_education_ccd_enrollment_data";
     let error = ground.publish("r1", &[pre_k()]).expect_err("the database does not exist");
     assert_eq!(error.name(), "CatalogFailed");
-    let missing = "read table: expected the template's table, found none\nhint: deploy the template again";
-    assert!(error.chain().contains(table) && error.chain().ends_with(missing), "{}", error.chain());
+    assert!(
+        error.chain().contains(&format!("`{table}`: make table: HTTP 400, EntityNotFoundException")),
+        "{}",
+        error.chain()
+    );
+    assert!(error.chain().ends_with("\nhint: deploy the template again"), "{}", error.chain());
+    let error = chain(&ground.register(&[registered(2021, "grade-pk", 8)]).expect_err("there is no table"));
+    assert_eq!(error, "read table: expected a table, found none\nhint: the next run of its dataset makes it");
 
     ground.declare_tables();
     let full = || json_error(400, "ResourceNumberLimitExceededException", "Number of partitions exceeds the limit");
@@ -241,6 +249,98 @@ fn g10_the_table_of_another_lake_is_not_changed() {
         assert!(chain(&refused).contains("expected location `s3://another-lake/data/"), "{}", chain(&refused));
     }
     assert_eq!(ground.registered(), [ours]);
+}
+
+/// Guard: a table is read again if another run has made it, or someone has deleted it, since it was read.
+#[test]
+fn g11_of_two_runs_that_make_the_same_table_both_go_on() {
+    let ground = Ground::with_tables();
+    let spec = Dataset::built_in("ccd_directory").expect("the dataset is built in").table_spec();
+    let catalog = ground.catalog();
+    let ensure = || ground.runtime.block_on(catalog.ensure_table(&spec));
+    let calls = || {
+        let seen = ground.proxy.take_seen();
+        let of = |name: &str| seen.iter().filter(|seen| seen.line.ends_with(&format!("AWSGlue.{name}"))).count();
+        [of("CreateTable"), of("UpdateTable")]
+    };
+    ensure().expect("the table and its view are made");
+    assert_eq!(calls(), [2, 0]);
+    ensure().expect("both are as declared");
+    assert_eq!(calls(), [0, 0]);
+    // Neither exists yet when it is read, and then another run has made it.
+    let none = || json_error(400, "EntityNotFoundException", "Entity Not Found");
+    ground.proxy.set([
+        Rule::new("AWSGlue.GetTable", none()).times(1),
+        Rule::new("AWSGlue.GetTable", Fault::Pass).times(1),
+        Rule::new("AWSGlue.GetTable", none()).times(1),
+    ]);
+    ensure().expect("the other run's table and view are the same");
+    assert_eq!(calls(), [2, 0]);
+    // Both differ when they are read, and are deleted before they are updated.
+    let mut changed = spec.clone();
+    changed.columns[0].2 = "Another comment".to_owned();
+    changed.view.as_mut().expect("the dataset has a view").select.push_str(",\n  1 as \"one\"");
+    ground.proxy.set([
+        Rule::new("AWSGlue.UpdateTable", none()).times(1),
+        Rule::new("AWSGlue.UpdateTable", Fault::Pass).times(1),
+        Rule::new("AWSGlue.UpdateTable", none()).times(1),
+    ]);
+    ground.runtime.block_on(catalog.ensure_table(&changed)).expect("they are read again");
+    assert_eq!(calls(), [0, 4]);
+    // One that changes without end is reported.
+    ground.proxy.set([Rule::new("AWSGlue.UpdateTable", none())]);
+    let error = chain(&ensure().expect_err("it never stays"));
+    assert_eq!(error, "define table: expected a table that no other process changes, found one that keeps changing");
+    assert_eq!(calls(), [0, 5]);
+}
+
+/// Guard: what the template defines is only compared, whatever a run finds. See also `contracts`.
+#[test]
+fn g12_a_table_of_the_template_is_never_changed() {
+    let ground = Ground::with_tables();
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
+    let _ = ground.proxy.take_seen();
+    assert_eq!(ground.publish("r1", &[pre_k()]).expect("the tables are as declared").n_published, 1);
+    let changed: BTreeSet<String> = ground
+        .proxy
+        .take_seen()
+        .iter()
+        .filter(|seen| seen.line.ends_with("Table") && !seen.line.ends_with("GetTable"))
+        .map(|seen| {
+            format!("{} {}", seen.line.rsplit('.').next().unwrap_or_default(), seen.json()["TableInput"]["Name"])
+        })
+        .collect();
+    let expected = ["CreateTable \"ccd_enrollment_labeled\"", "CreateTable \"lookup_codes\""];
+    assert_eq!(changed, expected.map(str::to_owned).into());
+
+    let mut other = ground.dataset.table_spec();
+    other.columns.push(("teachers".to_owned(), "double".to_owned(), String::new()));
+    let refused = ground.runtime.block_on(ground.catalog().ensure_table(&other)).expect_err("the columns differ");
+    assert!(chain(&refused).ends_with("\nhint: deploy the template again"), "{}", chain(&refused));
+    let seen = ground.proxy.take_seen();
+    assert_eq!(seen.iter().map(|seen| seen.line.ends_with("GetTable")).collect::<Vec<_>>(), [true]);
+}
+
+/// Guard: a view has a mark of who made it. See also `contracts`.
+#[test]
+fn g13_what_someone_else_made_under_the_name_of_a_view_stays_and_is_named() {
+    let ground = Ground::with_tables();
+    let _ = ground.fetch(&pre_k(), "r1").expect("the partition is fetched");
+    let theirs = json!({"Name": "ccd_enrollment_labeled", "TableType": "VIRTUAL_VIEW", "ViewOriginalText": "theirs",
+        "StorageDescriptor": {}});
+    let input = json!({"DatabaseName": "ccd_school", "TableInput": theirs});
+    let _ = ground.emulator.call_in(ground.region, "glue", "create_table", &input);
+    let error = ground.publish("r1", &[pre_k()]).expect_err("the name is taken");
+    assert_eq!(error.name(), "CatalogFailed");
+    let words = "expected no `ccd_enrollment_labeled`, or a view that rollcall has made, found a view that rollcall has not \
+                 made\nhint: give it another name";
+    assert!(error.chain().ends_with(words), "{}", error.chain());
+    let name = json!({"DatabaseName": "ccd_school", "Name": "ccd_enrollment_labeled"});
+    let found = ground.emulator.call_in(ground.region, "glue", "get_table", &name);
+    assert_eq!(found["Table"]["ViewOriginalText"], "theirs");
+    // The data is published once the name is free.
+    let _ = ground.emulator.call_in(ground.region, "glue", "delete_table", &name);
+    assert_eq!(ground.publish("r2", &[]).expect("the name is free").n_published, 1);
 }
 
 /// Guard: the catalog function checks how the crawl ended.

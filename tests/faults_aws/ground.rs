@@ -35,7 +35,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 /// Regions for the tests, one each, since Regions share no resources.
-const REGIONS: [&str; 24] = [
+const REGIONS: [&str; 28] = [
     "us-east-1",
     "us-east-2",
     "us-west-1",
@@ -60,6 +60,10 @@ const REGIONS: [&str; 24] = [
     "eu-central-2",
     "me-south-1",
     "me-central-1",
+    "eu-south-2",
+    "ap-south-2",
+    "ap-southeast-4",
+    "il-central-1",
 ];
 
 /// A test's own bucket, Region and portal, with a proxy in front of the emulator.
@@ -260,6 +264,8 @@ impl Ground {
         let glue = aws_sdk_glue::Client::new(&self.direct);
         let mut specs = vec![self.dataset.table_spec()];
         specs.extend(Lookup::built_in().expect("the look-ups are built in").iter().map(Lookup::table_spec));
+        // Only the catalog step makes this one.
+        specs.retain(|spec| spec.table != "lookup_codes");
         self.runtime.block_on(async {
             let input = aws_sdk_glue::types::DatabaseInput::builder().name(&self.dataset.database);
             let input = input.build().expect("the name is set");
@@ -319,15 +325,28 @@ pub fn finished() -> Invocation {
     Invocation::Responded(json!({"is_finished": true, "n_kept": 0, "n_pages": 0}))
 }
 
-/// Returns a page-fetch event for a partition of a run.
-pub fn fetch_event(run: &str, partition: &PartitionKey) -> Value {
+/// Writes the descriptor of a run, as the planner does.
+fn write_descriptor(ground: &Ground, run: &str) {
+    let (key, lake) = (keys::run_descriptor(&ground.dataset.name, run), ground.lake());
+    ground.runtime.block_on(ledger::write_json(&lake, &key, &ground.dataset)).expect("the bucket responds");
+}
+
+/// Writes the descriptor of a run, and returns a page-fetch event for one of its partitions.
+pub fn fetch_event(ground: &Ground, run: &str, partition: &PartitionKey) -> Value {
+    write_descriptor(ground, run);
+    fetch_event_alone(run, partition)
+}
+
+/// Returns a page-fetch event for a partition of a run, without writing the run's descriptor.
+pub fn fetch_event_alone(run: &str, partition: &PartitionKey) -> Value {
     json!({
         "run": run, "dataset": "ccd_enrollment", "partition": partition, "portal_release": null, "force": false
     })
 }
 
-/// Writes a plan and returns the event that the catalog function gets after fetching.
+/// Writes a plan and a descriptor, and returns the event that the catalog function gets after fetching.
 pub fn publish_event(ground: &Ground, run: &str, plan: &[PartitionKey]) -> Value {
+    write_descriptor(ground, run);
     let (key, lake) = (keys::plan(&ground.dataset, run), ground.lake());
     ground.runtime.block_on(ledger::write_json(&lake, &key, &items(plan))).expect("the bucket responds");
     json!({

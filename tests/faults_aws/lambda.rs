@@ -28,13 +28,13 @@ fn l1_a_function_responds_before_lambda_kills_it() {
     let ground = Ground::new();
     ground.portal.server.set_faults(vec![PortalFault::new(Action::Delay { ms: 600_000 })]);
     let function = ground.function("page-fetch");
-    function.send_within(&fetch_event("r1", &pre_k()), Duration::from_millis(10_300));
+    function.send_within(&fetch_event(&ground, "r1", &pre_k()), Duration::from_millis(10_300));
     let (name, message) = function.result().failed();
     assert_eq!(name, "DeadlineExceeded", "{message}");
     assert_eq!(ground.receipt(&pre_k(), "r1").error.map(|error| error.name).as_deref(), Some("DeadlineExceeded"));
     // The next event gets its own deadline.
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(function.call(&fetch_event("r2", &pre_k())), finished());
+    assert_eq!(function.call(&fetch_event(&ground, "r2", &pre_k())), finished());
     ground.assert_received(&pre_k(), "r2", Outcome::Written);
 }
 
@@ -112,7 +112,7 @@ fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     limited.env("ROLLCALL_PORTAL", format!("http://{}", portal.address()));
     let function = Function::start(limited);
     for run in ["r1", "r2"] {
-        let (name, message) = function.call(&fetch_event(run, &pre_k())).failed();
+        let (name, message) = function.call(&fetch_event(&ground, run, &pre_k())).failed();
         assert_eq!(name, "BodyTooLarge", "{message}");
         assert_eq!(ground.receipt(&pre_k(), run).error.map(|error| error.name).as_deref(), Some("BodyTooLarge"));
     }
@@ -129,7 +129,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
     let writes = [before_put, after_put];
     let ledger = [before_receipt, before_response];
     let ground = Ground::new();
-    let event = |run: &str| fetch_event(run, &pre_k());
+    let event = |run: &str| fetch_event(&ground, run, &pre_k());
     let key = ground.object(&pre_k());
     // The final objects of a new partition and of a changed one.
     let _ = ground.fetch(&pre_k(), "first").expect("the partition is fetched");
@@ -187,7 +187,7 @@ fn l3_the_same_event_recovers_from_a_function_killed_at_any_moment() {
 #[test]
 fn l4_an_event_delivered_twice_at_once_is_written_once() {
     let ground = Ground::new();
-    let event = fetch_event("r1", &pre_k());
+    let event = fetch_event(&ground, "r1", &pre_k());
     let (one, other) = (ground.function("page-fetch"), ground.function("page-fetch"));
     ground.set("PUT", "data/", Fault::Hold, Some(1));
     one.send(&event);
@@ -253,7 +253,7 @@ fn l7_a_function_without_a_required_setting_ends_before_the_first_event_and_name
     }
 }
 
-/// Guard: between events a function keeps only its clients.
+/// Guard: between events a function keeps only its clients, and page-fetch the descriptor of its last run.
 #[test]
 fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
     let ground = Ground::new();
@@ -268,13 +268,13 @@ fn l8_fifty_events_of_one_process_do_not_affect_each_other() {
     let mut n_written = 0;
     for number in 0..50 {
         let run = format!("r{number}");
-        let event = |year: i32| fetch_event(&run, &partition(year, "grade-pk"));
+        let event = |year: i32| fetch_event(&ground, &run, &partition(year, "grade-pk"));
         let (event, expected) = match number % 10 {
             1 => (event(2019), Some("PortalRefused")),
             2 => (json!({"run": run}), Some("InvalidRequest")),
             3 => (event(2018), Some("CountMismatch")),
             4 => (json!("not an event"), Some("InvalidRequest")),
-            5 => (json!({"dataset": "none", "run": run, "partition": {}, "force": false}), Some("InvalidRequest")),
+            5 => (json!({"dataset": "none", "run": run, "partition": {}, "force": false}), Some("StoreFailed")),
             6 => {
                 ground.set("PUT", "data/", s3_error(403, "AccessDenied", "Access Denied"), None);
                 ground.remove(&ground.object(&pre_k()));
@@ -371,7 +371,7 @@ fn l10_a_full_disk_stops_no_function() {
     let request = json!({"years": [2021], "grades": ["grade-pk"]});
     let planned = on_full_disk("planner").call(&plan_event("r1", &request)).response();
     assert_eq!(planned["n_planned"], 1);
-    assert_eq!(on_full_disk("page-fetch").call(&fetch_event("r1", &pre_k())), finished());
+    assert_eq!(on_full_disk("page-fetch").call(&fetch_event(&ground, "r1", &pre_k())), finished());
     let published = on_full_disk("catalog").call(&planned).response();
     assert_eq!((&published["n_published"], &published["n_failed"]), (&json!(1), &json!(0)));
     ground.assert_recorded(&pre_k(), "r1", Outcome::Written);

@@ -9,7 +9,8 @@ use rollcall_tests::{partition, state_machine};
 use serde_json::{Value, json};
 
 use crate::ground::{
-    CREATE, Ground, UPDATE, fetch_event, finished, of_type, plan_event, pre_k, publish_event, template,
+    CREATE, Ground, UPDATE, fetch_event, fetch_event_alone, finished, of_type, plan_event, pre_k, publish_event,
+    template,
 };
 
 /// Guards: state holds references and counts, however large the plan; a message names at most twenty partitions.
@@ -83,7 +84,7 @@ fn map_run([succeeded, failed, aborted]: [u64; 3], children: &[&str]) -> Vec<Rul
         json!({"executionArn": arn, "name": number.to_string(), "status": status, "stateMachineArn": "s", "startDate": 0})
     };
     let children: Vec<Value> = children.iter().enumerate().map(child).collect();
-    let input = fetch_event("r1", &partition(2018, "grade-pk")).to_string();
+    let input = fetch_event_alone("r1", &partition(2018, "grade-pk")).to_string();
     vec![
         responds("ListMapRuns", &json!({"mapRuns": [of_map_run]})),
         responds("DescribeMapRun", &json!({"mapRunArn": MAP_RUN, "itemCounts": counts, "executionCounts": counts})),
@@ -283,7 +284,7 @@ fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     let request = json!({"years": [2020, 2021], "grades": ["grade-pk"]});
     let planned = planner.call(&plan_event("r1", &request)).response();
     for year in [2020, 2021] {
-        let _ = page_fetch.call(&fetch_event("r1", &partition(year, "grade-pk")));
+        let _ = page_fetch.call(&fetch_event(&ground, "r1", &partition(year, "grade-pk")));
     }
     let published = catalog.call(&planned).response();
     let message = published["message"].as_str().expect("the message is text");
@@ -301,7 +302,7 @@ fn w5_what_failed_is_rerun_by_the_name_of_its_run() {
     let plan = ground.read_json(planned["plan"]["key"].as_str().expect("the key is text"));
     assert_eq!(plan.as_array().map(Vec::len), Some(1));
     assert_eq!(plan[0]["partition"], json!({"year": 2020, "grade": "grade-pk"}));
-    assert_eq!(page_fetch.call(&fetch_event("r2", &partition(2020, "grade-pk"))), finished());
+    assert_eq!(page_fetch.call(&fetch_event(&ground, "r2", &partition(2020, "grade-pk"))), finished());
     assert_eq!(catalog.call(&planned).response()["n_failed"], 0);
     // The state machine does not catch the failure of a partition, so that a redrive retries it.
     let map = &state_machine()["States"]["FetchPartitions"]["ItemProcessor"]["States"]["FetchPartition"];
@@ -455,12 +456,16 @@ fn w11_nothing_waits_longer_than_its_timeout() {
 fn w12_an_event_of_another_version_is_understood_or_rejected_by_name() {
     let ground = Ground::with_tables();
     let [page_fetch, catalog] = ["page-fetch", "catalog"].map(|name| ground.function(name));
-    let mut older = fetch_event("r1", &pre_k());
+    let mut older = fetch_event(&ground, "r1", &pre_k());
     let _ = older.as_object_mut().expect("the value is an object").remove("force");
     let (name, message) = page_fetch.call(&older).failed();
     assert!(name == "InvalidRequest" && message.contains("read event: missing field `force`"), "{message}");
-    assert_eq!(ground.keys(""), Vec::<String>::new());
-    let mut newer = fetch_event("r1", &pre_k());
+    assert_eq!(ground.keys(""), ["ledger/ccd_enrollment/runs/r1/dataset.json"]);
+    // A run without its descriptor, as of an older planner, is not fetched with another one.
+    let alone = fetch_event_alone("without", &pre_k());
+    let (name, message) = page_fetch.call(&alone).failed();
+    assert!(name == "StoreFailed" && message.contains("runs/without/dataset.json"), "{name} {message}");
+    let mut newer = fetch_event(&ground, "r1", &pre_k());
     newer["encoding"] = json!({"version": 2});
     assert_eq!(page_fetch.call(&newer), finished());
     let mut newer = publish_event(&ground, "r1", &[pre_k()]);

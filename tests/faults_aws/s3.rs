@@ -485,7 +485,7 @@ fn o10_corrupt_or_older_ledger_objects_count_as_missing_with_a_warning() {
     let (page_fetch, catalog) = (ground.function("page-fetch"), ground.function("catalog"));
     for corrupt in CORRUPT {
         ground.write(&records, corrupt);
-        assert_eq!(page_fetch.call(&fetch_event("r2", &pre_k())), finished());
+        assert_eq!(page_fetch.call(&fetch_event(&ground, "r2", &pre_k())), finished());
         ground.assert_received(&pre_k(), "r2", Outcome::Unchanged);
 
         ground.write(&receipt, corrupt);

@@ -27,10 +27,10 @@ fn w6_of_two_concurrent_runs_the_one_that_read_last_wins() {
     let (early, late) = (ground.function("page-fetch"), ground.function("page-fetch"));
     ground.portal.server.set_faults(vec![other_rows()]);
     ground.set("PUT", "data/", Fault::Hold, Some(1));
-    early.send(&fetch_event("early", &pre_k()));
+    early.send(&fetch_event(&ground, "early", &pre_k()));
     ground.proxy.wait_until_held();
     ground.portal.server.set_faults(Vec::new());
-    assert_eq!(late.call(&fetch_event("late", &pre_k())), finished());
+    assert_eq!(late.call(&fetch_event(&ground, "late", &pre_k())), finished());
     let written = ground.head(&ground.object(&pre_k()));
     ground.proxy.open();
     assert_eq!(early.result(), finished());

@@ -75,9 +75,9 @@ fn the_generated_part_of_the_template_is_what_the_descriptors_and_queries_genera
         "infra/catalog.yaml is stale: run `make generate`; the first difference is {differs:?}"
     );
     // The template of a single table is a part of the full template.
-    let printed = rollcall(&["datasets", "template", "ccd_directory"]).output().expect("the binary starts");
+    let printed = rollcall(&["datasets", "template", "ccd_enrollment"]).output().expect("the binary starts");
     let one = String::from_utf8(printed.stdout).expect("stdout is UTF-8");
-    assert!(one.starts_with("CcdDirectoryTable:\n") && committed.contains(&one), "{one}");
+    assert!(one.starts_with("CcdEnrollmentTable:\n") && committed.contains(&one), "{one}");
 }
 
 #[test]

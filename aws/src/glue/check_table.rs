@@ -1,9 +1,10 @@
-//! Compares a table that the template defines with its descriptor.
+//! Compares tables and views in Glue with what a descriptor declares, before anything about them is changed.
 
 use aws_sdk_glue::types::{StorageDescriptor, Table};
 use rollcall_core::ports::{CatalogError, TableSpec};
 
 use crate::glue::columns::{declared, described};
+use crate::glue::definition::is_of_rollcall;
 use crate::glue::failed::failed;
 
 /// Checks that a table matches its declaration.
@@ -60,6 +61,22 @@ pub(super) fn check_location(lake: &str, table: &Table, spec: &TableSpec) -> Res
         format!(
             "expected location `{expected}`, found `{found}`\nhint: if another lake has this table, give the prefix of this \
              lake's database; otherwise deploy the template again"
+        ),
+    ))
+}
+
+/// Checks that what has the name of a view is a view that the catalog step has made, so that no one else's is replaced.
+pub(super) fn check_view(found: &Table) -> Result<(), CatalogError> {
+    let found_what = match found.table_type() {
+        Some("VIRTUAL_VIEW") if is_of_rollcall(found) => return Ok(()),
+        Some("VIRTUAL_VIEW") => "a view that rollcall has not made",
+        _ => "a table",
+    };
+    Err(failed(
+        "define view",
+        format!(
+            "expected no `{}`, or a view that rollcall has made, found {found_what}\nhint: give it another name",
+            found.name
         ),
     ))
 }

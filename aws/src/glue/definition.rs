@@ -25,7 +25,16 @@ const MAX_COMMENT_BYTES: usize = 255;
 
 /// Returns whether the template defines a table, so that the catalog step only checks it.
 pub(super) fn is_of_template(table: &Table) -> bool {
-    table.parameters().and_then(|parameters| parameters.get(MANAGED_BY)).is_some_and(|value| value == TEMPLATE)
+    is_managed_by(table, TEMPLATE)
+}
+
+/// Returns whether the catalog step has made a table or view, or has adopted a table.
+pub(super) fn is_of_rollcall(table: &Table) -> bool {
+    is_managed_by(table, ROLLCALL)
+}
+
+fn is_managed_by(table: &Table, who: &str) -> bool {
+    table.parameters().and_then(|parameters| parameters.get(MANAGED_BY)).is_some_and(|value| value == who)
 }
 
 /// Returns the definition of a table.
@@ -102,9 +111,16 @@ pub(super) fn is_same(found: &Table, wanted: &TableInput) -> bool {
         && described(found.partition_keys()) == described(wanted.partition_keys())
         && found.description().unwrap_or_default() == wanted.description().unwrap_or_default()
         && found.view_original_text().unwrap_or_default() == wanted.view_original_text().unwrap_or_default()
-        && found.parameters() == wanted.parameters()
+        && has_parameters(found, wanted)
         && storage.and_then(StorageDescriptor::location).unwrap_or_default()
             == wanted_storage.and_then(StorageDescriptor::location).unwrap_or_default()
+}
+
+/// Returns whether a table has the wanted parameters. Query engines may add their own, which change nothing.
+fn has_parameters(found: &Table, wanted: &TableInput) -> bool {
+    let found = found.parameters();
+    let has = |(name, value)| found.and_then(|found| found.get(name)) == Some(value);
+    wanted.parameters().is_none_or(|wanted| wanted.iter().all(has))
 }
 
 /// Returns name, type and comment of columns.
@@ -123,4 +139,49 @@ fn columns(declared: &[(String, String, String)]) -> Result<Vec<Column>, Catalog
         column.build().map_err(|error| failed("describe column", error))
     };
     declared.iter().map(column).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_core::dataset::Dataset;
+
+    /// Source: AWS Glue API reference, `TableInput`: `ViewOriginalText`, not more than 409,600 bytes.
+    #[test]
+    fn the_views_of_all_built_in_datasets_fit_into_glue() {
+        let text = |name| -> (usize, &str) {
+            let view = Dataset::built_in(name).unwrap().labeled_view();
+            (
+                view_input("a_prefix_of_forty_characters_at_the_most_education", &view)
+                    .unwrap()
+                    .view_original_text()
+                    .unwrap()
+                    .len(),
+                name,
+            )
+        };
+        let longest = Dataset::built_in_names().into_iter().map(text).max().unwrap();
+        assert!(longest.0 <= 409_600, "{longest:?}");
+    }
+
+    #[test]
+    fn parameters_that_others_have_set_make_no_difference() {
+        let spec = Dataset::built_in("ccd_directory").unwrap().table_spec();
+        let input = table_input("s3://lake/", &spec, None).unwrap();
+        let table = |parameters| {
+            Table::builder()
+                .name(&spec.table)
+                .description(&spec.comment)
+                .set_partition_keys(input.partition_keys.clone())
+                .set_storage_descriptor(input.storage_descriptor.clone())
+                .set_parameters(Some(parameters))
+                .build()
+                .unwrap()
+        };
+        let mut parameters = input.parameters.clone().unwrap();
+        let _ = parameters.insert("transient_lastDdlTime".to_owned(), "1".to_owned());
+        assert!(is_same(&table(parameters.clone()), &input));
+        let _ = parameters.remove(MANAGED_BY);
+        assert!(!is_same(&table(parameters), &input));
+    }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use clap::Args;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Store;
+use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::{Error, keys, lookup};
 
 use crate::escape::visible;
@@ -51,6 +52,7 @@ async fn add_to(store: &impl Store, args: &AddArgs, dataset: &Dataset) -> anyhow
         ))
         .into());
     }
+    check_template(dataset)?;
     check_table(store, dataset).await?;
     let key = keys::added_descriptor(&dataset.name);
     let text = std::fs::read(&args.file)?;
@@ -64,6 +66,26 @@ async fn add_to(store: &impl Store, args: &AddArgs, dataset: &Dataset) -> anyhow
         shell_word(&args.file)
     ))?;
     Ok(())
+}
+
+/// Checks that a descriptor that replaces the default dataset keeps its columns. The template defines that table, and the
+/// catalog step, which makes all others, refuses a run whose descriptor differs from it.
+fn check_template(dataset: &Dataset) -> anyhow::Result<()> {
+    if dataset.name != DEFAULT_DATASET {
+        return Ok(());
+    }
+    let (built_in, spec) = (Dataset::built_in(DEFAULT_DATASET)?.table_spec(), dataset.table_spec());
+    let is_same = |left: &[(String, String, String)], right: &[(String, String, String)]| {
+        left.iter().map(|(name, kind, _)| (name, kind)).eq(right.iter().map(|(name, kind, _)| (name, kind)))
+    };
+    if is_same(&spec.columns, &built_in.columns) && is_same(&spec.partition_keys, &built_in.partition_keys) {
+        return Ok(());
+    }
+    Err(BadInput(format!(
+        "add dataset `{DEFAULT_DATASET}`: expected the columns and axes of the built-in one, whose table the stack's template \
+         defines, found others\nhint: give it another `name` and `table`"
+    ))
+    .into())
 }
 
 /// Checks that no other dataset that was added to the lake has the table. The names of built-in datasets and their tables

@@ -196,7 +196,7 @@ pub fn hasty(config: &SdkConfig, endpoint: &str) -> SdkConfig {
     config.to_builder().endpoint_url(endpoint).retry_config(retries).build()
 }
 
-/// Returns a table as the template would declare it.
+/// Returns a table as the template declares it, with `managed_by`.
 ///
 /// # Panics
 /// Never, since every required name is set.
@@ -215,6 +215,11 @@ pub fn table_input(spec: &TableSpec, bucket: &str) -> aws_sdk_glue::types::Table
         .build();
     TableInput::builder()
         .name(&spec.table)
+        .description(&spec.comment)
+        .table_type("EXTERNAL_TABLE")
+        .parameters("EXTERNAL", "TRUE")
+        .parameters("classification", "parquet")
+        .parameters("managed_by", "template")
         .storage_descriptor(storage)
         .set_partition_keys(Some(columns(&spec.partition_keys)))
         .build()
