@@ -71,7 +71,7 @@ test: $(VENV)/ready $(VENV)-lint/ready ## Run all tests
 
 .PHONY: e2e
 e2e: $(VENV)/ready $(VENV)-lint/ready ## Test the AWS half end to end, on an emulator
-	$(CARGO) test --locked $(ALL) --test e2e --test stacks
+	$(CARGO) test --locked $(ALL) --test e2e --test stacks --test descriptors_aws
 
 .PHONY: simulate
 simulate: ## Simulate 100,000 seeds of overlapping, faulty runs (release build)

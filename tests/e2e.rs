@@ -39,6 +39,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     a_deleted_object_comes_back_and_an_unregistered_one_is_registered(&stack);
     a_crawler_runs_to_its_end_and_what_it_missed_is_named(&stack);
     a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(&stack);
+    a_deleted_table_is_made_again_with_all_its_partitions(&stack);
     a_stale_writer_is_superseded(&stack);
     a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(&stack);
     w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
@@ -164,7 +165,10 @@ fn twenty_partitions_go_through_one_map(stack: &Stack) {
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), planned);
     // After publishing, only the summary holds the run's receipts.
     let left: Vec<String> = stack.objects("ledger/ccd_enrollment/runs/twenty/").into_keys().collect();
-    assert_eq!(left, ["plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}")));
+    assert_eq!(
+        left,
+        ["dataset.json", "plan.json", "summary.json"].map(|name| format!("ledger/ccd_enrollment/runs/twenty/{name}"))
+    );
     let summary = stack.read_json("ledger/ccd_enrollment/runs/twenty/summary.json");
     assert_eq!(summary["partitions"].as_array().map(Vec::len), Some(20));
 }
@@ -216,28 +220,52 @@ fn a_crawler_runs_to_its_end_and_what_it_missed_is_named(stack: &Stack) {
     assert_eq!((outcomes(&output), &output["n_published"]), (counts(&[("unchanged", 1)]), &json!(1)));
 }
 
+/// The fields of a table that Glue accepts as input.
+fn table_input(table: &Value) -> Value {
+    let fields = ["Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor"];
+    fields.iter().map(|field| ((*field).to_owned(), table[*field].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
 fn a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(stack: &Stack) {
     let before = stack.partitions();
     let name = json!({"DatabaseName": DATABASE, "Name": TABLE});
-    let table = stack.call("glue", "get_table", &name)["Table"].clone();
-    let _ = stack.call("glue", "delete_table", &name);
+    let table = table_input(&stack.call("glue", "get_table", &name)["Table"]);
+    let mut other = table.clone();
+    let _ = other["StorageDescriptor"]["Columns"].as_array_mut().expect("the table has columns").pop();
+    let _ = stack.call("glue", "update_table", &json!({"DatabaseName": DATABASE, "TableInput": other}));
     let request = json!({"years": [2014], "grades": ["grade-pk", "grade-k"]});
-    let ended = stack.run("no-table", &request);
+    let ended = stack.run("other-table", &request);
     assert_eq!((ended.status, ended.error.as_str()), (ExecutionStatus::Failed, "CatalogFailed"));
-    assert!(ended.cause.contains("expected the template's table, found none"), "{}", ended.cause);
+    assert!(ended.cause.contains("hint: deploy the template again"), "{}", ended.cause);
     // The state machine retries as often as its definition says.
-    let tried = stack.history("no-table").iter().filter(|event| event.r#type == HistoryEventType::TaskFailed).count();
-    assert_eq!(tried, 3);
-    let mut input = json!({});
-    for field in ["Name", "Description", "TableType", "Parameters", "PartitionKeys", "StorageDescriptor"] {
-        input[field] = table[field].clone();
-    }
-    let _ = stack.call("glue", "create_table", &json!({"DatabaseName": DATABASE, "TableInput": input}));
+    let n_failed = |event: &&aws_sdk_sfn::types::HistoryEvent| event.r#type == HistoryEventType::TaskFailed;
+    assert_eq!(stack.history("other-table").iter().filter(n_failed).count(), 3);
+    let _ = stack.call("glue", "update_table", &json!({"DatabaseName": DATABASE, "TableInput": table}));
     let output = stack.run_successfully("table", &request);
     assert_eq!(outcomes(&output), counts(&[("unchanged", 2)]));
     let mut expected: BTreeSet<String> = before.into_keys().collect();
     expected.extend(["year=2014/grade=grade-pk", "year=2014/grade=grade-k"].map(str::to_owned));
     assert_eq!(stack.partitions().into_keys().collect::<BTreeSet<_>>(), expected);
+}
+
+fn a_deleted_table_is_made_again_with_all_its_partitions(stack: &Stack) {
+    let (before, name) = (stack.partitions(), json!({"DatabaseName": DATABASE, "Name": TABLE}));
+    let table = table_input(&stack.call("glue", "get_table", &name)["Table"]);
+    let _ = stack.call("glue", "delete_table", &name);
+    let request = json!({"partitions": [{"year": 2014, "grade": "grade-pk"}]});
+    assert_eq!(outcomes(&stack.run_successfully("no-table", &request)), counts(&[("unchanged", 1)]));
+    assert_eq!(stack.partitions(), before);
+    let mut made = table_input(&stack.call("glue", "get_table", &name)["Table"]);
+    assert_eq!(made["Parameters"]["managed_by"], "rollcall");
+    // Such a table is kept as its descriptor says.
+    made["Description"] = json!("changed");
+    let _ = stack.call("glue", "update_table", &json!({"DatabaseName": DATABASE, "TableInput": made}));
+    assert_eq!(outcomes(&stack.run_successfully("changed-table", &request)), counts(&[("unchanged", 1)]));
+    made["Description"] = table["Description"].clone();
+    assert_eq!(table_input(&stack.call("glue", "get_table", &name)["Table"]), made);
+    assert_eq!(stack.partitions(), before);
+    // It is the template's again, as after a deployment.
+    let _ = stack.call("glue", "update_table", &json!({"DatabaseName": DATABASE, "TableInput": table}));
 }
 
 fn a_stale_writer_is_superseded(stack: &Stack) {

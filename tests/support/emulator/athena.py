@@ -3,9 +3,11 @@
     athena.py DATABASE < QUERY.sql > ROWS.json
 
 Each table of the database is a view over the locations of its partitions, with their values from Glue, or over its own
-location if it has no partition keys. The engine is DuckDB. It sees no paths that contain partition values.
+location if it has no partition keys. A view in Glue has the query that Athena reads. The engine is DuckDB. It sees no
+paths that contain partition values.
 """
 
+import base64
 import json
 import sys
 import tempfile
@@ -35,8 +37,17 @@ def files(location, folder):
             yield file
 
 
+def sql_of(view):
+    """Returns the query of a view."""
+    text = view["ViewOriginalText"].removeprefix("/* Presto View: ").removesuffix(" */")
+    return json.loads(base64.b64decode(text))["originalSql"]
+
+
 with tempfile.TemporaryDirectory() as folder:
-    for table in glue.get_paginator("get_tables").paginate(DatabaseName=database).search("TableList[]"):
+    listed = list(glue.get_paginator("get_tables").paginate(DatabaseName=database).search("TableList[]"))
+    tables = [table for table in listed if table.get("TableType") != "VIRTUAL_VIEW"]
+    known = set()
+    for table in tables:
         keys = table.get("PartitionKeys", [])
         places = [(table["StorageDescriptor"]["Location"], [])]
         if keys:
@@ -52,6 +63,12 @@ with tempfile.TemporaryDirectory() as folder:
                 selects.append(f"select {', '.join(columns)} from read_parquet('{file}')")
         if selects:
             engine.execute(f"create view {database}.{table['Name']} as {' union all by name '.join(selects)}")
+            known.add(table["Name"])
+    for view in listed:
+        sql = sql_of(view) if view.get("TableType") == "VIRTUAL_VIEW" else None
+        # The table of some has no partitions yet.
+        if sql and any(f'"{name}"' in sql for name in known):
+            engine.execute(f"create view {database}.{view['Name']} as {sql}")
     result = engine.execute(sys.stdin.read())
     names = [column[0] for column in result.description]
     json.dump([dict(zip(names, row, strict=True)) for row in result.fetchall()], sys.stdout, default=int)

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_glue::types::{Partition, Table};
 use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
 use jiff::Timestamp;
 use rollcall_aws::execution::{Execution, ExecutionError, StateMachine};
@@ -18,7 +19,7 @@ use crate::emulator::proxy::{Fault, Proxy, Rule};
 use crate::emulator::{Emulator, Kind};
 use crate::{Outcome, TestPortal, by_path, executables, rollcall, workspace};
 
-/// Glue database that contains every table.
+/// Glue database that contains the tables of the template.
 pub const DATABASE: &str = "ccd_school";
 /// Name of the default dataset's table.
 pub const TABLE: &str = "us_education_ccd_enrollment_data";
@@ -33,7 +34,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub struct Stack {
     /// Its name.
     pub name: String,
-    /// Glue database that contains its tables.
+    /// Glue database that contains the tables of its template.
     pub database: String,
     runtime: Runtime,
     /// The portal.
@@ -88,8 +89,23 @@ impl Stack {
     /// If `sam deploy` fails.
     #[must_use]
     pub fn deploy_on(emulator: &Arc<Emulator>, portal: TestPortal, name: &str, parameters: &[&str]) -> Self {
+        Self::deploy_changed_on(emulator, portal, name, parameters, |_| {})
+    }
+
+    /// Same as [`Self::deploy_on`], after `change` has changed the packaged files in a folder.
+    ///
+    /// # Panics
+    /// If `sam deploy` fails.
+    #[must_use]
+    pub fn deploy_changed_on(
+        emulator: &Arc<Emulator>,
+        portal: TestPortal,
+        name: &str,
+        parameters: &[&str],
+        change: impl FnOnce(&Path),
+    ) -> Self {
         let origin = format!("PortalOrigin={}", portal.origin());
-        let deployed = sam_deploy(emulator, name, &[&[origin.as_str()], parameters].concat());
+        let deployed = sam_deploy_changed(emulator, name, &[&[origin.as_str()], parameters].concat(), change);
         assert!(deployed.status.success(), "{}", text_of(&deployed));
         let runtime = Runtime::new().expect("a runtime starts");
         let config = runtime.block_on(emulator.config());
@@ -276,7 +292,13 @@ impl Stack {
     /// Runs SQL with DuckDB over exactly the locations that Glue registers, and returns the rows.
     #[must_use]
     pub fn query(&self, sql: &str) -> Value {
-        self.emulator.python("athena.py", &[&self.database], sql)
+        self.query_in(&self.database, sql)
+    }
+
+    /// Same as [`Self::query`], for the tables and views of another database.
+    #[must_use]
+    pub fn query_in(&self, database: &str, sql: &str) -> Value {
+        self.emulator.python("athena.py", &[database], sql)
     }
 
     /// Returns for each function the IAM actions that its role allows, and those that it used.
@@ -474,6 +496,41 @@ impl Stack {
         }
     }
 
+    /// Returns a table or view as it is in Glue, or `None` if there is none.
+    ///
+    /// # Panics
+    /// If Glue does not respond.
+    #[must_use]
+    pub fn table(&self, database: &str, name: &str) -> Option<Table> {
+        match self.runtime.block_on(self.glue.get_table().database_name(database).name(name).send()) {
+            Ok(found) => found.table,
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => None,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// Returns the names of the columns of every partition of a table, by path in the lake. If there is no table, the
+    /// result is an error.
+    ///
+    /// # Errors
+    /// Glue's message.
+    ///
+    /// # Panics
+    /// If a partition is outside its table.
+    pub fn columns_of_partitions(&self, database: &str, table: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+        let call = self.glue.get_partitions().database_name(database).table_name(table).into_paginator();
+        let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>());
+        let pages = pages.map_err(|error| format!("{error:?}"))?;
+        let lake = format!("s3://{}/data/{table}/", self.bucket);
+        let of = |partition: Partition| {
+            let storage = partition.storage_descriptor.expect("the partition has a storage descriptor");
+            let location = storage.location().and_then(|location| location.strip_prefix(&lake));
+            let path = location.expect("it is in the lake").trim_end_matches('/').to_owned();
+            (path, storage.columns().iter().map(|column| column.name().to_owned()).collect())
+        };
+        Ok(pages.into_iter().flat_map(|page| page.partitions.unwrap_or_default()).map(of).collect())
+    }
+
     /// Returns the row count of every partition in Glue, by path in the lake.
     #[must_use]
     pub fn partitions(&self) -> BTreeMap<String, u64> {
@@ -510,7 +567,12 @@ impl Stack {
 /// If sam cannot be started.
 #[must_use]
 pub fn sam_deploy(emulator: &Emulator, stack: &str, parameters: &[&str]) -> Output {
+    sam_deploy_changed(emulator, stack, parameters, |_| {})
+}
+
+fn sam_deploy_changed(emulator: &Emulator, stack: &str, parameters: &[&str], change: impl FnOnce(&Path)) -> Output {
     let folder = package(emulator);
+    change(folder.path());
     Command::new(workspace().join(".venv-lint/bin/sam"))
         .args(["deploy", "--config-env", "dev", "--stack-name", stack, "--resolve-s3", "--no-confirm-changeset"])
         // A schedule with rate() would start a run at once. Of two values of a parameter, sam takes the last.
