@@ -316,6 +316,19 @@ def the_runs_metrics_arrive(stack, _args):
     return f"{found:.0f} values of {metric} in {namespace}"
 
 
+def rows_of(stack, sql, what):
+    """Runs a query in the stack's work group. Returns its first rows as lists of text, and what went wrong, or None."""
+    athena = stack.client("athena")
+    started = athena.start_query_execution(QueryString=sql, WorkGroup=stack.output("WorkGroupName"))["QueryExecutionId"]
+    found = wait(lambda: athena.get_query_execution(QueryExecutionId=started)["QueryExecution"],
+                 lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MAX_QUERY_S, what)
+    if found["Status"]["State"] != "SUCCEEDED":
+        return [], f"{what}: {found['Status']['State']} {found['Status'].get('StateChangeReason', '')}"
+    # The first row has the names of the columns.
+    rows = athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"][1:]
+    return [[value.get("VarCharValue") for value in row["Data"]] for row in rows], None
+
+
 def every_named_query_succeeds(stack, _args):
     """Athena accepts the shipped queries, and the work group lets them run"""
     athena = stack.client("athena")
@@ -327,19 +340,34 @@ def every_named_query_succeeds(stack, _args):
     expect(not missing, f"work group {group}: expected the named queries {sorted(missing)}, found {len(named)} others")
     counts, wrong = [], []
     for query in sorted(named, key=lambda query: query["Name"]):
-        started = athena.start_query_execution(QueryString=query["QueryString"], WorkGroup=group)["QueryExecutionId"]
-        found = wait(lambda: athena.get_query_execution(QueryExecutionId=started)["QueryExecution"],  # noqa: B023
-                     lambda found: found["Status"]["State"] not in ("QUEUED", "RUNNING"), MAX_QUERY_S, query["Name"])
-        if found["Status"]["State"] != "SUCCEEDED":
-            wrong.append(f"{query['Name']}: {found['Status']['State']} {found['Status'].get('StateChangeReason', '')}")
+        rows, problem = rows_of(stack, query["QueryString"], query["Name"])
+        if problem:
+            wrong.append(problem)
             continue
-        # The first row has the names of the columns.
-        n_rows = len(athena.get_query_results(QueryExecutionId=started)["ResultSet"]["Rows"]) - 1
-        counts.append(f"{query['Name']} {n_rows}")
-        if n_rows != N_ROWS.get(query["Name"], n_rows):
-            wrong.append(f"{query['Name']}: expected {N_ROWS[query['Name']]} rows, found {n_rows}")
+        counts.append(f"{query['Name']} {len(rows)}")
+        if len(rows) != N_ROWS.get(query["Name"], len(rows)):
+            wrong.append(f"{query['Name']}: expected {N_ROWS[query['Name']]} rows, found {len(rows)}")
     expect(not wrong, "; ".join(wrong))
     return f"rows: {', '.join(counts)}"
+
+
+def the_view_with_labels_can_be_queried(stack, _args):
+    """Athena reads a view that the catalog function made, and finds the table's rows in it, with labels"""
+    database, view = stack.output("DatabaseName"), "ccd_enrollment_labeled"
+    grade = "where year = 2021 and grade = 'grade-pk'"
+    rows, problem = rows_of(stack, f'select count(*) from "{database}"."{TABLE}" {grade}', TABLE)
+    expect(not problem, problem)
+    [[n_rows]] = rows
+    sql = ("select grade_label, is_total, count(*), count(enrollment), count(enrollment_note), count(fips_label) "
+           f'from "{database}"."{view}" {grade} group by 1, 2')
+    rows, problem = rows_of(stack, sql, view)
+    expect(not problem, problem)
+    expect(len(rows) == 1, f"{view}: expected one label of grade-pk, found {rows}")
+    [label, _, found, n_values, n_notes, n_labels] = rows[0]
+    expect(found == n_rows, f"{view}: expected {n_rows} rows as in the table, found {found}")
+    expect(label and int(n_labels) > 0, f"{view}: expected labels of the grade and of the states, found {rows}")
+    expect(int(n_values) + int(n_notes) <= int(n_rows), f"{view}: expected no note beside a value, found {rows}")
+    return f"{n_rows} rows; {label}: {n_values} with a value, {n_notes} with a code"
 
 
 def a_run_with_the_crawler_finds_a_lost_partition(stack, args):
@@ -464,6 +492,7 @@ STEPS = [
     a_notice_reaches_the_topic,
     the_runs_metrics_arrive,
     every_named_query_succeeds,
+    the_view_with_labels_can_be_queried,
     a_run_with_the_crawler_finds_a_lost_partition,
     a_throttled_call_is_retried_by_its_name,
     a_failed_execution_can_be_redriven,
