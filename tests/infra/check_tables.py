@@ -132,7 +132,7 @@ def people_and_deployments_reach_both_databases(template, github):
     expected = {f"{GLUE}:{kind}" for database in CATALOG_DATABASES["CatalogRole"]
                 for kind in (f"database/{database}", f"table/{database}/*")}
     problems = [f"AnalystPolicy: expected `{text}`, found none" for text in sorted(expected - analyst)]
-    for resource, kinds in {"ExecutionRole": ("database/*{}", "table/*{}/*", "userDefinedFunction/*{}/*"),
+    for resource, kinds in {"ExecutionRole": ("database/*{}", "*/*{}/*"),
                             "Boundary": ("database/*{}", "table/*{}/*")}.items():
         allowed = {text for mapping in walk(github["Resources"][resource]) if mapping.get("Sid") == "Catalog"
                    for text in texts(mapping)}
