@@ -816,6 +816,7 @@ async fn two_hundred_and_fifty_partitions_are_changed_in_one_call<C: Catalog>(
 }
 
 async fn partitions_of_a_missing_table_cannot_be_changed(catalog: &impl Catalog) {
+    assert_eq!(partitions(catalog, &enrollment()).await, []);
     let changed = catalog.change_partitions(&enrollment().table_spec(), &[registered(2021, "grade-pk", 7)], &[]).await;
     assert!(changed.is_err());
 }

@@ -327,7 +327,14 @@ impl Catalog for GlueCatalog {
         let mut pages = call.into_paginator().send();
         let mut partitions = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failed("list partitions", cause(error)))?;
+            let page = match page {
+                Ok(page) => page,
+                // A table that no run has made yet.
+                Err(error) if error.as_service_error().is_some_and(|error| error.is_entity_not_found_exception()) => {
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(failed("list partitions", cause(error))),
+            };
             partitions.extend(page.partitions.into_iter().flatten().filter_map(|partition| {
                 let storage = partition.storage_descriptor.as_ref()?;
                 let location = storage.location().unwrap_or_default();
