@@ -972,6 +972,8 @@ fn glue_fulfils_the_contract_of_a_catalog(kind: Kind) {
         let _ = empty().await;
         a_table_of_an_earlier_template_is_adopted_with_its_partitions(&catalog, &glue).await;
         let _ = empty().await;
+        a_table_of_another_lake_is_not_adopted(&catalog, &glue).await;
+        let _ = empty().await;
         a_view_follows_its_descriptor_and_replaces_nothing_of_others(&catalog, &glue).await;
     });
 }
@@ -1038,6 +1040,19 @@ async fn a_table_of_an_earlier_template_is_adopted_with_its_partitions(
         assert_eq!(parameters.get("UPDATED_BY_CRAWLER").map(String::as_str), Some("a-crawler"));
         assert_eq!(partitions(catalog, &dataset).await, put);
     }
+}
+
+async fn a_table_of_another_lake_is_not_adopted(catalog: &GlueCatalog, glue: &aws_sdk_glue::Client) {
+    let spec = enrollment().table_spec();
+    let mut input = table_input(&spec, "another-lake");
+    input.parameters = None;
+    let create = glue.create_table().database_name(&spec.database).table_input(input);
+    create.send().await.expect("a table can be created");
+    let before = in_glue(glue, &spec.table).await;
+    let refused = catalog.ensure_table(&spec).await.expect_err("the table is of another lake");
+    let refused = rollcall_core::error::chain(&refused);
+    assert!(refused.contains("expected location `s3://lake/") && refused.contains("`s3://another-lake/"), "{refused}");
+    assert_eq!(in_glue(glue, &spec.table).await, before);
 }
 
 async fn a_view_follows_its_descriptor_and_replaces_nothing_of_others(

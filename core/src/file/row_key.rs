@@ -6,7 +6,6 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array};
-use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 
@@ -161,13 +160,13 @@ enum View<'b> {
     Int(&'b Int32Array),
     Bigint(&'b Int64Array),
     Digits(&'b StringArray, usize),
-    /// A column with nulls.
-    Nullable(Box<Self>, &'b NullBuffer),
     Unpackable,
 }
 
 impl View<'_> {
-    /// Returns the value as a number that sorts like the column; `None` if the value cannot be packed.
+    /// Returns the value as a number that sorts like the column; `None` if the value cannot be packed. A null is packed as
+    /// what its slot holds, 0 or an empty text: only rows of a dataset that keeps empty keys have one, and they are not
+    /// compared.
     fn pack(&self, row: usize) -> Option<u64> {
         match self {
             Self::Int(array) => Some(u64::from((array.value(row) as u32) ^ (1 << 31))),
@@ -182,7 +181,6 @@ impl View<'_> {
                     (digit < 10).then(|| number * 10 + u64::from(digit))
                 })
             }
-            Self::Nullable(view, nulls) => nulls.is_valid(row).then(|| view.pack(row)).flatten(),
             Self::Unpackable => None,
         }
     }
@@ -204,16 +202,11 @@ fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
 impl Part {
     fn view<'b>(&self, batch: &'b RecordBatch) -> View<'b> {
         let array = batch.column(self.column);
-        let view = match self.kind {
+        match self.kind {
             ColumnKind::Int => View::Int(array.as_primitive()),
             ColumnKind::Bigint => View::Bigint(array.as_primitive()),
             ColumnKind::String if self.width <= MAX_DIGITS => View::Digits(array.as_string(), self.width),
             ColumnKind::String | ColumnKind::Double => View::Unpackable,
-        };
-        // Only a dataset that keeps such rows can have a null in its key.
-        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            Some(nulls) => View::Nullable(Box::new(view), nulls),
-            None => view,
         }
     }
 
