@@ -140,6 +140,9 @@ fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
         let secret = format!("secret {} in header {}, from {}", secret.name, secret.header, secret.variable());
         text.push_str(&(visible(&secret).into_owned() + "\n"));
     }
+    if let Some(memory) = dataset.memory_mib {
+        text.push_str(&format!("memory {memory} MiB for one partition\n"));
+    }
     if let Some(in_flight) = dataset.in_flight {
         text.push_str(&format!("in flight {in_flight} requests for one partition\n"));
     }

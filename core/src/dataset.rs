@@ -26,6 +26,12 @@ pub use secret::Secret;
 /// Allowed numbers of requests in flight.
 pub const IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=256;
 
+/// Default memory for the file and the keys of one partition, in MiB.
+pub const MEMORY_MIB: u16 = 48;
+
+/// Allowed memory for one partition, in MiB. On AWS, page-fetch has 1,024 MB.
+pub const ALLOWED_MEMORY_MIB: std::ops::RangeInclusive<u16> = 1..=512;
+
 /// Maximum `width` of a column.
 pub(crate) const MAX_WIDTH: u8 = 32;
 
@@ -63,6 +69,10 @@ pub struct Dataset {
     /// many pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u16>,
+    /// Memory that the file and the keys of one partition may take, in MiB, if it differs from the default. For datasets
+    /// whose partitions have many million rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u16>,
     /// Path parameters, in path order.
     #[serde(rename = "axis")]
     pub axes: Vec<Axis>,

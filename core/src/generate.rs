@@ -165,6 +165,7 @@ fn by_rules(endpoint: &Endpoint, variables: &[Variable], exceptions: &Exceptions
         reason,
         secret: None,
         in_flight: exceptions.in_flight(endpoint.id),
+        memory_mib: exceptions.memory_mib(endpoint.id),
         lists: BTreeMap::new(),
         name,
         axes,

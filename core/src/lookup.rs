@@ -97,6 +97,7 @@ impl Lookup {
             reason: None,
             secret: None,
             in_flight: None,
+            memory_mib: None,
             axes: Vec::<Axis>::new(),
             columns,
             lists: BTreeMap::new(),

@@ -24,8 +24,8 @@ fn a_descriptor_that_breaks_a_rule_is_rejected_with_line_and_key() {
             "an unknown key",
             descriptor("title = \"CCD enrollment by school and grade\"", "titel = \"CCD enrollment\""),
             "line 4, key `titel`: unknown field `titel`, expected one of `name`, `title`, `attribution`, `path`, \
-             `database`, `table`, `comment`, `key`, `repeated_keys`, `reason`, `secret`, `in_flight`, `axis`, `column`, \
-             `lists`\n    hint: write `title`",
+             `database`, `table`, `comment`, `key`, `repeated_keys`, `reason`, `secret`, `in_flight`, `memory_mib`, \
+             `axis`, `column`, `lists`\n    hint: write `title`",
         ),
         (
             "an unknown key of a column",

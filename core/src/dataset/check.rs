@@ -13,7 +13,7 @@ use crate::dataset::check::names::{
 };
 use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::dataset::registry::{self, DATASETS};
-use crate::dataset::{ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
+use crate::dataset::{ALLOWED_MEMORY_MIB, ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
 use crate::text::{excerpt, nearest_hint};
@@ -65,6 +65,10 @@ impl Dataset {
         if let Some(in_flight) = self.in_flight.filter(|in_flight| !IN_FLIGHT.contains(in_flight)) {
             let place = Place::Top("in_flight");
             mistakes.add(place, || format!("{place}: expected 1 to {}, found {in_flight}", IN_FLIGHT.end()));
+        }
+        if let Some(memory) = self.memory_mib.filter(|memory| !ALLOWED_MEMORY_MIB.contains(memory)) {
+            let place = Place::Top("memory_mib");
+            mistakes.add(place, || format!("{place}: expected 1 to {}, found {memory}", ALLOWED_MEMORY_MIB.end()));
         }
         self.check_lists(&mut mistakes);
         mistakes.into_mistakes()

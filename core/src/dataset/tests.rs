@@ -248,6 +248,15 @@ fn an_axis_whose_name_the_lake_or_a_request_reserves_is_refused() {
 }
 
 #[test]
+fn the_memory_of_a_partition_is_limited() {
+    let parse = |n: u16| Dataset::parse("x.toml", &SMALL.replace("key =", &format!("memory_mib = {n}\nkey =")));
+    assert_eq!(parse(512).unwrap().memory_mib, Some(512));
+    for n in [0, 513] {
+        assert!(parse(n).unwrap_err().chain().ends_with(&format!("`memory_mib`: expected 1 to 512, found {n}")));
+    }
+}
+
+#[test]
 fn the_number_of_requests_in_flight_is_limited() {
     let parse = |n: u16| {
         Dataset::parse("x.toml", &SMALL.replace("key = [\"id\"]", &format!("key = [\"id\"]\nin_flight = {n}")))

@@ -1,7 +1,12 @@
 //! Checks that every key appears only once in a partition, or counts those that are repeated or empty.
 //!
-//! The portal usually serves keys in ascending order. In that case, one comparison per key proves that it is new, and
-//! the keys are stored as differences, a few bytes each. Otherwise the keys are sorted once at the end.
+//! Keys are stored in ascending runs, as differences, a few bytes each. The portal usually serves keys in ascending
+//! order: then there is one run, and one comparison per key proves that it is new. Otherwise each run is sorted on its own,
+//! and the runs are merged at the end.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use arrow_array::RecordBatch;
 
@@ -11,68 +16,83 @@ use crate::file::row_key::{MissingKey, Packer};
 /// Bytes reserved for the difference between two keys. Schools of the same district have similar keys.
 const BYTES_AHEAD: usize = 2;
 
+/// Number of keys in a run that had to be sorted. The portal's order is seldom far from ascending, so keys that follow one
+/// another in a run are similar. A longer run would take more memory before it is sorted.
+const RUN_LENGTH: usize = 16_384;
+
 /// All keys received so far for a partition.
 #[derive(Debug)]
 pub(crate) struct KeySet {
     packer: Packer,
-    keys: Keys,
+    runs: Runs,
+    /// Keys in the order in which they arrived, fewer than [`RUN_LENGTH`], once a key was not greater than the last one.
+    pending: Vec<u128>,
     /// What to do with a null or an empty text in a key column.
     policy: RepeatedKeys,
     /// Number of rows with such a key. They are not in the set.
     pub(crate) n_empty: u64,
 }
 
-/// Keys in the order in which they arrived.
-#[derive(Debug)]
-enum Keys {
-    /// Every key is greater than the one before.
-    Ascending(Ascending),
-    /// Keys of at most 64 bits, in any order.
-    Narrow(Vec<u64>),
-    /// Keys in any order, of which at least one has more than 64 bits.
-    Wide(Vec<u128>),
-}
-
-/// Ascending keys, stored as differences in LEB128: seven bits per byte, the lowest bits first, and the highest bit of
-/// a byte is set if another byte follows.
-#[derive(Debug)]
-struct Ascending {
+/// Ascending runs of keys, each stored as differences in LEB128: seven bits per byte, the lowest bits first, and the
+/// highest bit of a byte is set if another byte follows.
+#[derive(Debug, Default)]
+struct Runs {
     bytes: Vec<u8>,
-    n_keys: usize,
+    /// Where each run begins in `bytes`.
+    starts: Vec<usize>,
+    /// The last key of the last run.
     last: u128,
 }
 
-impl Ascending {
-    /// Adds a key if it is greater than the last one. Returns whether it was added.
+impl Runs {
+    /// Begins a run.
+    fn begin(&mut self) {
+        self.starts.push(self.bytes.len());
+        self.last = 0;
+    }
+
+    /// Adds a key to the last run. It must not be less than the run's last key.
     #[inline]
-    fn push(&mut self, key: u128) -> bool {
-        if key <= self.last && self.n_keys > 0 {
-            return false;
-        }
+    fn push(&mut self, key: u128) {
         let mut difference = key - self.last;
         while difference >= 0x80 {
             self.bytes.push(difference as u8 | 0x80);
             difference >>= 7;
         }
         self.bytes.push(difference as u8);
-        self.n_keys += 1;
         self.last = key;
-        true
     }
 
-    /// Returns all keys, in ascending order.
-    fn keys(&self) -> impl Iterator<Item = u128> {
-        let (mut key, mut difference, mut n_bits) = (0_u128, 0_u128, 0);
-        self.bytes.iter().filter_map(move |byte| {
+    /// Returns the keys of every run.
+    fn iter(&self) -> impl Iterator<Item = RunKeys<'_>> {
+        let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len()]);
+        let bytes = self.starts.iter().zip(ends).map(|(start, end)| self.bytes.get(*start..end).unwrap_or_default());
+        bytes.map(|bytes| RunKeys { bytes, last: 0 })
+    }
+}
+
+/// The keys of a run, in ascending order.
+struct RunKeys<'r> {
+    bytes: &'r [u8],
+    last: u128,
+}
+
+impl Iterator for RunKeys<'_> {
+    type Item = u128;
+
+    #[inline]
+    fn next(&mut self) -> Option<u128> {
+        let (mut difference, mut n_bits) = (0_u128, 0);
+        while let Some((byte, rest)) = self.bytes.split_first() {
+            self.bytes = rest;
             difference |= u128::from(byte & 0x7f) << n_bits;
-            n_bits += 7;
-            if byte & 0x80 != 0 {
-                return None;
+            if byte & 0x80 == 0 {
+                self.last += difference;
+                return Some(self.last);
             }
-            key += difference;
-            (difference, n_bits) = (0, 0);
-            Some(key)
-        })
+            n_bits += 7;
+        }
+        None
     }
 }
 
@@ -88,23 +108,20 @@ pub(crate) struct Repeated {
 impl KeySet {
     /// Creates an empty set with capacity for `n_rows` keys of `dataset`.
     pub(crate) fn new(dataset: &Dataset, n_rows: usize) -> Self {
-        let ascending = Ascending { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), n_keys: 0, last: 0 };
-        let keys = Keys::Ascending(ascending);
-        Self { packer: Packer::new(dataset), keys, policy: dataset.repeated_keys, n_empty: 0 }
+        let mut runs = Runs { bytes: Vec::with_capacity(BYTES_AHEAD * n_rows), ..Runs::default() };
+        runs.begin();
+        let packer = Packer::new(dataset);
+        Self { packer, runs, pending: Vec::new(), policy: dataset.repeated_keys, n_empty: 0 }
     }
 
     /// Returns whether every key so far is greater than the one before.
     pub(crate) fn is_ascending(&self) -> bool {
-        matches!(self.keys, Keys::Ascending(_))
+        self.runs.starts.len() == 1 && self.pending.is_empty()
     }
 
     /// Returns the memory that the keys take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        match &self.keys {
-            Keys::Ascending(keys) => keys.bytes.len(),
-            Keys::Narrow(keys) => size_of_val(keys.as_slice()),
-            Keys::Wide(keys) => size_of_val(keys.as_slice()),
-        }
+        self.runs.bytes.len() + size_of_val(self.pending.as_slice())
     }
 
     /// Adds the key of every row. If the dataset keeps rows with empty keys, these are only counted.
@@ -130,67 +147,54 @@ impl KeySet {
 
     #[inline]
     fn push(&mut self, key: u128) {
-        let is_added = match &mut self.keys {
-            Keys::Ascending(keys) => keys.push(key),
-            Keys::Narrow(keys) => u64::try_from(key).map(|key| keys.push(key)).is_ok(),
-            Keys::Wide(keys) => {
-                keys.push(key);
-                true
-            }
-        };
-        if !is_added {
+        if self.is_ascending() && (key > self.runs.last || self.runs.bytes.is_empty()) {
+            self.runs.push(key);
+        } else {
             self.push_out_of_order(key);
         }
     }
 
-    /// Adds a key that does not fit the current representation, by switching to a wider one.
-    #[cold]
     fn push_out_of_order(&mut self, key: u128) {
-        let mut wide: Vec<u128> = Vec::new();
-        match &self.keys {
-            Keys::Ascending(keys) if key.max(keys.last) <= u128::from(u64::MAX) => {
-                let mut narrow = Vec::with_capacity(2 * keys.n_keys);
-                narrow.extend(keys.keys().chain([key]).map(|key| key as u64));
-                self.keys = Keys::Narrow(narrow);
-                return;
-            }
-            Keys::Ascending(keys) => {
-                wide.reserve(2 * keys.n_keys);
-                wide.extend(keys.keys());
-            }
-            Keys::Narrow(keys) => {
-                wide.reserve(keys.capacity());
-                wide.extend(keys.iter().map(|key| u128::from(*key)));
-            }
-            Keys::Wide(_) => {}
+        if self.pending.is_empty() {
+            self.pending.reserve_exact(RUN_LENGTH);
         }
-        wide.push(key);
-        self.keys = Keys::Wide(wide);
+        self.pending.push(key);
+        if self.pending.len() == RUN_LENGTH {
+            self.end_run();
+        }
+    }
+
+    /// Sorts the pending keys into a run.
+    fn end_run(&mut self) {
+        self.pending.sort_unstable();
+        self.runs.begin();
+        self.pending.drain(..).for_each(|key| self.runs.push(key));
     }
 
     /// Returns the keys that appear more than once, if any.
     pub(crate) fn find_repeated(&mut self) -> Option<Repeated> {
-        let (key, n_rows) = match &mut self.keys {
-            Keys::Ascending(_) => return None,
-            Keys::Narrow(keys) => find_repeated_in(keys).map(|(key, n)| (u128::from(key), n))?,
-            Keys::Wide(keys) => find_repeated_in(keys)?,
-        };
-        Some(Repeated { key: self.packer.describe(key), n_rows })
-    }
-}
-
-/// Sorts the keys. Returns the lowest repeated key and the number of repeats of any key.
-fn find_repeated_in<K: Ord + Copy>(keys: &mut [K]) -> Option<(K, u64)> {
-    keys.sort_unstable();
-    let mut first = None;
-    let mut n_rows = 0;
-    for (earlier, later) in keys.iter().zip(keys.iter().skip(1)) {
-        if earlier == later {
-            n_rows += 1;
-            first.get_or_insert(*later);
+        if self.is_ascending() {
+            return None;
         }
+        self.end_run();
+        let mut runs: Vec<RunKeys<'_>> = self.runs.iter().collect();
+        let first_keys = runs.iter_mut().enumerate().filter_map(|(i, run)| Some(Reverse((run.next()?, i))));
+        let mut next: BinaryHeap<Reverse<(u128, usize)>> = first_keys.collect();
+        let (mut last, mut lowest, mut n_rows) = (None, None, 0);
+        while let Some(mut top) = next.peek_mut() {
+            let Reverse((key, run)) = *top;
+            if last == Some(key) {
+                n_rows += 1;
+                lowest.get_or_insert(key);
+            }
+            last = Some(key);
+            match runs.get_mut(run).and_then(Iterator::next) {
+                Some(following) => *top = Reverse((following, run)),
+                None => drop(PeekMut::pop(top)),
+            }
+        }
+        lowest.map(|key| Repeated { key: self.packer.describe(key), n_rows })
     }
-    first.map(|key| (key, n_rows))
 }
 
 #[cfg(test)]
@@ -343,23 +347,58 @@ mod tests {
         assert_eq!(sorted(&as_they_came), as_they_came.map(|(id, race, sex)| (id.to_owned(), race, sex)));
     }
 
-    fn keys_after(key: &str, rows: &[(&str, i32, i32)]) -> Keys {
-        let dataset = dataset(key);
-        let mut keys = KeySet::new(&dataset, 0);
-        keys.add(&batch(&dataset, rows)).unwrap();
-        keys.keys
+    /// As in the portal's civil rights data, whose keys have up to six columns of codes.
+    #[test]
+    fn a17_columns_of_codes_make_a_wide_key_small_enough_to_be_packed() {
+        let column = |codes: &[i32]| Arc::new(Int32Array::from(codes.to_vec())) as ArrayRef;
+        let columns = |last: &[i32]| {
+            let mut columns: Vec<(&str, ArrayRef)> = vec![("'string'\nwidth=12", texts(&["010000200277"; 2]))];
+            columns.extend(std::iter::repeat_with(|| ("'int'\ncodes='race'", column(&[99, 99]))).take(5));
+            columns.push(("'int'\ncodes='sex'", column(last)));
+            columns
+        };
+        assert_eq!(repeated_in(columns(&[1, 2])), None);
+        let found = repeated_in(columns(&[-3, -3]));
+        assert_eq!(found.as_deref(), Some("`a 010000200277, b 99, c 99, d 99, e 99, f 99, g -3`"));
+        // A code that no list has is hashed.
+        assert_eq!(repeated_in(columns(&[256, 256])).as_deref(), Some("a value of a, b, c, d, e, f, g"));
+        assert_eq!(repeated_in(columns(&[256, 0])), None);
+        assert_eq!(repeated_in(columns(&[255, -256])), None);
     }
 
     #[test]
-    fn ascending_keys_take_few_bytes_and_other_keys_eight_or_sixteen() {
-        let (one, two, other) = ("010000200277", "010000200300", "2500003163X");
-        let ascending = keys_after("'id'", &[(one, 1, 1), (two, 1, 1)]);
-        assert!(matches!(&ascending, Keys::Ascending(keys) if keys.bytes.len() == 5 + 1), "{ascending:?}");
-        assert!(matches!(keys_after("'id'", &[(two, 1, 1), (one, 1, 1)]), Keys::Narrow(keys) if keys.len() == 2));
-        let with_hash = [(two, 1, 1), (one, 1, 1), (other, 1, 1)];
-        assert!(matches!(keys_after("'id'", &with_hash), Keys::Wide(keys) if keys.len() == 3));
-        let three = [(two, 1, 1), (one, 1, 1), (one, 1, 2)];
-        assert!(matches!(keys_after("'id','race','sex'", &three), Keys::Wide(keys) if keys.len() == 3));
+    fn keys_take_few_bytes_in_any_order() {
+        let bytes_of = |key: &str, rows: &[(&str, i32, i32)]| {
+            let dataset = dataset(key);
+            let mut keys = KeySet::new(&dataset, 0);
+            keys.add(&batch(&dataset, rows)).unwrap();
+            let is_ascending = keys.is_ascending();
+            assert_eq!(keys.find_repeated(), None);
+            (is_ascending, keys.memory_bytes())
+        };
+        let (one, two) = ("010000200277", "010000200300");
+        assert_eq!(bytes_of("'id'", &[(one, 1, 1), (two, 1, 1)]), (true, 5 + 1));
+        // The first run has one key.
+        assert_eq!(bytes_of("'id'", &[(two, 1, 1), (one, 1, 1)]), (false, 5 + 5));
+        let ids: Vec<String> = (0..40_000).map(|i| format!("{:012}", 10_000_200_000_u64 + i)).collect();
+        let rows: Vec<(&str, i32, i32)> =
+            ids.iter().flat_map(|id| [(id.as_str(), 7, 1), (id.as_str(), 2, 1)]).collect();
+        let (is_ascending, n_bytes) = bytes_of("'id','race'", &rows);
+        assert!(!is_ascending && n_bytes < 4 * rows.len(), "{n_bytes} bytes for {} keys", rows.len());
+    }
+
+    #[test]
+    fn a17_a_key_that_repeats_in_another_run_is_counted() {
+        let dataset = dataset("'id'");
+        let ids: Vec<String> = (0..RUN_LENGTH as u64 + 1).rev().map(|i| format!("{i:012}")).collect();
+        let rows: Vec<(&str, i32, i32)> = ids.iter().map(|id| (id.as_str(), 1, 1)).collect();
+        for (n_batches, expected) in [(1, None), (3, Some(2 * rows.len() as u64))] {
+            let mut keys = KeySet::new(&dataset, 0);
+            (0..n_batches).for_each(|_| keys.add(&batch(&dataset, &rows)).unwrap());
+            let found = keys.find_repeated();
+            assert_eq!(found.as_ref().map(|found| found.n_rows), expected);
+            assert!(found.is_none_or(|found| found.key == "`id 000000000000`"));
+        }
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be
 //! unique. Encodes the rows into a file at the same time.
 
-use crate::dataset::{Dataset, RepeatedKeys};
+use crate::dataset::{Dataset, MEMORY_MIB, RepeatedKeys};
 use crate::error::Error;
 use crate::fetch::key_set::KeySet;
 use crate::file::writer::{Encoded, TableWriter};
@@ -13,10 +13,6 @@ use crate::text::excerpt;
 
 /// Maximum number of rows for which memory is reserved up front. For a larger `count`, memory grows as rows arrive.
 const MAX_RESERVED_ROWS: u64 = 4_000_000;
-
-/// Maximum size of a partition's file and keys in memory, in bytes. The portal's largest partition, with 2.4 million
-/// rows, takes a quarter of it.
-const MAX_BYTES: usize = 48 << 20;
 
 /// Counts of what was received for a partition.
 #[derive(Debug, Default)]
@@ -54,7 +50,7 @@ impl<'v> Validator<'v> {
             keys: KeySet::new(dataset, n_ahead),
             table: TableWriter::new(dataset, partition, expected).map_err(|source| encode_failed(partition, source))?,
             misfits: vec![Misfits::default(); dataset.columns.len()],
-            max_bytes: MAX_BYTES,
+            max_bytes: usize::from(dataset.memory_mib.unwrap_or(MEMORY_MIB)) << 20,
             n_rows: 0,
             n_unknown: 0,
             unknown_fields: FieldNames::default(),
@@ -210,6 +206,14 @@ mod tests {
         validator.admit(1, decoded).unwrap();
         let (columns, keys) = (validator.table.memory_bytes(), validator.keys.memory_bytes());
         assert!(columns > 100 && keys == 2 && validator.memory_bytes() == columns + keys, "{columns} and {keys}");
+    }
+
+    #[test]
+    fn a42_a_descriptor_can_allow_a_partition_more_memory() {
+        let (mut dataset, partition) = (enrollment(), partition());
+        assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 48 << 20);
+        dataset.memory_mib = Some(192);
+        assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 192 << 20);
     }
 
     /// Found by use: B6.

@@ -1,7 +1,8 @@
 //! Packs row keys into integers that sort in the same order as the keys.
 //!
 //! Text made of digits is packed as a number, and an integer as its 32 or 64 bits. A key of `ncessch` fits into 64
-//! bits, and a key of `ncessch`, `race` and `sex` into 128. A key that cannot be packed is represented by its hash.
+//! bits, and a key of `ncessch`, `race` and `sex` into 128. In a wider key, columns of codes take 9 bits each. A key that
+//! cannot be packed is represented by its hash.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
@@ -9,12 +10,20 @@ use arrow_array::{Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt3
 use arrow_schema::ArrowError;
 use arrow_select::take::take_record_batch;
 
+use crate::dataset::lists::is_of_measure;
 use crate::dataset::{ColumnKind, Dataset};
 
 /// Set in the hash of a key that cannot be packed. Packed keys are below this value.
-const HASHED: u128 = 1 << 127;
+const HASHED: u128 = 1 << MAX_BITS;
+/// Maximum number of bits of a packed key.
+const MAX_BITS: u32 = 127;
 /// Maximum number of digits in a string that can be packed.
 const MAX_DIGITS: usize = 18;
+
+/// Number of bits of a code in a key that would otherwise be wider than 127 bits.
+const CODE_BITS: u32 = 9;
+/// The codes that fit into them.
+const CODES: std::ops::RangeInclusive<i64> = -256..=255;
 
 /// How one key column is packed.
 #[derive(Debug, Clone)]
@@ -25,6 +34,8 @@ struct Part {
     /// Declared width of text made of digits.
     width: usize,
     n_bits: u32,
+    /// Whether all codes of the column's list are in [`CODES`].
+    has_small_codes: bool,
 }
 
 /// Packs the keys of a dataset's rows into integers that sort like the keys, column by column.
@@ -47,7 +58,7 @@ pub(crate) struct MissingKey {
 
 impl Packer {
     pub(crate) fn new(dataset: &Dataset) -> Self {
-        let parts: Vec<Part> = dataset
+        let mut parts: Vec<Part> = dataset
             .key
             .iter()
             .filter_map(|name| {
@@ -62,10 +73,18 @@ impl Packer {
                         64 - 10_u64.checked_pow(width.min(MAX_DIGITS) as u32).unwrap_or(1).leading_zeros()
                     }
                 };
-                Some(Part { name: name.clone(), column, kind: declared.kind, width, n_bits })
+                let codes = declared.codes.as_ref().and_then(|list| dataset.list(list));
+                let has_small_codes = declared.kind == ColumnKind::Int
+                    && codes
+                        .is_some_and(|codes| !is_of_measure(&codes) && codes.keys().all(|code| CODES.contains(code)));
+                Some(Part { name: name.clone(), column, kind: declared.kind, width, n_bits, has_small_codes })
             })
             .collect();
-        let n_bits: u32 = parts.iter().map(|part| part.n_bits).sum();
+        let n_bits = |parts: &[Part]| parts.iter().map(|part| part.n_bits).sum::<u32>();
+        if n_bits(&parts) > MAX_BITS {
+            parts.iter_mut().filter(|part| part.has_small_codes).for_each(|part| part.n_bits = CODE_BITS);
+        }
+        let n_bits = n_bits(&parts);
         Self { parts, is_narrow: n_bits <= 64 }
     }
 
@@ -158,6 +177,7 @@ impl Packer {
 /// A key column of one batch, ready for packing.
 enum View<'b> {
     Int(&'b Int32Array),
+    Code(&'b Int32Array),
     Bigint(&'b Int64Array),
     Digits(&'b StringArray, usize),
     Unpackable,
@@ -170,6 +190,10 @@ impl View<'_> {
     fn pack(&self, row: usize) -> Option<u64> {
         match self {
             Self::Int(array) => Some(u64::from((array.value(row) as u32) ^ (1 << 31))),
+            Self::Code(array) => {
+                let code = i64::from(array.value(row));
+                CODES.contains(&code).then(|| (code - CODES.start()) as u64)
+            }
             Self::Bigint(array) => Some((array.value(row) as u64) ^ (1 << 63)),
             Self::Digits(array, width) => {
                 let text = array.value(row).as_bytes();
@@ -193,7 +217,7 @@ fn pack_narrow(views: &[(View<'_>, u32)], row: usize) -> Option<u64> {
 
 /// Packs a key of at most 127 bits; `None` for a wider one.
 fn pack_wide(views: &[(View<'_>, u32)], row: usize) -> Option<u128> {
-    if views.iter().map(|(_, n_bits)| n_bits).sum::<u32>() > 127 {
+    if views.iter().map(|(_, n_bits)| n_bits).sum::<u32>() > MAX_BITS {
         return None;
     }
     views.iter().try_fold(0_u128, |key, (view, n_bits)| Some((key << n_bits) | u128::from(view.pack(row)?)))
@@ -203,6 +227,7 @@ impl Part {
     fn view<'b>(&self, batch: &'b RecordBatch) -> View<'b> {
         let array = batch.column(self.column);
         match self.kind {
+            ColumnKind::Int if self.n_bits == CODE_BITS => View::Code(array.as_primitive()),
             ColumnKind::Int => View::Int(array.as_primitive()),
             ColumnKind::Bigint => View::Bigint(array.as_primitive()),
             ColumnKind::String if self.width <= MAX_DIGITS => View::Digits(array.as_string(), self.width),
@@ -212,6 +237,7 @@ impl Part {
 
     fn unpack(&self, value: u64) -> String {
         match self.kind {
+            ColumnKind::Int if self.n_bits == CODE_BITS => (value as i64 + CODES.start()).to_string(),
             ColumnKind::Int => (((value as u32) ^ (1 << 31)) as i32).to_string(),
             ColumnKind::Bigint => ((value ^ (1 << 63)) as i64).to_string(),
             ColumnKind::String | ColumnKind::Double => format!("{value:0width$}", width = self.width),

@@ -11,8 +11,8 @@ use crate::metadata::{Endpoint, Kind, Section, Variable};
 /// Ids that the portal sends with or without their leading zeros, with the number of digits.
 ///
 /// A `zip` of a college is not among them: it may have the four additional digits.
-const WIDTHS: [(&str, u8); 5] =
-    [("ncessch", 12), ("leaid", 7), ("school_id", 5), ("zip_mailing", 5), ("zip_location", 5)];
+const WIDTHS: [(&str, u8); 6] =
+    [("crdc_id", 12), ("ncessch", 12), ("leaid", 7), ("school_id", 5), ("zip_mailing", 5), ("zip_location", 5)];
 
 /// Columns that are different in nearly every row: ids, numbers, names, addresses and coordinates.
 const DISTINCT: [&str; 22] = [

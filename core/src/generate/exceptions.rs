@@ -36,6 +36,7 @@ pub(super) struct Exceptions {
     total: Vec<Key>,
     label: Vec<Label>,
     in_flight: Vec<InFlight>,
+    memory: Vec<MemoryMib>,
     #[serde(rename = "unknown")]
     _unknown: Vec<Unknown>,
 }
@@ -98,6 +99,15 @@ struct InFlight {
     _reason: Reason,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryMib {
+    endpoints: Vec<u32>,
+    memory_mib: u16,
+    #[serde(rename = "reason")]
+    _reason: Reason,
+}
+
 /// An endpoint whose columns are not known yet. The build script reads these too.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +162,11 @@ impl Exceptions {
     pub(super) fn label<'l>(&'l self, list: &str, code: i64, found: &'l str) -> &'l str {
         let truncated = |one: &&Label| one.list == list && one.code == code && one.found == found;
         self.label.iter().find(truncated).map_or(found, |one| one.label.as_str())
+    }
+
+    /// Returns the memory of one of the endpoint's partitions, in MiB, if it differs from the default.
+    pub(super) fn memory_mib(&self, endpoint: u32) -> Option<u16> {
+        self.memory.iter().find(|one| one.endpoints.contains(&endpoint)).map(|one| one.memory_mib)
     }
 
     /// Returns the number of requests in flight for one of the endpoint's partitions, if it differs from the default.

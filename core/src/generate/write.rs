@@ -35,6 +35,9 @@ pub(super) fn to_toml(dataset: &Dataset, header: &str) -> String {
     if let Some(in_flight) = dataset.in_flight {
         let _ = writeln!(text, "in_flight = {in_flight}");
     }
+    if let Some(memory) = dataset.memory_mib {
+        let _ = writeln!(text, "memory_mib = {memory}");
+    }
     for axis in &dataset.axes {
         write_axis(&mut text, axis);
     }
@@ -143,6 +146,7 @@ mod tests {
         dataset.repeated_keys = RepeatedKeys::Keep;
         dataset.reason = Some("The source repeats keys.".into());
         dataset.in_flight = Some(4);
+        dataset.memory_mib = Some(192);
         dataset.axes[0].years = Some("1986-2022".into());
         dataset.columns[2].field = Some("Race".into());
         dataset.columns[2].codes = Some("race 2".into());
