@@ -339,8 +339,16 @@ fn w20_tables_that_move_out_of_the_template_lack_no_partition_at_any_time() {
     }
     assert_eq!(managers(), [None, None]);
 
+    /// Ends the watch, even if a check before its end fails.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
     let (is_done, n_looks) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
+        let done = Done(&is_done);
         let watcher = scope.spawn(|| {
             let mut missing = Vec::new();
             while !is_done.load(Ordering::SeqCst) {
@@ -363,7 +371,7 @@ fn w20_tables_that_move_out_of_the_template_lack_no_partition_at_any_time() {
         stack.deploy_again(&["MovedTables=GONE", "RunRetentionDays=91"]);
         assert_eq!(managers(), [ours(), ours()]);
         run("after", "unchanged");
-        is_done.store(true, Ordering::SeqCst);
+        drop(done);
         let missing = watcher.join().expect("the watcher ends");
         assert!(missing.is_empty(), "{} times, such as {:?}", missing.len(), missing.first());
     });
