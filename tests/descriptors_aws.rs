@@ -147,6 +147,10 @@ fn an_added_descriptor_is_all_that_a_run_needs(stack: &Stack, file: &File) {
     assert!(unknown.contains("one that was added to the lake, found `test_clubs`"), "{unknown}");
     let added = stack.rollcall(&["datasets", "add", &path, "--lake", &lake]).expect(0).stdout;
     assert!(added.starts_with(&format!("added `test_clubs` in {lake}; ")), "{added}");
+    let other = File::new(&CLUBS.replace("name = \"test_clubs\"", "name = \"test_other\""));
+    let taken = stack.rollcall(&["datasets", "add", &other.path(), "--lake", &lake]).expect(2).stderr;
+    let words = "expected a `table` that is not in use, found `test_clubs` of `datasets/test_clubs.toml`";
+    assert!(taken.contains(words), "{taken}");
     // Under a name of its own: the command line's, with a hash of the request, is taken for a minute.
     let request = json!({"dataset": "test_clubs", "years": [2020, 2021], "grades": "all"});
     let output = stack.run_successfully("clubs", &request);

@@ -25,7 +25,8 @@ mod tests {
         for name in Error::NAMES.iter().chain(&["NoReceipt"]) {
             assert!(!next_step(name).is_empty(), "{name}");
         }
-        assert_eq!(next_step("CatalogFailed"), "on AWS, redrive the execution; otherwise run `rollcall repair`");
+        let expected = "if the message has a hint, follow it first; on AWS, redrive the execution; otherwise run `rollcall repair`";
+        assert_eq!(next_step("CatalogFailed"), expected);
         assert_eq!(next_step("Bad"), "");
     }
 }
