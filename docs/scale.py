@@ -23,6 +23,7 @@ from scale_load import (
     dollars,
     find_refused,
     local_hours,
+    memory_share,
     round_trips,
     run_seconds,
     template_bytes,
@@ -79,7 +80,7 @@ def show_summary(estimates, settings):
             for n, (fast, usual, slow) in hours.items()
         ),
         f"- On AWS, one load costs {costs[0]:.0f} to {costs[-1]:.0f} USD, by the pace of the portal.",
-        f"- The first limit is the memory of a partition: {n_refused} datasets have partitions that do not fit.",
+        f"- {n_refused or 'No'} datasets have partitions that exceed the memory that their descriptors allow.",
     ]
     return "\n".join(lines)
 
@@ -179,6 +180,8 @@ def show_limits(estimates, settings):
     n_partitions = sum(one.dataset.n_partitions for one in estimates)
     most = max(one.dataset.n_partitions for one in estimates)
     largest = max(estimates, key=lambda one: one.largest)
+    fullest = max((one for one in estimates if len(one.dataset.key) > 1), key=lambda one: memory_share(one, settings))
+    allowed_mib = fullest.dataset.memory_mib or settings.max_mib
     trips = round_trips(largest.largest_pages, aws_in_flight(largest, settings))
     n_calls = math.ceil(trips * LATENCIES[-1] / settings.call_s)
     body_bytes = max(one.dataset.json_row_bytes * min(PAGE_ROWS, one.largest) for one in estimates)
@@ -188,7 +191,7 @@ def show_limits(estimates, settings):
     most_in_flight = settings.map_concurrency * max(aws_in_flight(one, settings) for one in estimates)
     template_mb = template_bytes([one.dataset for one in estimates]) / 1e6
     rows = [
-        ("memory of a partition, MiB", largest.largest * MEMORY_ROW_BYTES / 2**20, settings.max_mib, 10, "rollcall"),
+        ("memory of a partition, MiB", fullest.largest * MEMORY_ROW_BYTES / 2**20, allowed_mib, 10, "rollcall"),
         (f"hours of a run, {LATENCIES[2]} s a page", slowest, settings.run_s / 3600, 10, "state machine"),
         (f"hours of a run, {LATENCIES[1]} s a page", usual, settings.run_s / 3600, 10, "state machine"),
         (f"calls for a partition, {LATENCIES[2]} s a page", n_calls, settings.calls, 10, "state machine"),
@@ -222,10 +225,11 @@ def show_refused(estimates, settings):
     limit = settings.max_mib * 2**20 / MEMORY_ROW_BYTES
     lines = []
     for one in find_refused(estimates, settings):
-        is_near = one.largest / ROWS_FACTOR <= limit
+        is_near = memory_share(one, settings) <= ROWS_FACTOR
         lines.append(f"- `{one.dataset.name}`{' (fits if the estimate is too high)' if is_near else ''}")
-    head = f"More than about {number(limit / 1e6)} million rows do not fit. That concerns {len(lines)} datasets:"
-    return "\n".join([head, "", *lines]) if lines else "None."
+    head = f"More than about {number(limit / 1e6)} million rows need a `memory_mib` in the descriptor."
+    rest = ["That of these datasets is too small:", "", *lines] if lines else ["All datasets have enough."]
+    return "\n".join([head, *rest])
 
 
 def report():

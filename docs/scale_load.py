@@ -42,7 +42,7 @@ class Settings:
     run_s = find_number("statemachine/ingest.asl.json", r'"TimeoutSeconds": (\d+)')
     calls = 1 + find_number("statemachine/ingest.asl.json", r'"calls_left": (\d+)')
     max_partitions = find_number("core/src/request/size.rs", r"MAX_PARTITIONS: usize = ([\d_]+)")
-    max_mib = find_number("core/src/fetch/validator.rs", r"MAX_BYTES: usize = (\d+) << 20")
+    max_mib = find_number("core/src/dataset.rs", r"MEMORY_MIB: u16 = (\d+);")
     max_body_mib = find_number("docs/limits.md", r"response body may be up to (\d+) MiB")
 
 
@@ -135,8 +135,14 @@ def find_refused(estimates, settings):
 
     The keys of one id arrive in order, and take a few bytes.
     """
-    limit = settings.max_mib * 2**20 / MEMORY_ROW_BYTES
-    return [one for one in estimates if one.largest > limit and len(one.dataset.key) > 1]
+
+    return [one for one in estimates if memory_share(one, settings) > 1 and len(one.dataset.key) > 1]
+
+
+def memory_share(estimate, settings):
+    """Returns the memory of the largest partition, as a share of what its descriptor allows."""
+    allowed_mib = estimate.dataset.memory_mib or settings.max_mib
+    return estimate.largest * MEMORY_ROW_BYTES / (allowed_mib * 2**20)
 
 
 def check_prices():

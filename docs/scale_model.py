@@ -33,7 +33,7 @@ ROWS_FACTOR = 1.3
 # Parquet bytes, as a share of the CSV's: lowest, middle, highest.
 PARQUET_SHARES = [0.04, 0.10, 0.20]
 # Memory of a partition whose rows have keys of several columns and do not arrive in the order of these.
-MEMORY_ROW_BYTES = 19
+MEMORY_ROW_BYTES = 16
 # Share of the decompressed body that a gzipped one would take.
 GZIP_SHARE = 1 / 12
 
@@ -70,6 +70,7 @@ class Dataset:
     n_values: int
     has_total: bool
     in_flight: int
+    memory_mib: int
 
     @property
     def level(self):
@@ -131,6 +132,7 @@ def read_dataset(path):
         n_values=n_values,
         has_total=any("total" in axis for axis in table["axis"]),
         in_flight=table.get("in_flight", 0),
+        memory_mib=table.get("memory_mib", 0),
     )
 
 

@@ -1,8 +1,9 @@
 //! Documents: their links, and what no file may mention.
 
 use std::fs;
+use std::process::Command;
 
-use rollcall_tests::workspace;
+use rollcall_tests::{python, workspace};
 
 use crate::{project_files, read, with_extension};
 
@@ -74,4 +75,11 @@ fn every_link_from_a_document_to_a_file_is_valid() {
         }
     }
     assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn the_tables_of_the_whole_portal_are_those_that_the_script_prints() {
+    let script = workspace().join("docs/scale.py");
+    let run = Command::new(python()).arg(script).arg("--check").output().expect("python starts");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 }
