@@ -19,6 +19,7 @@ use crate::output::{self, Format};
 use crate::request::dataset::{load_dataset, load_descriptor};
 use crate::table;
 use crate::template;
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(crate) struct DatasetsArgs {
@@ -95,9 +96,9 @@ fn check(files: &[String]) -> anyhow::Result<ExitCode> {
             Ok(dataset) => {
                 dataset.axes.iter().for_each(note_numeric_values);
                 output::print(&format!(
-                    "{}: valid, {} columns, key {}\n",
+                    "{}: valid, {}, key {}\n",
                     visible(file),
-                    dataset.columns.len(),
+                    counted(dataset.columns.len() as u64, "column"),
                     visible(&dataset.key.join(", "))
                 ))?;
             }

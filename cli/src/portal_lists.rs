@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use jiff::Timestamp;
 use rollcall_core::memory::{Memory, Room};
+use rollcall_core::plan::release::CHANGES_PATH;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use url::Url;
 
@@ -41,7 +42,9 @@ impl<P: Portal> Portal for CachedLists<P> {
         read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
     ) -> Result<Response<T>, PortalError> {
         let key = (path.to_owned(), page);
-        let known = self.cache.pages().get(&key).cloned();
+        // A command for all datasets takes hours, in which there may be a release. It must be the one before page 1.
+        let may_change = path == CHANGES_PATH;
+        let known = self.cache.pages().get(&key).filter(|_| !may_change).cloned();
         if let Some((body, received_at)) = known
             && let Reading::Done(result) = read(&body)
         {

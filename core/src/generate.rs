@@ -200,7 +200,7 @@ fn comment(endpoint: &Endpoint, axes: &[Axis], columns: &[Column]) -> String {
         title(endpoint)
     );
     if !totals.is_empty() {
-        comment.push_str(&format!(" Rows with {} are totals of others.", totals.join(", ")));
+        comment.push_str(&format!(" Rows with {} are totals over other rows.", totals.join(" or ")));
     }
     comment
 }

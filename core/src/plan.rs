@@ -4,7 +4,7 @@
 mod candidates;
 mod drift;
 mod expand;
-mod release;
+pub mod release;
 #[cfg(test)]
 mod tests;
 pub mod years;

@@ -61,7 +61,7 @@ impl Dataset {
         }
         view.add(RESCUED, &quoted(RESCUED), ViewType::Column(ColumnKind::String));
         ViewSpec {
-            name: format!("{}_labeled", self.name),
+            name: view_name(&self.name),
             table: self.table.clone(),
             select: format!("select\n  {}", view.expressions.join(",\n  ")),
             columns: view.columns,
@@ -79,6 +79,12 @@ impl Dataset {
         let totals = self.columns.iter().filter_map(|column| Some((quoted(&column.name), column.total?)));
         totals.map(|(name, total)| format!("{name} = {total}"))
     }
+}
+
+/// Returns the name of a dataset's view.
+#[must_use]
+pub fn view_name(dataset: &str) -> String {
+    format!("{dataset}_labeled")
 }
 
 /// Collects the columns of a view.
@@ -114,30 +120,30 @@ impl Builder {
         };
         self.add(&axis.name, &name, ViewType::Column(kind));
         let Some(labels) = labels else { return };
-        let labelled = axis.values.iter().filter_map(|coded| {
+        let labeled = axis.values.iter().filter_map(|coded| {
             let value = match axis.kind {
                 AxisKind::Int => coded.value.clone(),
                 AxisKind::String => literal(&coded.value),
             };
             Some((value, labels.get(&coded.code)?.as_ref()))
         });
-        self.add_label(&axis.name, &name, "label", labelled);
+        self.add_label(&axis.name, &name, "label", labeled);
     }
 
     fn add_column(&mut self, column: &Column, is_key: bool, codes: Option<Codes<'_>>) {
         let (name, kind) = (quoted(&column.name), ViewType::Column(column.kind));
         let Some(codes) = codes else { return self.add(&column.name, &name, kind) };
-        let labelled = codes.iter().map(|(code, label)| (code.to_string(), label.as_ref()));
+        let labeled = codes.iter().map(|(code, label)| (code.to_string(), label.as_ref()));
         if !is_of_measure(&codes) {
             self.add(&column.name, &name, kind);
-            self.add_label(&column.name, &name, "label", labelled);
+            self.add_label(&column.name, &name, "label", labeled);
         } else if is_key {
             self.add(&column.name, &name, kind);
         } else {
             let listed: Vec<String> = codes.keys().map(ToString::to_string).collect();
             let value = format!("case when {name} in ({}) then null else {name} end", listed.join(", "));
             self.add(&column.name, &value, kind);
-            self.add_label(&column.name, &name, "note", labelled);
+            self.add_label(&column.name, &name, "note", labeled);
         }
     }
 
@@ -147,10 +153,10 @@ impl Builder {
         column: &str,
         quoted: &str,
         suffix: &str,
-        labelled: impl Iterator<Item = (String, &'l str)>,
+        labeled: impl Iterator<Item = (String, &'l str)>,
     ) {
         let branches: Vec<String> =
-            labelled.map(|(value, label)| format!("when {value} then {}", literal(label))).collect();
+            labeled.map(|(value, label)| format!("when {value} then {}", literal(label))).collect();
         if !branches.is_empty() {
             let labels = format!("case {quoted} {} end", branches.join(" "));
             self.add_more(&format!("{column}_{suffix}"), &labels, ViewType::Column(ColumnKind::String));

@@ -156,8 +156,8 @@ fn a_run_with_an_old_descriptor_warns_before_it_fetches() {
         let run = lake.run(&portal, &args).expect(0);
 
         let warning = format!(
-            "warning: the portal has changed `{NAME}` since its descriptor was written: {expected}; see `rollcall datasets \
-             drift {NAME}`\n"
+            "warning: the descriptor of `{NAME}` differs from the portal's list of its columns: {expected}; `rollcall datasets \
+             drift` says more\n"
         );
         for outcome in [planned, run] {
             assert_eq!(outcome.stderr.contains(&warning), dataset == NAME, "{expected}: {}", outcome.stderr);

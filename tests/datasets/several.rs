@@ -55,7 +55,7 @@ fn each_of_the_portals_lists_is_requested_once_for_all_datasets() {
     let (portal, lake) = (thin(Vec::new()), TestLake::new());
     let _ = lake.run(&portal, &["--dataset", "scorecard_*", "--years", "latest"]).expect(0);
     let requests = portal.server.requests();
-    for (path, n_expected) in [("/api-endpoints/", 1), ("/api-changes/", 1), ("/api-endpoint-varlist/", 6)] {
+    for (path, n_expected) in [("/api-endpoints/", 1), ("/api-changes/", 6), ("/api-endpoint-varlist/", 6)] {
         let n_found = requests.iter().filter(|request| request.path.contains(path)).count();
         assert_eq!(n_found, n_expected, "{path}");
     }
@@ -73,9 +73,14 @@ fn a_dataset_that_lacks_what_is_requested_is_skipped_by_name_and_the_others_run(
     );
     let reason = "skipped: check request: `years`: expected years that the portal lists for `crdc_directory`";
     assert!(run.stderr.contains(reason), "{}", run.stderr);
+    let plan = ["--dataset", "crdc_*", "--years", "2020", "--portal", &portal.origin()];
+    let planned = lake.rollcall("plan", &plan).expect(2).stdout;
+    assert!(planned.lines().any(|line| line.starts_with("crdc_directory") && line.contains("skipped")), "{planned}");
     // None has what is requested.
     let none = lake.run(&portal, &["--dataset", "crdc_*", "--years", "2020", "--format", "json"]).expect(2);
     assert_eq!(none.json()["runs"], serde_json::json!([]));
+    let none = lake.run(&portal, &["--dataset", "crdc_*", "--years", "2020"]).expect(2).stdout;
+    assert!(none.ends_with("\n48 datasets: 48 skipped\n"), "{none}");
     let grades = lake.run(&portal, &["--dataset", "nhgis_*", "--years", "latest", "--grades", "grade-1"]).expect(2);
     assert!(grades.stderr.contains("`grades`: expected one of years, "), "{}", grades.stderr);
     let nothing = lake.run(&portal, &["--dataset", "zzz_*", "--years", "latest"]).expect(2);

@@ -5,6 +5,7 @@ use clap::Args;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Store;
 use rollcall_core::request::DEFAULT_DATASET;
+use rollcall_core::view::view_name;
 use rollcall_core::{Error, keys, lookup};
 
 use crate::escape::visible;
@@ -99,10 +100,12 @@ async fn check_table(store: &impl Store, dataset: &Dataset) -> anyhow::Result<()
         };
         // An invalid descriptor harms only the runs that name it.
         if let Ok(other) = Dataset::parse_added(&key, &found.bytes)
-            && other.table == dataset.table
+            && (other.table == dataset.table
+                || other.table == view_name(&dataset.name)
+                || dataset.table == view_name(&other.name))
         {
             return Err(BadInput(format!(
-                "add dataset `{}`: expected a `table` that is not in use, found `{}` of `{key}`",
+                "add dataset `{}`: expected a `table`, and a name for its view, that are not in use, found `{}` of `{key}`",
                 dataset.name, dataset.table
             ))
             .into());

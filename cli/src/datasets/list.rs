@@ -1,5 +1,7 @@
 //! `rollcall datasets list`: every endpoint of the portal, and whether its dataset is usable.
 
+use std::io::IsTerminal;
+
 use clap::Args;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::dataset::built_in::unknown_columns;
@@ -99,18 +101,32 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<()> {
         listed.retain(|one| one.name().contains(&text) || one.title().to_lowercase().contains(&text));
     }
     if listed.is_empty() {
-        return Err(BadInput(format!(
-            "list datasets: expected a selection with datasets, found none with `{}`{}",
-            visible(&args.selection),
-            args.search.as_ref().map_or_else(String::new, |text| format!(" and `{}`", visible(text)))
-        ))
-        .into());
+        let message = match &args.search {
+            Some(text) => format!(
+                "`--search`: expected text in the name or title of a dataset, found none with `{}`",
+                visible(text)
+            ),
+            None => format!(
+                "list datasets: expected a name, a pattern or a section, found no dataset that matches `{}`",
+                visible(&args.selection)
+            ),
+        };
+        return Err(BadInput(message).into());
     }
     listed.sort_by(|one, other| one.name().cmp(other.name()));
     if args.format == Format::Json {
         return output::print_json(&listed);
     }
-    let mut table = table::table(&["dataset", "usable", "axes", "columns", "title"]);
+    if std::io::stdout().is_terminal() {
+        // Names are up to 52 characters long, so a terminal of 80 has no room for titles beside them.
+        let lines = listed.iter().map(|one| {
+            let [name, _, axes, n_columns, title] = one.row();
+            visible(&format!("{name} ({axes}; {n_columns} columns)")).into_owned() + "\n    " + &visible(&title) + "\n"
+        });
+        output::print(&lines.collect::<String>())?;
+        return Ok(());
+    }
+    let mut table = table::whole_table(&["dataset", "usable", "axes", "columns", "title"]);
     for one in &listed {
         table.add_row(one.row());
     }

@@ -9,7 +9,7 @@ use rollcall_core::plan::plan_partitions;
 use rollcall_core::ports::Store;
 use serde::Serialize;
 
-use crate::exit::is_of_dataset_only;
+use crate::exit::{self, is_of_dataset_only};
 use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
@@ -46,9 +46,11 @@ pub(super) async fn run(args: &PlanArgs, datasets: &[Dataset]) -> anyhow::Result
         #[cfg(feature = "aws")]
         Lake::Bucket(store) => count_all(args, &source, &store, datasets).await?,
     };
+    let are_all_skipped = counts.iter().all(|count| count.skipped.is_some());
+    let code = ExitCode::from(if are_all_skipped { exit::BAD_INPUT } else { exit::OK });
     if args.format == Format::Json {
         output::print_json(&counts)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let mut table = table::table(&["dataset", "partitions", "pages"]);
     for count in &counts {
@@ -83,7 +85,7 @@ pub(super) async fn run(args: &PlanArgs, datasets: &[Dataset]) -> anyhow::Result
     }
     text.push('\n');
     output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 async fn count_all(

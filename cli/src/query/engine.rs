@@ -13,6 +13,8 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
 
+use rollcall_core::text::nearest;
+
 use crate::exit::BadInput;
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::lake_table::{LakeTable, lake_url};
@@ -62,14 +64,14 @@ async fn collect(
     let rejected = |error: DataFusionError| {
         let hint = if names.is_empty() {
             format!(
-                "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder \
+                "\nhint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder \
                  `data` with `rollcall repair`",
                 root.display()
             )
         } else {
-            format!("hint: tables of this lake: {}", names.join(", "))
+            hint_of_tables(&names, &error)
         };
-        BadInput(format!("run query: the SQL engine reports: {}\n{hint}", in_one_line(&error)))
+        BadInput(format!("run query: the SQL engine reports: {}{hint}", in_one_line(&error)))
     };
     // Rejects statements that would write files or change tables.
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -89,6 +91,25 @@ async fn collect(
         batches.push(RecordBatch::new_empty(schema));
     }
     Ok(batches)
+}
+
+/// Maximum number of tables that a hint lists.
+const MAX_LISTED: usize = 10;
+
+/// Returns a hint line with the tables there are. If there are many, returns the one whose name is most like the one that
+/// was not found, or an empty string for another error.
+fn hint_of_tables(names: &[String], error: &DataFusionError) -> String {
+    if names.len() <= MAX_LISTED {
+        return format!("\nhint: tables of this lake: {}", names.join(", "));
+    }
+    // The engine names a table that it does not find: `table 'datafusion.education.crdc_offense' not found`.
+    let message = error.to_string();
+    let missing = message.split('\'').nth(1).filter(|_| message.contains("' not found"));
+    let Some(missing) = missing.and_then(|path| path.rsplit('.').next()) else { return String::new() };
+    let bare = names.iter().filter_map(|name| name.split_once('.')).map(|(_, table)| table);
+    let meant = nearest(missing, bare).and_then(|meant| names.iter().find(|name| name.ends_with(&format!(".{meant}"))));
+    let meant = meant.map_or_else(String::new, |name| format!("write `{name}`, or "));
+    format!("\nhint: {meant}list the {} tables and views: rollcall query \"show tables\"", names.len())
 }
 
 /// Makes the row order reproducible for a query that only filters and projects: rows come in file order.

@@ -23,6 +23,10 @@ pub(super) async fn register_views(
     let are_all_named = named.iter().any(|name| name.schema() == Some("information_schema"));
     for table in tables {
         let Some(view) = &table.view else { continue };
+        // Two datasets of descriptor files may take each other's names. The table holds data, so it wins.
+        if tables.iter().any(|other| other.database == table.database && other.table == view.name) {
+            continue;
+        }
         let is_named = |name: &TableReference| name.schema() == Some(&table.database) && name.table() == view.name;
         if !are_all_named && !named.iter().any(is_named) {
             continue;

@@ -74,9 +74,20 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
                 return Err(error);
             }
         };
-        let Some((ended, summary)) = fetch_and_publish(&prepared, args, &mut signals).await? else {
-            end = FetchEnd::Interrupted;
-            break;
+        let (ended, summary) = match fetch_and_publish(&prepared, args, &mut signals).await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => {
+                output::print_message(&format!(
+                    "interrupted: committed partitions of {} are kept; the next run registers them for queries",
+                    dataset.name
+                ));
+                end = FetchEnd::Interrupted;
+                break;
+            }
+            Err(error) => {
+                runs.print(args)?;
+                return Err(error);
+            }
         };
         runs.ended.push((dataset, summary, prepared.plan.warnings));
         if matches!(ended, FetchEnd::Interrupted | FetchEnd::Unreachable | FetchEnd::LakeLost) {
@@ -89,7 +100,7 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
     if n_run < n_datasets {
         output::print_message(&format!("stopped: {} not run", counted((n_datasets - n_run) as u64, "dataset")));
     }
-    warnings::note_sample(args.portal.is_sample());
+    warnings::note_sample(args.portal.is_sample() && !runs.ended.is_empty());
     let has_open = runs.ended.iter().any(|(_, summary, _)| summary.n_open() > 0);
     Ok(match end {
         FetchEnd::Interrupted => interrupted("committed partitions are kept"),
@@ -132,8 +143,21 @@ impl Runs {
         let mut text = table::render(&table);
         let outcomes = totals.iter().zip(Outcome::ALL).filter(|(n, _)| **n > 0);
         let outcomes: Vec<String> = outcomes.map(|(n, outcome)| format!("{n} {}", outcome.as_str())).collect();
+        if self.ended.is_empty() {
+            text.push_str(&format!(
+                "{}: {} skipped\n",
+                counted(self.skipped.len() as u64, "dataset"),
+                self.skipped.len()
+            ));
+            output::print(&text)?;
+            return Ok(());
+        }
+        let skipped = match self.skipped.len() {
+            0 => String::new(),
+            n => format!(", {n} skipped"),
+        };
         text.push_str(&format!(
-            "{}, {}: {}; {}, {}\n",
+            "{}{skipped}, {}: {}; {}, {}\n",
             counted((self.ended.len() + self.skipped.len()) as u64, "dataset"),
             counted(n_planned as u64, "partition"),
             if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes.join(", ") },

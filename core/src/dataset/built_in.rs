@@ -58,6 +58,12 @@ pub(super) fn not_built_in(name: &str, or_added: &str) -> String {
         let name = unknown.name;
         return format!("`dataset`: `{name}`: columns not known yet; run `rollcall datasets generate {name}`");
     }
+    if name.contains(['*', '?']) {
+        return format!(
+            "`dataset`: expected one dataset, found the pattern `{}`\n    hint: `rollcall datasets list` lists those that match",
+            excerpt(name)
+        );
+    }
     let names = DATASETS.iter().map(|one| one.name).chain(UNKNOWN.iter().map(|unknown| unknown.name));
     let hint = nearest(name, names).map_or_else(String::new, |nearest| format!(" `{nearest}`, or"));
     format!(

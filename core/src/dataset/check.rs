@@ -17,6 +17,7 @@ use crate::dataset::{ALLOWED_MEMORY_MIB, ColumnKind, Dataset, IN_FLIGHT, Repeate
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
 use crate::text::{excerpt, nearest_hint};
+use crate::view::view_name;
 
 pub(super) use crate::dataset::check::place::line_at;
 
@@ -146,7 +147,22 @@ impl Dataset {
     fn check_taken(&self, mistakes: &mut PlacedMistakes<'_>) {
         if registry::is_lookup_table(&self.table) {
             mistakes.add(Place::Top("table"), || {
-                format!("`table`: expected a table that is not in use, found the look-up table `{}`", self.table)
+                format!("`table`: expected a table that is not in use, found the lookup table `{}`", self.table)
+            });
+        }
+        // A view is in the same database as the tables.
+        let owner = DATASETS.iter().map(|other| other.name).chain([self.name.as_str()]);
+        if let Some(owner) = owner.into_iter().find(|owner| view_name(owner) == self.table) {
+            mistakes.add(Place::Top("table"), || {
+                format!("`table`: expected a table that is not in use, found `{}`, the view of `{owner}`", self.table)
+            });
+        }
+        if let Some(other) = DATASETS.iter().find(|other| other.table == view_name(&self.name)) {
+            mistakes.add(Place::Top("name"), || {
+                format!(
+                    "`name`: expected a name whose view `{}` is not in use, found `{}`: it is the table of `{}`",
+                    other.table, self.name, other.name
+                )
             });
         }
         for other in &DATASETS {

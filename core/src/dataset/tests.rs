@@ -398,7 +398,7 @@ fn a_wrong_word_is_reported_with_its_line_and_the_nearest_right_one() {
         ),
         (
             refused(&[("type = \"int\"", "type = \"int\"\nyears = \"all\"")]),
-            "line 12, `axis.years` of `year`: expected years such as `1980, 1984-2022`, found `all`",
+            "line 12, `axis.years` of `year`: expected years such as `1980, 1984-2022`, in ascending order, found `all`",
         ),
         (
             refused(&[("type = \"int\"", "type = \"int\"\nvalues = [1]")]),
@@ -458,4 +458,23 @@ fn every_key_of_a_descriptor_is_documented_in_its_order() {
         assert!(keys.len() > 1, "{message}");
         assert_eq!(documented_keys(&text, heading), keys, "{heading}");
     }
+}
+
+#[test]
+fn a_table_cannot_have_the_name_of_a_view() {
+    let found = refused(&[("table = \"small\"", "table = \"meps_labeled\"")]);
+    assert_eq!(found, "line 7, `table`: expected a table that is not in use, found `meps_labeled`, the view of `meps`");
+    let own = refused(&[("table = \"small\"", "table = \"small_labeled\"")]);
+    assert_eq!(own, "line 7, `table`: expected a table that is not in use, found `small_labeled`, the view of `small`");
+}
+
+#[test]
+fn mistakes_are_in_the_order_of_their_lines() {
+    let found = refused(&[
+        ("width = 4", "width = 40"),
+        ("key = [\"id\"]", "key = [\"no\"]"),
+        ("table = \"small\"", "table = \"S\""),
+    ]);
+    let lines: Vec<&str> = found.lines().skip(1).map(|line| line.split(',').next().unwrap().trim()).collect();
+    assert_eq!(lines, ["- line 7", "- line 8", "- line 15"]);
 }

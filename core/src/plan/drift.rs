@@ -29,7 +29,8 @@ pub(super) async fn drift_warning(portal: &impl Portal, dataset: &Dataset, endpo
     }
     (!named.is_empty()).then(|| {
         format!(
-            "the portal has changed `{name}` since its descriptor was written: {}; see `rollcall datasets drift {name}`",
+            "the descriptor of `{name}` differs from the portal's list of its columns: {}; `rollcall datasets drift` says \
+             more",
             named.join(", ")
         )
     })

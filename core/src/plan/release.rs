@@ -4,7 +4,7 @@ use crate::metadata::list::{PortalList, text};
 use crate::ports::portal::Portal;
 
 /// Path of the portal's list of releases, relative to its API root.
-const CHANGES_PATH: &str = "api-changes/";
+pub const CHANGES_PATH: &str = "api-changes/";
 
 /// Maximum length of a release name. A longer text is not a release, and would be stored in every record.
 const MAX_VERSION_CHARS: usize = 64;

@@ -43,7 +43,7 @@ fn example(axis: &Axis) -> String {
     }
 }
 
-/// Describes a JSON value where no string was expected. Strings are labelled, to distinguish `"false"` from `false`.
+/// Describes a JSON value where no string was expected. Strings are labeled, to distinguish `"false"` from `false`.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),

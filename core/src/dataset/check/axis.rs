@@ -49,7 +49,11 @@ impl Axis {
             && (!self.is_year() || parse_years(years).is_none())
         {
             mistakes.add(place("years"), || {
-                let expected = if self.is_year() { "years such as `1980, 1984-2022`" } else { "none but for years" };
+                let expected = if self.is_year() {
+                    "years such as `1980, 1984-2022`, in ascending order"
+                } else {
+                    "none but for years"
+                };
                 format!("`axis.years` of `{name}`: expected {expected}, found `{}`", excerpt(years))
             });
         }
@@ -106,7 +110,11 @@ impl Axis {
                 });
             }
         }
-        if let Some(total) = &self.total
+        if let Some(total) = self.total.as_ref().filter(|_| self.is_year()) {
+            mistakes.add(place("total"), || {
+                format!("`axis.total` of `{name}`: expected none for years, found `{}`", excerpt(total))
+            });
+        } else if let Some(total) = &self.total
             && !seen.contains(total)
         {
             mistakes.add(place("total"), || {

@@ -58,13 +58,14 @@ pub(super) struct PlacedMistakes<'t> {
     text: &'t str,
     /// The file with positions, once a mistake has been found.
     file: Option<Spanned<DeTable<'t>>>,
-    mistakes: Mistakes,
+    /// Each mistake with its line; 0 if it has none.
+    found: Vec<(usize, String)>,
 }
 
 impl<'t> PlacedMistakes<'t> {
     /// - `text`: the descriptor, which is valid TOML.
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, file: None, mistakes: Mistakes::default() }
+        Self { text, file: None, found: Vec::new() }
     }
 
     /// Adds one mistake. Its message starts with the line and the key.
@@ -74,15 +75,18 @@ impl<'t> PlacedMistakes<'t> {
         }
         let offset = self.file.as_ref().and_then(|file| place.offset(file));
         let line = offset.map(|offset| line_at(self.text, offset));
-        self.mistakes.add(|| match line {
-            Some(line) => format!("line {line}, {}", describe()),
-            None => describe(),
+        self.found.push(match line {
+            Some(line) => (line, format!("line {line}, {}", describe())),
+            None => (0, describe()),
         });
     }
 
-    /// Returns the mistakes.
-    pub(super) fn into_mistakes(self) -> Mistakes {
-        self.mistakes
+    /// Returns the mistakes in the order of their lines.
+    pub(super) fn into_mistakes(mut self) -> Mistakes {
+        self.found.sort_by_key(|(line, _)| *line);
+        let mut mistakes = Mistakes::default();
+        self.found.into_iter().for_each(|(_, message)| mistakes.add(|| message));
+        mistakes
     }
 }
 
