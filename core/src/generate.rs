@@ -343,7 +343,7 @@ mod tests {
         assert!(finance.reason.unwrap().contains("without a district id"));
         assert_eq!(finance.title, "CCD Enrollment, by grade (school districts)");
         assert_eq!(finance.attribution, "CCD Enrollment, Education Data Portal, Urban Institute, under ODC-By 1.0");
-        assert!(finance.comment.ends_with(" Rows with race 99 are totals of others."), "{}", finance.comment);
+        assert!(finance.comment.ends_with(" Rows with race 99 are totals over other rows."), "{}", finance.comment);
         assert_eq!((finance.key, finance.in_flight), (vec!["leaid".to_owned(), "race".to_owned()], None));
     }
 }
