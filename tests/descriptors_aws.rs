@@ -149,7 +149,7 @@ fn an_added_descriptor_is_all_that_a_run_needs(stack: &Stack, file: &File) {
     assert!(added.starts_with(&format!("added `test_clubs` in {lake}; ")), "{added}");
     let other = File::new(&CLUBS.replace("name = \"test_clubs\"", "name = \"test_other\""));
     let taken = stack.rollcall(&["datasets", "add", &other.path(), "--lake", &lake]).expect(2).stderr;
-    let words = "expected a `table` that is not in use, found `test_clubs` of `datasets/test_clubs.toml`";
+    let words = "expected a `table`, and a name for its view, that are not in use, found `test_clubs` of `datasets/test_clubs.toml`";
     assert!(taken.contains(words), "{taken}");
     // Under a name of its own: the command line's, with a hash of the request, is taken for a minute.
     let request = json!({"dataset": "test_clubs", "years": [2020, 2021], "grades": "all"});

@@ -106,7 +106,7 @@ fn a_descriptor_that_breaks_a_rule_is_rejected_with_line_and_key() {
             "a look-up's table",
             descriptor("table = \"us_education_ccd_enrollment_data\"", "table = \"lookup_states\"")
                 .replace("name = \"ccd_enrollment\"", "name = \"mine\""),
-            "`table`: expected a table that is not in use, found the look-up table `lookup_states`",
+            "`table`: expected a table that is not in use, found the lookup table `lookup_states`",
         ),
         (
             "a code of two values",
@@ -162,8 +162,8 @@ fn a_descriptor_that_breaks_a_rule_is_rejected_with_line_and_key() {
         (
             "two broken rules",
             descriptor("key = [\"ncessch\"]", "key = []").replace("{grade}/\"", "\""),
-            "found 2 mistakes\n  - `key`: expected at least one column, found none\n  - `path`: expected one \
-             placeholder per axis, in order (year, grade), found year",
+            "found 2 mistakes\n  - `path`: expected one placeholder per axis, in order (year, grade), found year\n  - `key`: \
+             expected at least one column, found none",
         ),
     ];
     let lake = TestLake::new();

@@ -53,7 +53,10 @@ fn all_129_datasets_of_the_portal_are_listed_and_six_are_not_usable() {
     assert_eq!(datasets(&["list", "ccd_dist*"]).expect(0).stdout.lines().count(), 7);
     assert_eq!(datasets(&["list", "--search", "Pell", "college-university"]).expect(0).stdout.lines().count(), 2);
     let refused = datasets(&["list", "nasa_*"]).expect(2).stderr;
-    assert_eq!(refused, "error: list datasets: expected a selection with datasets, found none with `nasa_*`\n");
+    assert_eq!(
+        refused,
+        "error: list datasets: expected a name, a pattern or a section, found no dataset that matches `nasa_*`\n"
+    );
 }
 
 #[test]
