@@ -17,8 +17,8 @@ use url::Url;
 use crate::portal_lists::{CachedLists, ListCache};
 use crate::words::shell_word;
 
-/// Time limit for reading the portal's lists of endpoints and releases. The portal takes up to 29 s for one response.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time limit for reading the portal's lists of endpoints, columns and releases. The portal takes up to 29 s for one response.
+pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Default number of requests in flight.
 const IN_FLIGHT: u16 = 8;

@@ -23,7 +23,7 @@ impl ListCache {
     }
 }
 
-/// A portal for requests of lists only: it remembers every page that was read.
+/// A portal for requests of lists only: it remembers every page that was read, except of the list of releases.
 pub(crate) struct CachedLists<P> {
     pub(crate) portal: P,
     pub(crate) cache: ListCache,
@@ -41,10 +41,12 @@ impl<P: Portal> Portal for CachedLists<P> {
         request: PageRequest,
         read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
     ) -> Result<Response<T>, PortalError> {
-        let key = (path.to_owned(), page);
         // A command for all datasets takes hours, in which there may be a release. It must be the one before page 1.
-        let may_change = path == CHANGES_PATH;
-        let known = self.cache.pages().get(&key).filter(|_| !may_change).cloned();
+        if path == CHANGES_PATH {
+            return self.portal.get(path, page, request, read).await;
+        }
+        let key = (path.to_owned(), page);
+        let known = self.cache.pages().get(&key).cloned();
         if let Some((body, received_at)) = known
             && let Reading::Done(result) = read(&body)
         {

@@ -121,7 +121,11 @@ pub fn generate(metadata: &Metadata, endpoint: &Endpoint, known: &Lists) -> Resu
 pub(crate) fn columns_by_rules(endpoint: &Endpoint, variables: &[Variable]) -> Vec<(Column, bool)> {
     let is_dimension = |column: &Column| variables.iter().any(|v| v.name == column.field() && key::is_dimension(v));
     let columns = columns::columns(endpoint, variables, &[], &EXCEPTIONS).into_iter();
-    columns.map(|column| (is_dimension(&column), column)).map(|(is_dimension, column)| (column, is_dimension)).collect()
+    let with_role = |column: Column| {
+        let is_dimension = is_dimension(&column);
+        (column, is_dimension)
+    };
+    columns.map(with_role).collect()
 }
 
 /// Returns the lists of some columns, with the labels completed that the portal truncates.

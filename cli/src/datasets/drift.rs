@@ -10,7 +10,7 @@ use rollcall_core::drift::{Drift, drift, new_endpoints};
 use crate::datasets::source::SourceArgs;
 use crate::exit;
 use crate::output::{self, Format};
-use crate::request::dataset::{load_dataset, load_several};
+use crate::request::dataset::load_all;
 use crate::table;
 use crate::words::counted;
 
@@ -31,10 +31,7 @@ pub(crate) async fn run(args: &DriftArgs) -> anyhow::Result<ExitCode> {
     let mut datasets: Vec<Dataset> = Vec::new();
     let named = args.datasets.iter().map(String::as_str);
     for name in named.chain(is_all.then_some("all")) {
-        match load_several(Some(name))? {
-            Some(several) => datasets.extend(several),
-            None => datasets.push(load_dataset(name)?),
-        }
+        datasets.extend(load_all(name)?);
     }
     let metadata = args.source.read().await?;
     let n_compared = datasets.len() as u64;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use flate2::read::GzDecoder;
@@ -12,9 +11,7 @@ use rollcall_core::metadata::{Metadata, MetadataUnreadable};
 use tokio::time::Instant;
 
 use crate::exit::BadInput;
-
-/// Time limit for reading the portal's lists. The portal takes up to 29 s for one response.
-const TIMEOUT: Duration = Duration::from_secs(120);
+use crate::portal_args::METADATA_TIMEOUT;
 
 /// Maximum size of a saved answer in bytes, decompressed. The list of columns has 1.5 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -34,7 +31,7 @@ impl SourceArgs {
     pub(crate) async fn read(&self) -> anyhow::Result<Metadata> {
         let Some(folder) = &self.metadata else {
             let settings = PortalSettings::new(parse_origin(&self.portal)?);
-            let portal = HttpPortal::new(settings, None)?.until(Instant::now() + TIMEOUT);
+            let portal = HttpPortal::new(settings, None)?.until(Instant::now() + METADATA_TIMEOUT);
             return Ok(Metadata::fetch(&portal).await?);
         };
         let endpoints = saved(folder, "api-endpoints")?;

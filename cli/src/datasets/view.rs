@@ -3,15 +3,11 @@
 use rollcall_core::dataset::Dataset;
 
 use crate::output;
-use crate::request::dataset::{load_dataset, load_several};
+use crate::request::dataset::load_all;
 
 /// Prints the statement that makes the view of each dataset, for engines that do not read the lake's catalog.
 pub(super) fn print_views(datasets: &str) -> anyhow::Result<()> {
-    let selected = match load_several(Some(datasets))? {
-        Some(several) => several,
-        None => vec![load_dataset(datasets)?],
-    };
-    output::print_data(&selected.iter().map(statement).collect::<Vec<_>>().join("\n"))?;
+    output::print_data(&load_all(datasets)?.iter().map(statement).collect::<Vec<_>>().join("\n"))?;
     Ok(())
 }
 

@@ -12,7 +12,6 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
-
 use rollcall_core::text::nearest;
 
 use crate::exit::BadInput;

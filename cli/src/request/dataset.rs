@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rollcall_core::dataset::Dataset;
-use rollcall_core::dataset::built_in::unknown_columns;
+use rollcall_core::dataset::built_in::{built_in_paths, unknown_columns};
 use rollcall_core::dataset::selection::DatasetSelection;
 
 use crate::escape::visible;
@@ -12,6 +12,14 @@ use crate::exit::BadInput;
 /// Loads a built-in dataset by name, or a descriptor file if the name ends in `.toml`.
 pub(crate) fn load_dataset(name: &str) -> anyhow::Result<Dataset> {
     if is_file(name) { load_descriptor(name) } else { Ok(Dataset::built_in(name)?) }
+}
+
+/// Loads the datasets that an argument selects, be it several or one.
+pub(crate) fn load_all(argument: &str) -> anyhow::Result<Vec<Dataset>> {
+    match load_several(Some(argument))? {
+        Some(several) => Ok(several),
+        None => Ok(vec![load_dataset(argument)?]),
+    }
 }
 
 /// Returns the built-in datasets that an argument such as `ccd_*`, `schools` or `all` selects, or `None` if it names one
@@ -25,9 +33,8 @@ pub(crate) fn load_several(argument: Option<&str>) -> anyhow::Result<Option<Vec<
     if selection.is_one_name() {
         return Ok(None);
     }
-    let datasets = Dataset::built_in_names().into_iter().map(Dataset::built_in).collect::<Result<Vec<_>, _>>()?;
-    let selected: Vec<Dataset> =
-        datasets.into_iter().filter(|dataset| selection.has(&dataset.name, &dataset.path)).collect();
+    let names = built_in_paths().into_iter().filter(|(name, path)| selection.has(name, path)).map(|(name, _)| name);
+    let selected = names.map(Dataset::built_in).collect::<Result<Vec<_>, _>>()?;
     if selected.is_empty() {
         if let Some(unknown) = unknown_columns().iter().find(|unknown| selection.has(unknown.name, unknown.path)) {
             // Refused, with what to do.
@@ -64,7 +71,7 @@ pub(crate) fn load_descriptor(path: &str) -> anyhow::Result<Dataset> {
     Ok(Dataset::parse(path, &text)?)
 }
 
-/// Checks whether a dataset name refers to a descriptor file.
+/// Returns whether a dataset name refers to a descriptor file.
 pub(crate) fn is_file(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "toml")
 }

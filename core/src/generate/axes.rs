@@ -3,12 +3,10 @@
 //! The metadata has the codes of an axis, but not the words. Source of the words: `construct-url.R` of
 //! UrbanInstitute/education-data-package-r.
 
+use crate::dataset::years::YEAR;
 use crate::dataset::{Axis, AxisKind, CodedValue};
-use crate::generate::columns::comment;
+use crate::generate::columns::{TOTAL, comment};
 use crate::metadata::{Section, Variable};
-
-/// Name of the axis whose values the portal lists.
-const YEAR: &str = "year";
 
 const GRADE: [(&str, i64); 18] = [
     ("grade-pk", -1),
@@ -47,9 +45,6 @@ const GRADE_EDFACTS: [(&str, i64); 8] = [
 
 const LEVEL_OF_STUDY: [(&str, i64); 5] =
     [("undergraduate", 1), ("graduate", 2), ("first-professional", 3), ("post-baccalaureate", 4), ("99", 99)];
-
-/// Code of the value whose rows are totals over the others.
-const TOTAL: i64 = 99;
 
 /// Returns an axis, or `None` if no words are known for it.
 ///

@@ -47,7 +47,7 @@ const DISTINCT_STARTS: [&str; 5] = ["chief_admin_", "inst_alias", "inst_name", "
 const MAX_INT_DIGITS: u32 = 9;
 
 /// Code whose label says that its rows are totals.
-const TOTAL: i64 = 99;
+pub(super) const TOTAL: i64 = 99;
 
 /// Returns the columns of an endpoint, in the portal's order, without its axes.
 ///

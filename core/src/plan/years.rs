@@ -8,13 +8,10 @@ use std::collections::BTreeSet;
 use crate::dataset::Dataset;
 use crate::dataset::years::parse_years;
 use crate::error::years::YearsUnreadable;
-use crate::metadata::Endpoint;
 use crate::metadata::list::{Fields, PortalList, text};
+use crate::metadata::{ENDPOINTS_PATH, Endpoint};
 use crate::ports::portal::Portal;
 use crate::text::excerpt;
-
-/// Path of the portal's list of endpoints, relative to its API root.
-pub const ENDPOINTS_PATH: &str = "api-endpoints/";
 
 /// Maximum number of pages to read. The real list has one page.
 const MAX_PAGES: u32 = 50;

@@ -127,7 +127,7 @@ fn serve(
     }
     match partition {
         Some(partition) => serve_page(world, task, partition, path, page, fault),
-        None if path == rollcall_core::plan::years::ENDPOINTS_PATH => {
+        None if path == rollcall_core::metadata::ENDPOINTS_PATH => {
             let url = format!("/api/v1/{}", world.dataset.path);
             let text = format!(
                 "{{\"count\":1,\"results\":[{{\"endpoint_url\":\"{url}\",\"years_available\":\"2019&ndash;2021\"}}]}}"
