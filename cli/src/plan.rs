@@ -5,11 +5,12 @@ mod several;
 
 use std::process::ExitCode;
 
+use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Reason, read_records, stale_partitions};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::plan_partitions;
-use rollcall_core::ports::Store;
+use rollcall_core::ports::{Clock, Store};
 use rollcall_core::request::Request;
 use serde::Serialize;
 
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &Request) -> anyhow::Result<ExitCode> {
     let portal = args.portal.open(dataset).await?;
-    let plan = plan_partitions(&portal.for_metadata(), store, dataset, request).await?;
+    let plan = plan_partitions(&portal.for_metadata(), store, dataset, request, SystemClock.now()).await?;
     for warning in &plan.warnings {
         output::print_message(&format!("warning: {warning}"));
     }

@@ -31,6 +31,9 @@ pub(crate) struct RequestArgs {
     /// Which of the named partitions to fetch
     #[arg(long, value_enum, default_value_t = ModeArg::All)]
     mode: ModeArg,
+    /// With --mode stale: refresh a partition after this many days even under the same release [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    refresh_after: Option<u32>,
     /// Fetch the partitions that failed or were not tried in this run
     #[arg(long, value_name = "RUN")]
     failed_of: Option<String>,
@@ -44,7 +47,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "NAME|FILE.toml|PATTERN")]
     dataset: Option<String>,
     /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
-    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "axes", "partitions", "mode", "failed_of", "force", "keep_pages"])]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "axes", "partitions", "mode", "refresh_after", "failed_of", "force", "keep_pages"])]
     input: Option<String>,
 }
 
@@ -56,7 +59,8 @@ enum ModeArg {
     Missing,
     /// Those whose last attempt failed, or that their last run did not try
     Failed,
-    /// Those whose file differs in schema or encoding from what a run would write today; years and grades are optional
+    /// Those with reason to fetch them again: missing, failed, other schema or encoding, or not refreshed under the
+    /// portal's latest release; years and grades are optional
     Stale,
 }
 
@@ -177,6 +181,9 @@ impl RequestArgs {
         if self.mode != ModeArg::All {
             let mode = self.mode.to_possible_value().map(|value| value.get_name().to_owned());
             fields.insert("mode".to_owned(), json!(mode));
+        }
+        if let Some(days) = self.refresh_after {
+            fields.insert("refresh_after_days".to_owned(), json!(days));
         }
         if let Some(run) = &self.failed_of {
             fields.insert("failed_of".to_owned(), json!(run));

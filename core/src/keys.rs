@@ -52,6 +52,18 @@ pub fn older_records_prefix(dataset: &Dataset) -> String {
     format!("ledger/{}/partitions/", dataset.name)
 }
 
+/// Returns the prefix of what a lake remembers about the past of a table.
+#[must_use]
+pub fn history_prefix(dataset: &Dataset) -> String {
+    format!("{HISTORY_PREFIX}{}/", dataset.table)
+}
+
+/// Returns the key of the object that says which partitions were refreshed under which release.
+#[must_use]
+pub fn refreshes(dataset: &Dataset) -> String {
+    format!("{}refreshes.json", history_prefix(dataset))
+}
+
 /// Returns the key of the object that stores the columns of one of a dataset's schemas.
 #[must_use]
 pub fn schema(dataset: &Dataset, schema_id: u64) -> String {
@@ -206,6 +218,9 @@ pub fn catalog_table(database: &str, table: &str) -> String {
 /// Key of the mark that describes the data of a lake in a folder. It is not part of the ledger, because the ledger may
 /// be deleted and rebuilt.
 pub const MARK: &str = "lake.json";
+
+/// Prefix of what a lake remembers about the past.
+pub const HISTORY_PREFIX: &str = "history/";
 
 /// Prefix of all kept pages.
 pub const PAGES_PREFIX: &str = "pages/";

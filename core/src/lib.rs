@@ -8,8 +8,8 @@
 //! - The steps: [`plan`], [`fetch`], [`publish`].
 //! - The parts of a fetch: [`page`] decodes a body into columns, [`file`](mod@file) writes columns as Parquet, the
 //!   commit puts the file into the lake, and [`memory`] limits the memory in use.
-//! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, and [`lookup`] has the
-//!   code tables.
+//! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, [`history`] remembers
+//!   the past, and [`lookup`] has the code tables.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod commit;
@@ -22,6 +22,7 @@ pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod generate;
+pub mod history;
 pub mod keys;
 pub mod ledger;
 pub mod lookup;

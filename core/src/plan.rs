@@ -5,19 +5,25 @@ mod candidates;
 mod drift;
 mod expand;
 pub mod release;
+mod stale;
 #[cfg(test)]
 mod tests;
 pub mod years;
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::dataset::{Axis, Dataset};
 use crate::error::{Error, chain};
 use crate::ledger::plan::{PlanItem, Reason};
 use crate::metadata::ENDPOINTS_PATH;
 use crate::partition::PartitionKey;
-use crate::plan::candidates::{failed, failed_in_run, missing, stale};
+use crate::plan::candidates::{failed, failed_in_run, missing};
 use crate::plan::drift::drift_warning;
 use crate::plan::expand::{check_unlisted, expand, named_and_unlisted, resolve_latest};
 use crate::plan::release::newest_release;
+use crate::plan::stale::{Known, UpToDate};
 use crate::plan::years::listed_endpoint;
 use crate::ports::portal::Portal;
 use crate::ports::store::Store;
@@ -36,6 +42,8 @@ pub struct Plan {
 
 /// Plans a run. Writes nothing.
 ///
+/// - `now`: the current time.
+///
 /// # Errors
 /// [`Error::InvalidRequest`] with every requested year that the portal does not list, or for a `failed_of` run that does
 /// not exist; [`Error::YearsUnknown`] if all years are requested and the list cannot be read; [`Error::StoreFailed`].
@@ -44,6 +52,7 @@ pub async fn plan_partitions(
     store: &impl Store,
     dataset: &Dataset,
     request: &Request,
+    now: Timestamp,
 ) -> Result<Plan, Error> {
     if let Some(run) = &request.failed_of {
         // The years were checked when that run was planned.
@@ -88,22 +97,34 @@ pub async fn plan_partitions(
     };
     let selection = resolve_latest(&request.selection, listed.as_ref());
     let items = match request.mode {
-        Mode::Stale if is_open_ended(&selection) => {
-            check_unlisted(dataset, named_and_unlisted(dataset, &selection, listed.as_ref()), listed.as_ref())?;
-            stale(store, dataset, &selection, listed.as_ref(), &mut warnings).await?
-        }
-        mode => {
+        Mode::All => with_reason(expand(dataset, &selection, listed.as_ref())?, Reason::Requested),
+        Mode::Missing => {
             let named = expand(dataset, &selection, listed.as_ref())?;
-            match mode {
-                Mode::All => with_reason(named, Reason::Requested),
-                Mode::Missing => {
-                    with_reason(missing(store, dataset, named, portal_release.as_deref()).await?, Reason::Missing)
-                }
-                Mode::Failed => with_reason(failed(store, dataset, named).await?, Reason::Failed),
-                Mode::Stale => {
-                    let named = Selection::Partitions(named);
-                    stale(store, dataset, &named, None, &mut warnings).await?
-                }
+            with_reason(missing(store, dataset, named, portal_release.as_deref()).await?, Reason::Missing)
+        }
+        Mode::Failed => {
+            let named = expand(dataset, &selection, listed.as_ref())?;
+            with_reason(failed(store, dataset, named).await?, Reason::Failed)
+        }
+        Mode::Stale => {
+            let release = portal_release.as_deref();
+            if release.is_none() {
+                warnings.push(format!(
+                    "the portal's latest release could not be read, so every partition of `{}` counts as stale",
+                    dataset.name
+                ));
+            }
+            let since = now - SignedDuration::from_hours(24 * i64::from(request.refresh_after_days));
+            let up_to_date = UpToDate { release, since };
+            if is_open_ended(&selection) {
+                check_unlisted(dataset, named_and_unlisted(dataset, &selection, listed.as_ref()), listed.as_ref())?;
+                let known = Known::read(store, dataset).await?;
+                let mut items = known.stale(dataset, known.select(dataset, &selection), up_to_date);
+                warnings.extend(remove_unlisted(dataset, &mut items, listed.as_ref()));
+                items
+            } else {
+                let named = expand(dataset, &selection, listed.as_ref())?;
+                Known::read(store, dataset).await?.stale(dataset, named, up_to_date)
             }
         }
     };
@@ -113,6 +134,20 @@ pub async fn plan_partitions(
 /// Returns whether the partitions of a selection depend on the contents of the lake.
 fn is_open_ended(selection: &Selection) -> bool {
     matches!(selection, Selection::Axes(axes) if axes.contains(&AxisSelection::Any))
+}
+
+/// Removes the partitions whose year the portal does not list. Returns a warning that names them.
+fn remove_unlisted(dataset: &Dataset, items: &mut Vec<PlanItem>, listed: Option<&BTreeSet<i32>>) -> Option<String> {
+    let is_listed = |item: &PlanItem| match (dataset.year(&item.partition), listed) {
+        (Some(year), Some(listed)) => listed.contains(&year),
+        _ => true,
+    };
+    let unlisted: Vec<String> =
+        items.iter().filter(|item| !is_listed(item)).map(|item| item.partition.to_string()).collect();
+    items.retain(is_listed);
+    (!unlisted.is_empty()).then(|| {
+        format!("stale, but not fetched again because the portal does not list their years: {}", unlisted.join(", "))
+    })
 }
 
 fn with_reason(partitions: Vec<PartitionKey>, reason: Reason) -> Vec<PlanItem> {

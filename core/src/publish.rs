@@ -19,6 +19,7 @@ pub use repair::{Repaired, repair};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, chain};
+use crate::history::refreshes::record_refreshes;
 use crate::keys;
 use crate::ledger::json::replace_json;
 use crate::ledger::read_records::read_stored;
@@ -151,6 +152,7 @@ async fn survey_and_record(
     tracing::debug!(run, n_receipts, "receipts read");
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
+    record_refreshes(store, dataset, run_receipts.receipts.values(), planned.started_at, clock.now()).await?;
     let (records, n_records) =
         update_records(store, dataset, stored, &survey, run, &run_receipts.receipts, clock.now()).await?;
     tracing::debug!(run, n_records, "records written");

@@ -40,9 +40,17 @@ pub struct Request {
     pub force: bool,
     /// Whether the pages of every partition stay in the lake after the commit.
     pub keep_pages: bool,
+    /// In mode `stale`, the number of days after which a partition is refreshed even under the same release.
+    pub refresh_after_days: u32,
     /// What adds partitions to the catalog.
     pub catalog: CatalogMode,
 }
+
+/// Default of [`Request::refresh_after_days`].
+pub(crate) const REFRESH_AFTER_DAYS: u32 = 7;
+
+/// Maximum of [`Request::refresh_after_days`]: ten years.
+pub(crate) const MAX_REFRESH_AFTER_DAYS: u32 = 3_660;
 
 impl Request {
     /// Checks what a run on a lake in a bucket cannot do.
@@ -130,7 +138,9 @@ pub enum Mode {
     Missing,
     /// Those whose last attempt failed, or whose last run ended before trying them.
     Failed,
-    /// Those whose object has a different schema or encoding from what a run would write today.
+    /// Those that a run would have reason to refresh: they are missing, failed or were not tried, have a different schema
+    /// or encoding from what a run would write today, or were not refreshed under the portal's latest release, or not for
+    /// [`Request::refresh_after_days`].
     Stale,
 }
 

@@ -1,9 +1,11 @@
 //! The planner step: checks an execution's input, asks the portal for available years and writes the plan to the lake.
 
+use rollcall_adapters::SystemClock;
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::plan_partitions;
+use rollcall_core::ports::Clock;
 use rollcall_core::request::{self, Request, is_run_name, with_every_axis};
 use rollcall_core::text::excerpt;
 use rollcall_core::{Error, keys};
@@ -54,7 +56,8 @@ impl Planner {
         let request = complete(request, schedule.as_deref(), &dataset);
         let request = Request::parse(&request, &dataset)?;
         request.check_for_bucket(&dataset)?;
-        let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request).await?;
+        let now = SystemClock.now();
+        let plan = plan_partitions(&self.portal.until(deadline), &self.store, &dataset, &request, now).await?;
         for warning in &plan.warnings {
             tracing::warn!(run, warning, "plan warning");
         }

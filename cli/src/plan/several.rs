@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ledger::read_records;
 use rollcall_core::plan::plan_partitions;
-use rollcall_core::ports::Store;
+use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::exit::{self, is_of_dataset_only};
@@ -120,7 +121,7 @@ async fn count(
 ) -> anyhow::Result<PlanCounts> {
     let request = args.request.resolve_for(dataset)?;
     let portal = args.portal.open_at(source, dataset)?;
-    let plan = plan_partitions(&portal.for_metadata(), store, dataset, &request).await?;
+    let plan = plan_partitions(&portal.for_metadata(), store, dataset, &request, SystemClock.now()).await?;
     let records = read_records(store, dataset).await?;
     let n_pages = |partition| records.get(partition)?.committed.as_ref()?.n_pages;
     let known: Vec<u32> = plan.items.iter().filter_map(|item| n_pages(&item.partition)).collect();

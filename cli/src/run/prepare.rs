@@ -50,7 +50,7 @@ pub(crate) async fn prepare(
     let store = args.lake.folder("`--on aws` uses the lake of the state machine")?;
     let (lock, found) = claim::lock(&store, args.portal.is_sample(), &dataset).await?;
     let started_at = SystemClock.now();
-    let plan = plan_partitions(&portal.for_metadata(), &store, &dataset, &request).await?;
+    let plan = plan_partitions(&portal.for_metadata(), &store, &dataset, &request, started_at).await?;
     for warning in &plan.warnings {
         output::print_message(&format!("warning: {warning}"));
     }

@@ -29,8 +29,8 @@ impl Axis {
 }
 
 /// Fields that every request has, in addition to those for its axes.
-pub(crate) const OTHER_FIELDS: [&str; 8] =
-    ["dataset", "axes", "partitions", "mode", "failed_of", "force", "keep_pages", "catalog"];
+pub(crate) const OTHER_FIELDS: [&str; 9] =
+    ["dataset", "axes", "partitions", "mode", "refresh_after_days", "failed_of", "force", "keep_pages", "catalog"];
 
 /// Returns the request field that selects the values of an axis: `year` → `years`.
 #[must_use]

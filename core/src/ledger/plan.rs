@@ -34,6 +34,12 @@ pub enum Reason {
     /// Its object has the descriptor's schema, but a different encoding from the one that this version of rollcall
     /// writes.
     OtherEncoding,
+    /// The portal's latest release cannot be read, so its rows may have changed.
+    UnknownRelease,
+    /// It was not refreshed under the portal's latest release.
+    OlderRelease,
+    /// It was refreshed under the portal's latest release, but longer ago than the request allows.
+    RefreshDue,
 }
 
 impl Reason {
@@ -46,6 +52,9 @@ impl Reason {
             Self::Failed => "failed",
             Self::OtherSchema => "other schema",
             Self::OtherEncoding => "other encoding",
+            Self::UnknownRelease => "unknown release",
+            Self::OlderRelease => "older release",
+            Self::RefreshDue => "refresh due",
         }
     }
 }

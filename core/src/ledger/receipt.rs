@@ -147,6 +147,12 @@ impl Receipt {
         }
     }
 
+    /// Returns whether the attempt found out which rows the portal has, and the lake has them too.
+    #[must_use]
+    pub(crate) fn is_refresh(&self) -> bool {
+        !self.outcome.is_open()
+    }
+
     /// Returns whether the receipt comes from an attempt. If not, publishing added it for a partition that left none.
     #[must_use]
     pub(crate) fn is_from_attempt(&self) -> bool {

@@ -1,18 +1,15 @@
-//! Selects partitions by mode: missing, failed, or stale.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Selects partitions by mode: missing or failed.
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::ledger::plan::{PlanItem, Reason, read_plan};
+use crate::ledger::plan::read_plan;
 use crate::ledger::read_records::read_records;
 use crate::ledger::receipt::Outcome;
-use crate::ledger::records::{Records, staleness};
+use crate::ledger::records::Records;
 use crate::ledger::run::read_run;
 use crate::ledger::survey::{Seen, survey};
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
-use crate::request::Selection;
 
 /// Returns the partitions without a readable object.
 ///
@@ -50,49 +47,6 @@ pub(super) async fn failed(
     let records = read_records(store, dataset).await?;
     let is_failed = |partition: &PartitionKey| last_outcome(&records, partition).is_some_and(Outcome::is_open);
     Ok(named.into_iter().filter(is_failed).collect())
-}
-
-/// Returns the selected partitions whose object has a different schema or encoding, newest year first.
-pub(super) async fn stale(
-    store: &impl Store,
-    dataset: &Dataset,
-    selection: &Selection,
-    listed: Option<&BTreeSet<i32>>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<PlanItem>, Error> {
-    let records = read_records(store, dataset).await?;
-    let survey = survey(store, dataset, &records).await?;
-    let mut unlisted = BTreeSet::new();
-    let is_listed = |partition: &PartitionKey| match (dataset.year(partition), listed) {
-        (Some(year), Some(listed)) => listed.contains(&year),
-        _ => true,
-    };
-    let stale: BTreeMap<PartitionKey, Reason> = survey
-        .objects
-        .into_iter()
-        .filter_map(|(partition, object)| match object.seen {
-            Seen::Readable(stamp) => Some((partition, staleness(&stamp.edition, dataset)?)),
-            Seen::NotOurs | Seen::Unknown(_) => None,
-        })
-        .collect();
-    let mut items = Vec::new();
-    for partition in selection.narrow(dataset, stale.keys().cloned().collect()) {
-        match stale.get(&partition) {
-            Some(reason) if is_listed(&partition) => items.push(PlanItem { partition, reason: *reason }),
-            _ => {
-                unlisted.insert(partition.to_string());
-            }
-        }
-    }
-    items.sort_by_cached_key(|item| std::cmp::Reverse(item.partition.axes().first().map(|(_, value)| value.clone())));
-    if !unlisted.is_empty() {
-        let named: Vec<String> = unlisted.into_iter().collect();
-        warnings.push(format!(
-            "stale, but not fetched again because the portal does not list their years: {}",
-            named.join(", ")
-        ));
-    }
-    Ok(items)
 }
 
 /// Returns the partitions of a run's plan that failed, were not tried or left no receipt, in the plan's order.

@@ -63,7 +63,7 @@ fn a_failed_total_is_planned_again_and_axes_only_narrow_the_failed_partitions() 
     ] {
         let request = Request::parse(&input, &dataset).unwrap();
         let portal = CannedPages::new(Vec::new());
-        let plan = block_on(plan_partitions(&portal, &store, &dataset, &request)).unwrap();
+        let plan = block_on(plan_partitions(&portal, &store, &dataset, &request, time(NOW))).unwrap();
         let found: Vec<String> = plan.items.iter().map(|item| item.partition.to_string()).collect();
         assert_eq!(found.join(" "), expected, "{input}");
     }
@@ -110,7 +110,7 @@ fn without_a_readable_list_only_a_request_for_all_or_the_latest_years_is_refused
     let plan = |input: serde_json::Value| {
         let request = Request::parse(&input, &dataset).unwrap();
         let portal = CannedPages::new(vec!["<html>busy</html>".to_owned()]);
-        block_on(plan_partitions(&portal, &MemoryStore::default(), &dataset, &request))
+        block_on(plan_partitions(&portal, &MemoryStore::default(), &dataset, &request, time(NOW)))
     };
     for grades in [json!("all"), json!(["grade-pk"])] {
         for years in ["all", "latest", "latest-3"] {

@@ -8,7 +8,10 @@ use crate::error::Error;
 use crate::error::mistakes::Mistakes;
 use crate::request::fields::{is_added_by_tool, non_null, request_fields};
 use crate::request::words::{describe, describe_text};
-use crate::request::{AxisSelection, CatalogMode, Mode, Request, Selection, dataset_name, is_run_name};
+use crate::request::{
+    AxisSelection, CatalogMode, MAX_REFRESH_AFTER_DAYS, Mode, REFRESH_AFTER_DAYS, Request, Selection, dataset_name,
+    is_run_name,
+};
 use crate::text::{excerpt, nearest_hint};
 
 impl Request {
@@ -109,13 +112,14 @@ impl Check<'_> {
         {
             self.mistakes.add(|| format!("`failed_of`: expected mode `failed`, found {}", describe_text(found)));
         }
+        let refresh_after_days = self.refresh_after_days(fields, mode);
         let (force, keep_pages) = (self.flag(fields, "force"), self.flag(fields, "keep_pages"));
         let catalog = match self.choice(fields, "catalog", &["partitions", "crawler"]) {
             Some("crawler") => CatalogMode::Crawler,
             _ => CatalogMode::Partitions,
         };
         let mode = if failed_of.is_some() { Mode::Failed } else { mode };
-        Request { selection, mode, failed_of, force, keep_pages, catalog }
+        Request { selection, mode, failed_of, force, keep_pages, refresh_after_days, catalog }
     }
 
     /// Reads the field `axes`: an object with the values of each axis, by its name.
@@ -144,6 +148,23 @@ impl Check<'_> {
             .collect();
         mistakes.into_iter().for_each(|mistake| self.mistakes.add(|| mistake));
         Some(axes)
+    }
+
+    /// Reads the number of days after which mode `stale` refreshes a partition.
+    fn refresh_after_days(&mut self, fields: &Map<String, Value>, mode: Mode) -> u32 {
+        const NAME: &str = "refresh_after_days";
+        let Some(found) = non_null(fields, NAME) else { return REFRESH_AFTER_DAYS };
+        if mode != Mode::Stale {
+            self.mistakes.add(|| format!("`{NAME}`: expected it only with mode `stale`, found it with another mode"));
+        }
+        // Some programs write only doubles.
+        let days = found.as_f64().filter(|days| days.fract() == 0.0).map(|days| days as u32);
+        days.filter(|days| (1..=MAX_REFRESH_AFTER_DAYS).contains(days)).unwrap_or_else(|| {
+            self.mistakes.add(|| {
+                format!("`{NAME}`: expected days from 1 to {MAX_REFRESH_AFTER_DAYS}, found {}", describe(found))
+            });
+            REFRESH_AFTER_DAYS
+        })
     }
 
     /// Reads a field that is true or false. Returns `false` if it is absent or invalid.

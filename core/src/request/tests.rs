@@ -24,6 +24,7 @@ fn the_scheduled_input_is_a_complete_request() {
             mode: Mode::All,
             failed_of: None,
             force: false,
+            refresh_after_days: 7,
             keep_pages: false,
             catalog: CatalogMode::Partitions,
         }
@@ -80,7 +81,7 @@ fn w10_all_mistakes_of_a_request_are_reported_at_once() {
     .unwrap_err();
     insta::assert_snapshot!(error.chain(), @r"
         check request: found 7 mistakes
-          - `forced`: expected one of years, grades, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field
+          - `forced`: expected one of years, grades, dataset, axes, partitions, mode, refresh_after_days, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field
             hint: write `force`
           - `years`: expected the earlier year of a range first, found `2021-2020`
             hint: write `2020-2021`
@@ -304,7 +305,7 @@ fn an_axis_that_the_dataset_lacks_is_reported_by_name() {
     let error = Request::parse(&json!({"years": [2020], "grades": "all"}), &directory).unwrap_err();
     assert_eq!(
         error.chain(),
-        "check request: `grades`: expected one of years, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
+        "check request: `grades`: expected one of years, dataset, axes, partitions, mode, refresh_after_days, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field"
     );
 }
 

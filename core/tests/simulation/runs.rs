@@ -169,7 +169,7 @@ impl Simulation {
         let work: Work<Ended> = match step {
             Step::Plan => Box::pin(async move {
                 let started_at = clock.now();
-                Ended::Planned(match plan_partitions(&portal, &store, &dataset, &request).await {
+                Ended::Planned(match plan_partitions(&portal, &store, &dataset, &request, started_at).await {
                     Ok(plan) => write_plan(&store, &dataset, &name, &plan.items).await.map(|()| (plan, started_at)),
                     Err(error) => Err(error),
                 })
