@@ -1,16 +1,23 @@
 //! Commits a partition: replaces the object last seen with one conditional write, or skips the write if the rows are
-//! unchanged.
+//! unchanged. Keeps the object that is replaced or removed.
 
+mod replaced;
 mod shrink;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::change::{Change, RowChanges};
+use crate::commit::replaced::{Kept, change_from_history, keep_removed, keep_replaced};
 use crate::commit::shrink::{check_rows, check_unreadable, check_values};
+use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::file::stamp::Stamp;
 use crate::file::writer::Encoded;
+use crate::keys;
 use crate::ledger::receipt::Outcome;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, ObjectFacts, Put, Store};
@@ -18,75 +25,128 @@ use crate::ports::store::{Condition, ObjectFacts, Put, Store};
 /// Maximum number of conditional writes per commit.
 const WRITE_TRIES: u32 = 4;
 
-/// Replaces the object last seen, unless it already has the same edition. Returns the outcome and the object's size in
-/// bytes.
+/// A partition to commit.
+#[derive(Debug)]
+pub(crate) struct Target<'t, S> {
+    pub(crate) store: &'t S,
+    pub(crate) dataset: &'t Dataset,
+    pub(crate) partition: &'t PartitionKey,
+    /// Whether it may replace a fuller one.
+    pub(crate) force: bool,
+}
+
+/// A committed partition.
+pub(crate) struct Committed {
+    pub(crate) outcome: Outcome,
+    /// Size of the object in bytes.
+    pub(crate) size_bytes: u64,
+    /// What changed. `None` if nothing did, or if there was no readable object before.
+    pub(crate) change: Option<Box<Change>>,
+}
+
+/// Replaces the object last seen, unless it already has the same edition.
 pub(crate) async fn commit(
-    store: &impl Store,
-    partition: &PartitionKey,
-    key: &str,
+    target: &Target<'_, impl Store>,
     before: Option<ObjectFacts>,
     encoded: &Encoded,
     stamp: &Stamp,
-    force: bool,
-) -> Result<(Outcome, u64), Error> {
+) -> Result<Committed, Error> {
+    let Target { store, dataset, partition, force } = *target;
+    let key = keys::partition_object(dataset, partition);
     let mut seen = before;
+    // Whether a write was sent, and what it would have changed.
+    let (mut is_sent, mut change) = (false, None);
     for tries in 0..WRITE_TRIES {
-        let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts.size_bytes)));
-        if let Some((seen, size_bytes)) = seen_stamp {
-            if seen.edition == stamp.edition {
+        if tries > 0 {
+            seen = head(store, partition, &key).await?;
+        }
+        let seen_stamp = seen.as_ref().and_then(|facts| facts.stamp.as_ref().map(|stamp| (stamp, facts)));
+        change = match seen_stamp {
+            None => None,
+            Some((seen, ObjectFacts { size_bytes, .. })) if seen.edition == stamp.edition => {
                 // After a lost write, an equal edition means that our write succeeded but its response was lost, or
                 // that another run wrote the same rows. Before any write, an equal edition is ours if an earlier
                 // attempt of this run committed it without leaving a receipt.
-                let is_own = tries > 0 || seen.run == stamp.run;
-                return Ok((if is_own { Outcome::Written } else { Outcome::Unchanged }, size_bytes));
+                if !is_sent && seen.run != stamp.run {
+                    return Ok(Committed { outcome: Outcome::Unchanged, size_bytes: *size_bytes, change: None });
+                }
+                let change = if is_sent { change } else { change_from_history(target, &key, seen).await? };
+                return Ok(Committed { outcome: written(change.as_deref()), size_bytes: *size_bytes, change });
             }
-            if tries > 0 && seen.fetched_at > stamp.fetched_at {
-                return Ok((Outcome::Superseded, size_bytes));
+            Some((seen, ObjectFacts { size_bytes, .. })) if tries > 0 && seen.fetched_at > stamp.fetched_at => {
+                return Ok(Committed { outcome: Outcome::Superseded, size_bytes: *size_bytes, change: None });
             }
-            check_rows(partition, seen.n_rows, stamp.n_rows, force)?;
-            check_values(store, partition, key, encoded, force).await?;
-        }
+            Some((seen, facts)) => {
+                check_rows(partition, seen.n_rows, stamp.n_rows, force)?;
+                check_values(store, partition, &key, encoded, force).await?;
+                match keep_replaced(target, &key, facts, seen, encoded).await? {
+                    Kept::Object(change) => change,
+                    Kept::Replaced => continue,
+                }
+            }
+        };
         let condition = match &seen {
             Some(facts) => Condition::Matches(facts.etag.clone()),
             None => Condition::Absent,
         };
+        is_sent = true;
         let put = store
-            .put(key, encoded.bytes.clone(), &condition, stamp)
+            .put(&key, encoded.bytes.clone(), &condition, stamp)
             .await
-            .map_err(|source| Error::store_failed("write", key, source))?;
-        match put {
-            Put::Done(_) => return Ok((Outcome::Written, encoded.bytes.len() as u64)),
-            Put::Lost => seen = head(store, partition, key).await?,
+            .map_err(|source| Error::store_failed("write", &key, source))?;
+        if put != Put::Lost {
+            let size_bytes = encoded.bytes.len() as u64;
+            return Ok(Committed { outcome: written(change.as_deref()), size_bytes, change });
         }
     }
-    Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
+    Err(Error::WriteConflict { key, tries: WRITE_TRIES })
+}
+
+/// Returns the outcome of a write with this change.
+fn written(change: Option<&Change>) -> Outcome {
+    match change {
+        Some(change) if change.is_empty() => Outcome::Rewritten,
+        _ => Outcome::Written,
+    }
 }
 
 /// Removes the object of a partition for which the portal has no rows. Without `force`, only an empty object is
-/// removed.
+/// removed. Returns what changed, if there was a readable object.
+///
+/// - `now`: when the portal had no rows.
 ///
 /// # Errors
 /// [`Error::ShrankTooMuch`] if the object has rows and `force` is not set; [`Error::WriteConflict`] if the object was
 /// replaced in the meantime; [`Error::StoreFailed`].
 pub(crate) async fn commit_empty(
-    store: &impl Store,
-    partition: &PartitionKey,
-    key: &str,
+    target: &Target<'_, impl Store>,
     before: Option<ObjectFacts>,
-    force: bool,
-) -> Result<(), Error> {
-    let Some(before) = before else { return Ok(()) };
+    now: Timestamp,
+) -> Result<Option<Box<Change>>, Error> {
+    let Target { store, dataset, partition, force } = *target;
+    let Some(before) = before else { return Ok(None) };
+    let key = keys::partition_object(dataset, partition);
+    let conflict = || Err(Error::WriteConflict { key: key.clone(), tries: 1 });
     match &before.stamp {
-        Some(stamp) => check_rows(partition, stamp.n_rows, 0, force)?,
+        Some(stamp) => {
+            check_rows(partition, stamp.n_rows, 0, force)?;
+            if !keep_removed(target, &key, &before, stamp, now).await? {
+                return conflict();
+            }
+        }
         // An unreadable object may still hold rows, so it does not count as empty.
         None => check_unreadable(partition, force)?,
     }
-    let removed = store.remove(key, &before.etag).await.map_err(|source| Error::store_failed("remove", key, source))?;
+    let removed =
+        store.remove(&key, &before.etag).await.map_err(|source| Error::store_failed("remove", &key, source))?;
     // If the object is missing, another run removed it, or this run did and the response to its request was lost.
-    if removed == Put::Lost && head(store, partition, key).await?.is_some() {
-        return Err(Error::WriteConflict { key: key.to_owned(), tries: 1 });
+    if removed == Put::Lost && head(store, partition, &key).await?.is_some() {
+        return conflict();
     }
-    Ok(())
+    Ok(before.stamp.map(|stamp| {
+        let rows = RowChanges { removed: stamp.n_rows, ..RowChanges::default() };
+        Box::new(Change { replaced: Some(stamp.edition), rows, ..Change::default() })
+    }))
 }
 
 /// Returns the facts about a partition's object, without its stamp if the stamp names another partition.

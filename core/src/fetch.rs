@@ -104,6 +104,7 @@ pub async fn fetch_partition(
                 edition: done.edition,
                 portal_release: run.portal_release.clone(),
                 size_bytes: done.size_bytes,
+                change: done.change,
                 n_unknown: facts.n_unknown,
                 unknown_fields: facts.unknown_fields.into_names(),
                 n_misfits: facts.n_misfits,

@@ -1,7 +1,10 @@
-//! What a lake remembers about the past: under which releases of the portal its partitions were refreshed.
+//! What a lake remembers about the past: the editions of each partition that were replaced or removed, and under which
+//! releases of the portal its partitions were refreshed.
 //!
 //! It is stored beside the data and not in the ledger, because it cannot be derived from the objects.
 
+pub mod editions;
 pub mod refreshes;
 
+pub use editions::{Standing, read_editions};
 pub use refreshes::{Refreshes, read_refreshes};

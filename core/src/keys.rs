@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
+use crate::file::edition::Edition;
 use crate::partition::PartitionKey;
 
 /// File name of the only object of a partition or lookup table.
@@ -56,6 +57,18 @@ pub fn older_records_prefix(dataset: &Dataset) -> String {
 #[must_use]
 pub fn history_prefix(dataset: &Dataset) -> String {
     format!("{HISTORY_PREFIX}{}/", dataset.table)
+}
+
+/// Returns the key of an edition of a partition's object that was replaced or removed.
+#[must_use]
+pub fn kept_edition(dataset: &Dataset, partition: &PartitionKey, edition: &Edition) -> String {
+    format!("{}{partition}/edition={edition}/{OBJECT}", history_prefix(dataset))
+}
+
+/// Returns the key of the list of a partition's editions that were replaced or removed.
+#[must_use]
+pub fn editions(dataset: &Dataset, partition: &PartitionKey) -> String {
+    format!("{}{partition}/editions.json", history_prefix(dataset))
 }
 
 /// Returns the key of the object that says which partitions were refreshed under which release.

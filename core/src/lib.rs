@@ -12,6 +12,7 @@
 //!   the past, and [`lookup`] has the code tables.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod change;
 mod commit;
 pub mod dataset;
 pub mod drift;

@@ -4,11 +4,13 @@
 use futures::FutureExt;
 use jiff::Timestamp;
 
-use crate::commit::{commit, commit_empty, head};
+use crate::change::{Change, comparison_bytes};
+use crate::commit::{Committed, Target, commit, commit_empty, head};
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::keeping::{Keeping, keep};
 use crate::fetch::kept_pages::{KeptPages, Progress};
+use crate::fetch::page_error::page_error;
 use crate::fetch::rows::fetch_rows;
 use crate::fetch::run_facts::RunFacts;
 use crate::fetch::validator::FetchFacts;
@@ -26,6 +28,7 @@ pub(super) struct Done {
     pub(super) facts: FetchFacts,
     pub(super) edition: Option<Edition>,
     pub(super) size_bytes: Option<u64>,
+    pub(super) change: Option<Box<Change>>,
 }
 
 /// How an attempt ended without an error.
@@ -47,7 +50,8 @@ pub(super) async fn attempt(
     let before = head(store, partition, &key).await?;
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
-    let done = fetch_and_commit(portal, store, dataset, partition, run, &kept, before).await;
+    let target = Target { store, dataset, partition, force: run.force };
+    let done = fetch_and_commit(portal, &target, run, &kept, before, started_at).await;
     match (done, kept.progress()) {
         (Ok(done), _) => {
             kept.finish(done.outcome).await;
@@ -102,14 +106,13 @@ fn are_pages_good(error: &Error) -> bool {
 
 async fn fetch_and_commit<S: Store>(
     portal: &impl Portal,
-    store: &S,
-    dataset: &Dataset,
-    partition: &PartitionKey,
+    target: &Target<'_, S>,
     run: &RunFacts,
     kept: &KeptPages<'_, S>,
     before: Option<ObjectFacts>,
+    started_at: Timestamp,
 ) -> Result<Done, Error> {
-    let key = keys::partition_object(dataset, partition);
+    let Target { dataset, partition, .. } = *target;
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
     let fetched = async {
@@ -124,8 +127,8 @@ async fn fetch_and_commit<S: Store>(
         if run.force {
             kept.forget().await?;
         }
-        commit_empty(store, partition, &key, before, run.force).await?;
-        return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None });
+        let change = commit_empty(target, before, started_at).await?;
+        return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None, change });
     };
     let stamp = Stamp {
         edition: encoded.edition,
@@ -134,6 +137,14 @@ async fn fetch_and_commit<S: Store>(
         fetched_at,
         run: Some(run.run.clone()),
     };
-    let (outcome, size_bytes) = commit(store, partition, &key, before, &encoded, &stamp, run.force).await?;
-    Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes) })
+    if let Some(before) = before
+        .as_ref()
+        .filter(|before| before.stamp.as_ref().is_some_and(|old| old.edition.digest != encoded.edition.digest))
+    {
+        let n_bytes = encoded.bytes.len() + comparison_bytes(dataset, before.size_bytes, encoded.n_rows);
+        let held = portal.hold(&mut room, n_bytes).await;
+        held.map_err(|error| page_error(error, dataset, partition, facts.n_pages))?;
+    }
+    let Committed { outcome, size_bytes, change } = commit(target, before, &encoded, &stamp).await?;
+    Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes), change })
 }

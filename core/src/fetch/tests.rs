@@ -97,13 +97,13 @@ fn a_changed_value_or_descriptor_or_encoding_version_rewrites_the_partition() {
     let mut dataset = enrollment();
     dataset.columns[0].dictionary = true;
     let portal = CannedPages::new(pages(&changed, 2));
-    assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Written);
+    assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Rewritten);
     assert_eq!(fetch_as("r2", &store, &portal, &dataset).unwrap().outcome, Outcome::Unchanged);
 
     let mut stamp = store.stamp(KEY).unwrap();
     stamp.edition.encoding_version = ENCODING_VERSION - 1;
     store.set(KEY, b"written by an older version", Some(stamp));
-    assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Written);
+    assert_eq!(fetch_with(&store, &portal, &dataset, false).unwrap().outcome, Outcome::Rewritten);
 }
 
 #[test]

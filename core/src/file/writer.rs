@@ -28,7 +28,7 @@ use crate::partition::PartitionKey;
 /// Maximum number of rows in a row group.
 const ROW_GROUP: usize = 131_072;
 /// Number of rows sorted and passed to the encoder at once, regardless of the page size; divides [`ROW_GROUP`].
-const CHUNK: usize = 16_384;
+pub(crate) const CHUNK: usize = 16_384;
 /// Maximum number of rows in a Parquet page. A file with a single page per column has no page index: the index would
 /// make up a third of a small file and would add nothing to the row group's statistics.
 const PAGE: usize = 20_000;

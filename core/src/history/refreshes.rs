@@ -172,6 +172,7 @@ mod tests {
         let store = MemoryStore::default();
         for (outcome, is_refresh) in [
             (Outcome::Written, true),
+            (Outcome::Rewritten, true),
             (Outcome::Unchanged, true),
             (Outcome::Empty, true),
             (Outcome::Superseded, true),

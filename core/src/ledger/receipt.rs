@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
+use crate::change::Change;
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::partition::PartitionKey;
@@ -13,8 +14,10 @@ use crate::partition::PartitionKey;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "lowercase")]
 pub enum Outcome {
-    /// A new edition was committed.
+    /// A new edition was committed, with other rows than before or for the first time.
     Written,
+    /// A new edition was committed, with the same rows in another schema or encoding.
+    Rewritten,
     /// The committed object already has this edition.
     Unchanged,
     /// The portal has no rows for the partition.
@@ -83,6 +86,9 @@ pub struct Receipt {
     /// Size of the object in bytes. `None` if nothing is committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+    /// What changed, if the committed object replaced a readable one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Box<Change>>,
     /// Rows with fields that the descriptor does not declare.
     #[serde(default)]
     pub n_unknown: u64,
@@ -126,6 +132,7 @@ impl Receipt {
             edition: None,
             portal_release: None,
             size_bytes: None,
+            change: None,
             n_unknown: 0,
             unknown_fields: Vec::new(),
             n_misfits: 0,
@@ -140,7 +147,7 @@ impl Receipt {
     #[must_use]
     pub(crate) fn may_be_committed(&self) -> bool {
         match self.outcome {
-            Outcome::Written | Outcome::Unchanged | Outcome::Superseded => true,
+            Outcome::Written | Outcome::Rewritten | Outcome::Unchanged | Outcome::Superseded => true,
             // A killed task may have committed the object first.
             Outcome::Failed => !self.is_from_attempt(),
             Outcome::Empty | Outcome::NotTried => false,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Change;
 use crate::ledger::receipt::{ErrorFacts, Outcome, Receipt};
 use crate::partition::PartitionKey;
 
@@ -27,6 +28,12 @@ pub struct Summary {
     pub n_rows: u64,
     /// Pages received.
     pub n_pages: u64,
+    /// What changed in the partitions that had data before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Number of partitions with changed rows.
+    #[serde(default)]
+    pub n_changed: usize,
     /// Partitions added or changed in the catalog.
     pub n_published: usize,
     /// Partitions removed from the catalog.

@@ -164,6 +164,7 @@ mod tests {
         let latest = Some("0.26.1");
         for (outcome, with_object, without_object) in [
             (Outcome::Written, None, Some(Reason::Missing)),
+            (Outcome::Rewritten, None, Some(Reason::Missing)),
             (Outcome::Unchanged, None, Some(Reason::Missing)),
             (Outcome::Superseded, None, Some(Reason::Missing)),
             (Outcome::Empty, None, None),

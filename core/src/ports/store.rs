@@ -31,7 +31,11 @@ pub trait Store: Send + Sync {
     /// Removes a data object, provided that it still has this `etag`.
     fn remove(&self, key: &str, etag: &str) -> impl Future<Output = Result<Put, StoreError>> + Send;
 
-    /// Reads a ledger object. Returns `None` if there is none.
+    /// Copies the data object at `key` to the key `to`, with its stamp, provided that it has this `etag`. Replaces an
+    /// existing copy. May share the bytes with the original, since an object is replaced but never changed.
+    fn copy(&self, key: &str, etag: &str, to: &str) -> impl Future<Output = Result<Put, StoreError>> + Send;
+
+    /// Reads a whole object. Returns `None` if there is none.
     fn read(&self, key: &str) -> impl Future<Output = Result<Option<Content>, StoreError>> + Send;
 
     /// Writes a ledger object atomically, replacing any existing one.
@@ -68,7 +72,7 @@ pub trait Store: Send + Sync {
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, StoreError>> + Send;
 }
 
-/// The content of a ledger object.
+/// The content of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// Its bytes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::change::Change;
 use crate::dataset::Dataset;
 use crate::ledger::receipt::{Outcome, Receipt, no_receipt};
 use crate::ledger::summary::{FailedPartition, Summary};
@@ -44,7 +45,11 @@ pub(super) fn summarize(
         let error = receipt.error.clone().filter(|_| receipt.outcome == Outcome::Failed)?;
         Some(FailedPartition { partition: receipt.partition.clone(), error })
     });
+    let changes: Vec<&Change> =
+        receipts.iter().filter_map(|receipt| receipt.change.as_deref()).filter(|change| !change.is_empty()).collect();
     Summary {
+        change: changes.iter().map(|change| Change::default().plus(change)).reduce(|sum, change| sum.plus(&change)),
+        n_changed: changes.len(),
         run: planned.name.to_owned(),
         dataset: dataset.name.clone(),
         started_at: planned.started_at,

@@ -5,6 +5,7 @@
 //! publishing.
 
 mod decode;
+mod history;
 mod kept;
 mod ledger;
 mod publish;
@@ -14,13 +15,16 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use rollcall_core::dataset::Dataset;
 use rollcall_core::file::Stamp;
 use serde_json::Value;
 
 pub(crate) use self::decode::Decoder;
+use self::history::Past;
 use self::kept::Kept;
 use crate::schedule::TaskId;
 use crate::source::{self, Content, Row, sorted};
+use crate::store::Bucket;
 
 pub(crate) const ONE_VERSION: &str = "an object holds one version of one partition";
 pub(crate) const PAGE_1_AGAIN: &str = "pages are not written when page 1 changed meanwhile";
@@ -29,6 +33,7 @@ pub(crate) const NOT_TWICE: &str = "equal editions are not written again";
 pub(crate) const SHRINK_GUARD: &str = "a larger partition stays unless forced";
 pub(crate) const CONTINUED: &str = "a partition continues only from pages with the same count and page 1";
 pub(crate) const FETCH_LIMIT: &str = "at most three fetches of a run request a page";
+pub(crate) const REMEMBERED: &str = "what was replaced is kept";
 pub(crate) const RECEIPTS: &str = "a receipt is true";
 pub(crate) const RECORDS: &str = "a record has the facts of its object";
 pub(crate) const ATTEMPTS: &str = "an attempt is not replaced by an older one";
@@ -143,6 +148,8 @@ pub(crate) struct Auditor {
     versions: Vec<Version>,
     /// Whether each partition has a readable object, and since which step.
     presence: Vec<(bool, u32)>,
+    /// What happened to the objects, in order, by partition.
+    past: Vec<(usize, Past)>,
     /// Partitions whose object has ever been missing or corrupt.
     vanished: BTreeSet<usize>,
     pub(crate) fetches: BTreeMap<TaskId, Fetching>,
@@ -196,6 +203,7 @@ impl Auditor {
             violation: None,
             versions: Vec::new(),
             presence: vec![(false, 0); n_partitions],
+            past: Vec::new(),
             vanished: BTreeSet::new(),
             fetches: BTreeMap::new(),
             publishes: BTreeMap::new(),
@@ -263,6 +271,13 @@ impl Auditor {
         }
     }
 
+    /// Checks that the object that is about to be written may replace the one that is there, as far as keeping it goes.
+    pub(crate) fn replaces(&mut self, dataset: &Dataset, replaced: usize, new: &Stamp, bucket: &Bucket) {
+        if self.versions[replaced].stamp.edition.digest != new.edition.digest {
+            self.check_kept(dataset, replaced, bucket);
+        }
+    }
+
     /// Records a write of a partition's object. Returns the new version, and whether it reappeared after a more recent
     /// removal.
     pub(crate) fn put(
@@ -323,13 +338,17 @@ impl Auditor {
             replaced.is_none() && self.emptied.get(&partition).is_some_and(|at| *at > stamp.fetched_at);
         let (stamp, etag, size_bytes) = (stamp.clone(), etag.to_owned(), bytes.len() as u64);
         self.versions.push(Version { partition, rows, stamp, etag, size_bytes, step });
+        self.past.push((partition, Past::Written(self.versions.len() - 1)));
         (self.versions.len() - 1, is_after_removal)
     }
 
     /// Records that a task removed a partition's object.
-    pub(crate) fn removed(&mut self, task: TaskId, partition: usize, version: usize, step: u32) {
+    pub(crate) fn removed(&mut self, dataset: &Dataset, task: TaskId, version: usize, step: u32, bucket: &Bucket) {
+        self.check_kept(dataset, version, bucket);
+        let partition = self.versions[version].partition;
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
+        self.past.push((partition, Past::Removed));
         let name = source::key_of(partition);
         let (mut was_empty, mut received, mut force) = (false, None, false);
         if let Some(Fetching { session: Some(session), force: may, has_removed, .. }) = self.fetches.get_mut(&task) {
@@ -353,6 +372,7 @@ impl Auditor {
     pub(crate) fn corrupted_by_hand(&mut self, partition: usize, step: u32) {
         self.presence[partition] = (false, step);
         self.vanished.insert(partition);
+        self.past.push((partition, Past::ByHand));
         self.emptied.remove(&partition);
     }
 }

@@ -34,7 +34,7 @@ const SEEDS: u64 = 2_000;
 const LAST_LINES: usize = 60;
 
 /// Events that must occur in at least one seed, so that the simulation keeps covering them.
-const MUST_HAPPEN: [&str; 65] = [
+const MUST_HAPPEN: [&str; 67] = [
     "a fetch that was given up ended",
     "catalog: error after the effect",
     "catalog: error before the effect",
@@ -52,12 +52,14 @@ const MUST_HAPPEN: [&str; 65] = [
     "fetch: WriteConflict",
     "fetch: WrongPartition",
     "fetch: empty",
+    "fetch: rewritten",
     "fetch: superseded",
     "fetch: unchanged",
     "fetch: unfinished",
     "fetch: written",
     "fetching stopped early",
     "lake of the previous layout",
+    "object copied before it is replaced",
     "object corrupted by hand",
     "object deleted by hand",
     "object removed",

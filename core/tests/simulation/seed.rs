@@ -164,7 +164,10 @@ impl Simulation {
             let n_partitions = self.with(|world| world.source.n_partitions());
             let Run { name, summary, .. } = &self.runs[run];
             let count = |outcome| summary.as_ref().map_or(0, |summary| summary.count(outcome));
-            let (n_idle, n_written) = (count(Outcome::Unchanged) + count(Outcome::Empty), count(Outcome::Written));
+            let (n_idle, n_written) = (
+                count(Outcome::Unchanged) + count(Outcome::Empty),
+                count(Outcome::Written) + count(Outcome::Rewritten),
+            );
             let mut world = self.world.lock().unwrap();
             let world = &mut *world;
             let dataset = world.dataset.clone();
@@ -173,6 +176,7 @@ impl Simulation {
             let promise = if is_first { CONVERGES } else { RESTS };
             let is_done = n_idle == n_partitions || (is_first && n_idle + n_written == n_partitions);
             world.audit.demand(promise, is_done, || format!("{name} ended as {summary:?}"));
+            world.audit.check_editions(&dataset, n_partitions, &world.bucket);
             world.audit.converged(&dataset, name, &contents, &world.bucket, &world.catalog);
             if !is_first {
                 let n_now = (world.audit.n_data_writes, world.audit.n_catalog_changes);

@@ -39,6 +39,11 @@ impl Bucket {
         self.objects.get(key)?.version
     }
 
+    /// Returns the content of an object.
+    pub(crate) fn bytes(&self, key: &str) -> Option<&Bytes> {
+        Some(&self.objects.get(key)?.bytes)
+    }
+
     /// Returns the etag of an object.
     pub(crate) fn etag(&self, key: &str) -> Option<&str> {
         Some(&self.objects.get(key)?.etag)
@@ -240,7 +245,10 @@ impl Store for SimStore {
             world.audit.n_data_writes += 1;
             let etag = world.bucket.next_etag();
             let version = partition_of(world, key).map(|partition| {
-                let replaced = world.bucket.version(key);
+                let (replaced, dataset) = (world.bucket.version(key), world.dataset.clone());
+                if let Some(replaced) = replaced {
+                    world.audit.replaces(&dataset, replaced, &stamp, &world.bucket);
+                }
                 let new = NewObject { bytes: &bytes, stamp: &stamp, etag: &etag };
                 let (version, is_after_removal) = world.audit.put(task, partition, new, replaced, world.step);
                 if is_after_removal {
@@ -254,6 +262,23 @@ impl Store for SimStore {
         .await
     }
 
+    async fn copy(&self, key: &str, etag: &str, to: &str) -> Result<Put, StoreError> {
+        let (task, condition, to) = (self.task, Condition::Matches(etag.to_owned()), to.to_owned());
+        self.ask("COPY", key, true, move |world, key| {
+            if conflicts(world) || !world.bucket.holds(key, &condition) {
+                return Ok(answer(Put::Lost));
+            }
+            let etag = world.bucket.next_etag();
+            let found = world.bucket.objects.get(key).map(|object| (object.bytes.clone(), object.stamp.clone()));
+            if let Some((bytes, stamp)) = found {
+                insert(world, &to, bytes, stamp, None, etag.clone());
+            }
+            world.count("object copied before it is replaced");
+            told_text(world, task, "COPY", &to, etag)
+        })
+        .await
+    }
+
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
         let (task, condition) = (self.task, Condition::Matches(etag.to_owned()));
         self.ask("DELETE", key, true, move |world, key| {
@@ -261,8 +286,9 @@ impl Store for SimStore {
                 return Ok(answer(Put::Lost));
             }
             world.audit.n_data_writes += 1;
-            if let (Some(partition), Some(version)) = (partition_of(world, key), world.bucket.version(key)) {
-                world.audit.removed(task, partition, version, world.step);
+            if let (Some(_), Some(version)) = (partition_of(world, key), world.bucket.version(key)) {
+                let dataset = world.dataset.clone();
+                world.audit.removed(&dataset, task, version, world.step, &world.bucket);
             }
             world.bucket.objects.remove(key);
             world.count("object removed");

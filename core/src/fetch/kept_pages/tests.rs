@@ -656,7 +656,7 @@ fn kept_pages_are_encoded_again_without_requests() {
     };
     assert_eq!(encode(&dataset), [(partition(), Outcome::Unchanged)]);
     dataset.columns[0].dictionary = true;
-    assert_eq!(encode(&dataset), [(partition(), Outcome::Written)]);
+    assert_eq!(encode(&dataset), [(partition(), Outcome::Rewritten)]);
     assert_ne!(store.bytes(KEY), first);
     assert_eq!(store.stamp(KEY).unwrap().fetched_at, stamp.fetched_at);
     store.drop_object(KEY);

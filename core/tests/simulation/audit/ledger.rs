@@ -69,6 +69,9 @@ impl Auditor {
         if key.starts_with(keys::PAGES_PREFIX) {
             return self.page_kept(dataset, task, key);
         }
+        if key.starts_with(keys::HISTORY_PREFIX) {
+            return self.remembers(dataset, task, key);
+        }
         let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
         if let Some(fetching) = self.fetches.get(&task) {
             let (run, partition) = (fetching.run.clone(), fetching.partition);
@@ -243,7 +246,7 @@ impl Auditor {
         let received = fetching.session.as_ref().and_then(Session::oldest_received);
         let n_pages = fetching.session.as_ref().map_or(0, Session::n_pages);
         let rows = fetching.session.as_ref().map(Session::rows).unwrap_or_default();
-        let first = fetching.heads.first().copied().flatten().map(|id| &self.versions[id]);
+        let mut found = fetching.heads.iter().flatten().map(|id| &self.versions[*id]);
         let is_sized = |version: &Version| receipt["size_bytes"] == version.size_bytes;
         let is_edition = |version: &Version| {
             version.partition == fetching.partition
@@ -253,16 +256,14 @@ impl Auditor {
         let is_own = |version: &Version| version.stamp.run.as_ref() == Some(&fetching.run);
         let is_true = match outcome {
             // Written since the fetch started, or by an earlier try in its run.
-            "written" => self.versions.iter().any(|version| {
-                (version.step >= fetching.started_step || is_own(version)) && is_edition(version) && is_sized(version)
+            "written" | "rewritten" => self.versions.iter().any(|version| {
+                (version.step >= fetching.started_step || is_own(version))
+                    && is_edition(version)
+                    && is_sized(version)
+                    && self.is_change(version, receipt)
             }),
-            "unchanged" => first.is_some_and(|version| is_edition(version) && is_sized(version) && !is_own(version)),
-            "superseded" => fetching
-                .heads
-                .iter()
-                .flatten()
-                .map(|id| &self.versions[*id])
-                .any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
+            "unchanged" => found.any(|version| is_edition(version) && is_sized(version) && !is_own(version)),
+            "superseded" => found.any(|version| Some(version.stamp.fetched_at) > received && is_sized(version)),
             // The task removed the object, or found none.
             "empty" => is_empty && (fetching.has_removed || fetching.heads.iter().any(Option::is_none)),
             "failed" => receipt["error"]["name"].is_string(),

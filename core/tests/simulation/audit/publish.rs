@@ -99,7 +99,7 @@ impl Auditor {
     fn may_have_committed(&self, dataset: &Dataset, task: TaskId, bucket: &Bucket, partition: usize) -> bool {
         let summary: Value = bucket.json(&keys::summary(dataset, &self.publishes[&task].run)).unwrap_or_default();
         item_of(&summary["partitions"], partition).is_some_and(|receipt| match receipt["outcome"].as_str() {
-            Some("written" | "unchanged" | "superseded") => true,
+            Some("written" | "rewritten" | "unchanged" | "superseded") => true,
             Some("failed") => !is_of_a_try(receipt),
             _ => false,
         })
@@ -205,7 +205,8 @@ impl Auditor {
     pub(crate) fn rested(&mut self, dataset: &Dataset, run: &str) {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let descriptor = keys::run_descriptor(&dataset.name, run);
-        let others = [descriptor, keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
+        let ledger = [descriptor, keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
+        let others = ledger.into_iter().chain([keys::refreshes(dataset)]);
         let expected: Vec<(String, u64)> =
             receipts.chain(others).collect::<BTreeSet<String>>().into_iter().map(|key| (key, 1)).collect();
         let written: Vec<(String, u64)> = self.ledger_writes.clone().into_iter().collect();
