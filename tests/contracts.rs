@@ -93,6 +93,7 @@ async fn store_contract<S: Store>(empty: impl AsyncFn() -> S) {
     exactly_one_of_two_concurrent_writes_wins(&empty().await).await;
     a_reader_sees_a_complete_object_or_none(&empty().await).await;
     a_removal_is_lost_with_an_old_etag_and_done_with_the_current_one(&empty().await).await;
+    a_copy_has_the_bytes_and_the_stamp_of_its_object_and_needs_its_etag(&empty().await).await;
     ledger_objects_are_read_as_last_written(&empty().await).await;
     a_ledger_object_is_replaced_once_for_each_of_its_etags(&empty().await).await;
     exactly_one_of_eight_concurrent_replacements_is_kept(&empty().await).await;
@@ -130,6 +131,31 @@ async fn a_write_if_the_etag_matches_wins_once_and_is_lost_with_an_old_etag(stor
     let over_second = Condition::Matches(etag_of_second);
     assert_eq!(put(store, OTHER_KEY, &third, &over_second, 2).await, Put::Lost);
     assert_eq!(store.head(OTHER_KEY).await.expect("the store responds"), None);
+}
+
+async fn a_copy_has_the_bytes_and_the_stamp_of_its_object_and_needs_its_etag(store: &impl Store) {
+    const COPY: &str = "history/us_education_ccd_enrollment_data/year=2021/grade=grade-pk/edition=1/part-00000.parquet";
+    let [first, second, ..] = objects();
+    let copy = async |etag: &str| store.copy(KEY, etag, COPY).await.expect("the store responds");
+    assert_eq!(copy("\"0\"").await, Put::Lost);
+    let etag_of_first = put_first(store, KEY, &first).await;
+
+    // Twice, as after a lost response.
+    for _ in 0..2 {
+        assert!(matches!(copy(&etag_of_first).await, Put::Done(_)));
+    }
+    assert!(matches!(put(store, KEY, &second, &Condition::Matches(etag_of_first.clone()), 1).await, Put::Done(_)));
+
+    assert_eq!(copy(&etag_of_first).await, Put::Lost);
+    assert_holds(store, COPY, &first).await;
+    assert_holds(store, KEY, &second).await;
+    let kept = store.head(COPY).await.expect("the store responds").expect("the copy exists").stamp;
+    let kept = kept.expect("the copy has a stamp");
+    assert_eq!((kept.edition, kept.fetched_at), (first.edition, stamp(&first, 0).fetched_at));
+    // Another edition of the same object replaces nothing but itself.
+    let etag_of_second = etag(store, KEY).await;
+    assert!(matches!(copy(&etag_of_second).await, Put::Done(_)));
+    assert_holds(store, COPY, &second).await;
 }
 
 async fn a_write_if_the_etag_matches_is_lost_without_an_object(store: &impl Store) {

@@ -5,6 +5,7 @@
 //! time records when its last page was received, because the file's bytes must not contain a time.
 
 mod calls;
+mod copy;
 mod facts;
 mod file;
 mod held;

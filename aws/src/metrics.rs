@@ -23,6 +23,7 @@ pub const ROWS: &str = "Rows";
 pub fn partitions(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Written => "PartitionsWritten",
+        Outcome::Rewritten => "PartitionsRewritten",
         Outcome::Unchanged => "PartitionsUnchanged",
         Outcome::Empty => "PartitionsEmpty",
         Outcome::Superseded => "PartitionsSuperseded",
@@ -40,6 +41,14 @@ pub fn from_summary(summary: &Summary, namespace: &str, schedule: Option<&str>) 
     let declare = |name: &&str| json!({"Name": name, "Unit": "Count"});
     let mut values = vec![(PAGES, summary.n_pages), (ROWS, summary.n_rows)];
     values.extend(Outcome::ALL.iter().map(|outcome| (partitions(*outcome), summary.count(*outcome) as u64)));
+    let changed = summary.change.as_ref().map(|change| change.rows).unwrap_or_default();
+    values.extend([
+        ("PartitionsChanged", summary.n_changed as u64),
+        ("RowsAdded", changed.added),
+        ("RowsRemoved", changed.removed),
+        ("RowsRevised", changed.revised),
+        ("RowsRecoded", changed.recoded),
+    ]);
     let declared = [declare(&partitions(Outcome::Failed))];
     let mut directives = vec![json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": declared})];
     let mut line = Map::new();

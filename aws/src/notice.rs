@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::dataset::Dataset;
 use rollcall_core::error::next_step::next_step;
 use rollcall_core::ledger::{Outcome, Summary};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Notice {
     pub schedule: Option<String>,
     /// `succeeded`, or `failed` if a partition failed or was not tried.
     pub status: String,
-    /// Whether the run failed, wrote a partition or removed one from the catalog. Publishing what an earlier run committed
+    /// Whether the run failed, changed data or removed a partition from the catalog. Publishing what an earlier run committed
     /// is no news of this run.
     pub is_news: bool,
     /// Number of partitions by outcome.
@@ -42,7 +43,7 @@ pub struct Notice {
     pub title: String,
     /// The outcomes with their counts.
     pub outcome_line: String,
-    /// Which partitions changed.
+    /// Which partitions changed, and which rows of them.
     pub change_line: String,
     /// Which partitions failed, and why.
     pub failure_line: String,
@@ -69,14 +70,13 @@ impl Notice {
     /// - `schedule`: the schedule that started the run, if one did.
     /// - `execution`: ARN of its execution, if known.
     #[must_use]
-    pub fn from_summary(summary: &Summary, schedule: Option<&str>, execution: Option<&str>) -> Self {
-        let Summary { run, dataset, n_planned, .. } = summary;
+    pub fn from_summary(summary: &Summary, dataset: &Dataset, schedule: Option<&str>, execution: Option<&str>) -> Self {
+        let Summary { run, n_planned, .. } = summary;
         let n_open = summary.n_open();
-        let written: Vec<String> = summary
+        let changed: Vec<(String, String)> = summary
             .receipts
             .iter()
-            .filter(|receipt| receipt.outcome == Outcome::Written)
-            .map(|receipt| receipt.partition.to_string())
+            .filter_map(|receipt| Some((receipt.partition.to_string(), receipt.change_in_words(dataset)?)))
             .collect();
         let failures: Vec<Failure> = summary
             .failed
@@ -94,9 +94,9 @@ impl Notice {
             0 => String::new(),
             n => format!(", {n} removed from the catalog"),
         };
-        let (status, what) = match (n_open, written.len()) {
+        let (status, what) = match (n_open, changed.len()) {
             (0, 0) if withdrawn.is_empty() => ("succeeded", "nothing changed".to_owned()),
-            (0, n_written) => ("succeeded", format!("{n_written} of {n_planned} partitions changed{withdrawn}")),
+            (0, n_changed) => ("succeeded", format!("{n_changed} of {n_planned} partitions changed{withdrawn}")),
             (n_open, _) => {
                 ("failed", format!("{n_open} of {n_planned} partitions failed or were not tried{withdrawn}"))
             }
@@ -107,10 +107,11 @@ impl Notice {
             0 => "No partition failed.".to_owned(),
             n => format!("Failed: {}", listed(failed.collect(), n)),
         };
-        let change_line = match written.len() {
+        let in_words = changed.iter().map(|(partition, words)| format!("{partition} ({words})"));
+        let change_line = match changed.len() {
             0 if withdrawn.is_empty() => "No data changed.".to_owned(),
             0 => format!("Changed: none{withdrawn}"),
-            n => format!("Changed: {}{withdrawn}", listed(written.iter().take(MAX_NAMED).cloned().collect(), n)),
+            n => format!("Changed: {}{withdrawn}", listed(in_words.take(MAX_NAMED).collect(), n)),
         };
         let next_line = match (n_open, failures.first()) {
             (0, _) => "Nothing to do.".to_owned(),
@@ -122,16 +123,16 @@ impl Notice {
         };
         Self {
             run: run.clone(),
-            dataset: dataset.clone(),
+            dataset: dataset.name.clone(),
             schedule: schedule.map(str::to_owned),
             status: status.to_owned(),
-            is_news: n_open > 0 || !written.is_empty() || summary.n_withdrawn > 0,
+            is_news: n_open > 0 || !changed.is_empty() || summary.n_withdrawn > 0,
             outcomes: summary.outcomes.clone(),
-            changed: written.into_iter().take(MAX_NAMED).collect(),
+            changed: changed.into_iter().map(|(partition, _)| partition).take(MAX_NAMED).collect(),
             failures,
             n_failures,
             link: execution.and_then(console_link).unwrap_or_default(),
-            title: single_line(&format!("Run {run} of {dataset} {status}: {what}")),
+            title: single_line(&format!("Run {run} of {} {status}: {what}", dataset.name)),
             outcome_line: single_line(&format!("{n_planned} planned: {}", summary.outcomes_in_words())),
             change_line: single_line_of(&change_line, usize::MAX),
             failure_line: single_line_of(&failure_line, usize::MAX),
@@ -180,8 +181,11 @@ fn console_link(execution: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollcall_core::dataset::Dataset;
     use serde_json::{Value, json};
+
+    fn enrollment() -> Dataset {
+        Dataset::built_in("ccd_enrollment").unwrap()
+    }
 
     fn summary(outcomes: &Value, failed: &[Value], written: &[&str]) -> Summary {
         let receipt = |partition: &&str| {
@@ -201,7 +205,7 @@ mod tests {
         }))
         .unwrap();
         // Objects made by the macro are in alphabetical order.
-        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let dataset = enrollment();
         for receipt in &mut summary.receipts {
             receipt.partition = dataset.arrange(&receipt.partition).unwrap();
         }
@@ -220,11 +224,11 @@ mod tests {
         let failed: Vec<Value> = (2000..2012).map(failed).collect();
         let summary = summary(&json!({"failed": 12, "not_tried": 3, "written": 1}), &failed, &["2021/grade-pk"]);
         let arn = "arn:aws:states:eu-west-1:000000000000:execution:rollcall-dev-ingest:r1";
-        let notice = Notice::from_summary(&summary, Some("default"), Some(arn));
+        let notice = Notice::from_summary(&summary, &enrollment(), Some("default"), Some(arn));
         assert_eq!((notice.failures.len(), notice.n_failures, notice.is_news), (10, 12, true));
         assert_eq!(notice.title, "Run r1 of ccd_enrollment failed: 15 of 16 partitions failed or were not tried");
         assert_eq!(notice.outcome_line, "16 planned: 1 written, 12 failed, 3 not tried");
-        assert_eq!(notice.change_line, "Changed: year=2021/grade=grade-pk");
+        assert_eq!(notice.change_line, "Changed: year=2021/grade=grade-pk (first load)");
         assert!(
             notice
                 .failure_line
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_run_that_changed_nothing_is_no_news() {
-        let notice = Notice::from_summary(&summary(&json!({"unchanged": 2}), &[], &[]), None, None);
+        let notice = Notice::from_summary(&summary(&json!({"unchanged": 2}), &[], &[]), &enrollment(), None, None);
         assert_eq!((notice.is_news, notice.status.as_str(), notice.link.as_str()), (false, "succeeded", ""));
         assert_eq!(notice.title, "Run r1 of ccd_enrollment succeeded: nothing changed");
         assert_eq!(
@@ -261,14 +265,26 @@ mod tests {
         );
         let mut removed = summary(&json!({"empty": 1}), &[], &[]);
         removed.n_withdrawn = 2;
-        let removed = Notice::from_summary(&removed, None, None);
+        let removed = Notice::from_summary(&removed, &enrollment(), None, None);
         assert_eq!(
             (removed.is_news, removed.change_line.as_str()),
             (true, "Changed: none, 2 removed from the catalog")
         );
         assert!(removed.title.ends_with("0 of 1 partitions changed, 2 removed from the catalog"), "{}", removed.title);
-        let written = Notice::from_summary(&summary(&json!({"written": 1}), &[], &["2021/grade-pk"]), None, None);
+        let written =
+            Notice::from_summary(&summary(&json!({"written": 1}), &[], &["2021/grade-pk"]), &enrollment(), None, None);
         assert_eq!((written.is_news, written.changed), (true, vec!["year=2021/grade=grade-pk".to_owned()]));
+        // A rewrite for another schema or encoding changes no data; a revision does, and is told.
+        let with_change = |outcome: &str, change: Value| {
+            let mut summary = summary(&json!({outcome: 1}), &[], &["2021/grade-pk"]);
+            summary.receipts[0].outcome = serde_json::from_value(json!(outcome)).unwrap();
+            summary.receipts[0].change = serde_json::from_value(change).unwrap();
+            Notice::from_summary(&summary, &enrollment(), None, None)
+        };
+        let rewritten = with_change("rewritten", json!({}));
+        assert_eq!((rewritten.is_news, rewritten.change_line.as_str()), (false, "No data changed."));
+        let revised = with_change("written", json!({"rows": {"revised": 3, "recoded": 2, "added": 1}}));
+        assert_eq!(revised.change_line, "Changed: year=2021/grade=grade-pk (3 schools revised, 2 recoded, 1 added)");
     }
 
     #[test]

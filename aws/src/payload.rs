@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::notice::Notice;
 use jiff::Timestamp;
 use rollcall_core::Error;
+use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Outcome, Summary};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::request::{CatalogMode, is_added_by_tool, is_run_name};
@@ -210,6 +211,7 @@ impl Published {
     pub fn from_summary(
         planned: &Planned,
         summary: &Summary,
+        dataset: &Dataset,
         reference: ObjectReference,
         fetch_error: Option<&StepError>,
         map_run: Option<&str>,
@@ -224,7 +226,7 @@ impl Published {
             n_published: summary.n_published,
             n_withdrawn: summary.n_withdrawn,
             message: message(summary, fetch_error, map_run),
-            notice: Notice::from_summary(summary, planned.schedule.as_deref(), planned.execution.as_deref()),
+            notice: Notice::from_summary(summary, dataset, planned.schedule.as_deref(), planned.execution.as_deref()),
         }
     }
 }

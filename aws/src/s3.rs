@@ -185,6 +185,17 @@ impl Store for S3Store {
         self.put_if(put, key, condition).await
     }
 
+    async fn copy(&self, key: &str, etag: &str, to: &str) -> Result<Put, StoreError> {
+        // `=` in a key has to be encoded in this header.
+        let source = format!("{}/{key}", self.bucket).replace('=', "%3D");
+        let copy = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(source);
+        match copy.copy_source_if_match(etag).checksum_algorithm(ChecksumAlgorithm::Sha256).send().await {
+            Ok(done) => Ok(Put::Done(done.copy_object_result.and_then(|copied| copied.e_tag).unwrap_or_default())),
+            Err(error) if is_precondition_failed(status(&error), &Condition::Matches(etag.to_owned())) => Ok(Put::Lost),
+            Err(error) => Err(self.failed("copy", key, cause(error))),
+        }
+    }
+
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
         match self.client.delete_object().bucket(&self.bucket).key(key).if_match(etag).send().await {
             Ok(_) => Ok(Put::Done(String::new())),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rollcall_aws::payload::{ObjectReference, Planned, Published};
+use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, Seen, json_error};
@@ -46,6 +47,8 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
         outcomes: [(Outcome::Failed, 720)].into(),
         n_rows: 0,
         n_pages: 0,
+        change: None,
+        n_changed: 0,
         n_published: 0,
         n_withdrawn: 0,
         unreadable: Vec::new(),
@@ -53,10 +56,11 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
         failed,
         receipts: Vec::new(),
     };
+    let enrollment = Dataset::built_in("ccd_enrollment").expect("it is built in");
     let reference = ObjectReference { bucket: "b".repeat(63), key: "k".repeat(200) };
     let planned: Planned =
         serde_json::from_str(include_str!("../../functions/planner/response.json")).expect("it is one");
-    let published = json!(Published::from_summary(&planned, &summary, reference, None, Some(MAP_RUN)));
+    let published = json!(Published::from_summary(&planned, &summary, &enrollment, reference, None, Some(MAP_RUN)));
     // The message names twenty partitions; the notice spells out ten errors.
     assert!(published.to_string().len() < 16_384, "{published}");
     assert!(published["message"].as_str().is_some_and(|message| message.contains(" and 700 more")), "{published}");
@@ -335,8 +339,7 @@ fn w7_a_schedule_that_starts_twice_writes_once() {
         seen.push((published["outcomes"].clone(), published["n_published"].clone(), ground.proxy.take_seen()));
     }
     let outcome = |name: &str, n: u64| {
-        let mut outcomes =
-            json!({"written": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0, "not_tried": 0});
+        let mut outcomes = json!({"written": 0, "rewritten": 0, "unchanged": 0, "empty": 0, "superseded": 0, "failed": 0, "not_tried": 0});
         outcomes[name] = json!(n);
         outcomes
     };

@@ -125,8 +125,7 @@ pub(super) fn write_unflushed(
     bytes: &[u8],
     modified: Option<SystemTime>,
 ) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).rand_bytes(RANDOM_LENGTH);
+    let mut builder = temporary_name(prefix);
     // Sets the same permissions as for any new file. By default, the library lets only the owner read it.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -138,6 +137,13 @@ pub(super) fn write_unflushed(
         file.as_file().set_modified(modified)?;
     }
     Ok(file)
+}
+
+/// Returns a builder of names that [`is_temporary`] recognizes.
+pub(super) fn temporary_name(prefix: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).rand_bytes(RANDOM_LENGTH);
+    builder
 }
 
 const RANDOM_LENGTH: usize = 6;

@@ -61,6 +61,11 @@ impl Store for FolderStore {
         .await
     }
 
+    async fn copy(&self, key: &str, etag: &str, to: &str) -> Result<Put, StoreError> {
+        let (call_key, key, etag, to) = (key, key.to_owned(), etag.to_owned(), to.to_owned());
+        self.blocking(call_key, move |store| store.copy_blocking(&key, &etag, &to)).await
+    }
+
     async fn remove(&self, key: &str, etag: &str) -> Result<Put, StoreError> {
         let (call_key, key) = (key, key.to_owned());
         let condition = Condition::Matches(etag.to_owned());

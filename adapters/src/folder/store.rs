@@ -98,7 +98,7 @@ impl FolderStore {
     }
 
     /// Checks that the lake is still in place, and creates the folder for temporary files if it is missing.
-    fn prepare_temporary(&self, folder: &Path) -> io::Result<()> {
+    pub(super) fn prepare_temporary(&self, folder: &Path) -> io::Result<()> {
         self.check_in_place()?;
         create_parents(&self.root, &folder.join(TEMPORARY_PREFIX))
     }

@@ -104,7 +104,7 @@ impl CatalogStep {
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(dataset, &planned.run) };
         let published =
-            Published::from_summary(&planned, &summary, reference, fetch_error.as_ref(), map_run.as_deref());
+            Published::from_summary(&planned, &summary, dataset, reference, fetch_error.as_ref(), map_run.as_deref());
         tracing::info!(run = published.run, message = published.message, "published");
         Ok(published)
     }

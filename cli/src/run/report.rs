@@ -7,6 +7,7 @@ use rollcall_core::ledger::{Outcome, Receipt, Summary};
 use rollcall_core::partition::AxisValue;
 use serde::Serialize;
 
+use crate::changes;
 use crate::output::{self, Format};
 use crate::table;
 use crate::warnings;
@@ -62,6 +63,7 @@ impl<'r> RunReport<'r> {
             return output::print_json(self);
         }
         let mut text = describe(self.summary, dataset);
+        text.push_str(&changes::describe(self.summary, dataset));
         let advice = match (self.summary.count(Outcome::Failed), self.summary.count(Outcome::NotTried)) {
             (0, 0) => None,
             (_, 0) => Some("run the failed ones again"),

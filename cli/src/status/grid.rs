@@ -97,6 +97,7 @@ fn position(axis: &Axis, value: &AxisValue) -> usize {
 fn cell(record: &PartitionRecord, now: Timestamp) -> String {
     let outcome = match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
         Some(Outcome::Written) => "W",
+        Some(Outcome::Rewritten) => "R",
         Some(Outcome::Unchanged) => "U",
         Some(Outcome::Empty) => "E",
         Some(Outcome::Superseded) => "S",

@@ -6,6 +6,7 @@ use rollcall_core::ledger::{self, PlanItem, Receipt, Summary};
 use rollcall_core::ports::Store;
 use serde::Serialize;
 
+use crate::changes;
 use crate::exit::BadInput;
 use crate::output::{self, Format};
 use crate::table;
@@ -77,6 +78,12 @@ pub(crate) async fn show_run(
         }
         None => format!("unfinished: no summary; {} planned\n", counted(rows.len() as u64, "partition")),
     });
+    if let Some(summary) = &summary {
+        text.push_str(&changes::describe(summary, dataset));
+    }
+    rows.iter()
+        .filter_map(|row| row.receipt.as_ref())
+        .for_each(|receipt| text.push_str(&changes::describe_cells(receipt)));
     output::print(&text)?;
     warn(dataset, &rows);
     Ok(())

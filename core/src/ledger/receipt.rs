@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::change::Change;
+use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::partition::PartitionKey;
@@ -152,6 +153,22 @@ impl Receipt {
             Outcome::Failed => !self.is_from_attempt(),
             Outcome::Empty | Outcome::NotTried => false,
         }
+    }
+
+    /// Returns whether the lake has other rows than before.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        match &self.change {
+            Some(change) => !change.is_empty(),
+            None => self.outcome == Outcome::Written,
+        }
+    }
+
+    /// Returns which rows changed: `3 schools revised, 1 added`, or `first load`. `None` if none did.
+    #[must_use]
+    pub fn change_in_words(&self, dataset: &Dataset) -> Option<String> {
+        let change = self.change.as_ref().map(|change| change.rows.in_words(dataset));
+        self.has_changed().then(|| change.unwrap_or_else(|| "first load".to_owned()))
     }
 
     /// Returns whether the attempt found out which rows the portal has, and the lake has them too.
