@@ -3,6 +3,7 @@
 
 mod replaced;
 mod shrink;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use crate::change::{Change, RowChanges};
 use crate::commit::replaced::{Kept, change_from_history, keep_removed, keep_replaced};
 use crate::commit::shrink::{check_rows, check_unreadable, check_values};
-use crate::dataset::Dataset;
+pub(crate) use crate::commit::target::Target;
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::file::stamp::Stamp;
@@ -24,16 +25,6 @@ use crate::ports::store::{Condition, ObjectFacts, Put, Store};
 
 /// Maximum number of conditional writes per commit.
 const WRITE_TRIES: u32 = 4;
-
-/// A partition to commit.
-#[derive(Debug)]
-pub(crate) struct Target<'t, S> {
-    pub(crate) store: &'t S,
-    pub(crate) dataset: &'t Dataset,
-    pub(crate) partition: &'t PartitionKey,
-    /// Whether it may replace a fuller one.
-    pub(crate) force: bool,
-}
 
 /// A committed partition.
 pub(crate) struct Committed {
@@ -70,7 +61,7 @@ pub(crate) async fn commit(
                 if !is_sent && seen.run != stamp.run {
                     return Ok(Committed { outcome: Outcome::Unchanged, size_bytes: *size_bytes, change: None });
                 }
-                let change = if is_sent { change } else { change_from_history(target, &key, seen).await? };
+                let change = if is_sent { change } else { change_from_history(target, seen, encoded).await? };
                 return Ok(Committed { outcome: written(change.as_deref()), size_bytes: *size_bytes, change });
             }
             Some((seen, ObjectFacts { size_bytes, .. })) if tries > 0 && seen.fetched_at > stamp.fetched_at => {

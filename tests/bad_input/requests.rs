@@ -32,7 +32,8 @@ fn check_rejected(cases: &[(&str, &[&str], Option<&str>, &str)]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n\n"));
 }
 
-const FIELDS: &str = "years, grades, dataset, axes, partitions, mode, failed_of, force, keep_pages, catalog";
+const FIELDS: &str =
+    "years, grades, dataset, axes, partitions, mode, refresh_after_days, failed_of, force, keep_pages, catalog";
 const GRADES: &str = "grade-pk, grade-k, grade-1 to grade-15, grade-99";
 
 #[test]

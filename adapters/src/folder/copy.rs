@@ -14,6 +14,9 @@ use crate::folder::store::{FolderStore, TEMPORARY, TEMPORARY_PREFIX, store_error
 impl FolderStore {
     /// Copies an object, with its time, provided that it has this etag.
     pub(super) fn copy_blocking(&self, key: &str, etag: &str, to: &str) -> Result<Put, StoreError> {
+        if self.etag_blocking(key)?.is_none_or(|found| found != etag) {
+            return Ok(Put::Lost);
+        }
         // Moving a second name of a file onto another one would leave both.
         if self.etag_blocking(to)?.is_some_and(|found| found == etag) {
             return Ok(Put::Done(etag.to_owned()));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::change::{Change, compare};
-use crate::commit::Target;
+use crate::commit::target::Target;
 use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::file::stamp::Stamp;
@@ -64,20 +64,21 @@ pub(super) async fn keep_removed(
 
 /// Returns what changed when this run wrote the current object, without leaving a receipt. `None` if there was no
 /// readable object before.
+///
+/// - `encoded`: a file of the same edition.
 pub(super) async fn change_from_history(
     target: &Target<'_, impl Store>,
-    key: &str,
     own: &Stamp,
+    encoded: &Encoded,
 ) -> Result<Option<Box<Change>>, Error> {
     let Target { store, dataset, partition, .. } = *target;
     let Some(replaced) = replaced_by(store, dataset, partition, own).await? else { return Ok(None) };
     if replaced.digest == own.edition.digest {
         return Ok(with_replaced(Some(Box::default()), replaced));
     }
-    let read = async |key: &str| store.read(key).await.map_err(|source| Error::store_failed("read", key, source));
-    let before = read(&keys::kept_edition(dataset, partition, &replaced)).await?;
-    let (Some(before), Some(own)) = (before, read(key).await?) else { return Ok(None) };
-    let change = compare_or_warn(target, before.bytes, own.bytes);
+    let key = keys::kept_edition(dataset, partition, &replaced);
+    let before = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
+    let change = before.and_then(|before| compare_or_warn(target, before.bytes, encoded.bytes.clone()));
     Ok(with_replaced(change, replaced))
 }
 
