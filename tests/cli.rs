@@ -107,7 +107,7 @@ fn a_run_prints_its_partitions_and_their_totals() {
     let row: Vec<&str> = lines[3].split_whitespace().collect();
     assert_eq!(row[..4], ["year=2021/grade=grade-k", "written", "192", "2"]);
     assert!(lines[4].starts_with("2 partitions: 2 written; 357 rows, 4 pages, "), "{}", lines[4]);
-    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[5..], ["first load of 2 partitions"]);
 }
 
 #[test]
@@ -124,6 +124,7 @@ fn a_run_as_json_has_the_fields_of_its_summary_receipts_and_warnings() {
         "outcomes",
         "n_rows",
         "n_pages",
+        "n_changed",
         "n_published",
         "n_withdrawn",
         "failed",
@@ -939,7 +940,8 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
          year=2021/grade=grade-pk  written   165\n\
          year=2021/grade=grade-k   failed      0  PortalUnavailable: fetch page 1 of `year=2021/grade=grade-k`: \
          portal unavailable: HTTP 503 after 4 tries: `busy`\n\
-         2 partitions: 1 written, 1 failed\n"
+         2 partitions: 1 written, 1 failed\n\
+         first load of 1 partition\n"
     );
     let json = lake.rollcall("status", &["--run", run, "--format", "json"]).expect(0).json();
     assert_eq!((&json["run"], &json["is_finished"]), (&Value::from(run), &Value::from(true)));

@@ -134,7 +134,7 @@ fn a_changed_encoding_version_rewrites_the_partition() {
     rewrite_by_another_program(&scene, "2");
     assert_eq!(scene.run(&[]), "unchanged");
     rewrite_by_another_program(&scene, "1");
-    assert_eq!(scene.run(&[]), "written");
+    assert_eq!(scene.run(&[]), "rewritten");
     assert_eq!(scene.lake.files("data")[OBJECT].0, ours);
 }
 

@@ -259,7 +259,9 @@ fn a_table_of_two_schemas_is_read_exactly_or_the_query_rejected_and_mode_stale_m
 
         // After the rewrite, the table has one schema, and every engine reads the same values.
         let rewritten = run(&new, &["--mode", "stale"]).expect(0);
-        assert!(rewritten.stdout.contains("2 partitions: 2 rewritten"), "{what}: {}", rewritten.stdout);
+        // Two of the changes go along with other values.
+        let outcome = if what.contains("double") { "written" } else { "rewritten" };
+        assert!(rewritten.stdout.contains(&format!("2 partitions: 2 {outcome};")), "{what}: {}", rewritten.stdout);
         assert!(!rewritten.stderr.contains("stale partition"), "{what}: {}", rewritten.stderr);
         let found = lake.rollcall("query", &[&sql, "--format", "json"]).expect(0);
         let ours: Vec<Value> = YEARS

@@ -141,7 +141,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
             "error: InvalidRequest: check request: `grades`: expected one of years, dataset, axes, partitions, mode, \
-             failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field",
+             refresh_after_days, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field",
         ),
         (
             "a missing input file",
@@ -174,7 +174,7 @@ fn an_input_that_is_not_a_request_is_rejected_by_name() {
             input,
             Some(r#"{"years": [2021], "grades": ["grade-pk"], "year": 2021}"#),
             "error: InvalidRequest: check request: `year`: expected one of years, grades, dataset, axes, partitions, \
-             mode, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field\n    hint: \
+             mode, refresh_after_days, failed_of, force, keep_pages, catalog for dataset `ccd_enrollment`, found an unknown field\n    hint: \
              write `years`",
         ),
         (

@@ -97,7 +97,7 @@ pub(crate) async fn show_lake(
         words::size(size_bytes)
     ));
     text.push_str("cell: last outcome, committed rows, age of the commit\n");
-    text.push_str("W written  R rewritten  U unchanged  E empty  S superseded  F failed  N not tried  - unknown\n");
+    text.push_str("W written  R rewritten  U unchanged  E empty  S superseded\nF failed  N not tried  - unknown\n");
     text.push_str(&last_run_line);
     output::print(&text)?;
     Ok(())
