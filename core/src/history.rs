@@ -3,8 +3,11 @@
 //!
 //! It is stored beside the data and not in the ledger, because it cannot be derived from the objects.
 
+pub mod as_of;
 pub mod editions;
 pub mod refreshes;
+pub mod tables;
 
+pub use as_of::{Moment, PartitionAsOf, PartitionHistory, TableAsOf, read_histories, table_as_of};
 pub use editions::{Standing, read_editions};
 pub use refreshes::{Refreshes, read_refreshes};

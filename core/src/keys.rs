@@ -27,12 +27,24 @@ pub fn partition_object(dataset: &Dataset, partition: &PartitionKey) -> String {
     format!("{}{OBJECT}", partition_prefix(dataset, partition))
 }
 
+/// Returns the key of a partition's object in a table.
+#[must_use]
+pub fn table_object(table: &str, partition: &PartitionKey) -> String {
+    format!("{}{partition}/{OBJECT}", table_prefix(table))
+}
+
 /// Parses the key of a partition's object. Returns `None` for any key that [`partition_object`] would not return, such as
 /// that of a copy next to it, or one with a value that the axis does not have.
 #[must_use]
 pub fn parse_partition_object(dataset: &Dataset, key: &str) -> Option<PartitionKey> {
     let path = key.strip_prefix(&table_prefix(&dataset.table))?.strip_suffix(OBJECT)?.strip_suffix('/')?;
     dataset.parse_partition(path).filter(|partition| dataset.has(partition))
+}
+
+/// Returns the name of the table that says when each edition of a table stood.
+#[must_use]
+pub fn editions_table(table: &str) -> String {
+    format!("{table}_editions")
 }
 
 /// Returns the key of a lookup table's object.
@@ -47,6 +59,12 @@ pub fn records(dataset: &Dataset) -> String {
     format!("ledger/{}/records.json", dataset.name)
 }
 
+/// Returns the key of the copies of all lists of editions, by which publishing knows those that have not changed.
+#[must_use]
+pub fn known_editions(dataset: &Dataset) -> String {
+    format!("ledger/{}/editions.json", dataset.name)
+}
+
 /// Returns the prefix of the records in an earlier layout, with one object per partition.
 #[must_use]
 pub fn older_records_prefix(dataset: &Dataset) -> String {
@@ -55,26 +73,38 @@ pub fn older_records_prefix(dataset: &Dataset) -> String {
 
 /// Returns the prefix of what a lake remembers about the past of a table.
 #[must_use]
-pub fn history_prefix(dataset: &Dataset) -> String {
-    format!("{HISTORY_PREFIX}{}/", dataset.table)
+pub fn history_prefix(table: &str) -> String {
+    format!("{HISTORY_PREFIX}{table}/")
 }
 
 /// Returns the key of an edition of a partition's object that was replaced or removed.
 #[must_use]
-pub fn kept_edition(dataset: &Dataset, partition: &PartitionKey, edition: &Edition) -> String {
-    format!("{}{partition}/edition={edition}/{OBJECT}", history_prefix(dataset))
+pub fn kept_edition(table: &str, partition: &PartitionKey, edition: &Edition) -> String {
+    format!("{}{OBJECT}", kept_edition_prefix(table, partition, edition))
+}
+
+/// Returns the prefix of such an edition.
+#[must_use]
+pub fn kept_edition_prefix(table: &str, partition: &PartitionKey, edition: &Edition) -> String {
+    format!("{}{partition}/edition={edition}/", history_prefix(table))
 }
 
 /// Returns the key of the list of a partition's editions that were replaced or removed.
 #[must_use]
-pub fn editions(dataset: &Dataset, partition: &PartitionKey) -> String {
-    format!("{}{partition}/editions.json", history_prefix(dataset))
+pub fn editions(table: &str, partition: &PartitionKey) -> String {
+    format!("{}{partition}/{EDITIONS}", history_prefix(table))
+}
+
+/// Returns the Hive path of the partition to whose list of editions a key belongs; `None` for any other key.
+#[must_use]
+pub fn parse_editions<'k>(table: &str, key: &'k str) -> Option<&'k str> {
+    key.strip_prefix(&history_prefix(table))?.strip_suffix(EDITIONS)?.strip_suffix('/')
 }
 
 /// Returns the key of the object that says which partitions were refreshed under which release.
 #[must_use]
-pub fn refreshes(dataset: &Dataset) -> String {
-    format!("{}refreshes.json", history_prefix(dataset))
+pub fn refreshes(table: &str) -> String {
+    format!("{}refreshes.json", history_prefix(table))
 }
 
 /// Returns the key of the object that stores the columns of one of a dataset's schemas.
@@ -234,6 +264,9 @@ pub const MARK: &str = "lake.json";
 
 /// Prefix of what a lake remembers about the past.
 pub const HISTORY_PREFIX: &str = "history/";
+
+/// File name of the list of a partition's editions.
+const EDITIONS: &str = "editions.json";
 
 /// Prefix of all kept pages.
 pub const PAGES_PREFIX: &str = "pages/";

@@ -5,6 +5,7 @@
 //! this run planned it. If a run dies between commit and publishing, the next one completes it.
 
 pub mod converge;
+mod history;
 pub mod lookups;
 pub mod planned_run;
 pub mod repair;
@@ -33,6 +34,7 @@ use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::store::{Condition, Put, Store, StoreError};
 use crate::publish::converge::read_back;
+use crate::publish::history::publish_history;
 use crate::publish::summarize::{complete, summarize};
 
 /// Maximum number of conditional writes of a summary.
@@ -99,6 +101,7 @@ pub async fn publish_receipts(
         published.n_removed += changed.n_removed;
         tracing::debug!(run, n_put = changed.n_put, n_removed = changed.n_removed, "partitions published");
         if tries == 0 {
+            publish_history(store, catalog, dataset, &survey, clock.now(), run).await?;
             publish_lookups(store, catalog, clock.now(), run).await?;
         }
         let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());

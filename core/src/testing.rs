@@ -371,10 +371,18 @@ impl Store for MemoryStore {
 #[derive(Default)]
 pub(crate) struct MemoryCatalog {
     pub(crate) partitions: Mutex<Vec<CatalogPartition>>,
+    /// Kept editions.
+    pub(crate) kept: Mutex<Vec<CatalogPartition>>,
     /// Tables passed to `ensure_table`.
     pub(crate) ensured: Mutex<Vec<TableSpec>>,
     /// Whether changes are dropped, as if catalog errors were ignored.
     pub(crate) forgets: bool,
+}
+
+impl MemoryCatalog {
+    fn of_table(&self, table: &TableSpec) -> &Mutex<Vec<CatalogPartition>> {
+        if table.table.ends_with("_history") { &self.kept } else { &self.partitions }
+    }
 }
 
 impl Catalog for MemoryCatalog {
@@ -383,18 +391,18 @@ impl Catalog for MemoryCatalog {
         Ok(())
     }
 
-    async fn partitions(&self, _: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
-        Ok(self.partitions.lock().unwrap().clone())
+    async fn partitions(&self, table: &TableSpec) -> Result<Vec<CatalogPartition>, CatalogError> {
+        Ok(self.of_table(table).lock().unwrap().clone())
     }
 
     async fn change_partitions(
         &self,
-        _: &TableSpec,
+        table: &TableSpec,
         put: &[CatalogPartition],
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
         if !self.forgets {
-            let mut partitions = self.partitions.lock().unwrap();
+            let mut partitions = self.of_table(table).lock().unwrap();
             partitions.retain(|one| {
                 !remove.contains(&one.partition) && !put.iter().any(|changed| changed.partition == one.partition)
             });

@@ -9,19 +9,17 @@ use crate::file::columns::RESCUED;
 pub struct ViewSpec {
     /// Name, in the database of its table.
     pub name: String,
-    /// The table.
-    pub table: String,
-    /// `select` with its columns, in the SQL that DataFusion, Athena and Trino share, up to `from`.
-    pub select: String,
+    /// The query in the SQL that DataFusion, Athena and Trino share, split where the name of the database goes.
+    pub parts: Vec<String>,
     /// Columns: name and type.
     pub columns: Vec<(String, ViewType)>,
 }
 
 impl ViewSpec {
-    /// Returns the query over the table in `database`.
+    /// Returns the query over the tables in `database`.
     #[must_use]
     pub fn sql(&self, database: &str) -> String {
-        format!("{}\nfrom {}.{}", self.select, quoted(database), quoted(&self.table))
+        self.parts.join(&quoted(database))
     }
 }
 
@@ -62,8 +60,10 @@ impl Dataset {
         view.add(RESCUED, &quoted(RESCUED), ViewType::Column(ColumnKind::String));
         ViewSpec {
             name: view_name(&self.name),
-            table: self.table.clone(),
-            select: format!("select\n  {}", view.expressions.join(",\n  ")),
+            parts: vec![
+                format!("select\n  {}\nfrom ", view.expressions.join(",\n  ")),
+                format!(".{}", quoted(&self.table)),
+            ],
             columns: view.columns,
         }
     }
@@ -171,7 +171,7 @@ fn axis_total(axis: &Axis) -> Option<String> {
     Some(format!("{} = {total}", quoted(&axis.name)))
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }
 

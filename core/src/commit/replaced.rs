@@ -76,7 +76,7 @@ pub(super) async fn change_from_history(
     if replaced.digest == own.edition.digest {
         return Ok(with_replaced(Some(Box::default()), replaced));
     }
-    let key = keys::kept_edition(dataset, partition, &replaced);
+    let key = keys::kept_edition(&dataset.table, partition, &replaced);
     let before = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
     let change = before.and_then(|before| compare_or_warn(target, before.bytes, encoded.bytes.clone()));
     Ok(with_replaced(change, replaced))
@@ -85,7 +85,7 @@ pub(super) async fn change_from_history(
 /// Copies an object into the history. Returns `false` if it has been replaced meanwhile.
 async fn copy(target: &Target<'_, impl Store>, key: &str, seen: &ObjectFacts, stamp: &Stamp) -> Result<bool, Error> {
     let Target { store, dataset, partition, .. } = *target;
-    let to = keys::kept_edition(dataset, partition, &stamp.edition);
+    let to = keys::kept_edition(&dataset.table, partition, &stamp.edition);
     let copied = store.copy(key, &seen.etag, &to).await.map_err(|source| Error::store_failed("copy", key, source))?;
     Ok(copied != Put::Lost)
 }

@@ -45,7 +45,7 @@ fn a_replaced_object_is_kept_once_and_the_receipt_says_what_changed() {
     assert!(kept(&store).is_empty());
     let (bytes, edition) = (store.bytes(KEY).unwrap(), store.stamp(KEY).unwrap().edition);
     let second = fetch_at(&store, "r2", rows(&["7", "6", "-1", "9"]), "2026-11-02T00:00:00Z");
-    let copy = keys::kept_edition(&enrollment(), &partition(), &edition);
+    let copy = keys::kept_edition(&enrollment().table, &partition(), &edition);
     assert_eq!((kept(&store), store.bytes(&copy)), (vec![copy.clone()], Some(bytes)));
     let change = *second.change.clone().unwrap();
     assert_eq!(change.replaced, Some(edition));
@@ -63,7 +63,7 @@ fn a_replaced_object_is_kept_once_and_the_receipt_says_what_changed() {
     fetch_at(&store, "r5", rows(&["1"]), "2026-11-06T00:00:00Z");
     assert_eq!(kept(&store).len(), 2);
     let current = store.stamp(KEY).unwrap();
-    let editions = block_on(read_editions(&store, &enrollment(), &partition(), Some(&current))).unwrap();
+    let editions = block_on(read_editions(&store, &enrollment().table, &partition(), Some(&current))).unwrap();
     let stood: Vec<(u64, String)> =
         editions.iter().map(|standing| (standing.facts.n_rows, standing.since.strftime("%d").to_string())).collect();
     assert_eq!(stood, [(3, "01".into()), (4, "02".into()), (3, "05".into()), (1, "06".into())]);
@@ -86,7 +86,7 @@ fn a_removed_object_is_kept_and_a_rewritten_one_is_not() {
     let rows = RowChanges { removed: 2, ..RowChanges::default() };
     assert_eq!((removed.outcome, removed.change.unwrap().rows), (Outcome::Empty, rows));
     assert_eq!(kept(&store).iter().map(|key| store.bytes(key).unwrap()).collect::<Vec<_>>(), [bytes]);
-    let editions = block_on(read_editions(&store, &other, &partition(), None)).unwrap();
+    let editions = block_on(read_editions(&store, &other.table, &partition(), None)).unwrap();
     let days: Vec<_> = editions.iter().map(|standing| (standing.since.to_string(), standing.until.is_some())).collect();
     assert_eq!(days, [("2026-11-01T00:00:00Z".to_owned(), true)]);
 }

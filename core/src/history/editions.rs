@@ -56,6 +56,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Returns the edition of a current object that never replaced another.
+    pub(crate) fn of_current(stamp: &Stamp) -> Self {
+        let facts = Facts { edition: stamp.edition, n_rows: stamp.n_rows };
+        Self { facts, since: stamp.fetched_at, until: None }
+    }
+
     /// Returns whether the edition stood at this time.
     #[must_use]
     pub fn stood_at(&self, at: Timestamp) -> bool {
@@ -71,12 +77,38 @@ impl Standing {
 /// [`Error::StoreFailed`] if the lake cannot be read.
 pub async fn read_editions(
     store: &impl Store,
-    dataset: &Dataset,
+    table: &str,
     partition: &PartitionKey,
     current: Option<&Stamp>,
 ) -> Result<Vec<Standing>, Error> {
-    let (starts, _) = read_starts(store, &keys::editions(dataset, partition)).await?;
+    let (starts, _) = read_starts(store, &keys::editions(table, partition)).await?;
     Ok(standings(with_current(starts, current), current.is_some()))
+}
+
+/// The list of a partition's editions, as stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EditionList {
+    /// Its etag.
+    pub(crate) etag: String,
+    starts: Vec<Start>,
+}
+
+impl EditionList {
+    /// Reads a list.
+    pub(crate) async fn read(store: &impl Store, key: &str) -> Result<Option<Self>, Error> {
+        let (starts, condition) = read_starts(store, key).await?;
+        Ok(match condition {
+            Condition::Absent => None,
+            Condition::Matches(etag) => Some(Self { etag, starts }),
+        })
+    }
+
+    /// Returns the editions, oldest first.
+    ///
+    /// - `current`: the stamp of the partition's object, if there is a readable one.
+    pub(crate) fn standings(&self, current: Option<&Stamp>) -> Vec<Standing> {
+        standings(with_current(self.starts.clone(), current), current.is_some())
+    }
 }
 
 /// Adds an object that is about to be replaced or removed. Returns `false`, and adds nothing, if it no longer has this
@@ -96,7 +128,7 @@ pub(crate) async fn record_edition(
     etag: &str,
     removed_at: Option<Timestamp>,
 ) -> Result<bool, Error> {
-    let (key, object_key) = (keys::editions(dataset, partition), keys::partition_object(dataset, partition));
+    let (key, object_key) = (keys::editions(&dataset.table, partition), keys::partition_object(dataset, partition));
     for _ in 0..MAX_TRIES {
         let (before, condition) = read_starts(store, &key).await?;
         let found = store.head(&object_key).await;
@@ -127,7 +159,7 @@ pub(crate) async fn replaced_by(
     partition: &PartitionKey,
     own: &Stamp,
 ) -> Result<Option<Edition>, Error> {
-    let (starts, _) = read_starts(store, &keys::editions(dataset, partition)).await?;
+    let (starts, _) = read_starts(store, &keys::editions(&dataset.table, partition)).await?;
     let last = starts.last().and_then(|last| last.edition.as_ref()).map(|facts| facts.edition);
     Ok(last.filter(|last| *last != own.edition))
 }
@@ -204,7 +236,7 @@ mod tests {
     /// Returns the digest, the encoding version and the days of each edition.
     fn editions(store: &MemoryStore, current: Option<&Stamp>) -> Vec<(u128, u32, u32, Option<u32>)> {
         let day_of = |at: Timestamp| at.strftime("%d").to_string().parse().unwrap();
-        let editions = block_on(read_editions(store, &enrollment(), &partition(), current)).unwrap();
+        let editions = block_on(read_editions(store, &enrollment().table, &partition(), current)).unwrap();
         let tell = |standing: Standing| {
             let Edition { digest, encoding_version, .. } = standing.facts.edition;
             (digest.0, encoding_version, day_of(standing.since), standing.until.map(day_of))
@@ -220,7 +252,7 @@ mod tests {
         replace(&store, &a);
         replace(&store, &b);
         assert_eq!(editions(&store, Some(&again)), [(1, 2, 1, Some(3)), (2, 2, 3, Some(5)), (1, 2, 5, None)]);
-        let found = block_on(read_editions(&store, &enrollment(), &partition(), Some(&again))).unwrap();
+        let found = block_on(read_editions(&store, &enrollment().table, &partition(), Some(&again))).unwrap();
         for (at, expected) in [(1, Some(1)), (2, Some(1)), (3, Some(2)), (4, Some(2)), (5, Some(1)), (9, Some(1))] {
             let standing = found.iter().find(|standing| standing.stood_at(day(at)));
             assert_eq!(standing.map(|standing| standing.facts.edition.digest.0), expected, "day {at}");

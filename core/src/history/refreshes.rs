@@ -22,8 +22,12 @@ use crate::ports::store::{Condition, Content, Put, Store};
 const MAX_TRIES: u32 = 8;
 
 /// The refreshes of a dataset, by release, in the order in which the releases were first seen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Refreshes {
+    /// Start of the time whose editions are all kept. `None` if none was ever pruned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<Timestamp>,
     /// The releases. The portal's names, such as `0.26.1`, have no order of their own.
     pub releases: Vec<ReleaseRefreshes>,
 }
@@ -51,6 +55,12 @@ pub struct LastRefresh<'r> {
 }
 
 impl Refreshes {
+    /// Returns the refreshes under a release.
+    #[must_use]
+    pub fn of_release(&self, release: &str) -> Option<&ReleaseRefreshes> {
+        self.releases.iter().find(|known| known.release == release)
+    }
+
     /// Returns the last refresh of a partition, if any is known.
     #[must_use]
     pub fn last(&self, partition: &PartitionKey) -> Option<LastRefresh<'_>> {
@@ -68,15 +78,17 @@ impl Refreshes {
             let Some(release) = &receipt.portal_release else { continue };
             let partitions = BTreeMap::from([(receipt.partition.to_string(), receipt.finished_at)]);
             let release = release.clone();
-            refreshes.merge(vec![ReleaseRefreshes { release, first_at: started_at, last_at: now, partitions }]);
+            let of_release = ReleaseRefreshes { release, first_at: started_at, last_at: now, partitions };
+            refreshes.merge(Self { kept_since: None, releases: vec![of_release] });
         }
         refreshes
     }
 
     /// Adds refreshes. The result does not depend on the order of additions, and adding the same ones again changes
     /// nothing.
-    fn merge(&mut self, others: Vec<ReleaseRefreshes>) {
-        for other in others {
+    fn merge(&mut self, others: Self) {
+        self.kept_since = self.kept_since.max(others.kept_since);
+        for other in others.releases {
             match self.releases.iter_mut().find(|known| known.release == other.release) {
                 None => self.releases.push(other),
                 Some(known) => {
@@ -95,24 +107,24 @@ impl Refreshes {
     /// Renders one release per line.
     fn render(&self) -> Result<Bytes, Error> {
         let lines: Vec<String> = self.releases.iter().map(to_json).collect::<Result<_, _>>()?;
-        Ok(format!("[\n{}\n]\n", lines.join(",\n")).into())
+        let kept_since = self.kept_since.map_or_else(String::new, |at| format!("\"kept_since\": \"{at}\", "));
+        Ok(format!("{{{kept_since}\"releases\": [\n{}\n]}}\n", lines.join(",\n")).into())
     }
 }
 
-/// Reads the refreshes of a dataset.
+/// Reads the refreshes of a table.
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the lake cannot be read.
-pub async fn read_refreshes(store: &impl Store, dataset: &Dataset) -> Result<Refreshes, Error> {
-    Ok(read_stored(store, dataset).await?.0)
+pub async fn read_refreshes(store: &impl Store, table: &str) -> Result<Refreshes, Error> {
+    Ok(read_stored(store, table).await?.0)
 }
 
-async fn read_stored(store: &impl Store, dataset: &Dataset) -> Result<(Refreshes, Condition), Error> {
-    let key = keys::refreshes(dataset);
+async fn read_stored(store: &impl Store, table: &str) -> Result<(Refreshes, Condition), Error> {
+    let key = keys::refreshes(table);
     let found = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
     let Some(Content { bytes, etag }) = found else { return Ok((Refreshes::default(), Condition::Absent)) };
-    let releases = parse_json(&key, &bytes).unwrap_or_default();
-    Ok((Refreshes { releases }, Condition::Matches(etag)))
+    Ok((parse_json(&key, &bytes).unwrap_or_default(), Condition::Matches(etag)))
 }
 
 /// Records the partitions that a run refreshed. If another publisher writes at the same time, keeps what it added.
@@ -130,11 +142,16 @@ pub(crate) async fn record_refreshes(
     if of_run.releases.is_empty() {
         return Ok(());
     }
-    let key = keys::refreshes(dataset);
+    add(store, &dataset.table, &of_run).await
+}
+
+/// Adds refreshes to the stored ones.
+async fn add(store: &impl Store, table: &str, others: &Refreshes) -> Result<(), Error> {
+    let key = keys::refreshes(table);
     for _ in 0..MAX_TRIES {
-        let (stored, condition) = read_stored(store, dataset).await?;
+        let (stored, condition) = read_stored(store, table).await?;
         let mut refreshes = stored.clone();
-        refreshes.merge(of_run.releases.clone());
+        refreshes.merge(others.clone());
         if refreshes == stored {
             return Ok(());
         }
@@ -181,7 +198,7 @@ mod tests {
         ] {
             let release = format!("0.1.{}", outcome as u8);
             record(&store, &receipt(outcome, &release, "2026-01-01T00:00:00Z"));
-            let refreshes = block_on(read_refreshes(&store, &enrollment())).unwrap();
+            let refreshes = block_on(read_refreshes(&store, &enrollment().table)).unwrap();
             assert_eq!(refreshes.releases.iter().any(|known| known.release == release), is_refresh, "{outcome:?}");
         }
     }
@@ -192,12 +209,12 @@ mod tests {
         // A run that began under the release before is published while this one is.
         let other = MemoryStore::default();
         record(&other, &receipt(Outcome::Unchanged, "0.25.0", "2026-02-01T00:00:00Z"));
-        let key = keys::refreshes(&enrollment());
+        let key = keys::refreshes(&enrollment().table);
         let bytes = other.bytes(&key).unwrap();
         store.before_next(Box::new(move |store| store.set(&key, &bytes, None)));
         record(&store, &receipt(Outcome::Written, "0.26.1", "2026-03-01T00:00:00Z"));
         record(&store, &receipt(Outcome::Unchanged, "0.26.1", "2026-04-01T00:00:00Z"));
-        let refreshes = block_on(read_refreshes(&store, &enrollment())).unwrap();
+        let refreshes = block_on(read_refreshes(&store, &enrollment().table)).unwrap();
         let last = refreshes.last(&partition).unwrap();
         assert_eq!(last, LastRefresh { release: "0.26.1", at: time("2026-04-01T00:00:00Z") });
         let releases: Vec<(&str, String, String)> = refreshes

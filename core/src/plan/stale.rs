@@ -37,7 +37,7 @@ impl Known {
     pub(super) async fn read(store: &impl Store, dataset: &Dataset) -> Result<Self, Error> {
         let records = read_records(store, dataset).await?;
         let survey = survey(store, dataset, &records).await?;
-        let refreshes = read_refreshes(store, dataset).await?;
+        let refreshes = read_refreshes(store, &dataset.table).await?;
         Ok(Self { records, survey, refreshes })
     }
 
@@ -127,7 +127,7 @@ mod tests {
         Known {
             records: Records::from([(partition.clone(), record)]),
             survey: Survey { objects: BTreeMap::from([(partition, object)]), ..Survey::default() },
-            refreshes: Refreshes { releases: vec![of_release] },
+            refreshes: Refreshes { kept_since: None, releases: vec![of_release] },
         }
     }
 

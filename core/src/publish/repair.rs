@@ -13,6 +13,7 @@ use crate::ports::catalog::Catalog;
 use crate::ports::clock::Clock;
 use crate::ports::store::Store;
 use crate::publish::converge::{CatalogChanges, converge};
+use crate::publish::history::publish_history;
 
 /// Updates the records and the catalog from the objects, without a run.
 ///
@@ -36,6 +37,7 @@ pub async fn repair(
         return Ok(Repaired::default());
     }
     let published = converge(store, catalog, dataset, &survey).await?;
+    publish_history(store, catalog, dataset, &survey, clock.now(), "repair").await?;
     Ok(Repaired { stale: stale_partitions(&records, dataset), survey, n_records, published })
 }
 

@@ -13,11 +13,18 @@ use crate::world::{Shared, World};
 pub(crate) struct CatalogState {
     tables: BTreeSet<String>,
     partitions: BTreeMap<PartitionKey, CatalogPartition>,
+    /// The kept editions that are registered.
+    kept: BTreeMap<PartitionKey, CatalogPartition>,
 }
 
 impl CatalogState {
     pub(crate) fn partition(&self, partition: &PartitionKey) -> Option<&CatalogPartition> {
         self.partitions.get(partition)
+    }
+
+    /// Returns the locations of the registered editions.
+    pub(crate) fn kept(&self) -> Vec<&str> {
+        self.kept.values().map(|kept| kept.location.as_str()).collect()
     }
 
     pub(crate) fn n_registered(&self) -> usize {
@@ -87,7 +94,9 @@ impl Catalog for SimCatalog {
             if !world.catalog.tables.contains(&table) {
                 return Err(failed("list partitions", "no such table"));
             }
-            Ok(world.catalog.partitions.values().cloned().collect())
+            let is_history = table.ends_with("_history");
+            let partitions = if is_history { &world.catalog.kept } else { &world.catalog.partitions };
+            Ok(partitions.values().cloned().collect())
         })
         .await
     }
@@ -99,6 +108,7 @@ impl Catalog for SimCatalog {
         remove: &[PartitionKey],
     ) -> Result<(), CatalogError> {
         let (put, remove, task) = (put.to_vec(), remove.to_vec(), self.task);
+        let is_history = table.table.ends_with("_history");
         let subject = format!("{} put, {} removed in {}", put.len(), remove.len(), table.table);
         self.ask("change partitions", subject, true, move |world| {
             let mut changes: Vec<Change> =
@@ -109,6 +119,14 @@ impl Catalog for SimCatalog {
             changes.truncate(n_done);
             for change in changes {
                 match change {
+                    Change::Put(partition) if is_history => {
+                        world.audit.n_catalog_changes += 1;
+                        world.catalog.kept.insert(partition.partition.clone(), partition);
+                    }
+                    Change::Remove(partition) if is_history => {
+                        world.audit.n_catalog_changes += 1;
+                        world.catalog.kept.remove(&partition);
+                    }
                     Change::Put(partition) => {
                         let dataset = world.dataset.clone();
                         world.audit.catalog_changed(&dataset, task, std::slice::from_ref(&partition));

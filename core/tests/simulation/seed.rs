@@ -176,7 +176,7 @@ impl Simulation {
             let promise = if is_first { CONVERGES } else { RESTS };
             let is_done = n_idle == n_partitions || (is_first && n_idle + n_written == n_partitions);
             world.audit.demand(promise, is_done, || format!("{name} ended as {summary:?}"));
-            world.audit.check_editions(&dataset, n_partitions, &world.bucket);
+            world.audit.check_editions(&dataset, n_partitions, &world.bucket, &world.catalog.kept());
             world.audit.converged(&dataset, name, &contents, &world.bucket, &world.catalog);
             if !is_first {
                 let n_now = (world.audit.n_data_writes, world.audit.n_catalog_changes);

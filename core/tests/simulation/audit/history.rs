@@ -25,8 +25,8 @@ impl Auditor {
     /// Checks that a fetch adds to the list of its own partition, and a publisher to the refreshes.
     pub(super) fn remembers(&mut self, dataset: &Dataset, task: TaskId, key: &str) {
         let expected = match self.fetches.get(&task) {
-            Some(fetching) => keys::editions(dataset, &source::key_of(fetching.partition)),
-            None => keys::refreshes(dataset),
+            Some(fetching) => keys::editions(&dataset.table, &source::key_of(fetching.partition)),
+            None => keys::refreshes(&dataset.table),
         };
         self.demand(REMEMBERED, key == expected, || format!("t{task} wrote `{key}` and not `{expected}`"));
     }
@@ -36,7 +36,7 @@ impl Auditor {
         let version = &self.versions[version];
         let partition = source::key_of(version.partition);
         let (key, object) = (
-            keys::kept_edition(dataset, &partition, &version.stamp.edition),
+            keys::kept_edition(&dataset.table, &partition, &version.stamp.edition),
             keys::partition_object(dataset, &partition),
         );
         let is_kept = bucket.bytes(&key).is_some_and(|kept| bucket.bytes(&object) == Some(kept));
@@ -65,7 +65,13 @@ impl Auditor {
     }
 
     /// Checks the lists of editions after everything has ended. A partition that was changed by hand is left out.
-    pub(crate) fn check_editions(&mut self, dataset: &Dataset, n_partitions: usize, bucket: &Bucket) {
+    pub(crate) fn check_editions(
+        &mut self,
+        dataset: &Dataset,
+        n_partitions: usize,
+        bucket: &Bucket,
+        registered: &[&str],
+    ) {
         for partition in 0..n_partitions {
             let past: Vec<Past> = self.past.iter().filter(|(of, _)| *of == partition).map(|(_, past)| *past).collect();
             if past.contains(&Past::ByHand) {
@@ -79,7 +85,7 @@ impl Auditor {
                 })
                 .collect();
             let name = source::key_of(partition);
-            let listed = bucket.json(&keys::editions(dataset, &name)).unwrap_or(Value::Array(Vec::new()));
+            let listed = bucket.json(&keys::editions(&dataset.table, &name)).unwrap_or(Value::Array(Vec::new()));
             let digest = |entry: &Value| {
                 let edition = entry["edition"].as_str()?.split('-').next()?;
                 u128::from_str_radix(edition, 16).ok()
@@ -99,8 +105,10 @@ impl Auditor {
             for entry in listed.iter().filter(|entry| digest(entry).is_some()) {
                 let edition = entry["edition"].as_str().unwrap().parse().unwrap();
                 let is_current = found.last().copied() == digest(entry);
-                let key = keys::kept_edition(dataset, &name, &edition);
-                self.demand(REMEMBERED, is_current || bucket.bytes(&key).is_some(), || format!("`{key}` is missing"));
+                let key = keys::kept_edition(&dataset.table, &name, &edition);
+                let is_there =
+                    bucket.bytes(&key).is_some() && registered.iter().any(|location| key.starts_with(location));
+                self.demand(REMEMBERED, is_current || is_there, || format!("`{key}` is missing or not registered"));
             }
         }
     }

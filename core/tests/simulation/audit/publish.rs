@@ -206,7 +206,7 @@ impl Auditor {
         let receipts = (0..self.n_partitions).map(|partition| keys::receipt(dataset, run, &source::key_of(partition)));
         let descriptor = keys::run_descriptor(&dataset.name, run);
         let ledger = [descriptor, keys::plan(dataset, run), keys::summary(dataset, run), keys::records(dataset)];
-        let others = ledger.into_iter().chain([keys::refreshes(dataset)]);
+        let others = ledger.into_iter().chain([keys::refreshes(&dataset.table)]);
         let expected: Vec<(String, u64)> =
             receipts.chain(others).collect::<BTreeSet<String>>().into_iter().map(|key| (key, 1)).collect();
         let written: Vec<(String, u64)> = self.ledger_writes.clone().into_iter().collect();
