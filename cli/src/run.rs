@@ -60,7 +60,7 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => QueryOutcome::NotRequested,
         Some(_) if matches!(end, FetchEnd::Interrupted) => QueryOutcome::Interrupted,
         Some(sql) => tokio::select! {
-            result = query::engine::run_sql(&prepared.catalog, prepared.store.root(), sql, args.format.into()) => {
+            result = query::engine::run_sql(&prepared.catalog, prepared.store.root(), sql, args.format.into(), None) => {
                 result.map_or_else(QueryOutcome::Failed, QueryOutcome::Finished)
             }
             () = signals.stop_requested() => QueryOutcome::Interrupted,

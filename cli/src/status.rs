@@ -1,5 +1,6 @@
 //! `rollcall status`: prints the lake as a grid, or the outcome of one run.
 
+mod as_of;
 mod grid;
 mod lake;
 mod run;
@@ -9,12 +10,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_core::dataset::Dataset;
+use rollcall_core::history::Moment;
 use rollcall_core::ports::Store;
 
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::output::Format;
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
+use crate::status::as_of::show_as_of;
 use crate::status::lake::show_lake;
 use crate::status::run::show_run;
 use crate::status::several::show_several;
@@ -29,6 +32,9 @@ pub(crate) struct StatusArgs {
     /// Show the outcome of this run instead of the lake
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
+    /// Show the lake as it was: at the end of a date (UTC), at a time, or after the last run under a release
+    #[arg(long, value_name = "DATE|TIME|RELEASE", conflicts_with = "run")]
+    as_of: Option<String>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -36,8 +42,10 @@ pub(crate) struct StatusArgs {
 
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(datasets) = load_several(Some(&args.dataset))? {
-        if args.run.is_some() {
-            refuse_several("--run", Some(&datasets))?;
+        for (flag, is_set) in [("--run", args.run.is_some()), ("--as-of", args.as_of.is_some())] {
+            if is_set {
+                refuse_several(flag, Some(&datasets))?;
+            }
         }
         let lake = args.lake.name();
         match args.lake.open_existing().await? {
@@ -57,6 +65,9 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(args: &StatusArgs, store: &impl Store, dataset: &Dataset) -> anyhow::Result<()> {
+    if let Some(as_of) = &args.as_of {
+        return show_as_of(store, dataset, &Moment::parse(as_of), args.format).await;
+    }
     match &args.run {
         Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,
         None => show_lake(store, &args.lake, dataset, &args.dataset, args.format).await,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use rollcall_core::file::RESCUED;
+use rollcall_core::history::Moment;
 use rollcall_core::ledger::Receipt;
 use rollcall_core::page::field_names::FieldNames;
 use rollcall_core::partition::PartitionKey;
@@ -35,6 +36,18 @@ pub(crate) fn warn_stale(partitions: &[PartitionKey], rewrite_command: &str) {
             "warning: {}, whose schema or encoding differs from what a run would write today: {}\n\
              hint: rewrite them: {rewrite_command}",
             counted(partitions.len() as u64, "stale partition"),
+            first_of(partitions)
+        ));
+    }
+}
+
+/// Warns about partitions that were not refreshed under a release, whose state is asked for.
+pub(crate) fn warn_not_refreshed(partitions: &[PartitionKey], table: &str, moment: &Moment) {
+    if !partitions.is_empty() {
+        print_message(&format!(
+            "warning: {} of `{table}` were not refreshed under release {}, and may have been other than the portal's: {}",
+            counted(partitions.len() as u64, "partition"),
+            excerpt(&moment.to_string()),
             first_of(partitions)
         ));
     }

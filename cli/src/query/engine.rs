@@ -15,6 +15,7 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::text::nearest;
 
 use crate::exit::BadInput;
+use crate::query::as_of::AsOf;
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::pinned_folder::PinnedFolder;
@@ -26,6 +27,8 @@ const MAX_TRIES: u32 = 5;
 
 /// Runs SQL and returns its rows, formatted.
 ///
+/// - `as_of`: the moment in the past of the lake; `None` for now.
+///
 /// # Errors
 /// [`BadInput`] if the SQL is invalid for the lake's tables. Also returns any error from running it.
 pub(crate) async fn run_sql(
@@ -33,11 +36,15 @@ pub(crate) async fn run_sql(
     root: &Path,
     sql: &str,
     format: QueryFormat,
+    as_of: Option<&AsOf>,
 ) -> anyhow::Result<String> {
     let mut n_tries = 0;
     loop {
         n_tries += 1;
-        let tables = catalog.tables().await.map_err(unreadable_catalog)?;
+        let mut tables = catalog.tables().await.map_err(unreadable_catalog)?;
+        if let Some(as_of) = as_of {
+            as_of.apply(&mut tables, sql).await?;
+        }
         let (context, lake) = session(&tables, root)?;
         match collect(&context, &tables, root, sql).await {
             Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < MAX_TRIES => {
@@ -206,6 +213,6 @@ mod tests {
         std::fs::rename(&copy, &path).unwrap();
         collect_plan(plan, context.task_ctx()).await.unwrap_err();
         assert!(lake.unwrap().is_stale());
-        assert!(run_sql(&catalog, folder.path(), sql, QueryFormat::Csv).await.unwrap().starts_with("n\n"));
+        assert!(run_sql(&catalog, folder.path(), sql, QueryFormat::Csv, None).await.unwrap().starts_with("n\n"));
     }
 }

@@ -127,7 +127,7 @@ async fn fetch_and_commit<S: Store>(
         if run.force {
             kept.forget().await?;
         }
-        let change = commit_empty(target, before, started_at).await?;
+        let change = commit_empty(target, before, facts.emptied_at.unwrap_or(started_at)).await?;
         return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None, change });
     };
     let stamp = Stamp {

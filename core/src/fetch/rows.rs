@@ -40,7 +40,7 @@ pub(super) async fn fetch_rows(
     let (first, compress) = fetcher.first().await?;
     let links = Links { root: portal.root(), path: &path, partition };
     let Some(rules) = PageRules::from_first(links, &first.page)? else {
-        return Ok((FetchFacts { n_pages: 1, ..FetchFacts::default() }, None));
+        return Ok((FetchFacts { n_pages: 1, emptied_at: Some(first.received_at), ..FetchFacts::default() }, None));
     };
     rules.check(1, &first.page)?;
     let n_pages = rules.n_pages;

@@ -1,6 +1,8 @@
 //! Checks every row of a partition before anything is written: columns must match the descriptor and keys must be
 //! unique. Encodes the rows into a file at the same time.
 
+use jiff::Timestamp;
+
 use crate::dataset::{Dataset, MEMORY_MIB, RepeatedKeys};
 use crate::error::Error;
 use crate::fetch::key_set::KeySet;
@@ -19,6 +21,8 @@ const MAX_RESERVED_ROWS: u64 = 4_000_000;
 pub(crate) struct FetchFacts {
     pub(crate) n_rows: u64,
     pub(crate) n_pages: u32,
+    /// When page 1 arrived, if the portal has no rows.
+    pub(crate) emptied_at: Option<Timestamp>,
     pub(crate) n_unknown: u64,
     pub(crate) unknown_fields: FieldNames,
     pub(crate) n_misfits: u64,
@@ -131,6 +135,7 @@ impl<'v> Validator<'v> {
             });
         }
         let facts = FetchFacts {
+            emptied_at: None,
             n_rows: self.n_rows,
             n_pages,
             n_unknown: self.n_unknown,

@@ -1,0 +1,244 @@
+//! Releases of the portal: a run that fetches only what can have changed, what it tells about changes, and the lake as it
+//! was under each release.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rollcall_simulator::{Action, Config, Fault};
+use rollcall_tests::{Outcome, TestLake, TestPortal, python, write_page};
+use serde_json::{Value, json};
+
+const TABLE: &str = "us_education_ccd_enrollment_data";
+const GRADES: [&str; 4] = ["grade-pk", "grade-k", "grade-1", "grade-2"];
+const YEARS: std::ops::RangeInclusive<i32> = 2010..=2019;
+
+/// The list of releases with this one as the newest.
+fn changes(release: &str) -> String {
+    let old = json!({"version": "0.9.0", "release_date": "9/24/2019"});
+    let rows = json!([{"version": release, "release_date": "8/1/2026"}, old]);
+    json!({"count": 2, "next": null, "previous": null, "results": rows}).to_string()
+}
+
+/// A small portal with two axes, whose rows are files.
+struct Source {
+    folder: tempfile::TempDir,
+    portal: TestPortal,
+    /// Enrollment by school, by partition.
+    rows: BTreeMap<(i32, &'static str), BTreeMap<i64, i64>>,
+}
+
+impl Source {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let portal = TestPortal::recorded(folder.path());
+        let schools = |year: i32| (1..=5).map(|school| (school, i64::from(year) + school)).collect();
+        let rows = YEARS.flat_map(|year| GRADES.map(|grade| ((year, grade), schools(year)))).collect();
+        Self { folder, portal, rows }
+    }
+
+    /// Serves the rows under this release.
+    fn release(&self, release: &str) {
+        write_page(self.folder.path(), "api-changes", 1, changes(release).as_bytes());
+        for ((year, grade), rows) in &self.rows {
+            let code = if *grade == "grade-pk" { -1 } else { grade["grade-".len()..].parse().unwrap_or(0) };
+            let rows: Vec<Value> = rows
+                .iter()
+                .map(|(school, enrollment)| {
+                    json!({
+                        "year": year, "grade": code, "ncessch": format!("01000020{school:04}"),
+                        "ncessch_num": 1_000_020_000_i64 + school, "race": 99, "sex": 99, "enrollment": enrollment,
+                        "fips": 1, "leaid": "100002",
+                    })
+                })
+                .collect();
+            let body = json!({"count": rows.len(), "next": null, "previous": null, "results": rows}).to_string();
+            write_page(self.folder.path(), &format!("schools/ccd/enrollment/{year}/{grade}"), 1, body.as_bytes());
+        }
+    }
+
+    fn revise(&mut self, year: i32, grade: &'static str, school: i64, enrollment: Option<i64>) {
+        let rows = self.rows.get_mut(&(year, grade)).unwrap();
+        match enrollment {
+            Some(enrollment) => drop(rows.insert(school, enrollment)),
+            None => drop(rows.remove(&school)),
+        }
+    }
+}
+
+const RUN: [&str; 6] = ["--years", "2010-2019", "--grades", "grade-pk,grade-k,grade-1,grade-2", "--mode", "stale"];
+
+/// Returns every row of the lake, at a moment.
+fn rows(lake: &TestLake, as_of: Option<&str>) -> Value {
+    let sql = "select * from ccd_school.us_education_ccd_enrollment_data order by year, grade, ncessch";
+    let as_of: Vec<&str> = as_of.into_iter().flat_map(|as_of| ["--as-of", as_of]).collect();
+    lake.rollcall("query", &[&[sql, "--format", "json"], as_of.as_slice()].concat()).expect(0).json()
+}
+
+/// Returns year, grade, school and enrollment of every row under a release, as DuckDB reads the tables of the past.
+fn rows_by_duckdb(lake: &Path, release: &str) -> Value {
+    let script = "
+import json, sys, duckdb
+lake, table, release = sys.argv[1:]
+e = f\"(select * from read_parquet('{lake}/data/{table}_editions/*.parquet') where contains(releases, ',{release},'))\"
+t = f\"read_parquet('{lake}/data/{table}/**/*.parquet', hive_partitioning=true)\"
+h = f\"read_parquet('{lake}/history/{table}/**/*.parquet', hive_partitioning=true)\"
+columns = 'a.year, a.grade, a.ncessch, a.enrollment'
+rows = duckdb.sql(f'''
+select {columns} from {t} a join {e} e on a.year = e.year and a.grade = e.grade where e.valid_until is null
+union all
+select {columns} from {h} a join {e} e on a.year = e.year and a.grade = e.grade and a.edition = e.edition
+where e.valid_until is not null
+order by 1, 2, 3''').fetchall()
+print(json.dumps(rows))
+";
+    let output = Command::new(python()).args(["-c", script]).arg(lake).args([TABLE, release]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn cells(rows: &Value) -> Value {
+    let cells = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["year"], row["grade"], row["ncessch"], row["enrollment"]]));
+    cells.collect()
+}
+
+/// Five releases over 40 partitions. One partition gets its first rows back, one loses its rows and regains them, and one
+/// is not refreshed under some releases.
+#[test]
+fn the_lake_as_of_a_release_is_what_it_was_at_the_end_of_its_last_run() {
+    let (mut source, lake) = (Source::new(), TestLake::new());
+    let run = |source: &Source, args: &[&str]| -> Outcome { lake.run(&source.portal, args) };
+    let releases = ["0.24.0", "0.25.0", "0.26.0", "0.26.1", "0.27.0"];
+    let mut was = BTreeMap::new();
+    for (i, release) in releases.into_iter().enumerate() {
+        let n = i64::try_from(i).unwrap();
+        // A, B, A, B, A.
+        source.revise(2010, "grade-pk", 1, Some(2011 + n % 2));
+        source.revise(2011 + i as i32, "grade-k", 2, Some(7 * n));
+        source.revise(2012, "grade-1", 5, (i != 2).then_some(99));
+        source.revise(2012, "grade-1", 6, (i > 2).then_some(1));
+        source.release(release);
+        let args = match i {
+            // The year 2019 is left out.
+            2 => [&RUN[..1], &["2010-2018"], &RUN[2..]].concat(),
+            _ => RUN.to_vec(),
+        };
+        let _ = run(&source, &args).expect(0);
+        was.insert(release, rows(&lake, None));
+        // A second run under the release has nothing to do.
+        assert!(run(&source, &args).expect(0).stdout.contains("nothing to fetch"), "{release}");
+    }
+    assert_ne!(was["0.24.0"], was["0.25.0"]);
+    let check = |what: &str| {
+        for (release, was) in &was {
+            assert!(rows(&lake, Some(release)) == *was, "{what}: {release}");
+            assert_eq!(rows_by_duckdb(lake.path(), release), cells(was), "{what}: {release}");
+        }
+    };
+    check("first");
+    // Everything needed is in the history.
+    fs::remove_dir_all(lake.path().join("ledger")).unwrap();
+    fs::remove_dir_all(lake.path().join("catalog")).unwrap();
+    fs::remove_dir_all(lake.path().join(format!("data/{TABLE}_editions"))).unwrap();
+    let _ = lake.rollcall("repair", &[]).expect(0);
+    check("after a repair");
+
+    // Partitions that were not refreshed under the release are named.
+    let found = lake.rollcall("status", &["--as-of", "0.26.0"]).expect(0);
+    assert!(
+        found.stderr.starts_with(
+            "warning: 4 partitions of `us_education_ccd_enrollment_data` were not refreshed under release 0.26.0, and may \
+             have been other than the portal's: `year=2019/grade=grade-1`"
+        ),
+        "{}",
+        found.stderr
+    );
+    assert!(found.stdout.contains("40 partitions, 199 rows\n"), "{}", found.stdout);
+    // The view of all editions has every row with the time for which it was there.
+    let sql = "select count(*) as n from ccd_school.ccd_enrollment_as_of where releases like '%,0.26.0,%'";
+    assert_eq!(lake.rollcall("query", &[sql, "--format", "json"]).expect(0).json(), json!([{"n": 199}]));
+    let kept = lake.files(&format!("history/{TABLE}/year=2010/grade=grade-pk"));
+    assert_eq!(kept.len(), 3, "two editions, however often they return, and their list: {:?}", kept.keys());
+
+    let unknown =
+        lake.rollcall("query", &["select 1 from ccd_school.us_education_ccd_enrollment_data", "--as-of", "0.1"]);
+    assert_eq!(
+        unknown.expect(2).stderr,
+        "error: InvalidRequest: check request: as of: expected a date such as 2026-05-01, or a release under which \
+         `us_education_ccd_enrollment_data` was refreshed (0.24.0, 0.25.0, 0.26.0, 0.26.1, 0.27.0), found `0.1`\n"
+    );
+    let before = lake.rollcall(
+        "query",
+        &[
+            "select count(*) as n from ccd_school.us_education_ccd_enrollment_data",
+            "--as-of",
+            "2020-01-01",
+            "--format",
+            "json",
+        ],
+    );
+    assert_eq!(before.expect(0).json(), json!([{"n": 0}]));
+}
+
+#[test]
+fn a_stale_run_costs_three_requests_and_a_release_that_revises_seven_partitions_writes_seven() {
+    let portal = TestPortal::start(Config { rows_per_partition: Some(5), ..Config::default() });
+    let lake = TestLake::new();
+    let run = |args: &[&str]| -> Outcome {
+        lake.run(&portal, &[&["--years", "all", "--grades", "all", "--mode", "stale"], args].concat())
+    };
+    let first = run(&[]).expect(0);
+    assert!(first.stdout.contains("663 partitions: 663 written;"), "{}", first.stdout);
+    assert!(first.stdout.contains("\nfirst load of 663 partitions\n"), "{}", first.stdout);
+    let cheap = || {
+        let (data, n_before) = (lake.files("data"), portal.server.requests().len());
+        let found = run(&[]).expect(0);
+        assert!(found.stdout.contains("0 partitions: nothing to fetch"), "{}", found.stdout);
+        let requests = portal.server.requests();
+        let paths: Vec<&str> = requests[n_before..].iter().map(|request| request.path.as_str()).collect();
+        assert!(paths.len() <= 3 && paths.iter().all(|path| path.contains("/api-")), "{paths:?}");
+        assert_eq!(lake.files("data"), data);
+    };
+    cheap();
+
+    // The next release revises seven partitions: a value, a code and a school in each.
+    let mut faults = vec![Fault::new(Action::Body { text: changes("0.27.0") }).on_path("/api-changes/")];
+    for year in 2001..=2007 {
+        let path = format!("enrollment/{year}/grade-3/");
+        let set = |row, field: &str, json: &str| {
+            let action = Action::SetField { row: Some(row), field: field.to_owned(), json: json.to_owned() };
+            Fault::new(action).on_path(&path)
+        };
+        faults.extend([set(0, "enrollment", "123456"), set(1, "enrollment", "-1"), set(2, "enrollment", "null")]);
+    }
+    portal.server.set_faults(faults);
+    let planned =
+        lake.rollcall("plan", &["--portal", &portal.origin(), "--mode", "stale", "--format", "json"]).expect(0).json();
+    let reasons: Vec<&Value> = planned["partitions"].as_array().unwrap().iter().map(|item| &item["reason"]).collect();
+    assert_eq!((reasons.len(), reasons[0]), (663, &json!("older_release")));
+    let revised = run(&["--format", "json"]).expect(0).json();
+    assert_eq!(revised["outcomes"]["written"], 7);
+    assert_eq!(revised["outcomes"]["unchanged"], 656);
+    assert_eq!((&revised["n_changed"], &revised["change"]["rows"]), (&json!(7), &json!({"revised": 21})));
+    let columns = json!({"enrollment": {"revised": 7, "blanked": 14}});
+    assert_eq!(revised["change"]["columns"], columns);
+    let run_name = revised["run"].as_str().unwrap();
+    let told = lake.rollcall("status", &["--run", run_name]).expect(0).stdout;
+    assert!(told.contains("\nyear=2001/grade=grade-3: 3 schools revised\n"), "{told}");
+    assert!(told.contains("\nchanged in 7 partitions: 21 schools revised\n"), "{told}");
+    assert!(told.contains("\nenrollment        1        0       0        2\n"), "{told}");
+    cheap();
+
+    // A release that cannot be read makes every partition stale.
+    portal.server.set_faults(vec![Fault::new(Action::Html).on_path("/api-changes/")]);
+    let planned =
+        lake.rollcall("plan", &["--portal", &portal.origin(), "--mode", "stale", "--format", "json"]).expect(0);
+    assert_eq!(planned.json()["partitions"][0]["reason"], "unknown_release");
+    let warning = "warning: the portal's latest release could not be read, so every partition of `ccd_enrollment` counts as stale\n";
+    assert!(planned.stderr.contains(warning), "{}", planned.stderr);
+}
