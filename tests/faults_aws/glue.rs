@@ -279,7 +279,8 @@ fn g11_of_two_runs_that_make_the_same_table_both_go_on() {
     // Both differ when they are read, and are deleted before they are updated.
     let mut changed = spec.clone();
     changed.columns[0].2 = "Another comment".to_owned();
-    changed.view.as_mut().expect("the dataset has a view").select.push_str(",\n  1 as \"one\"");
+    let query = &mut changed.view.as_mut().expect("the dataset has a view").parts[0];
+    *query = query.replace("\nfrom ", ",\n  1 as \"one\"\nfrom ");
     ground.proxy.set([
         Rule::new("AWSGlue.UpdateTable", none()).times(1),
         Rule::new("AWSGlue.UpdateTable", Fault::Pass).times(1),
