@@ -242,3 +242,109 @@ fn a_stale_run_costs_three_requests_and_a_release_that_revises_seven_partitions_
     let warning = "warning: the portal's latest release could not be read, so every partition of `ccd_enrollment` counts as stale\n";
     assert!(planned.stderr.contains(warning), "{}", planned.stderr);
 }
+
+#[test]
+fn a_diff_lists_what_changed_between_two_releases_dates_or_lakes() {
+    let (mut source, lake, other) = (Source::new(), TestLake::new(), TestLake::new());
+    source.release("0.25.0");
+    let _ = lake.run(&source.portal, &RUN).expect(0);
+    let _ = other.run(&source.portal, &RUN).expect(0);
+    source.revise(2015, "grade-1", 3, Some(-1));
+    source.revise(2015, "grade-1", 4, None);
+    source.revise(2016, "grade-k", 7, Some(70));
+    source.release("0.26.1");
+    let _ = lake.run(&source.portal, &RUN).expect(0);
+
+    assert_eq!(lake.rollcall("diff", &["0.26.1"]).expect(0).stdout, "ccd_enrollment: no differences\n");
+    let expected = "\
+partition                before  after  change
+year=2015/grade=grade-1       5      4  1 school revised, 1 removed
+year=2016/grade=grade-k       5      6  1 school added
+2 partitions: 1 school revised, 1 added, 1 removed
+
+column      revised  recoded  filled  blanked
+enrollment        0        0       0        1
+";
+    let other_lake = other.path().to_str().unwrap();
+    let before_the_second_run = rows(&lake, Some("0.25.0"));
+    assert_eq!(before_the_second_run, rows(&other, None));
+    assert_eq!(lake.rollcall("diff", &["0.25.0"]).expect(1).stdout, expected);
+    assert_eq!(lake.rollcall("diff", &["0.25.0", "0.26.1"]).expect(1).stdout, expected);
+    // The other way round, against the lake that has not seen the second release.
+    let json = lake.rollcall("diff", &["--other", other_lake, "--format", "json"]).expect(1).json();
+    assert_eq!(json["change"]["rows"], json!({"added": 1, "removed": 1, "revised": 1}));
+    assert_eq!(json["change"]["columns"], json!({"enrollment": {"filled": 1}}));
+    assert_eq!(
+        lake.rollcall("diff", &["--other", other_lake, "0.25.0"]).expect(0).stdout,
+        "ccd_enrollment: no differences\n"
+    );
+
+    let file = lake.path().with_extension("csv");
+    let _ = lake.rollcall("diff", &["0.25.0", "--rows", file.to_str().unwrap()]).expect(1);
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "year,grade,key,row,column,class,before,after\n\
+         2015,grade-1,ncessch 010000200003,revised,enrollment,blanked,2018,-1\n\
+         2015,grade-1,ncessch 010000200004,removed,,,,\n\
+         2016,grade-k,ncessch 010000200007,added,,,,\n"
+    );
+    for (name, script) in [
+        ("json", "import json, sys; print(len(json.load(open(sys.argv[1]))))"),
+        ("parquet", "import sys, pyarrow.parquet; print(pyarrow.parquet.read_table(sys.argv[1]).num_rows)"),
+    ] {
+        let file = lake.path().with_extension(name);
+        let _ = lake.rollcall("diff", &["0.25.0", "--rows", file.to_str().unwrap()]).expect(1);
+        let read = Command::new(python()).args(["-c", script]).arg(&file).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&read.stdout), "3\n", "{name}: {}", String::from_utf8_lossy(&read.stderr));
+        fs::remove_file(&file).unwrap();
+    }
+    fs::remove_file(&file).unwrap();
+    for (args, expected) in [
+        (&["0.1"][..], "as of: expected a date such as 2026-05-01, or a release under which"),
+        (
+            &["0.25.0", "--rows", "x.txt"],
+            "`--rows`: expected a file that ends in .csv, .json or .parquet, found `x.txt`",
+        ),
+        (&["2020-01-01", "2021-01-01"], "compare `ccd_enrollment`: expected partitions at either moment, found none"),
+    ] {
+        let found = lake.rollcall("diff", args).expect(2);
+        assert!(found.stderr.contains(expected), "{}", found.stderr);
+    }
+}
+
+#[test]
+fn a_citation_names_the_release_and_the_day_of_the_last_run() {
+    let (source, lake) = (Source::new(), TestLake::new());
+    source.release("0.26.1");
+    let _ = lake.run(&source.portal, &[&RUN[..], &["--refresh-after", "30"]].concat()).expect(0);
+    let cite = |args: &[&str]| lake.rollcall("cite", args).expect(0);
+    let text = cite(&[]).stdout;
+    assert!(
+        text.starts_with(
+            "CCD enrollment by school and grade, Education Data Portal (Version 0.26.1), Urban Institute, accessed "
+        ) && text.ends_with(
+            ", https://educationdata.urban.org/documentation/, made available under the ODC Attribution License \
+                 (ODC-By 1.0).\n"
+        ),
+        "{text}"
+    );
+    assert_eq!(cite(&["--query", "top_ten_pk_states"]).stdout, text);
+    assert_eq!(cite(&["--as-of", "0.26.1"]).stdout, text);
+    let bibtex = cite(&["--format", "bibtex"]).stdout;
+    assert!(
+        bibtex.starts_with("@misc{ccd_enrollment,\n  title = {{CCD enrollment by school and grade}},\n"),
+        "{bibtex}"
+    );
+    assert!(bibtex.contains("  note = {{version 0.26.1, ODC Attribution License (ODC-By 1.0)}}\n}\n"), "{bibtex}");
+    let csl = cite(&["--format", "csl-json"]).json();
+    assert_eq!((&csl[0]["version"], &csl[0]["type"]), (&json!("0.26.1"), &json!("dataset")));
+    assert_eq!(csl[0]["accessed"]["date-parts"][0].as_array().unwrap().len(), 3);
+    let found = lake.rollcall("cite", &["--dataset", "ccd_directory"]).expect(2);
+    assert_eq!(found.stderr, "error: cite `ccd_directory`: expected data in the lake, found none\n");
+    let found = lake.rollcall("cite", &["--query", "select 1 from nothing"]).expect(2);
+    assert!(
+        found.stderr.starts_with("error: cite query: expected the table of a built-in dataset"),
+        "{}",
+        found.stderr
+    );
+}

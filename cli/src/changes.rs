@@ -36,18 +36,24 @@ pub(crate) fn describe(summary: &Summary, dataset: &Dataset) -> String {
 pub(crate) fn describe_cells(receipt: &Receipt) -> String {
     let Some(change) = receipt.change.as_deref().filter(|change| !change.is_empty()) else { return String::new() };
     let mut text = format!("\n{}\n", receipt.partition);
-    if !change.columns.is_empty() {
-        let mut table = table::table(&["column", "revised", "recoded", "filled", "blanked"]);
-        for (column, cells) in &change.columns {
-            let CellChanges { recoded, revised, filled, blanked } = *cells;
-            let counts = [revised, recoded, filled, blanked].map(thousands);
-            table.add_row([vec![visible(column).into_owned()], counts.to_vec()].concat());
-        }
-        table::align_right(&mut table, &[1, 2, 3, 4]);
-        text.push_str(&table::render(&table));
-    }
+    text.push_str(&columns(change));
     text.push_str(&keys(change));
     text
+}
+
+/// Returns a table of the changed cells by column. Empty if there are none.
+pub(crate) fn columns(change: &Change) -> String {
+    if change.columns.is_empty() {
+        return String::new();
+    }
+    let mut table = table::table(&["column", "revised", "recoded", "filled", "blanked"]);
+    for (column, cells) in &change.columns {
+        let CellChanges { recoded, revised, filled, blanked } = *cells;
+        let counts = [revised, recoded, filled, blanked].map(thousands);
+        table.add_row([vec![visible(column).into_owned()], counts.to_vec()].concat());
+    }
+    table::align_right(&mut table, &[1, 2, 3, 4]);
+    table::render(&table)
 }
 
 /// Returns the keys of the first rows of each kind, one line for each kind.

@@ -22,6 +22,8 @@ pub(crate) const PARTIAL: u8 = 3;
 pub(crate) const PORTAL: u8 = 4;
 /// The portal's metadata has changed since the descriptors were written.
 pub(crate) const DRIFT: u8 = 5;
+/// `verify` found numbers that differ.
+pub(crate) const DIFFERENT: u8 = 6;
 /// Another run holds the lake's lock.
 pub(crate) const LOCKED: u8 = 75;
 /// Interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept.
@@ -36,6 +38,7 @@ Exit codes:
   3    some partitions failed or were not tried; the others are published
   4    the portal could not be reached, or did not say what there is to fetch
   5    the portal's metadata has changed since the descriptors were written
+  6    `verify` found numbers that differ
   75   another run is using the lake
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; committed partitions are kept";
 

@@ -5,7 +5,9 @@
 
 mod aws;
 mod changes;
+mod cite;
 mod datasets;
+mod diff;
 mod escape;
 mod exit;
 mod lake;
@@ -24,6 +26,7 @@ mod simulator;
 mod status;
 mod table;
 mod template;
+mod verify;
 mod warnings;
 mod words;
 
@@ -57,6 +60,12 @@ enum Command {
     Status(status::StatusArgs),
     /// Query the lake: run a shipped query by name, or any SQL
     Query(query::QueryArgs),
+    /// Compare the lake at two releases or dates, or two lakes
+    Diff(diff::DiffArgs),
+    /// Compare the lake with the portal, and its tables with each other
+    Verify(verify::VerifyArgs),
+    /// Print how to cite a dataset or the data of a query
+    Cite(cite::CiteArgs),
     /// List, show, check or generate dataset descriptors
     Datasets(datasets::DatasetsArgs),
     /// Rebuild the ledger and the catalog from the lake's data files
@@ -104,6 +113,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Query(args) => query::run(args).await,
+        Command::Diff(args) => diff::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Cite(args) => cite::run(args).await,
         Command::Datasets(args) => datasets::run(&args).await,
         Command::Repair(args) => repair::run(args).await,
         Command::Prune(args) => prune::run(args).await,

@@ -10,7 +10,7 @@ mod file_check;
 mod file_reader;
 mod lake_table;
 mod pinned_folder;
-mod render;
+pub(crate) mod render;
 pub(crate) mod shipped;
 mod views;
 

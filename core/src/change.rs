@@ -5,6 +5,7 @@
 
 mod cells;
 mod compare;
+mod details;
 mod leftovers;
 mod rows;
 mod tally;
@@ -15,7 +16,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use crate::change::compare::{compare, comparison_bytes};
+pub(crate) use crate::change::cells::{Cell, read_cell};
+pub(crate) use crate::change::compare::{compare, compare_with_details, comparison_bytes};
+pub use crate::change::details::CellDetail;
+pub(crate) use crate::change::details::rows_as_details;
 use crate::dataset::Dataset;
 use crate::file::edition::Edition;
 use crate::text::thousands;

@@ -5,7 +5,7 @@ mod from_pages;
 mod kept_pages;
 pub(crate) mod key_set;
 pub(crate) mod links;
-mod page_error;
+pub(crate) mod page_error;
 mod page_rules;
 mod pages;
 mod rows;

@@ -4,6 +4,7 @@
 //! It is stored beside the data and not in the ledger, because it cannot be derived from the objects.
 
 pub mod as_of;
+pub mod diff;
 pub mod editions;
 pub mod refreshes;
 pub mod tables;

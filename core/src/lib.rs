@@ -38,6 +38,7 @@ pub mod request;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod verify;
 pub mod view;
 
 pub use error::Error;

@@ -26,6 +26,11 @@ pub(crate) struct LakeArgs {
 }
 
 impl LakeArgs {
+    /// Returns the flag for this folder or bucket.
+    pub(crate) fn of(lake: PathBuf) -> Self {
+        Self { lake }
+    }
+
     /// Returns the bucket name; `None` for a folder.
     fn bucket(&self) -> Option<&str> {
         let bucket = self.lake.to_str()?.strip_prefix(BUCKET_SCHEME)?;

@@ -28,7 +28,7 @@ enum Form {
 
 /// The value of one cell.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Null,
     Int(i64),
     Double(f64),
@@ -66,6 +66,11 @@ impl Shared {
         let cell = Cell::read(column, row);
         if self.is_same_type { cell } else { cell.into_form(self.form) }
     }
+}
+
+/// Reads a cell of a column that a descriptor can declare.
+pub(crate) fn read_cell(column: &ArrayRef, row: usize) -> Cell<'_> {
+    Cell::read(column, row)
 }
 
 fn form(kind: &DataType) -> Form {

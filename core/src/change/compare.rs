@@ -10,9 +10,10 @@ use parquet::errors::ParquetError;
 
 use crate::change::Change;
 use crate::change::cells::Shared;
+use crate::change::details::{CellDetail, key_text};
 use crate::change::leftovers::{Hasher, Leftovers, Side, resolve};
 use crate::change::rows::File;
-use crate::change::tally::{Pairs, Tally};
+use crate::change::tally::{Details, Pairs, Tally};
 use crate::dataset::{Dataset, RepeatedKeys};
 use crate::file::row_key::Packer;
 use crate::file::writer::CHUNK;
@@ -37,14 +38,37 @@ pub(crate) fn compare(dataset: &Dataset, old: Bytes, new: Bytes) -> Result<Chang
     compare_chunks(dataset, old, new, CHUNK)
 }
 
+/// Compares two files of a partition, and lists each difference if requested.
+///
+/// # Errors
+/// Fails if a file cannot be decoded.
+pub(crate) fn compare_with_details(
+    dataset: &Dataset,
+    old: Bytes,
+    new: Bytes,
+    with_details: bool,
+) -> Result<(Change, Vec<CellDetail>), ParquetError> {
+    compare_files(dataset, old, new, CHUNK, with_details.then(Details::default))
+}
+
 /// Compares two files, `length` rows at a time.
 pub(super) fn compare_chunks(dataset: &Dataset, old: Bytes, new: Bytes, length: usize) -> Result<Change, ParquetError> {
+    compare_files(dataset, old, new, length, None).map(|(change, _)| change)
+}
+
+fn compare_files(
+    dataset: &Dataset,
+    old: Bytes,
+    new: Bytes,
+    length: usize,
+    details: Option<Details>,
+) -> Result<(Change, Vec<CellDetail>), ParquetError> {
     let (old, new) = (File::open(old)?, File::open(new)?);
     let shared = Shared::columns(old.schema(), new.schema());
     let may_repeat = dataset.repeated_keys == RepeatedKeys::Keep;
     // Keys are packed by the place of their columns. Rows with the same key are not in the same order in both files.
     let packer = (old.schema().fields() == new.schema().fields() && !may_repeat).then(|| Packer::new(dataset));
-    let mut tally = Tally::new(&shared, &dataset.key);
+    let mut tally = Tally::new(&shared, &dataset.key, details);
     let mut hasher = Hasher::new(&shared, &dataset.key);
     let (mut old_left, mut new_left) = (Leftovers::default(), Leftovers::default());
     let (mut old_first, mut new_first) = (0, 0);
@@ -80,7 +104,19 @@ pub(super) fn compare_chunks(dataset: &Dataset, old: Bytes, new: Bytes, length: 
     }
     resolve((&old, old_left), (&new, new_left), &mut hasher, may_repeat, &mut tally)?;
     let (added, removed) = (new.take(&tally.added.positions())?, old.take(&tally.removed.positions())?);
-    Ok(tally.finish(&added, &removed))
+    let mut listed = Vec::new();
+    if let Some(details) = tally.details.take() {
+        listed = details.cells;
+        for (row, file, mut positions) in [("added", &new, details.added), ("removed", &old, details.removed)] {
+            positions.sort_unstable();
+            for positions in positions.chunks(CHUNK) {
+                let rows = file.take(positions)?;
+                let keys = (0..rows.num_rows()).map(|i| key_text(&rows, &dataset.key, i));
+                listed.extend(keys.map(|key| CellDetail::of_row(row, key)));
+            }
+        }
+    }
+    Ok((tally.finish(&added, &removed), listed))
 }
 
 fn is_equal(shared: &[Shared], old: &RecordBatch, new: &RecordBatch) -> bool {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 
-use crate::change::cells::{Cell, Class, Shared};
+use crate::change::cells::{Class, Shared};
+use crate::change::details::{CellDetail, key_text};
 use crate::change::{CellChanges, Change, ChangedKeys, RowChanges};
 
 /// Maximum number of keys of each kind.
@@ -22,6 +23,17 @@ pub(super) struct Tally<'c> {
     recoded: First,
     pub(super) added: First,
     pub(super) removed: First,
+    /// The changes one by one, if requested.
+    pub(super) details: Option<Details>,
+}
+
+/// The changes one by one.
+#[derive(Default)]
+pub(super) struct Details {
+    pub(super) cells: Vec<CellDetail>,
+    /// Positions of rows that only the new file has, and only the old one.
+    pub(super) added: Vec<u32>,
+    pub(super) removed: Vec<u32>,
 }
 
 /// The first few rows, by position.
@@ -58,7 +70,7 @@ pub(super) struct Pairs<'p> {
 }
 
 impl<'c> Tally<'c> {
-    pub(super) fn new(shared: &'c [Shared], key: &'c [String]) -> Self {
+    pub(super) fn new(shared: &'c [Shared], key: &'c [String], details: Option<Details>) -> Self {
         Self {
             shared,
             key,
@@ -68,6 +80,7 @@ impl<'c> Tally<'c> {
             recoded: First::default(),
             added: First::default(),
             removed: First::default(),
+            details,
         }
     }
 
@@ -89,8 +102,14 @@ impl<'c> Tally<'c> {
                 *is_revised = Some(is_revised.unwrap_or(false) || class != Class::Recoded);
             }
         }
-        for ((_, new_row, position), is_revised) in pairs.rows.iter().zip(is_revised) {
+        for ((old_row, new_row, position), is_revised) in pairs.rows.iter().zip(is_revised) {
             let key = || Some(key_text(pairs.new, self.key, *new_row as usize));
+            if let (Some(details), Some(is_revised)) = (&mut self.details, is_revised) {
+                let row = if is_revised { "revised" } else { "recoded" };
+                let (old, new) = ((pairs.old, *old_row as usize), (pairs.new, *new_row as usize));
+                let key = key().unwrap_or_default();
+                details.cells.extend(CellDetail::of_cells(row, &key, self.shared, old, new));
+            }
             match is_revised {
                 None => {}
                 Some(true) => {
@@ -108,12 +127,14 @@ impl<'c> Tally<'c> {
     /// Counts a row that only the new file has. Its key is added later.
     pub(super) fn add(&mut self, position: u32) {
         self.rows.added += 1;
+        self.details.iter_mut().for_each(|details| details.added.push(position));
         self.added.add(position, || None);
     }
 
     /// Counts a row that only the old file has. Its key is added later.
     pub(super) fn remove(&mut self, position: u32) {
         self.rows.removed += 1;
+        self.details.iter_mut().for_each(|details| details.removed.push(position));
         self.removed.add(position, || None);
     }
 
@@ -136,13 +157,4 @@ impl<'c> Tally<'c> {
             },
         }
     }
-}
-
-/// Formats the key of a row: `ncessch 010000500870, race 1, sex 2`.
-fn key_text(batch: &RecordBatch, key: &[String], row: usize) -> String {
-    let words = key.iter().filter_map(|name| {
-        let column = batch.column_by_name(name)?;
-        Some(format!("{name} {}", Cell::read(column, row)))
-    });
-    words.collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@ use crate::ports::portal::PortalError;
 ///
 /// - `dataset`: provides the secret's name, for HTTP 401 or 403 and for a response that repeats the secret.
 #[must_use]
-pub(super) fn page_error(error: PortalError, dataset: &Dataset, partition: &PartitionKey, page: u32) -> Error {
+pub(crate) fn page_error(error: PortalError, dataset: &Dataset, partition: &PartitionKey, page: u32) -> Error {
     use PortalError as P;
     let partition = partition.clone();
     match error {

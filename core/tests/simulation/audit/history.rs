@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use serde_json::Value;
@@ -101,8 +102,15 @@ impl Auditor {
             });
             let is_ascending = listed.is_sorted_by_key(|entry| entry["since"].as_str().unwrap().to_owned());
             self.demand(REMEMBERED, is_ascending, || format!("`{name}`: editions out of order: {listed:?}"));
-            // Each edition in the list that no longer stands can be read.
-            for entry in listed.iter().filter(|entry| digest(entry).is_some()) {
+            // Each edition in the list that no longer stands can be read, unless its rows are as old as those of the next
+            // one: both were made from the same kept page.
+            let current = bucket.version(&keys::partition_object(dataset, &name));
+            let current = current.map(|version| self.versions[version].stamp.fetched_at);
+            let sinces: Vec<Timestamp> =
+                listed.iter().map(|entry| entry["since"].as_str().unwrap().parse().unwrap()).collect();
+            let stood = |i: usize| sinces.get(i + 1).copied().or(current).is_none_or(|next| sinces[i] < next);
+            let entries = listed.iter().enumerate().filter(|(i, entry)| digest(entry).is_some() && stood(*i));
+            for (_, entry) in entries {
                 let edition = entry["edition"].as_str().unwrap().parse().unwrap();
                 let is_current = found.last().copied() == digest(entry);
                 let key = keys::kept_edition(&dataset.table, &name, &edition);

@@ -1,0 +1,96 @@
+//! The difference between two versions of a table: of one lake at two moments, or of two lakes.
+
+use std::collections::BTreeMap;
+
+use crate::change::{CellDetail, Change, RowChanges, compare_with_details, rows_as_details};
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::history::as_of::{PartitionAsOf, TableAsOf};
+use crate::partition::PartitionKey;
+use crate::ports::store::{Store, StoreError};
+
+/// A partition that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionDiff {
+    /// The partition.
+    pub partition: PartitionKey,
+    /// Number of rows in the first version; `None` if it lacks the partition.
+    pub n_before: Option<u64>,
+    /// Number of rows in the second version; `None` if it lacks the partition.
+    pub n_after: Option<u64>,
+    /// What differs.
+    pub change: Change,
+    /// The differences one by one, if requested.
+    pub details: Vec<CellDetail>,
+}
+
+/// A partition in either version.
+pub type Pair<'t> = (Option<&'t PartitionAsOf>, Option<&'t PartitionAsOf>);
+
+/// Returns the partitions of two versions whose rows may differ, sorted. Those with equal digests are left out.
+#[must_use]
+pub fn differing<'t>(before: &'t TableAsOf, after: &'t TableAsOf) -> Vec<Pair<'t>> {
+    let mut pairs: BTreeMap<&PartitionKey, Pair<'t>> = BTreeMap::new();
+    for as_of in &before.partitions {
+        pairs.entry(&as_of.partition).or_default().0 = Some(as_of);
+    }
+    for as_of in &after.partitions {
+        pairs.entry(&as_of.partition).or_default().1 = Some(as_of);
+    }
+    let digest = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.standing.facts.edition.digest);
+    pairs.into_values().filter(|(before, after)| digest(*before) != digest(*after)).collect()
+}
+
+/// Compares two versions of a partition. Returns `None` if their rows do not differ, such as after a change of columns.
+///
+/// - `with_details`: whether to list each difference.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if an object cannot be read or is damaged.
+pub async fn diff_partition(
+    dataset: &Dataset,
+    (old_store, before): (&impl Store, Option<&PartitionAsOf>),
+    (new_store, after): (&impl Store, Option<&PartitionAsOf>),
+    with_details: bool,
+) -> Result<Option<PartitionDiff>, Error> {
+    let Some(partition) = before.or(after).map(|as_of| as_of.partition.clone()) else { return Ok(None) };
+    let n_rows = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.standing.facts.n_rows);
+    let (n_before, n_after) = (n_rows(before), n_rows(after));
+    let damaged = |key: &str, source: parquet::errors::ParquetError| {
+        let message = "decode the rows".to_owned();
+        Error::store_failed("read", key, StoreError { message, source: source.into() })
+    };
+    let (change, details) = match (before, after) {
+        (Some(before), Some(after)) => {
+            let (old, new) = (read(old_store, before).await?, read(new_store, after).await?);
+            compare_with_details(dataset, old, new, with_details).map_err(|error| damaged(&after.object, error))?
+        }
+        (Some(gone), None) => {
+            let rows = RowChanges { removed: n_before.unwrap_or(0), ..RowChanges::default() };
+            let details = match with_details {
+                true => rows_as_details(dataset, read(old_store, gone).await?, "removed")
+                    .map_err(|error| damaged(&gone.object, error))?,
+                false => Vec::new(),
+            };
+            (Change { rows, ..Change::default() }, details)
+        }
+        (None, Some(new)) => {
+            let rows = RowChanges { added: n_after.unwrap_or(0), ..RowChanges::default() };
+            let details = match with_details {
+                true => rows_as_details(dataset, read(new_store, new).await?, "added")
+                    .map_err(|error| damaged(&new.object, error))?,
+                false => Vec::new(),
+            };
+            (Change { rows, ..Change::default() }, details)
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok((!change.is_empty()).then_some(PartitionDiff { partition, n_before, n_after, change, details }))
+}
+
+async fn read(store: &impl Store, as_of: &PartitionAsOf) -> Result<bytes::Bytes, Error> {
+    let key = &as_of.object;
+    let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+    let gone = || StoreError { message: "expected the object".to_owned(), source: "found none".into() };
+    found.map(|content| content.bytes).ok_or_else(|| Error::store_failed("read", key, gone()))
+}
