@@ -70,7 +70,7 @@ enum Command {
     Datasets(datasets::DatasetsArgs),
     /// Rebuild the ledger and the catalog from the lake's data files
     Repair(repair::RepairArgs),
-    /// Delete the ledger files of old runs; data is kept
+    /// Delete the ledger files of old runs, and old editions; current data is kept
     Prune(prune::PruneArgs),
     /// Serve a simulated portal on this machine
     Simulator(simulator::SimulatorArgs),

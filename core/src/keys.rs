@@ -89,6 +89,15 @@ pub fn kept_edition_prefix(table: &str, partition: &PartitionKey, edition: &Edit
     format!("{}{partition}/edition={edition}/", history_prefix(table))
 }
 
+/// Parses a key that [`kept_edition`] returns. Returns the partition.
+#[must_use]
+pub fn parse_kept_edition(dataset: &Dataset, key: &str) -> Option<PartitionKey> {
+    let path = key.strip_prefix(&history_prefix(&dataset.table))?.strip_suffix(OBJECT)?.strip_suffix('/')?;
+    let (partition, edition) = path.rsplit_once("/edition=")?;
+    edition.parse::<Edition>().ok()?;
+    dataset.parse_partition(partition)
+}
+
 /// Returns the key of the list of a partition's editions that were replaced or removed.
 #[must_use]
 pub fn editions(table: &str, partition: &PartitionKey) -> String {

@@ -8,6 +8,7 @@ pub mod converge;
 mod history;
 pub mod lookups;
 pub mod planned_run;
+pub mod prune_history;
 pub mod repair;
 mod summarize;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use converge::{CatalogChanges, converge};
 pub use lookups::publish_lookups;
 pub use planned_run::{PlannedRun, WithoutReceipt};
+pub use prune_history::prune_history;
 pub use repair::{Repaired, repair};
 
 use crate::dataset::Dataset;

@@ -152,6 +152,29 @@ pub(crate) async fn record_edition(
     Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
+/// Drops the editions that ended before a time from a partition's list.
+///
+/// # Errors
+/// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the list on every try.
+pub(crate) async fn drop_editions(
+    store: &impl Store,
+    table: &str,
+    partition: &PartitionKey,
+    before: Timestamp,
+) -> Result<(), Error> {
+    let key = keys::editions(table, partition);
+    for _ in 0..MAX_TRIES {
+        let (starts, condition) = read_starts(store, &key).await?;
+        let n_ended = starts.iter().skip(1).take_while(|next| next.since <= before).count();
+        let Some(left) = starts.get(n_ended..).filter(|_| n_ended > 0) else { return Ok(()) };
+        let put = store.replace(&key, render(left)?, &condition).await;
+        if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
+            return Ok(());
+        }
+    }
+    Err(Error::WriteConflict { key, tries: MAX_TRIES })
+}
+
 /// Returns the last edition in the list that is not that of `own`: the one which it replaced.
 pub(crate) async fn replaced_by(
     store: &impl Store,

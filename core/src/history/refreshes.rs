@@ -145,6 +145,14 @@ pub(crate) async fn record_refreshes(
     add(store, &dataset.table, &of_run).await
 }
 
+/// Records that editions that ended before a time may be deleted.
+///
+/// # Errors
+/// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the object on every try.
+pub(crate) async fn keep_since(store: &impl Store, table: &str, at: Timestamp) -> Result<(), Error> {
+    add(store, table, &Refreshes { kept_since: Some(at), releases: Vec::new() }).await
+}
+
 /// Adds refreshes to the stored ones.
 async fn add(store: &impl Store, table: &str, others: &Refreshes) -> Result<(), Error> {
     let key = keys::refreshes(table);
