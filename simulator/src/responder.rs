@@ -30,15 +30,23 @@ pub(crate) struct Responder {
     sample: Sample,
     datasets: Datasets,
     cache: Mutex<PageCache>,
+    /// Names of further releases, oldest first.
+    releases: Mutex<Vec<String>>,
 }
 
 impl Responder {
     /// # Errors
     /// Fails if a further descriptor cannot be parsed.
-    pub(crate) fn new(config: Config) -> Result<Responder, toml::de::Error> {
+    pub(crate) fn new(mut config: Config) -> Result<Responder, toml::de::Error> {
         let sample = Sample::new(config.n_schools);
         let datasets = Datasets::with(&config.descriptors)?;
-        Ok(Responder { config, sample, datasets, cache: Mutex::default() })
+        let releases = Mutex::new(std::mem::take(&mut config.releases));
+        Ok(Responder { config, sample, datasets, cache: Mutex::default(), releases })
+    }
+
+    /// Replaces the further releases.
+    pub(crate) fn set_releases(&self, releases: Vec<String>) {
+        *self.releases.lock().unwrap_or_else(PoisonError::into_inner) = releases;
     }
 
     /// Returns the response to a request; `None` to close the connection instead.
@@ -105,7 +113,9 @@ impl Responder {
         let (response, key) = match (recorded, route) {
             // A recording without metadata uses the built-in lists.
             (Some(None), Route::Metadata(list)) | (None, Route::Metadata(list)) => {
-                (PortalResponse::json(StatusCode::OK, metadata::render(list, &self.datasets, &request.query)), None)
+                let releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
+                let body = metadata::render(list, &self.datasets, &releases, &request.query);
+                (PortalResponse::json(StatusCode::OK, body), None)
             }
             (Some(response), _) => (response.unwrap_or_else(PortalResponse::not_found), None),
             (None, Route::Data(partition)) => self.generated_response(request, partition),
