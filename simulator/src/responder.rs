@@ -12,13 +12,15 @@ use crate::fault::Action;
 use crate::fault::edit::{edit, is_edit};
 use crate::gzip::{compress, decompress};
 use crate::metadata;
-use crate::page::{self, PageSource};
+use crate::page;
 use crate::page_cache::PageCache;
+use crate::page_source::PageSource;
 use crate::portal_request::PortalRequest;
 use crate::recorded::{self, Recorded};
 use crate::response::PortalResponse;
 use crate::route::{BASE, Partition, Route};
 use crate::sample::Sample;
+use crate::summary;
 
 /// Minimum size of a body that is compressed.
 const MIN_COMPRESSED_BYTES: usize = 500;
@@ -130,6 +132,11 @@ impl Responder {
 
     /// Returns a page of the sample, and the key under which its body is cached.
     fn generated_response(&self, request: &PortalRequest, partition: Partition) -> (PortalResponse, Option<String>) {
+        if let Partition::Summary { .. } = partition
+            && let Err(body) = summary::check_arguments(&request.query)
+        {
+            return (PortalResponse::json(StatusCode::BAD_REQUEST, body), None);
+        }
         let url = format!("{}{}", request.origin, request.path);
         let Some(number) = request.query.page() else {
             return (PortalResponse::no_such_page(), None);
@@ -139,12 +146,11 @@ impl Responder {
         let body = cached.or_else(|| {
             let source = PageSource {
                 sample: &self.sample,
-                partition,
                 page_size: self.config.page_size.max(1) as u64,
                 enrollment_rows: self.config.rows,
                 rows_per_partition: self.config.rows_per_partition,
             };
-            let body = Bytes::from(page::render(&source, &url, &request.query)?);
+            let body = Bytes::from(page::render(&source, &partition, &url, &request.query)?);
             self.cache().insert(key.clone(), body.clone());
             Some(body)
         });
