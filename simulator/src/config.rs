@@ -28,6 +28,9 @@ pub struct Config {
     /// Approximate number of schools in the sample, which has at least one in each state. The state totals for 2021
     /// grade-pk do not depend on it.
     pub n_schools: usize,
+    /// Names of further releases of the portal, each a week newer than the one before it. The first is a week newer than
+    /// the latest built-in one.
+    pub releases: Vec<String>,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             faults: Vec::new(),
             recorded: None,
             n_schools: 24_000,
+            releases: Vec::new(),
         }
     }
 }

@@ -133,6 +133,11 @@ impl Dataset {
         Ok(Dataset { axes: axes.collect(), name, title, path, key, keeps_repeated_keys, columns })
     }
 
+    /// Checks whether the rows are districts with the sums of their schools' enrollment.
+    pub(crate) fn is_district_enrollment(&self) -> bool {
+        self.path == "school-districts/ccd/enrollment/{year}/{grade}/"
+    }
+
     pub(crate) fn section(&self) -> Section {
         Section::of_path(&self.path)
     }

@@ -16,6 +16,7 @@ use crate::enrollment::school_cells::SchoolCells;
 use crate::enrollment::schools::Schools;
 use crate::query::Filters;
 use crate::sample::Sample;
+use crate::sample::school::{Reported, School};
 
 /// The rows of one partition that match the filters.
 pub(crate) struct Enrollment<'a> {
@@ -50,6 +51,13 @@ impl<'a> Enrollment<'a> {
 
     pub(crate) fn n_rows(&self) -> u64 {
         self.n_rows
+    }
+
+    /// Returns the schools of a partition without races and sexes, in the order of the rows, each with what it reports.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = (School, Reported)> {
+        let Axes { year, grade, .. } = self.axes;
+        let schools = (0..self.n_rows).filter_map(|position| self.schools.get(self.sample, position));
+        schools.map(move |school| (school, school.report_total(year, grade)))
     }
 
     /// Appends the rows at `positions` as JSON objects, separated by commas.

@@ -21,6 +21,11 @@ impl Grade {
         }
     }
 
+    /// Returns the grade with a code of the portal; `None` if schools' enrollment does not have it.
+    pub(crate) fn from_code(code: i64) -> Option<Grade> {
+        i8::try_from(code).ok().filter(|code| matches!(code, -1..=15 | 99)).map(Grade)
+    }
+
     /// Returns the bit for the grade in a set of grades, with pre-K as the lowest. The total has none.
     pub(crate) fn bit(self) -> u32 {
         1_u32.checked_shl(u32::from((self.0 + 1).unsigned_abs())).unwrap_or(0)

@@ -35,6 +35,7 @@ mod json;
 mod metadata;
 mod page;
 mod page_cache;
+mod page_source;
 mod portal_request;
 mod query;
 mod recorded;
@@ -48,6 +49,7 @@ mod sample;
 mod serve;
 mod server;
 mod states;
+mod summary;
 
 pub use config::Config;
 pub use fault::{Action, Fault};

@@ -9,14 +9,16 @@ use serde::Serialize;
 
 use crate::datasets::Datasets;
 use crate::metadata::endpoints::{endpoint_id, endpoints};
-use crate::metadata::releases::RELEASES;
+use crate::metadata::releases::releases;
 use crate::metadata::values::codes;
 use crate::metadata::variables::variables;
 use crate::query::Query;
 use crate::route::Metadata;
 
 /// Returns the body of a metadata list, which is always one page, as on the portal.
-pub(crate) fn render(list: Metadata, datasets: &Datasets, query: &Query) -> Vec<u8> {
+///
+/// - `further_releases`: names of releases after the built-in ones, oldest first.
+pub(crate) fn render(list: Metadata, datasets: &Datasets, further_releases: &[String], query: &Query) -> Vec<u8> {
     let wanted: Option<u32> = query.get("endpoint_id").and_then(|id| id.parse().ok());
     let is_wanted = |endpoint: u32| wanted.is_none_or(|id| endpoint == id);
     match list {
@@ -30,7 +32,7 @@ pub(crate) fn render(list: Metadata, datasets: &Datasets, query: &Query) -> Vec<
             let wanted = ids.filter(|(_, id)| is_wanted(*id));
             envelope(&wanted.flat_map(|(dataset, id)| variables(dataset, id)).collect::<Vec<_>>())
         }
-        Metadata::Changes => envelope(&RELEASES),
+        Metadata::Changes => envelope(&releases(further_releases)),
         Metadata::Values => {
             let wanted = query.get("format_name");
             envelope(
@@ -60,7 +62,7 @@ mod tests {
 
     fn results(list: Metadata, query: &str) -> Vec<serde_json::Value> {
         let body: serde_json::Value =
-            serde_json::from_slice(&render(list, &Datasets::default(), &Query::parse(query))).unwrap();
+            serde_json::from_slice(&render(list, &Datasets::default(), &[], &Query::parse(query))).unwrap();
         body["results"].as_array().unwrap().clone()
     }
 

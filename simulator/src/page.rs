@@ -4,44 +4,31 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use crate::directory::Directory;
-use crate::enrollment::Enrollment;
 use crate::enrollment::axes::Axes;
 use crate::json::string_or_null;
+use crate::page_source::PageSource;
 use crate::query::{Filters, Query};
 use crate::route::Partition;
-use crate::rows::{DEFAULT_ROWS, Rows};
-use crate::sample::Sample;
+use crate::summary::Summary;
 
 /// Approximate sizes of rows, to allocate the body at once.
 const ENROLLMENT_ROW_BYTES: u64 = 140;
 const DIRECTORY_ROW_BYTES: u64 = 1_160;
-
-/// The data of a page.
-pub(crate) struct PageSource<'a> {
-    pub(crate) sample: &'a Sample,
-    pub(crate) partition: Partition,
-    pub(crate) page_size: u64,
-    /// Rows in each enrollment partition.
-    pub(crate) enrollment_rows: Option<u64>,
-    /// Rows in every partition.
-    pub(crate) rows_per_partition: Option<u64>,
-}
+const SUMMARY_ROW_BYTES: u64 = 48;
 
 /// Returns the body of one page; `None` if the partition has no such page.
 ///
 /// Page 1 exists even if the partition is empty, as in Django's paginator.
 ///
 /// - `url`: absolute URL of the partition, without a query.
-pub(crate) fn render(source: &PageSource<'_>, url: &str, query: &Query) -> Option<Vec<u8>> {
+pub(crate) fn render(source: &PageSource<'_>, partition: &Partition, url: &str, query: &Query) -> Option<Vec<u8>> {
     let filters = Filters::from_query(query);
     let write = |n_rows: u64, row_bytes: u64, push_rows: &dyn Fn(Range<u64>, &mut Vec<u8>)| {
         Some(PageRange::new(query, n_rows, source.page_size)?.write(url, query, row_bytes, push_rows))
     };
-    match &source.partition {
+    match partition {
         &Partition::Enrollment { year, grade, by_race, by_sex } => {
-            let axes = Axes { year, grade, by_race, by_sex };
-            let fixed_rows = source.enrollment_rows.or(source.rows_per_partition);
-            let rows = Enrollment::select(source.sample, axes, &filters, fixed_rows);
+            let rows = source.enrollment(Axes { year, grade, by_race, by_sex }, &filters);
             write(rows.n_rows(), ENROLLMENT_ROW_BYTES, &|range, into| rows.push_rows(range, into))
         }
         Partition::Directory { year } => {
@@ -49,9 +36,12 @@ pub(crate) fn render(source: &PageSource<'_>, url: &str, query: &Query) -> Optio
             write(rows.n_rows(), DIRECTORY_ROW_BYTES, &|range, into| rows.push_rows(range, into))
         }
         Partition::Described { dataset, codes } => {
-            let n_rows = source.rows_per_partition.unwrap_or(DEFAULT_ROWS);
-            let rows = Rows::select(source.sample, dataset, codes, query, n_rows);
+            let rows = source.described(dataset, codes, query);
             write(rows.n_rows(), rows.row_bytes(), &|range, into| rows.push_rows(range, into))
+        }
+        Partition::Summary { districts } => {
+            let rows = Summary::select(source, districts.as_deref(), query);
+            write(rows.n_rows(), SUMMARY_ROW_BYTES, &|range, into| rows.push_rows(range, into))
         }
     }
 }

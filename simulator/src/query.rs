@@ -26,6 +26,11 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Returns the numbers of a filter; `None` if it is absent. A value that is not a number matches no row.
+    pub(crate) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
+        self.get(name).map(|text| text.split(',').filter_map(|value| value.trim().parse().ok()).collect())
+    }
+
     /// Returns the requested page: 1 if absent, `None` if it is not a page number.
     pub(crate) fn page(&self) -> Option<u64> {
         self.get("page").map_or(Some(1), |value| value.parse().ok().filter(|page| *page > 0))
@@ -65,19 +70,15 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn from_query(query: &Query) -> Filters {
-        // A value that is not a number matches no row.
-        let values = |name: &str| -> Option<Vec<i64>> {
-            query.get(name).map(|text| text.split(',').filter_map(|value| value.trim().parse().ok()).collect())
-        };
         Filters {
-            year: values("year"),
-            ncessch: values("ncessch"),
-            ncessch_num: values("ncessch_num"),
-            leaid: values("leaid"),
-            fips: values("fips"),
-            grade: values("grade"),
-            race: values("race"),
-            sex: values("sex"),
+            year: query.numbers("year"),
+            ncessch: query.numbers("ncessch"),
+            ncessch_num: query.numbers("ncessch_num"),
+            leaid: query.numbers("leaid"),
+            fips: query.numbers("fips"),
+            grade: query.numbers("grade"),
+            race: query.numbers("race"),
+            sex: query.numbers("sex"),
         }
     }
 

@@ -12,13 +12,15 @@ use crate::fault::Action;
 use crate::fault::edit::{edit, is_edit};
 use crate::gzip::{compress, decompress};
 use crate::metadata;
-use crate::page::{self, PageSource};
+use crate::page;
 use crate::page_cache::PageCache;
+use crate::page_source::PageSource;
 use crate::portal_request::PortalRequest;
 use crate::recorded::{self, Recorded};
 use crate::response::PortalResponse;
 use crate::route::{BASE, Partition, Route};
 use crate::sample::Sample;
+use crate::summary;
 
 /// Minimum size of a body that is compressed.
 const MIN_COMPRESSED_BYTES: usize = 500;
@@ -30,15 +32,23 @@ pub(crate) struct Responder {
     sample: Sample,
     datasets: Datasets,
     cache: Mutex<PageCache>,
+    /// Names of further releases, oldest first.
+    releases: Mutex<Vec<String>>,
 }
 
 impl Responder {
     /// # Errors
     /// Fails if a further descriptor cannot be parsed.
-    pub(crate) fn new(config: Config) -> Result<Responder, toml::de::Error> {
+    pub(crate) fn new(mut config: Config) -> Result<Responder, toml::de::Error> {
         let sample = Sample::new(config.n_schools);
         let datasets = Datasets::with(&config.descriptors)?;
-        Ok(Responder { config, sample, datasets, cache: Mutex::default() })
+        let releases = Mutex::new(std::mem::take(&mut config.releases));
+        Ok(Responder { config, sample, datasets, cache: Mutex::default(), releases })
+    }
+
+    /// Replaces the further releases.
+    pub(crate) fn set_releases(&self, releases: Vec<String>) {
+        *self.releases.lock().unwrap_or_else(PoisonError::into_inner) = releases;
     }
 
     /// Returns the response to a request; `None` to close the connection instead.
@@ -105,7 +115,9 @@ impl Responder {
         let (response, key) = match (recorded, route) {
             // A recording without metadata uses the built-in lists.
             (Some(None), Route::Metadata(list)) | (None, Route::Metadata(list)) => {
-                (PortalResponse::json(StatusCode::OK, metadata::render(list, &self.datasets, &request.query)), None)
+                let releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
+                let body = metadata::render(list, &self.datasets, &releases, &request.query);
+                (PortalResponse::json(StatusCode::OK, body), None)
             }
             (Some(response), _) => (response.unwrap_or_else(PortalResponse::not_found), None),
             (None, Route::Data(partition)) => self.generated_response(request, partition),
@@ -120,6 +132,11 @@ impl Responder {
 
     /// Returns a page of the sample, and the key under which its body is cached.
     fn generated_response(&self, request: &PortalRequest, partition: Partition) -> (PortalResponse, Option<String>) {
+        if let Partition::Summary { .. } = partition
+            && let Err(body) = summary::check_arguments(&request.query)
+        {
+            return (PortalResponse::json(StatusCode::BAD_REQUEST, body), None);
+        }
         let url = format!("{}{}", request.origin, request.path);
         let Some(number) = request.query.page() else {
             return (PortalResponse::no_such_page(), None);
@@ -129,12 +146,11 @@ impl Responder {
         let body = cached.or_else(|| {
             let source = PageSource {
                 sample: &self.sample,
-                partition,
                 page_size: self.config.page_size.max(1) as u64,
                 enrollment_rows: self.config.rows,
                 rows_per_partition: self.config.rows_per_partition,
             };
-            let body = Bytes::from(page::render(&source, &url, &request.query)?);
+            let body = Bytes::from(page::render(&source, &partition, &url, &request.query)?);
             self.cache().insert(key.clone(), body.clone());
             Some(body)
         });

@@ -33,6 +33,11 @@ pub(crate) enum Partition {
     Directory {
         year: u16,
     },
+    /// Sums over the partitions of an enrollment dataset.
+    Summary {
+        /// Districts' enrollment; `None` for schools'.
+        districts: Option<Arc<Dataset>>,
+    },
     /// Of any other dataset.
     Described {
         dataset: Arc<Dataset>,
@@ -63,6 +68,11 @@ impl Route {
         let Some(below) = path.strip_prefix(BASE).and_then(|below| below.strip_suffix('/')) else {
             return Route::Unknown;
         };
+        if below == "school-districts/ccd/enrollment/summaries" {
+            let districts = datasets.iter().find(|dataset| dataset.is_district_enrollment()).cloned();
+            return districts
+                .map_or(Route::Unknown, |dataset| Route::Data(Partition::Summary { districts: Some(dataset) }));
+        }
         for dataset in datasets.iter() {
             match dataset.match_path(below) {
                 PathMatch::Partition(codes) => {
@@ -86,6 +96,7 @@ impl Route {
             ["api-values"] => Route::Metadata(Metadata::Values),
             ["api-endpoint-varlist"] => Route::Metadata(Metadata::Variables),
             ["schools", "ccd", "directory", year] => data(year, |year| Partition::Directory { year }),
+            ["schools", "ccd", "enrollment", "summaries"] => Route::Data(Partition::Summary { districts: None }),
             ["schools", "ccd", "enrollment", year, grade, axes @ ..] => {
                 let (by_race, by_sex) = match axes {
                     [] => (false, false),
@@ -141,6 +152,8 @@ mod tests {
             ("schools/ccd/directory/2025/", Route::NoSuchYear),
             ("schools/ccd/directory/+201/", Route::Unknown),
             ("schools/ccd/directory/2013", Route::Unknown),
+            ("schools/ccd/enrollment/summaries/", Route::Data(Partition::Summary { districts: None })),
+            ("schools/ccd/directory/summaries/", Route::Unknown),
             ("api-changes/", Route::Metadata(Metadata::Changes)),
         ];
         for (path, route) in cases {

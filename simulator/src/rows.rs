@@ -17,9 +17,11 @@ use crate::rows::entity::Entities;
 use crate::rows::field::{Field, salt};
 use crate::rows::grid::Grid;
 use crate::rows::layout::Layout;
-use crate::rows::value::Row;
+use crate::rows::value::{Row, Value};
 use crate::sample::Sample;
 use crate::sample::hash::{SEED, mix};
+
+pub(crate) use crate::rows::entity::DistrictStudents;
 
 /// Number of rows in a partition, unless the configuration says otherwise.
 pub(crate) const DEFAULT_ROWS: u64 = 300;
@@ -52,9 +54,39 @@ impl<'a> Rows<'a> {
     pub(crate) fn select(sample: &'a Sample, dataset: &Dataset, codes: &[i64], query: &Query, n_rows: u64) -> Self {
         let layout = Layout::new(dataset, codes);
         let grid = Grid::new(n_rows, layout.n_combinations, layout.has_entities);
+        let entities = Entities::new(sample, dataset.section(), grid.n_entities);
+        Rows::new(entities, grid, layout, dataset, codes, query)
+    }
+
+    /// Selects the rows of given districts, one for each, in which `enrollment` is the number of students.
+    ///
+    /// - `codes`: the code of each axis.
+    pub(crate) fn of_districts(
+        sample: &'a Sample,
+        dataset: &Dataset,
+        codes: &[i64],
+        query: &Query,
+        districts: Vec<DistrictStudents>,
+    ) -> Self {
+        let mut layout = Layout::new(dataset, codes);
+        for field in layout.fields.iter_mut().filter(|field| field.name == "enrollment") {
+            *field = Field::new("enrollment", Value::Students);
+        }
+        let grid = Grid::new(districts.len() as u64, 1, true);
+        Rows::new(Entities::of_districts(sample, districts), grid, layout, dataset, codes, query)
+    }
+
+    fn new(
+        entities: Entities<'a>,
+        grid: Grid,
+        layout: Layout,
+        dataset: &Dataset,
+        codes: &[i64],
+        query: &Query,
+    ) -> Self {
         let seed = codes.iter().fold(SEED ^ salt(&dataset.name), |seed, code| mix(seed, *code as u64));
         let mut rows = Rows {
-            entities: Entities::new(sample, dataset.section(), grid.n_entities),
+            entities,
             grid,
             fields: layout.fields,
             year: layout.year,

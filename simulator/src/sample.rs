@@ -118,12 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn the_total_is_at_least_as_large_as_any_grade() {
-        for school in Sample::new(2_000).schools() {
-            let total = school.students(2015, Grade::TOTAL);
-            let largest = (-1..=15).map(Grade).filter(|g| school.offers(*g)).map(|g| school.students(2015, g)).max();
-            assert!(largest.unwrap() <= total);
+    fn the_total_is_the_sum_of_what_is_reported_in_the_grades() {
+        let sample = Sample::new(2_000);
+        let reported = |school: &School| -> Vec<u32> {
+            let grades = (-1..=15).map(Grade).filter(|grade| school.offers(*grade));
+            grades.filter_map(|grade| school.report_total(2015, grade).students()).collect()
+        };
+        for school in sample.schools() {
+            assert_eq!(school.students(2015, Grade::TOTAL), reported(school).iter().sum::<u32>());
         }
+        assert!(sample.schools().iter().any(|school| reported(school).iter().sum::<u32>() > 1_000));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct ServeArgs {
     /// Approximate number of schools in the sample
     #[arg(long, value_name = "N", default_value_t = Config::default().n_schools)]
     pub schools: usize,
+    /// Name of a further release, newer than all before; may be repeated
+    #[arg(long = "release", value_name = "NAME")]
+    pub releases: Vec<String>,
     /// TOML file of fault rules
     #[arg(long, value_name = "FILE.toml")]
     pub faults: Option<PathBuf>,
@@ -122,6 +125,7 @@ fn config(args: ServeArgs) -> Result<Config, ServeError> {
         faults,
         recorded: args.recorded,
         n_schools: args.schools,
+        releases: args.releases,
     })
 }
 

@@ -65,6 +65,11 @@ impl Running {
         *self.shared.script.lock().unwrap_or_else(PoisonError::into_inner) = Script::new(faults);
     }
 
+    /// Replaces the further releases of [`Config::releases`].
+    pub fn set_releases(&self, releases: Vec<String>) {
+        self.shared.responder.set_releases(releases);
+    }
+
     /// Returns the maximum number of requests that were in flight at one time.
     pub fn max_in_flight(&self) -> usize {
         self.shared.log.max_in_flight()

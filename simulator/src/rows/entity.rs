@@ -10,6 +10,17 @@ pub(super) struct Entities<'a> {
     sample: &'a Sample,
     section: Section,
     n: u64,
+    /// The districts, if they are given.
+    districts: Vec<DistrictStudents>,
+}
+
+/// A district, and the students that its schools report in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DistrictStudents {
+    /// `leaid` as a number.
+    pub(crate) id: u64,
+    /// `None` if no school reports a number.
+    pub(crate) students: Option<u64>,
 }
 
 /// One school, district or college. An id that it does not have is 0.
@@ -20,22 +31,32 @@ pub(super) struct Entity {
     district: u64,
     college: u64,
     pub(super) fips: u64,
+    /// The students of a given district.
+    pub(super) students: Option<u64>,
 }
 
 impl<'a> Entities<'a> {
     pub(super) fn new(sample: &'a Sample, section: Section, n: u64) -> Entities<'a> {
-        Entities { sample, section, n }
+        Entities { sample, section, n, districts: Vec::new() }
+    }
+
+    pub(super) fn of_districts(sample: &'a Sample, districts: Vec<DistrictStudents>) -> Entities<'a> {
+        Entities { sample, section: Section::Districts, n: districts.len() as u64, districts }
     }
 
     /// Schools and districts are those of the sample, as long as there are enough. A college has the same id in every
     /// dataset.
     pub(super) fn get(&self, index: u64) -> Entity {
+        let given = self.districts.get(index as usize);
         let (school, district, college) = match self.section {
             Section::Schools => {
                 let school = self.sample.steady_school(index, self.n);
                 (school, school / 100_000, 0)
             }
-            Section::Districts => (0, self.sample.steady_district(index, self.n), 0),
+            Section::Districts => {
+                let id = given.map_or_else(|| self.sample.steady_district(index, self.n), |district| district.id);
+                (0, id, 0)
+            }
             Section::Colleges => (0, 0, 100_000 + index * 37),
         };
         let fips = match self.section {
@@ -45,7 +66,7 @@ impl<'a> Entities<'a> {
             }
             _ => district / 100_000,
         };
-        Entity { index, school, district, college, fips }
+        Entity { index, school, district, college, fips, students: given.and_then(|district| district.students) }
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) enum Value {
     Count {
         limit: u64,
     },
+    /// The students of a given district, or null.
+    Students,
     Decimal {
         decimals: Decimals,
         limit: u64,
@@ -81,6 +83,10 @@ impl Value {
             }
             Value::Code(codes) => push_signed(pick(codes, hash >> 16).unwrap_or_default(), into),
             Value::Count { limit } => push_number((hash >> 16) % limit, into),
+            Value::Students => match row.entity.students {
+                Some(students) => push_number(students, into),
+                None => into.extend_from_slice(b"null"),
+            },
             Value::Decimal { decimals, limit } => push_decimal((hash >> 16) % limit, hash, *decimals, into),
             Value::Degrees { is_west: false } => push_decimal(25 + (hash >> 16) % 23, hash, Decimals::Two, into),
             Value::Degrees { is_west: true } => {

@@ -7,6 +7,8 @@ use crate::sample::hash::{SEED, mix};
 pub(crate) const YEARS: std::ops::RangeInclusive<u16> = 1986..=2024;
 /// The year whose pre-K totals are published.
 pub(super) const PUBLISHED_YEAR: u16 = 2021;
+/// Code of all races and of both sexes.
+const TOTAL: u8 = 99;
 
 /// Level of a school, which determines its grades and size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +63,12 @@ impl School {
         (self.grades.trailing_zeros() as i32 - 1, 30 - self.grades.leading_zeros() as i32)
     }
 
-    /// Returns the number of students in one grade, or in all for [`Grade::TOTAL`], as if everything were reported.
+    /// Returns the number of students in one grade, as if it were reported, or for [`Grade::TOTAL`] the sum of those
+    /// that the school reports in its grades.
     pub(crate) fn students(&self, year: u16, grade: Grade) -> u32 {
         if grade == Grade::TOTAL {
-            return (-1..=15).map(Grade).filter(|grade| self.offers(*grade)).map(|g| self.students(year, g)).sum();
+            let grades = (-1..=15).map(Grade).filter(|grade| self.offers(*grade));
+            return grades.filter_map(|grade| self.report_total(year, grade).students()).sum();
         }
         if grade == Grade::PREK && year == PUBLISHED_YEAR {
             return self.prek_2021;
@@ -73,6 +77,11 @@ impl School {
         let usual = if grade.0 > 12 { self.size / 8 } else { self.size };
         let is_empty = (hash >> 32).is_multiple_of(64);
         if is_empty { 0 } else { (u64::from(usual) * (90 + hash % 21) / 100) as u32 }
+    }
+
+    /// Returns what the school reports for all races and both sexes of a grade.
+    pub(crate) fn report_total(&self, year: u16, grade: Grade) -> Reported {
+        self.report(Cell { year, grade, race: TOTAL, sex: TOTAL }, self.students(year, grade))
     }
 
     /// Returns what the school reports for a cell with `students`.
@@ -85,7 +94,7 @@ impl School {
             | u64::from(cell.grade.0 < 0) << 48;
         let axes = u64::from(cell.race) << 8 | u64::from(cell.sex);
         match mix(self.seed ^ SEED, place ^ axes) % 1000 {
-            0..25 if is_published && !(self.is_first && cell.race == 99 && cell.sex == 99) => Reported::Null,
+            0..25 if is_published && !(self.is_first && cell.race == TOTAL && cell.sex == TOTAL) => Reported::Null,
             _ if is_published => Reported::Students(students),
             0..20 => Reported::Null,
             20..35 => Reported::Code(-1),
@@ -112,4 +121,14 @@ pub(crate) enum Reported {
     /// -1 is missing, -2 not applicable, -3 suppressed.
     Code(i8),
     Null,
+}
+
+impl Reported {
+    /// Returns the number of students; `None` for a code and for null.
+    pub(crate) fn students(self) -> Option<u32> {
+        match self {
+            Reported::Students(students) => Some(students),
+            Reported::Code(_) | Reported::Null => None,
+        }
+    }
 }

@@ -14,7 +14,7 @@ fn binary() -> Command {
 
 #[test]
 fn the_first_line_is_the_address_and_sigterm_ends_the_process_silently() {
-    let flags = ["--schools", "60", "--page-size", "7", "--rows-per-partition", "20"];
+    let flags = ["--schools", "60", "--page-size", "7", "--rows-per-partition", "20", "--release", "1"];
     let mut child = binary().args(flags).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

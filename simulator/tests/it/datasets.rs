@@ -163,8 +163,9 @@ async fn every_dataset_has_rows_that_fit_its_descriptor() {
     let portal = start(Config { n_schools: 600, ..Config::default() }).await;
     let lists = lists();
     for descriptor in built_in() {
-        // The thin portal is tested with the first partition too.
-        let (path, codes) = descriptor.paths().remove(1);
+        // The thin portal is tested with the first partition too. No school offers the last grade of districts.
+        let place = usize::from(descriptor.text("name") != "ccd_districts_enrollment");
+        let (path, codes) = descriptor.paths().remove(place);
         let (count, rows) = all_rows(&portal, &path).await;
         assert!(count > 0 && rows.len() as u64 == count, "{path}: {count} of {}", rows.len());
         if !descriptor.is_of_sample() {

@@ -9,4 +9,5 @@ mod descriptors;
 mod faults;
 mod recorded;
 mod responses;
+mod sums;
 mod support;

@@ -239,3 +239,18 @@ async fn metadata_lists_endpoints_and_releases() {
     let versions = get(&portal, "/api/v1/api-changes/").await.rows();
     assert_eq!(versions[0]["version"], "0.1.0 - Beta");
 }
+
+#[tokio::test]
+async fn further_releases_are_the_newest_and_can_be_replaced() {
+    let portal = start(Config { releases: vec!["0.27.0".to_owned()], ..small() }).await;
+    let releases = async || -> Vec<String> {
+        let rows = get(&portal, "/api/v1/api-changes/").await.rows();
+        let text = |row: &Value| format!("{} {}", row["version"], row["release_date"]).replace('"', "");
+        rows.iter().map(text).collect()
+    };
+    assert_eq!(releases().await[3..6], ["0.26.1 7/14/2026", "0.27.0 7/21/2026", "0.24.0 11/3/2025"]);
+    portal.set_releases(vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]);
+    assert_eq!(releases().await[3..7], ["0.26.1 7/14/2026", "a 7/21/2026", "b 7/28/2026", "c 8/4/2026"]);
+    portal.set_releases(Vec::new());
+    assert_eq!(releases().await.len(), 6);
+}
