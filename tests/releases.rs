@@ -183,6 +183,19 @@ fn the_lake_as_of_a_release_is_what_it_was_at_the_end_of_its_last_run() {
         ],
     );
     assert_eq!(before.expect(0).json(), json!([{"n": 0}]));
+    // After old editions are pruned, asking for their time is an error, and the rest is right.
+    let dry = lake.rollcall("prune", &["--keep-history-days", "0", "--dry-run"]).expect(0).stdout;
+    assert!(dry.contains("ccd_enrollment: 7 editions would be deleted\n"), "{dry}");
+    assert_eq!(rows(&lake, Some("0.24.0")), was["0.24.0"]);
+    let pruned = lake.rollcall("prune", &["--keep-history-days", "0"]).expect(0).stdout;
+    assert!(pruned.contains("ccd_enrollment: 7 editions deleted\n"), "{pruned}");
+    let expired = lake.rollcall("status", &["--as-of", "0.26.1"]).expect(2).stderr;
+    assert!(expired.contains("as of: expected a time since 20") && expired.contains("were pruned"), "{expired}");
+    assert_eq!(rows(&lake, None), was["0.27.0"]);
+    // A copy of the edition that stands again stays.
+    assert_eq!(lake.files("history").keys().filter(|key| key.ends_with(".parquet")).count(), 1);
+    let sql = "select count(*) as n from ccd_school.ccd_enrollment_as_of";
+    assert_eq!(lake.rollcall("query", &[sql, "--format", "json"]).expect(0).json(), json!([{"n": 201}]));
 }
 
 #[test]
@@ -346,5 +359,84 @@ fn a_citation_names_the_release_and_the_day_of_the_last_run() {
         found.stderr.starts_with("error: cite query: expected the table of a built-in dataset"),
         "{}",
         found.stderr
+    );
+}
+
+/// Replaces the enrollment of some rows in a file, as a bug would.
+fn tamper(lake: &TestLake, partition: &str, script: &str) {
+    let path = lake.path().join(format!("data/{TABLE}/{partition}/part-00000.parquet"));
+    let program = format!(
+        "import sys, pyarrow as pa, pyarrow.parquet as pq\nt = pq.read_table(sys.argv[1], partitioning=None)\nmeta = t.schema.metadata\n\
+         rows = t.to_pylist()\n{script}\n\
+         pq.write_table(pa.Table.from_pylist(rows, schema=t.schema), sys.argv[1])"
+    );
+    let output = Command::new(python()).args(["-c", &program]).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A lost row, a doubled school, a wrong total of the grades and a wrong state, in a lake with every year and grade.
+#[test]
+fn verify_finds_planted_mistakes_and_nothing_in_a_right_lake() {
+    let portal = TestPortal::start(Config { n_schools: 60, ..Config::default() });
+    let lake = TestLake::new();
+    let run = |args: &[&str]| lake.run(&portal, &[&["--years", "all"], args].concat()).expect(0);
+    let _ = run(&["--grades", "all"]);
+    let _ = run(&["--grades", "grade-99"]);
+    let _ =
+        lake.run(&portal, &["--dataset", "ccd_enrollment_race_sex", "--years", "2021", "--grades", "all"]).expect(0);
+    let _ = lake
+        .run(&portal, &["--dataset", "ccd_districts_enrollment", "--years", "2019-2021", "--grades", "all"])
+        .expect(0);
+    let origin = portal.origin();
+    let verify = |code: i32, args: &[&str]| {
+        lake.rollcall("verify", &[&["--portal", &origin], args].concat()).expect(code).stdout
+    };
+    let n_before = portal.n_data_requests();
+    let right = verify(0, &[]);
+    assert!(right.contains("rows against the portal's count: 624 equal\n"), "{right}");
+    assert!(right.ends_with("ccd_enrollment: no differences\n"), "{right}");
+    assert!(
+        right.contains("known gap of the source: California reports no pre-kindergarten: grade-pk of 1986, "),
+        "{right}"
+    );
+    for check in [
+        "race 99 and sex 99 against the plain table: ",
+        "grade-99 against the sum of the grades: ",
+        "districts against the sum of their schools: ",
+        "states against the portal's summaries: ",
+    ] {
+        let line = right.lines().find(|line| line.starts_with(check)).unwrap();
+        assert!(line.ends_with(" equal"), "{line}");
+    }
+    // One request for each partition, and one for each year.
+    assert!(portal.n_data_requests() - n_before <= 624 + 39, "{}", portal.n_data_requests() - n_before);
+    assert!(verify(0, &["--offline"]).ends_with("ccd_enrollment: no differences\n"));
+
+    tamper(&lake, "year=2021/grade=grade-3", "del rows[4]");
+    tamper(&lake, "year=2020/grade=grade-k", "rows.append(dict(next(r for r in rows if (r['enrollment'] or 0) > 0)))");
+    tamper(
+        &lake,
+        "year=2018/grade=grade-99",
+        "n = [i for i, r in enumerate(rows) if (r['enrollment'] or 0) > 0][3]\nrows[n]['enrollment'] += 5",
+    );
+    tamper(
+        &lake,
+        "year=2005/grade=grade-5",
+        "n = [i for i, r in enumerate(rows) if (r['enrollment'] or 0) > 0][0]\nrows[n]['fips'] = 99",
+    );
+    let found = verify(6, &[]);
+    for expected in [
+        "  year=2021/grade=grade-3: expected ",
+        "  year=2020/grade=grade-k: expected ",
+        "  year=2020/grade=grade-k, leaid ",
+        "  year=2018, ncessch ",
+        "  year=2005, fips 99: expected 0, found ",
+    ] {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+    let offline = verify(6, &["--offline", "--format", "json"]);
+    let offline: Value = serde_json::from_str(&offline).unwrap();
+    assert!(
+        offline["checks"].as_array().unwrap().iter().all(|check| check["name"] != "rows against the portal's count")
     );
 }
