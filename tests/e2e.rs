@@ -41,6 +41,7 @@ fn a_stack_plans_fetches_publishes_repairs_and_reports_failures() {
     a_failed_catalog_is_completed_by_a_run_with_only_unchanged_partitions(&stack);
     a_deleted_table_is_made_again_with_all_its_partitions(&stack);
     a_stale_writer_is_superseded(&stack);
+    a_release_that_revises_a_partition_is_told_and_what_was_stays_readable(&stack);
     a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(&stack);
     w4_a_partial_failure_publishes_the_rest_and_names_what_failed(&stack);
     w18_a_run_ends_with_a_notice_that_says_what_failed_and_what_to_do(&stack);
@@ -288,6 +289,68 @@ fn a_stale_writer_is_superseded(stack: &Stack) {
     stack.no_proxy_before_page_fetch();
 }
 
+fn a_release_that_revises_a_partition_is_told_and_what_was_stays_readable(stack: &Stack) {
+    let partitions = json!([{"year": 2014, "grade": "grade-3"}, {"year": 2014, "grade": "grade-4"}]);
+    let request = json!({"partitions": partitions, "mode": "stale"});
+    assert_eq!(outcomes(&stack.run_successfully("release-1", &request)), counts(&[("written", 2)]));
+    // Nothing can have changed, so no page is requested.
+    let n_requests = stack.portal.n_data_requests();
+    let idle = stack.run_successfully("release-1-again", &request);
+    assert_eq!((&idle["n_planned"], &idle["notice"]["is_news"]), (&json!(0), &json!(false)));
+    assert_eq!(stack.portal.n_data_requests(), n_requests);
+
+    let was = stack.objects(&format!("data/{TABLE}/year=2014/grade=grade-3/"));
+    let key = was.keys().next().expect("the partition has an object");
+    let bytes = stack.read(key);
+    let revised = |field: &str, json: &str| {
+        let action = Action::SetField { row: Some(0), field: field.to_owned(), json: json.to_owned() };
+        Fault::new(action).on_path("2014/grade-3").on_page(1)
+    };
+    stack.portal.server.set_releases(vec!["0.27.0".to_owned()]);
+    stack.portal.server.set_faults(vec![revised("enrollment", "4321")]);
+    let output = stack.run_successfully("release-2", &request);
+    assert_eq!(outcomes(&output), counts(&[("written", 1), ("unchanged", 1)]));
+    assert_eq!(output["notice"]["change_line"], "Changed: year=2014/grade=grade-3 (1 school revised)");
+
+    // The old edition is in the bucket, byte by byte, registered in Glue and readable by another engine.
+    let kept = stack.objects(&format!("history/{TABLE}/year=2014/grade=grade-3/edition="));
+    let [kept] = kept.keys().collect::<Vec<_>>()[..] else { panic!("{kept:?}") };
+    assert!(stack.read(kept) == bytes);
+    let history = format!("{TABLE}_history");
+    let registered = stack.columns_of_partitions(DATABASE, &history).expect("the table of the past exists");
+    assert!(registered.keys().any(|path| kept.contains(path.as_str())), "{registered:?}, {kept}");
+    let sum = |table: &str| {
+        let sql =
+            format!("select sum(enrollment) as n from {DATABASE}.{table} where year = 2014 and grade = 'grade-3'");
+        stack.query(&sql)[0]["n"].as_i64().expect("the sum is a number")
+    };
+    assert_ne!(sum(&history), sum(TABLE));
+    let sql =
+        format!("select count(*) as n from {DATABASE}.{TABLE}_editions where year = 2014 and valid_until is not null");
+    assert_eq!(stack.query(&sql), json!([{"n": 1}]));
+    let as_of = |release: &str| {
+        let sql = format!(
+            "select sum(enrollment) as n from {DATABASE}.ccd_enrollment_as_of
+             where year = 2014 and grade = 'grade-3' and releases like '%,{release},%'"
+        );
+        stack.query(&sql)[0]["n"].as_i64().expect("the sum is a number")
+    };
+    assert_eq!((as_of("0.26.1"), as_of("0.27.0")), (sum(&history), sum(TABLE)));
+
+    // The command line reads the past of a bucket.
+    let lake = format!("s3://{}", stack.bucket);
+    let then = stack.rollcall(&["status", "--lake", &lake, "--as-of", "0.26.1", "--format", "json"]).expect(0).json();
+    let objects: Vec<&str> =
+        then["partitions"].as_array().expect("it is a list").iter().filter_map(|row| row["object"].as_str()).collect();
+    assert!(objects.contains(&kept.as_str()), "{objects:?}");
+    let diff = stack.rollcall(&["diff", "0.26.1", "0.27.0", "--lake", &lake]).expect(1).stdout;
+    assert!(diff.ends_with("1 partition: 1 school revised\n\ncolumn      revised  recoded  filled  blanked\nenrollment        1        0       0        0\n"), "{diff}");
+    let verified = stack.rollcall(&["verify", "--offline", "--lake", &lake]).expect(0).stdout;
+    assert!(verified.ends_with("ccd_enrollment: no differences\n"), "{verified}");
+    stack.portal.server.set_releases(Vec::new());
+    stack.portal.server.set_faults(Vec::new());
+}
+
 fn a_partition_that_changes_and_then_vanishes_does_so_in_the_catalog_too(stack: &Stack) {
     let (path, request) = ("year=2013/grade=grade-3", json!({"partitions": [{"year": 2013, "grade": "grade-3"}]}));
     assert_eq!(outcomes(&stack.run_successfully("first", &request)), counts(&[("written", 1)]));
@@ -411,7 +474,10 @@ fn w18_a_run_ends_with_a_notice_that_says_what_failed_and_what_to_do(stack: &Sta
     let lines: Vec<&str> = text.lines().map(|line| line.trim_matches('"')).collect();
     let [title, outcomes, changed, failed, next, link] = lines.as_slice() else { panic!("{text}") };
     assert_eq!(*title, "Run noticed of ccd_enrollment failed: 1 of 2 partitions failed or were not tried");
-    assert_eq!((*outcomes, *changed), ("2 planned: 1 written, 1 failed", "Changed: year=2009/grade=grade-2"));
+    assert_eq!(
+        (*outcomes, *changed),
+        ("2 planned: 1 written, 1 failed", "Changed: year=2009/grade=grade-2 (first load)")
+    );
     assert!(failed.starts_with("Failed: year=2009/grade=grade-3: PortalRefused: fetch page 1"), "{failed}");
     assert!(failed.contains("HTTP 404") && failed.contains("not 'here'"), "{failed}");
     assert!(next.ends_with("To fetch the rest: rollcall run --on aws --failed-of noticed"), "{next}");

@@ -10,6 +10,8 @@ pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
 pub const NAMESPACE: &str = "ROLLCALL_METRICS_NAMESPACE";
 /// Prefix of the databases in Glue, so that several stacks fit into one account. Default: none.
 pub const DATABASE_PREFIX: &str = "ROLLCALL_DATABASE_PREFIX";
+/// Days to keep an edition after it was replaced or removed; 0 or unset to keep all.
+pub const HISTORY_DAYS: &str = "ROLLCALL_HISTORY_DAYS";
 /// Prefix of a secret's name in Secrets Manager.
 pub const SECRET_PREFIX: &str = "ROLLCALL_SECRET_PREFIX";
 

@@ -1,12 +1,13 @@
 //! The catalog step: turns plan, receipts and objects into Glue partitions, reads them back and writes the summary.
 
+use jiff::SignedDuration;
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ledger::PlanItem;
 use rollcall_core::ledger::{self, RunReceipts, read_run_descriptor};
-use rollcall_core::ports::{CatalogError, StoreError};
-use rollcall_core::publish::{PlannedRun, Registrar, publish_receipts};
+use rollcall_core::ports::{CatalogError, Clock, StoreError};
+use rollcall_core::publish::{PlannedRun, Registrar, prune_history, publish_receipts};
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::map_run::{Found, MapRuns};
 use crate::metrics;
 use crate::payload::{ObjectReference, Planned, PublishEvent, Published};
 use crate::s3::S3Store;
-use crate::settings;
+use crate::settings::{self, BadSetting};
 use crate::step::StartError;
 
 /// The catalog step with its clients.
@@ -26,6 +27,8 @@ pub struct CatalogStep {
     map_runs: MapRuns,
     /// Namespace of the metrics.
     namespace: String,
+    /// Days to keep an edition after it was replaced; `None` to keep all.
+    history_days: Option<u16>,
 }
 
 impl CatalogStep {
@@ -35,6 +38,9 @@ impl CatalogStep {
     /// [`StartError`], with the name of the missing or invalid variable.
     pub async fn from_env() -> Result<Self, StartError> {
         let bucket = settings::required(settings::BUCKET, "the lake's bucket")?;
+        let days = settings::optional(settings::HISTORY_DAYS).unwrap_or_else(|| "0".to_owned());
+        let history_days: u16 =
+            days.parse().map_err(|_| BadSetting::new(settings::HISTORY_DAYS, "a number of days", Some(&days)))?;
         let config = crate::client::config(Roots::from_system().as_ref()).await;
         Ok(Self {
             catalog: GlueCatalog::new(&config, &bucket)
@@ -42,6 +48,7 @@ impl CatalogStep {
             map_runs: MapRuns::new(&config),
             namespace: settings::optional(settings::NAMESPACE).unwrap_or_else(|| metrics::NAMESPACE.to_owned()),
             store: S3Store::new(&config, bucket),
+            history_days: (history_days > 0).then_some(history_days),
         })
     }
 
@@ -100,6 +107,7 @@ impl CatalogStep {
         };
         let summary =
             publish_receipts(&self.store, &self.catalog, &SystemClock, dataset, &run, receipts, registrar).await?;
+        self.prune_history(dataset).await;
         metrics::emit(&metrics::from_summary(&summary, &self.namespace, planned.schedule.as_deref()));
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(dataset, &planned.run) };
@@ -107,6 +115,17 @@ impl CatalogStep {
             Published::from_summary(&planned, &summary, dataset, reference, fetch_error.as_ref(), map_run.as_deref());
         tracing::info!(run = published.run, message = published.message, "published");
         Ok(published)
+    }
+
+    /// Deletes the editions that were replaced long ago. If that fails, the next run does it.
+    async fn prune_history(&self, dataset: &Dataset) {
+        let Some(days) = self.history_days else { return };
+        let before = SystemClock.now() - SignedDuration::from_hours(24 * i64::from(days));
+        let (store, catalog) = (&self.store, &self.catalog);
+        match prune_history(store, catalog, &SystemClock, dataset, before, false).await {
+            Ok(deleted) => tracing::info!(dataset = dataset.name, n_deleted = deleted.len(), "old editions deleted"),
+            Err(error) => tracing::warn!(dataset = dataset.name, error = error.chain(), "old editions not deleted"),
+        }
     }
 
     /// Finds out what happened to the planned partitions without a receipt. If Step Functions cannot be queried, they count

@@ -66,8 +66,9 @@ with tempfile.TemporaryDirectory() as folder:
             known.add(table["Name"])
     for view in listed:
         sql = sql_of(view) if view.get("TableType") == "VIRTUAL_VIEW" else None
-        # The table of some has no partitions yet.
-        if sql and any(f'"{name}"' in sql for name in known):
+        read = {table["Name"] for table in tables if sql and f'"{table["Name"]}"' in sql}
+        # A table of some has no partitions yet.
+        if read and read <= known:
             engine.execute(f"create view {database}.{view['Name']} as {sql}")
     result = engine.execute(sys.stdin.read())
     names = [column[0] for column in result.description]

@@ -521,10 +521,14 @@ impl Stack {
         let call = self.glue.get_partitions().database_name(database).table_name(table).into_paginator();
         let pages = self.runtime.block_on(call.send().collect::<Result<Vec<_>, _>>());
         let pages = pages.map_err(|error| format!("{error:?}"))?;
-        let lake = format!("s3://{}/data/{table}/", self.bucket);
+        // Kept editions are outside the folder of data.
+        let prefix = match table.strip_suffix("_history") {
+            Some(table) => format!("s3://{}/history/{table}/", self.bucket),
+            None => format!("s3://{}/data/{table}/", self.bucket),
+        };
         let of = |partition: Partition| {
             let storage = partition.storage_descriptor.expect("the partition has a storage descriptor");
-            let location = storage.location().and_then(|location| location.strip_prefix(&lake));
+            let location = storage.location().and_then(|location| location.strip_prefix(&prefix));
             let path = location.expect("it is in the lake").trim_end_matches('/').to_owned();
             (path, storage.columns().iter().map(|column| column.name().to_owned()).collect())
         };
