@@ -1110,7 +1110,7 @@ async fn a_view_follows_its_descriptor_and_replaces_nothing_of_others(
 
     let mut changed = spec.clone();
     let new = changed.view.as_mut().expect("the dataset has a view");
-    new.select.push_str(",\n  1 as \"one\"");
+    new.parts[0] = new.parts[0].replace("\nfrom ", ",\n  1 as \"one\"\nfrom ");
     catalog.ensure_table(&changed).await.expect("Glue responds");
     let updated = in_glue(glue, name).await;
     assert!(sql(&updated).contains("1 as \"one\""), "{}", sql(&updated));

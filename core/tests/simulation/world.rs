@@ -109,6 +109,8 @@ pub(crate) struct World {
     /// Calls granted so far.
     pub(crate) step: u32,
     now_ms: i64,
+    /// Number of times that a task has read its clock.
+    n_readings: i64,
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) source: Source,
     /// Which pages are kept. Every partition of a seed is large, or none is.
@@ -140,6 +142,7 @@ impl World {
             page_length: rng.usize(1..=3),
             step: 0,
             now_ms: 0,
+            n_readings: 0,
             source: Source::new(pool, n_partitions, &mut rng),
             bucket: Bucket::default(),
             catalog: CatalogState::default(),
@@ -192,7 +195,10 @@ impl World {
 pub(crate) struct SimClock(pub(crate) Shared);
 
 impl Clock for SimClock {
+    /// Two processes never read the same nanosecond. Several readings within a step therefore differ a little.
     fn now(&self) -> Timestamp {
-        self.0.lock().unwrap().now()
+        let mut world = self.0.lock().unwrap();
+        world.n_readings = (world.n_readings + 1) % 1_000_000;
+        world.now() + SignedDuration::from_nanos(world.n_readings)
     }
 }
