@@ -9,13 +9,14 @@ mod secret;
 use std::collections::BTreeSet;
 
 use crate::dataset::check::names::{
-    MAX_DESCRIPTION_BYTES, add_taken, check_comment, check_folder, check_name, check_sql_name,
+    MAX_DESCRIPTION_BYTES, add_taken, check_comment, check_folder, check_history, check_name, check_sql_name,
 };
 use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::dataset::registry::{self, DATASETS};
 use crate::dataset::{ALLOWED_MEMORY_MIB, ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
+use crate::history::tables::SUFFIXES;
 use crate::text::{excerpt, nearest_hint};
 use crate::view::view_name;
 
@@ -48,6 +49,7 @@ impl Dataset {
             let place = Place::Axis(i, "name");
             check_sql_name(&mut mistakes, place, &axis.name);
             check_folder(&mut mistakes, place, &axis.name);
+            check_history(&mut mistakes, place, &axis.name, true);
             if axis.name == RESCUED || !names.insert(axis.name.clone()) {
                 add_taken(&mut mistakes, place, &axis.name);
             }
@@ -148,6 +150,14 @@ impl Dataset {
         if registry::is_lookup_table(&self.table) {
             mistakes.add(Place::Top("table"), || {
                 format!("`table`: expected a table that is not in use, found the lookup table `{}`", self.table)
+            });
+        }
+        if let Some(suffix) = SUFFIXES.into_iter().find(|suffix| self.table.ends_with(suffix)) {
+            mistakes.add(Place::Top("table"), || {
+                format!(
+                    "`table`: expected a table that does not end in `{suffix}`, which the history of a table uses, found `{}`",
+                    excerpt(&self.table)
+                )
             });
         }
         // A view is in the same database as the tables.

@@ -153,6 +153,17 @@ fn a_descriptor_that_glue_or_athena_would_reject_is_reported_by_its_key() {
             (from, to, found.to_owned())
         },
         {
+            let (from, to) = name("table", "small_history");
+            let found = "line 7, `table`: expected a table that does not end in `_history`, which the history of a table \
+                         uses, found `small_history`";
+            (from, to, found.to_owned())
+        },
+        (
+            "width = 4".to_owned(),
+            "width = 4\n[[column]]\nname = \"valid_until\"\ntype = \"int\"".to_owned(),
+            "line 17, `column.name`: expected a name that the history of a table does not use, found `valid_until`".to_owned(),
+        ),
+        {
             let (from, to) = name("table", "_small");
             let found = "line 7, `table`: expected a name that does not start with `_` (query engines ignore such folders), \
                          found `_small`";
@@ -220,6 +231,11 @@ fn an_axis_whose_name_the_lake_or_a_request_reserves_is_refused() {
             "fips",
             "type = \"int\"",
             "line 12, `axis.values` of `fips`: expected at least one (only an axis of type int named `year` has none), found none",
+        ),
+        (
+            "n_rows",
+            values,
+            "line 13, `axis.name`: expected a name that the history of a table does not use, found `n_rows`",
         ),
         (
             "partition",

@@ -1,4 +1,4 @@
-//! The tables of the past: all kept editions as partitions, and when each of them stood as rows; with a view of both.
+//! The tables of the past: all kept editions as partitions, and when each of them was valid as rows; with a view of both.
 //!
 //! A partition of the first table has the axes of the dataset and its edition, so once registered, it never changes.
 
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::file::columns::RESCUED;
 use crate::file::writer::{Encoded, TableWriter};
 use crate::history::as_of::PartitionHistory;
-use crate::history::editions::Standing;
+use crate::history::editions::Validity;
 use crate::history::refreshes::Refreshes;
 use crate::keys;
 use crate::partition::AxisValue;
@@ -29,15 +29,19 @@ const COLUMNS: [(&str, ColumnKind, &str); 5] = [
     (
         "valid_until",
         ColumnKind::String,
-        "When the next one was fetched, or the rows were removed; null if it still stands",
+        "When the next one was fetched, or the rows were removed; null if it is current",
     ),
     ("n_rows", ColumnKind::Bigint, "Number of rows"),
-    (
-        "releases",
-        ColumnKind::String,
-        "Releases of the portal at the end of whose last run it stood, between commas: ,0.26.1,",
-    ),
+    ("releases", ColumnKind::String, "Releases of the portal under which it was valid, between commas: ,0.26.1,"),
 ];
+
+/// Suffixes of the tables and the view that a dataset has besides its own table.
+pub(crate) const SUFFIXES: [&str; 3] = ["_history", "_editions", "_as_of"];
+
+/// Returns whether a column or an axis of this name would be taken for one of the past.
+pub(crate) fn is_reserved_column(name: &str, is_axis: bool) -> bool {
+    COLUMNS.iter().any(|(column, ..)| *column == name && (is_axis || *column != "n_rows"))
+}
 
 impl Dataset {
     /// Returns the desired catalog table of the editions that were replaced or removed, with the view of all editions.
@@ -52,7 +56,7 @@ impl Dataset {
         spec
     }
 
-    /// Returns the desired catalog table of when each edition stood.
+    /// Returns the desired catalog table of when each edition was valid.
     #[must_use]
     pub fn editions_spec(&self) -> TableSpec {
         let table = keys::editions_table(&self.table);
@@ -63,7 +67,7 @@ impl Dataset {
             .map(|(name, kind, comment)| ((*name).to_owned(), kind.glue_type().to_owned(), (*comment).to_owned()));
         TableSpec {
             database: self.database.clone(),
-            comment: format!("When each edition of {} stood. Source: {}", self.table, self.attribution),
+            comment: format!("When each edition of {} was valid. Source: {}", self.table, self.attribution),
             location: keys::table_prefix(&table),
             columns: axes.chain(others).collect(),
             partition_keys: Vec::new(),
@@ -113,7 +117,7 @@ fn history_table(table: &str) -> String {
     format!("{table}_history")
 }
 
-/// Encodes the table of when each edition stood.
+/// Encodes the table of when each edition was valid.
 ///
 /// # Errors
 /// [`Error::EncodeFailed`].
@@ -124,7 +128,7 @@ pub(crate) fn encode_editions(
 ) -> Result<Encoded, Error> {
     let failed = |source| Error::EncodeFailed { object: keys::editions_table(&dataset.table), source };
     let rows: Vec<_> =
-        histories.iter().flat_map(|history| history.editions.iter().map(move |standing| (history, standing))).collect();
+        histories.iter().flat_map(|history| history.editions.iter().map(move |validity| (history, validity))).collect();
     let mut columns: Vec<Column> = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for axis in &dataset.axes {
@@ -142,16 +146,17 @@ pub(crate) fn encode_editions(
         });
     }
     columns.extend(COLUMNS.iter().map(|(name, kind, _)| Column::new(name, *kind)));
-    let texts = |text: &dyn Fn(&(&PartitionHistory, &Standing)) -> Option<String>| -> ArrayRef {
+    let texts = |text: &dyn Fn(&(&PartitionHistory, &Validity)) -> Option<String>| -> ArrayRef {
         Arc::new(rows.iter().map(text).collect::<StringArray>())
     };
-    arrays.push(texts(&|(_, standing)| Some(standing.facts.edition.to_string())));
-    arrays.push(texts(&|(_, standing)| Some(in_microseconds(standing.since))));
-    arrays.push(texts(&|(_, standing)| standing.until.map(in_microseconds)));
-    let n_rows = rows.iter().map(|(_, standing)| i64::try_from(standing.facts.n_rows).unwrap_or(i64::MAX));
+    arrays.push(texts(&|(_, validity)| Some(validity.facts.edition.to_string())));
+    arrays.push(texts(&|(_, validity)| Some(in_microseconds(validity.since))));
+    arrays.push(texts(&|(_, validity)| validity.until.map(in_microseconds)));
+    let n_rows = rows.iter().map(|(_, validity)| i64::try_from(validity.facts.n_rows).unwrap_or(i64::MAX));
     arrays.push(Arc::new(n_rows.collect::<Int64Array>()));
-    arrays.push(texts(&|(_, standing)| {
-        let at_end = refreshes.releases.iter().filter(|release| standing.stood_at(release.last_at));
+    arrays.push(texts(&|(history, validity)| {
+        let at_end =
+            refreshes.releases.iter().filter(|release| validity.was_valid_at(release.moment(&history.partition)));
         let names: String = at_end.map(|release| format!("{},", release.release)).collect();
         (!names.is_empty()).then(|| format!(",{names}"))
     }));

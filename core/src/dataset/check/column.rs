@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::dataset::check::names::{MAX_COMMENT_BYTES, add_taken, check_comment, check_sql_name};
+use crate::dataset::check::names::{MAX_COMMENT_BYTES, add_taken, check_comment, check_history, check_sql_name};
 use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::dataset::{Column, ColumnKind, Dataset, MAX_WIDTH};
 use crate::file::columns::RESCUED;
@@ -20,6 +20,7 @@ impl Dataset {
         for (i, column) in self.columns.iter().enumerate() {
             let place = |key| Place::Column(i, key);
             check_sql_name(mistakes, place("name"), &column.name);
+            check_history(mistakes, place("name"), &column.name, false);
             if column.name == RESCUED || !names.insert(column.name.clone()) {
                 add_taken(mistakes, place("name"), &column.name);
             } else if !fields.insert(column.field()) {

@@ -1,6 +1,7 @@
 //! Validates the names and comments of databases, tables, columns and folders.
 
 use crate::dataset::check::place::{Place, PlacedMistakes};
+use crate::history::tables::is_reserved_column;
 use crate::text::excerpt;
 
 /// Maximum length of a database, table or column name, in bytes.
@@ -135,6 +136,15 @@ pub(super) fn check_folder(mistakes: &mut PlacedMistakes<'_>, place: Place, valu
                 "{place}: expected a name that does not start with `_` (query engines ignore such folders), found `{}`",
                 excerpt(value)
             )
+        });
+    }
+}
+
+/// Checks that an axis or column is not taken for a column of the table's history.
+pub(super) fn check_history(mistakes: &mut PlacedMistakes<'_>, place: Place, name: &str, is_axis: bool) {
+    if is_reserved_column(name, is_axis) {
+        mistakes.add(place, || {
+            format!("{place}: expected a name that the history of a table does not use, found `{name}`")
         });
     }
 }
