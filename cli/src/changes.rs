@@ -27,7 +27,7 @@ pub(crate) fn describe(summary: &Summary, dataset: &Dataset) -> String {
     }
     if summary.n_changed > 1 {
         let n_changed = counted(summary.n_changed as u64, "partition");
-        text.push_str(&format!("changed in {n_changed}: {}\n", change.rows.in_words(dataset)));
+        text.push_str(&format!("changed in {n_changed}: {}\n", change.in_words(dataset)));
     }
     text
 }

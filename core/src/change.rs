@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use crate::change::cells::{Cell, read_cell};
+pub(crate) use crate::change::cells::Cell;
 pub(crate) use crate::change::compare::{compare, compare_with_details, comparison_bytes};
 pub use crate::change::details::CellDetail;
 pub(crate) use crate::change::details::rows_as_details;
@@ -85,6 +85,10 @@ pub struct Change {
     /// Edition of the object that was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Edition>,
+    /// Whether the two were not compared, because the replaced one is damaged or memory was short. Then the rest is
+    /// empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub not_compared: bool,
     /// Changed rows.
     pub rows: RowChanges,
     /// Changed cells of the rows that are in both objects, by column. A column without changes is absent.
@@ -121,8 +125,7 @@ impl RowChanges {
     }
 
     /// Lists the changes that occurred: `3 schools revised, 2 recoded, 1 added`. Empty if there are none.
-    #[must_use]
-    pub fn in_words(&self, dataset: &Dataset) -> String {
+    fn in_words(self, dataset: &Dataset) -> String {
         let classes =
             [(self.revised, "revised"), (self.recoded, "recoded"), (self.added, "added"), (self.removed, "removed")];
         let mut words = Vec::new();
@@ -138,7 +141,22 @@ impl Change {
     /// Returns whether only the schema or the encoding changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        !self.not_compared && self.rows.is_empty()
+    }
+
+    /// Returns the change of a partition whose old and new objects were not compared.
+    pub(crate) fn not_compared() -> Self {
+        Self { not_compared: true, ..Self::default() }
+    }
+
+    /// Lists the changed rows: `3 schools revised, 2 recoded, 1 added`. Empty if there are none.
+    #[must_use]
+    pub fn in_words(&self, dataset: &Dataset) -> String {
+        match (self.not_compared, self.rows.is_empty()) {
+            (false, _) => self.rows.in_words(dataset),
+            (true, true) => "rows not compared".to_owned(),
+            (true, false) => format!("{}, others not compared", self.rows.in_words(dataset)),
+        }
     }
 
     /// Adds the counts of another partition's change. The result has no keys, and no replaced edition.
@@ -146,6 +164,7 @@ impl Change {
     pub fn plus(mut self, other: &Self) -> Self {
         self.replaced = None;
         self.keys = ChangedKeys::default();
+        self.not_compared |= other.not_compared;
         self.rows.added += other.rows.added;
         self.rows.removed += other.rows.removed;
         self.rows.revised += other.rows.revised;

@@ -42,7 +42,7 @@ pub(crate) async fn commit(
     encoded: &Encoded,
     stamp: &Stamp,
 ) -> Result<Committed, Error> {
-    let Target { store, dataset, partition, force } = *target;
+    let Target { store, dataset, partition, force, .. } = *target;
     let key = keys::partition_object(dataset, partition);
     let mut seen = before;
     // Whether a write was sent, and what it would have changed.
@@ -71,7 +71,7 @@ pub(crate) async fn commit(
                 check_rows(partition, seen.n_rows, stamp.n_rows, force)?;
                 check_values(store, partition, &key, encoded, force).await?;
                 match keep_replaced(target, &key, facts, seen, encoded).await? {
-                    Kept::Object(change) => change,
+                    Kept::Object(change) => Some(change),
                     Kept::Replaced => continue,
                 }
             }
@@ -114,7 +114,7 @@ pub(crate) async fn commit_empty(
     before: Option<ObjectFacts>,
     now: Timestamp,
 ) -> Result<Option<Box<Change>>, Error> {
-    let Target { store, dataset, partition, force } = *target;
+    let Target { store, dataset, partition, force, .. } = *target;
     let Some(before) = before else { return Ok(None) };
     let key = keys::partition_object(dataset, partition);
     let conflict = || Err(Error::WriteConflict { key: key.clone(), tries: 1 });

@@ -68,11 +68,6 @@ impl Shared {
     }
 }
 
-/// Reads a cell of a column that a descriptor can declare.
-pub(crate) fn read_cell(column: &ArrayRef, row: usize) -> Cell<'_> {
-    Cell::read(column, row)
-}
-
 fn form(kind: &DataType) -> Form {
     match kind {
         DataType::Int32 | DataType::Int64 => Form::Int,
@@ -82,8 +77,8 @@ fn form(kind: &DataType) -> Form {
 }
 
 impl<'a> Cell<'a> {
-    /// Reads a cell.
-    pub(super) fn read(column: &'a ArrayRef, row: usize) -> Self {
+    /// Reads a cell of a column that a descriptor can declare.
+    pub(crate) fn read(column: &'a ArrayRef, row: usize) -> Self {
         if column.is_null(row) {
             return Self::Null;
         }

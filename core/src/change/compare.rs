@@ -11,21 +11,27 @@ use parquet::errors::ParquetError;
 use crate::change::Change;
 use crate::change::cells::Shared;
 use crate::change::details::{CellDetail, key_text};
-use crate::change::leftovers::{Hasher, Leftovers, Side, resolve};
+use crate::change::leftovers::{Hasher, Leftovers, Side, group_rows, resolve, row_bytes};
 use crate::change::rows::File;
 use crate::change::tally::{Details, Pairs, Tally};
 use crate::dataset::{Dataset, RepeatedKeys};
 use crate::file::row_key::Packer;
 use crate::file::writer::CHUNK;
 
-/// Returns the memory that a comparison takes, in bytes: the old file, and a chunk of either file.
+/// Returns the memory that a comparison may take, in bytes: the old file, the rows that are left of both files, and the
+/// cells of a chunk or of a group of pairs.
 ///
-/// - `n_rows`: number of rows of the new file.
-pub(crate) fn comparison_bytes(dataset: &Dataset, old_size_bytes: u64, n_rows: u64) -> usize {
+/// - `n_old_rows`, `n_new_rows`: number of rows of either file.
+pub(crate) fn comparison_bytes(dataset: &Dataset, old_size_bytes: u64, n_old_rows: u64, n_new_rows: u64) -> usize {
     /// Of one cell in memory, on average.
     const CELL_BYTES: usize = 12;
-    let n_rows = usize::try_from(n_rows).unwrap_or(CHUNK).min(CHUNK);
-    usize::try_from(old_size_bytes).unwrap_or(usize::MAX / 2) + 2 * n_rows * dataset.columns.len() * CELL_BYTES
+    let n_columns = dataset.columns.len();
+    let n_rows = |n_rows: u64| usize::try_from(n_rows).unwrap_or(usize::MAX / 64);
+    let (n_old_rows, n_new_rows) = (n_rows(n_old_rows), n_rows(n_new_rows));
+    let n_decoded = n_old_rows.max(n_new_rows).min(CHUNK.max(group_rows(n_columns)));
+    usize::try_from(old_size_bytes).unwrap_or(usize::MAX / 2)
+        + (n_old_rows + n_new_rows) * row_bytes()
+        + 2 * n_decoded * n_columns * CELL_BYTES
 }
 
 /// Compares two files of a partition.

@@ -8,8 +8,18 @@ use crate::change::rows::File;
 use crate::change::tally::{Pairs, Tally};
 use crate::file::writer::CHUNK;
 
-/// Number of pairs of rows whose cells are in memory at once.
-const GROUP: usize = 131_072;
+/// Number of cells of either file that are in memory at once while pairs of rows are compared.
+const GROUP_CELLS: usize = 1 << 20;
+
+/// Returns the memory for each row that is left, in bytes: its entry, and its place in a pair.
+pub(super) const fn row_bytes() -> usize {
+    size_of::<Entry>() + size_of::<(u64, u32, u32)>() / 2
+}
+
+/// Returns the number of pairs of rows whose cells are in memory at once.
+pub(super) fn group_rows(n_columns: usize) -> usize {
+    (GROUP_CELLS / n_columns.max(1)).max(1)
+}
 
 /// A row of one file. Packed, because there may be millions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,20 +55,34 @@ impl<'c> Hasher<'c> {
         Self { shared, key, bytes: Vec::with_capacity(128) }
     }
 
-    fn hash(&mut self, side: Side, batch: &RecordBatch, row: usize, columns: impl Iterator<Item = usize>) -> u64 {
-        self.bytes.clear();
-        for column in columns.filter_map(|index| self.shared.get(index)) {
-            let array = batch.column(if side == Side::Old { column.old } else { column.new });
-            column.cell(array, row).write_canonical(&mut self.bytes);
-        }
-        twox_hash::XxHash3_64::oneshot(&self.bytes)
-    }
-
     /// Returns the hash of a row's key.
     fn key(&mut self, side: Side, batch: &RecordBatch, row: usize) -> u64 {
-        let key = self.key.clone();
-        self.hash(side, batch, row, key.into_iter())
+        let key = self.key.iter().filter_map(|index| self.shared.get(*index));
+        hash(&mut self.bytes, side, batch, row, key)
     }
+
+    /// Returns the hash of a row's cells.
+    fn cells(&mut self, side: Side, batch: &RecordBatch, row: usize) -> u64 {
+        hash(&mut self.bytes, side, batch, row, self.shared.iter())
+    }
+}
+
+/// Returns the hash of a row's cells in some columns.
+///
+/// - `bytes`: reused from row to row.
+fn hash<'c>(
+    bytes: &mut Vec<u8>,
+    side: Side,
+    batch: &RecordBatch,
+    row: usize,
+    columns: impl Iterator<Item = &'c Shared>,
+) -> u64 {
+    bytes.clear();
+    for column in columns {
+        let array = batch.column(if side == Side::Old { column.old } else { column.new });
+        column.cell(array, row).write_canonical(bytes);
+    }
+    twox_hash::XxHash3_64::oneshot(bytes)
 }
 
 impl Leftovers {
@@ -74,8 +98,7 @@ impl Leftovers {
         rows: impl Iterator<Item = usize>,
     ) {
         for row in rows {
-            let key = hasher.key(side, batch, row);
-            let cells = hasher.hash(side, batch, row, 0..hasher.shared.len());
+            let (key, cells) = (hasher.key(side, batch, row), hasher.cells(side, batch, row));
             self.0.push(Entry { key, cells, position: first + row as u32 });
         }
     }
@@ -125,7 +148,7 @@ pub(super) fn resolve(
         });
     }
     pairs.sort_unstable_by_key(|(_, before, _)| *before);
-    for group in pairs.chunks(GROUP) {
+    for group in pairs.chunks(group_rows(hasher.shared.len())) {
         let old_positions: Vec<u32> = group.iter().map(|(_, before, _)| *before).collect();
         let mut new_positions: Vec<u32> = group.iter().map(|(.., after)| *after).collect();
         new_positions.sort_unstable();

@@ -147,6 +147,7 @@ impl<'c> Tally<'c> {
         let columns = self.shared.iter().zip(&self.cells).filter(|(_, cells)| !cells.is_empty());
         Change {
             replaced: None,
+            not_compared: false,
             rows: self.rows,
             columns: columns.map(|(column, cells)| (column.name.clone(), *cells)).collect(),
             keys: ChangedKeys {

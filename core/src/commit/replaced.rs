@@ -1,12 +1,10 @@
 //! Keeps the object that is about to be replaced or removed, and finds out what changes.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::change::{Change, compare};
 use crate::commit::target::Target;
 use crate::error::Error;
-use crate::file::edition::Edition;
 use crate::file::stamp::Stamp;
 use crate::file::writer::Encoded;
 use crate::history::editions::{record_edition, replaced_by};
@@ -15,8 +13,8 @@ use crate::ports::store::{ObjectFacts, Put, Store};
 
 /// What became of an object that was to be kept.
 pub(super) enum Kept {
-    /// It is kept. What replacing it changes, unless it is damaged.
-    Object(Option<Box<Change>>),
+    /// It is kept. What replacing it changes.
+    Object(Box<Change>),
     /// Another writer has replaced it meanwhile.
     Replaced,
 }
@@ -35,19 +33,18 @@ pub(super) async fn keep_replaced(
     let Target { store, dataset, partition, .. } = *target;
     let is_rewrite = seen_stamp.edition.digest == encoded.edition.digest;
     let change = if is_rewrite {
-        Some(Box::default())
+        Change::default()
     } else {
-        let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
-        let Some(content) = found.filter(|content| content.etag == seen.etag) else { return Ok(Kept::Replaced) };
         if !copy(target, key, seen, seen_stamp).await? {
             return Ok(Kept::Replaced);
         }
-        compare_or_warn(target, content.bytes, encoded.bytes.clone())
+        let kept = keys::kept_edition(&dataset.table, partition, &seen_stamp.edition);
+        compare_with(target, &kept, encoded).await?
     };
     if !record_edition(store, dataset, partition, &seen.etag, None).await? {
         return Ok(Kept::Replaced);
     }
-    Ok(Kept::Object(with_replaced(change, seen_stamp.edition)))
+    Ok(Kept::Object(Box::new(Change { replaced: Some(seen_stamp.edition), ..change })))
 }
 
 /// Keeps the object that is about to be removed. Returns `false` if it has been replaced meanwhile.
@@ -73,13 +70,12 @@ pub(super) async fn change_from_history(
 ) -> Result<Option<Box<Change>>, Error> {
     let Target { store, dataset, partition, .. } = *target;
     let Some(replaced) = replaced_by(store, dataset, partition, own).await? else { return Ok(None) };
-    if replaced.digest == own.edition.digest {
-        return Ok(with_replaced(Some(Box::default()), replaced));
-    }
-    let key = keys::kept_edition(&dataset.table, partition, &replaced);
-    let before = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
-    let change = before.and_then(|before| compare_or_warn(target, before.bytes, encoded.bytes.clone()));
-    Ok(with_replaced(change, replaced))
+    let change = if replaced.digest == own.edition.digest {
+        Change::default()
+    } else {
+        compare_with(target, &keys::kept_edition(&dataset.table, partition, &replaced), encoded).await?
+    };
+    Ok(Some(Box::new(Change { replaced: Some(replaced), ..change })))
 }
 
 /// Copies an object into the history. Returns `false` if it has been replaced meanwhile.
@@ -90,18 +86,16 @@ async fn copy(target: &Target<'_, impl Store>, key: &str, seen: &ObjectFacts, st
     Ok(copied != Put::Lost)
 }
 
-/// Compares two files. The new one was just written, so only the old one can be damaged. Returns `None` if it is.
-fn compare_or_warn(target: &Target<'_, impl Store>, old: Bytes, new: Bytes) -> Option<Box<Change>> {
-    let compared = compare(target.dataset, old, new);
-    compared
-        .map_err(|error| tracing::warn!(partition = %target.partition, %error, "replaced object damaged"))
-        .ok()
-        .map(Box::new)
-}
-
-fn with_replaced(change: Option<Box<Change>>, replaced: Edition) -> Option<Box<Change>> {
-    change.map(|mut change| {
-        change.replaced = Some(replaced);
-        change
-    })
+/// Compares a new file with a kept one. The new one was just encoded, so only the kept one can be damaged.
+async fn compare_with(target: &Target<'_, impl Store>, kept: &str, encoded: &Encoded) -> Result<Change, Error> {
+    let Target { store, dataset, partition, compares, .. } = *target;
+    if !compares {
+        return Ok(Change::not_compared());
+    }
+    let found = store.read(kept).await.map_err(|source| Error::store_failed("read", kept, source))?;
+    let Some(content) = found else { return Ok(Change::not_compared()) };
+    Ok(compare(dataset, content.bytes, encoded.bytes.clone()).unwrap_or_else(|error| {
+        tracing::warn!(%partition, %error, "replaced object damaged");
+        Change::not_compared()
+    }))
 }

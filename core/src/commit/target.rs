@@ -11,4 +11,6 @@ pub(crate) struct Target<'t, S> {
     pub(crate) partition: &'t PartitionKey,
     /// Whether it may replace a fuller one.
     pub(crate) force: bool,
+    /// Whether there is memory to compare it with the object that it replaces.
+    pub(crate) compares: bool,
 }

@@ -65,7 +65,7 @@ fn a_replaced_object_is_kept_once_and_the_receipt_says_what_changed() {
     let current = store.stamp(KEY).unwrap();
     let editions = block_on(read_editions(&store, &enrollment().table, &partition(), Some(&current))).unwrap();
     let stood: Vec<(u64, String)> =
-        editions.iter().map(|standing| (standing.facts.n_rows, standing.since.strftime("%d").to_string())).collect();
+        editions.iter().map(|validity| (validity.facts.n_rows, validity.since.strftime("%d").to_string())).collect();
     assert_eq!(stood, [(3, "01".into()), (4, "02".into()), (3, "05".into()), (1, "06".into())]);
 }
 
@@ -87,7 +87,7 @@ fn a_removed_object_is_kept_and_a_rewritten_one_is_not() {
     assert_eq!((removed.outcome, removed.change.unwrap().rows), (Outcome::Empty, rows));
     assert_eq!(kept(&store).iter().map(|key| store.bytes(key).unwrap()).collect::<Vec<_>>(), [bytes]);
     let editions = block_on(read_editions(&store, &other.table, &partition(), None)).unwrap();
-    let days: Vec<_> = editions.iter().map(|standing| (standing.since.to_string(), standing.until.is_some())).collect();
+    let days: Vec<_> = editions.iter().map(|validity| (validity.since.to_string(), validity.until.is_some())).collect();
     assert_eq!(days, [("2026-11-01T00:00:00Z".to_owned(), true)]);
 }
 
@@ -113,7 +113,9 @@ fn a_damaged_object_is_kept_without_a_comparison() {
     fetch_at(&store, "r1", rows(&["5"]), "2026-11-01T00:00:00Z");
     store.set(KEY, b"PAR1 and then nothing", store.stamp(KEY));
     let receipt = fetch_at(&store, "r2", rows(&["7"]), "2026-11-02T00:00:00Z");
-    assert_eq!((receipt.outcome, receipt.change, kept(&store).len()), (Outcome::Written, None, 1));
+    let change = receipt.change.clone().unwrap();
+    assert_eq!((receipt.outcome, change.not_compared, kept(&store).len()), (Outcome::Written, true, 1));
+    assert_eq!(receipt.change_in_words(&enrollment()).as_deref(), Some("rows not compared"));
 }
 
 #[test]

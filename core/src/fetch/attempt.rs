@@ -10,7 +10,6 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::keeping::{Keeping, keep};
 use crate::fetch::kept_pages::{KeptPages, Progress};
-use crate::fetch::page_error::page_error;
 use crate::fetch::rows::fetch_rows;
 use crate::fetch::run_facts::RunFacts;
 use crate::fetch::validator::FetchFacts;
@@ -50,7 +49,7 @@ pub(super) async fn attempt(
     let before = head(store, partition, &key).await?;
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
-    let target = Target { store, dataset, partition, force: run.force };
+    let target = Target { store, dataset, partition, force: run.force, compares: true };
     let done = fetch_and_commit(portal, &target, run, &kept, before, started_at).await;
     match (done, kept.progress()) {
         (Ok(done), _) => {
@@ -137,14 +136,16 @@ async fn fetch_and_commit<S: Store>(
         fetched_at,
         run: Some(run.run.clone()),
     };
-    if let Some(before) = before
-        .as_ref()
-        .filter(|before| before.stamp.as_ref().is_some_and(|old| old.edition.digest != encoded.edition.digest))
-    {
-        let n_bytes = encoded.bytes.len() + comparison_bytes(dataset, before.size_bytes, encoded.n_rows);
-        let held = portal.hold(&mut room, n_bytes).await;
-        held.map_err(|error| page_error(error, dataset, partition, facts.n_pages))?;
-    }
+    let replaced = before.as_ref().and_then(|before| Some((before.size_bytes, before.stamp.as_ref()?)));
+    let compares = match replaced.filter(|(_, old)| old.edition.digest != encoded.edition.digest) {
+        None => true,
+        Some((size_bytes, old)) => {
+            let n_bytes = comparison_bytes(dataset, size_bytes, old.n_rows, encoded.n_rows);
+            // The rows are complete, so they are committed even if there is no time left to compare them.
+            portal.hold(&mut room, encoded.bytes.len() + n_bytes).await.is_ok()
+        }
+    };
+    let target = &Target { compares, ..*target };
     let Committed { outcome, size_bytes, change } = commit(target, before, &encoded, &stamp).await?;
     Ok(Done { outcome, facts, edition: Some(encoded.edition), size_bytes: Some(size_bytes), change })
 }

@@ -167,7 +167,7 @@ impl Receipt {
     /// Returns which rows changed: `3 schools revised, 1 added`, or `first load`. `None` if none did.
     #[must_use]
     pub fn change_in_words(&self, dataset: &Dataset) -> Option<String> {
-        let change = self.change.as_ref().map(|change| change.rows.in_words(dataset));
+        let change = self.change.as_ref().map(|change| change.in_words(dataset));
         self.has_changed().then(|| change.unwrap_or_else(|| "first load".to_owned()))
     }
 
