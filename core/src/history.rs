@@ -10,5 +10,5 @@ pub mod refreshes;
 pub mod tables;
 
 pub use as_of::{Moment, PartitionAsOf, PartitionHistory, TableAsOf, read_histories, table_as_of};
-pub use editions::{Standing, read_editions};
+pub use editions::{Validity, read_editions};
 pub use refreshes::{Refreshes, read_refreshes};

@@ -102,8 +102,8 @@ pub async fn publish_receipts(
         published.n_put += changed.n_put;
         published.n_removed += changed.n_removed;
         tracing::debug!(run, n_put = changed.n_put, n_removed = changed.n_removed, "partitions published");
+        publish_history(store, catalog, dataset, &survey, clock.now(), run).await?;
         if tries == 0 {
-            publish_history(store, catalog, dataset, &survey, clock.now(), run).await?;
             publish_lookups(store, catalog, clock.now(), run).await?;
         }
         let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());
@@ -157,7 +157,7 @@ async fn survey_and_record(
     tracing::debug!(run, n_receipts, "receipts read");
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
-    record_refreshes(store, dataset, run_receipts.receipts.values(), planned.started_at, clock.now()).await?;
+    record_refreshes(store, dataset, run_receipts.receipts.values(), planned.started_at).await?;
     let (records, n_records) =
         update_records(store, dataset, stored, &survey, run, &run_receipts.receipts, clock.now()).await?;
     tracing::debug!(run, n_records, "records written");

@@ -178,6 +178,13 @@ impl MemoryStore {
         self.rivals.lock().unwrap().push(rival);
     }
 
+    fn check_write(&self, key: &str) -> Result<(), StoreError> {
+        match self.refuses_write.lock().unwrap().is_some_and(|ending| key.ends_with(ending)) {
+            true => Err(StoreError { message: format!("write `{key}`"), source: "permission denied".into() }),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn set(&self, key: &str, bytes: &[u8], stamp: Option<Stamp>) {
         let mut n_writes = self.n_writes.lock().unwrap();
         *n_writes += 1;
@@ -250,6 +257,7 @@ impl Store for MemoryStore {
     }
 
     async fn put(&self, key: &str, bytes: Bytes, condition: &Condition, stamp: &Stamp) -> Result<Put, StoreError> {
+        self.check_write(key)?;
         self.note("write");
         self.let_rival_act(key);
         if !self.holds(key, condition) {
@@ -307,9 +315,7 @@ impl Store for MemoryStore {
 
     async fn write(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         self.note("write");
-        if self.refuses_write.lock().unwrap().is_some_and(|ending| key.ends_with(ending)) {
-            return Err(StoreError { message: format!("write `{key}`"), source: "permission denied".into() });
-        }
+        self.check_write(key)?;
         self.set(key, &bytes, None);
         Ok(())
     }
@@ -327,6 +333,7 @@ impl Store for MemoryStore {
     }
 
     async fn replace(&self, key: &str, bytes: Bytes, condition: &Condition) -> Result<Put, StoreError> {
+        self.check_write(key)?;
         self.note("write");
         self.let_rival_act(key);
         if !self.holds(key, condition) {

@@ -107,8 +107,8 @@ impl CatalogStep {
         };
         let summary =
             publish_receipts(&self.store, &self.catalog, &SystemClock, dataset, &run, receipts, registrar).await?;
-        self.prune_history(dataset).await;
         metrics::emit(&metrics::from_summary(&summary, &self.namespace, planned.schedule.as_deref()));
+        self.prune_history(dataset).await;
         let reference =
             ObjectReference { bucket: self.store.bucket().to_owned(), key: keys::summary(dataset, &planned.run) };
         let published =

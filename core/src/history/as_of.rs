@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 use crate::file::stamp::Stamp;
-use crate::history::editions::{Facts, Standing, read_editions};
+use crate::history::editions::{Facts, Validity, read_editions};
 use crate::history::refreshes::{Refreshes, read_refreshes};
 use crate::keys;
 use crate::ledger::json::READS_AT_ONCE;
@@ -94,8 +94,8 @@ pub struct TableAsOf {
 pub struct PartitionAsOf {
     /// The partition.
     pub partition: PartitionKey,
-    /// The edition that stood.
-    pub standing: Standing,
+    /// The edition that was valid.
+    pub validity: Validity,
     /// Key of its object.
     pub object: String,
 }
@@ -106,14 +106,14 @@ pub struct PartitionHistory {
     /// The partition.
     pub partition: PartitionKey,
     /// Its editions, oldest first.
-    pub editions: Vec<Standing>,
+    pub editions: Vec<Validity>,
 }
 
 impl PartitionHistory {
     /// Returns the key of an edition's object.
     #[must_use]
-    pub fn object(&self, table: &str, standing: &Standing) -> String {
-        let Standing { facts: Facts { edition, .. }, until, .. } = standing;
+    pub fn object(&self, table: &str, validity: &Validity) -> String {
+        let Validity { facts: Facts { edition, .. }, until, .. } = validity;
         match until {
             None => keys::table_object(table, &self.partition),
             Some(_) => keys::kept_edition(table, &self.partition, edition),
@@ -122,9 +122,9 @@ impl PartitionHistory {
 
     /// Returns the partition as it was at a time.
     fn as_of(&self, table: &str, at: Timestamp) -> Option<PartitionAsOf> {
-        let standing = self.editions.iter().find(|standing| standing.stood_at(at))?;
-        let (partition, object) = (self.partition.clone(), self.object(table, standing));
-        Some(PartitionAsOf { partition, standing: standing.clone(), object })
+        let validity = self.editions.iter().find(|validity| validity.was_valid_at(at))?;
+        let (partition, object) = (self.partition.clone(), self.object(table, validity));
+        Some(PartitionAsOf { partition, validity: validity.clone(), object })
     }
 }
 
@@ -143,7 +143,15 @@ pub async fn table_as_of(
     let refreshes = read_refreshes(store, table).await?;
     let at = moment.resolve(table, &refreshes)?;
     let histories = read_histories(store, table, parse).await?;
-    let partitions: Vec<PartitionAsOf> = histories.iter().filter_map(|history| history.as_of(table, at)).collect();
+    // Under a release, a partition was as the run left it that refreshed it last, whatever other runs did meanwhile.
+    let of_release = match moment {
+        Moment::At(_) => None,
+        Moment::EndOf(release) => refreshes.of_release(release),
+    };
+    let as_of = |history: &PartitionHistory| {
+        history.as_of(table, of_release.map_or(at, |of_release| of_release.moment(&history.partition)))
+    };
+    let partitions: Vec<PartitionAsOf> = histories.iter().filter_map(as_of).collect();
     let not_refreshed = match moment {
         Moment::At(_) => Vec::new(),
         Moment::EndOf(release) => {
@@ -169,27 +177,33 @@ pub async fn read_histories(
     table: &str,
     parse: impl Fn(&str) -> Option<PartitionKey>,
 ) -> Result<Vec<PartitionHistory>, Error> {
-    let (data, history) = (keys::table_prefix(table), keys::history_prefix(table));
-    let current = list(store, &data).await?;
-    let current: BTreeSet<PartitionKey> = current
+    let data = keys::table_prefix(table);
+    let listed = list(store, &data).await?;
+    let there = listed
         .iter()
-        .filter_map(|listed| parse(listed.key.strip_prefix(&data)?.strip_suffix(keys::OBJECT)?.strip_suffix('/')?))
-        .collect();
-    let listed = list(store, &history).await?;
+        .filter_map(|listed| parse(listed.key.strip_prefix(&data)?.strip_suffix(keys::OBJECT)?.strip_suffix('/')?));
+    let current = stream::iter(there)
+        .map(|partition| async move {
+            let stamp = current_stamp(store, table, &partition).await?;
+            Ok::<_, Error>(stamp.map(|stamp| (partition, stamp)))
+        })
+        .buffer_unordered(READS_AT_ONCE)
+        .try_filter_map(|found| async move { Ok(found) });
+    let current: BTreeMap<PartitionKey, Stamp> = current.try_collect().await?;
+    // Lists are looked for after the objects: an object that has replaced another is in a list by then.
+    let listed = list(store, &keys::history_prefix(table)).await?;
     let with_list: BTreeSet<PartitionKey> =
         listed.iter().filter_map(|listed| parse(keys::parse_editions(table, &listed.key)?)).collect();
-    let all: BTreeMap<PartitionKey, (bool, bool)> = current
-        .union(&with_list)
-        .map(|partition| (partition.clone(), (current.contains(partition), with_list.contains(partition))))
-        .collect();
-    let histories = stream::iter(all).map(|(partition, (is_there, has_list))| async move {
-        let stamp = if is_there { current_stamp(store, table, &partition).await? } else { None };
-        let editions = match (has_list, &stamp) {
-            (false, None) => Vec::new(),
-            (false, Some(stamp)) => vec![Standing::of_current(stamp)],
-            (true, stamp) => read_editions(store, table, &partition, stamp.as_ref()).await?,
-        };
-        Ok::<_, Error>(PartitionHistory { partition, editions })
+    let all: BTreeSet<&PartitionKey> = current.keys().chain(&with_list).collect();
+    let histories = stream::iter(all).map(|partition| {
+        let (stamp, has_list) = (current.get(partition), with_list.contains(partition));
+        async move {
+            let editions = match has_list {
+                false => stamp.map(Validity::of_current).into_iter().collect(),
+                true => read_editions(store, table, partition, stamp).await?,
+            };
+            Ok::<_, Error>(PartitionHistory { partition: partition.clone(), editions })
+        }
     });
     histories.buffered(READS_AT_ONCE).try_collect().await
 }

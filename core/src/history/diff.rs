@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use parquet::file::metadata::ParquetMetaDataReader;
+
 use crate::change::{CellDetail, Change, RowChanges, compare_with_details, rows_as_details};
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::file::edition::Edition;
+use crate::file::footer::Footer;
 use crate::history::as_of::{PartitionAsOf, TableAsOf};
+use crate::keys;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Store, StoreError};
 
@@ -37,7 +43,7 @@ pub fn differing<'t>(before: &'t TableAsOf, after: &'t TableAsOf) -> Vec<Pair<'t
     for as_of in &after.partitions {
         pairs.entry(&as_of.partition).or_default().1 = Some(as_of);
     }
-    let digest = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.standing.facts.edition.digest);
+    let digest = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.validity.facts.edition.digest);
     pairs.into_values().filter(|(before, after)| digest(*before) != digest(*after)).collect()
 }
 
@@ -54,7 +60,7 @@ pub async fn diff_partition(
     with_details: bool,
 ) -> Result<Option<PartitionDiff>, Error> {
     let Some(partition) = before.or(after).map(|as_of| as_of.partition.clone()) else { return Ok(None) };
-    let n_rows = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.standing.facts.n_rows);
+    let n_rows = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.validity.facts.n_rows);
     let (n_before, n_after) = (n_rows(before), n_rows(after));
     let damaged = |key: &str, source: parquet::errors::ParquetError| {
         let message = "decode the rows".to_owned();
@@ -62,13 +68,13 @@ pub async fn diff_partition(
     };
     let (change, details) = match (before, after) {
         (Some(before), Some(after)) => {
-            let (old, new) = (read(old_store, before).await?, read(new_store, after).await?);
+            let (old, new) = (read(dataset, old_store, before).await?, read(dataset, new_store, after).await?);
             compare_with_details(dataset, old, new, with_details).map_err(|error| damaged(&after.object, error))?
         }
         (Some(gone), None) => {
             let rows = RowChanges { removed: n_before.unwrap_or(0), ..RowChanges::default() };
             let details = match with_details {
-                true => rows_as_details(dataset, read(old_store, gone).await?, "removed")
+                true => rows_as_details(dataset, read(dataset, old_store, gone).await?, "removed")
                     .map_err(|error| damaged(&gone.object, error))?,
                 false => Vec::new(),
             };
@@ -77,7 +83,7 @@ pub async fn diff_partition(
         (None, Some(new)) => {
             let rows = RowChanges { added: n_after.unwrap_or(0), ..RowChanges::default() };
             let details = match with_details {
-                true => rows_as_details(dataset, read(new_store, new).await?, "added")
+                true => rows_as_details(dataset, read(dataset, new_store, new).await?, "added")
                     .map_err(|error| damaged(&new.object, error))?,
                 false => Vec::new(),
             };
@@ -88,9 +94,26 @@ pub async fn diff_partition(
     Ok((!change.is_empty()).then_some(PartitionDiff { partition, n_before, n_after, change, details }))
 }
 
-async fn read(store: &impl Store, as_of: &PartitionAsOf) -> Result<bytes::Bytes, Error> {
-    let key = &as_of.object;
-    let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
-    let gone = || StoreError { message: "expected the object".to_owned(), source: "found none".into() };
-    found.map(|content| content.bytes).ok_or_else(|| Error::store_failed("read", key, gone()))
+/// Reads the object of a partition. If a run has replaced it since it was found, the edition is read from the history,
+/// where the run has copied it first.
+async fn read(dataset: &Dataset, store: &impl Store, as_of: &PartitionAsOf) -> Result<Bytes, Error> {
+    let edition = &as_of.validity.facts.edition;
+    let kept = keys::kept_edition(&dataset.table, &as_of.partition, edition);
+    for key in [&as_of.object, &kept] {
+        let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
+        if let Some(content) = found
+            && edition_of(&content.bytes).is_none_or(|found| found.digest == edition.digest)
+        {
+            return Ok(content.bytes);
+        }
+    }
+    let message = "expected the kept edition".to_owned();
+    let source = "found none; restore it from a backup, or from an older version of the object in S3".into();
+    Err(Error::store_failed("read", &kept, StoreError { message, source }))
+}
+
+/// Returns the edition of a file; `None` if it is damaged.
+fn edition_of(bytes: &Bytes) -> Option<Edition> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes).ok()?;
+    Footer::from_metadata(&metadata).map(|footer| footer.edition)
 }

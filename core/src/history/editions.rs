@@ -1,14 +1,14 @@
-//! The editions of a partition, and from when to when each of them stood.
+//! The editions of a partition, and from when to when each of them was valid.
 //!
 //! Before an object is replaced or removed, its edition is added to the partition's list, which is one object. The list
-//! has only starts: an edition stood until the next one started. The edition that stands now is not in the list if it is
-//! the first one, or as long as nobody tries to replace it. A writer may add it and then fail to replace it, and several
+//! has only starts: an edition was valid until the next one started. The current edition is not in the list if it is the
+//! first one, or as long as nobody tries to replace it. A writer may add it and then fail to replace it, and several
 //! writers may add it, so the list is read together with the current object:
 //!
-//! - If the last entry has the same digest as the current object, it is about this object, which still stands.
+//! - If the last entry has the same digest as the current object, it is about this object, which is still valid.
 //! - Otherwise the current object started after the last entry.
 //!
-//! A rewrite for another schema or encoding has the same digest and continues the edition that it replaces.
+//! A rewrite with the same digest continues the edition that it replaces.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::file::edition::Edition;
 use crate::file::stamp::Stamp;
 use crate::keys;
-use crate::ledger::json::{parse_json, to_json};
+use crate::ledger::json::{parse_exactly, to_json};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Put, Store};
 
@@ -30,12 +30,40 @@ const MAX_TRIES: u32 = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Start {
     since: Timestamp,
-    /// `None` if the object was removed.
-    #[serde(flatten, default)]
-    edition: Option<Facts>,
+    #[serde(flatten)]
+    what: What,
 }
 
-/// An edition that has stood.
+/// What started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum What {
+    Edition(Facts),
+    Removal {
+        /// Always true.
+        removed: bool,
+    },
+}
+
+impl Start {
+    /// Returns the edition that started; `None` for a removal.
+    fn facts(&self) -> Option<&Facts> {
+        match &self.what {
+            What::Edition(facts) => Some(facts),
+            What::Removal { .. } => None,
+        }
+    }
+}
+
+/// The list, as stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Stored {
+    /// Increases with every write, so that the etag changes even where it is a hash of the content.
+    revision: u64,
+    starts: Vec<Start>,
+}
+
+/// An edition that is or was valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The edition.
@@ -44,27 +72,27 @@ pub struct Facts {
     pub n_rows: u64,
 }
 
-/// An edition of a partition, and from when to when it stood.
+/// An edition of a partition, and from when to when it was valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Validity {
     /// The edition.
     pub facts: Facts,
     /// When the oldest page of its rows was received.
     pub since: Timestamp,
-    /// When the next edition started, or the object was removed. `None` if it still stands.
+    /// When the next edition started, or the object was removed. `None` if it is still valid.
     pub until: Option<Timestamp>,
 }
 
-impl Standing {
+impl Validity {
     /// Returns the edition of a current object that never replaced another.
     pub(crate) fn of_current(stamp: &Stamp) -> Self {
         let facts = Facts { edition: stamp.edition, n_rows: stamp.n_rows };
         Self { facts, since: stamp.fetched_at, until: None }
     }
 
-    /// Returns whether the edition stood at this time.
+    /// Returns whether the edition was valid at this time.
     #[must_use]
-    pub fn stood_at(&self, at: Timestamp) -> bool {
+    pub fn was_valid_at(&self, at: Timestamp) -> bool {
         self.since <= at && self.until.is_none_or(|until| at < until)
     }
 }
@@ -74,18 +102,18 @@ impl Standing {
 /// - `current`: the stamp of its object, if there is a readable one.
 ///
 /// # Errors
-/// [`Error::StoreFailed`] if the lake cannot be read.
+/// [`Error::StoreFailed`] if the list cannot be read or parsed.
 pub async fn read_editions(
     store: &impl Store,
     table: &str,
     partition: &PartitionKey,
     current: Option<&Stamp>,
-) -> Result<Vec<Standing>, Error> {
-    let (starts, _) = read_starts(store, &keys::editions(table, partition)).await?;
-    Ok(standings(with_current(starts, current), current.is_some()))
+) -> Result<Vec<Validity>, Error> {
+    let (stored, _) = read_stored(store, &keys::editions(table, partition)).await?;
+    Ok(validities(with_current(stored.starts, current), current.is_some()))
 }
 
-/// The list of a partition's editions, as stored.
+/// The list of a partition's editions, with its etag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EditionList {
     /// Its etag.
@@ -94,20 +122,38 @@ pub(crate) struct EditionList {
 }
 
 impl EditionList {
-    /// Reads a list.
+    /// Reads a list; `None` if there is none.
     pub(crate) async fn read(store: &impl Store, key: &str) -> Result<Option<Self>, Error> {
-        let (starts, condition) = read_starts(store, key).await?;
+        let (Stored { starts, .. }, condition) = read_stored(store, key).await?;
         Ok(match condition {
             Condition::Absent => None,
             Condition::Matches(etag) => Some(Self { etag, starts }),
         })
     }
 
-    /// Returns the editions, oldest first.
+    /// Returns when each edition was valid, oldest first.
     ///
     /// - `current`: the stamp of the partition's object, if there is a readable one.
-    pub(crate) fn standings(&self, current: Option<&Stamp>) -> Vec<Standing> {
-        standings(with_current(self.starts.clone(), current), current.is_some())
+    pub(crate) fn validities(&self, current: Option<&Stamp>) -> Vec<Validity> {
+        validities(with_current(self.starts.clone(), current), current.is_some())
+    }
+
+    /// Returns the editions that did not end before a time, as far as is known. Without a current object, the end of
+    /// the last one is unknown.
+    ///
+    /// - `current`: the stamp of the partition's object, if there is a readable one.
+    pub(crate) fn kept_since(&self, before: Timestamp, current: Option<&Stamp>) -> Vec<Facts> {
+        let starts = with_current(self.starts.clone(), current);
+        let kept = starts.iter().skip(n_ended(&starts, before));
+        kept.filter_map(|start| start.facts().cloned()).collect()
+    }
+
+    /// Returns the editions in the list, except the last one if it is that of the current object.
+    pub(crate) fn replaced(&self, current: Option<&Stamp>) -> impl Iterator<Item = &Facts> {
+        let is_current = |facts: &Facts| current.is_some_and(|stamp| stamp.edition.digest == facts.edition.digest);
+        let last = self.starts.last().and_then(Start::facts).filter(|facts| is_current(facts));
+        let n_replaced = self.starts.len() - usize::from(last.is_some());
+        self.starts.iter().take(n_replaced).filter_map(Start::facts)
     }
 }
 
@@ -130,21 +176,19 @@ pub(crate) async fn record_edition(
 ) -> Result<bool, Error> {
     let (key, object_key) = (keys::editions(&dataset.table, partition), keys::partition_object(dataset, partition));
     for _ in 0..MAX_TRIES {
-        let (before, condition) = read_starts(store, &key).await?;
+        let (stored, condition) = read_stored(store, &key).await?;
         let found = store.head(&object_key).await;
         let found = found.map_err(|source| Error::store_failed("read", &object_key, source))?;
         let Some(stamp) = found.filter(|found| found.etag == etag).and_then(|found| found.stamp) else {
             return Ok(false);
         };
-        let mut starts = with_current(before.clone(), Some(&stamp));
+        let mut starts = with_current(stored.starts, Some(&stamp));
         if let Some(at) = removed_at {
             let since = starts.last().map_or(at, |last| last.since.max(at));
-            starts.push(Start { since, edition: None });
+            starts.push(Start { since, what: What::Removal { removed: true } });
         }
-        if starts == before {
-            return Ok(true);
-        }
-        let put = store.replace(&key, render(&starts)?, &condition).await;
+        // Written even if nothing is new, so that a writer that read the list before fails.
+        let put = store.replace(&key, render(stored.revision + 1, &starts)?, &condition).await;
         if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
             return Ok(true);
         }
@@ -152,7 +196,8 @@ pub(crate) async fn record_edition(
     Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
-/// Drops the editions that ended before a time from a partition's list.
+/// Drops the editions that ended before a time from a partition's list. Like [`record_edition`], it looks at the object
+/// between reading and writing the list.
 ///
 /// # Errors
 /// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the list on every try.
@@ -162,12 +207,16 @@ pub(crate) async fn drop_editions(
     partition: &PartitionKey,
     before: Timestamp,
 ) -> Result<(), Error> {
-    let key = keys::editions(table, partition);
+    let (key, object_key) = (keys::editions(table, partition), keys::table_object(table, partition));
     for _ in 0..MAX_TRIES {
-        let (starts, condition) = read_starts(store, &key).await?;
-        let n_ended = starts.iter().skip(1).take_while(|next| next.since <= before).count();
+        let (Stored { revision, starts }, condition) = read_stored(store, &key).await?;
+        let found = store.head(&object_key).await;
+        let found = found.map_err(|source| Error::store_failed("read", &object_key, source))?;
+        let current = found.and_then(|found| found.stamp).filter(|stamp| stamp.is_of(partition));
+        let starts = with_current(starts, current.as_ref());
+        let n_ended = n_ended(&starts, before);
         let Some(left) = starts.get(n_ended..).filter(|_| n_ended > 0) else { return Ok(()) };
-        let put = store.replace(&key, render(left)?, &condition).await;
+        let put = store.replace(&key, render(revision + 1, left)?, &condition).await;
         if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
             return Ok(());
         }
@@ -182,15 +231,16 @@ pub(crate) async fn replaced_by(
     partition: &PartitionKey,
     own: &Stamp,
 ) -> Result<Option<Edition>, Error> {
-    let (starts, _) = read_starts(store, &keys::editions(&dataset.table, partition)).await?;
-    let last = starts.last().and_then(|last| last.edition.as_ref()).map(|facts| facts.edition);
+    let (stored, _) = read_stored(store, &keys::editions(&dataset.table, partition)).await?;
+    let last = stored.starts.last().and_then(Start::facts).map(|facts| facts.edition);
     Ok(last.filter(|last| *last != own.edition))
 }
 
-async fn read_starts(store: &impl Store, key: &str) -> Result<(Vec<Start>, Condition), Error> {
+/// Reads a list. One that cannot be parsed is an error: nothing else knows what was.
+async fn read_stored(store: &impl Store, key: &str) -> Result<(Stored, Condition), Error> {
     let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
-    let Some(Content { bytes, etag }) = found else { return Ok((Vec::new(), Condition::Absent)) };
-    Ok((parse_json(key, &bytes).unwrap_or_default(), Condition::Matches(etag)))
+    let Some(Content { bytes, etag }) = found else { return Ok((Stored::default(), Condition::Absent)) };
+    Ok((parse_exactly(key, &bytes)?, Condition::Matches(etag)))
 }
 
 /// Adds the current object, unless the last entry is about it.
@@ -198,32 +248,37 @@ fn with_current(mut starts: Vec<Start>, current: Option<&Stamp>) -> Vec<Start> {
     let Some(stamp) = current else { return starts };
     let facts = Facts { edition: stamp.edition, n_rows: stamp.n_rows };
     match starts.last_mut() {
-        Some(Start { edition: Some(last), .. }) if last.edition.digest == stamp.edition.digest => *last = facts,
+        Some(Start { what: What::Edition(last), .. }) if last.edition.digest == stamp.edition.digest => *last = facts,
         last => {
             // Clocks differ, but editions do not overlap.
             let since = last.map_or(stamp.fetched_at, |last| last.since.max(stamp.fetched_at));
-            starts.push(Start { since, edition: Some(facts) });
+            starts.push(Start { since, what: What::Edition(facts) });
         }
     }
     starts
 }
 
-fn standings(starts: Vec<Start>, is_there: bool) -> Vec<Standing> {
+/// Returns how many of the first starts were followed by another before a time.
+fn n_ended(starts: &[Start], before: Timestamp) -> usize {
+    starts.iter().skip(1).take_while(|next| next.since <= before).count()
+}
+
+fn validities(starts: Vec<Start>, is_there: bool) -> Vec<Validity> {
     let untils: Vec<Option<Timestamp>> = starts.iter().skip(1).map(|next| Some(next.since)).chain([None]).collect();
-    let standings = starts
+    let validities = starts
         .into_iter()
         .zip(untils)
-        .filter_map(|(start, until)| Some(Standing { facts: start.edition?, since: start.since, until }));
+        .filter_map(|(start, until)| Some(Validity { facts: start.facts()?.clone(), since: start.since, until }));
     // Without an object, an edition that nobody removed is gone since a time that nobody recorded.
-    standings
-        .filter(|standing| standing.until != Some(standing.since) && (is_there || standing.until.is_some()))
+    validities
+        .filter(|validity| validity.until != Some(validity.since) && (is_there || validity.until.is_some()))
         .collect()
 }
 
 /// Renders one entry per line.
-fn render(starts: &[Start]) -> Result<Bytes, Error> {
+fn render(revision: u64, starts: &[Start]) -> Result<Bytes, Error> {
     let lines: Vec<String> = starts.iter().map(to_json).collect::<Result<_, _>>()?;
-    Ok(format!("[\n{}\n]\n", lines.join(",\n")).into())
+    Ok(format!("{{\"revision\": {revision}, \"starts\": [\n{}\n]}}\n", lines.join(",\n")).into())
 }
 
 #[cfg(test)]
@@ -260,9 +315,9 @@ mod tests {
     fn editions(store: &MemoryStore, current: Option<&Stamp>) -> Vec<(u128, u32, u32, Option<u32>)> {
         let day_of = |at: Timestamp| at.strftime("%d").to_string().parse().unwrap();
         let editions = block_on(read_editions(store, &enrollment().table, &partition(), current)).unwrap();
-        let tell = |standing: Standing| {
-            let Edition { digest, encoding_version, .. } = standing.facts.edition;
-            (digest.0, encoding_version, day_of(standing.since), standing.until.map(day_of))
+        let tell = |validity: Validity| {
+            let Edition { digest, encoding_version, .. } = validity.facts.edition;
+            (digest.0, encoding_version, day_of(validity.since), validity.until.map(day_of))
         };
         editions.into_iter().map(tell).collect()
     }
@@ -277,10 +332,10 @@ mod tests {
         assert_eq!(editions(&store, Some(&again)), [(1, 2, 1, Some(3)), (2, 2, 3, Some(5)), (1, 2, 5, None)]);
         let found = block_on(read_editions(&store, &enrollment().table, &partition(), Some(&again))).unwrap();
         for (at, expected) in [(1, Some(1)), (2, Some(1)), (3, Some(2)), (4, Some(2)), (5, Some(1)), (9, Some(1))] {
-            let standing = found.iter().find(|standing| standing.stood_at(day(at)));
-            assert_eq!(standing.map(|standing| standing.facts.edition.digest.0), expected, "day {at}");
+            let validity = found.iter().find(|validity| validity.was_valid_at(day(at)));
+            assert_eq!(validity.map(|validity| validity.facts.edition.digest.0), expected, "day {at}");
         }
-        assert!(!found.iter().any(|standing| standing.stood_at("2026-10-31T00:00:00Z".parse().unwrap())));
+        assert!(!found.iter().any(|validity| validity.was_valid_at("2026-10-31T00:00:00Z".parse().unwrap())));
     }
 
     #[test]
@@ -318,12 +373,33 @@ mod tests {
     }
 
     #[test]
-    fn writers_keep_each_others_entries_and_write_nothing_twice() {
+    fn every_writer_writes_the_list_so_that_one_that_read_it_before_fails() {
         let store = MemoryStore::default();
         replace(&store, &stamp(1, 2, 1));
-        let n_writes = store.calls.lock().unwrap()["write"];
+        let key = keys::editions(&enrollment().table, &partition());
+        let first = store.bytes(&key).unwrap();
         replace(&store, &stamp(1, 2, 1));
-        assert_eq!(store.calls.lock().unwrap()["write"], n_writes);
+        assert_ne!(store.bytes(&key).unwrap(), first);
+        assert_eq!(editions(&store, Some(&stamp(1, 2, 1))), [(1, 2, 1, None)]);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_parsed_is_an_error_and_stays_as_it_is() {
+        let store = MemoryStore::default();
+        replace(&store, &stamp(1, 2, 1));
+        let key = keys::editions(&enrollment().table, &partition());
+        let text = String::from_utf8(store.bytes(&key).unwrap().to_vec()).unwrap();
+        for broken in [text.replace("\"n_rows\":5", "\"n_rows\":\"five\""), text.replace("-2\"", "\""), "[]".to_owned()]
+        {
+            assert_ne!(broken, text);
+            store.set(&key, broken.as_bytes(), None);
+            let read = block_on(read_editions(&store, &enrollment().table, &partition(), None));
+            assert_eq!(read.unwrap_err().name(), "StoreFailed", "{broken}");
+            let object = keys::partition_object(&enrollment(), &partition());
+            let etag = block_on(store.head(&object)).unwrap().unwrap().etag;
+            block_on(record_edition(&store, &enrollment(), &partition(), &etag, None)).unwrap_err();
+            assert_eq!(store.bytes(&key).unwrap(), broken.as_bytes());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
-use crate::ledger::json::{parse_json, to_json};
+use crate::ledger::json::{parse_exactly, to_json};
 use crate::ledger::receipt::Receipt;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Put, Store};
@@ -39,7 +39,7 @@ pub struct ReleaseRefreshes {
     pub release: String,
     /// When the first run started that refreshed a partition under this release.
     pub first_at: Timestamp,
-    /// When the last run ended that did.
+    /// When the last partition was refreshed under it.
     pub last_at: Timestamp,
     /// When each partition was last refreshed under this release, by its Hive path.
     pub partitions: BTreeMap<String, Timestamp>,
@@ -52,6 +52,14 @@ pub struct LastRefresh<'r> {
     pub release: &'r str,
     /// When it ended.
     pub at: Timestamp,
+}
+
+impl ReleaseRefreshes {
+    /// Returns when a partition was as it was under this release: when it was last refreshed, or else at the end.
+    #[must_use]
+    pub fn moment(&self, partition: &PartitionKey) -> Timestamp {
+        self.partitions.get(&partition.to_string()).copied().unwrap_or(self.last_at)
+    }
 }
 
 impl Refreshes {
@@ -72,13 +80,14 @@ impl Refreshes {
     }
 
     /// Returns what a run's receipts add.
-    fn of_run<'r>(receipts: impl IntoIterator<Item = &'r Receipt>, started_at: Timestamp, now: Timestamp) -> Self {
+    fn of_run<'r>(receipts: impl IntoIterator<Item = &'r Receipt>, started_at: Timestamp) -> Self {
         let mut refreshes = Self::default();
         for receipt in receipts.into_iter().filter(|receipt| receipt.is_refresh()) {
             let Some(release) = &receipt.portal_release else { continue };
             let partitions = BTreeMap::from([(receipt.partition.to_string(), receipt.finished_at)]);
             let release = release.clone();
-            let of_release = ReleaseRefreshes { release, first_at: started_at, last_at: now, partitions };
+            let last_at = receipt.finished_at;
+            let of_release = ReleaseRefreshes { release, first_at: started_at, last_at, partitions };
             refreshes.merge(Self { kept_since: None, releases: vec![of_release] });
         }
         refreshes
@@ -124,7 +133,8 @@ async fn read_stored(store: &impl Store, table: &str) -> Result<(Refreshes, Cond
     let key = keys::refreshes(table);
     let found = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
     let Some(Content { bytes, etag }) = found else { return Ok((Refreshes::default(), Condition::Absent)) };
-    Ok((parse_json(&key, &bytes).unwrap_or_default(), Condition::Matches(etag)))
+    // One that cannot be parsed is an error: nothing else knows which releases there were.
+    Ok((parse_exactly(&key, &bytes)?, Condition::Matches(etag)))
 }
 
 /// Records the partitions that a run refreshed. If another publisher writes at the same time, keeps what it added.
@@ -136,9 +146,8 @@ pub(crate) async fn record_refreshes(
     dataset: &Dataset,
     receipts: impl IntoIterator<Item = &Receipt>,
     started_at: Timestamp,
-    now: Timestamp,
 ) -> Result<(), Error> {
-    let of_run = Refreshes::of_run(receipts, started_at, now);
+    let of_run = Refreshes::of_run(receipts, started_at);
     if of_run.releases.is_empty() {
         return Ok(());
     }
@@ -189,7 +198,7 @@ mod tests {
 
     fn record(store: &MemoryStore, receipt: &Receipt) {
         let at = receipt.finished_at;
-        block_on(record_refreshes(store, &enrollment(), [receipt], at, at)).unwrap();
+        block_on(record_refreshes(store, &enrollment(), [receipt], at)).unwrap();
     }
 
     #[test]

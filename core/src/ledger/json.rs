@@ -31,6 +31,17 @@ pub(crate) fn parse_json<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) 
     }
 }
 
+/// Parses a JSON object that is not derived from anything else.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if it cannot be parsed.
+pub(crate) fn parse_exactly<T: for<'de> Deserialize<'de>>(key: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let message = "parse it: expected what rollcall wrote, found something else".to_owned();
+        Error::store_failed("read", key, StoreError { message, source: error.into() })
+    })
+}
+
 /// Writes a JSON object to the ledger.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Publishes the past of a dataset: registers every kept edition, and writes when each edition stood.
+//! Publishes the past of a dataset: registers every edition that was replaced, and writes when each edition was valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,13 +6,12 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use crate::commit::commit_plain;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::file::columns::TypedColumn;
 use crate::file::stamp::Stamp;
 use crate::history::as_of::PartitionHistory;
-use crate::history::editions::{EditionList, Facts, Standing};
+use crate::history::editions::{EditionList, Facts, Validity};
 use crate::history::refreshes::read_refreshes;
 use crate::history::tables::{EDITION, encode_editions};
 use crate::keys;
@@ -22,14 +21,22 @@ use crate::ledger::schemas::columns_by_schema;
 use crate::ledger::survey::{Seen, Survey};
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::catalog::{Catalog, CatalogPartition};
-use crate::ports::store::{Listed, Store};
+use crate::ports::store::{Condition, Listed, Put, Store};
+
+/// Maximum number of conditional writes of the table of editions.
+const MAX_TRIES: u32 = 8;
+
+/// Lists of editions by partition.
+pub(super) type Lists = BTreeMap<PartitionKey, EditionList>;
 
 /// Publishes the past of a dataset. Does nothing as long as no object was ever replaced or removed.
 ///
-/// Editions are registered before the table of editions mentions them.
+/// Editions are registered before the table of editions mentions them. If another publisher writes this table in the
+/// meantime, everything is read again, so that a slower publisher does not undo what a faster one knew.
 ///
 /// # Errors
-/// [`Error::CatalogFailed`], [`Error::StoreFailed`], [`Error::EncodeFailed`].
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`], [`Error::EncodeFailed`]; [`Error::WriteConflict`] if other
+/// publishers write on every try.
 pub(super) async fn publish_history(
     store: &impl Store,
     catalog: &impl Catalog,
@@ -38,24 +45,35 @@ pub(super) async fn publish_history(
     now: Timestamp,
     run: &str,
 ) -> Result<(), Error> {
-    let lists = read_lists(store, dataset).await?;
-    if lists.is_empty() {
-        return Ok(());
-    }
-    let histories = histories(&lists, survey);
-    register(store, catalog, dataset, &histories).await?;
-    let refreshes = read_refreshes(store, &dataset.table).await?;
-    let encoded = encode_editions(dataset, &histories, &refreshes)?;
     let key = keys::lookup_object(&keys::editions_table(&dataset.table));
-    let n_rows = encoded.n_rows;
-    if commit_plain(store, &key, encoded.bytes, encoded.edition, n_rows, now, run).await? {
-        tracing::debug!(dataset = dataset.name, n_rows, "editions written");
+    for _ in 0..MAX_TRIES {
+        let found = store.head(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
+        let lists = read_lists(store, dataset).await?;
+        if lists.is_empty() {
+            return Ok(());
+        }
+        register(store, catalog, dataset, &lists, survey).await?;
+        let refreshes = read_refreshes(store, &dataset.table).await?;
+        let encoded = encode_editions(dataset, &histories(&lists, survey), &refreshes)?;
+        let edition = found.as_ref().and_then(|found| found.stamp.as_ref()).map(|stamp| stamp.edition);
+        if edition == Some(encoded.edition) {
+            return Ok(());
+        }
+        let condition = found.map_or(Condition::Absent, |found| Condition::Matches(found.etag));
+        let n_rows = encoded.n_rows;
+        let stamp =
+            Stamp { edition: encoded.edition, partition: None, n_rows, fetched_at: now, run: Some(run.to_owned()) };
+        let put = store.put(&key, encoded.bytes, &condition, &stamp).await;
+        if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
+            tracing::debug!(dataset = dataset.name, n_rows, "editions written");
+            return Ok(());
+        }
     }
-    Ok(())
+    Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
 /// Returns the lists of editions. Reads only those that have changed since they were last published.
-async fn read_lists(store: &impl Store, dataset: &Dataset) -> Result<BTreeMap<PartitionKey, EditionList>, Error> {
+pub(super) async fn read_lists(store: &impl Store, dataset: &Dataset) -> Result<Lists, Error> {
     let listed = list(store, &keys::history_prefix(&dataset.table)).await?;
     let listed: Vec<(PartitionKey, Listed)> = listed
         .into_iter()
@@ -65,11 +83,11 @@ async fn read_lists(store: &impl Store, dataset: &Dataset) -> Result<BTreeMap<Pa
         })
         .collect();
     if listed.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Lists::new());
     }
     let key = keys::known_editions(dataset);
     let known: BTreeMap<String, EditionList> = read_json(store, &key).await?.unwrap_or_default();
-    let lists: BTreeMap<PartitionKey, EditionList> = stream::iter(listed)
+    let lists: Lists = stream::iter(listed)
         .map(|(partition, Listed { key, etag, .. })| {
             let known = known.get(&partition.to_string()).filter(|known| known.etag == etag && !etag.is_empty());
             let known = known.cloned();
@@ -90,32 +108,35 @@ async fn read_lists(store: &impl Store, dataset: &Dataset) -> Result<BTreeMap<Pa
     Ok(lists)
 }
 
+/// Returns the stamp of a partition's object, if there is a readable one.
+fn current<'s>(survey: &'s Survey, partition: &PartitionKey) -> Option<&'s Stamp> {
+    match &survey.objects.get(partition)?.seen {
+        Seen::Readable(stamp) => Some(stamp),
+        Seen::NotOurs | Seen::Unknown(_) => None,
+    }
+}
+
 /// Returns the editions of every partition that has or had an object.
-fn histories(lists: &BTreeMap<PartitionKey, EditionList>, survey: &Survey) -> Vec<PartitionHistory> {
-    let stamp = |partition: &PartitionKey| -> Option<&Stamp> {
-        match &survey.objects.get(partition)?.seen {
-            Seen::Readable(stamp) => Some(stamp),
-            Seen::NotOurs | Seen::Unknown(_) => None,
-        }
-    };
+fn histories(lists: &Lists, survey: &Survey) -> Vec<PartitionHistory> {
     let partitions: BTreeSet<&PartitionKey> = lists.keys().chain(survey.objects.keys()).collect();
     let histories = partitions.into_iter().map(|partition| {
-        let current = stamp(partition);
+        let current = current(survey, partition);
         let editions = match lists.get(partition) {
-            Some(list) => list.standings(current),
-            None => current.map(Standing::of_current).into_iter().collect(),
+            Some(list) => list.validities(current),
+            None => current.map(Validity::of_current).into_iter().collect(),
         };
         PartitionHistory { partition: partition.clone(), editions }
     });
     histories.collect()
 }
 
-/// Makes the tables, and registers every kept edition. Removes those that are no longer kept.
+/// Makes the tables, and registers every edition that was replaced. Removes those that are in no list any more.
 async fn register(
     store: &impl Store,
     catalog: &impl Catalog,
     dataset: &Dataset,
-    histories: &[PartitionHistory],
+    lists: &Lists,
+    survey: &Survey,
 ) -> Result<(), Error> {
     let spec = dataset.history_spec();
     let failed = |source| Error::CatalogFailed { table: format!("{}.{}", spec.database, spec.table), source };
@@ -123,39 +144,56 @@ async fn register(
     for table in [&dataset.editions_spec(), &spec] {
         catalog.ensure_table(table).await.map_err(failed)?;
     }
-    let kept: BTreeMap<PartitionKey, (&PartitionHistory, &Facts)> = histories
+    let replaced: BTreeMap<PartitionKey, (&PartitionKey, &Facts)> = lists
         .iter()
-        .flat_map(|history| {
-            let kept = history.editions.iter().filter(|standing| standing.until.is_some());
-            kept.map(move |standing| (with_edition(&history.partition, &standing.facts), (history, &standing.facts)))
+        .flat_map(|(partition, list)| {
+            let replaced = list.replaced(current(survey, partition));
+            replaced.map(move |facts| (with_edition(partition, facts), (partition, facts)))
         })
         .collect();
     let registered = catalog.partitions(&spec).await.map_err(failed)?;
     let registered: BTreeSet<PartitionKey> = registered.into_iter().map(|registered| registered.partition).collect();
-    let due: Vec<_> = kept.iter().filter(|(partition, _)| !registered.contains(*partition)).collect();
-    let current = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
-    let other =
-        due.iter().filter(|(_, (_, facts))| facts.edition.schema_id != current.0).map(|(_, (history, facts))| {
-            (facts.edition.schema_id, keys::kept_edition(&dataset.table, &history.partition, &facts.edition))
-        });
+    let due: Vec<_> = replaced.iter().filter(|(partition, _)| !registered.contains(*partition)).collect();
+    let of_descriptor = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
+    let other = due.iter().filter(|(_, (_, facts))| facts.edition.schema_id != of_descriptor.0).map(
+        |(_, (partition, facts))| {
+            (facts.edition.schema_id, keys::kept_edition(&dataset.table, partition, &facts.edition))
+        },
+    );
     let columns = columns_by_schema(store, dataset, &other.collect()).await?;
     let mut columns: BTreeMap<u64, Arc<Vec<TypedColumn>>> =
         columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns))).collect();
-    columns.insert(current.0, current.1.clone());
+    columns.insert(of_descriptor.0, of_descriptor.1.clone());
     let put: Vec<CatalogPartition> = due
         .into_iter()
-        .map(|(partition, (history, facts))| CatalogPartition {
-            partition: partition.clone(),
-            location: keys::kept_edition_prefix(&dataset.table, &history.partition, &facts.edition),
+        .map(|(with_edition, (partition, facts))| CatalogPartition {
+            partition: with_edition.clone(),
+            location: keys::kept_edition_prefix(&dataset.table, partition, &facts.edition),
             n_rows: facts.n_rows,
-            columns: columns.get(&facts.edition.schema_id).unwrap_or(&current.1).clone(),
+            columns: columns.get(&facts.edition.schema_id).unwrap_or(&of_descriptor.1).clone(),
         })
         .collect();
-    let remove: Vec<PartitionKey> = registered.into_iter().filter(|partition| !kept.contains_key(partition)).collect();
+    let mut remove = Vec::new();
+    for partition in registered.into_iter().filter(|partition| !replaced.contains_key(partition)) {
+        // Another publisher may have read a newer list.
+        if !is_listed(store, dataset, &partition).await? {
+            remove.push(partition);
+        }
+    }
     if put.is_empty() && remove.is_empty() {
         return Ok(());
     }
     catalog.change_partitions(&spec, &put, &remove).await.map_err(failed)
+}
+
+/// Returns whether a partition of the table of kept editions is in the list of today.
+async fn is_listed(store: &impl Store, dataset: &Dataset, with_edition: &PartitionKey) -> Result<bool, Error> {
+    let partition = dataset
+        .arrange(&PartitionKey::new(with_edition.axes().iter().filter(|(name, _)| name != EDITION).cloned().collect()));
+    let Some(partition) = partition else { return Ok(false) };
+    let list = EditionList::read(store, &keys::editions(&dataset.table, &partition)).await?;
+    let mut listed = list.iter().flat_map(|list| list.replaced(None));
+    Ok(listed.any(|facts| Some(facts.edition.to_string()) == with_edition.value(EDITION).map(ToString::to_string)))
 }
 
 /// Returns the key of an edition in the table of kept editions.

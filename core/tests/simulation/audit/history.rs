@@ -86,12 +86,12 @@ impl Auditor {
                 })
                 .collect();
             let name = source::key_of(partition);
-            let listed = bucket.json(&keys::editions(&dataset.table, &name)).unwrap_or(Value::Array(Vec::new()));
+            let list = bucket.json(&keys::editions(&dataset.table, &name)).unwrap_or_default();
             let digest = |entry: &Value| {
                 let edition = entry["edition"].as_str()?.split('-').next()?;
                 u128::from_str_radix(edition, 16).ok()
             };
-            let listed: Vec<&Value> = listed.as_array().unwrap().iter().collect();
+            let listed: Vec<&Value> = list["starts"].as_array().into_iter().flatten().collect();
             let mut found: Vec<Option<u128>> = listed.iter().map(|entry| digest(entry)).collect();
             if let Some(current) = bucket.version(&keys::partition_object(dataset, &name)) {
                 found.push(Some(self.versions[current].stamp.edition.digest.0));
@@ -102,14 +102,14 @@ impl Auditor {
             });
             let is_ascending = listed.is_sorted_by_key(|entry| entry["since"].as_str().unwrap().to_owned());
             self.demand(REMEMBERED, is_ascending, || format!("`{name}`: editions out of order: {listed:?}"));
-            // Each edition in the list that no longer stands can be read, unless its rows are as old as those of the next
+            // Each edition in the list that is no longer valid can be read, unless its rows are as old as those of the next
             // one: both were made from the same kept page.
             let current = bucket.version(&keys::partition_object(dataset, &name));
             let current = current.map(|version| self.versions[version].stamp.fetched_at);
             let sinces: Vec<Timestamp> =
                 listed.iter().map(|entry| entry["since"].as_str().unwrap().parse().unwrap()).collect();
-            let stood = |i: usize| sinces.get(i + 1).copied().or(current).is_none_or(|next| sinces[i] < next);
-            let entries = listed.iter().enumerate().filter(|(i, entry)| digest(entry).is_some() && stood(*i));
+            let was_valid = |i: usize| sinces.get(i + 1).copied().or(current).is_none_or(|next| sinces[i] < next);
+            let entries = listed.iter().enumerate().filter(|(i, entry)| digest(entry).is_some() && was_valid(*i));
             for (_, entry) in entries {
                 let edition = entry["edition"].as_str().unwrap().parse().unwrap();
                 let is_current = found.last().copied() == digest(entry);
