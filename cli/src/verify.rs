@@ -52,6 +52,10 @@ async fn verify_lake(args: &VerifyArgs, store: &impl Store, dataset: &Dataset) -
     Ok(verify(portal.as_ref(), store, dataset).await?)
 }
 
+fn number(number: Option<i64>) -> String {
+    number.map_or_else(|| "no number".to_owned(), |number| number.to_string())
+}
+
 fn describe(verified: &Verified) -> String {
     let mut text = String::new();
     for Check { name, tolerance, n_compared, n_different, differences, skipped } in &verified.checks {
@@ -64,15 +68,15 @@ fn describe(verified: &Verified) -> String {
         for difference in differences {
             text.push_str(&format!(
                 "  {}: expected {}, found {}\n",
-                difference.what, difference.expected, difference.found
+                difference.what,
+                number(difference.expected),
+                number(difference.found)
             ));
         }
         if *n_different > differences.len() as u64 {
             text.push_str(&format!("  and {} more\n", thousands(n_different - differences.len() as u64)));
         }
-        if *n_different > 0 {
-            text.push_str(&format!("  tolerance: {tolerance}\n"));
-        }
+        text.push_str(&format!("  tolerance: {tolerance}\n"));
         for reason in skipped {
             text.push_str(&format!("  not compared: {reason}\n"));
         }

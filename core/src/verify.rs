@@ -51,15 +51,15 @@ pub struct Check {
     pub skipped: Vec<String>,
 }
 
-/// Two numbers that should be equal.
+/// Two numbers that should be equal. A number is `None` for a code instead of a number, and for a missing row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
     /// What they are about, such as `year=2021/grade=grade-pk, fips 6`.
     pub what: String,
     /// The number expected, from the portal or from the other table.
-    pub expected: i64,
+    pub expected: Option<i64>,
     /// The number found in the lake.
-    pub found: i64,
+    pub found: Option<i64>,
 }
 
 impl Check {
@@ -69,8 +69,19 @@ impl Check {
 
     /// Compares two numbers.
     pub(crate) fn compare(&mut self, what: impl FnOnce() -> String, expected: i64, found: i64) {
+        self.judge(what, expected == found, Some(expected), Some(found));
+    }
+
+    /// Counts a comparison.
+    pub(crate) fn judge(
+        &mut self,
+        what: impl FnOnce() -> String,
+        is_equal: bool,
+        expected: Option<i64>,
+        found: Option<i64>,
+    ) {
         self.n_compared += 1;
-        if expected != found {
+        if !is_equal {
             self.n_different += 1;
             if self.differences.len() < MAX_NAMED {
                 self.differences.push(Difference { what: what(), expected, found });

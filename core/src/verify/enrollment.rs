@@ -75,14 +75,14 @@ pub(super) async fn check_enrollment(store: &impl Store, plain: &Dataset) -> Res
                 gaps.insert(year);
             }
             for (other, known) in &others {
-                if let Some(theirs) = known.get(partition) {
-                    compare_totals(store, other, theirs, &rows, &mut by_race_and_sex).await?;
+                if known.contains(*partition) {
+                    compare_totals(store, other, partition, &rows, &mut by_race_and_sex).await?;
                 }
             }
             if let Some((dataset, known)) = &districts
-                && let Some(theirs) = known.get(partition)
+                && known.contains(*partition)
             {
-                compare_districts(store, dataset, theirs, &rows, &mut districts_against_schools).await?;
+                compare_districts(store, dataset, partition, &rows, &mut districts_against_schools).await?;
             }
         }
         let expected: BTreeSet<&str> = grade_values(plain);
@@ -141,12 +141,19 @@ async fn compare_totals(
     let Some(rows) = read_rows(store, &other.table, partition, "ncessch").await? else { return Ok(()) };
     let totals = rows.iter().filter(|row| row.race == 99 && row.sex == 99);
     let totals: BTreeMap<&str, Option<i64>> = totals.map(|row| (row.id.as_str(), row.enrollment)).collect();
-    for row in plain {
-        let expected = row.enrollment.unwrap_or(-1);
-        let found = totals.get(row.id.as_str()).copied();
+    let plain: BTreeMap<&str, Option<i64>> = plain.iter().map(|row| (row.id.as_str(), row.enrollment)).collect();
+    for school in plain.keys().chain(totals.keys().filter(|school| !plain.contains_key(*school))) {
         // A school that is missing differs from every number and code.
-        let found = found.map_or(-2, |found| found.unwrap_or(-1));
-        check.compare(|| format!("{}: {partition}, ncessch {}", other.name, row.id), expected, found);
+        let (expected, found) = (plain.get(school), totals.get(school));
+        let what = || {
+            let missing = match (expected, found) {
+                (None, _) => " (not in the plain table)",
+                (_, None) => " (not in this table)",
+                _ => "",
+            };
+            format!("{}: {partition}, ncessch {school}{missing}", other.name)
+        };
+        check.judge(what, expected == found, expected.copied().flatten(), found.copied().flatten());
     }
     Ok(())
 }
@@ -190,10 +197,7 @@ async fn partitions(store: &impl Store, dataset: &Dataset) -> Result<BTreeSet<Pa
     Ok(listed.iter().filter_map(|listed| keys::parse_partition_object(dataset, &listed.key)).collect())
 }
 
-/// Partitions of another table by those of the plain one.
-type Known = BTreeMap<PartitionKey, PartitionKey>;
-
-async fn others(store: &impl Store, names: &[&str]) -> Result<Vec<(Dataset, Known)>, Error> {
+async fn others(store: &impl Store, names: &[&str]) -> Result<Vec<(Dataset, BTreeSet<PartitionKey>)>, Error> {
     let mut others = Vec::new();
     for name in names {
         others.extend(others_of(store, name).await?);
@@ -202,10 +206,9 @@ async fn others(store: &impl Store, names: &[&str]) -> Result<Vec<(Dataset, Know
 }
 
 /// Returns a built-in dataset with its partitions; `None` if the lake has none of it.
-async fn others_of(store: &impl Store, name: &str) -> Result<Option<(Dataset, Known)>, Error> {
+async fn others_of(store: &impl Store, name: &str) -> Result<Option<(Dataset, BTreeSet<PartitionKey>)>, Error> {
     let dataset = Dataset::built_in(name)?;
-    let known: Known =
-        partitions(store, &dataset).await?.into_iter().map(|partition| (partition.clone(), partition)).collect();
+    let known = partitions(store, &dataset).await?;
     Ok((!known.is_empty()).then_some((dataset, known)))
 }
 

@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::change::{Cell, read_cell};
+use crate::change::Cell;
 use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
@@ -51,7 +51,7 @@ pub(super) async fn read_rows(
 }
 
 fn enrolled(batch: &RecordBatch, row: usize, id: &str) -> Enrolled {
-    let cell = |name: &str| batch.column_by_name(name).map_or(Cell::Null, |column| read_cell(column, row));
+    let cell = |name: &str| batch.column_by_name(name).map_or(Cell::Null, |column| Cell::read(column, row));
     let text = |name: &str| match cell(name) {
         Cell::Null => String::new(),
         other => other.to_string(),
