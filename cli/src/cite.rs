@@ -15,7 +15,9 @@ use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::output;
 use crate::query::shipped::find_sql;
+use crate::query::words::words_of;
 use crate::request::dataset::load_dataset;
+use crate::warnings;
 
 /// Who publishes the portal.
 const PUBLISHER: &str = "Urban Institute";
@@ -90,14 +92,12 @@ pub(crate) async fn run(args: CiteArgs) -> anyhow::Result<ExitCode> {
 
 /// Returns the built-in datasets whose table or view a query names.
 fn datasets_of(sql: &str) -> anyhow::Result<Vec<Dataset>> {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let lower = sql.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| !is_word(c)).collect();
+    let words = words_of(sql);
     let mut datasets = Vec::new();
     for name in Dataset::built_in_names() {
-        let is_view = |word: &&str| word.strip_prefix(name).is_some_and(|rest| ["_labeled", "_as_of"].contains(&rest));
+        let is_view = |word: &str| word.strip_prefix(name).is_some_and(|rest| ["_labeled", "_as_of"].contains(&rest));
         let dataset = Dataset::built_in(name)?;
-        let is_table = |word: &&str| {
+        let is_table = |word: &str| {
             word.strip_prefix(dataset.table.as_str()).is_some_and(|rest| ["", "_history", "_editions"].contains(&rest))
         };
         if words.iter().any(|word| is_view(word) || is_table(word)) {
@@ -118,7 +118,8 @@ async fn cite(store: &impl Store, dataset: &Dataset, moment: Option<&Moment>) ->
     let now = Moment::At(Timestamp::MAX);
     let moment = moment.unwrap_or(&now);
     let as_of = table_as_of(store, &dataset.table, |path| dataset.parse_partition(path), moment).await?;
-    let fetched = as_of.partitions.iter().map(|partition| partition.standing.since).max();
+    warnings::warn_not_refreshed(&as_of.not_refreshed, &dataset.table, moment);
+    let fetched = as_of.partitions.iter().map(|partition| partition.validity.since).max();
     let Some(fetched) = fetched else {
         return Err(BadInput(format!("cite `{}`: expected data in the lake, found none", dataset.name)).into());
     };

@@ -89,8 +89,8 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn compare_lakes(args: &DiffArgs) -> anyhow::Result<bool> {
-    let rows = args.rows.as_deref().map(RowsFile::new).transpose()?;
     let dataset = load_dataset(&args.dataset)?;
+    let rows = args.rows.as_deref().map(|path| RowsFile::create(path, &dataset)).transpose()?;
     let before = args.lake.open_existing().await?;
     let after = match &args.other {
         Some(other) => LakeArgs::of(other.clone()).open_existing().await?,
@@ -134,7 +134,7 @@ async fn compare(
         let diff = diff_partition(dataset, (old_store, old), (new_store, new), rows.is_some()).await?;
         if let Some(mut diff) = diff {
             if let Some(rows) = &mut rows {
-                rows.add(dataset, &diff.partition, &std::mem::take(&mut diff.details))?;
+                rows.add(&diff.partition, &std::mem::take(&mut diff.details))?;
             }
             diffs.push(diff);
         }
@@ -170,12 +170,12 @@ fn describe(dataset: &Dataset, diffs: &[PartitionDiff], sum: &Change) -> String 
             diff.partition.to_string(),
             n_rows(diff.n_before),
             n_rows(diff.n_after),
-            diff.change.rows.in_words(dataset),
+            diff.change.in_words(dataset),
         ]);
     }
     table::align_right(&mut table, &[1, 2]);
     let mut text = table::render(&table);
-    text.push_str(&format!("{}: {}\n", counted(diffs.len() as u64, "partition"), sum.rows.in_words(dataset)));
+    text.push_str(&format!("{}: {}\n", counted(diffs.len() as u64, "partition"), sum.in_words(dataset)));
     if !sum.columns.is_empty() {
         text.push('\n');
         text.push_str(&changes::columns(sum));

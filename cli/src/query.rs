@@ -3,7 +3,7 @@
 mod as_of;
 mod axis_filters;
 mod catalog_entry;
-mod csv;
+pub(crate) mod csv;
 pub(crate) mod engine;
 mod engine_errors;
 mod file_check;
@@ -13,6 +13,7 @@ mod pinned_folder;
 pub(crate) mod render;
 pub(crate) mod shipped;
 mod views;
+pub(crate) mod words;
 
 use std::process::ExitCode;
 

@@ -45,8 +45,10 @@ pub(crate) fn warn_stale(partitions: &[PartitionKey], rewrite_command: &str) {
 pub(crate) fn warn_not_refreshed(partitions: &[PartitionKey], table: &str, moment: &Moment) {
     if !partitions.is_empty() {
         print_message(&format!(
-            "warning: {} of `{table}` were not refreshed under release {}, and may have been other than the portal's: {}",
+            "warning: {} of `{table}` {} not refreshed under release {}, and may have differed from the portal's at that \
+             release: {}",
             counted(partitions.len() as u64, "partition"),
+            if partitions.len() == 1 { "was" } else { "were" },
             excerpt(&moment.to_string()),
             first_of(partitions)
         ));

@@ -1,65 +1,72 @@
 //! The file to which `rollcall diff --rows` writes each difference.
 
 use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::json::writer::{JsonArray, Writer, WriterBuilder};
 use datafusion::parquet::arrow::ArrowWriter;
 use rollcall_core::change::CellDetail;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::PartitionKey;
 
 use crate::exit::BadInput;
-use crate::query::render::{QueryFormat, render};
+use crate::query::csv::{csv_header, csv_rows};
 
 /// Columns after the axes.
 const COLUMNS: [&str; 6] = ["key", "row", "column", "class", "before", "after"];
 
-/// A file of differences. Values are text, since columns differ in type.
+/// A file of differences, written a partition at a time. Values are text, since columns differ in type.
 pub(super) struct RowsFile {
-    path: PathBuf,
-    kind: Kind,
-    batches: Vec<RecordBatch>,
+    schema: Arc<Schema>,
+    axes: Vec<String>,
+    writer: RowWriter,
 }
 
-enum Kind {
-    Csv,
-    Json,
-    Parquet,
+enum RowWriter {
+    Csv(BufWriter<File>),
+    Json(Box<Writer<BufWriter<File>, JsonArray>>),
+    Parquet(Box<ArrowWriter<File>>),
 }
 
 impl RowsFile {
-    /// Returns the file, which is written at the end.
-    pub(super) fn new(path: &Path) -> Result<Self, BadInput> {
-        let kind = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("csv") => Kind::Csv,
-            Some("json") => Kind::Json,
-            Some("parquet") => Kind::Parquet,
-            _ => {
-                return Err(BadInput(format!(
-                    "`--rows`: expected a file that ends in .csv, .json or .parquet, found `{}`",
-                    path.display()
-                )));
+    /// Creates the file.
+    pub(super) fn create(path: &Path, dataset: &Dataset) -> anyhow::Result<Self> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if !["csv", "json", "parquet"].contains(&extension) {
+            return Err(BadInput(format!(
+                "`--rows`: expected a file that ends in .csv, .json or .parquet, found `{}`",
+                path.display()
+            ))
+            .into());
+        }
+        let axes: Vec<String> = dataset.axes.iter().map(|axis| axis.name.clone()).collect();
+        let names = axes.iter().map(String::as_str).chain(COLUMNS);
+        let schema =
+            Arc::new(Schema::new(names.map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>()));
+        let file = File::create(path).map_err(|error| BadInput(format!("write `{}`: {error}", path.display())))?;
+        let writer = match extension {
+            "csv" => {
+                let mut file = BufWriter::new(file);
+                file.write_all(csv_header(&schema).as_bytes())?;
+                RowWriter::Csv(file)
             }
+            "json" => {
+                RowWriter::Json(Box::new(WriterBuilder::new().with_explicit_nulls(true).build(BufWriter::new(file))))
+            }
+            _ => RowWriter::Parquet(Box::new(ArrowWriter::try_new(file, schema.clone(), None)?)),
         };
-        Ok(Self { path: path.to_owned(), kind, batches: Vec::new() })
+        Ok(Self { schema, axes, writer })
     }
 
-    /// Adds the differences of a partition.
-    pub(super) fn add(
-        &mut self,
-        dataset: &Dataset,
-        partition: &PartitionKey,
-        details: &[CellDetail],
-    ) -> anyhow::Result<()> {
-        let names = dataset.axes.iter().map(|axis| axis.name.as_str()).chain(COLUMNS);
-        let schema = Schema::new(names.map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
+    /// Writes the differences of a partition.
+    pub(super) fn add(&mut self, partition: &PartitionKey, details: &[CellDetail]) -> anyhow::Result<()> {
         let mut columns: Vec<ArrayRef> = Vec::new();
-        for axis in &dataset.axes {
-            let value = partition.value(&axis.name).map(ToString::to_string);
+        for axis in &self.axes {
+            let value = partition.value(axis).map(ToString::to_string);
             columns.push(Arc::new(details.iter().map(|_| value.clone()).collect::<StringArray>()));
         }
         let text = |of: &dyn Fn(&CellDetail) -> Option<String>| -> ArrayRef {
@@ -71,22 +78,24 @@ impl RowsFile {
         columns.push(text(&|detail| detail.class.map(str::to_owned)));
         columns.push(text(&|detail| detail.before.clone()));
         columns.push(text(&|detail| detail.after.clone()));
-        self.batches.push(RecordBatch::try_new(Arc::new(schema), columns)?);
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        match &mut self.writer {
+            RowWriter::Csv(file) => file.write_all(csv_rows(&batch)?.as_bytes())?,
+            RowWriter::Json(writer) => writer.write(&batch)?,
+            RowWriter::Parquet(writer) => writer.write(&batch)?,
+        }
         Ok(())
     }
 
-    /// Writes the file.
+    /// Completes the file.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        let failed = |error: std::io::Error| BadInput(format!("write `{}`: {error}", self.path.display()));
-        let mut file = File::create(&self.path).map_err(failed)?;
-        match self.kind {
-            Kind::Csv => file.write_all(render(&self.batches, QueryFormat::Csv)?.as_bytes()).map_err(failed)?,
-            Kind::Json => file.write_all(render(&self.batches, QueryFormat::Json)?.as_bytes()).map_err(failed)?,
-            Kind::Parquet => {
-                let empty = Arc::new(Schema::empty());
-                let schema = self.batches.first().map_or(empty, RecordBatch::schema);
-                let mut writer = ArrowWriter::try_new(file, schema, None)?;
-                self.batches.iter().try_for_each(|batch| writer.write(batch))?;
+        match self.writer {
+            RowWriter::Csv(mut file) => file.flush()?,
+            RowWriter::Json(mut writer) => {
+                writer.finish()?;
+                writer.into_inner().flush()?;
+            }
+            RowWriter::Parquet(writer) => {
                 writer.close()?;
             }
         }

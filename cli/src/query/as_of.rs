@@ -10,6 +10,7 @@ use rollcall_core::history::{Moment, table_as_of};
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
 
+use crate::query::words::words_of;
 use crate::warnings;
 
 /// A moment in the past of a lake in a folder.
@@ -25,12 +26,12 @@ impl AsOf {
         Self { store, moment, warned: Mutex::default() }
     }
 
-    /// Replaces the partitions of the tables that the SQL names by those that stood at the moment.
+    /// Replaces the partitions of the tables that the SQL names by those that were valid at the moment.
     pub(super) async fn apply(&self, tables: &mut [CatalogTable], sql: &str) -> anyhow::Result<()> {
-        let sql = sql.to_lowercase();
+        let words = words_of(sql);
         for table in tables {
             let view = table.view.as_ref().map(|view| view.name.as_str());
-            let is_named = [Some(table.table.as_str()), view].into_iter().flatten().any(|name| sql.contains(name));
+            let is_named = [Some(table.table.as_str()), view].into_iter().flatten().any(|name| words.contains(name));
             let is_of_data = table.partition_keys.last().is_some_and(|last| last.name != EDITION || !is_history(table));
             if is_named && is_of_data {
                 self.apply_to(table).await?;
@@ -51,7 +52,7 @@ impl AsOf {
         let registered = as_of.partitions.into_iter().map(|as_of| RegisteredPartition {
             partition: as_of.partition,
             location: as_of.object.strip_suffix(keys::OBJECT).unwrap_or(&as_of.object).to_owned(),
-            n_rows: as_of.standing.facts.n_rows,
+            n_rows: as_of.validity.facts.n_rows,
             columns: None,
         });
         table.partitions = registered.collect();

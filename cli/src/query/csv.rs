@@ -1,6 +1,7 @@
 //! Formats the rows of a query as CSV.
 
 use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -11,28 +12,41 @@ use crate::escape::visible_on_terminal;
 /// A null is an empty field, and empty text is `""`. Arrow's CSV writer writes both the same way.
 pub(crate) fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
     let Some(first) = batches.first() else { return Ok(String::new()) };
+    let mut csv = csv_header(&first.schema());
+    for batch in batches {
+        csv.push_str(&csv_rows(batch)?);
+    }
+    Ok(csv)
+}
+
+/// Returns the header line.
+pub(crate) fn csv_header(schema: &Schema) -> String {
     let mut csv = String::new();
-    for (i, field) in first.schema().fields().iter().enumerate() {
+    for (i, field) in schema.fields().iter().enumerate() {
         push_csv(&mut csv, i, Some(&visible_on_terminal(field.name())));
     }
     csv.push('\n');
+    csv
+}
+
+/// Returns the lines of rows.
+pub(crate) fn csv_rows(batch: &RecordBatch) -> anyhow::Result<String> {
+    let mut csv = String::new();
     let options = FormatOptions::default().with_display_error(false);
     let mut value = String::new();
-    for batch in batches {
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| Ok((column.logical_nulls(), ArrayFormatter::try_new(column, &options)?)))
-            .collect::<Result<Vec<_>, ArrowError>>()?;
-        for row in 0..batch.num_rows() {
-            for (i, (nulls, column)) in columns.iter().enumerate() {
-                let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-                value.clear();
-                column.value(row).write(&mut value)?;
-                push_csv(&mut csv, i, (!is_null).then_some(&visible_on_terminal(&value)));
-            }
-            csv.push('\n');
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| Ok((column.logical_nulls(), ArrayFormatter::try_new(column, &options)?)))
+        .collect::<Result<Vec<_>, ArrowError>>()?;
+    for row in 0..batch.num_rows() {
+        for (i, (nulls, column)) in columns.iter().enumerate() {
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            value.clear();
+            column.value(row).write(&mut value)?;
+            push_csv(&mut csv, i, (!is_null).then_some(&visible_on_terminal(&value)));
         }
+        csv.push('\n');
     }
     Ok(csv)
 }

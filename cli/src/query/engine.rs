@@ -50,9 +50,26 @@ pub(crate) async fn run_sql(
             Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < MAX_TRIES => {
                 tracing::info!("a file was replaced during the query; starting over");
             }
+            // An object that was current when it was looked up may have been replaced before it was opened.
+            Ok(_) if n_tries < MAX_TRIES && is_other(catalog, as_of, &tables, sql).await? => {
+                tracing::info!("a partition was replaced during the query; starting over");
+            }
             batches => return render(&batches?, format),
         }
     }
+}
+
+/// Returns whether a moment in the past now means other objects.
+async fn is_other(
+    catalog: &FileCatalog<FolderStore>,
+    as_of: Option<&AsOf>,
+    tables: &[CatalogTable],
+    sql: &str,
+) -> anyhow::Result<bool> {
+    let Some(as_of) = as_of else { return Ok(false) };
+    let mut again = catalog.tables().await.map_err(unreadable_catalog)?;
+    as_of.apply(&mut again, sql).await?;
+    Ok(again != tables)
 }
 
 /// Makes one attempt to plan and run SQL over the tables of the lake.

@@ -8,6 +8,7 @@ use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use rollcall_core::dataset::built_in::built_in_name;
 use rollcall_core::file::PARTITION_KEY;
+use rollcall_core::keys;
 use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::text::excerpt;
 
@@ -64,13 +65,17 @@ impl ExpectedFile {
         })?;
         for column in &self.read {
             let mismatched = |found: &str| {
+                let rewrite = format!("rewrite it: rollcall run --mode stale{}", self.dataset_flag());
                 let (owner, hint) = match partition.is_empty() {
-                    true => (self.table.as_str(), "rollcall repair".to_owned()),
-                    false => (&*visible(partition), format!("rollcall run --mode stale{}", self.dataset_flag())),
+                    true => (self.table.as_str(), "rewrite it: rollcall repair".to_owned()),
+                    false if object.starts_with(keys::HISTORY_PREFIX) => {
+                        (&*visible(partition), "a kept edition is as it was: leave out the column".to_owned())
+                    }
+                    false => (&*visible(partition), rewrite),
                 };
                 MismatchedFile(format!(
                     "read column `{}` of `{owner}`: expected {} as in table `{}.{}`, found {found}\n\
-                     hint: rewrite it: {hint}",
+                     hint: {hint}",
                     column.name(),
                     kind(column.data_type()),
                     self.database,

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
 use rollcall_adapters::file_catalog::CatalogTable;
+use rollcall_core::keys;
 
 use crate::escape;
 use crate::output;
@@ -93,6 +94,11 @@ impl LakeTable {
                     // With statistics, even unknown ones, a join can skip files once it knows which partitions it needs.
                     let unknown = Statistics::new_unknown(self.schema.file_schema());
                     files.push(file.with_statistics(Arc::new(unknown)));
+                }
+                Err(Error::NotFound { .. }) if object.starts_with(keys::HISTORY_PREFIX) => {
+                    return Err(DataFusionError::Execution(format!(
+                        "read `{object}`: expected the kept edition, found none; restore it from a backup"
+                    )));
                 }
                 Err(Error::NotFound { .. }) if !partition.values.is_empty() => missing.push(object.clone()),
                 Err(Error::NotFound { .. }) => {

@@ -28,7 +28,7 @@ struct PartitionRow<'r> {
     edition: Edition,
     n_rows: u64,
     since: Timestamp,
-    /// `null` if the edition still stands.
+    /// `null` if the edition is still valid.
     until: Option<Timestamp>,
     /// Key of its file.
     object: &'r str,
@@ -48,10 +48,10 @@ pub(crate) async fn show_as_of(
         .iter()
         .map(|as_of| PartitionRow {
             partition: &as_of.partition,
-            edition: as_of.standing.facts.edition,
-            n_rows: as_of.standing.facts.n_rows,
-            since: as_of.standing.since,
-            until: as_of.standing.until,
+            edition: as_of.validity.facts.edition,
+            n_rows: as_of.validity.facts.n_rows,
+            since: as_of.validity.since,
+            until: as_of.validity.until,
             object: &as_of.object,
         })
         .collect();
