@@ -153,7 +153,7 @@ fn the_lake_as_of_a_release_is_what_it_was_at_the_end_of_its_last_run() {
     assert!(
         found.stderr.starts_with(
             "warning: 4 partitions of `us_education_ccd_enrollment_data` were not refreshed under release 0.26.0, and may \
-             have been other than the portal's: `year=2019/grade=grade-1`"
+             have differed from the portal's at that release: `year=2019/grade=grade-1`"
         ),
         "{}",
         found.stderr
@@ -192,7 +192,7 @@ fn the_lake_as_of_a_release_is_what_it_was_at_the_end_of_its_last_run() {
     let expired = lake.rollcall("status", &["--as-of", "0.26.1"]).expect(2).stderr;
     assert!(expired.contains("as of: expected a time since 20") && expired.contains("were pruned"), "{expired}");
     assert_eq!(rows(&lake, None), was["0.27.0"]);
-    // A copy of the edition that stands again stays.
+    // A copy of an edition that is valid again stays.
     assert_eq!(lake.files("history").keys().filter(|key| key.ends_with(".parquet")).count(), 1);
     let sql = "select count(*) as n from ccd_school.ccd_enrollment_as_of";
     assert_eq!(lake.rollcall("query", &[sql, "--format", "json"]).expect(0).json(), json!([{"n": 201}]));

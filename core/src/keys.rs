@@ -41,7 +41,7 @@ pub fn parse_partition_object(dataset: &Dataset, key: &str) -> Option<PartitionK
     dataset.parse_partition(path).filter(|partition| dataset.has(partition))
 }
 
-/// Returns the name of the table that says when each edition of a table stood.
+/// Returns the name of the table that says when each edition of a table was valid.
 #[must_use]
 pub fn editions_table(table: &str) -> String {
     format!("{table}_editions")

@@ -8,8 +8,9 @@
 //! - While its body arrives, the page due next waits for free room or for the permit of the page limit. The permit's
 //!   holder needs only the rest of its own body.
 //! - A partition waits when there is no room for the rows on a received page. It drops the page first and requests it
-//!   again later. It waits for free room or for the permit of the partition limit. The permit's holder needs only its
-//!   own pages, which the points above cover.
+//!   again later. A complete partition may wait once more, with its finished file, for room to compare it with the
+//!   object that it replaces. It waits for free room or for the permit of the partition limit. The permit's holder
+//!   needs only its own pages, which the points above cover.
 //!
 //! The memory in use is therefore at most the sum of both limits, one body with its rows, and one partition.
 

@@ -64,9 +64,9 @@ fn a_replaced_object_is_kept_once_and_the_receipt_says_what_changed() {
     assert_eq!(kept(&store).len(), 2);
     let current = store.stamp(KEY).unwrap();
     let editions = block_on(read_editions(&store, &enrollment().table, &partition(), Some(&current))).unwrap();
-    let stood: Vec<(u64, String)> =
+    let found: Vec<(u64, String)> =
         editions.iter().map(|validity| (validity.facts.n_rows, validity.since.strftime("%d").to_string())).collect();
-    assert_eq!(stood, [(3, "01".into()), (4, "02".into()), (3, "05".into()), (1, "06".into())]);
+    assert_eq!(found, [(3, "01".into()), (4, "02".into()), (3, "05".into()), (1, "06".into())]);
 }
 
 #[test]

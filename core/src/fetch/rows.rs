@@ -81,7 +81,7 @@ pub(super) async fn fetch_rows(
         let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
         let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
-            // This is the only place where a partition waits for memory. It must hold nothing that another partition
+            // This is the only place where a partition that is not complete waits for memory. It must hold nothing that another partition
             // waits for, so it drops this page and requests it again. Afterwards it may exceed the limit, so this
             // happens only once.
             drop((decoded, page_room));

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edition_that_returns_stands_twice() {
+    fn an_edition_that_returns_is_valid_twice() {
         let store = MemoryStore::default();
         let [a, b, again] = [stamp(1, 2, 1), stamp(2, 2, 3), stamp(1, 2, 5)];
         assert_eq!(editions(&store, Some(&a)), [(1, 2, 1, None)]);
@@ -348,8 +348,8 @@ mod tests {
         }
         record(&store, &a, Some(3));
         // The removal did not take place.
-        let stood = editions(&store, Some(&a));
-        assert_eq!(stood, [(1, 2, 1, Some(3)), (1, 2, 3, None)]);
+        let found = editions(&store, Some(&a));
+        assert_eq!(found, [(1, 2, 1, Some(3)), (1, 2, 3, None)]);
     }
 
     #[test]

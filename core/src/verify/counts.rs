@@ -11,7 +11,7 @@ use crate::ledger::survey::{Seen, survey};
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading};
 use crate::ports::store::Store;
-use crate::verify::Check;
+use crate::verify::check::Check;
 
 /// Number of rows on a page, if the ledger does not say how many pages a partition has.
 ///

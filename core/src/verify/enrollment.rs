@@ -10,7 +10,7 @@ use crate::ledger::read_records::read_records;
 use crate::ledger::receipt::Outcome;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::store::Store;
-use crate::verify::Check;
+use crate::verify::check::Check;
 use crate::verify::rows::{Enrolled, read_rows};
 
 /// The total of all grades.

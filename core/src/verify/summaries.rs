@@ -6,7 +6,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, chain};
 use crate::metadata::list::{Fields, ListUnreadable, PortalList};
 use crate::ports::portal::{Portal, PortalError};
-use crate::verify::Check;
+use crate::verify::check::Check;
 use crate::verify::enrollment::ByState;
 
 /// Path of the summaries, relative to the API root.

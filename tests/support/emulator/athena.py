@@ -16,7 +16,7 @@ from pathlib import Path
 import boto3
 import duckdb
 
-TYPES = {"int": "integer", "string": "varchar"}
+TYPES = {"int": "integer", "string": "varchar", "bigint": "bigint", "double": "double"}
 
 database = sys.argv[1]
 glue, s3 = boto3.client("glue"), boto3.client("s3")
@@ -62,6 +62,10 @@ with tempfile.TemporaryDirectory() as folder:
             for file in files(location, Path(folder)):
                 selects.append(f"select {', '.join(columns)} from read_parquet('{file}')")
         if selects:
+            # A file that lacks a column of the table has null in it.
+            columns = table["StorageDescriptor"]["Columns"]
+            nulls = [f"cast(null as {TYPES[column['Type']]}) as {column['Name']}" for column in columns]
+            selects.append(f"select {', '.join(nulls)} where false")
             engine.execute(f"create view {database}.{table['Name']} as {' union all by name '.join(selects)}")
             known.add(table["Name"])
     for view in listed:
