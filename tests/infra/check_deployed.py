@@ -167,7 +167,8 @@ def check_schedules(stack):
     """Yields one problem per schedule that is not as expected."""
     scheduler, expected = stack.client("scheduler"), {
         "default": ("rate(12 hours)", {"years": [2020, 2021], "grades": ["grade-pk"]}),
-        "ccd_directory": ("rate(1 day)", {"dataset": "ccd_directory", "years": "latest-3"}),
+        "ccd_directory": ("rate(1 day)", {"dataset": "ccd_directory", "years": "latest-3", "mode": "stale",
+                                          "refresh_after_days": 7}),
     }  # fmt: skip
     found = {}
     for listed in scheduler.list_schedules(GroupName=STACK)["Schedules"]:

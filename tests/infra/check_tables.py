@@ -32,9 +32,11 @@ CATALOG_DATABASES = {"CatalogRole": ["${Database}", "${DatabasePrefix}education"
 
 # Which roles may read what has to do with descriptors, and how.
 DESCRIPTORS = {
-    "PlannerRole": ["${Lake.Value}/data/*", "${Lake.Value}/datasets/*", "${Lake.Value}/ledger/*"],
-    "PageFetchRole": ["${Lake.Value}/data/*", "${Lake.Value}/ledger/*/runs/*/dataset.json", "${Lake.Value}/pages/*"],
-    "CatalogRole": ["${Lake.Value}/data/*", "${Lake.Value}/ledger/*"],
+    "PlannerRole": ["${Lake.Value}/data/*", "${Lake.Value}/datasets/*", "${Lake.Value}/history/*/refreshes.json",
+                    "${Lake.Value}/ledger/*"],
+    "PageFetchRole": ["${Lake.Value}/data/*", "${Lake.Value}/history/*/edit*",
+                      "${Lake.Value}/ledger/*/runs/*/dataset.json", "${Lake.Value}/pages/*"],
+    "CatalogRole": ["${Lake.Value}/data/*", "${Lake.Value}/history/*", "${Lake.Value}/ledger/*"],
 }
 
 

@@ -45,9 +45,11 @@ METRICS_BY_SCHEDULE = ["ScheduledRunsSucceeded"]
 # All numbers about a run in the log line with which it emits them.
 FIELDS = [
     "Pages",
+    "PartitionsChanged",
     "PartitionsEmpty",
     "PartitionsFailed",
     "PartitionsNotTried",
+    "PartitionsRewritten",
     "PartitionsSuperseded",
     "PartitionsUnchanged",
     "PartitionsWritten",
