@@ -243,7 +243,8 @@ fn w19_a_run_ends_with_the_descriptor_that_it_began_with_and_the_next_one_adds_a
 
     // Older partitions keep their columns until they are rewritten.
     let stale = json!({"dataset": "test_clubs", "years": "2018-2021", "grades": "all", "mode": "stale"});
-    assert_eq!(stack.run_successfully("rewritten", &stale)["outcomes"]["rewritten"], 5);
+    let rewritten = stack.run_successfully("rewritten", &stale);
+    assert_eq!(rewritten["outcomes"]["rewritten"], 5, "{rewritten}");
     assert_eq!(has_new(&partitions()).len(), 6);
 }
 

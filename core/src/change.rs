@@ -78,7 +78,8 @@ pub struct ChangedKeys {
     pub recoded: Vec<String>,
 }
 
-/// What changed when an object replaced an older one. Columns that only one of them has are not compared.
+/// What changed when an object replaced an older one. Columns that only one of them has are not compared, nor is
+/// `_rescued` if the columns differ.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Change {

@@ -7,6 +7,8 @@ use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Schema};
 
+use crate::file::columns::RESCUED;
+
 /// A column that both files have.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
@@ -45,9 +47,14 @@ pub(super) enum Class {
 }
 
 impl Shared {
-    /// Returns the columns that both files have, in the new file's order.
+    /// Returns the columns that both files have, in the new file's order. If their columns differ, a field may have
+    /// moved between a column and [`RESCUED`], so that one is left out.
     pub(super) fn columns(old: &Schema, new: &Schema) -> Vec<Self> {
+        let are_equal = old.fields() == new.fields();
         let shared = new.fields().iter().enumerate().filter_map(|(index, field)| {
+            if field.name() == RESCUED && !are_equal {
+                return None;
+            }
             let (old, before) = old.column_with_name(field.name())?;
             let form = form(field.data_type()).max(form(before.data_type()));
             let is_same_type = before.data_type() == field.data_type();

@@ -92,6 +92,26 @@ fn a_removed_object_is_kept_and_a_rewritten_one_is_not() {
 }
 
 #[test]
+fn a_field_that_becomes_a_column_changes_no_row() {
+    let store = MemoryStore::default();
+    let with_field = |value: u32| {
+        let row = row(1, "5").replace("\"year\"", &format!("\"teachers\":{value},\"year\""));
+        pages(&[row], 2)
+    };
+    fetch_at(&store, "r1", with_field(3), "2026-11-01T00:00:00Z");
+    // The value of a field without a column is compared.
+    let second = fetch_at(&store, "r2", with_field(4), "2026-11-02T00:00:00Z");
+    assert_eq!((second.outcome, second.change.unwrap().rows.revised), (Outcome::Written, 1));
+    let mut with_column = enrollment();
+    let mut teachers = with_column.columns.iter().find(|column| column.name == "enrollment").unwrap().clone();
+    teachers.name = "teachers".to_owned();
+    with_column.columns.push(teachers);
+    let third = fetch_with(&store, "r3", with_field(4), "2026-11-03T00:00:00Z", &with_column);
+    assert_eq!((third.outcome, third.change.map(|change| change.is_empty())), (Outcome::Rewritten, Some(true)));
+    assert_eq!(kept(&store).len(), 2);
+}
+
+#[test]
 fn after_a_lost_write_the_object_then_seen_is_kept_too() {
     let store = MemoryStore::default();
     fetch_at(&store, "r1", rows(&["5"]), "2026-11-01T00:00:00Z");
