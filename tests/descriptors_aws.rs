@@ -219,7 +219,7 @@ fn w19_a_run_ends_with_the_descriptor_that_it_began_with_and_the_next_one_adds_a
 
     // The next run has the new column, in its own partition and in the table.
     let one = json!({"dataset": "test_clubs", "partitions": [{"year": 2021, "grade": "grade-2"}]});
-    assert_eq!(stack.run_successfully("after", &one)["outcomes"]["written"], 1);
+    assert_eq!(stack.run_successfully("after", &one)["outcomes"]["rewritten"], 1);
     assert_eq!(used("after")["column"].as_array().map(Vec::len), Some(3));
     assert_eq!(columns(&table()), new);
     let has_new = |found: &BTreeMap<String, Vec<String>>| -> BTreeSet<String> {

@@ -100,14 +100,13 @@ impl Auditor {
             self.demand(REMEMBERED, expected == found, || {
                 format!("`{name}`: its editions were {expected:x?}, the list has {found:x?}")
             });
-            let is_ascending = listed.is_sorted_by_key(|entry| entry["since"].as_str().unwrap().to_owned());
-            self.demand(REMEMBERED, is_ascending, || format!("`{name}`: editions out of order: {listed:?}"));
+            let sinces: Vec<Timestamp> =
+                listed.iter().map(|entry| entry["since"].as_str().unwrap().parse().unwrap()).collect();
+            self.demand(REMEMBERED, sinces.is_sorted(), || format!("`{name}`: editions out of order: {listed:?}"));
             // Each edition in the list that is no longer valid can be read, unless its rows are as old as those of the next
             // one: both were made from the same kept page.
             let current = bucket.version(&keys::partition_object(dataset, &name));
             let current = current.map(|version| self.versions[version].stamp.fetched_at);
-            let sinces: Vec<Timestamp> =
-                listed.iter().map(|entry| entry["since"].as_str().unwrap().parse().unwrap()).collect();
             let was_valid = |i: usize| sinces.get(i + 1).copied().or(current).is_none_or(|next| sinces[i] < next);
             let entries = listed.iter().enumerate().filter(|(i, entry)| digest(entry).is_some() && was_valid(*i));
             for (_, entry) in entries {
