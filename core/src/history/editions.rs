@@ -224,7 +224,10 @@ pub(crate) async fn drop_editions(
     Err(Error::WriteConflict { key, tries: MAX_TRIES })
 }
 
-/// Returns the last edition in the list that is not that of `own`: the one which it replaced.
+/// Returns the edition which an object replaced: the one before it in the list, or the last one if it is not in the list.
+/// Others may have replaced the object since.
+///
+/// - `own`: the stamp of the object.
 pub(crate) async fn replaced_by(
     store: &impl Store,
     dataset: &Dataset,
@@ -232,8 +235,13 @@ pub(crate) async fn replaced_by(
     own: &Stamp,
 ) -> Result<Option<Edition>, Error> {
     let (stored, _) = read_stored(store, &keys::editions(&dataset.table, partition)).await?;
-    let last = stored.starts.last().and_then(Start::facts).map(|facts| facts.edition);
-    Ok(last.filter(|last| *last != own.edition))
+    // An older entry with the same edition is about an earlier time.
+    let is_own = |start: &Start| {
+        start.since >= own.fetched_at && start.facts().is_some_and(|facts| facts.edition == own.edition)
+    };
+    let n_before = stored.starts.iter().rposition(is_own).unwrap_or(stored.starts.len());
+    let before = stored.starts.get(..n_before).and_then(<[Start]>::last).and_then(Start::facts);
+    Ok(before.map(|facts| facts.edition).filter(|before| *before != own.edition))
 }
 
 /// Reads a list. One that cannot be parsed is an error: nothing else knows what was.
@@ -336,6 +344,23 @@ mod tests {
             assert_eq!(validity.map(|validity| validity.facts.edition.digest.0), expected, "day {at}");
         }
         assert!(!found.iter().any(|validity| validity.was_valid_at("2026-10-31T00:00:00Z".parse().unwrap())));
+    }
+
+    #[test]
+    fn the_replaced_edition_is_the_one_before_whatever_came_later() {
+        let store = MemoryStore::default();
+        let [a, b, again, c] = [stamp(1, 2, 1), stamp(2, 2, 3), stamp(1, 2, 5), stamp(3, 2, 7)];
+        let before = |own: &Stamp| {
+            block_on(replaced_by(&store, &enrollment(), &partition(), own)).unwrap().map(|edition| edition.digest.0)
+        };
+        assert_eq!(before(&a), None);
+        replace(&store, &a);
+        // It was not in the list yet, and then it was.
+        assert_eq!(before(&b), Some(1));
+        replace(&store, &b);
+        assert_eq!((before(&b), before(&again)), (Some(1), Some(2)));
+        replace(&store, &again);
+        assert_eq!((before(&b), before(&again), before(&c)), (Some(1), Some(2), Some(1)));
     }
 
     #[test]
