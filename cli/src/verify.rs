@@ -85,7 +85,9 @@ fn describe(verified: &Verified) -> String {
         text.push_str(&format!("known gap of the source: {gap}\n"));
     }
     let n_different = verified.n_different();
+    let is_compared = verified.checks.iter().any(|check| check.n_compared > 0);
     text.push_str(&match n_different {
+        0 if !is_compared => format!("{}: nothing compared\n", verified.dataset),
         0 => format!("{}: no differences\n", verified.dataset),
         _ => format!("{}: {}\n", verified.dataset, counted(n_different, "difference")),
     });

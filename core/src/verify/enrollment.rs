@@ -58,7 +58,7 @@ pub(super) async fn check_enrollment(store: &impl Store, plain: &Dataset) -> Res
         Check::new("grade-99 against the sum of the grades", "none; schools with codes are left out");
     let mut districts_against_schools =
         Check::new("districts against the sum of their schools", "none; districts with codes are left out");
-    let mut gaps = BTreeSet::new();
+    let (mut gaps, mut lacking) = (BTreeSet::new(), BTreeMap::<&str, BTreeSet<i32>>::new());
     let mut by_state = ByState::new();
     let others = others(store, &BY_RACE_AND_SEX).await?;
     let districts = others_of(store, DISTRICTS).await?;
@@ -97,9 +97,16 @@ pub(super) async fn check_enrollment(store: &impl Store, plain: &Dataset) -> Res
                     }
                 }
             }
-            (true, Some(missing)) => grades_against_total.skip(format!("{year}: the lake lacks {missing}")),
-            (false, _) => grades_against_total.skip(format!("{year}: the lake lacks {TOTAL}")),
+            (true, Some(missing)) => {
+                lacking.entry(missing).or_default().insert(year);
+            }
+            (false, _) => {
+                lacking.entry(TOTAL).or_default().insert(year);
+            }
         }
+    }
+    for (grade, years) in lacking {
+        grades_against_total.skip(format!("{}: the lake lacks {grade}", in_ranges(&years)));
     }
     if others.is_empty() {
         by_race_and_sex.skip(format!("the lake has none of {}", BY_RACE_AND_SEX.join(", ")));
@@ -107,13 +114,8 @@ pub(super) async fn check_enrollment(store: &impl Store, plain: &Dataset) -> Res
     if districts.is_none() {
         districts_against_schools.skip(format!("the lake lacks {DISTRICTS}"));
     }
-    let years: Vec<String> = gaps.into_iter().map(|year: i32| year.to_string()).collect();
-    let known_gaps = match years.is_empty() {
-        true => Vec::new(),
-        false => {
-            vec![format!("California reports no pre-kindergarten: {PREK} of {} has no rows of it", years.join(", "))]
-        }
-    };
+    let gap = || format!("California reports no pre-kindergarten: {PREK} of {} has no rows of it", in_ranges(&gaps));
+    let known_gaps = if gaps.is_empty() { Vec::new() } else { vec![gap()] };
     Ok(EnrollmentChecks {
         checks: vec![by_race_and_sex, grades_against_total, districts_against_schools],
         known_gaps,
@@ -185,6 +187,16 @@ async fn compare_districts(
     Ok(())
 }
 
+/// Formats years: `1986-2019, 2021`.
+fn in_ranges(years: &BTreeSet<i32>) -> String {
+    let starts = years.iter().filter(|year| !years.contains(&(*year - 1)));
+    let range = |start: &i32| {
+        let end = (*start..).take_while(|year| years.contains(year)).last().unwrap_or(*start);
+        if end == *start { start.to_string() } else { format!("{start}-{end}") }
+    };
+    starts.map(range).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the values of the grade axis, without the total.
 fn grade_values(dataset: &Dataset) -> BTreeSet<&str> {
     let grades = dataset.axes.iter().filter(|axis| !axis.is_year()).flat_map(|axis| &axis.values);
@@ -223,4 +235,18 @@ fn by_year(partitions: &BTreeSet<PartitionKey>) -> BTreeMap<i32, BTreeMap<&str, 
         }
     }
     by_year
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_are_listed_as_ranges() {
+        for (years, expected) in
+            [(vec![2021], "2021"), (vec![1986, 1987, 1988, 1990], "1986-1988, 1990"), (vec![1, 3, 4], "1, 3-4")]
+        {
+            assert_eq!(in_ranges(&years.into_iter().collect()), expected);
+        }
+    }
 }
