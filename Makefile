@@ -79,7 +79,7 @@ simulate: ## Simulate 100,000 seeds of overlapping, faulty runs (release build)
 		--test simulation -- --nocapture every_promise
 
 .PHONY: planted
-planted: ## Plant fifteen bugs, each of which the simulation must find
+planted: ## Plant fourteen bugs, each of which the simulation must find
 	CARGO='$(CARGO)' python3 core/tests/simulation/planted.py
 
 .PHONY: kill

@@ -9,7 +9,7 @@
 //! - `cargo test -p rollcall-core --test simulation` simulates the first 2,000 seeds.
 //! - `ROLLCALL_SEEDS=100000` simulates that many; `make simulate` does so in a release build.
 //! - `ROLLCALL_SEED=17` simulates only that seed and prints every event (with `-- --nocapture`).
-//! - `make planted` plants fifteen bugs in a copy of core; the simulation must find each.
+//! - `make planted` plants fourteen bugs in a copy of core; the simulation must find each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod audit;
