@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::history::{Moment, Refreshes, read_refreshes, table_as_of};
+use rollcall_core::history::tables::{AS_OF_SUFFIX, HISTORY_SUFFIX};
+use rollcall_core::history::{Moment, Refreshes, table_as_of};
+use rollcall_core::keys;
 use rollcall_core::ports::Store;
 use serde_json::{Map, Value, json};
 
@@ -74,14 +76,11 @@ pub(crate) async fn run(args: CiteArgs) -> anyhow::Result<ExitCode> {
         Some(query) => datasets_of(&find_sql(query)?)?,
     };
     let moment = args.as_of.as_deref().map(Moment::parse);
-    let mut citations = Vec::new();
-    for dataset in &datasets {
-        citations.push(match args.lake.open_existing().await? {
-            Lake::Folder(store) => cite(&store, dataset, moment.as_ref()).await?,
-            #[cfg(feature = "aws")]
-            Lake::Bucket(store) => cite(&store, dataset, moment.as_ref()).await?,
-        });
-    }
+    let citations = match args.lake.open_existing().await? {
+        Lake::Folder(store) => cite_all(&store, &datasets, moment.as_ref()).await?,
+        #[cfg(feature = "aws")]
+        Lake::Bucket(store) => cite_all(&store, &datasets, moment.as_ref()).await?,
+    };
     match args.format {
         CiteFormat::Text => output::print(&citations.iter().map(Citation::text).collect::<Vec<_>>().join("\n"))?,
         CiteFormat::Bibtex => output::print(&citations.iter().map(Citation::bibtex).collect::<Vec<_>>().join("\n"))?,
@@ -95,10 +94,12 @@ fn datasets_of(sql: &str) -> anyhow::Result<Vec<Dataset>> {
     let words = words_of(sql);
     let mut datasets = Vec::new();
     for name in Dataset::built_in_names() {
-        let is_view = |word: &str| word.strip_prefix(name).is_some_and(|rest| ["_labeled", "_as_of"].contains(&rest));
+        let is_view =
+            |word: &str| word.strip_prefix(name).is_some_and(|rest| ["_labeled", AS_OF_SUFFIX].contains(&rest));
         let dataset = Dataset::built_in(name)?;
         let is_table = |word: &str| {
-            word.strip_prefix(dataset.table.as_str()).is_some_and(|rest| ["", "_history", "_editions"].contains(&rest))
+            word.strip_prefix(dataset.table.as_str())
+                .is_some_and(|rest| ["", HISTORY_SUFFIX, keys::EDITIONS_SUFFIX].contains(&rest))
         };
         if words.iter().any(|word| is_view(word) || is_table(word)) {
             datasets.push(dataset);
@@ -114,6 +115,14 @@ fn datasets_of(sql: &str) -> anyhow::Result<Vec<Dataset>> {
     Ok(datasets)
 }
 
+async fn cite_all(store: &impl Store, datasets: &[Dataset], moment: Option<&Moment>) -> anyhow::Result<Vec<Citation>> {
+    let mut citations = Vec::new();
+    for dataset in datasets {
+        citations.push(cite(store, dataset, moment).await?);
+    }
+    Ok(citations)
+}
+
 async fn cite(store: &impl Store, dataset: &Dataset, moment: Option<&Moment>) -> anyhow::Result<Citation> {
     let now = Moment::At(Timestamp::MAX);
     let moment = moment.unwrap_or(&now);
@@ -123,8 +132,7 @@ async fn cite(store: &impl Store, dataset: &Dataset, moment: Option<&Moment>) ->
     let Some(fetched) = fetched else {
         return Err(BadInput(format!("cite `{}`: expected data in the lake, found none", dataset.name)).into());
     };
-    let refreshes = read_refreshes(store, &dataset.table).await?;
-    let (release, refreshed) = match last_refresh(&refreshes, moment, as_of.at) {
+    let (release, refreshed) = match last_refresh(&as_of.refreshes, moment, as_of.at) {
         Some((release, at)) => (Some(release), at.min(as_of.at)),
         None => (None, fetched),
     };

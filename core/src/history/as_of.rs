@@ -87,6 +87,8 @@ pub struct TableAsOf {
     /// Those of them that were not refreshed under the release, if the moment is one. The portal may have had other rows
     /// for them.
     pub not_refreshed: Vec<PartitionKey>,
+    /// All refreshes of the table that are known.
+    pub refreshes: Refreshes,
 }
 
 /// A partition at a moment.
@@ -152,18 +154,12 @@ pub async fn table_as_of(
         history.as_of(table, of_release.map_or(at, |of_release| of_release.moment(&history.partition)))
     };
     let partitions: Vec<PartitionAsOf> = histories.iter().filter_map(as_of).collect();
-    let not_refreshed = match moment {
-        Moment::At(_) => Vec::new(),
-        Moment::EndOf(release) => {
-            let refreshed = refreshes.of_release(release);
-            let is_refreshed = |partition: &PartitionKey| {
-                refreshed.is_some_and(|of_release| of_release.partitions.contains_key(&partition.to_string()))
-            };
-            let partitions = partitions.iter().map(|as_of| &as_of.partition);
-            partitions.filter(|partition| !is_refreshed(partition)).cloned().collect()
-        }
-    };
-    Ok(TableAsOf { at, partitions, not_refreshed })
+    let not_refreshed = of_release.map_or_else(Vec::new, |of_release| {
+        let is_refreshed = |partition: &PartitionKey| of_release.partitions.contains_key(&partition.to_string());
+        let partitions = partitions.iter().map(|as_of| &as_of.partition);
+        partitions.filter(|partition| !is_refreshed(partition)).cloned().collect()
+    });
+    Ok(TableAsOf { at, partitions, not_refreshed, refreshes })
 }
 
 /// Returns the editions of every partition of a table, sorted by partition.
@@ -212,7 +208,7 @@ pub async fn read_histories(
 async fn current_stamp(store: &impl Store, table: &str, partition: &PartitionKey) -> Result<Option<Stamp>, Error> {
     let key = keys::table_object(table, partition);
     let found = store.head(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
-    Ok(found.and_then(|facts| facts.stamp).filter(|stamp| stamp.is_of(partition)))
+    Ok(found.and_then(|facts| facts.stamp_of(partition).cloned()))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::file::stamp::Stamp;
 use crate::keys;
 use crate::ledger::json::{parse_exactly, to_json};
 use crate::partition::PartitionKey;
-use crate::ports::store::{Condition, Content, Put, Store};
+use crate::ports::store::{Condition, Content, ObjectFacts, Put, Store};
 
 /// Maximum number of conditional writes of a list.
 const MAX_TRIES: u32 = 8;
@@ -160,9 +160,6 @@ impl EditionList {
 /// Adds an object that is about to be replaced or removed. Returns `false`, and adds nothing, if it no longer has this
 /// etag.
 ///
-/// The object is looked at between reading and writing the list. If another writer replaces it after that, that writer has
-/// written the list first, so that this write fails and is tried again.
-///
 /// - `removed_at`: when it is removed; `None` if it is replaced.
 ///
 /// # Errors
@@ -174,30 +171,20 @@ pub(crate) async fn record_edition(
     etag: &str,
     removed_at: Option<Timestamp>,
 ) -> Result<bool, Error> {
-    let (key, object_key) = (keys::editions(&dataset.table, partition), keys::partition_object(dataset, partition));
-    for _ in 0..MAX_TRIES {
-        let (stored, condition) = read_stored(store, &key).await?;
-        let found = store.head(&object_key).await;
-        let found = found.map_err(|source| Error::store_failed("read", &object_key, source))?;
-        let Some(stamp) = found.filter(|found| found.etag == etag).and_then(|found| found.stamp) else {
-            return Ok(false);
-        };
-        let mut starts = with_current(stored.starts, Some(&stamp));
+    change_list(store, &dataset.table, partition, |starts, object| {
+        let stamp = object.filter(|object| object.etag == etag)?.stamp.as_ref()?;
+        // Written even if nothing is new, so that a writer that read the list before fails.
+        let mut starts = with_current(starts, Some(stamp));
         if let Some(at) = removed_at {
             let since = starts.last().map_or(at, |last| last.since.max(at));
             starts.push(Start { since, what: What::Removal { removed: true } });
         }
-        // Written even if nothing is new, so that a writer that read the list before fails.
-        let put = store.replace(&key, render(stored.revision + 1, &starts)?, &condition).await;
-        if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
-            return Ok(true);
-        }
-    }
-    Err(Error::WriteConflict { key, tries: MAX_TRIES })
+        Some(starts)
+    })
+    .await
 }
 
-/// Drops the editions that ended before a time from a partition's list. Like [`record_edition`], it looks at the object
-/// between reading and writing the list.
+/// Drops the editions that ended before a time from a partition's list.
 ///
 /// # Errors
 /// [`Error::StoreFailed`]; [`Error::WriteConflict`] if other writers change the list on every try.
@@ -207,18 +194,35 @@ pub(crate) async fn drop_editions(
     partition: &PartitionKey,
     before: Timestamp,
 ) -> Result<(), Error> {
+    let dropped = change_list(store, table, partition, |starts, object| {
+        let mut starts = with_current(starts, object.and_then(|object| object.stamp_of(partition)));
+        let n_ended = n_ended(&starts, before);
+        (n_ended > 0).then(|| starts.split_off(n_ended))
+    });
+    dropped.await.map(|_| ())
+}
+
+/// Changes a list. Returns `false`, and writes nothing, if `change` returns `None`.
+///
+/// The object is looked at between reading and writing the list. If another writer replaces it after that, that writer has
+/// written the list first, so that this write fails and is tried again.
+///
+/// - `change`: returns the new list, given the old one and the facts about the partition's object, if there is one.
+async fn change_list(
+    store: &impl Store,
+    table: &str,
+    partition: &PartitionKey,
+    change: impl Fn(Vec<Start>, Option<&ObjectFacts>) -> Option<Vec<Start>>,
+) -> Result<bool, Error> {
     let (key, object_key) = (keys::editions(table, partition), keys::table_object(table, partition));
     for _ in 0..MAX_TRIES {
         let (Stored { revision, starts }, condition) = read_stored(store, &key).await?;
         let found = store.head(&object_key).await;
         let found = found.map_err(|source| Error::store_failed("read", &object_key, source))?;
-        let current = found.and_then(|found| found.stamp).filter(|stamp| stamp.is_of(partition));
-        let starts = with_current(starts, current.as_ref());
-        let n_ended = n_ended(&starts, before);
-        let Some(left) = starts.get(n_ended..).filter(|_| n_ended > 0) else { return Ok(()) };
-        let put = store.replace(&key, render(revision + 1, left)?, &condition).await;
+        let Some(starts) = change(starts, found.as_ref()) else { return Ok(false) };
+        let put = store.replace(&key, render(revision + 1, &starts)?, &condition).await;
         if put.map_err(|source| Error::store_failed("write", &key, source))? != Put::Lost {
-            return Ok(());
+            return Ok(true);
         }
     }
     Err(Error::WriteConflict { key, tries: MAX_TRIES })

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::file::footer::Footer;
 use crate::file::stamp::Stamp;
+use crate::partition::PartitionKey;
 use crate::ports::cause::BoxError;
 
 /// A bucket or a folder with the lake's objects.
@@ -103,6 +104,14 @@ pub struct ObjectFacts {
     pub stamp: Option<Stamp>,
     /// Whether the object could be read. If not, its content is unknown.
     pub is_readable: bool,
+}
+
+impl ObjectFacts {
+    /// Returns the writer's description, unless it names another partition.
+    #[must_use]
+    pub fn stamp_of(&self, partition: &PartitionKey) -> Option<&Stamp> {
+        self.stamp.as_ref().filter(|stamp| stamp.is_of(partition))
+    }
 }
 
 /// The condition of a conditional write.
