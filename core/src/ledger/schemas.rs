@@ -1,6 +1,7 @@
 //! Stores the columns of every schema that a dataset's files have had.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, chain};
@@ -23,6 +24,43 @@ pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Er
     if kept.as_ref() == Some(&columns) { Ok(()) } else { write_json(store, &key, &columns).await }
 }
 
+/// The columns of a dataset's files by schema.
+pub(crate) struct SchemaColumns {
+    current: Arc<Vec<TypedColumn>>,
+    by_id: BTreeMap<u64, Arc<Vec<TypedColumn>>>,
+}
+
+impl SchemaColumns {
+    /// Looks up the columns of the schemas of some objects.
+    ///
+    /// - `objects`: schema ids, each with the key of an object that has it.
+    ///
+    /// # Errors
+    /// [`Error::StoreFailed`] if the ledger cannot be read.
+    pub(crate) async fn read(
+        store: &impl Store,
+        dataset: &Dataset,
+        objects: impl Iterator<Item = (u64, String)>,
+    ) -> Result<Self, Error> {
+        let (id, current) = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
+        let other = objects.filter(|(schema_id, _)| *schema_id != id).collect();
+        let columns = columns_by_schema(store, dataset, &other).await?;
+        let columns = columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns)));
+        let by_id = columns.chain([(id, current.clone())]).collect();
+        Ok(Self { current, by_id })
+    }
+
+    /// Returns the columns of a schema, if they are known.
+    pub(crate) fn get(&self, schema_id: u64) -> Option<&Arc<Vec<TypedColumn>>> {
+        self.by_id.get(&schema_id)
+    }
+
+    /// Returns the columns of the descriptor.
+    pub(crate) fn current(&self) -> &Arc<Vec<TypedColumn>> {
+        &self.current
+    }
+}
+
 /// Returns the columns of schemas other than the descriptor's, by schema id.
 ///
 /// The columns come from the ledger or, if it lacks them, from the footer of a file. A schema found in neither is left out.
@@ -31,7 +69,7 @@ pub async fn keep_schema(store: &impl Store, dataset: &Dataset) -> Result<(), Er
 ///
 /// # Errors
 /// [`Error::StoreFailed`] if the ledger cannot be read.
-pub(crate) async fn columns_by_schema(
+async fn columns_by_schema(
     store: &impl Store,
     dataset: &Dataset,
     other: &BTreeMap<u64, String>,

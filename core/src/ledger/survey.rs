@@ -36,6 +36,17 @@ pub struct Object {
     pub seen: Seen,
 }
 
+impl Object {
+    /// Returns the stamp of a readable object.
+    #[must_use]
+    pub fn stamp(&self) -> Option<&Stamp> {
+        match &self.seen {
+            Seen::Readable(stamp) => Some(stamp),
+            Seen::NotOurs | Seen::Unknown(_) => None,
+        }
+    }
+}
+
 /// What the inspection of an object found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {

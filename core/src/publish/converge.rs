@@ -1,13 +1,11 @@
 //! Updates the catalog from the objects.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::file::columns::TypedColumn;
 use crate::keys;
-use crate::ledger::schemas::columns_by_schema;
+use crate::ledger::schemas::SchemaColumns;
 use crate::ledger::survey::{Seen, Survey, inspect};
 use crate::partition::PartitionKey;
 use crate::ports::catalog::{Catalog, CatalogError, CatalogPartition};
@@ -36,14 +34,8 @@ pub async fn converge(
     let failed = |source| Error::CatalogFailed { table: dataset.qualified_table(), source };
     let table = dataset.table_spec();
     // If no object has the descriptor's schema, for example because every partition failed, the existing table stays as it is.
-    let mut schema_ids = survey
-        .objects
-        .values()
-        .filter_map(|object| match &object.seen {
-            Seen::Readable(stamp) => Some(stamp.edition.schema_id),
-            Seen::NotOurs | Seen::Unknown(_) => None,
-        })
-        .peekable();
+    let mut schema_ids =
+        survey.objects.values().filter_map(|object| Some(object.stamp()?.edition.schema_id)).peekable();
     let is_unused = schema_ids.peek().is_some() && schema_ids.all(|id| id != dataset.schema_id());
     let mut registered = match is_unused {
         true => by_key(catalog.partitions(&table).await.map_err(failed)?),
@@ -100,25 +92,18 @@ async fn due(
     let readable: Vec<(&PartitionKey, u64, u64)> = survey
         .objects
         .iter()
-        .filter_map(|(partition, object)| match &object.seen {
-            Seen::Readable(stamp) => Some((partition, stamp.n_rows, stamp.edition.schema_id)),
-            Seen::NotOurs | Seen::Unknown(_) => None,
+        .filter_map(|(partition, object)| {
+            let stamp = object.stamp()?;
+            Some((partition, stamp.n_rows, stamp.edition.schema_id))
         })
         .collect();
-    let current = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
-    let other: BTreeMap<u64, String> = readable
-        .iter()
-        .filter(|(_, _, schema_id)| *schema_id != current.0)
-        .map(|(partition, _, schema_id)| (*schema_id, keys::partition_object(dataset, partition)))
-        .collect();
-    let columns = columns_by_schema(store, dataset, &other).await?;
-    let mut columns: BTreeMap<u64, Arc<Vec<TypedColumn>>> =
-        columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns))).collect();
-    columns.insert(current.0, current.1.clone());
+    let objects =
+        readable.iter().map(|(partition, _, schema_id)| (*schema_id, keys::partition_object(dataset, partition)));
+    let columns = SchemaColumns::read(store, dataset, objects).await?;
     let due = readable.into_iter().map(|(partition, n_rows, schema_id)| {
         // If the columns of a schema are unknown, keep the registered ones.
         let registered = registered.get(partition).map(|registered| &registered.columns);
-        let columns = columns.get(&schema_id).or(registered).unwrap_or(&current.1).clone();
+        let columns = columns.get(schema_id).or(registered).unwrap_or(columns.current()).clone();
         let location = keys::partition_prefix(dataset, partition);
         (partition.clone(), CatalogPartition { partition: partition.clone(), location, n_rows, columns })
     });

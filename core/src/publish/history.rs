@@ -1,14 +1,12 @@
 //! Publishes the past of a dataset: registers every edition that was replaced, and writes when each edition was valid.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::file::columns::TypedColumn;
 use crate::file::stamp::Stamp;
 use crate::history::as_of::PartitionHistory;
 use crate::history::editions::{EditionList, Facts, Validity};
@@ -17,8 +15,8 @@ use crate::history::tables::{EDITION, encode_editions};
 use crate::keys;
 use crate::ledger::json::{READS_AT_ONCE, read_json, write_json};
 use crate::ledger::listing::list;
-use crate::ledger::schemas::columns_by_schema;
-use crate::ledger::survey::{Seen, Survey};
+use crate::ledger::schemas::SchemaColumns;
+use crate::ledger::survey::Survey;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::catalog::{Catalog, CatalogPartition};
 use crate::ports::store::{Condition, Listed, Put, Store};
@@ -110,10 +108,7 @@ pub(super) async fn read_lists(store: &impl Store, dataset: &Dataset) -> Result<
 
 /// Returns the stamp of a partition's object, if there is a readable one.
 fn current<'s>(survey: &'s Survey, partition: &PartitionKey) -> Option<&'s Stamp> {
-    match &survey.objects.get(partition)?.seen {
-        Seen::Readable(stamp) => Some(stamp),
-        Seen::NotOurs | Seen::Unknown(_) => None,
-    }
+    survey.objects.get(partition)?.stamp()
 }
 
 /// Returns the editions of every partition that has or had an object.
@@ -154,23 +149,17 @@ async fn register(
     let registered = catalog.partitions(&spec).await.map_err(failed)?;
     let registered: BTreeSet<PartitionKey> = registered.into_iter().map(|registered| registered.partition).collect();
     let due: Vec<_> = replaced.iter().filter(|(partition, _)| !registered.contains(*partition)).collect();
-    let of_descriptor = (dataset.schema_id(), Arc::new(dataset.typed_columns()));
-    let other = due.iter().filter(|(_, (_, facts))| facts.edition.schema_id != of_descriptor.0).map(
-        |(_, (partition, facts))| {
-            (facts.edition.schema_id, keys::kept_edition(&dataset.table, partition, &facts.edition))
-        },
-    );
-    let columns = columns_by_schema(store, dataset, &other.collect()).await?;
-    let mut columns: BTreeMap<u64, Arc<Vec<TypedColumn>>> =
-        columns.into_iter().map(|(schema_id, columns)| (schema_id, Arc::new(columns))).collect();
-    columns.insert(of_descriptor.0, of_descriptor.1.clone());
+    let objects = due.iter().map(|(_, (partition, facts))| {
+        (facts.edition.schema_id, keys::kept_edition(&dataset.table, partition, &facts.edition))
+    });
+    let columns = SchemaColumns::read(store, dataset, objects).await?;
     let put: Vec<CatalogPartition> = due
         .into_iter()
         .map(|(with_edition, (partition, facts))| CatalogPartition {
             partition: with_edition.clone(),
             location: keys::kept_edition_prefix(&dataset.table, partition, &facts.edition),
             n_rows: facts.n_rows,
-            columns: columns.get(&facts.edition.schema_id).unwrap_or(&of_descriptor.1).clone(),
+            columns: columns.get(facts.edition.schema_id).unwrap_or(columns.current()).clone(),
         })
         .collect();
     let mut remove = Vec::new();

@@ -7,7 +7,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::page_error::page_error;
 use crate::ledger::read_records::read_records;
-use crate::ledger::survey::{Seen, survey};
+use crate::ledger::survey::survey;
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading};
 use crate::ports::store::Store;
@@ -33,10 +33,7 @@ pub(super) async fn check_counts(portal: &impl Portal, store: &impl Store, datas
     let mut check = Check::new("rows against the portal's count", "none");
     let records = read_records(store, dataset).await?;
     let survey = survey(store, dataset, &records).await?;
-    let readable = survey.objects.iter().filter_map(|(partition, object)| match &object.seen {
-        Seen::Readable(stamp) => Some((partition, stamp.n_rows)),
-        Seen::NotOurs | Seen::Unknown(_) => None,
-    });
+    let readable = survey.objects.iter().filter_map(|(partition, object)| Some((partition, object.stamp()?.n_rows)));
     let counts: Vec<(&PartitionKey, u64, u64)> = stream::iter(readable)
         .map(|(partition, n_rows)| {
             let recorded = records.get(partition).and_then(|record| record.committed.as_ref()?.n_pages);
