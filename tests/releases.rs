@@ -183,6 +183,22 @@ fn the_lake_as_of_a_release_is_what_it_was_at_the_end_of_its_last_run() {
         ],
     );
     assert_eq!(before.expect(0).json(), json!([{"n": 0}]));
+    // A kept file that is gone is an error: it never means that there were no rows.
+    let gone: Vec<_> = kept.keys().filter(|key| key.ends_with(".parquet")).map(|key| lake.path().join(key)).collect();
+    gone.iter().for_each(|path| fs::rename(path, path.with_extension("gone")).unwrap());
+    let count = |table: &str| format!("select count(*) as n from ccd_school.{table}");
+    for (args, code) in [
+        (vec!["query", &count(&format!("{TABLE}_history"))], 1),
+        (vec!["query", &count(TABLE), "--as-of", "0.24.0"], 1),
+        (vec!["diff", "0.24.0", "0.25.0"], 2),
+    ] {
+        let stderr = lake.rollcall(args[0], &args[1..]).expect(code).stderr;
+        assert!(
+            stderr.contains("expected the kept edition") && stderr.contains("restore it from a backup"),
+            "{stderr}"
+        );
+    }
+    gone.iter().for_each(|path| fs::rename(path.with_extension("gone"), path).unwrap());
     // After old editions are pruned, asking for their time is an error, and the rest is right.
     let dry = lake.rollcall("prune", &["--keep-history-days", "0", "--dry-run"]).expect(0).stdout;
     assert!(dry.contains("ccd_enrollment: 7 editions would be deleted\n"), "{dry}");

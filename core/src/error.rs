@@ -5,6 +5,8 @@ pub(crate) mod mistakes;
 pub mod next_step;
 pub mod years;
 
+use parquet::errors::ParquetError;
+
 use crate::error::found::{CountFound, LockHolder, SecretFound, Shrunk};
 use crate::error::mistakes::join_mistakes;
 use crate::error::years::YearsUnreadable;
@@ -298,6 +300,11 @@ impl Error {
     #[must_use]
     pub fn store_failed(action: &'static str, key: &str, source: StoreError) -> Self {
         Self::StoreFailed { action, key: key.to_owned(), source }
+    }
+
+    /// Wraps the error about an object whose rows cannot be decoded.
+    pub(crate) fn damaged(key: &str, source: ParquetError) -> Self {
+        Self::store_failed("read", key, StoreError { message: "decode the rows".to_owned(), source: source.into() })
     }
 
     /// Returns whether fetching the same partition again, from page 1, may succeed.

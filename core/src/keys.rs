@@ -24,7 +24,7 @@ pub fn partition_prefix(dataset: &Dataset, partition: &PartitionKey) -> String {
 /// Returns the key of a partition's object.
 #[must_use]
 pub fn partition_object(dataset: &Dataset, partition: &PartitionKey) -> String {
-    format!("{}{OBJECT}", partition_prefix(dataset, partition))
+    table_object(&dataset.table, partition)
 }
 
 /// Returns the key of a partition's object in a table.
@@ -44,7 +44,7 @@ pub fn parse_partition_object(dataset: &Dataset, key: &str) -> Option<PartitionK
 /// Returns the name of the table that says when each edition of a table was valid.
 #[must_use]
 pub fn editions_table(table: &str) -> String {
-    format!("{table}_editions")
+    format!("{table}{EDITIONS_SUFFIX}")
 }
 
 /// Returns the key of a lookup table's object.
@@ -273,6 +273,9 @@ pub const MARK: &str = "lake.json";
 
 /// Prefix of what a lake remembers about the past.
 pub const HISTORY_PREFIX: &str = "history/";
+
+/// Suffix of the table that says when each edition of a table was valid.
+pub const EDITIONS_SUFFIX: &str = "_editions";
 
 /// File name of the list of a partition's editions.
 const EDITIONS: &str = "editions.json";

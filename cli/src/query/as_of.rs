@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use rollcall_adapters::file_catalog::{CatalogTable, RegisteredPartition};
 use rollcall_adapters::folder::FolderStore;
-use rollcall_core::history::tables::EDITION;
 use rollcall_core::history::{Moment, table_as_of};
 use rollcall_core::keys;
 use rollcall_core::partition::PartitionKey;
@@ -32,7 +31,7 @@ impl AsOf {
         for table in tables {
             let view = table.view.as_ref().map(|view| view.name.as_str());
             let is_named = [Some(table.table.as_str()), view].into_iter().flatten().any(|name| words.contains(name));
-            let is_of_data = table.partition_keys.last().is_some_and(|last| last.name != EDITION || !is_history(table));
+            let is_of_data = !table.partition_keys.is_empty() && !is_history(table);
             if is_named && is_of_data {
                 self.apply_to(table).await?;
             }

@@ -65,13 +65,15 @@ impl ExpectedFile {
         })?;
         for column in &self.read {
             let mismatched = |found: &str| {
-                let rewrite = format!("rewrite it: rollcall run --mode stale{}", self.dataset_flag());
                 let (owner, hint) = match partition.is_empty() {
                     true => (self.table.as_str(), "rewrite it: rollcall repair".to_owned()),
                     false if object.starts_with(keys::HISTORY_PREFIX) => {
                         (&*visible(partition), "a kept edition is as it was: leave out the column".to_owned())
                     }
-                    false => (&*visible(partition), rewrite),
+                    false => {
+                        let hint = format!("rewrite it: rollcall run --mode stale{}", self.dataset_flag());
+                        (&*visible(partition), hint)
+                    }
                 };
                 MismatchedFile(format!(
                     "read column `{}` of `{owner}`: expected {} as in table `{}.{}`, found {found}\n\

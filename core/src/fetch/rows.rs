@@ -81,9 +81,9 @@ pub(super) async fn fetch_rows(
         let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
         let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
         if !room.try_hold(with_page) {
-            // This is the only place where a partition that is not complete waits for memory. It must hold nothing that another partition
-            // waits for, so it drops this page and requests it again. Afterwards it may exceed the limit, so this
-            // happens only once.
+            // This is the only place where a partition that is not complete waits for memory. It must hold nothing that
+            // another partition waits for, so it drops this page and requests it again. Afterwards it may exceed the
+            // limit, so this happens only once.
             drop((decoded, page_room));
             let held = portal.hold(room, with_page).await;
             held.map_err(|error| page_error(error, dataset, partition, page))?;

@@ -62,36 +62,38 @@ pub async fn diff_partition(
     let Some(partition) = before.or(after).map(|as_of| as_of.partition.clone()) else { return Ok(None) };
     let n_rows = |as_of: Option<&PartitionAsOf>| as_of.map(|as_of| as_of.validity.facts.n_rows);
     let (n_before, n_after) = (n_rows(before), n_rows(after));
-    let damaged = |key: &str, source: parquet::errors::ParquetError| {
-        let message = "decode the rows".to_owned();
-        Error::store_failed("read", key, StoreError { message, source: source.into() })
-    };
     let (change, details) = match (before, after) {
         (Some(before), Some(after)) => {
             let (old, new) = (read(dataset, old_store, before).await?, read(dataset, new_store, after).await?);
-            compare_with_details(dataset, old, new, with_details).map_err(|error| damaged(&after.object, error))?
+            compare_with_details(dataset, old, new, with_details)
+                .map_err(|error| Error::damaged(&after.object, error))?
         }
         (Some(gone), None) => {
-            let rows = RowChanges { removed: n_before.unwrap_or(0), ..RowChanges::default() };
-            let details = match with_details {
-                true => rows_as_details(dataset, read(dataset, old_store, gone).await?, "removed")
-                    .map_err(|error| damaged(&gone.object, error))?,
-                false => Vec::new(),
-            };
-            (Change { rows, ..Change::default() }, details)
+            let rows = RowChanges { removed: gone.validity.facts.n_rows, ..RowChanges::default() };
+            (Change { rows, ..Change::default() }, all_rows(dataset, old_store, gone, "removed", with_details).await?)
         }
         (None, Some(new)) => {
-            let rows = RowChanges { added: n_after.unwrap_or(0), ..RowChanges::default() };
-            let details = match with_details {
-                true => rows_as_details(dataset, read(dataset, new_store, new).await?, "added")
-                    .map_err(|error| damaged(&new.object, error))?,
-                false => Vec::new(),
-            };
-            (Change { rows, ..Change::default() }, details)
+            let rows = RowChanges { added: new.validity.facts.n_rows, ..RowChanges::default() };
+            (Change { rows, ..Change::default() }, all_rows(dataset, new_store, new, "added", with_details).await?)
         }
         (None, None) => return Ok(None),
     };
     Ok((!change.is_empty()).then_some(PartitionDiff { partition, n_before, n_after, change, details }))
+}
+
+/// Lists every row of a partition that only one version has, if requested.
+async fn all_rows(
+    dataset: &Dataset,
+    store: &impl Store,
+    as_of: &PartitionAsOf,
+    row: &'static str,
+    with_details: bool,
+) -> Result<Vec<CellDetail>, Error> {
+    if !with_details {
+        return Ok(Vec::new());
+    }
+    let file = read(dataset, store, as_of).await?;
+    rows_as_details(dataset, file, row).map_err(|error| Error::damaged(&as_of.object, error))
 }
 
 /// Reads the object of a partition. If a run has replaced it since it was found, the edition is read from the history,

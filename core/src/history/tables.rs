@@ -35,8 +35,12 @@ const COLUMNS: [(&str, ColumnKind, &str); 5] = [
     ("releases", ColumnKind::String, "Releases of the portal under which it was valid, between commas: ,0.26.1,"),
 ];
 
+/// Suffix of the table of kept editions.
+pub const HISTORY_SUFFIX: &str = "_history";
+/// Suffix of the view of all editions, after the name of the dataset.
+pub const AS_OF_SUFFIX: &str = "_as_of";
 /// Suffixes of the tables and the view that a dataset has besides its own table.
-pub(crate) const SUFFIXES: [&str; 3] = ["_history", "_editions", "_as_of"];
+pub(crate) const SUFFIXES: [&str; 3] = [HISTORY_SUFFIX, keys::EDITIONS_SUFFIX, AS_OF_SUFFIX];
 
 /// Returns whether a column or an axis of this name would be taken for one of the past.
 pub(crate) fn is_reserved_column(name: &str, is_axis: bool) -> bool {
@@ -99,7 +103,7 @@ impl Dataset {
         let kinds = kinds.chain([(RESCUED.to_owned(), ColumnKind::String)]).chain(axis_kinds);
         let more = [EDITION, "valid_from", "valid_until", "releases"].map(|name| (name.to_owned(), ColumnKind::String));
         ViewSpec {
-            name: format!("{}_as_of", self.name),
+            name: format!("{}{AS_OF_SUFFIX}", self.name),
             parts: vec![
                 kept,
                 format!(".{} t\njoin ", quoted(&history_table(&self.table))),
@@ -114,7 +118,7 @@ impl Dataset {
 
 /// Returns the name of the table of the editions that were replaced or removed.
 fn history_table(table: &str) -> String {
-    format!("{table}_history")
+    format!("{table}{HISTORY_SUFFIX}")
 }
 
 /// Encodes the table of when each edition was valid.

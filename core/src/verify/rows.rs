@@ -7,7 +7,7 @@ use crate::change::Cell;
 use crate::error::Error;
 use crate::keys;
 use crate::partition::PartitionKey;
-use crate::ports::store::{Store, StoreError};
+use crate::ports::store::Store;
 
 /// A row of an enrollment table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +38,7 @@ pub(super) async fn read_rows(
     let key = keys::table_object(table, partition);
     let found = store.read(&key).await.map_err(|source| Error::store_failed("read", &key, source))?;
     let Some(found) = found else { return Ok(None) };
-    let damaged = |source: parquet::errors::ParquetError| {
-        Error::store_failed("read", &key, StoreError { message: "decode the rows".to_owned(), source: source.into() })
-    };
+    let damaged = |source| Error::damaged(&key, source);
     let reader = ParquetRecordBatchReaderBuilder::try_new(found.bytes).and_then(|builder| builder.build());
     let mut rows = Vec::new();
     for batch in reader.map_err(damaged)? {
