@@ -6,6 +6,7 @@ use futures::executor::block_on;
 
 use super::*;
 use crate::fetch::{RunFacts, fetch_partition};
+use crate::file::stamp::Stamp;
 use crate::history::{Moment, table_as_of};
 use crate::ledger::{PlanItem, Reason};
 use crate::publish::{PlannedRun, Registrar, WithoutReceipt, publish_partitions};
@@ -77,6 +78,25 @@ fn an_edition_is_deleted_once_its_end_is_old_enough() {
 }
 
 #[test]
+fn the_edition_before_the_current_one_is_deleted_too() {
+    let (store, catalog) = three_editions();
+    assert_eq!(catalog.kept.lock().unwrap().len(), 2);
+    assert_eq!(prune(&store, &catalog, "2026-11-04T00:00:00Z", false).unwrap(), 2);
+    // Nothing refers to what was deleted.
+    assert!(kept(&store).is_empty() && catalog.kept.lock().unwrap().is_empty());
+    assert_eq!(as_of(&store, "2026-11-05T00:00:00Z").unwrap().as_deref(), Some(DATA));
+    assert_eq!(prune(&store, &catalog, "2026-11-05T00:00:00Z", false).unwrap(), 0);
+}
+
+#[test]
+fn an_object_of_another_partition_is_not_part_of_the_past() {
+    let (store, _) = three_editions();
+    let stamp = store.stamp(DATA).map(|stamp| Stamp { partition: Some("year=2020/grade=grade-pk".into()), ..stamp });
+    store.set(DATA, &store.bytes(DATA).unwrap(), stamp);
+    assert_eq!(as_of(&store, "2026-11-05T00:00:00Z").unwrap(), None);
+}
+
+#[test]
 fn pruning_that_was_killed_is_completed_by_the_next_and_loses_nothing_in_between() {
     for step in ["refreshes.json", "editions.json", "part-00000.parquet", "delete"] {
         let (store, catalog) = three_editions();
@@ -109,6 +129,10 @@ fn an_edition_whose_end_is_unknown_stays() {
     *store.refuses_look.lock().unwrap() = BTreeSet::from([DATA.to_owned()]);
     prune(&store, &catalog, late, false).unwrap_err();
     assert_eq!(kept(&store).len(), 2);
+    // Nor is there a record of it.
+    store.drop_object(&keys::records(&enrollment()));
+    assert_eq!(prune(&store, &catalog, late, false).unwrap(), 0);
+    assert_eq!(kept(&store).len(), 2);
 }
 
 #[test]
@@ -117,6 +141,7 @@ fn a_table_of_editions_that_cannot_be_inspected_is_not_overwritten() {
     let key = keys::lookup_object(&keys::editions_table(&enrollment().table));
     let before = store.bytes(&key);
     *store.refuses_look.lock().unwrap() = BTreeSet::from([key.clone()]);
-    prune(&store, &catalog, BETWEEN, false).unwrap_err();
+    let error = prune(&store, &catalog, BETWEEN, false).unwrap_err();
+    assert!(matches!(&error, Error::StoreFailed { key: refused, .. } if *refused == key), "{error:?}");
     assert_eq!((store.bytes(&key), kept(&store).len()), (before, 2));
 }
