@@ -14,6 +14,7 @@ use crate::dataset::Dataset;
 use crate::fetch::{Keep, RunFacts};
 use crate::file::Footer;
 use crate::file::Stamp;
+use crate::memory::Room;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::{
     Catalog, CatalogError, CatalogPartition, Clock, Condition, Content, Listed, ObjectFacts, PageRequest, Portal,
@@ -84,6 +85,8 @@ pub(crate) struct CannedPages {
     pages: Vec<String>,
     pub(crate) requested: Mutex<Vec<u32>>,
     pub(crate) received_at: Timestamp,
+    /// Whether the time is up, so that nothing can wait for memory.
+    pub(crate) is_time_up: bool,
 }
 
 impl CannedPages {
@@ -99,6 +102,7 @@ impl CannedPages {
             pages,
             requested: Mutex::default(),
             received_at: time(NOW),
+            is_time_up: false,
         }
     }
 }
@@ -106,6 +110,14 @@ impl CannedPages {
 impl Portal for CannedPages {
     fn root(&self) -> &Url {
         &self.root
+    }
+
+    async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
+        if self.is_time_up {
+            return Err(PortalError::Deadline { tries: 0 });
+        }
+        room.hold(n_bytes).await;
+        Ok(())
     }
 
     async fn get<T: Send>(

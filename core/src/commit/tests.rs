@@ -139,6 +139,19 @@ fn a_damaged_object_is_kept_without_a_comparison() {
 }
 
 #[test]
+fn rows_are_committed_uncompared_if_the_time_is_up() {
+    let store = MemoryStore::default();
+    fetch_at(&store, "r1", rows(&["5"]), "2026-11-01T00:00:00Z");
+    let mut portal = CannedPages::new(rows(&["7"]));
+    portal.is_time_up = true;
+    let fetched =
+        block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &run_facts("r2")));
+    let receipt = fetched.unwrap().receipt().unwrap();
+    assert_eq!((receipt.outcome, kept(&store).len()), (Outcome::Written, 1));
+    assert_eq!(receipt.change_in_words(&enrollment()).as_deref(), Some("rows not compared"));
+}
+
+#[test]
 fn changes_of_several_partitions_add_up() {
     let cells = |recoded, revised| CellChanges { recoded, revised, ..CellChanges::default() };
     let change = |revised, column: &str| Change {
