@@ -101,10 +101,27 @@ impl RequestArgs {
             None => {
                 let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
                 let input = self.to_json(&dataset)?;
+                if self.names_nothing() && !dataset.axes.is_empty() {
+                    let axes = dataset.axes.iter().filter(|axis| !axis.is_year());
+                    let axes: String = axes.map(|axis| format!(" --axis {}=all", axis.name)).collect();
+                    let flags = axes.replace(" --axis grade=all", " --grades all");
+                    return Err(BadInput(format!(
+                        "check request: expected what to fetch, found nothing\nhint: such as --years latest{flags}; or \
+                         --mode stale for what a lake has and can have changed"
+                    ))
+                    .into());
+                }
                 let request = Request::parse(&input, &dataset)?;
                 Ok(ResolvedRequest { dataset, request, input })
             }
         }
+    }
+
+    /// Checks whether the flags name no partition at all.
+    fn names_nothing(&self) -> bool {
+        let is_named = self.years.is_some() || self.grades.is_some() || self.failed_of.is_some();
+        let is_named = is_named || !self.axes.is_empty() || !self.partitions.is_empty();
+        !is_named && matches!(self.mode, ModeArg::All)
     }
 
     /// Returns the datasets that `--dataset` selects, or `None` if it names one.

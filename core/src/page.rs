@@ -36,7 +36,7 @@ use crate::page::misfits::{Misfits, NO_FIELD};
 use crate::page::page_builder::{Envelope, PageBuilder, RowFailure};
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
-use crate::text::excerpt;
+use crate::text::{body_in_words, excerpt};
 
 /// A decoded page.
 #[derive(Debug)]
@@ -91,8 +91,7 @@ impl<'d> PageDecoder<'d> {
         let text = std::str::from_utf8(body)
             .map_err(|error| self.bad_body(page, format!("invalid UTF-8 at offset {}", error.valid_up_to()), None))?;
         if !text.trim_start().starts_with('{') {
-            let found =
-                if text.trim().is_empty() { "an empty body".to_owned() } else { format!("`{}`", excerpt(text)) };
+            let found = if text.trim().is_empty() { "an empty body".to_owned() } else { body_in_words(text) };
             return Err(self.bad_body(page, found, None));
         }
         let mut builder = self.builder(false);
@@ -127,6 +126,7 @@ impl<'d> PageDecoder<'d> {
                         page,
                         source: PortalError::TooMany { limit, what },
                     },
+                    None if text.trim_start().starts_with('<') => self.bad_body(page, body_in_words(text), None),
                     None => self.bad_body(page, format!("`{}`", excerpt(near(text, &error))), Some(error)),
                 });
             }

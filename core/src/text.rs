@@ -1,4 +1,6 @@
-//! Formats text for messages: excerpts of external text, and numbers.
+//! Formats text for messages: excerpts of external text, numbers and years.
+
+use std::collections::BTreeSet;
 
 /// Returns external text as a message may show it: control characters escaped, truncated to 200 characters.
 #[must_use]
@@ -11,6 +13,37 @@ pub fn excerpt(text: &str) -> String {
         quoted.push('…');
     }
     quoted
+}
+
+/// Returns what a body is that should have been data: a web page by its title, or an excerpt.
+#[must_use]
+pub fn body_in_words(text: &str) -> String {
+    match web_page(text) {
+        Some(title) => format!("a web page, `{title}`, instead of data"),
+        None => format!("`{}`", excerpt(text)),
+    }
+}
+
+/// Returns the title of a web page, or else its first words; `None` if the text is none.
+#[must_use]
+pub fn web_page(text: &str) -> Option<String> {
+    /// Where the title stands at the latest.
+    const HEAD: usize = 4_000;
+    let text = text.trim();
+    let head = text.char_indices().nth(HEAD).map_or(text, |(end, _)| text.get(..end).unwrap_or_default());
+    // Keeps the length, so that positions are the same in both.
+    let lower = head.to_ascii_lowercase();
+    if !lower.starts_with("<!doctype html") && !lower.starts_with("<html") {
+        return None;
+    }
+    let title = lower.find("<title").and_then(|at| Some(at + lower.get(at..)?.find('>')? + 1));
+    let title = title.and_then(|start| head.get(start..start + lower.get(start..)?.find("</title")?));
+    let title = title.map(str::trim).filter(|title| !title.is_empty());
+    let words = || {
+        let texts = head.split('<').filter_map(|tag| Some(tag.split_once('>')?.1.trim()));
+        texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    Some(excerpt(&title.map_or_else(words, str::to_owned)))
 }
 
 /// Returns a hint line with the candidate that is most like a word, or an empty string if none is.
@@ -44,9 +77,47 @@ pub fn thousands(number: u64) -> String {
     text
 }
 
+/// Formats years: `1986-2019, 2021`.
+#[must_use]
+pub fn in_ranges(years: &BTreeSet<i32>) -> String {
+    let starts = years.iter().filter(|year| !years.contains(&(*year - 1)));
+    let range = |start: &i32| {
+        let end = (*start..).take_while(|year| years.contains(year)).last().unwrap_or(*start);
+        if end == *start { start.to_string() } else { format!("{start}-{end}") }
+    };
+    starts.map(range).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_web_page_is_named_by_its_title() {
+        for (body, expected) in [
+            ("{\"detail\": 1}", "`{\"detail\": 1}`"),
+            (
+                "<!DOCTYPE html><html><head><title>\n Just a moment...\n</title></head>",
+                "a web page, `Just a moment...`, instead of data",
+            ),
+            ("<html><body>Enable <b>JavaScript</b></body></html>", "a web page, `Enable JavaScript`, instead of data"),
+            ("<HTML><TITLE lang='en'>502 Bad Gateway</TITLE>", "a web page, `502 Bad Gateway`, instead of data"),
+            ("<html><title>cut sho", "a web page, `cut sho`, instead of data"),
+            ("<html><title>é</title>", "a web page, `é`, instead of data"),
+            ("<?xml version='1.0'?>", "`<?xml version='1.0'?>`"),
+        ] {
+            assert_eq!(body_in_words(body), expected);
+        }
+    }
+
+    #[test]
+    fn years_are_listed_as_ranges() {
+        for (years, expected) in
+            [(vec![2021], "2021"), (vec![1986, 1987, 1988, 1990], "1986-1988, 1990"), (vec![1, 3, 4], "1, 3-4")]
+        {
+            assert_eq!(in_ranges(&years.into_iter().collect()), expected);
+        }
+    }
 
     #[test]
     fn an_excerpt_is_truncated_and_cannot_forge_a_log_line() {

@@ -84,7 +84,7 @@ impl ServeError {
                 | Self::ReadFaults(..)
                 | Self::ParseFaults(..)
                 | Self::NoRecording(_)
-        )
+        ) || matches!(self, Self::Listen(_, error) if error.kind() == io::ErrorKind::AddrInUse)
     }
 }
 
@@ -172,6 +172,12 @@ impl fmt::Display for ServeError {
             ServeError::NoRecording(path) => {
                 write!(f, "open recording `{}`: expected a folder, found none", path.display())
             }
+            ServeError::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(
+                    f,
+                    "listen on `{address}`: expected a free port, found one in use\nhint: --port 0 picks a free one"
+                )
+            }
             ServeError::Listen(address, _) => write!(f, "listen on `{address}`"),
             ServeError::Run(_) => f.write_str("run the simulator"),
         }
@@ -181,10 +187,11 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ServeError::ReadDataset(_, error)
-            | ServeError::ReadFaults(_, error)
-            | ServeError::Listen(_, error)
-            | ServeError::Run(error) => Some(error),
+            ServeError::ReadDataset(_, error) | ServeError::ReadFaults(_, error) | ServeError::Run(error) => {
+                Some(error)
+            }
+            ServeError::Listen(_, error) if error.kind() == io::ErrorKind::AddrInUse => None,
+            ServeError::Listen(_, error) => Some(error),
             ServeError::ParseDataset(_, error) | ServeError::ParseFaults(_, error) => Some(error),
             ServeError::NoRecording(_) => None,
         }

@@ -33,7 +33,7 @@ fn a10_a12_a13_a30_a31_a32_a_body_that_is_not_a_page_is_rejected_and_quoted() {
         (
             "HTML with status 200",
             |pages| pages.set(1, "<!doctype html>\n<title>Enable JavaScript and cookies to continue</title>"),
-            bad_body(1, r#"`<!doctype html>\n<title>Enable JavaScript and cookies to continue</title>`"#),
+            bad_body(1, "a web page, `Enable JavaScript and cookies to continue`, instead of data"),
             12,
         ),
         ("empty body", |pages| pages.set(2, ""), bad_body(2, "an empty body"), 15),
@@ -205,8 +205,8 @@ fn a3_a4_a5_a6_a21_a_status_other_than_200_is_reported_with_the_start_of_its_bod
             "403 with a page for browsers",
             1,
             status(403, "<html>Enable JavaScript\nand cookies to continue</html>"),
-            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 403: `<html>Enable \
-             JavaScript\\nand cookies to continue</html>`",
+            "PortalRefused: fetch page 1 of `year=2021/grade=grade-pk`: portal refused the request: HTTP 403: `Enable \
+             JavaScript\\nand cookies to continue`",
             1,
         ),
         ("a redirect to another portal", 1, Action::Redirect { location: other_page.clone() }, redirected.as_str(), 1),

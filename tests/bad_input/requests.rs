@@ -64,9 +64,8 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "no selection",
             &[],
             None,
-            "error: InvalidRequest: check request: found 2 mistakes\n  - `years`: expected years such as [2020, \
-             2021], \"2015-2021\", \"latest\" or \"all\", found none\n  - `grades`: expected values such as [\"grade-pk\"] or \
-             \"all\", found none",
+            "error: check request: expected what to fetch, found nothing\nhint: such as --years latest --grades all; or \
+             --mode stale for what a lake has and can have changed",
         ),
         (
             "a reversed range",
@@ -495,7 +494,7 @@ fn a_portal_that_does_not_list_its_years_is_named_with_its_status() {
     assert_eq!(
         found.stderr,
         "error: YearsUnknown: list years of `ccd_enrollment`: expected the portal to list them at `api-endpoints/`, \
-         found no readable list: fetch list of endpoints: HTTP 403: `<html>Enable JavaScript</html>`\nhint: name the years \
+         found no readable list: fetch list of endpoints: HTTP 403: `Enable JavaScript`\nhint: name the years \
          instead of requesting `all` or `latest`\n"
     );
     assert_eq!(portal.n_data_requests(), 0);

@@ -28,6 +28,8 @@ pub enum FolderState {
     Marked(Bytes),
     /// It contains something else.
     Other,
+    /// It is a file, not a folder.
+    File,
 }
 
 impl FolderStore {
@@ -46,6 +48,7 @@ impl FolderStore {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FolderState::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(FolderState::File),
             Err(error) => return Err(error),
         };
         let mut is_empty = true;
@@ -110,12 +113,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_inspected_is_an_error() {
+    fn a_file_is_no_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lake");
         assert_eq!(inspect(&path).unwrap(), FolderState::Missing);
         fs::write(&path, "a file").unwrap();
-        inspect(&path).unwrap_err();
+        assert_eq!(inspect(&path).unwrap(), FolderState::File);
     }
 
     /// The folder can be listed, but the path of its mark is longer than the system's maximum of 4,095 bytes.

@@ -1,5 +1,6 @@
 //! Single requests, from connecting to the last byte of the response.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use reqwest::{Client, Response, StatusCode};
 use rollcall_core::error::chain;
 use rollcall_core::memory::{Memory, Room};
 use rollcall_core::ports::BoxError;
-use rollcall_core::text::excerpt;
+use rollcall_core::text::{excerpt, web_page};
 use url::Url;
 
 use crate::http_portal::backoff::parse_retry_after;
@@ -186,7 +187,10 @@ impl HttpClient {
     fn quote(&self, text: &[u8]) -> String {
         match self.contains_secret(text) {
             true => OMITTED.to_owned(),
-            false => excerpt(String::from_utf8_lossy(text).trim()),
+            false => {
+                let text = String::from_utf8_lossy(text);
+                web_page(&text).unwrap_or_else(|| excerpt(text.trim()))
+            }
         }
     }
 
@@ -198,9 +202,27 @@ impl HttpClient {
             .any(|cause| matches!(cause.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))));
         let (is_usable, is_connected) = (!is_certificate && !error.is_builder(), !error.is_connect());
         let is_secret_in_cause = self.contains_secret(format!("{error:?} {}", chain(&error)).as_bytes());
-        let source: BoxError = if is_secret_in_cause { OMITTED.into() } else { error.into() };
+        let source: BoxError = match in_words(&error) {
+            _ if is_secret_in_cause => OMITTED.into(),
+            Some(words) => words.into(),
+            None => error.into(),
+        };
         if is_usable { RequestFailure::NoResponse { is_connected, source } } else { RequestFailure::Unusable(source) }
     }
+}
+
+/// Returns why there is no connection, in plain words, if the cause is a common one.
+fn in_words(error: &reqwest::Error) -> Option<&'static str> {
+    causes(error).find_map(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        match kind {
+            Some(io::ErrorKind::ConnectionRefused) => Some("connection refused"),
+            Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => Some("network unreachable"),
+            // The resolver's error has no kind of its own.
+            _ if cause.to_string().starts_with("failed to lookup address information") => Some("host name not found"),
+            _ => None,
+        }
+    })
 }
 
 /// Makes room for `n_bytes` of a body. Fails if the body has outgrown the maximum set for it.

@@ -10,7 +10,7 @@ use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
 use crate::lake::Lake;
-use crate::lake::mark::LakeMark;
+use crate::lake::mark::{HOW_TO_FETCH, LakeMark};
 use crate::words::shell_word;
 
 /// Default folder of the lake.
@@ -103,7 +103,12 @@ impl LakeArgs {
     ///
     /// - `dataset_arg`: the dataset as given on the command line, if it was.
     pub(crate) fn rewrite_command(&self, dataset: &Dataset, dataset_arg: Option<&str>) -> String {
-        let mut words = vec!["rollcall run --mode stale".to_owned()];
+        self.run_command(dataset, dataset_arg, "--mode stale")
+    }
+
+    /// Returns the command that runs a dataset into this lake with the flags `which`.
+    pub(crate) fn run_command(&self, dataset: &Dataset, dataset_arg: Option<&str>, which: &str) -> String {
+        let mut words = vec![format!("rollcall run {which}")];
         // Compares the argument rather than the name, because a descriptor file may use the default dataset's name.
         let dataset_arg = dataset_arg.unwrap_or(&dataset.name);
         if dataset_arg != DEFAULT_DATASET {
@@ -122,10 +127,9 @@ async fn check_exists(store: FolderStore) -> anyhow::Result<FolderStore> {
     let folder = store.root().display();
     let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
     if store.inspect().await.map_err(failed)? == FolderState::Missing {
-        return Err(BadInput(format!(
-            "open lake `{folder}`: expected a folder, found none\nhint: name it with --lake"
-        ))
-        .into());
+        return Err(
+            BadInput(format!("open lake `{folder}`: expected a folder, found none\nhint: {HOW_TO_FETCH}")).into()
+        );
     }
     LakeMark::find(&store).await?;
     Ok(store)

@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
 
+/// How a lake comes into being.
+pub(super) const HOW_TO_FETCH: &str =
+    "fetch a first one: rollcall run --sample --years latest --grades grade-pk; or name another folder with --lake";
+
 /// The contents of the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +63,10 @@ impl LakeMark {
                     store.root().join(keys::MARK).display(),
                 ))
             })?)),
+            FolderState::File => {
+                Err(BadInput(format!("open lake `{folder}`: expected a folder, found a file\nhint: --lake names a folder"))
+                    .into())
+            }
             FolderState::Other => Err(BadInput(format!(
                 "open lake `{folder}`: expected a lake or an empty folder, found other files and no `{}`; nothing was \
                  changed\nhint: name another folder with --lake; if this is a lake that lost its mark, write \
@@ -76,7 +84,7 @@ impl LakeMark {
     pub(crate) async fn read(store: &FolderStore) -> anyhow::Result<Self> {
         Ok(Self::find(store).await?.ok_or_else(|| {
             BadInput(format!(
-                "open lake `{}`: expected a lake, found an empty folder\nhint: name it with --lake",
+                "open lake `{}`: expected a lake, found an empty folder\nhint: {HOW_TO_FETCH}",
                 store.root().display()
             ))
         })?)

@@ -192,7 +192,10 @@ fn a10_a12_a13_a31_a32_an_invalid_page_is_refused_and_quoted() {
                         `results`, found ";
     for (body, found) in [
         (b"".to_vec(), "an empty body"),
-        (b"<html>Enable JavaScript\nand cookies</html>".to_vec(), "`<html>Enable JavaScript\\nand cookies</html>`"),
+        (
+            b"<html>Enable JavaScript\nand cookies</html>".to_vec(),
+            "a web page, `Enable JavaScript\\nand cookies`, instead of data",
+        ),
         (b"[1]".to_vec(), "`[1]`"),
         (b"{\"detail\":\"Invalid page.\"}".to_vec(), "`{\"detail\":\"Invalid page.\"}`"),
         (b"{\"count\":1,\"next\":null}".to_vec(), "`{\"count\":1,\"next\":null}`"),

@@ -10,6 +10,7 @@ use crate::ledger::read_records::read_records;
 use crate::ledger::receipt::Outcome;
 use crate::partition::{AxisValue, PartitionKey};
 use crate::ports::store::Store;
+use crate::text::in_ranges;
 use crate::verify::check::Check;
 use crate::verify::rows::{Enrolled, read_rows};
 
@@ -187,16 +188,6 @@ async fn compare_districts(
     Ok(())
 }
 
-/// Formats years: `1986-2019, 2021`.
-fn in_ranges(years: &BTreeSet<i32>) -> String {
-    let starts = years.iter().filter(|year| !years.contains(&(*year - 1)));
-    let range = |start: &i32| {
-        let end = (*start..).take_while(|year| years.contains(year)).last().unwrap_or(*start);
-        if end == *start { start.to_string() } else { format!("{start}-{end}") }
-    };
-    starts.map(range).collect::<Vec<_>>().join(", ")
-}
-
 /// Returns the values of the grade axis, without the total.
 fn grade_values(dataset: &Dataset) -> BTreeSet<&str> {
     let grades = dataset.axes.iter().filter(|axis| !axis.is_year()).flat_map(|axis| &axis.values);
@@ -235,18 +226,4 @@ fn by_year(partitions: &BTreeSet<PartitionKey>) -> BTreeMap<i32, BTreeMap<&str, 
         }
     }
     by_year
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn years_are_listed_as_ranges() {
-        for (years, expected) in
-            [(vec![2021], "2021"), (vec![1986, 1987, 1988, 1990], "1986-1988, 1990"), (vec![1, 3, 4], "1, 3-4")]
-        {
-            assert_eq!(in_ranges(&years.into_iter().collect()), expected);
-        }
-    }
 }
