@@ -1,6 +1,6 @@
 //! `rollcall diff`: what differs between two releases, two dates or two lakes.
 
-mod rows;
+mod differences;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,12 +16,13 @@ use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::changes;
-use crate::diff::rows::RowsFile;
+use crate::diff::differences::Differences;
 use crate::exit::{self, BadInput};
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
 use crate::request::dataset::load_dataset;
+use crate::rows::file::RowsPath;
 use crate::table;
 use crate::warnings;
 use crate::words::{counted, thousands};
@@ -50,8 +51,8 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
     dataset: String,
     /// Write each changed cell and row to a file: .csv, .json or .parquet
-    #[arg(long, value_name = "FILE")]
-    rows: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", value_parser = RowsPath::parse)]
+    rows: Option<RowsPath>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -90,7 +91,7 @@ pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
 
 async fn compare_lakes(args: &DiffArgs) -> anyhow::Result<bool> {
     let dataset = load_dataset(&args.dataset)?;
-    let rows = args.rows.as_deref().map(|path| RowsFile::create(path, &dataset)).transpose()?;
+    let rows = args.rows.as_ref().map(|path| Differences::create(path, &dataset)).transpose()?;
     let before = args.lake.open_existing().await?;
     let after = match &args.other {
         Some(other) => LakeArgs::of(other.clone()).open_existing().await?,
@@ -113,7 +114,7 @@ async fn compare(
     dataset: &Dataset,
     old_store: &impl Store,
     new_store: &impl Store,
-    mut rows: Option<RowsFile>,
+    mut rows: Option<Differences>,
 ) -> anyhow::Result<bool> {
     let now = Moment::At(SystemClock.now());
     let moment = |text: Option<&String>| text.map_or_else(|| now.clone(), |text| Moment::parse(text));

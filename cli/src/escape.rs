@@ -4,7 +4,6 @@
 //! a line of our output, or marks that reverse the text after them.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal};
 
 /// Returns equivalent JSON that is safe to print on a terminal.
 pub(crate) fn json_text(text: String) -> String {
@@ -35,11 +34,6 @@ pub(crate) fn is_control_in_lines(c: char) -> bool {
 /// Returns `text` as one line without control characters, escaped as in `a\nb` and `\u{1b}[31m`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
-}
-
-/// Returns a data value for stdout: [`visible`] on a terminal, unchanged in a file or a pipe.
-pub(crate) fn visible_on_terminal(text: &str) -> Cow<'_, str> {
-    if io::stdout().is_terminal() { visible(text) } else { Cow::Borrowed(text) }
 }
 
 /// Returns a message without control characters.

@@ -5,12 +5,14 @@
 //! Callers that build a line for [`print()`] must first pass outside text through [`visible`](crate::escape::visible).
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::bars;
 use crate::escape::{escaped, is_control_in_lines, json_text, message_text};
-use crate::progress;
 
 /// Output format of most commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,14 +34,65 @@ pub(crate) fn print_data(text: &str) -> io::Result<()> {
 }
 
 fn write_out(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let result = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') || text.is_empty() { Ok(()) } else { stdout.write_all(b"\n") });
-    match result.and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+    let mut stdout = DataOut::default();
+    stdout.write_all(text.as_bytes())?;
+    if text.ends_with('\n') || text.is_empty() { Ok(()) } else { stdout.write_all(b"\n") }
+}
+
+/// Stdout for data that is printed piece by piece; clones share what became of it. After the reader of a pipe is gone, as in
+/// `| head`, writes have no effect.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DataOut {
+    has_printed: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl DataOut {
+    /// Checks whether anything was printed.
+    pub(crate) fn has_printed(&self) -> bool {
+        self.has_printed.load(Ordering::Relaxed)
     }
+
+    /// Checks whether the reader is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Write for DataOut {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if !data.is_empty() && !self.is_closed() {
+            self.has_printed.store(true, Ordering::Relaxed);
+            let mut stdout = io::stdout().lock();
+            match stdout.write_all(data).and_then(|()| stdout.flush()) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    self.is_closed.store(true, Ordering::Relaxed);
+                }
+                result => result?,
+            }
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Clears the terminal that stdout is, so that what follows replaces what is there. Does nothing to a file or a pipe.
+pub(crate) fn clear_screen() -> io::Result<()> {
+    if io::stdout().is_terminal() { DataOut::default().write_all(b"\x1b[H\x1b[2J") } else { Ok(()) }
+}
+
+/// Returns the width of the terminal that stdout is, in cells; `None` if it is a file or a pipe.
+pub(crate) fn screen_width() -> Option<usize> {
+    /// Width of a terminal that does not say its own.
+    const DEFAULT: usize = 80;
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    Some(width.filter(|width| *width > 0).unwrap_or(DEFAULT))
 }
 
 /// Prints a value as indented JSON to stdout.
@@ -48,9 +101,29 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether only results, warnings and errors are printed.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Prints neither progress nor notes from now on.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Checks whether neither progress nor notes are printed.
+pub(crate) fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
+
+/// Prints a note to stderr: what a user may want to know, but need not act on.
+pub(crate) fn print_note(text: &str) {
+    if !is_quiet() {
+        print_message(&format!("note: {text}"));
+    }
+}
+
 /// Prints a human-readable message to stderr, without disturbing a progress bar.
 pub(crate) fn print_message(text: &str) {
-    progress::suspend_bars(|| {
+    bars::suspend_bars(|| {
         // If stderr is closed, there is nowhere left to report the error.
         let _ = writeln!(io::stderr().lock(), "{}", message_text(text));
     });

@@ -3,66 +3,94 @@
 mod as_of;
 mod axis_filters;
 mod catalog_entry;
-pub(crate) mod csv;
+mod default_database;
 pub(crate) mod engine;
 mod engine_errors;
+pub(crate) mod explain;
 mod file_check;
 mod file_reader;
 mod lake_table;
+pub(crate) mod limits;
 mod pinned_folder;
-pub(crate) mod render;
+mod session;
+mod shell;
 pub(crate) mod shipped;
+mod source;
 mod views;
 pub(crate) mod words;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_core::history::Moment;
 
-use crate::lake;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::output;
 use crate::query::as_of::AsOf;
-use crate::query::engine::run_sql;
-use crate::query::render::QueryFormat;
-use crate::query::shipped::{SHIPPED, find_sql, question};
-use crate::table;
+use crate::query::limits::Limits;
+use crate::query::session::{Session, View};
+use crate::query::source::Source;
+use crate::rows::file::{RowsFile, RowsPath};
 use crate::warnings;
+use crate::words::{counted, size};
 
+/// Query the lake: run a shipped query by name, or any SQL. Without a query on a terminal, open a shell.
+///
+/// Tables of the database ccd_school, and tables whose name only one database has, need no database name.
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
-    /// Name of a shipped query, or SQL [default: list the shipped queries]
+    /// Name of a shipped query, SQL, or `-` for SQL from stdin
     #[arg(allow_hyphen_values = true)]
     query: Option<String>,
+    /// Read the SQL from a file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "query")]
+    file: Option<PathBuf>,
+    /// List the shipped queries and the questions they answer
+    #[arg(long, conflicts_with_all = ["query", "file"])]
+    list: bool,
     #[command(flatten)]
     lake: LakeArgs,
     /// Query the lake as it was: at the end of a date (UTC), at a time, or after the last run under a release
     #[arg(long, value_name = "DATE|TIME|RELEASE")]
     as_of: Option<String>,
-    /// Output format
-    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
-    format: QueryFormat,
+    #[command(flatten)]
+    view: View,
+    /// Write all rows to a file that ends in .csv, .json or .parquet
+    #[arg(short, long, value_name = "FILE", value_parser = RowsPath::parse, conflicts_with = "format")]
+    output: Option<RowsPath>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let Some(query) = &args.query else {
-        let mut table = table::table(&["query", "question"]);
-        for (name, sql) in SHIPPED {
-            table.add_row([*name, question(sql)]);
+    let source = if args.list { Source::List } else { Source::of(args.query.as_deref(), args.file.as_deref())? };
+    let sql = match source {
+        Source::List => {
+            output::print(&shipped::list())?;
+            return Ok(ExitCode::SUCCESS);
         }
-        output::print(&table::render(&table))?;
-        return Ok(ExitCode::SUCCESS);
+        Source::Shell => None,
+        Source::Sql(sql) => Some(sql),
     };
-    let sql = find_sql(query)?;
     let store = args.lake.existing_folder("query a lake in a bucket with Athena, in the stack's work group").await?;
     let as_of = args.as_of.as_deref().map(|text| AsOf::new(store.clone(), Moment::parse(text)));
-    let text = run_sql(&lake::catalog(&store), store.root(), &sql, args.format, as_of.as_ref()).await?;
-    match args.format {
-        QueryFormat::Csv => output::print_data(&text)?,
-        QueryFormat::Table | QueryFormat::Json => output::print(&text)?,
+    let is_sample = LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample);
+    let session = Session { store: &store, as_of: as_of.as_ref(), view: args.view, limits: args.limits };
+    let Some(sql) = sql else {
+        warnings::note_sample(is_sample);
+        return shell::run(&session).await;
+    };
+    match &args.output {
+        None => session.print(&sql).await?,
+        Some(path) => {
+            let rows = session.query(&sql).run(|schema| RowsFile::create(path, schema)).await?;
+            let (n_rows, size_bytes) = rows.finish()?;
+            let path = path.path().display();
+            output::print_message(&format!("wrote {}, {}, to {path}", counted(n_rows, "row"), size(size_bytes)));
+        }
     }
-    warnings::note_sample(LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample));
+    warnings::note_sample(is_sample);
     Ok(ExitCode::SUCCESS)
 }

@@ -18,9 +18,12 @@ use rollcall_core::ledger::Summary;
 
 use crate::exit;
 use crate::output::{self, Format};
-use crate::query;
+use crate::query::engine::LakeQuery;
+use crate::query::limits::Limits;
 use crate::request::ResolvedRequest;
 use crate::request::dataset::refuse_several;
+use crate::rows::RowFormat;
+use crate::rows::printed::Collected;
 use crate::run::args::{Elsewhere, RunArgs};
 use crate::run::fetch::FetchEnd;
 use crate::run::fetch_and_publish::{fetch_and_publish, interrupted};
@@ -60,13 +63,20 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => QueryOutcome::NotRequested,
         Some(_) if matches!(end, FetchEnd::Interrupted) => QueryOutcome::Interrupted,
         Some(sql) => tokio::select! {
-            result = query::engine::run_sql(&prepared.catalog, prepared.store.root(), sql, args.format.into(), None) => {
+            result = rows_of(&prepared, sql, args.format.into()) => {
                 result.map_or_else(QueryOutcome::Failed, QueryOutcome::Finished)
             }
             () = signals.stop_requested() => QueryOutcome::Interrupted,
         },
     };
     print_outcome(&prepared, &args, end, &summary, query)
+}
+
+/// Returns the rows of the query after a run, formatted.
+async fn rows_of(prepared: &PreparedRun, sql: &str, format: RowFormat) -> anyhow::Result<String> {
+    let PreparedRun { catalog, store, .. } = prepared;
+    let query = LakeQuery { catalog: catalog.clone(), root: store.root(), sql, as_of: None, limits: Limits::default() };
+    query.run(|schema| Collected::new(format, schema)).await?.finish()
 }
 
 /// Outcome of the query after a run.

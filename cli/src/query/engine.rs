@@ -1,145 +1,194 @@
-//! Runs SQL with DataFusion over the partitions that the catalog registers.
+//! Runs SQL with DataFusion over the partitions that the catalog registers, and passes the rows on as they come.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::catalog::MemorySchemaProvider;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
-use rollcall_core::text::nearest;
 
 use crate::exit::BadInput;
 use crate::query::as_of::AsOf;
+use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase};
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
+use crate::query::explain::explain;
 use crate::query::lake_table::{LakeTable, lake_url};
+use crate::query::limits::Limits;
 use crate::query::pinned_folder::PinnedFolder;
-use crate::query::render::{QueryFormat, render};
 use crate::query::views::register_views;
+use crate::rows::RowSink;
 
 /// Maximum number of attempts. A query starts over if a run replaces a file while the query is reading it.
 const MAX_TRIES: u32 = 5;
 
-/// Runs SQL and returns its rows, formatted.
-///
-/// - `as_of`: the moment in the past of the lake; `None` for now.
-///
-/// # Errors
-/// [`BadInput`] if the SQL is invalid for the lake's tables. Also returns any error from running it.
-pub(crate) async fn run_sql(
-    catalog: &FileCatalog<FolderStore>,
-    root: &Path,
-    sql: &str,
-    format: QueryFormat,
-    as_of: Option<&AsOf>,
-) -> anyhow::Result<String> {
-    let mut n_tries = 0;
-    loop {
-        n_tries += 1;
-        let mut tables = catalog.tables().await.map_err(unreadable_catalog)?;
-        if let Some(as_of) = as_of {
-            as_of.apply(&mut tables, sql).await?;
-        }
-        let (context, lake) = session(&tables, root)?;
-        match collect(&context, &tables, root, sql).await {
-            Err(_) if lake.is_some_and(|lake| lake.is_stale()) && n_tries < MAX_TRIES => {
-                tracing::info!("a file was replaced during the query; starting over");
+/// A query over the lake.
+pub(crate) struct LakeQuery<'q> {
+    pub(crate) catalog: FileCatalog<FolderStore>,
+    pub(crate) root: &'q Path,
+    pub(crate) sql: &'q str,
+    /// The moment in the past of the lake; `None` for now.
+    pub(crate) as_of: Option<&'q AsOf>,
+    pub(crate) limits: Limits,
+}
+
+impl LakeQuery<'_> {
+    /// Runs the query and passes its rows on as they come. Returns what received them.
+    ///
+    /// Starts over if a run replaces a file that the query needs, until rows were printed.
+    ///
+    /// - `open`: starts the output for the columns.
+    ///
+    /// # Errors
+    /// [`BadInput`] if the SQL is invalid for the lake's tables, or the query exceeds a limit. Also returns any error from
+    /// running it.
+    pub(crate) async fn run<S: RowSink>(&self, open: impl Fn(&SchemaRef) -> anyhow::Result<S>) -> anyhow::Result<S> {
+        self.limits.within_time(self.run_until_stable(open)).await
+    }
+
+    async fn run_until_stable<S: RowSink>(&self, open: impl Fn(&SchemaRef) -> anyhow::Result<S>) -> anyhow::Result<S> {
+        let mut n_tries = 0;
+        loop {
+            n_tries += 1;
+            let tables = self.tables().await?;
+            let (context, lake) = session(&tables, self.root, self.limits)?;
+            let attempt = Attempt { query: self, context: &context, tables: &tables };
+            let mut has_printed = false;
+            let planned = attempt.plan().await;
+            // An object that was current when it was looked up may have been replaced before planning pinned it.
+            let is_other = planned.is_ok() && self.as_of.is_some() && self.tables().await? != tables;
+            let result = match planned {
+                Ok(_) if is_other && n_tries < MAX_TRIES => None,
+                Ok(planned) => Some(attempt.stream(planned, &open, &mut has_printed).await),
+                Err(error) => Some(Err(error)),
+            };
+            let is_stale = lake.is_some_and(|lake| lake.is_stale());
+            match result {
+                Some(Err(_)) if is_stale && has_printed => anyhow::bail!(
+                    "run query: expected the lake's files to stay until all rows were printed, found that a run replaced one; \
+                     the rows that were printed are not all\nhint: run the query again, or write the rows to a file with \
+                     --output"
+                ),
+                Some(Err(_)) if is_stale && n_tries < MAX_TRIES => {}
+                Some(result) => return result,
+                None => {}
             }
-            // An object that was current when it was looked up may have been replaced before it was opened.
-            Ok(_) if n_tries < MAX_TRIES && is_other(catalog, as_of, &tables, sql).await? => {
-                tracing::info!("a partition was replaced during the query; starting over");
-            }
-            batches => return render(&batches?, format),
+            tracing::info!("a file was replaced during the query; starting over");
         }
     }
-}
 
-/// Returns whether a moment in the past now means other objects.
-async fn is_other(
-    catalog: &FileCatalog<FolderStore>,
-    as_of: Option<&AsOf>,
-    tables: &[CatalogTable],
-    sql: &str,
-) -> anyhow::Result<bool> {
-    let Some(as_of) = as_of else { return Ok(false) };
-    let mut again = catalog.tables().await.map_err(unreadable_catalog)?;
-    as_of.apply(&mut again, sql).await?;
-    Ok(again != tables)
-}
-
-/// Makes one attempt to plan and run SQL over the tables of the lake.
-async fn collect(
-    context: &SessionContext,
-    tables: &[CatalogTable],
-    root: &Path,
-    sql: &str,
-) -> anyhow::Result<Vec<RecordBatch>> {
-    let names = tables.iter().flat_map(|table| {
-        let view = table.view.as_ref().map(|view| view.name.as_str());
-        [Some(table.table.as_str()), view].into_iter().flatten().map(|name| format!("{}.{name}", table.database))
-    });
-    let names: Vec<String> = names.collect();
-    let rejected = |error: DataFusionError| {
-        let hint = if names.is_empty() {
-            format!(
-                "\nhint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder \
-                 `data` with `rollcall repair`",
-                root.display()
-            )
-        } else {
-            hint_of_tables(&names, &error)
-        };
-        BadInput(format!("run query: the SQL engine reports: {}{hint}", in_one_line(&error)))
-    };
-    // Rejects statements that would write files or change tables.
-    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    register_views(context, tables, sql).await.map_err(&rejected)?;
-    let frame = context.sql_with_options(sql, read_only).await.map_err(&rejected)?;
-    let frame = in_file_order(frame)?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let mut batches = frame.collect().await.map_err(|error| match mismatched_file(&error) {
-        Some(file) => anyhow::anyhow!("run query: {file}"),
-        None if is_caused_by_sql(&error) => anyhow::Error::from(rejected(error)),
-        None => anyhow::anyhow!(
-            "run query: the SQL engine reports: {}\nhint: if a file is damaged, `rollcall run --mode missing` replaces it",
-            in_one_line(&error)
-        ),
-    })?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
+    /// Returns the tables of the lake, as they are or were.
+    async fn tables(&self) -> anyhow::Result<Vec<CatalogTable>> {
+        let mut tables = self.catalog.tables().await.map_err(unreadable_catalog)?;
+        if let Some(as_of) = self.as_of {
+            as_of.apply(&mut tables, self.sql).await?;
+        }
+        Ok(tables)
     }
-    Ok(batches)
 }
 
-/// Maximum number of tables that a hint lists.
-const MAX_LISTED: usize = 10;
+/// One attempt to plan and run a query.
+struct Attempt<'a> {
+    query: &'a LakeQuery<'a>,
+    context: &'a SessionContext,
+    tables: &'a [CatalogTable],
+}
 
-/// Returns a hint line with the tables there are. If there are many, returns the one whose name is most like the one that
-/// was not found, or an empty string for another error.
-fn hint_of_tables(names: &[String], error: &DataFusionError) -> String {
-    if names.len() <= MAX_LISTED {
-        return format!("\nhint: tables of this lake: {}", names.join(", "));
+/// How a query will be run. Its files are pinned.
+struct Planned {
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    /// Whether the parts of the plan have their rows in order, one part after the other.
+    is_in_file_order: bool,
+}
+
+impl Planned {
+    /// Starts the query, and returns its rows as they come.
+    fn rows(self) -> Result<BoxStream<'static, Result<RecordBatch, DataFusionError>>, DataFusionError> {
+        if self.is_in_file_order {
+            let parts = execute_stream_partitioned(self.plan, self.task)?;
+            return Ok(stream::iter(parts).flatten().boxed());
+        }
+        Ok(execute_stream(self.plan, self.task)?.boxed())
     }
-    // The engine names a table that it does not find: `table 'datafusion.education.crdc_offense' not found`.
-    let message = error.to_string();
-    let missing = message.split('\'').nth(1).filter(|_| message.contains("' not found"));
-    let Some(missing) = missing.and_then(|path| path.rsplit('.').next()) else { return String::new() };
-    let bare = names.iter().filter_map(|name| name.split_once('.')).map(|(_, table)| table);
-    let meant = nearest(missing, bare).and_then(|meant| names.iter().find(|name| name.ends_with(&format!(".{meant}"))));
-    let meant = meant.map_or_else(String::new, |name| format!("write `{name}`, or "));
-    format!("\nhint: {meant}list the {} tables and views: rollcall query \"show tables\"", names.len())
+}
+
+impl Attempt<'_> {
+    async fn plan(&self) -> anyhow::Result<Planned> {
+        let (frame, is_in_file_order) = self.frame().await.map_err(|error| self.invalid(&error))?;
+        let task = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await.map_err(|error| self.failure(&error))?;
+        Ok(Planned { plan, task, is_in_file_order })
+    }
+
+    async fn frame(&self) -> Result<(DataFrame, bool), DataFusionError> {
+        // Rejects statements that would write files or change tables.
+        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        register_views(self.context, self.tables, self.query.sql).await?;
+        in_file_order(self.context.sql_with_options(self.query.sql, read_only).await?)
+    }
+
+    async fn stream<S: RowSink>(
+        &self,
+        planned: Planned,
+        open: impl Fn(&SchemaRef) -> anyhow::Result<S>,
+        has_printed: &mut bool,
+    ) -> anyhow::Result<S> {
+        let failed = |error| self.failure(&error);
+        let schema = planned.plan.schema();
+        let mut rows = planned.rows().map_err(failed)?;
+        // The first rows come before the output is opened, so that a query that fails leaves none.
+        let mut batch = rows.try_next().await.map_err(failed)?;
+        let mut sink = open(&schema)?;
+        while let Some(found) = batch {
+            sink.write(&found)?;
+            *has_printed = sink.has_printed();
+            if sink.is_closed() {
+                break;
+            }
+            batch = rows.try_next().await.map_err(failed)?;
+        }
+        Ok(sink)
+    }
+
+    /// Returns the error for SQL that the engine does not accept.
+    fn invalid(&self, error: &DataFusionError) -> anyhow::Error {
+        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.root))).into()
+    }
+
+    /// Returns the error for a query that failed while it was running.
+    fn failure(&self, error: &DataFusionError) -> anyhow::Error {
+        if let Some(file) = mismatched_file(error) {
+            return anyhow::anyhow!("run query: {file}");
+        }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => self.query.limits.memory_exceeded().into(),
+            _ if is_caused_by_sql(error) => self.invalid(error),
+            _ => anyhow::anyhow!(
+                "run query: the SQL engine reports: {}\nhint: if a file is damaged, `rollcall run --mode missing` replaces \
+                 it",
+                in_one_line(error)
+            ),
+        }
+    }
 }
 
 /// Makes the row order reproducible for a query that only filters and projects: rows come in file order.
 ///
 /// Such a query reads with one thread. Queries that join, group or sort use all threads; without `order by`, their row
-/// order may vary.
-fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
+/// order may vary. Also returns whether rows come in file order.
+fn in_file_order(frame: DataFrame) -> Result<(DataFrame, bool), DataFusionError> {
     let (mut state, plan) = frame.into_parts();
     let mut keeps_row_order = true;
     plan.apply_with_subqueries(|node| {
@@ -159,37 +208,47 @@ fn in_file_order(frame: DataFrame) -> Result<DataFrame, DataFusionError> {
     if keeps_row_order {
         state.config_mut().options_mut().execution.target_partitions = 1;
     }
-    Ok(DataFrame::new(state, plan))
+    Ok((DataFrame::new(state, plan), keeps_row_order))
 }
 
 /// Returns the SQL engine with the tables of the lake. Planning a query pins the files that it needs.
-fn session(tables: &[CatalogTable], root: &Path) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_information_schema(true));
+fn session(
+    tables: &[CatalogTable],
+    root: &Path,
+    limits: Limits,
+) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
+    let config = SessionConfig::new().with_information_schema(true);
+    let mut config = config.with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE);
+    // Errors say where in the SQL they arise.
+    config.options_mut().sql_parser.collect_spans = true;
+    let context = SessionContext::new_with_config_rt(config, limits.environment()?);
     if tables.is_empty() {
         return Ok((context, None));
     }
     let lake = Arc::new(PinnedFolder::new(root)?);
     context.register_object_store(lake_url()?.as_ref(), lake.clone());
+    let mut databases: BTreeMap<&str, Arc<MemorySchemaProvider>> = BTreeMap::new();
     for table in tables {
-        let databases = context
-            .catalog("datafusion")
-            .ok_or_else(|| BadInput("open SQL engine: expected its default catalog, found none".to_owned()))?;
-        let database = match databases.schema(&table.database) {
-            Some(database) => database,
-            None => {
-                let database = Arc::new(MemorySchemaProvider::new());
-                databases.register_schema(&table.database, database.clone())?;
-                database
-            }
-        };
+        let database = databases.entry(&table.database).or_default();
         database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, lake.clone())))?;
     }
+    let catalog = context
+        .catalog(CATALOG)
+        .ok_or_else(|| BadInput("open SQL engine: expected its default catalog, found none".to_owned()))?;
+    let own = databases.remove(DEFAULT_DATABASE).unwrap_or_default();
+    for (name, database) in &databases {
+        catalog.register_schema(name, database.clone())?;
+    }
+    let default = DefaultDatabase { own, others: databases.into_values().collect() };
+    catalog.register_schema(DEFAULT_DATABASE, Arc::new(default))?;
     Ok((context, Some(lake)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::RowFormat;
+    use crate::rows::printed::Collected;
     use datafusion::physical_plan::collect as collect_plan;
     use rollcall_adapters::SystemClock;
     use rollcall_core::ports::Clock;
@@ -209,7 +268,8 @@ mod tests {
             ("select * from t where n = (select max(n) from t)", 4),
             ("select n, sum(n) over (partition by v) from t", 4),
         ] {
-            let frame = in_file_order(context.sql(sql).await.unwrap()).unwrap();
+            let (frame, is_in_file_order) = in_file_order(context.sql(sql).await.unwrap()).unwrap();
+            assert_eq!(is_in_file_order, n_expected == 1, "{sql}");
             assert_eq!(frame.into_parts().0.config().target_partitions(), n_expected, "{sql}");
         }
     }
@@ -221,7 +281,7 @@ mod tests {
         let catalog = FileCatalog::new(store.clone());
         publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
         let sql = "select count(*) as n from ccd_school.lookup_sexes";
-        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path()).unwrap();
+        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path(), Limits::default()).unwrap();
         let frame = context.sql("select label from ccd_school.lookup_sexes order by label").await.unwrap();
         let plan = frame.create_physical_plan().await.unwrap();
         let path = folder.path().join("data/lookup_sexes/part-00000.parquet");
@@ -230,6 +290,45 @@ mod tests {
         std::fs::rename(&copy, &path).unwrap();
         collect_plan(plan, context.task_ctx()).await.unwrap_err();
         assert!(lake.unwrap().is_stale());
-        assert!(run_sql(&catalog, folder.path(), sql, QueryFormat::Csv, None).await.unwrap().starts_with("n\n"));
+        let query = LakeQuery { catalog, root: folder.path(), sql, as_of: None, limits: Limits::default() };
+        let rows = query.run(|schema| Collected::new(RowFormat::Csv, schema)).await.unwrap();
+        assert!(rows.finish().unwrap().starts_with("n\n"));
+    }
+    /// A reader that sees rows at once, and meanwhile a run replaces a file that is read later.
+    struct SeenWhileReplaced<'r>(&'r Path, Option<RecordBatch>);
+
+    impl RowSink for SeenWhileReplaced<'_> {
+        fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
+            let path = self.0.join("data/lookup_sexes/part-00000.parquet");
+            std::fs::copy(&path, self.0.join("copy"))?;
+            std::fs::rename(self.0.join("copy"), &path)?;
+            self.1 = Some(batch.clone());
+            Ok(())
+        }
+
+        fn has_printed(&self) -> bool {
+            self.1.is_some()
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_come_in_order_and_a_file_replaced_after_the_first_ones_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FolderStore::new(folder.path());
+        let catalog = FileCatalog::new(store.clone());
+        publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
+        let sql = "select label from lookup_races union all select label from lookup_sexes";
+        let query = LakeQuery { catalog, root: folder.path(), sql, as_of: None, limits: Limits::default() };
+        for _ in 0..20 {
+            let rows = query.run(|schema| Collected::new(RowFormat::Csv, schema)).await.unwrap().finish().unwrap();
+            assert!(
+                rows.starts_with("label\nSuppressed data\nNot applicable\nMissing/not reported\nWhite\n"),
+                "{rows}"
+            );
+            assert!(rows.find("White").unwrap() < rows.find("Female").unwrap(), "{rows}");
+        }
+        let found = query.run(|_| Ok(SeenWhileReplaced(folder.path(), None))).await;
+        let error = found.err().unwrap().to_string();
+        assert!(error.contains("found that a run replaced one; the rows that were printed are not all\n"), "{error}");
     }
 }

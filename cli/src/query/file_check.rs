@@ -134,8 +134,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::query::engine::run_sql;
-    use crate::query::render::QueryFormat;
+    use crate::query::engine::LakeQuery;
+    use crate::query::limits::Limits;
+    use crate::rows::RowFormat;
+    use crate::rows::printed::Collected;
     use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
     use datafusion::parquet::arrow::ArrowWriter;
     use datafusion::parquet::file::metadata::KeyValue;
@@ -196,8 +198,9 @@ mod tests {
 
     async fn query(lake: &Path, sql: &str) -> std::result::Result<Value, String> {
         let catalog = FileCatalog::new(FolderStore::new(lake));
-        let found = run_sql(&catalog, lake, sql, QueryFormat::Json, None).await;
-        found.map(|text| serde_json::from_str(&text).unwrap()).map_err(|error| error.to_string())
+        let query = LakeQuery { catalog, root: lake, sql, as_of: None, limits: Limits::default() };
+        let rows = query.run(|schema| Collected::new(RowFormat::Json, schema)).await;
+        rows.map(|rows| serde_json::from_str(&rows.finish().unwrap()).unwrap()).map_err(|error| error.to_string())
     }
 
     /// Returns the values of `column` in both years. The file for 2020 has the columns `old`, the one for 2021 the

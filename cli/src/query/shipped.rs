@@ -1,6 +1,9 @@
 //! The shipped queries, from the folder `queries/`.
 
+use rollcall_core::text::nearest;
+
 use crate::exit::BadInput;
+use crate::table;
 
 /// The shipped queries: name and SQL.
 pub(crate) const SHIPPED: &[(&str, &str)] = &[
@@ -25,7 +28,7 @@ pub(crate) fn question(sql: &str) -> &str {
 /// Returns the SQL of a shipped query, or `query` itself if it is SQL.
 ///
 /// # Errors
-/// [`BadInput`] with the names of the shipped queries, if `query` is a single word and not one of them.
+/// [`BadInput`] if `query` is a single word and no shipped query has that name, with the nearest one.
 pub(crate) fn find_sql(query: &str) -> Result<String, BadInput> {
     if let Some((_, sql)) = SHIPPED.iter().find(|(name, _)| *name == query) {
         return Ok((*sql).to_owned());
@@ -33,6 +36,19 @@ pub(crate) fn find_sql(query: &str) -> Result<String, BadInput> {
     if query.split_whitespace().count() > 1 {
         return Ok(query.to_owned());
     }
-    let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    Err(BadInput(format!("find query: expected SQL or one of {}, found `{query}`", names.join(", "))))
+    let meant = nearest(query, SHIPPED.iter().map(|(name, _)| *name));
+    let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+    Err(BadInput(format!(
+        "find query: expected SQL or the name of a shipped query, found `{query}`\nhint: {meant}`rollcall query --list` lists \
+         the shipped queries, and `rollcall tables` the tables"
+    )))
+}
+
+/// Returns the shipped queries and their questions, a line each.
+pub(super) fn list() -> String {
+    let mut table = table::table(&["query", "question"]);
+    for (name, sql) in SHIPPED {
+        table.add_row([*name, question(sql)]);
+    }
+    table::render(&table)
 }

@@ -8,6 +8,8 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use rollcall_adapters::file_catalog::CatalogTable;
 
+use crate::query::default_database::CATALOG;
+
 /// Registers the views that `sql` names, or all of them if it asks for the tables there are. Planning the views of a
 /// hundred tables would take longer than most queries.
 pub(super) async fn register_views(
@@ -27,12 +29,14 @@ pub(super) async fn register_views(
         if tables.iter().any(|other| other.database == table.database && other.table == view.name) {
             continue;
         }
-        let is_named = |name: &TableReference| name.schema() == Some(&table.database) && name.table() == view.name;
+        let is_named = |name: &TableReference| {
+            name.schema().is_none_or(|database| database == table.database) && name.table() == view.name
+        };
         if !are_all_named && !named.iter().any(is_named) {
             continue;
         }
         let (_, plan) = context.sql(&view.sql).await?.into_parts();
-        let database = context.catalog("datafusion").and_then(|databases| databases.schema(&table.database));
+        let database = context.catalog(CATALOG).and_then(|databases| databases.schema(&table.database));
         if let Some(database) = database {
             database.register_table(view.name.clone(), Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))?;
         }

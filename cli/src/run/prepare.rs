@@ -13,6 +13,7 @@ use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
 use rollcall_core::request::{CatalogMode, Request};
 
+use crate::exit::BadInput;
 use crate::lake::{self, claim};
 use crate::output;
 use crate::portal_args::{OpenPortal, PortalSource};
@@ -46,6 +47,10 @@ pub(crate) async fn prepare(
     request: Request,
 ) -> anyhow::Result<PreparedRun> {
     let query = args.query.as_deref().map(query::shipped::find_sql).transpose()?;
+    // A mistake must not wait until everything is fetched.
+    if let Some(mistake) = query.as_deref().and_then(query::explain::syntax_error) {
+        return Err(BadInput(format!("read `--query`: {mistake}")).into());
+    }
     let portal = args.portal.open_at(source, &dataset)?;
     let store = args.lake.folder("`--on aws` uses the lake of the state machine")?;
     let (lock, found) = claim::lock(&store, args.portal.is_sample(), &dataset).await?;

@@ -1,54 +1,59 @@
-//! Formats the rows of a query as CSV.
+//! Rows as CSV.
+
+use std::borrow::Cow;
 
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::escape::visible_on_terminal;
+use crate::escape::visible;
 
-/// Returns a header line and rows as CSV, quoted as RFC 4180 requires.
+/// CSV, quoted as RFC 4180 requires.
 ///
 /// A null is an empty field, and empty text is `""`. Arrow's CSV writer writes both the same way.
-pub(crate) fn render_csv(batches: &[RecordBatch]) -> anyhow::Result<String> {
-    let Some(first) = batches.first() else { return Ok(String::new()) };
-    let mut csv = csv_header(&first.schema());
-    for batch in batches {
-        csv.push_str(&csv_rows(batch)?);
-    }
-    Ok(csv)
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CsvText {
+    /// Whether values are [`visible`], for a terminal, or unchanged, for a file or a pipe.
+    pub(crate) is_visible: bool,
 }
 
-/// Returns the header line.
-pub(crate) fn csv_header(schema: &Schema) -> String {
-    let mut csv = String::new();
-    for (i, field) in schema.fields().iter().enumerate() {
-        push_csv(&mut csv, i, Some(&visible_on_terminal(field.name())));
-    }
-    csv.push('\n');
-    csv
-}
-
-/// Returns the lines of rows.
-pub(crate) fn csv_rows(batch: &RecordBatch) -> anyhow::Result<String> {
-    let mut csv = String::new();
-    let options = FormatOptions::default().with_display_error(false);
-    let mut value = String::new();
-    let columns = batch
-        .columns()
-        .iter()
-        .map(|column| Ok((column.logical_nulls(), ArrayFormatter::try_new(column, &options)?)))
-        .collect::<Result<Vec<_>, ArrowError>>()?;
-    for row in 0..batch.num_rows() {
-        for (i, (nulls, column)) in columns.iter().enumerate() {
-            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-            value.clear();
-            column.value(row).write(&mut value)?;
-            push_csv(&mut csv, i, (!is_null).then_some(&visible_on_terminal(&value)));
+impl CsvText {
+    /// Returns the header line.
+    pub(super) fn header(self, schema: &Schema) -> String {
+        let mut csv = String::new();
+        for (i, field) in schema.fields().iter().enumerate() {
+            push_csv(&mut csv, i, Some(&self.value(field.name())));
         }
         csv.push('\n');
+        csv
     }
-    Ok(csv)
+
+    /// Returns the lines of rows.
+    pub(super) fn rows(self, batch: &RecordBatch) -> anyhow::Result<String> {
+        let mut csv = String::new();
+        let options = FormatOptions::default().with_display_error(false);
+        let mut value = String::new();
+        let columns = batch
+            .columns()
+            .iter()
+            .map(|column| Ok((column.logical_nulls(), ArrayFormatter::try_new(column, &options)?)))
+            .collect::<Result<Vec<_>, ArrowError>>()?;
+        for row in 0..batch.num_rows() {
+            for (i, (nulls, column)) in columns.iter().enumerate() {
+                let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+                value.clear();
+                column.value(row).write(&mut value)?;
+                push_csv(&mut csv, i, (!is_null).then_some(&self.value(&value)));
+            }
+            csv.push('\n');
+        }
+        Ok(csv)
+    }
+
+    fn value(self, text: &str) -> Cow<'_, str> {
+        if self.is_visible { visible(text) } else { Cow::Borrowed(text) }
+    }
 }
 
 /// Appends value `i` (0-based) of a line.
@@ -75,7 +80,9 @@ mod tests {
     /// Returns the rows of a query that reads no tables.
     async fn csv_of(sql: &str) -> String {
         let batches = SessionContext::new().sql(sql).await.unwrap().collect().await.unwrap();
-        render_csv(&batches).unwrap()
+        let text = CsvText { is_visible: false };
+        let rows = batches.iter().map(|batch| text.rows(batch).unwrap());
+        text.header(&batches[0].schema()) + &rows.collect::<String>()
     }
 
     /// Found by use: W8.

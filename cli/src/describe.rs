@@ -1,0 +1,257 @@
+//! `rollcall describe`: the columns of a table or view, and what their values mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+
+use clap::Args;
+use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
+use rollcall_adapters::folder::FolderStore;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::built_in::built_in_name;
+use rollcall_core::partition::AxisValue;
+use rollcall_core::text::{in_ranges, nearest};
+use serde::{Deserialize, Serialize};
+
+use crate::escape::visible;
+use crate::exit::BadInput;
+use crate::lake;
+use crate::lake::args::LakeArgs;
+use crate::output::{self, Format};
+use crate::query::engine::LakeQuery;
+use crate::query::limits::Limits;
+use crate::rows::RowFormat;
+use crate::rows::printed::Collected;
+use crate::table;
+use crate::tables::BUCKET_HINT;
+use crate::words::{counted, shell_word};
+
+/// Codes of a column that are listed; of a longer list, only the first are.
+const MAX_CODES: usize = 24;
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// Table or view, with or without its database
+    table: String,
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// A table or a view.
+#[derive(Serialize)]
+struct Described {
+    /// Name with its database.
+    name: String,
+    kind: &'static str,
+    about: String,
+    n_partitions: usize,
+    n_rows: u64,
+    columns: Vec<DescribedColumn>,
+}
+
+#[derive(Serialize)]
+struct DescribedColumn {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    /// Whether it is in the path of the files rather than in the files.
+    is_partition: bool,
+    comment: String,
+    /// Labels by code.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    codes: BTreeMap<i64, String>,
+    /// For a partition column: its values in the lake.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    values: String,
+}
+
+pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<ExitCode> {
+    describe(&args.lake.existing_folder(BUCKET_HINT).await?, &args.table, args.format).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is known of a table or view.
+pub(crate) async fn describe(store: &FolderStore, name: &str, format: Format) -> anyhow::Result<()> {
+    let tables = lake::catalog(store).tables().await?;
+    let described = match find(&tables, name)? {
+        Found::Table(table) => of_table(table),
+        Found::View(table, view) => of_view(store, table, view).await?,
+    };
+    match format {
+        Format::Json => output::print_json(&described)?,
+        Format::Table => output::print(&text(&described))?,
+    }
+    Ok(())
+}
+
+enum Found<'t> {
+    Table(&'t CatalogTable),
+    /// A view of a table, by its name.
+    View(&'t CatalogTable, &'t str),
+}
+
+/// Finds a table or view by its name, with or without its database.
+fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInput> {
+    let (database, bare) = name.rsplit_once('.').map_or((None, name), |(database, bare)| (Some(database), bare));
+    let in_database = || tables.iter().filter(|table| database.is_none_or(|database| table.database == database));
+    if let Some(table) = in_database().find(|table| table.table == bare) {
+        return Ok(Found::Table(table));
+    }
+    let views = in_database().filter_map(|table| Some((table, table.view.as_ref()?.name.as_str())));
+    if let Some((table, view)) = views.clone().find(|(_, view)| *view == bare) {
+        return Ok(Found::View(table, view));
+    }
+    let names = tables.iter().flat_map(|table| [Some(&table.table), table.view.as_ref().map(|view| &view.name)]);
+    let meant = nearest(bare, names.flatten().map(String::as_str));
+    let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+    Err(BadInput(format!(
+        "describe: expected a table or view of this lake, found `{}`\nhint: {meant}`rollcall tables` lists all",
+        visible(name)
+    )))
+}
+
+fn of_table(table: &CatalogTable) -> Described {
+    let dataset = built_in_name(&table.database, &table.table).and_then(|name| Dataset::built_in(name).ok());
+    let codes = |name: &str| dataset.as_ref().map(|dataset| codes(dataset, name)).unwrap_or_default();
+    let described = |column: &CatalogColumn, is_partition| DescribedColumn {
+        name: column.name.clone(),
+        kind: column.kind.clone(),
+        is_partition,
+        comment: column.comment.clone(),
+        codes: codes(&column.name),
+        values: if is_partition { values(table, dataset.as_ref(), &column.name) } else { String::new() },
+    };
+    let axes = table.partition_keys.iter().map(|column| described(column, true));
+    Described {
+        name: format!("{}.{}", table.database, table.table),
+        kind: "table",
+        about: table.comment.clone(),
+        n_partitions: table.partitions.len(),
+        n_rows: table.partitions.iter().map(|partition| partition.n_rows).sum(),
+        columns: axes.chain(table.columns.iter().map(|column| described(column, false))).collect(),
+    }
+}
+
+/// Returns the labels of a column's codes.
+fn codes(dataset: &Dataset, name: &str) -> BTreeMap<i64, String> {
+    let of_axis = dataset.axes.iter().find(|axis| axis.name == name).and_then(|axis| axis.codes.as_ref());
+    let of_column = || dataset.columns.iter().find(|column| column.name == name).and_then(|it| it.codes.as_ref());
+    let list = of_axis.or_else(of_column).and_then(|list| dataset.list(list));
+    list.unwrap_or_default().into_iter().map(|(code, label)| (code, label.into_owned())).collect()
+}
+
+/// Returns the values that an axis has in the lake: years as ranges, others in the order of the descriptor.
+fn values(table: &CatalogTable, dataset: Option<&Dataset>, axis: &str) -> String {
+    let (mut numbers, mut texts) = (BTreeSet::new(), Vec::new());
+    for partition in &table.partitions {
+        match partition.partition.value(axis) {
+            Some(AxisValue::Int(number)) => {
+                numbers.insert(*number);
+            }
+            Some(AxisValue::Text(text)) if !texts.contains(text) => texts.push(text.clone()),
+            _ => {}
+        }
+    }
+    let axis = dataset.and_then(|dataset| dataset.axes.iter().find(|it| it.name == axis));
+    let position = |text: &String| axis.and_then(|axis| axis.values.iter().position(|coded| coded.value == *text));
+    texts.sort_by_cached_key(|text| (position(text), text.clone()));
+    if numbers.is_empty() { texts.join(", ") } else { in_ranges(&numbers) }
+}
+
+/// Describes a view: its columns as the engine plans them, with the comments of its table's.
+async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyhow::Result<Described> {
+    #[derive(Deserialize)]
+    struct Planned {
+        column_name: String,
+        data_type: String,
+    }
+    let sql = format!("describe \"{}\".\"{view}\"", table.database);
+    let query = LakeQuery {
+        catalog: lake::catalog(store),
+        root: store.root(),
+        sql: &sql,
+        as_of: None,
+        limits: Limits::default(),
+    };
+    let rows = query.run(|schema| Collected::new(RowFormat::Json, schema)).await?.finish()?;
+    let planned: Vec<Planned> = serde_json::from_str(&rows)?;
+    let mut of_table = of_table(table);
+    let columns = planned.into_iter().map(|Planned { column_name: name, data_type }| {
+        let same = of_table.columns.iter_mut().find(|column| column.name == name);
+        let (comment, codes) = match same {
+            Some(column) => (column.comment.clone(), std::mem::take(&mut column.codes)),
+            None => (comment_of_added(&name), BTreeMap::new()),
+        };
+        let kind = match data_type.as_str() {
+            "Utf8" | "Utf8View" => "string",
+            "Int32" => "int",
+            "Int64" => "bigint",
+            "Float64" => "double",
+            "Boolean" => "boolean",
+            other => other,
+        };
+        DescribedColumn { kind: kind.to_owned(), name, is_partition: false, comment, codes, values: String::new() }
+    });
+    let columns = columns.collect();
+    Ok(Described {
+        name: format!("{}.{view}", table.database),
+        kind: "view",
+        about: format!("{} with labels: codes of measures are null, and named beside them.", of_table.name),
+        columns,
+        ..of_table
+    })
+}
+
+/// Returns what a column means that only the view has.
+fn comment_of_added(name: &str) -> String {
+    match (name.strip_suffix("_label"), name.strip_suffix("_note")) {
+        (Some(of), _) => format!("Label of {of}"),
+        (_, Some(of)) => format!("Why {of} is null"),
+        _ if name == "is_total" => "Whether the row is a total over other rows".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn text(described: &Described) -> String {
+    let Described { name, about, n_partitions, n_rows, columns, .. } = described;
+    let mut text = format!("{}\n", visible(name));
+    if !about.is_empty() {
+        text.push_str(&format!("{}\n", visible(about)));
+    }
+    if *n_partitions > 0 {
+        let partitions = counted(*n_partitions as u64, "partition");
+        text.push_str(&format!("{} in {partitions}\n", counted(*n_rows, "row")));
+    }
+    let mut listed = table::table(&["column", "type", "meaning"]);
+    for column in columns {
+        let key = if column.is_partition { " (partition)" } else { "" };
+        listed.add_row([&column.name, &column.kind, &format!("{}{key}", column.comment)]);
+    }
+    text.push_str(&format!("\n{}", table::render(&listed)));
+    let with_values: Vec<&DescribedColumn> =
+        columns.iter().filter(|column| !column.codes.is_empty() || !column.values.is_empty()).collect();
+    if !with_values.is_empty() {
+        let mut listed = table::table(&["column", "values and codes"]);
+        for column in with_values {
+            if !column.values.is_empty() {
+                listed.add_row([column.name.as_str(), &format!("in the lake: {}", column.values)]);
+            }
+            if !column.codes.is_empty() {
+                listed.add_row([column.name.as_str(), &codes_in_words(&column.codes)]);
+            }
+        }
+        text.push_str(&format!("\n{}", table::render(&listed)));
+    }
+    text.push_str(&format!("\nrollcall query {}\n", shell_word(&format!("select * from {name} limit 10"))));
+    text
+}
+
+fn codes_in_words(codes: &BTreeMap<i64, String>) -> String {
+    let mut listed: Vec<String> = codes.iter().take(MAX_CODES).map(|(code, label)| format!("{code} {label}")).collect();
+    if let Some(n_more @ 1..) = codes.len().checked_sub(MAX_CODES) {
+        listed.push(format!("and {n_more} more"));
+    }
+    listed.join(", ")
+}

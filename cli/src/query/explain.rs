@@ -1,0 +1,248 @@
+//! Explains to the author of SQL why the engine does not accept it.
+
+use std::path::Path;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use rollcall_adapters::file_catalog::CatalogTable;
+use rollcall_core::text::nearest;
+
+use crate::query::default_database::CATALOG;
+use crate::query::engine_errors::in_one_line;
+
+/// Maximum number of names that a hint lists.
+const MAX_LISTED: usize = 10;
+/// Width of the line of SQL that a message shows, in characters.
+const EXCERPT: usize = 70;
+
+/// What is wrong with a query, and what to do about it.
+struct Explanation {
+    cause: String,
+    hint: Option<String>,
+}
+
+impl Explanation {
+    fn new(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), hint: None }
+    }
+
+    fn with_hint(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+}
+
+/// Returns what is wrong with a query: one line, the line of SQL with a caret below the place if it is known, and a hint if
+/// there is one.
+///
+/// - `root`: the lake's folder.
+pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable], root: &Path) -> String {
+    let names = names(tables);
+    let Explanation { cause, hint } = explanation(error, &names);
+    let hint = match names.is_empty() {
+        true => Some(format!(
+            "the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder `data` \
+             with `rollcall repair`",
+            root.display()
+        )),
+        false => hint,
+    };
+    let place = place(error).and_then(|(line, column)| marked(sql, line, column)).unwrap_or_default();
+    let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+    format!("{cause}{place}{hint}")
+}
+
+/// Returns what is wrong with the syntax of a query, without running it; `None` if nothing is.
+pub(crate) fn syntax_error(sql: &str) -> Option<String> {
+    let parsed = datafusion::sql::parser::DFParser::parse_sql(sql);
+    let error = parsed.err()?;
+    let place = place(&error).and_then(|(line, column)| marked(sql, line, column)).unwrap_or_default();
+    Some(explanation(&error, &[]).cause + &place)
+}
+
+/// Returns the names of tables and views, with their databases.
+fn names(tables: &[CatalogTable]) -> Vec<String> {
+    let names = tables.iter().flat_map(|table| {
+        let view = table.view.as_ref().map(|view| view.name.as_str());
+        [Some(table.table.as_str()), view].into_iter().flatten().map(|name| format!("{}.{name}", table.database))
+    });
+    names.collect()
+}
+
+fn explanation(error: &DataFusionError, names: &[String]) -> Explanation {
+    match error.find_root() {
+        DataFusionError::SQL(error, _) => Explanation::new(syntax(error)),
+        DataFusionError::SchemaError(error, _) => column(error, names),
+        DataFusionError::ArrowError(error, _) => value(error),
+        DataFusionError::Plan(message) => plan(message, names),
+        DataFusionError::NotImplemented(message) if message.contains("a single SQL statement") => {
+            Explanation::new("expected one statement, found several")
+        }
+        _ => Explanation::new(without_databases(&in_one_line(error), names)),
+    }
+}
+
+/// Explains what the parser reports: `Expected: an expression, found: , at Line: 2, Column: 4`.
+fn syntax(error: &ParserError) -> String {
+    let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
+        return error.to_string();
+    };
+    let message = message.rsplit_once(" at Line: ").map_or(message.as_str(), |(message, _)| message);
+    match message.strip_prefix("Expected: ").and_then(|rest| rest.rsplit_once(", found: ")) {
+        Some((expected, "EOF")) => format!("expected {expected}, found the end"),
+        Some((expected, found)) => format!("expected {expected}, found `{found}`"),
+        None => message.to_owned(),
+    }
+}
+
+fn column(error: &SchemaError, names: &[String]) -> Explanation {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let columns: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let cause = format!("no column `{}`", field.flat_name());
+            let hint = match nearest(&field.name, columns.iter().copied()) {
+                // The name is right, but that of its table is not.
+                Some(meant) if meant == field.name => {
+                    let meant = valid_fields.iter().find(|field| field.name == meant);
+                    meant.map(|meant| format!("write `{}`", without_databases(&meant.flat_name(), names)))
+                }
+                Some(meant) => Some(format!("did you mean `{meant}`?")),
+                None if columns.is_empty() => None,
+                None if columns.len() <= MAX_LISTED => Some(format!("columns: {}", columns.join(", "))),
+                None => Some("`rollcall describe TABLE` lists the columns".to_owned()),
+            };
+            Explanation::new(cause).with_hint(hint)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let name = &field.name;
+            Explanation::new(format!("column `{name}` is in several of these tables"))
+                .with_hint(format!("name its table, as in `t.{name}`"))
+        }
+        other => Explanation::new(without_databases(&other.to_string(), names)),
+    }
+}
+
+/// Explains a value that cannot be computed.
+fn value(error: &ArrowError) -> Explanation {
+    match error {
+        ArrowError::DivideByZero => Explanation::new("division by zero"),
+        ArrowError::CastError(message) => {
+            // Such as `Cannot cast string 'x' to value of Int32 type`.
+            let parts = message.strip_prefix("Cannot cast string '").and_then(|rest| rest.split_once("' to value of "));
+            match parts {
+                Some((text, kind)) => Explanation::new(format!("'{text}' is not {}", a_kind(kind)))
+                    .with_hint("`try_cast` gives null for what cannot be cast".to_owned()),
+                None => Explanation::new(in_sql_types(message)),
+            }
+        }
+        ArrowError::ParseError(message) | ArrowError::ComputeError(message) => Explanation::new(in_sql_types(message)),
+        other => Explanation::new(in_sql_types(&other.to_string())),
+    }
+}
+
+/// Explains what planning reports.
+fn plan(message: &str, names: &[String]) -> Explanation {
+    let quoted =
+        |before: &str| message.split_once(before).and_then(|(_, rest)| rest.split_once('\'')).map(|(it, _)| it);
+    if message.ends_with("' not found")
+        && let Some(table) = quoted("table '")
+    {
+        let table = table.strip_prefix(CATALOG).and_then(|table| table.strip_prefix('.')).unwrap_or(table);
+        return table_not_found(table, names);
+    }
+    if let Some(function) = quoted("Invalid function '") {
+        let hint = quoted("Did you mean '").map(|meant| format!("did you mean `{meant}`?"));
+        return Explanation::new(format!("no function `{function}`")).with_hint(hint);
+    }
+    if let Some(call) = quoted("No function matches the given name and argument types '") {
+        return Explanation::new(format!("no function takes `{}`", in_sql_types(call)));
+    }
+    if message.starts_with("Column in SELECT must be in GROUP BY")
+        && let Some((name, _)) = message.split_once("column \"").and_then(|(_, rest)| rest.split_once('"'))
+    {
+        let name = without_databases(name, names);
+        return Explanation::new(format!("column `{name}` must be in `group by`, or inside a function such as `max`"));
+    }
+    if ["DDL", "DML", "Statement"].iter().any(|kind| message.starts_with(&format!("{kind} not supported: "))) {
+        return Explanation::new("expected a query, which only reads, found a statement that changes something");
+    }
+    if message.starts_with("No SQL statements") {
+        return Explanation::new("expected a statement, found none");
+    }
+    Explanation::new(in_sql_types(&without_databases(&message.replace('\n', " "), names)))
+}
+
+fn table_not_found(table: &str, names: &[String]) -> Explanation {
+    let bare = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let missing = bare(table);
+    let bares: Vec<String> = names.iter().map(|name| bare(name)).collect();
+    let meant = nearest(&missing, bares.iter().map(String::as_str));
+    let meant = meant.and_then(|meant| names.iter().find(|name| bare(name) == meant));
+    let hint = match meant {
+        Some(meant) => format!("did you mean `{meant}`? `rollcall tables` lists all"),
+        None if names.len() <= MAX_LISTED => format!("tables of this lake: {}", names.join(", ")),
+        None => format!("`rollcall tables` lists the {} tables and views", names.len()),
+    };
+    Explanation::new(format!("no table `{table}`")).with_hint(hint)
+}
+
+/// Returns a kind of value with its article: `Int32 type` → `a number`.
+fn a_kind(kind: &str) -> String {
+    match kind.trim_end_matches(" type") {
+        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" | "UInt64" => "a whole number".to_owned(),
+        "Float16" | "Float32" | "Float64" => "a number".to_owned(),
+        "Date32" | "Date64" => "a date".to_owned(),
+        "Boolean" => "true or false".to_owned(),
+        other => format!("of type {other}"),
+    }
+}
+
+/// Returns a message with the names that SQL has for types.
+fn in_sql_types(message: &str) -> String {
+    let types = [
+        ("Utf8View", "text"),
+        ("Utf8", "text"),
+        ("Int32", "int"),
+        ("Int64", "bigint"),
+        ("Float64", "double"),
+        ("Date32", "date"),
+        ("Boolean", "boolean"),
+    ];
+    types.iter().fold(message.to_owned(), |text, (arrow, sql)| text.replace(arrow, sql))
+}
+
+/// Returns a message with the names of columns only, where the engine puts those of databases and tables before them.
+fn without_databases(message: &str, names: &[String]) -> String {
+    let strip = |text: String, name: &str| text.replace(&format!("{name}."), "");
+    names.iter().fold(message.to_owned(), |text, name| {
+        let bare = name.rsplit('.').next().unwrap_or_default();
+        strip(strip(text, name), bare)
+    })
+}
+
+/// Returns where the engine found the mistake: line and column, from 1.
+fn place(error: &DataFusionError) -> Option<(usize, usize)> {
+    if let DataFusionError::SQL(error, _) = error.find_root()
+        && let ParserError::TokenizerError(message) | ParserError::ParserError(message) = error.as_ref()
+    {
+        let (_, place) = message.rsplit_once(" at Line: ")?;
+        let (line, column) = place.split_once(", Column: ")?;
+        return Some((line.parse().ok()?, column.parse().ok()?));
+    }
+    let start = error.diagnostic()?.span?.start;
+    Some((usize::try_from(start.line).ok()?, usize::try_from(start.column).ok()?))
+}
+
+/// Returns a line of SQL with a caret below a column, as two lines; `None` if there is no such line.
+fn marked(sql: &str, line: usize, column: usize) -> Option<String> {
+    let shown: Vec<char> = sql.lines().nth(line.checked_sub(1)?)?.chars().collect();
+    let at = column.checked_sub(1)?.min(shown.len());
+    // A long line is shown from some way before the place.
+    let start = if at >= EXCERPT { at - EXCERPT / 2 } else { 0 };
+    let excerpt = shown.iter().skip(start).take(EXCERPT);
+    // One character stays one character, so that the caret is below it.
+    let excerpt: String =
+        excerpt.map(|c| if c.is_whitespace() || crate::escape::is_control(*c) { ' ' } else { *c }).collect();
+    Some(format!("\n  {}\n  {}^", excerpt.trim_end(), " ".repeat(at - start)))
+}

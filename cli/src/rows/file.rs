@@ -1,0 +1,95 @@
+//! A file of rows: CSV, JSON or Parquet, as its name says.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use tempfile::{Builder, NamedTempFile};
+
+use crate::exit::BadInput;
+use crate::rows::csv::CsvText;
+use crate::rows::{RowSink, RowWriter};
+
+/// A path that ends in .csv, .json or .parquet.
+#[derive(Debug, Clone)]
+pub(crate) struct RowsPath {
+    path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl RowsPath {
+    /// Parses the value of a flag.
+    ///
+    /// # Errors
+    /// Says which endings there are.
+    pub(crate) fn parse(path: &str) -> Result<Self, String> {
+        let path = PathBuf::from(path);
+        let kind = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("csv") => Kind::Csv,
+            Some("json") => Kind::Json,
+            Some("parquet") => Kind::Parquet,
+            _ => return Err("expected a file that ends in .csv, .json or .parquet".to_owned()),
+        };
+        Ok(Self { path, kind })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A file of rows that appears under its name once it is complete.
+pub(crate) struct RowsFile {
+    path: PathBuf,
+    writer: RowWriter<BufWriter<NamedTempFile>>,
+    n_rows: u64,
+}
+
+impl RowsFile {
+    /// Creates the file beside its final place.
+    ///
+    /// # Errors
+    /// [`BadInput`] if the folder cannot be written.
+    pub(crate) fn create(path: &RowsPath, schema: &SchemaRef) -> anyhow::Result<Self> {
+        let RowsPath { path, kind } = path;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = Builder::new();
+        // A new file gets the usual permissions, not those of a private temporary file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.prefix(".rollcall-").tempfile_in(folder);
+        let file = file.map_err(|error| BadInput(format!("write `{}`: {}", path.display(), error)))?;
+        let file = BufWriter::new(file);
+        let writer = match kind {
+            Kind::Csv => RowWriter::csv(CsvText { is_visible: false }, schema, file)?,
+            Kind::Json => RowWriter::json(file),
+            Kind::Parquet => RowWriter::parquet(schema, file)?,
+        };
+        Ok(Self { path: path.clone(), writer, n_rows: 0 })
+    }
+
+    /// Completes the file and gives it its name, replacing a file of that name. Returns its number of rows, and its size in
+    /// bytes.
+    pub(crate) fn finish(self) -> anyhow::Result<(u64, u64)> {
+        let mut file = self.writer.finish()?;
+        file.flush()?;
+        let file = file.into_inner().map_err(|error| error.into_error())?;
+        let file = file.persist(&self.path).map_err(|error| error.error)?;
+        Ok((self.n_rows, file.metadata()?.len()))
+    }
+}
+
+impl RowSink for RowsFile {
+    fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
+        self.n_rows += batch.num_rows() as u64;
+        self.writer.write(batch)
+    }
+}

@@ -1,0 +1,86 @@
+//! Writes rows as CSV, JSON or Parquet.
+
+use std::io::{self, Write};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::json::writer::{JsonArray, Writer, WriterBuilder};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::properties::WriterProperties;
+
+use crate::escape::json_text;
+use crate::rows::csv::CsvText;
+
+/// Writes the batches of one schema to a destination.
+pub(crate) enum RowWriter<W: Write + Send> {
+    Csv(CsvText, W),
+    Json(Box<Writer<JsonOutput<W>, JsonArray>>),
+    Parquet(Box<ArrowWriter<W>>),
+}
+
+impl<W: Write + Send> RowWriter<W> {
+    /// Starts CSV: writes the header line.
+    ///
+    /// - `text`: how values are written.
+    pub(crate) fn csv(text: CsvText, schema: &SchemaRef, mut to: W) -> anyhow::Result<Self> {
+        to.write_all(text.header(schema).as_bytes())?;
+        Ok(Self::Csv(text, to))
+    }
+
+    /// Starts an array of objects. Nulls are written, so that every row has the same keys.
+    pub(crate) fn json(to: W) -> Self {
+        Self::Json(Box::new(WriterBuilder::new().with_explicit_nulls(true).build(JsonOutput(to))))
+    }
+
+    /// Starts a Parquet file.
+    pub(crate) fn parquet(schema: &SchemaRef, to: W) -> anyhow::Result<Self> {
+        let compression = Compression::ZSTD(ZstdLevel::default());
+        let properties = WriterProperties::builder().set_compression(compression).build();
+        Ok(Self::Parquet(Box::new(ArrowWriter::try_new(to, schema.clone(), Some(properties))?)))
+    }
+
+    /// Writes rows.
+    ///
+    /// # Errors
+    /// Fails with the [`io::Error`] of the destination, if that caused the failure.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
+        match self {
+            Self::Csv(text, to) => to.write_all(text.rows(batch)?.as_bytes())?,
+            Self::Json(writer) => writer.write(batch)?,
+            Self::Parquet(writer) => writer.write(batch)?,
+        }
+        Ok(())
+    }
+
+    /// Writes what remains, and returns the destination.
+    pub(crate) fn finish(self) -> anyhow::Result<W> {
+        match self {
+            Self::Csv(_, to) => Ok(to),
+            Self::Json(mut writer) => {
+                writer.finish()?;
+                let mut to = writer.into_inner().0;
+                to.write_all(b"\n")?;
+                Ok(to)
+            }
+            Self::Parquet(writer) => Ok(writer.into_inner()?),
+        }
+    }
+}
+
+/// A destination of JSON that receives no terminal control characters. The writer passes whole batches of text.
+pub(crate) struct JsonOutput<W>(W);
+
+impl<W: Write> Write for JsonOutput<W> {
+    fn write(&mut self, json: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(json) {
+            Ok(text) => self.0.write_all(json_text(text.into()).as_bytes())?,
+            Err(_) => self.0.write_all(json)?,
+        }
+        Ok(json.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

@@ -1,0 +1,83 @@
+//! `rollcall tables`: the tables and views that can be queried.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use rollcall_adapters::file_catalog::CatalogTable;
+use rollcall_adapters::folder::FolderStore;
+use serde::Serialize;
+
+use crate::lake;
+use crate::lake::args::LakeArgs;
+use crate::output::{self, Format};
+use crate::table;
+use crate::words::thousands;
+
+/// What to do instead for a lake in a bucket.
+pub(crate) const BUCKET_HINT: &str = "list the tables of a lake in a bucket with Athena, in the stack's work group";
+
+#[derive(Debug, Args)]
+pub(crate) struct TablesArgs {
+    #[command(flatten)]
+    lake: LakeArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// A table or a view.
+#[derive(Serialize)]
+struct Listed<'t> {
+    /// Name with its database.
+    name: String,
+    kind: &'static str,
+    n_partitions: Option<usize>,
+    n_rows: Option<u64>,
+    about: &'t str,
+}
+
+pub(crate) async fn run(args: TablesArgs) -> anyhow::Result<ExitCode> {
+    list(&args.lake.existing_folder(BUCKET_HINT).await?, args.format).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the tables of a lake, each followed by its view.
+pub(crate) async fn list(store: &FolderStore, format: Format) -> anyhow::Result<()> {
+    let tables = lake::catalog(store).tables().await?;
+    let listed: Vec<Listed<'_>> = tables.iter().flat_map(listed).collect();
+    if format == Format::Json {
+        return output::print_json(&listed);
+    }
+    let mut text = table::table(&["table", "partitions", "rows", "about"]);
+    for Listed { name, n_partitions, n_rows, about, .. } in &listed {
+        let n_partitions = n_partitions.map(|number| thousands(number as u64));
+        let n_rows = n_rows.map(thousands);
+        // The rest is for `rollcall describe`.
+        let about = about.split([';', '.']).next().unwrap_or_default();
+        text.add_row([name, &n_partitions.unwrap_or_default(), &n_rows.unwrap_or_default(), about]);
+    }
+    table::align_right(&mut text, &[1, 2]);
+    output::print(&table::render(&text))?;
+    Ok(())
+}
+
+fn listed(table: &CatalogTable) -> Vec<Listed<'_>> {
+    // A lookup table has no partitions, and the catalog does not count its rows.
+    let is_counted = !table.partition_keys.is_empty();
+    let n_rows = table.partitions.iter().map(|partition| partition.n_rows).sum();
+    let mut listed = vec![Listed {
+        name: format!("{}.{}", table.database, table.table),
+        kind: "table",
+        n_partitions: is_counted.then_some(table.partitions.len()),
+        n_rows: is_counted.then_some(n_rows),
+        about: &table.comment,
+    }];
+    listed.extend(table.view.as_ref().map(|view| Listed {
+        name: format!("{}.{}", table.database, view.name),
+        kind: "view",
+        n_partitions: None,
+        n_rows: None,
+        about: "The table above with labels; codes in measures are null",
+    }));
+    listed
+}
