@@ -39,6 +39,14 @@ impl<S: Store> FileCatalog<S> {
         Ok(tables)
     }
 
+    /// Returns the table of `dataset`, if it has one.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or does not hold a table.
+    pub async fn table(&self, dataset: &Dataset) -> Result<Option<CatalogTable>, CatalogError> {
+        self.read(&keys::catalog_table(&dataset.database, &dataset.table)).await
+    }
+
     async fn read(&self, key: &str) -> Result<Option<CatalogTable>, CatalogError> {
         let bytes = self.bytes(key).await?;
         bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|error| failed("read", key, error))).transpose()

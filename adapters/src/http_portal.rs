@@ -44,7 +44,11 @@ pub struct HttpPortal {
     permits: Arc<Semaphore>,
     partition_memory: Memory,
     deadline: Option<Instant>,
+    on_retry: Option<OnRetry>,
 }
+
+/// Learns that a request is made again: why, in a few words, and after which wait.
+pub type OnRetry = Arc<dyn Fn(&str, Duration) + Send + Sync>;
 
 /// A page that was received.
 struct Transfer {
@@ -73,6 +77,7 @@ impl HttpPortal {
             permits: Arc::new(Semaphore::new(in_flight)),
             partition_memory: Memory::new(PARTITION_MEMORY * in_flight),
             deadline: None,
+            on_retry: None,
         })
     }
 
@@ -82,11 +87,26 @@ impl HttpPortal {
         Self { deadline: Some(deadline), ..self.clone() }
     }
 
+    /// Returns the same portal, which reports each retry.
+    #[must_use]
+    pub fn reporting_retries(&self, on_retry: OnRetry) -> Self {
+        Self { on_retry: Some(on_retry), ..self.clone() }
+    }
+
+    fn report_retry(&self, reason: &str, wait: Duration) {
+        if let Some(on_retry) = &self.on_retry {
+            on_retry(reason, wait);
+        }
+    }
+
     /// Waits before the next try of a request or of a whole partition.
     ///
+    /// - `reason`: why there is another try, in a few words.
+    ///
     /// - `tries`: tries so far, at least 1.
-    pub async fn pause(&self, tries: u32) {
+    pub async fn pause(&self, tries: u32, reason: &str) {
         let wait = FullJitter::new(&self.client.settings, tries).draw();
+        self.report_retry(reason, wait);
         // If the deadline cuts this wait short, the next request reports it.
         let _ = self.before_deadline(tokio::time::sleep(wait)).await;
     }
@@ -126,7 +146,7 @@ impl HttpPortal {
         let permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
         if is_retry {
-            self.pause(tries).await;
+            self.pause(tries, "invalid page").await;
         }
         let max_bytes = request.room.as_ref().map(Room::n_bytes);
         let (Received { bytes, room }, tries) = self.attempts(&url, tries, max_bytes).await?;
@@ -162,6 +182,7 @@ impl HttpPortal {
         })
         .notify(|failure, wait| {
             tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
+            self.report_retry(&failure.to_string(), wait);
         })
         .await;
         match result {

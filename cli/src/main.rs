@@ -4,9 +4,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod aws;
+mod bars;
 mod changes;
 mod cite;
 mod datasets;
+mod describe;
 mod diff;
 mod escape;
 mod exit;
@@ -20,11 +22,13 @@ mod prune;
 mod query;
 mod repair;
 mod request;
+mod rows;
 mod run;
 mod signals;
 mod simulator;
 mod status;
 mod table;
+mod tables;
 mod template;
 mod verify;
 mod warnings;
@@ -33,11 +37,11 @@ mod words;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
-use crate::progress::LogWriter;
+use crate::bars::LogWriter;
 
 /// Fetch US school enrollment from the Education Data Portal into a Parquet lake, and query it with SQL.
 ///
@@ -48,6 +52,12 @@ use crate::progress::LogWriter;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print neither progress nor notes; warnings and errors remain
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Messages")]
+    quiet: bool,
+    /// Log what the run does, such as retries; twice: each request
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Messages")]
+    verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,8 +68,12 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Show the lake's partitions as a grid, or the outcome of one run
     Status(status::StatusArgs),
-    /// Query the lake: run a shipped query by name, or any SQL
+    /// Query the lake: run a shipped query by name, or any SQL; without one, open a shell
     Query(query::QueryArgs),
+    /// List the tables and views that can be queried
+    Tables(tables::TablesArgs),
+    /// Describe the columns of a table or view, and what their values mean
+    Describe(describe::DescribeArgs),
     /// Compare the lake at two releases or dates, or two lakes
     Diff(diff::DiffArgs),
     /// Compare the lake with the portal, and its tables with each other
@@ -83,7 +97,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let directives = std::env::var("ROLLCALL_LOG").unwrap_or_else(|_| "error".to_owned());
+    if cli.quiet {
+        output::be_quiet();
+    }
+    let directives = match cli.verbose {
+        0 => std::env::var("ROLLCALL_LOG").unwrap_or_else(|_| "error".to_owned()),
+        1 => "info".to_owned(),
+        _ => "debug".to_owned(),
+    };
     let filter = match EnvFilter::try_new(&directives) {
         Ok(filter) => filter,
         Err(error) => return exit::report(&exit::BadInput(format!("read `ROLLCALL_LOG`: {error}")).into()),
@@ -113,6 +134,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Query(args) => query::run(args).await,
+        Command::Tables(args) => tables::run(args).await,
+        Command::Describe(args) => describe::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Cite(args) => cite::run(args).await,

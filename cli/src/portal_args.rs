@@ -52,6 +52,8 @@ fn parse_wait(text: &str) -> Result<Duration, String> {
 #[derive(Clone)]
 pub(crate) struct OpenPortal {
     portal: HttpPortal,
+    /// Its address as people read it; the sample has none of its own.
+    name: String,
     partition_timeout: Duration,
     lists: ListCache,
     /// Stops the simulator when dropped.
@@ -70,6 +72,11 @@ impl OpenPortal {
     pub(crate) fn for_metadata(&self) -> CachedLists<HttpPortal> {
         let portal = self.portal.until(Instant::now() + METADATA_TIMEOUT);
         CachedLists { portal, cache: self.lists.clone() }
+    }
+
+    /// Returns the address of the portal, or that it is the sample.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the portal for one partition, with a deadline that starts now.
@@ -123,6 +130,7 @@ impl PortalArgs {
         let partition_timeout = Duration::from_secs(60 * u64::from(self.partition_timeout.get()));
         Ok(OpenPortal {
             portal: HttpPortal::new(settings, secret)?,
+            name: if self.sample { "the sample portal".to_owned() } else { source.origin.to_string() },
             partition_timeout,
             lists: source.lists.clone(),
             _sample: source.sample.clone(),

@@ -1,69 +1,129 @@
-//! Progress bars, shown only if stderr is a terminal.
+//! Progress on stderr.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+mod lines;
+mod state;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
-    let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    MultiProgress::with_draw_target(target)
-});
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use rollcall_adapters::http_portal::OnRetry;
+use rollcall_core::partition::PartitionKey;
 
-/// Runs `write`, which prints to stderr, with the bars hidden for its duration.
-pub(crate) fn suspend_bars<T>(write: impl FnOnce() -> T) -> T {
-    BARS.suspend(write)
-}
+use crate::bars::BARS;
+use crate::output::{is_quiet, print_message};
+use crate::progress::state::RunState;
 
-/// Stderr for the log: writes without disturbing a bar.
-pub(crate) struct LogWriter;
+/// Time between two drawings on a terminal.
+const TICK: Duration = Duration::from_millis(200);
+/// Time between two lines elsewhere.
+const LOG_EVERY: Duration = Duration::from_secs(30);
 
-impl Write for LogWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        suspend_bars(|| io::stderr().write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
-}
-
-/// Progress of a run on this machine: partitions done, pages received, time left.
-pub(crate) struct RunBar {
+/// Progress of a run on this machine: on a terminal three lines that are drawn again and again, and otherwise a line every
+/// half minute.
+pub(crate) struct RunProgress {
+    state: Mutex<RunState>,
+    started: Instant,
     bar: ProgressBar,
-    n_pages: AtomicU64,
-    size_bytes: AtomicU64,
 }
 
-impl RunBar {
-    /// Shows a bar for `n_partitions`.
-    pub(crate) fn new(n_partitions: usize) -> Self {
-        let bar = BARS.add(ProgressBar::new(n_partitions as u64));
-        bar.set_style(style());
-        bar.set_message("0 pages");
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, n_pages: AtomicU64::new(0), size_bytes: AtomicU64::new(0) }
+impl RunProgress {
+    /// Starts to show the progress of a run.
+    ///
+    /// - `planned`: partitions, each with its rows in an earlier run if they are known.
+    /// - `opening`: what is fetched from where, for a log.
+    pub(crate) fn start(planned: Vec<(PartitionKey, Option<u64>)>, opening: &str) -> Arc<Self> {
+        let is_shown = !is_quiet() && !planned.is_empty();
+        let bar = if is_shown { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
+        let state = Mutex::new(RunState::new(planned));
+        let progress = Arc::new(Self { state, started: Instant::now(), bar });
+        if is_shown && io::stderr().is_terminal() {
+            progress.bar.set_style(style_of(&progress));
+            progress.bar.enable_steady_tick(TICK);
+        } else if is_shown {
+            print_message(opening);
+            tokio::spawn(log(Arc::downgrade(&progress)));
+        }
+        progress
     }
 
-    /// Counts one more partition done.
-    pub(crate) fn partition_done(&self) {
-        self.bar.inc(1);
+    fn state(&self) -> MutexGuard<'_, RunState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what learns of the retries of a partition's requests.
+    pub(crate) fn on_retry(self: &Arc<Self>, partition: &PartitionKey) -> OnRetry {
+        let (progress, partition) = (self.clone(), partition.clone());
+        Arc::new(move |reason, wait| {
+            let at = progress.started.elapsed() + wait;
+            progress.state().retrying(&partition, reason, at);
+        })
+    }
+
+    /// A partition is fetched from now on.
+    pub(crate) fn partition_started(&self, partition: &PartitionKey) {
+        self.state().start(partition);
+    }
+
+    /// Page 1 says how many pages and rows a partition has.
+    pub(crate) fn pages_known(&self, partition: &PartitionKey, n_pages: u32, n_rows: u64) {
+        self.state().pages_known(partition, n_pages, n_rows);
+    }
+
+    /// A page arrived.
+    pub(crate) fn received(&self, partition: &PartitionKey, size_bytes: usize) {
+        self.state().received(partition, size_bytes, self.started.elapsed());
+    }
+
+    /// A partition is done.
+    ///
+    /// - `n_rows`: its rows; `None` if it failed.
+    pub(crate) fn partition_ended(&self, partition: &PartitionKey, n_rows: Option<u64>) {
+        self.state().end(partition, n_rows);
     }
 
     /// Removes the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
 
-    /// Counts one more page, of `size_bytes`.
-    pub(crate) fn page_received(&self, size_bytes: usize) {
-        let n_pages = self.n_pages.fetch_add(1, Ordering::Relaxed) + 1;
-        let size_bytes = size_bytes as u64;
-        let size_bytes = self.size_bytes.fetch_add(size_bytes, Ordering::Relaxed) + size_bytes;
-        self.bar.set_message(format!("{n_pages} pages, {}", crate::words::size(size_bytes)));
+/// Prints a line every half minute, until the run is over.
+async fn log(progress: Weak<RunProgress>) {
+    loop {
+        tokio::time::sleep(LOG_EVERY).await;
+        let Some(progress) = progress.upgrade() else { return };
+        if progress.bar.is_finished() {
+            return;
+        }
+        let line = progress.state().at(progress.started.elapsed()).line();
+        print_message(&line);
     }
+}
+
+/// Returns the style of the three lines. They are composed each time they are drawn, to the width that the terminal then
+/// has.
+fn style_of(progress: &Arc<RunProgress>) -> ProgressStyle {
+    let style =
+        ProgressStyle::with_template("{first}\n{second}\n{third}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let line = |i: usize| {
+        // The bar has the style, and the progress has the bar.
+        let progress = Arc::downgrade(progress);
+        move |_: &ProgressState, to: &mut dyn fmt::Write| {
+            let Some(progress) = progress.upgrade() else { return };
+            let lines = progress.state().at(progress.started.elapsed()).lines(width());
+            let _ = to.write_str(lines.get(i).map_or("", String::as_str));
+        }
+    };
+    style.with_key("first", line(0)).with_key("second", line(1)).with_key("third", line(2))
+}
+
+/// Returns the width of the terminal that stderr is, in cells.
+fn width() -> usize {
+    let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
+    width.filter(|width| *width > 0).unwrap_or(80)
 }
 
 /// Progress of a run on AWS: partitions done, partitions failed, time left.
@@ -105,6 +165,7 @@ impl Drop for ExecutionBar {
     }
 }
 
+#[cfg(feature = "aws")]
 fn style() -> ProgressStyle {
     let style = ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
     style.unwrap_or_else(|_| ProgressStyle::default_bar())

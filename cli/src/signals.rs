@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::{exit, output};
+use crate::{bars, exit, output};
 
 /// Time from the first signal until the process is forced to end, even if something hangs.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -56,6 +56,7 @@ impl Signals {
                     let printed = tokio::task::spawn_blocking(|| output::print_message(text));
                     let _ = timeout(PRINT_WITHIN, printed).await;
                 }
+                let _ = timeout(PRINT_WITHIN, tokio::task::spawn_blocking(bars::clear)).await;
                 std::process::exit(exit::INTERRUPTED.into());
             });
         })?;

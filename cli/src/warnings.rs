@@ -10,7 +10,7 @@ use rollcall_core::page::field_names::FieldNames;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::text::excerpt;
 
-use crate::output::print_message;
+use crate::output::{print_message, print_note};
 use crate::words::counted;
 
 /// Maximum number of partitions, files or fields named in one message.
@@ -106,15 +106,15 @@ pub(crate) fn note_kept_keys<'r>(receipts: impl Iterator<Item = &'r Receipt>, re
         .collect();
     if !counts.is_empty() {
         let reason = reason.map_or_else(String::new, |reason| format!(": {}", excerpt(reason)));
-        print_message(&format!("note: kept {}{reason}", counts.join(" and ")));
+        print_note(&format!("kept {}{reason}", counts.join(" and ")));
     }
 }
 
 /// Notes that the printed data is sample data, if it is.
 pub(crate) fn note_sample(is_sample: bool) {
     if is_sample {
-        print_message(
-            "note: sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.",
+        print_note(
+            "sample data. The schools are invented; the 2021 grade-pk totals of 22 states are published figures.",
         );
     }
 }

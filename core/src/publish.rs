@@ -74,6 +74,25 @@ pub async fn publish_partitions(
     publish_receipts(store, catalog, clock, dataset, planned, run_receipts, registrar).await
 }
 
+/// Registers the objects that a run has committed so far, so that they can be queried while it goes on. Neither the ledger
+/// nor the history is changed: [`publish_partitions`] does that at the end.
+///
+/// # Errors
+/// [`Error::CatalogFailed`], [`Error::StoreFailed`].
+pub async fn register_committed(
+    store: &impl Store,
+    catalog: &impl Catalog,
+    clock: &impl Clock,
+    dataset: &Dataset,
+    run: &str,
+) -> Result<CatalogChanges, Error> {
+    let stored = read_stored(store, dataset).await?;
+    let survey = survey(store, dataset, &stored.records).await?;
+    let changed = converge(store, catalog, dataset, &survey).await?;
+    publish_lookups(store, catalog, clock.now(), run).await?;
+    Ok(changed)
+}
+
 /// Does the same as [`publish_partitions`] for a run whose receipts are already read.
 ///
 /// - `run_receipts`: from [`read_run`].

@@ -79,6 +79,14 @@ impl FolderStore {
         Ok(LakeLock { _file: file })
     }
 
+    /// Returns the id of the process that holds the lock, if one does and the system tells.
+    ///
+    /// Reads the table of locks that Linux has: trying to lock would disturb a run that starts at that moment.
+    pub async fn lock_holder(&self) -> Option<u32> {
+        let found = self.blocking(LOCK, |store| Ok(holder(&store.root.join(LOCK)))).await;
+        found.ok().flatten()
+    }
+
     /// Resolves when a write finds the lake's folder or lock file moved or replaced. Otherwise never resolves.
     pub async fn lost(&self) {
         self.lost.cancelled().await;
@@ -100,6 +108,32 @@ impl FolderStore {
 enum Refusal {
     Held { by: String },
     Failed { action: &'static str, path: PathBuf, error: io::Error },
+}
+
+#[cfg(target_os = "linux")]
+fn holder(path: &Path) -> Option<u32> {
+    let inode = std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(path).ok()?);
+    let mut written = String::new();
+    File::open(path).ok()?.take(20).read_to_string(&mut written).ok()?;
+    let process = written.trim().parse().ok()?;
+    is_locked(&fs::read_to_string("/proc/locks").ok()?, process, inode).then_some(process)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holder(_: &Path) -> Option<u32> {
+    None
+}
+
+/// Reads from `/proc/locks` whether a process holds a lock of a file:
+/// `1: FLOCK  ADVISORY  WRITE 4242 fe:00:131073 0 EOF`.
+#[cfg(target_os = "linux")]
+fn is_locked(locks: &str, process: u32, inode: u64) -> bool {
+    locks.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(4);
+        let is_of_process = words.next().is_some_and(|found| found == process.to_string());
+        let file = words.next().unwrap_or_default();
+        is_of_process && file.rsplit(':').next() == Some(&*inode.to_string())
+    })
 }
 
 /// Opens or creates the lock file. Refuses a symbolic link, and a file with several hard links, because it may belong
@@ -145,6 +179,16 @@ fn write_holder(file: &mut File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_holder_is_read_from_the_table_of_locks() {
+        let table = "1: FLOCK  ADVISORY  WRITE 4242 fe:00:131073 0 EOF\n2: POSIX  ADVISORY  READ 17 00:1b:9 0 EOF\n";
+        for (process, inode, expected) in [(4242, 131_073, true), (4242, 9, false), (17, 9, true), (17, 131_073, false)]
+        {
+            assert_eq!(is_locked(table, process, inode), expected, "{process} {inode}");
+        }
+    }
 
     #[test]
     fn the_lock_file_holds_the_id_of_its_process_and_other_text_is_kept() {

@@ -1,5 +1,7 @@
 //! The flags of `rollcall run`.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::Dataset;
 
@@ -32,14 +34,31 @@ pub(crate) struct RunArgs {
     /// Number of partitions that may fail; one more stops the run
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(super) tolerated_failures: usize,
+    /// Seconds between two times that what is committed so far is registered for queries
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_interval)]
+    pub(super) publish_every: Duration,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
 }
 
 /// Flags that have no effect on AWS, where the template's parameters apply instead.
-const LOCAL_FLAGS: [&str; 7] =
-    ["portal", "sample", "in_flight", "retry_wait", "partition_timeout", "tolerated_failures", "query"];
+const LOCAL_FLAGS: [&str; 8] = [
+    "portal",
+    "sample",
+    "in_flight",
+    "retry_wait",
+    "partition_timeout",
+    "tolerated_failures",
+    "publish_every",
+    "query",
+];
+
+/// Parses a number of seconds from 0.1 to 86,400; fractions are allowed.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.parse().ok().filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0.1 to 86400".to_owned())
+}
 
 /// Where a run can take place other than on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -23,7 +23,9 @@ const MAX_TRIES: u32 = 3;
 /// Outcome of trying a partition, retries included.
 pub(crate) enum AttemptOutcome {
     /// A receipt was written, with any outcome but `failed`.
-    Succeeded,
+    Succeeded {
+        n_rows: u64,
+    },
     Failed,
     /// The run stopped before all rows were received.
     NotTried,
@@ -55,7 +57,7 @@ impl Attempts {
 
     pub(crate) fn end(&self, partition: &PartitionKey, outcome: AttemptOutcome) {
         match outcome {
-            AttemptOutcome::Succeeded => {}
+            AttemptOutcome::Succeeded { .. } => {}
             AttemptOutcome::Failed => self.count_failure(),
             AttemptOutcome::NotTried => {
                 self.tried().remove(partition);
@@ -109,7 +111,10 @@ pub(crate) async fn fetch_with_retries(
             _ => portal.reachability.set_reached(),
         }
         match fetched {
-            Ok(_) => return AttemptOutcome::Succeeded,
+            Ok(fetched) => {
+                let n_rows = fetched.receipt().map_or(0, |receipt| receipt.n_rows);
+                return AttemptOutcome::Succeeded { n_rows };
+            }
             // A complete attempt counts, even if the next one was interrupted.
             Err(Error::Interrupted { .. }) => {
                 return earlier_failure.map_or(AttemptOutcome::NotTried, |error| report_failure(partition, &error));
@@ -119,7 +124,7 @@ pub(crate) async fn fetch_with_retries(
             Err(error) if error.is_retryable() && tries < MAX_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "fetching the partition again");
                 tokio::select! {
-                    () = portal.portal.pause(tries) => {}
+                    () = portal.portal.pause(tries, error.name()) => {}
                     () = portal.stop.cancelled() => return report_failure(partition, &error),
                 }
                 earlier_failure = Some(error);

@@ -1,6 +1,6 @@
 //! Fetches the partitions of a plan, several at a time, until all are done or the run has to stop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,11 @@ use rollcall_core::partition::PartitionKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use crate::escape::visible;
 use crate::output::print_message;
-use crate::progress::RunBar;
+use crate::progress::RunProgress;
 use crate::run::args::RunArgs;
-use crate::run::attempts::{Attempts, fetch_with_retries};
+use crate::run::attempts::{AttemptOutcome, Attempts, fetch_with_retries};
 use crate::run::prepare::PreparedRun;
 use crate::run::reachability::SharedReachability;
 use crate::run::run_portal::RunPortal;
@@ -34,6 +35,24 @@ pub(crate) enum FetchEnd {
     LakeLost,
 }
 
+/// Starts to show the progress of a run.
+async fn start_progress(PreparedRun { dataset, store, catalog, portal, plan, .. }: &PreparedRun) -> Arc<RunProgress> {
+    // Without an earlier run, or if its table cannot be read, less is known of the time left.
+    let table = catalog.table(dataset).await.ok().flatten();
+    let registered = table.map(|table| table.partitions).unwrap_or_default();
+    let n_rows: BTreeMap<PartitionKey, u64> =
+        registered.into_iter().map(|registered| (registered.partition, registered.n_rows)).collect();
+    let planned = plan.items.iter().map(|item| (item.partition.clone(), n_rows.get(&item.partition).copied()));
+    let opening = format!(
+        "fetching {} of {} from {} into `{}`",
+        counted(plan.items.len() as u64, "partition"),
+        visible(&dataset.name),
+        visible(portal.name()),
+        visible(&store.root().display().to_string())
+    );
+    RunProgress::start(planned.collect(), &opening)
+}
+
 /// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.
 ///
 /// Fetches as many partitions at once as there may be requests in flight. The first pages of the next partitions thus
@@ -44,23 +63,33 @@ pub(crate) async fn fetch_all(
     signals: &mut Signals,
 ) -> (FetchEnd, BTreeSet<PartitionKey>) {
     let items = &prepared.plan.items;
-    let bar = Arc::new(RunBar::new(items.len()));
+    let progress = start_progress(prepared).await;
     let attempts = Arc::new(Attempts::default());
     let reachability = Arc::new(SharedReachability::new(items.len().min(prepared.facts.in_flight)));
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let fetches = stream::iter(items.iter().map(|item| item.partition.clone()))
         .take_while(|_| future::ready(attempts.n_failed() <= args.tolerated_failures && !stop.is_cancelled()))
         .map(|partition| {
-            let (opened, store, bar) = (prepared.portal.clone(), prepared.store.clone(), bar.clone());
+            let (opened, store, progress) = (prepared.portal.clone(), prepared.store.clone(), progress.clone());
             let (dataset, facts, attempts) = (prepared.dataset.clone(), prepared.facts.clone(), attempts.clone());
             let (reachability, stop) = (reachability.clone(), stop.clone());
             AbortOnDropHandle::new(tasks.spawn(async move {
-                let portal =
-                    RunPortal { portal: opened.for_partition(), bar: &bar, reachability: &reachability, stop: &stop };
+                let portal = RunPortal {
+                    portal: opened.for_partition().reporting_retries(progress.on_retry(&partition)),
+                    partition: &partition,
+                    progress: &progress,
+                    reachability: &reachability,
+                    stop: &stop,
+                };
                 attempts.start(&partition);
+                progress.partition_started(&partition);
                 let outcome = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+                match outcome {
+                    AttemptOutcome::Succeeded { n_rows } => progress.partition_ended(&partition, Some(n_rows)),
+                    AttemptOutcome::Failed => progress.partition_ended(&partition, None),
+                    AttemptOutcome::NotTried => {}
+                }
                 attempts.end(&partition, outcome);
-                bar.partition_done();
             }))
         })
         .buffer_unordered(prepared.facts.in_flight)
@@ -97,7 +126,7 @@ pub(crate) async fn fetch_all(
             print_message("warning: the lake does not respond; stopped waiting for pending writes");
         }
     }
-    bar.finish();
+    progress.finish();
     let not_tried = attempts.not_tried(items);
     let n_not_tried = counted(not_tried.len() as u64, "partition");
     match end {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rollcall_adapters::SystemClock;
+use rollcall_core::error::chain;
 use rollcall_core::ledger::Summary;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions, register_committed};
+use tokio_util::sync::CancellationToken;
 
 use crate::exit;
 use crate::output;
@@ -21,11 +24,32 @@ pub(super) async fn fetch_and_publish(
     args: &RunArgs,
     signals: &mut Signals,
 ) -> anyhow::Result<Option<(FetchEnd, Summary)>> {
-    let (end, not_tried) = fetch_all(prepared, args, signals).await;
+    let stop = CancellationToken::new();
+    let fetched = async {
+        let fetched = fetch_all(prepared, args, signals).await;
+        stop.cancel();
+        fetched
+    };
+    let ((end, not_tried), ()) = tokio::join!(fetched, register_regularly(prepared, args.publish_every, &stop));
     tokio::select! {
         biased;
         summary = publish(prepared, not_tried) => Ok(Some((end, summary?))),
         () = signals.stop_requested() => Ok(None),
+    }
+}
+
+/// Registers the partitions committed so far, again and again, until the run has fetched everything.
+async fn register_regularly(prepared: &PreparedRun, every: Duration, stop: &CancellationToken) {
+    let PreparedRun { dataset, store, catalog, facts, .. } = prepared;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        // The end of the run does it again, and reports what fails.
+        if let Err(error) = register_committed(store, catalog, &SystemClock, dataset, &facts.run).await {
+            tracing::warn!(run = facts.run, error = chain(&error), "committed partitions not registered yet");
+        }
     }
 }
 

@@ -2,18 +2,20 @@
 
 use bytes::Bytes;
 use rollcall_core::memory::{Memory, Room};
+use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::progress::RunBar;
+use crate::progress::RunProgress;
 use crate::run::reachability::SharedReachability;
 
-/// A portal that counts pages on the run's progress bar, records its first response as proof that it can be reached, and
+/// The portal for one partition. It counts pages in the run's progress, records its first response as proof that it can be reached, and
 /// fails every request once the run is told to stop.
 pub(crate) struct RunPortal<'r, P> {
     pub(crate) portal: P,
-    pub(crate) bar: &'r RunBar,
+    pub(crate) partition: &'r PartitionKey,
+    pub(crate) progress: &'r RunProgress,
     pub(crate) reachability: &'r SharedReachability,
     pub(crate) stop: &'r CancellationToken,
 }
@@ -39,7 +41,7 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
             self.reachability.set_reached();
         }
         let response = response?;
-        self.bar.page_received(response.size_bytes);
+        self.progress.received(self.partition, response.size_bytes);
         Ok(response)
     }
 
@@ -49,6 +51,10 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
 
     fn partition_memory(&self) -> Memory {
         self.portal.partition_memory()
+    }
+
+    fn expect_pages(&self, n_pages: u32, n_rows: u64) {
+        self.progress.pages_known(self.partition, n_pages, n_rows);
     }
 
     async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {

@@ -42,6 +42,11 @@ pub trait Portal: Send + Sync {
         Memory::new(usize::MAX)
     }
 
+    /// Learns how many pages and rows a partition has, once its page 1 says so. For adapters that report progress.
+    fn expect_pages(&self, n_pages: u32, n_rows: u64) {
+        let _ = (n_pages, n_rows);
+    }
+
     /// Waits for room like [`Room::hold`], but no longer than a page may take.
     ///
     /// # Errors

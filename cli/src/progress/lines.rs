@@ -1,0 +1,198 @@
+//! The state of a run as lines of text that fit a terminal.
+
+use std::time::Duration;
+
+use rollcall_core::partition::PartitionKey;
+
+use crate::escape::visible;
+use crate::progress::state::{OpenPartition, Picture};
+use crate::words::{counted, rounded, size, thousands};
+
+/// Widest bar, in terminal cells.
+const MAX_BAR: usize = 24;
+
+impl Picture<'_> {
+    /// Returns three lines of at most `width` cells each: a bar with counts, amounts with the time left, and what is being
+    /// fetched.
+    pub(super) fn lines(&self, width: usize) -> [String; 3] {
+        let counts = self.counts();
+        let percent = format!("{:>3.0}%", (self.share * 100.0).floor());
+        let left = width.saturating_sub(percent.len() + joined_width(&counts, "  ") + 3);
+        let bar = bar(self.share, left.min(MAX_BAR));
+        let first = joined([vec![percent, bar], counts].concat(), "  ", width);
+        let second = joined(self.amounts(), " · ", width);
+        let now: Vec<String> = self.open.iter().map(|(partition, open)| activity(partition, open, self.now)).collect();
+        let third = if now.is_empty() { String::new() } else { joined_to("now ", &now, width) };
+        [first, second, third]
+    }
+
+    /// Returns one line for a log.
+    pub(super) fn line(&self) -> String {
+        let share = format!("{:.0}%", (self.share * 100.0).floor());
+        [vec![share], self.counts(), self.amounts()].concat().join(", ")
+    }
+
+    fn counts(&self) -> Vec<String> {
+        let mut counts = vec![format!("{}/{}", thousands(self.n_done as u64), thousands(self.n_planned as u64))];
+        if self.n_failed > 0 {
+            counts.push(format!("{} failed", thousands(self.n_failed as u64)));
+        }
+        if self.n_retrying > 0 {
+            counts.push(format!("{} retrying", self.n_retrying));
+        }
+        counts
+    }
+
+    fn amounts(&self) -> Vec<String> {
+        let mut amounts = vec![format!("{} rows", rounded(self.n_rows)), size(self.size_bytes)];
+        if self.rate > 0.0 {
+            let digits = usize::from(self.rate < 10.0);
+            amounts.push(format!("{:.digits$} pages/s", self.rate));
+        }
+        amounts.extend(self.left.map(|left| format!("about {} left", duration(left))));
+        amounts
+    }
+}
+
+/// Returns a bar of `width` cells.
+fn bar(share: f64, width: usize) -> String {
+    let halves = (share * 2.0 * width as f64).round() as usize;
+    let filled = "━".repeat(halves / 2);
+    let half = if halves % 2 == 1 { "╸" } else { "" };
+    let empty = "─".repeat(width.saturating_sub(halves.div_ceil(2)));
+    format!("{filled}{half}{empty}")
+}
+
+/// Returns what happens to a partition: `2011/grade-4 p1/2`, `2011/grade-5 (HTTP 503, again in 12 s)`.
+fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> String {
+    let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
+    let name = visible(&values.join("/")).into_owned();
+    match (&open.retry, open.n_pages) {
+        (Some(retry), _) => match retry.at.saturating_sub(now) {
+            Duration::ZERO => format!("{name} ({}, again now)", retry.reason),
+            wait => format!("{name} ({}, again in {})", retry.reason, duration(wait)),
+        },
+        (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_received + 1).min(n_pages)),
+        (None, None) => format!("{name} p1"),
+    }
+}
+
+/// Formats a duration: `8 s`, `12 min`, `1 h 40 min`.
+pub(super) fn duration(time: Duration) -> String {
+    match time.as_secs() + u64::from(time.subsec_nanos() > 0) {
+        seconds @ 0..100 => format!("{seconds} s"),
+        seconds @ 100..6_000 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+/// Returns as many parts as fit, in order.
+fn joined(parts: Vec<String>, separator: &str, width: usize) -> String {
+    let mut line = String::new();
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let separator = if line.is_empty() { "" } else { separator };
+        if cells(&line) + cells(separator) + cells(&part) > width {
+            break;
+        }
+        line.push_str(separator);
+        line.push_str(&part);
+    }
+    line
+}
+
+/// Returns a list with as many items as fit, then how many more there are.
+fn joined_to(start: &str, items: &[String], width: usize) -> String {
+    for n in (1..=items.len()).rev() {
+        let shown = items.get(..n).unwrap_or_default().join(", ");
+        let more = if n < items.len() { format!(", {} more", items.len() - n) } else { String::new() };
+        let fitting = format!("{start}{shown}{more}");
+        if cells(&fitting) <= width {
+            return fitting;
+        }
+    }
+    let fitting = format!("{start}{}", counted(items.len() as u64, "partition"));
+    if cells(&fitting) <= width { fitting } else { String::new() }
+}
+
+fn joined_width(parts: &[String], separator: &str) -> usize {
+    parts.iter().map(|part| cells(part) + cells(separator)).sum()
+}
+
+/// Returns the number of terminal cells of text without wide characters.
+fn cells(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::state::RunState;
+    use rollcall_core::partition::AxisValue;
+
+    fn partition(year: i32, grade: &str) -> PartitionKey {
+        PartitionKey::new(vec![
+            ("year".to_owned(), AxisValue::Int(year)),
+            ("grade".to_owned(), AxisValue::Text(grade.to_owned())),
+        ])
+    }
+
+    /// A run in the middle: one partition done, one failed, two fetching, one waiting for a retry.
+    fn state() -> RunState {
+        let planned = (2000..2020).map(|year| (partition(year, "grade-4"), Some(15_000)));
+        let mut state = RunState::new(planned);
+        for year in 2000..2006 {
+            state.start(&partition(year, "grade-4"));
+            state.pages_known(&partition(year, "grade-4"), 2, 15_000);
+        }
+        for (year, at) in
+            [(2000, 1), (2000, 1), (2000, 2), (2001, 2), (2002, 3), (2002, 3), (2002, 4), (2003, 4), (2004, 5)]
+        {
+            state.received(&partition(year, "grade-4"), 300_000, Duration::from_secs(at));
+        }
+        state.end(&partition(2000, "grade-4"), Some(15_000));
+        state.end(&partition(2002, "grade-4"), Some(1_500_000));
+        state.end(&partition(2001, "grade-4"), None);
+        state.retrying(&partition(2005, "grade-4"), "HTTP 503", Duration::from_secs(17));
+        state
+    }
+
+    #[test]
+    fn a_run_is_shown_in_three_lines() {
+        let state = state();
+        assert_eq!(
+            state.at(Duration::from_secs(6)).lines(80),
+            [
+                " 15%  ━━━╸────────────────────  3/20  1 failed  1 retrying",
+                "1.5M rows · 2.7 MB · 1.5 pages/s · about 33 s left",
+                "now 2005/grade-4 (HTTP 503, again in 11 s), 2003/grade-4 p2/2, 2004/grade-4 p2/2",
+            ]
+        );
+        assert_eq!(
+            state.at(Duration::from_secs(6)).line(),
+            "15%, 3/20, 1 failed, 1 retrying, 1.5M rows, 2.7 MB, 1.5 pages/s, about 33 s left"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let state = state();
+        for width in 10..250 {
+            for line in state.at(Duration::from_secs(6)).lines(width) {
+                assert!(cells(&line) <= width, "{width}: {line}");
+            }
+        }
+        let narrow = state.at(Duration::from_secs(6)).lines(40);
+        assert_eq!(
+            narrow,
+            [" 15%  ━────  3/20  1 failed  1 retrying", "1.5M rows · 2.7 MB · 1.5 pages/s", "now 3 partitions"]
+        );
+    }
+
+    #[test]
+    fn a_duration_is_short() {
+        for (seconds, expected) in [(0, "0 s"), (52, "52 s"), (100, "2 min"), (5_000, "84 min"), (6_000, "1 h 40 min")]
+        {
+            assert_eq!(duration(Duration::from_secs(seconds)), expected);
+        }
+    }
+}

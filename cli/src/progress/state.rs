@@ -1,0 +1,299 @@
+//! What is known of a run while it fetches, as numbers. Times are given by the caller.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use rollcall_core::partition::PartitionKey;
+
+/// Time over which the rate is measured.
+const RATE_OVER: Duration = Duration::from_secs(30);
+/// Shortest time between two samples of the rate.
+const SAMPLE_EVERY: Duration = Duration::from_millis(250);
+/// Share of the requests from which on the time left is estimated, and their least number.
+const MIN_SHARE: f64 = 0.05;
+const MIN_RECEIVED: u64 = 8;
+
+/// Rows of a full page, until a page tells: the portal's own.
+const PAGE_LENGTH: u64 = 10_000;
+
+/// A run while it fetches.
+#[derive(Debug, Default)]
+pub(crate) struct RunState {
+    n_planned: usize,
+    n_done: usize,
+    n_failed: usize,
+    n_rows: u64,
+    size_bytes: u64,
+    /// Responses with a page.
+    n_received: u64,
+    /// Responses that the partitions that are done needed.
+    n_received_of_done: u64,
+    /// Rows in an earlier run of the partitions that have not started, where known.
+    waiting: BTreeMap<PartitionKey, Option<u64>>,
+    /// Rows of a full page, once one has told.
+    page_length: Option<u64>,
+    open: BTreeMap<PartitionKey, OpenPartition>,
+    /// Responses at points in time, the oldest first.
+    samples: VecDeque<(Duration, u64)>,
+}
+
+/// A partition that is being fetched.
+#[derive(Debug, Default)]
+pub(super) struct OpenPartition {
+    /// Pages, from page 1 or an earlier run.
+    pub(super) n_pages: Option<u32>,
+    /// Responses with a page.
+    pub(super) n_received: u32,
+    pub(super) retry: Option<Retry>,
+}
+
+/// A request that is made again after a wait.
+#[derive(Debug, Clone)]
+pub(super) struct Retry {
+    /// Why, in a word or two, such as `HTTP 503`.
+    pub(super) reason: String,
+    /// When.
+    pub(super) at: Duration,
+}
+
+impl RunState {
+    /// Creates the state before anything is fetched.
+    ///
+    /// - `planned`: partitions, each with its rows in an earlier run if they are known.
+    pub(crate) fn new(planned: impl IntoIterator<Item = (PartitionKey, Option<u64>)>) -> Self {
+        let waiting: BTreeMap<PartitionKey, Option<u64>> = planned.into_iter().collect();
+        Self { n_planned: waiting.len(), waiting, samples: [(Duration::ZERO, 0)].into(), ..Self::default() }
+    }
+
+    /// A partition is fetched from now on.
+    pub(crate) fn start(&mut self, partition: &PartitionKey) {
+        let n_rows = self.waiting.remove(partition).flatten();
+        let n_pages = n_rows.map(|n_rows| self.n_pages(n_rows));
+        self.open.insert(partition.clone(), OpenPartition { n_pages, ..OpenPartition::default() });
+    }
+
+    /// Page 1 says how many pages and rows there are.
+    pub(crate) fn pages_known(&mut self, partition: &PartitionKey, n_pages: u32, n_rows: u64) {
+        if n_pages > 1 {
+            // The last page may be short, so this may be too small by its share.
+            let length = n_rows.div_ceil(n_pages.into());
+            self.page_length = Some(self.page_length.unwrap_or_default().max(length));
+        }
+        if let Some(open) = self.open.get_mut(partition) {
+            open.n_pages = Some(n_pages);
+        }
+    }
+
+    /// A page arrived.
+    pub(crate) fn received(&mut self, partition: &PartitionKey, size_bytes: usize, now: Duration) {
+        self.n_received += 1;
+        self.size_bytes += size_bytes as u64;
+        if let Some(open) = self.open.get_mut(partition) {
+            open.n_received += 1;
+            open.retry = None;
+        }
+        let last = self.samples.back().map_or(Duration::ZERO, |(at, _)| *at);
+        if now.saturating_sub(last) >= SAMPLE_EVERY {
+            self.samples.push_back((now, self.n_received));
+        }
+        while self.samples.get(1).is_some_and(|(at, _)| now.saturating_sub(*at) >= RATE_OVER) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// A request failed and is made again at a time.
+    pub(crate) fn retrying(&mut self, partition: &PartitionKey, reason: &str, at: Duration) {
+        if let Some(open) = self.open.get_mut(partition) {
+            open.retry = Some(Retry { reason: reason.to_owned(), at });
+        }
+    }
+
+    /// A partition is done.
+    ///
+    /// - `n_rows`: its rows; `None` if it failed.
+    pub(crate) fn end(&mut self, partition: &PartitionKey, n_rows: Option<u64>) {
+        let received = self.open.remove(partition).map_or(0, |open| open.n_received);
+        self.n_received_of_done += u64::from(received);
+        self.n_done += 1;
+        match n_rows {
+            Some(n_rows) => self.n_rows += n_rows,
+            None => self.n_failed += 1,
+        }
+    }
+
+    /// Returns a picture of the state.
+    pub(super) fn at(&self, now: Duration) -> Picture<'_> {
+        let n_expected = self.n_expected();
+        let share = if n_expected > 0.0 { (self.n_received as f64 / n_expected).min(1.0) } else { 1.0 };
+        let rate = self.rate(now);
+        let means_something = share >= MIN_SHARE && self.n_received >= MIN_RECEIVED && rate > 0.0;
+        let left = means_something.then(|| (n_expected - self.n_received as f64).max(0.0) / rate);
+        let mut open: Vec<(&PartitionKey, &OpenPartition)> = self.open.iter().collect();
+        // Those that wait are why a run is slow.
+        open.sort_by_key(|(_, open)| open.retry.is_none());
+        Picture {
+            n_planned: self.n_planned,
+            n_done: self.n_done,
+            n_failed: self.n_failed,
+            n_retrying: self.open.values().filter(|open| open.retry.is_some()).count(),
+            n_rows: self.n_rows,
+            size_bytes: self.size_bytes,
+            share,
+            rate,
+            left: left.map(Duration::from_secs_f64),
+            open,
+            now,
+        }
+    }
+
+    /// Returns the number of responses that the whole run will take, as far as it can be known.
+    fn n_expected(&self) -> f64 {
+        let waiting = self.waiting.values().flatten().map(|n_rows| self.n_pages(*n_rows));
+        let open = self.open.values().filter_map(|open| open.n_pages);
+        let known: Vec<u64> = waiting.chain(open).map(n_requests).collect();
+        let n_known: u64 = known.iter().sum();
+        let n_counted = known.len() + self.n_done;
+        // Partitions of unknown length are taken to be like the others.
+        let mean = if n_counted == 0 { 1.0 } else { (n_known + self.n_received_of_done) as f64 / n_counted as f64 };
+        let n_unknown = self.n_planned.saturating_sub(n_counted);
+        n_known as f64 + self.n_received_of_done as f64 + mean.max(1.0) * n_unknown as f64
+    }
+
+    /// Returns the pages of so many rows.
+    fn n_pages(&self, n_rows: u64) -> u32 {
+        let n_pages = n_rows.div_ceil(self.page_length.unwrap_or(PAGE_LENGTH).max(1)).max(1);
+        u32::try_from(n_pages).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the number of responses a second, over the last half minute.
+    fn rate(&self, now: Duration) -> f64 {
+        let Some((since, n_before)) = self.samples.front() else { return 0.0 };
+        let seconds = now.saturating_sub(*since).as_secs_f64();
+        if seconds > 0.0 { (self.n_received - n_before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+/// Returns the requests of a partition: if it has several pages, page 1 is requested again after the last one.
+pub(crate) fn n_requests(n_pages: u32) -> u64 {
+    u64::from(n_pages) + u64::from(n_pages > 1)
+}
+
+/// The state at a point in time.
+#[derive(Debug)]
+pub(super) struct Picture<'s> {
+    pub(super) n_planned: usize,
+    pub(super) n_done: usize,
+    pub(super) n_failed: usize,
+    pub(super) n_retrying: usize,
+    /// Rows of the partitions that are done.
+    pub(super) n_rows: u64,
+    /// Size of the pages that arrived.
+    pub(super) size_bytes: u64,
+    /// Share of the responses that arrived, from 0 to 1.
+    pub(super) share: f64,
+    /// Pages a second.
+    pub(super) rate: f64,
+    /// Time left, if an estimate means something.
+    pub(super) left: Option<Duration>,
+    /// Partitions that are being fetched, those that wait first.
+    pub(super) open: Vec<(&'s PartitionKey, &'s OpenPartition)>,
+    pub(super) now: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_core::partition::AxisValue;
+
+    fn partition(i: i32) -> PartitionKey {
+        PartitionKey::new(vec![("year".to_owned(), AxisValue::Int(i))])
+    }
+
+    /// A run of partitions of unequal length, eight requests at once, each of which takes its own time. Returns the estimated
+    /// and the true time left at a quarter of the requests.
+    fn estimate(seed: u64, are_lengths_known: bool) -> (f64, f64) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let n_pages: Vec<u32> =
+            (0..120).map(|_| if random.u8(..10) == 0 { random.u32(5..40) } else { random.u32(1..4) }).collect();
+        let rows_of = |n_pages: u32| u64::from(n_pages) * 10_000 - 5_000;
+        let planned = n_pages.iter().zip(0..).map(|(n, i)| (partition(i), are_lengths_known.then(|| rows_of(*n))));
+        let mut state = RunState::new(planned);
+        let n_all: u64 = n_pages.iter().map(|n| n_requests(*n)).sum();
+        let (mut now, mut estimated_at, mut estimated) = (Duration::ZERO, Duration::ZERO, None);
+        // Requests in flight: when each ends, and its partition.
+        let mut in_flight: Vec<(Duration, i32)> = Vec::new();
+        let mut left: BTreeMap<i32, u64> = BTreeMap::new();
+        let (mut next, mut n_received) = (0, 0);
+        loop {
+            while in_flight.len() < 8 {
+                let of_open = left.iter().find(|(i, n_left)| {
+                    let in_flight = in_flight.iter().filter(|(_, of)| of == *i).count() as u64;
+                    // Until page 1 has arrived, nothing else is requested.
+                    **n_left > in_flight && state.open.get(&partition(**i)).is_some_and(|it| it.n_received > 0)
+                });
+                let i = match of_open {
+                    Some((i, _)) => *i,
+                    None if next < 120 => {
+                        left.insert(next, n_requests(n_pages[next as usize]));
+                        state.start(&partition(next));
+                        next += 1;
+                        next - 1
+                    }
+                    None => break,
+                };
+                in_flight.push((now + Duration::from_millis(random.u64(100..900)), i));
+            }
+            let Some(first) = (0..in_flight.len()).min_by_key(|i| in_flight[*i].0) else { break };
+            let (at, i) = in_flight.swap_remove(first);
+            now = at;
+            n_received += 1;
+            state.received(&partition(i), 300_000, now);
+            state.pages_known(&partition(i), n_pages[i as usize], rows_of(n_pages[i as usize]));
+            let n_left = left.get_mut(&i).unwrap();
+            *n_left -= 1;
+            if *n_left == 0 {
+                left.remove(&i);
+                state.end(&partition(i), Some(rows_of(n_pages[i as usize])));
+            }
+            if estimated.is_none() && n_received * 4 >= n_all {
+                (estimated, estimated_at) = (state.at(now).left, now);
+            }
+        }
+        assert_eq!(state.at(now).share, 1.0);
+        (estimated.expect("a quarter means something").as_secs_f64(), (now - estimated_at).as_secs_f64())
+    }
+
+    #[test]
+    fn the_time_left_is_right_once_lengths_are_known() {
+        for seed in 0..50 {
+            let (estimated, truth) = estimate(seed, true);
+            assert!(
+                (estimated / truth - 1.0).abs() < 0.3,
+                "seed {seed}: {estimated:.0} s estimated, {truth:.0} s in truth"
+            );
+        }
+        // Otherwise the other partitions are taken to be like those seen so far.
+        let right = (0..50).filter(|seed| {
+            let (estimated, truth) = estimate(*seed, false);
+            (estimated / truth - 1.0).abs() < 0.5
+        });
+        assert!(right.count() >= 40);
+    }
+
+    #[test]
+    fn no_time_left_is_shown_before_it_means_something() {
+        let mut state = RunState::new((0..100).map(|i| (partition(i), None)));
+        for i in 0..7 {
+            state.start(&partition(i));
+            state.received(&partition(i), 1, Duration::from_secs(u64::try_from(i).unwrap()));
+            state.end(&partition(i), Some(1));
+        }
+        assert_eq!(state.at(Duration::from_secs(7)).left, None);
+        state.start(&partition(7));
+        state.received(&partition(7), 1, Duration::from_secs(7));
+        state.end(&partition(7), None);
+        let picture = state.at(Duration::from_secs(8));
+        assert_eq!((picture.n_done, picture.n_failed, picture.n_rows, picture.size_bytes), (8, 1, 7, 8));
+        assert_eq!(picture.left, Some(Duration::from_secs(92)));
+    }
+}
