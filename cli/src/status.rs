@@ -7,6 +7,7 @@ mod run;
 mod several;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use rollcall_core::dataset::Dataset;
@@ -15,10 +16,11 @@ use rollcall_core::ports::Store;
 
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
-use crate::output::Format;
+use crate::lake::mark::LakeMark;
+use crate::output::{self, Format};
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::status::as_of::show_as_of;
-use crate::status::lake::show_lake;
+use crate::status::lake::{View, show_lake};
 use crate::status::run::show_run;
 use crate::status::several::show_several;
 
@@ -35,12 +37,32 @@ pub(crate) struct StatusArgs {
     /// Show the lake as it was: at the end of a date (UTC), at a time, or after the last run under a release
     #[arg(long, value_name = "DATE|TIME|RELEASE", conflicts_with = "run")]
     as_of: Option<String>,
+    /// Show rows and age in each cell of the grid too
+    #[arg(long, conflicts_with_all = ["run", "as_of"])]
+    long: bool,
+    /// Show the status again every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with = "format")]
+    watch: bool,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
+/// Time between two looks of `--watch`.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    if !args.watch {
+        return show_once(&args).await;
+    }
+    loop {
+        output::clear_screen()?;
+        show_once(&args).await?;
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
+
+async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(datasets) = load_several(Some(&args.dataset))? {
         for (flag, is_set) in [("--run", args.run.is_some()), ("--as-of", args.as_of.is_some())] {
             if is_set {
@@ -57,19 +79,34 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     let dataset = load_dataset(&args.dataset)?;
     match args.lake.open_existing().await? {
-        Lake::Folder(store) => show(&args, &store, &dataset).await?,
+        Lake::Folder(store) => {
+            let is_sample = LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample);
+            let lock_holder = store.lock_holder().await;
+            show(args, &store, &dataset, is_sample, lock_holder).await?;
+        }
+        // Runs on AWS use no sample data, and no process of this machine.
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => show(&args, &store, &dataset).await?,
+        Lake::Bucket(store) => show(args, &store, &dataset, false, None).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn show(args: &StatusArgs, store: &impl Store, dataset: &Dataset) -> anyhow::Result<()> {
+async fn show(
+    args: &StatusArgs,
+    store: &impl Store,
+    dataset: &Dataset,
+    is_sample: bool,
+    lock_holder: Option<u32>,
+) -> anyhow::Result<()> {
     if let Some(as_of) = &args.as_of {
         return show_as_of(store, dataset, &Moment::parse(as_of), args.format).await;
     }
     match &args.run {
         Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,
-        None => show_lake(store, &args.lake, dataset, &args.dataset, args.format).await,
+        None => {
+            let (lake, dataset_arg) = (&args.lake, args.dataset.as_str());
+            let view = View { lake, dataset_arg, is_long: args.long, is_sample, lock_holder };
+            show_lake(store, dataset, args.format, view).await
+        }
     }
 }

@@ -33,6 +33,11 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// Joins the lines of a message, including its hint or list, into a single line for a table.
+pub(crate) fn in_one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
 /// Returns a number in compact form: `24k`.
 pub(crate) fn rounded(number: u64) -> String {
     match number {

@@ -1,11 +1,12 @@
 //! Formats the partitions of a lake as grids, such as year by grade.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rollcall_core::dataset::{Axis, Dataset};
 use rollcall_core::ledger::{Outcome, PartitionRecord, Records};
-use rollcall_core::partition::AxisValue;
+use rollcall_core::partition::{AxisValue, PartitionKey};
 
 use crate::table;
 use crate::words::{age, rounded};
@@ -16,9 +17,43 @@ const WIDTH: usize = 80;
 /// The partitions of one grid, by the values of the first and of the last axis. A dataset of one axis has no last one.
 type Cells = BTreeMap<(AxisValue, Option<AxisValue>), String>;
 
+/// What the letters of a grid mean.
+pub(super) const LEGEND: &str = "W written  R rewritten  U unchanged  E empty  S superseded  N not tried\n\
+                                 F failed, without data  f failed, older data kept  - unknown  . not fetched\n";
+/// What the cells of a long grid mean.
+pub(super) const LONG_LEGEND: &str = "cell: last outcome, committed rows, age of the commit\n\
+                                      W written  R rewritten  U unchanged  E empty  S superseded\n\
+                                      F failed  N not tried  - unknown  . not fetched\n";
+
+/// How a grid is drawn.
+struct Drawing<'d> {
+    cell: &'d dyn Fn(&PartitionRecord) -> String,
+    /// Whether the names of columns lack what they have in common: `pk` instead of `grade-pk`.
+    is_short: bool,
+}
+
+/// Returns the partitions as grids with one letter for each, the last outcome.
+pub(super) fn grids(dataset: &Dataset, records: &Records) -> String {
+    draw(dataset, records, &Drawing { cell: &letter, is_short: true })
+}
+
+/// Returns the partitions as grids, with the last outcome, the rows and the age of each.
+pub(super) fn long_grids(dataset: &Dataset, records: &Records, now: Timestamp) -> String {
+    draw(dataset, records, &Drawing { cell: &|record| cell(record, now), is_short: false })
+}
+
+/// Returns what sorts partitions as grids show them: by grid, then newest year first, then in the descriptor's order.
+pub(super) fn order(dataset: &Dataset, partition: &PartitionKey) -> impl Ord + use<> {
+    let axes = partition.axes();
+    let positions: Vec<usize> =
+        axes.iter().zip(&dataset.axes).skip(1).map(|((_, value), axis)| position(axis, value)).collect();
+    let (last, middle) = positions.split_last().map_or((0, Vec::new()), |(last, middle)| (*last, middle.to_vec()));
+    (middle, Reverse(axes.first().map(|(_, value)| value.clone())), last)
+}
+
 /// Returns the partitions as grids, with the first axis down and the last one across. If there are axes in between, each
 /// combination of their values has a grid of its own, below its name.
-pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> String {
+fn draw(dataset: &Dataset, records: &Records, drawing: &Drawing<'_>) -> String {
     let mut groups: BTreeMap<Vec<usize>, (String, Cells)> = BTreeMap::new();
     for (key, record) in records {
         let (Some((first, rest)), n_axes) = (key.axes().split_first(), key.axes().len()) else { continue };
@@ -26,7 +61,7 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
         let name: Vec<String> = middle.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
         let order = middle.iter().zip(dataset.axes.iter().skip(1)).map(|((_, value), axis)| position(axis, value));
         let (_, cells) = groups.entry(order.collect()).or_insert_with(|| (name.join("/"), Cells::new()));
-        cells.insert((first.1.clone(), rest.last().map(|(_, value)| value.clone())), cell(record, now));
+        cells.insert((first.1.clone(), rest.last().map(|(_, value)| value.clone())), (drawing.cell)(record));
     }
     let mut text = String::new();
     for (name, cells) in groups.values() {
@@ -36,18 +71,23 @@ pub(crate) fn grids(dataset: &Dataset, records: &Records, now: Timestamp) -> Str
         if !name.is_empty() {
             text.push_str(&format!("{name}\n"));
         }
-        text.push_str(&grid(dataset, cells));
+        text.push_str(&grid(dataset, cells, drawing.is_short));
     }
     text
 }
 
 /// Returns one grid, in blocks that fit the width.
-fn grid(dataset: &Dataset, cells: &Cells) -> String {
+fn grid(dataset: &Dataset, cells: &Cells, is_short: bool) -> String {
     let rows: BTreeSet<&AxisValue> = cells.keys().map(|(row, _)| row).collect();
     let mut columns: Vec<&Option<AxisValue>> =
         cells.keys().map(|(_, column)| column).collect::<BTreeSet<_>>().into_iter().collect();
     columns.sort_by_key(|column| Some(position(dataset.axes.last()?, column.as_ref()?)));
-    let name = |column: &Option<AxisValue>| column.as_ref().map_or_else(|| "rows".to_owned(), ToString::to_string);
+    let names: Vec<String> = columns.iter().filter_map(|column| Some(column.as_ref()?.to_string())).collect();
+    let in_common = if is_short { common_prefix(&names) } else { 0 };
+    let name = |column: &Option<AxisValue>| match column {
+        None => "rows".to_owned(),
+        Some(column) => column.to_string().get(in_common..).unwrap_or_default().to_owned(),
+    };
     let width_of = |column: &Option<AxisValue>| {
         let widest = cells.iter().filter(|((_, found), _)| found == column).map(|(_, cell)| cell.len()).max();
         widest.unwrap_or(0).max(name(column).len()) + 2
@@ -93,9 +133,33 @@ fn position(axis: &Axis, value: &AxisValue) -> usize {
     axis.values.iter().position(|coded| coded.value == value).unwrap_or(usize::MAX)
 }
 
+/// Returns the length of what all names start with, up to a hyphen or an underscore: 6 for `grade-pk` and `grade-1`.
+fn common_prefix(names: &[String]) -> usize {
+    let Some((first, others)) = names.split_first() else { return 0 };
+    let ends = first.char_indices().filter(|(_, c)| matches!(c, '-' | '_')).map(|(i, _)| i + 1);
+    let is_common = |end: &usize| others.iter().all(|other| other.get(..*end) == first.get(..*end));
+    if others.is_empty() { 0 } else { ends.take_while(is_common).last().unwrap_or(0) }
+}
+
+/// Returns the last outcome as a letter. A failure is a small one if there is older data.
+fn letter(record: &PartitionRecord) -> String {
+    match outcome(record) {
+        "F" if record.committed.is_some() => "f".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 /// Formats a grid cell: the last outcome, and the number of rows and age of the committed object.
 fn cell(record: &PartitionRecord, now: Timestamp) -> String {
-    let outcome = match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
+    let outcome = outcome(record);
+    match &record.committed {
+        Some(committed) => format!("{outcome} {} {}", rounded(committed.n_rows), age(committed.fetched_at, now)),
+        None => outcome.to_owned(),
+    }
+}
+
+fn outcome(record: &PartitionRecord) -> &'static str {
+    match record.last_attempt.as_ref().map(|attempt| attempt.outcome) {
         Some(Outcome::Written) => "W",
         Some(Outcome::Rewritten) => "R",
         Some(Outcome::Unchanged) => "U",
@@ -104,10 +168,6 @@ fn cell(record: &PartitionRecord, now: Timestamp) -> String {
         Some(Outcome::Failed) => "F",
         Some(Outcome::NotTried) => "N",
         None => "-",
-    };
-    match &record.committed {
-        Some(committed) => format!("{outcome} {} {}", rounded(committed.n_rows), age(committed.fetched_at, now)),
-        None => outcome.to_owned(),
     }
 }
 
@@ -144,7 +204,7 @@ mod tests {
 
     fn drawn(axes: &[(&str, &[&str])]) -> String {
         let (dataset, records) = lake(axes);
-        grids(&dataset, &records, Timestamp::UNIX_EPOCH)
+        long_grids(&dataset, &records, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
@@ -154,5 +214,40 @@ mod tests {
         let grid = "year  grade-9  grade-10\n2021  E        E\n2020  E        E\n";
         assert_eq!(drawn(&[grades]), grid);
         assert_eq!(drawn(&[("level", &["b", "a"]), grades]), format!("level=b\n{grid}\nlevel=a\n{grid}"));
+    }
+    #[test]
+    fn a_letter_stands_for_each_of_39_years_of_18_grades() {
+        let grades: Vec<String> = ["pk", "k"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain((1..=15).map(|i| i.to_string()))
+            .chain(["99".to_owned()])
+            .map(|grade| format!("grade-{grade}"))
+            .collect();
+        let grades: Vec<&str> = grades.iter().map(String::as_str).collect();
+        let (dataset, records) = lake(&[("grade", &grades)]);
+        let grid = grids(&dataset, &records);
+        let mut lines = grid.lines();
+        assert_eq!(lines.next(), Some("year  pk  k  1  2  3  4  5  6  7  8  9  10  11  12  13  14  15  99"));
+        assert_eq!(lines.next(), Some("2021  E   E  E  E  E  E  E  E  E  E  E  E   E   E   E   E   E   E"));
+        assert!(grid.lines().all(|line| line.len() <= WIDTH));
+    }
+
+    #[test]
+    fn records_are_ordered_as_the_grids_are() {
+        let (dataset, records) = lake(&[("level", &["b", "a"]), ("grade", &["grade-9", "grade-10"])]);
+        let mut partitions: Vec<&PartitionKey> = records.keys().collect();
+        partitions.sort_by_cached_key(|partition| order(&dataset, partition));
+        let paths: Vec<String> = partitions.iter().take(5).map(ToString::to_string).collect();
+        assert_eq!(
+            paths,
+            [
+                "year=2021/level=b/grade=grade-9",
+                "year=2021/level=b/grade=grade-10",
+                "year=2020/level=b/grade=grade-9",
+                "year=2020/level=b/grade=grade-10",
+                "year=2021/level=a/grade=grade-9",
+            ]
+        );
     }
 }

@@ -8,26 +8,59 @@ use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{
-    self, PartitionRecord, Records, Summary, follow_objects, read_records, stale_partitions, survey,
+    self, LastAttempt, Outcome, PartitionRecord, PlanItem, Records, Summary, follow_objects, read_records,
+    stale_partitions, survey,
 };
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
+use crate::escape::visible;
 use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
-use crate::status::grid::grids;
+use crate::status::grid::{LEGEND, LONG_LEGEND, grids, long_grids, order};
+use crate::table;
 use crate::warnings;
-use crate::words::{self, age, counted};
+use crate::words::{self, age, counted, in_one_line};
+
+/// Maximum number of failed partitions that are named.
+const MAX_FAILURES: usize = 5;
+
+/// What to show of a lake, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'v> {
+    pub(super) lake: &'v LakeArgs,
+    /// The dataset as given on the command line.
+    pub(super) dataset_arg: &'v str,
+    /// Whether a cell of the grid also has the rows and the age of its partition.
+    pub(super) is_long: bool,
+    /// Whether the lake holds sample data.
+    pub(super) is_sample: bool,
+    /// The process that holds the lake's lock, if it is known.
+    pub(super) lock_holder: Option<u32>,
+}
+
+impl View<'_> {
+    /// Returns the command that fetches failed partitions again.
+    fn retry_command(&self, dataset: &Dataset, failed: &[(&PartitionKey, &LastAttempt)]) -> String {
+        let runs: BTreeSet<&str> = failed.iter().map(|(_, attempt)| attempt.run.as_str()).collect();
+        let which = match runs.first() {
+            Some(run) if runs.len() == 1 => format!("--failed-of {}", words::shell_word(run)),
+            _ => "--mode stale".to_owned(),
+        };
+        let sample = if self.is_sample { " --sample" } else { "" };
+        self.lake.run_command(dataset, Some(self.dataset_arg), &which) + sample
+    }
+}
 
 #[derive(Serialize)]
 struct LakeStatus<'r> {
     dataset: &'r str,
+    is_sample: bool,
+    /// In the order of the grid.
     partitions: Vec<&'r PartitionRecord>,
-    /// Name of the last run; `null` if there was none.
-    last_run: Option<&'r str>,
-    /// Whether the last run wrote its summary.
-    is_last_run_finished: bool,
+    /// The last run; `null` if there was none.
+    last_run: Option<LastRun>,
     /// Partitions whose schema or encoding differs from what a run would write today.
     stale: &'r [PartitionKey],
     /// Files in the table's folder that belong to no partition.
@@ -36,71 +69,161 @@ struct LakeStatus<'r> {
     unreadable: &'r [PartitionKey],
 }
 
+/// The run that most recently started or tried a partition.
+#[derive(Serialize)]
+struct LastRun {
+    name: String,
+    /// When it wrote its summary; `null` if it has not.
+    finished_at: Option<Timestamp>,
+    /// Its process, while it is running on this machine.
+    process: Option<u32>,
+    /// Partitions that it has finished, and that it planned; `null` once it has a summary.
+    n_done: Option<usize>,
+    n_planned: Option<usize>,
+}
+
 /// Prints the state of a lake.
-///
-/// - `dataset_arg`: the dataset as given on the command line.
-pub(crate) async fn show_lake(
+pub(super) async fn show_lake(
     store: &impl Store,
-    lake: &LakeArgs,
     dataset: &Dataset,
-    dataset_arg: &str,
     format: Format,
+    view: View<'_>,
 ) -> anyhow::Result<()> {
     let mut records = read_records(store, dataset).await?;
     let survey = survey(store, dataset, &records).await?;
     follow_objects(&mut records, &survey);
-    let (strays, unreadable) = (&survey.strays, survey.unreadable());
-    let listed = store.list(&keys::runs_prefix(dataset)).await?;
-    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
     let stale = stale_partitions(&records, dataset);
-    let last_run = last_run(runs, &records, SystemClock.now());
-    let last_run = last_run.as_ref();
-    let summary: Option<Summary> = match last_run {
-        Some(run) => ledger::read_json(store, &keys::summary(dataset, run)).await?,
-        None => None,
+    let last_run = last_run_of(store, dataset, &records, view.lock_holder).await?;
+    let mut partitions: Vec<&PartitionRecord> = records.values().collect();
+    partitions.sort_by_cached_key(|record| order(dataset, &record.partition));
+    let unreadable = survey.unreadable();
+    let status = LakeStatus {
+        dataset: &dataset.name,
+        is_sample: view.is_sample,
+        partitions,
+        last_run,
+        stale: &stale,
+        strays: &survey.strays,
+        unreadable: &unreadable,
     };
     if format == Format::Json {
-        return output::print_json(&LakeStatus {
-            dataset: &dataset.name,
-            partitions: records.values().collect(),
-            last_run: last_run.map(String::as_str),
-            is_last_run_finished: summary.is_some(),
-            stale: &stale,
-            strays,
-            unreadable: &unreadable,
-        });
+        return output::print_json(&status);
     }
-    warnings::warn_stale(&stale, &lake.rewrite_command(dataset, Some(dataset_arg)));
-    warnings::warn_strays(strays);
+    warnings::warn_stale(&stale, &view.lake.rewrite_command(dataset, Some(view.dataset_arg)));
+    warnings::warn_strays(&survey.strays);
     warnings::warn_unreadable(&unreadable);
-    let now = SystemClock.now();
-    let last_run_line = last_run.map_or_else(String::new, |run| {
-        let state = match &summary {
-            Some(summary) => format!("finished {} ago", age(summary.finished_at, now)),
-            None => "unfinished: no summary".to_owned(),
-        };
-        format!("last run {run}: {state}\n")
-    });
-    if records.is_empty() {
-        let nothing = format!("{}: nothing fetched yet into `{}`\n", dataset.name, lake.name());
-        output::print(&(nothing + &last_run_line))?;
-        return Ok(());
-    }
-    let mut text = grids(dataset, &records, now);
-    let committed = records.values().filter_map(|record| record.committed.as_ref());
-    let (n_committed, n_rows, size_bytes) =
-        committed.fold((0, 0, 0), |(n, rows, size), one| (n + 1, rows + one.n_rows, size + one.size_bytes));
-    text.push_str(&format!(
-        "\n{} committed, {}, {}\n",
-        counted(n_committed, "partition"),
-        counted(n_rows, "row"),
-        words::size(size_bytes)
-    ));
-    text.push_str("cell: last outcome, committed rows, age of the commit\n");
-    text.push_str("W written  R rewritten  U unchanged  E empty  S superseded\nF failed  N not tried  - unknown\n");
-    text.push_str(&last_run_line);
-    output::print(&text)?;
+    output::print(&status.describe(dataset, &records, view, SystemClock.now()))?;
     Ok(())
+}
+
+impl LakeStatus<'_> {
+    fn describe(&self, dataset: &Dataset, records: &Records, view: View<'_>, now: Timestamp) -> String {
+        let lake = visible(&view.lake.name()).into_owned();
+        let last_run = self.last_run.as_ref().map_or_else(String::new, |run| run.describe(now));
+        if self.partitions.is_empty() {
+            return format!("{}: nothing fetched yet into `{lake}`\n{last_run}", dataset.name);
+        }
+        let committed = || self.partitions.iter().filter_map(|record| record.committed.as_ref());
+        let n_rows = committed().map(|committed| committed.n_rows).sum();
+        let size_bytes = committed().map(|committed| committed.size_bytes).sum();
+        let mut text = format!(
+            "{} in `{lake}`: {} committed, {}, {}",
+            dataset.name,
+            counted(committed().count() as u64, "partition"),
+            counted(n_rows, "row"),
+            words::size(size_bytes)
+        );
+        let times = || committed().map(|committed| committed.fetched_at);
+        if let (Some(oldest), Some(newest)) = (times().min(), times().max()) {
+            let (oldest, newest) = (age(oldest, now), age(newest, now));
+            text.push_str(&if oldest == newest {
+                format!("; {newest} old")
+            } else {
+                format!("; {newest} to {oldest} old")
+            });
+        }
+        text.push('\n');
+        if self.is_sample {
+            text.push_str("SAMPLE DATA: the schools are invented\n");
+        }
+        text.push_str(&last_run);
+        text.push_str(&format!(
+            "\n{}\n",
+            if view.is_long { long_grids(dataset, records, now) } else { grids(dataset, records) }
+        ));
+        text.push_str(if view.is_long { LONG_LEGEND } else { LEGEND });
+        text.push_str(&self.failures(dataset, view, now));
+        text
+    }
+
+    /// Returns the partitions that failed last, with their errors, and the command that fetches them again.
+    fn failures(&self, dataset: &Dataset, view: View<'_>, now: Timestamp) -> String {
+        let failed = self.partitions.iter().filter_map(|record| {
+            let attempt = record.last_attempt.as_ref().filter(|attempt| attempt.outcome == Outcome::Failed)?;
+            Some((&record.partition, attempt))
+        });
+        let failed: Vec<(&PartitionKey, &LastAttempt)> = failed.collect();
+        if failed.is_empty() {
+            return String::new();
+        }
+        let mut table = table::table(&["failed", "age", "error"]);
+        for (partition, attempt) in failed.iter().take(MAX_FAILURES) {
+            let error = attempt.error.as_ref().map_or_else(
+                || "no receipt: the run was killed".to_owned(),
+                |error| format!("{}: {}", error.name, in_one_line(&error.message)),
+            );
+            table.add_row([partition.to_string(), age(attempt.at, now), error]);
+        }
+        let mut text = format!("\n{}", table::render(&table));
+        if let Some(n_more @ 1..) = failed.len().checked_sub(MAX_FAILURES) {
+            text.push_str(&format!("and {n_more} more; --format json lists them\n"));
+        }
+        text.push_str(&format!("run them again: {}\n", view.retry_command(dataset, &failed)));
+        text
+    }
+}
+
+impl LastRun {
+    fn describe(&self, now: Timestamp) -> String {
+        let name = visible(&self.name);
+        match (self.finished_at, self.n_done, self.n_planned) {
+            (Some(finished_at), ..) => format!("last run {name}: finished {} ago\n", age(finished_at, now)),
+            (None, Some(n_done), Some(n_planned)) => {
+                let counts = format!("{} of {}", words::thousands(n_done as u64), words::thousands(n_planned as u64));
+                match self.process {
+                    Some(process) => format!("last run {name}: running (pid {process}), {counts}\n"),
+                    None => format!("last run {name}: unfinished, {counts}; no summary\n"),
+                }
+            }
+            _ => format!("last run {name}: unfinished, no summary\n"),
+        }
+    }
+}
+
+/// Returns the last run and how far it is.
+async fn last_run_of(
+    store: &impl Store,
+    dataset: &Dataset,
+    records: &Records,
+    process: Option<u32>,
+) -> anyhow::Result<Option<LastRun>> {
+    let listed = store.list(&keys::runs_prefix(dataset)).await?;
+    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
+    let Some(name) = last_run(runs, records, SystemClock.now()) else { return Ok(None) };
+    let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, &name)).await?;
+    if let Some(Summary { finished_at, .. }) = summary {
+        return Ok(Some(LastRun {
+            name,
+            finished_at: Some(finished_at),
+            process: None,
+            n_done: None,
+            n_planned: None,
+        }));
+    }
+    let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, &name)).await?;
+    let receipts = ledger::read_run(store, dataset, &name).await?.receipts;
+    let (n_done, n_planned) = (Some(receipts.len()), plan.map(|plan| plan.len()));
+    Ok(Some(LastRun { name, finished_at: None, process, n_done, n_planned }))
 }
 
 /// Returns the run that most recently started or tried a partition.

@@ -4,29 +4,52 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, PlanItem, Receipt, Summary};
 use rollcall_core::ports::Store;
-use serde::Serialize;
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
 
 use crate::changes;
 use crate::exit::BadInput;
 use crate::output::{self, Format};
 use crate::table;
 use crate::warnings;
-use crate::words::{self, counted};
+use crate::words::{self, counted, in_one_line};
 
 #[derive(Serialize)]
 struct RunStatus<'r> {
     run: &'r str,
     is_finished: bool,
-    summary: &'r Option<Summary>,
+    #[serde(serialize_with = "without_receipts")]
+    summary: Option<&'r Summary>,
+    /// In the order of the plan.
     partitions: &'r [RunRow],
 }
 
+/// A planned partition, with its receipt.
 #[derive(Serialize)]
 struct RunRow {
     #[serde(flatten)]
     item: PlanItem,
     /// `null` while the run is in progress, and if the run was killed.
+    #[serde(serialize_with = "without_partition")]
     receipt: Option<Receipt>,
+}
+
+/// Serializes a receipt without its partition, which its row has.
+fn without_partition<S: Serializer>(receipt: &Option<Receipt>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut value = serde_json::to_value(receipt).map_err(S::Error::custom)?;
+    if let Some(receipt) = value.as_object_mut() {
+        receipt.remove("partition");
+    }
+    value.serialize(serializer)
+}
+
+/// Serializes a summary without what the rows say: the receipts, and the errors of those that failed.
+fn without_receipts<S: Serializer>(summary: &Option<&Summary>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut value = serde_json::to_value(summary).map_err(S::Error::custom)?;
+    if let Some(summary) = value.as_object_mut() {
+        summary.retain(|name, _| name != "partitions" && name != "failed");
+    }
+    value.serialize(serializer)
 }
 
 /// Prints the outcome of one run.
@@ -55,7 +78,8 @@ pub(crate) async fn show_run(
     let rows: Vec<RunRow> =
         plan.into_iter().map(|item| RunRow { receipt: receipts.remove(&item.partition), item }).collect();
     if format == Format::Json {
-        output::print_json(&RunStatus { run, is_finished: summary.is_some(), summary: &summary, partitions: &rows })?;
+        let is_finished = summary.is_some();
+        output::print_json(&RunStatus { run, is_finished, summary: summary.as_ref(), partitions: &rows })?;
         warn(dataset, &rows);
         return Ok(());
     }
@@ -94,9 +118,4 @@ fn warn(dataset: &Dataset, rows: &[RunRow]) {
     let receipts = || rows.iter().filter_map(|row| row.receipt.as_ref());
     warnings::warn_unknown_fields(receipts());
     warnings::note_kept_keys(receipts(), dataset.reason.as_deref());
-}
-
-/// Joins the lines of a message, including its hint or list, into a single line for a table.
-fn in_one_line(message: &str) -> String {
-    message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
 }
