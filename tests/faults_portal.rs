@@ -393,7 +393,7 @@ fn a23_a24_a_huge_body_and_a_gzip_bomb_are_rejected_within_160_mib_of_memory() {
         });
         let lake = TestLake::new();
         let (folder, origin) = (lake.path().to_str().unwrap(), portal.origin());
-        let mut run = rollcall(&["run", "--lake", folder, "--portal", &origin, "--years", "2021"]);
+        let mut run = rollcall(&["run", "--quiet", "--lake", folder, "--portal", &origin, "--years", "2021"]);
         run.args(["--grades", "grade-pk,grade-k"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut run = Killed(run.spawn().unwrap());
         let mut reported = String::new();

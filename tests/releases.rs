@@ -332,7 +332,7 @@ enrollment        0        0       0        1
         (&["0.1"][..], "as of: expected a date such as 2026-05-01, or a release under which"),
         (
             &["0.25.0", "--rows", "x.txt"],
-            "`--rows`: expected a file that ends in .csv, .json or .parquet, found `x.txt`",
+            "invalid value 'x.txt' for '--rows <FILE>': expected a file that ends in .csv, .json or .parquet",
         ),
         (&["2020-01-01", "2021-01-01"], "compare `ccd_enrollment`: expected partitions at either moment, found none"),
     ] {

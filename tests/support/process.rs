@@ -60,18 +60,24 @@ pub struct Outcome {
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
-    /// Standard error.
+    /// Standard error, without the line that opens a run.
     pub stderr: String,
+    /// The line that opens a run: what it fetches from where. Empty for other commands.
+    pub opening: String,
 }
 
 impl Outcome {
     /// Converts the output of a finished process.
     #[must_use]
     pub fn from_output(output: Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).expect("stderr is UTF-8");
+        let (opening, stderr): (Vec<&str>, Vec<&str>) =
+            stderr.split_inclusive('\n').partition(|line| line.starts_with("fetching ") && line.contains(" into `"));
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+            stderr: stderr.concat(),
+            opening: opening.concat(),
         }
     }
 

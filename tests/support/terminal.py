@@ -1,0 +1,48 @@
+"""Runs a program on a terminal of its own: terminal.py COLUMNS TYPED PROGRAM ARGUMENT...
+
+TYPED is a JSON list; each item is typed once the shell's prompt has appeared again. Prints what the terminal shows, and
+exits with the program's exit code. A program that shows nothing new for two minutes is killed.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+
+PROMPT = b"rollcall> \r"
+PATIENCE_S = 120
+
+columns, typed, *program = sys.argv[1:]
+process, terminal = pty.fork()
+if process == 0:
+    # The child waits until the size is set.
+    os.read(0, 1)
+    os.execv(program[0], program)
+settings = termios.tcgetattr(terminal)
+settings[3] &= ~termios.ECHO
+termios.tcsetattr(terminal, termios.TCSANOW, settings)
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(columns), 0, 0))
+os.write(terminal, b"\n")
+shown, seen = b"", 0
+to_type = [item.encode() for item in json.loads(typed)]
+while select.select([terminal], [], [], PATIENCE_S)[0]:
+    try:
+        read = os.read(terminal, 65536)
+    except OSError:
+        # The program has closed its terminal.
+        break
+    if not read:
+        break
+    shown += read
+    if to_type and PROMPT in shown[seen:]:
+        seen = len(shown)
+        os.write(terminal, to_type.pop(0))
+else:
+    os.kill(process, 9)
+sys.stdout.buffer.write(shown)
+sys.stdout.flush()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))

@@ -1,0 +1,24 @@
+//! The real binary on a terminal of its own.
+
+use std::process::{Command, Stdio};
+
+use crate::{Outcome, binary, python, workspace};
+
+/// Runs the binary on a terminal of `columns` cells. The outcome's stdout is everything that the terminal shows, with line
+/// feeds as line ends.
+///
+/// - `typed`: what is typed, each item once the shell's prompt has appeared again.
+#[must_use]
+pub fn on_terminal(columns: u16, typed: &[&str], args: &[&str]) -> Outcome {
+    let typed = serde_json::json!(typed).to_string();
+    let mut command = Command::new(python());
+    command.arg(workspace().join("tests/support/terminal.py")).args([&columns.to_string(), &typed]);
+    command.arg(binary()).args(args).stdin(Stdio::null());
+    command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG").env("TERM", "xterm");
+    // The shell's history stays out of the user's home.
+    let home = tempfile::tempdir().expect("a temporary folder can be created");
+    command.env("XDG_STATE_HOME", home.path());
+    let mut outcome = Outcome::from_output(command.output().expect("Python starts"));
+    outcome.stdout = outcome.stdout.replace("\r\n", "\n");
+    outcome
+}

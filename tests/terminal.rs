@@ -1,0 +1,416 @@
+//! Queries, tables, the shell and progress, as users see them on a terminal and through pipes.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use rollcall_simulator::{Action, Fault};
+use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, on_terminal, python, rollcall, stalled, wait_until};
+use serde_json::json;
+
+const TABLE: &str = "us_education_ccd_enrollment_data";
+
+/// Returns a lake with 165 rows of pre-kindergarten and 192 of kindergarten.
+fn lake() -> TestLake {
+    let lake = TestLake::new();
+    let _ = lake.run(&TestPortal::small(), &["--years", "2021", "--grades", "grade-pk,grade-k"]).expect(0);
+    lake
+}
+
+fn path(lake: &TestLake) -> &str {
+    lake.path().to_str().expect("temporary folders have UTF-8 names")
+}
+
+/// Runs a query on a terminal of 80 cells.
+fn shown(lake: &TestLake, columns: u16, args: &[&str]) -> Outcome {
+    on_terminal(columns, &[], &[&["query", "--lake", path(lake)], args].concat())
+}
+
+/// Runs a query with `input` on stdin.
+fn piped(lake: &TestLake, input: &str, args: &[&str]) -> Outcome {
+    let mut command = rollcall(&[&["query", "--lake", path(lake)], args].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Outcome::from_output(process.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_terminal_shows_the_first_rows_and_counts_all() {
+    let lake = lake();
+    let all = format!("select * from {TABLE}");
+    for columns in [40, 80, 200] {
+        let found = shown(&lake, columns, &[&all]).expect(0).stdout;
+        let lines: Vec<&str> = found.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{columns}: {found}");
+        let hidden = match columns {
+            40 => ", 3 of 10 columns",
+            80 => ", 8 of 10 columns",
+            _ => "",
+        };
+        let counts = format!("(first 40 of 357 rows{hidden})");
+        assert_eq!((lines.len(), lines[41], lines[42]), (43, counts.as_str(), "--output FILE.csv writes all"));
+        assert_eq!(lines[0].contains('…'), columns < 200, "{found}");
+    }
+    let found = shown(&lake, 200, &[&all, "--max-rows", "0"]).expect(0).stdout;
+    assert_eq!((found.lines().count(), found.lines().last()), (359, Some("(357 rows)")), "{found}");
+    // A pipe gets all rows and columns, and nothing else.
+    let piped = piped(&lake, "", &[&all]).expect(0).stdout;
+    assert_eq!(piped.lines().count(), 358);
+    assert!(!piped.contains('…') && !piped.contains("rows"), "{piped}");
+}
+
+#[test]
+fn nulls_differ_from_empty_text() {
+    let lake = lake();
+    let sql = "select * from (values (1, 'a'), (2, ''), (3, null)) t(n, v)";
+    assert_eq!(piped(&lake, "", &[sql]).expect(0).stdout, "n  v\n1  a\n2\n3  NULL\n");
+    assert_eq!(shown(&lake, 80, &[sql]).expect(0).stdout, "n  v\n1  a\n2\n3  NULL\n(3 rows)\n");
+}
+
+#[test]
+fn sql_comes_from_an_argument_a_file_or_stdin() {
+    let lake = lake();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("count.sql");
+    fs::write(&file, format!("\u{feff}-- How many rows?\nselect count(*) as n\nfrom {TABLE};\n")).unwrap();
+    let (file, sql) = (file.to_str().unwrap(), fs::read_to_string(&file).unwrap());
+    for found in [
+        piped(&lake, "", &["-f", file]),
+        piped(&lake, &sql, &["-"]),
+        piped(&lake, sql.trim_start_matches('\u{feff}'), &[]),
+        piped(&lake, "", &["--file", file, "--format", "table"]),
+    ] {
+        assert_eq!(found.expect(0).stdout, "  n\n357\n");
+    }
+    for (input, args, expected) in [
+        ("", &["-"][..], "error: read `stdin`: expected SQL, found nothing\n"),
+        ("", &["-f", "/nowhere"], "error: read `/nowhere`: No such file or directory (os error 2)\n"),
+        ("", &["select 1; select 2"], "error: run query: expected one statement, found several\n"),
+        ("", &["-- nothing"], "error: run query: expected a statement, found none\n"),
+    ] {
+        assert_eq!(piped(&lake, input, args).expect(2).stderr, expected);
+    }
+    // Without SQL, the shipped queries are listed.
+    assert_eq!(piped(&lake, "", &[]).expect(0).stdout, piped(&lake, "", &["--list"]).expect(0).stdout);
+}
+
+#[test]
+fn all_rows_go_to_a_file_that_is_complete_or_not_there() {
+    let lake = lake();
+    let folder = tempfile::tempdir().unwrap();
+    let sql = format!("select ncessch, year, enrollment from {TABLE} order by ncessch, grade");
+    for name in ["rows.csv", "rows.json", "rows.parquet"] {
+        let file = folder.path().join(name);
+        let written = piped(&lake, "", &[&sql, "--output", file.to_str().unwrap()]).expect(0);
+        assert!(written.stderr.starts_with("wrote 357 rows, "), "{}", written.stderr);
+        let read = "import duckdb, sys; print(*duckdb.sql(f\"select count(*), sum(enrollment) from '{sys.argv[1]}'\").fetchall()[0])";
+        let read = Command::new(python()).args(["-c", read]).arg(&file).output().unwrap();
+        let expected =
+            piped(&lake, "", &[&format!("select count(*) as n, sum(enrollment) as s from {TABLE}"), "--format", "csv"]);
+        let expected = expected.expect(0).stdout.lines().last().unwrap().replace(',', " ");
+        assert_eq!(Outcome::from_output(read).expect(0).stdout.trim(), expected, "{name}");
+    }
+    // A query that fails, at once or after some rows, leaves no file, and keeps one of that name.
+    fs::write(folder.path().join("rows.csv"), "older").unwrap();
+    for sql in ["select nothing", &format!("select 1 / (enrollment - enrollment) as x from {TABLE}")] {
+        let _ = piped(&lake, "", &[sql, "--output", folder.path().join("rows.csv").to_str().unwrap()]).expect(2);
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("rows.csv")).unwrap(), "older");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+    let refused = piped(&lake, "", &["select 1", "--output", "rows.txt"]).expect(2).stderr;
+    assert!(refused.contains("expected a file that ends in .csv, .json or .parquet"), "{refused}");
+}
+
+#[test]
+fn mistakes_in_sql_are_explained() {
+    let lake = lake();
+    for (sql, expected) in [
+        ("selec 1", "expected an SQL statement, found `selec`\n  selec 1\n  ^\n"),
+        (
+            "select ncessch,\n       , year from t",
+            "expected an expression, found `,`\n         , year from t\n         ^\n",
+        ),
+        ("select 'abc", "Unterminated string literal\n  select 'abc\n         ^\n"),
+        (
+            "select * from lookup_state",
+            "no table `ccd_school.lookup_state`\n  select * from lookup_state\n                ^\n\
+             hint: did you mean `ccd_school.lookup_states`? `rollcall tables` lists all\n",
+        ),
+        (
+            "select enrolment from us_education_ccd_enrollment_data",
+            "no column `enrolment`\n  select enrolment from us_education_ccd_enrollment_data\n         ^\n\
+             hint: did you mean `enrollment`?\n",
+        ),
+        (
+            "select code from lookup_states a join lookup_sexes b on true",
+            "column `code` is in several of these tables\n  select code from lookup_states a join lookup_sexes b on \
+             true\n         ^\nhint: name its table, as in `t.code`\n",
+        ),
+        (
+            "select lenght('a')",
+            "no function `lenght`\n  select lenght('a')\n         ^\nhint: did you mean `length`?\n",
+        ),
+        ("select cast('x' as int)", "'x' is not a whole number\nhint: `try_cast` gives null for what cannot be cast\n"),
+        ("select 1 / 0", "division by zero\n"),
+        ("delete from lookup_states", "expected a query, which only reads, found a statement that changes something\n"),
+    ] {
+        let refused = piped(&lake, "", &[sql]).expect(2).stderr;
+        assert_eq!(refused, format!("error: run query: {expected}"), "{sql}");
+    }
+    let refused = piped(&lake, "", &["top_ten"]).expect(2).stderr;
+    assert_eq!(
+        refused,
+        "error: find query: expected SQL or the name of a shipped query, found `top_ten`\nhint: did you mean \
+         `top_ten_pk_states`? `rollcall query --list` lists the shipped queries, and `rollcall tables` the tables\n"
+    );
+    // A mistake in the query after a run is found before anything is fetched.
+    let portal = TestPortal::small();
+    let args = ["--years", "2021", "--grades", "grade-1", "--query", "selec 1 from t"];
+    let refused = lake.run(&portal, &args).expect(2).stderr;
+    assert!(refused.starts_with("error: read `--query`: expected an SQL statement, found `selec`\n"), "{refused}");
+    assert!(portal.server.requests().is_empty());
+}
+
+#[test]
+fn tables_are_listed_and_described() {
+    let lake = lake();
+    let listed = lake.rollcall("tables", &[]).expect(0).stdout;
+    let line = listed.lines().find(|line| line.starts_with("ccd_school.us_education")).unwrap();
+    assert_eq!(
+        line,
+        "ccd_school.us_education_ccd_enrollment_data           2   357  Students by school, year and grade from the \
+         Common Core of Data"
+    );
+    let json = lake.rollcall("tables", &["--format", "json"]).expect(0).json();
+    assert!(json.as_array().unwrap().iter().any(|table| table["kind"] == "view"), "{json}");
+
+    let described = lake.rollcall("describe", &[TABLE]).expect(0).stdout;
+    for line in [
+        "ccd_school.us_education_ccd_enrollment_data",
+        "357 rows in 2 partitions",
+        "enrollment int Students; -1 missing or not reported, -2 not applicable, -3 suppressed, null not given",
+        "year in the lake: 2021",
+        "grade in the lake: grade-pk, grade-k",
+    ] {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(described.lines().any(|found| words(found) == line), "{line}\n{described}");
+    }
+    assert!(described.contains("1 White, 2 Black, 3 Hispanic"), "{described}");
+    let view = lake.rollcall("describe", &["ccd_enrollment_labeled", "--format", "json"]).expect(0).json();
+    let column = |name: &str| view["columns"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
+    assert_eq!(column("race_label").unwrap()["comment"], json!("Label of race"));
+    assert_eq!(column("enrollment").unwrap()["type"], json!("int"));
+    let refused = lake.rollcall("describe", &["lookup_stats"]).expect(2).stderr;
+    assert!(refused.ends_with("hint: did you mean `lookup_states`? `rollcall tables` lists all\n"), "{refused}");
+}
+
+#[test]
+fn a_shell_reads_statements_completes_words_and_survives_mistakes() {
+    let lake = lake();
+    let typed = [
+        "select count(*) as n\nfrom lookup_sex\t;\n",
+        "selec 1;\n",
+        "select 'one; two' as v; select 3 as w;\n",
+        ".tables\n",
+        ".describe lookup_races\n",
+        "top_ten_pk_states\n",
+        ".quit\n",
+    ];
+    let found = on_terminal(100, &typed, &["query", "--lake", path(&lake)]).expect(0).stdout;
+    for part in [
+        "n\n8\n(1 row)\n",
+        "v\none; two\n(1 row)\nw\n3\n(1 row)\n",
+        "error: run query: expected an SQL statement, found `selec`\n",
+        "ccd_school.lookup_states",
+        "rollcall query 'select * from ccd_school.lookup_races limit 10'",
+        "Texas",
+        "(10 rows)",
+    ] {
+        assert!(found.contains(part), "{part}\n{found}");
+    }
+}
+
+#[test]
+fn a_query_has_limits() {
+    let lake = lake();
+    let endless = format!("select count(*) from {TABLE} a, {TABLE} b, {TABLE} c, {TABLE} d, {TABLE} e");
+    let refused = piped(&lake, "", &[&endless, "--timeout", "1"]).expect(2).stderr;
+    assert!(
+        refused.starts_with("error: run query: expected it to finish within 1 s, found it still running\n"),
+        "{refused}"
+    );
+    let large =
+        "select count(distinct a.i * 100000 + b.i) from generate_series(1, 3000) a(i), generate_series(1, 1000) b(i)";
+    let refused = piped(&lake, "", &[large, "--memory-limit", "2MB"]).expect(2).stderr;
+    assert!(refused.starts_with("error: run query: expected it to need at most 2.0 MB of memory"), "{refused}");
+    for (flag, value) in [("--memory-limit", "500"), ("--timeout", "0"), ("--timeout", "x")] {
+        let refused = piped(&lake, "", &["select 1", flag, value]).expect(2).stderr;
+        assert!(refused.contains(&format!("invalid value '{value}'")), "{refused}");
+    }
+}
+
+/// Returns a fault that refuses the first requests for a path.
+fn busy_at_first(path: &str) -> Fault {
+    let action = Action::Status { code: 503, retry_after: Some("1".to_owned()), body: Some("busy".to_owned()) };
+    Fault::new(action).on_path(path).times(1)
+}
+
+#[test]
+fn progress_fits_the_terminal_and_names_what_is_retried() {
+    for columns in [40, 80, 200] {
+        let (lake, portal) = (TestLake::new(), TestPortal::small());
+        portal.server.set_faults(vec![busy_at_first("grade-k/")]);
+        let args = [
+            "run",
+            "--lake",
+            path(&lake),
+            "--portal",
+            &portal.origin(),
+            "--years",
+            "2021",
+            "--grades",
+            "grade-pk,grade-k",
+        ];
+        let found = on_terminal(columns, &[], &args).expect(0).stdout;
+        let drawn = without_escapes(&found);
+        // The bar pads each line to the width, so that the next one starts on a line of its own.
+        let lines = drawn.split(['\r', '\n']).flat_map(|drawn| {
+            let cells: Vec<char> = drawn.chars().collect();
+            cells
+                .chunks(columns.into())
+                .map(|line| line.iter().collect::<String>().trim_end().to_owned())
+                .collect::<Vec<_>>()
+        });
+        let progress: Vec<String> =
+            lines.take_while(|line| !line.starts_with("run ")).filter(|line| !line.is_empty()).collect();
+        assert!(progress.iter().any(|line| line.contains('─')), "{found:?}");
+        for line in &progress {
+            let is_start = line.trim_start().starts_with(|c: char| c.is_ascii_digit()) || line.starts_with("now ");
+            assert!(is_start, "{columns}: a line wraps: {line:?} in {progress:?}");
+        }
+        if columns >= 80 {
+            assert!(progress.iter().any(|line| line.contains("2021/grade-k (HTTP 503, again in 1 s)")), "{progress:?}");
+            assert!(progress.iter().any(|line| line.contains("1 retrying")), "{progress:?}");
+        }
+        // Nothing is left of it.
+        assert!(found.trim_end().ends_with("first load of 2 partitions"), "{found:?}");
+    }
+}
+
+/// Returns text without the codes that move a terminal's cursor or clear its lines.
+fn without_escapes(text: &str) -> String {
+    let mut shown = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            let _ = chars.by_ref().find(|c| c.is_ascii_alphabetic());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_log_gets_an_opening_line_unless_it_is_to_be_quiet() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let request = ["--years", "2021", "--grades", "grade-pk"];
+    let opening = format!("fetching 1 partition of ccd_enrollment from {}/ into `{}`\n", portal.origin(), path(&lake));
+    let of = |outcome: Outcome| (outcome.opening, outcome.stderr);
+    assert_eq!(of(lake.run(&portal, &request).expect(0)), (opening, String::new()));
+    let quiet = lake.run(&portal, &[&request[..], &["--quiet"]].concat()).expect(0);
+    assert_eq!(of(quiet), (String::new(), String::new()));
+    let verbose = lake.run(&portal, &[&request[..], &["-vv"]].concat()).expect(0).stderr;
+    assert!(verbose.contains("page requested") && verbose.contains("partition fetched"), "{verbose}");
+}
+
+#[test]
+fn what_is_committed_can_be_queried_while_the_run_goes_on() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("grade-k/")]);
+    let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", path(&lake), "--publish-every", "0.1"]);
+    run.args(["--years", "2021", "--grades", "grade-pk,grade-k"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = Killed(run.spawn().unwrap());
+    let sql = format!("select grade, count(*) as n from {TABLE} group by grade");
+    wait_until("the committed partition can be queried", || {
+        let found = lake.rollcall("query", &[&sql, "--format", "csv"]);
+        found.code == Some(0) && found.stdout == "grade,n\ngrade-pk,165\n"
+    });
+    let shown = lake.rollcall("status", &[]).expect(0).stdout;
+    let running = format!(": running (pid {}), 1 of 2\n", run.0.id());
+    assert!(shown.contains(&running), "{shown}");
+    let json = lake.rollcall("status", &["--format", "json"]).expect(0).json();
+    assert_eq!(json["last_run"]["process"], run.0.id());
+    assert_eq!((&json["last_run"]["n_done"], &json["last_run"]["n_planned"]), (&json!(1), &json!(2)));
+    run.signal("TERM");
+    let _ = run.wait().expect(130);
+    let shown = lake.rollcall("status", &[]).expect(0).stdout;
+    assert!(shown.contains(": finished "), "{shown}");
+    // A killed run is not running.
+    let lake = TestLake::new();
+    portal.server.set_faults(vec![stalled("grade-k/")]);
+    let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", path(&lake)]);
+    run.args(["--years", "2021", "--grades", "grade-k"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = Killed(run.spawn().unwrap());
+    let n_before = portal.n_data_requests();
+    wait_until("the run requests data", || portal.n_data_requests() > n_before);
+    run.signal("KILL");
+    assert_eq!(run.wait().code, None);
+    let shown = lake.rollcall("status", &[]).expect(0).stdout;
+    assert!(shown.contains(": unfinished, 0 of 1; no summary\n"), "{shown}");
+}
+
+#[test]
+fn common_mistakes_are_answered_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lake, file) = (folder.path().join("lake"), folder.path().join("file"));
+    fs::write(&file, "").unwrap();
+    let (lake, file) = (lake.to_str().unwrap(), file.to_str().unwrap());
+    for (args, expected) in [
+        (
+            &["status", "--lake", lake][..],
+            format!(
+                "error: open lake `{lake}`: expected a folder, found none\nhint: fetch a first one: rollcall run --sample \
+                 --years latest --grades grade-pk; or name another folder with --lake\n"
+            ),
+        ),
+        (
+            &["status", "--lake", file],
+            format!("error: open lake `{file}`: expected a folder, found a file\nhint: --lake names a folder\n"),
+        ),
+        (
+            &["run", "--sample", "--years", "2021", "--grades", "grade-pk", "--lake", file],
+            format!("error: open lake `{file}`: expected a folder, found a file\nhint: --lake names a folder\n"),
+        ),
+        (
+            &["run"],
+            "error: check request: expected what to fetch, found nothing\nhint: such as --years latest --grades all; or \
+             --mode stale for what a lake has and can have changed\n"
+                .to_owned(),
+        ),
+    ] {
+        let refused = Outcome::from_output(rollcall(args).output().unwrap()).expect(2);
+        assert_eq!(refused.stderr, expected, "{args:?}");
+    }
+    let portal = TestPortal::small();
+    let origin = portal.origin();
+    let port = origin.rsplit(':').next().unwrap();
+    let refused = Outcome::from_output(rollcall(&["simulator", "--port", port]).output().unwrap()).expect(2).stderr;
+    assert_eq!(
+        refused,
+        format!(
+            "error: listen on `127.0.0.1:{port}`: expected a free port, found one in use\nhint: --port 0 picks a free one\n"
+        )
+    );
+    // A portal that sends a web page, and one that is not there.
+    let page = "<!doctype html><title>Enable JavaScript and cookies</title>".to_owned();
+    portal.server.set_faults(vec![Fault::new(Action::Body { text: page })]);
+    let request = ["--years", "2021", "--grades", "grade-pk"];
+    let failed = TestLake::new().run(&portal, &request).expect(3).stderr;
+    assert!(failed.contains("found a web page, `Enable JavaScript and cookies`, instead of data\n"), "{failed}");
+    drop(portal);
+    let args = [&["--portal", &origin, "--retry-wait", "0"], &request[..]].concat();
+    let failed = TestLake::new().rollcall("run", &args).expect(4).stderr;
+    assert!(failed.contains(": no response after 4 tries: connection refused\n"), "{failed}");
+}
