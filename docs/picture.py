@@ -20,6 +20,8 @@ ARGUMENTS = "run --sample --years 2020,2021 --grades grade-pk --query top_ten_pk
 FIXED = [
     (re.compile(r"(?<=^run )\d{8}T\d{6}-\d{3}\b", re.MULTILINE), "20261124T020133-381"),
     (re.compile(r"(?<=, )\d+(?:\.\d+)? s$", re.MULTILINE), "0.3 s"),
+    # A terminal shows the progress of the run instead, and removes it at the end.
+    (re.compile(r"^fetching .*\n", re.MULTILINE), ""),
 ]
 
 N_COLUMNS = 80
