@@ -6,19 +6,21 @@ Settings and limits are read from the files of the project that define them, so 
 import math
 import re
 import sys
+import tomllib
 from dataclasses import dataclass
 
 from scale_model import MEMORY_ROW_BYTES, ROOT
 
 # USD, with the words of infra/README.md, which has the same list.
+LISTED = tomllib.loads((ROOT / "infra/prices.toml").read_text(encoding="utf-8"))
 PRICES = {
-    "gb_second": (0.0000166667, "0.0000166667 per GB-second"),
-    "call": (0.20 / 1e6, "0.20 per million calls"),
-    "transition": (0.025 / 1000, "0.025 per 1,000 transitions"),
-    "put": (0.005 / 1000, "0.005 per 1,000 PUT"),
-    "get": (0.0004 / 1000, "0.0004 per 1,000 GET"),
-    "gb_month": (0.023, "0.023 per GB-month"),
-    "log_gb": (0.50, "logs 0.50 per GB"),
+    "gb_second": (LISTED["gb_second"], f"{LISTED['gb_second']:.10f} per GB-second"),
+    "call": (LISTED["million_calls"] / 1e6, f"{LISTED['million_calls']:.2f} per million calls"),
+    "transition": (LISTED["thousand_transitions"] / 1000, f"{LISTED['thousand_transitions']} per 1,000 transitions"),
+    "put": (LISTED["thousand_puts"] / 1000, f"{LISTED['thousand_puts']} per 1,000 PUT"),
+    "get": (LISTED["thousand_gets"] / 1000, f"{LISTED['thousand_gets']} per 1,000 GET"),
+    "gb_month": (LISTED["gb_month"], f"{LISTED['gb_month']} per GB-month"),
+    "log_gb": (LISTED["log_gb"], f"logs {LISTED['log_gb']:.2f} per GB"),
 }
 
 

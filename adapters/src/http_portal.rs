@@ -4,6 +4,7 @@ pub(crate) mod backoff;
 mod body;
 mod buffers;
 mod client;
+mod meter;
 mod origin;
 mod request_failure;
 mod settings;
@@ -16,6 +17,7 @@ use backon::Retryable;
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{HeaderName, HeaderValue};
+use rollcall_core::cost::Metered;
 use rollcall_core::memory::{Memory, Room};
 use rollcall_core::ports::{BoxError, PageRequest, Portal, PortalError, Reading, Response};
 use tokio::sync::Semaphore;
@@ -28,6 +30,7 @@ pub use crate::http_portal::settings::{LIVE_ORIGIN, PortalSettings};
 
 use crate::http_portal::backoff::FullJitter;
 use crate::http_portal::client::{HttpClient, Received};
+use crate::http_portal::meter::Meter;
 use crate::http_portal::origin::API_PATH;
 use crate::http_portal::request_failure::RequestFailure;
 
@@ -45,6 +48,7 @@ pub struct HttpPortal {
     partition_memory: Memory,
     deadline: Option<Instant>,
     on_retry: Option<OnRetry>,
+    meter: Arc<Meter>,
 }
 
 /// Learns that a request is made again: why, in a few words, and after which wait.
@@ -78,13 +82,14 @@ impl HttpPortal {
             partition_memory: Memory::new(PARTITION_MEMORY * in_flight),
             deadline: None,
             on_retry: None,
+            meter: Arc::default(),
         })
     }
 
-    /// Returns the same portal with a deadline: every wait and every request ends by then.
+    /// Returns the same portal with a deadline: every wait and every request ends by then. What it costs is counted anew.
     #[must_use]
     pub fn until(&self, deadline: Instant) -> Self {
-        Self { deadline: Some(deadline), ..self.clone() }
+        Self { deadline: Some(deadline), meter: Arc::default(), ..self.clone() }
     }
 
     /// Returns the same portal, which reports each retry.
@@ -101,9 +106,8 @@ impl HttpPortal {
 
     /// Waits before the next try of a request or of a whole partition.
     ///
-    /// - `reason`: why there is another try, in a few words.
-    ///
     /// - `tries`: tries so far, at least 1.
+    /// - `reason`: why there is another try, in a few words.
     pub async fn pause(&self, tries: u32, reason: &str) {
         let wait = FullJitter::new(&self.client.settings, tries).draw();
         self.report_retry(reason, wait);
@@ -168,7 +172,10 @@ impl HttpPortal {
             tries += 1;
             let url = url.clone();
             async move {
-                self.before_deadline(self.client.attempt(url, max_bytes)).await.unwrap_or(Err(RequestFailure::Deadline))
+                let sent = Instant::now();
+                let attempt = self.before_deadline(self.client.attempt(url, max_bytes)).await;
+                self.meter.count(sent.elapsed(), attempt.as_ref().and_then(|attempt| attempt.as_ref().ok()));
+                attempt.unwrap_or(Err(RequestFailure::Deadline))
             }
         })
         .retry(waits)
@@ -195,6 +202,10 @@ impl HttpPortal {
 impl Portal for HttpPortal {
     fn root(&self) -> &Url {
         &self.root
+    }
+
+    fn metered(&self) -> Metered {
+        self.meter.read()
     }
 
     fn page_memory(&self) -> Memory {

@@ -1,11 +1,13 @@
 //! `rollcall plan`: prints what a run would fetch, and why, without changing anything.
 
 mod args;
+mod cost;
 mod several;
 
 use std::process::ExitCode;
 
 use rollcall_adapters::SystemClock;
+use rollcall_core::cost::aws;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Reason, read_records, stale_partitions};
 use rollcall_core::partition::PartitionKey;
@@ -18,6 +20,7 @@ use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
 pub(crate) use crate::plan::args::PlanArgs;
+use crate::plan::cost::{Known, PlanCost, last_cost};
 use crate::request::ResolvedRequest;
 use crate::table;
 use crate::warnings;
@@ -36,6 +39,7 @@ struct PlanRow {
 struct PlanReport<'r> {
     dataset: &'r str,
     partitions: &'r [PlanRow],
+    cost: &'r PlanCost,
     /// Partitions whose schema or encoding differs from what a run would write today.
     stale: &'r [PartitionKey],
     warnings: &'r [String],
@@ -68,29 +72,34 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     let records = read_records(store, dataset).await?;
     let stale = stale_partitions(&records, dataset);
     warnings::warn_stale(&stale, &args.lake.rewrite_command(dataset, args.request.dataset_arg()));
-    let rows: Vec<PlanRow> = plan
-        .items
-        .into_iter()
-        .map(|item| PlanRow {
-            n_pages: records
-                .get(&item.partition)
-                .and_then(|record| record.committed.as_ref())
-                .and_then(|committed| committed.n_pages),
-            partition: item.partition,
-            reason: item.reason,
-        })
+    let committed = |partition| records.get(partition)?.committed.as_ref();
+    let known = plan.items.iter().map(|item| {
+        let committed = committed(&item.partition);
+        let n_pages = committed.and_then(|committed| committed.n_pages);
+        Known { n_pages, n_rows: committed.map(|committed| committed.n_rows) }
+    });
+    let known: Vec<Known> = known.collect();
+    let cost = PlanCost::new(
+        &known,
+        last_cost(store, dataset).await?,
+        (args.portal.in_flight(dataset), aws::in_flight(dataset)),
+    );
+    let rows = plan.items.into_iter().zip(known);
+    let rows: Vec<PlanRow> = rows
+        .map(|(item, Known { n_pages, .. })| PlanRow { partition: item.partition, reason: item.reason, n_pages })
         .collect();
     match args.format {
         Format::Json => {
             let warnings = &plan.warnings;
-            output::print_json(&PlanReport { dataset: &dataset.name, partitions: &rows, stale: &stale, warnings })?;
+            let report = PlanReport { dataset: &dataset.name, partitions: &rows, cost: &cost, stale: &stale, warnings };
+            output::print_json(&report)?;
         }
-        Format::Table => output::print(&describe(&rows))?,
+        Format::Table => output::print_long(&describe(&rows, &cost))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(rows: &[PlanRow]) -> String {
+fn describe(rows: &[PlanRow], cost: &PlanCost) -> String {
     if rows.is_empty() {
         return "0 partitions: nothing to fetch\n".to_owned();
     }
@@ -111,5 +120,5 @@ fn describe(rows: &[PlanRow]) -> String {
         text.push_str(&format!(" known, ? for {}", counted(n_unknown as u64, "partition")));
     }
     text.push('\n');
-    text
+    text + &cost.describe()
 }

@@ -1,6 +1,7 @@
 //! Formats numbers, sizes, ages and shell words as human-readable text.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -48,6 +49,20 @@ pub(crate) fn rounded(number: u64) -> String {
     }
 }
 
+/// Formats a duration: `8 s`, `12 min`, `1 h 40 min`.
+pub(crate) fn duration(time: Duration) -> String {
+    match time.as_secs() + u64::from(time.subsec_nanos() > 0) {
+        seconds @ 0..100 => format!("{seconds} s"),
+        seconds @ 100..6_000 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+/// Formats a price: `about 0.31 USD`.
+pub(crate) fn dollars(usd: f64) -> String {
+    if usd < 0.01 { "less than 0.01 USD".to_owned() } else { format!("about {usd:.2} USD") }
+}
+
 /// Returns the time since `then` in compact form: `5m`, `3h`, `12d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(then).max(SignedDuration::ZERO);
@@ -73,6 +88,14 @@ mod tests {
         assert_eq!(size(151_234), "151 kB");
         assert_eq!(size(1_512_340), "1.5 MB");
         assert_eq!([0, 999, 1_200, 24_000, 2_400_000].map(rounded), ["0", "999", "1.2k", "24k", "2.4M"]);
+    }
+
+    #[test]
+    fn a_duration_is_short() {
+        for (seconds, expected) in [(0, "0 s"), (52, "52 s"), (100, "2 min"), (5_000, "84 min"), (6_000, "1 h 40 min")]
+        {
+            assert_eq!(duration(Duration::from_secs(seconds)), expected);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod validator;
 
 use jiff::Timestamp;
 
+use crate::cost::Metered;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::attempt::{AttemptEnd, attempt};
@@ -110,6 +111,7 @@ pub async fn fetch_partition(
                 n_misfits: facts.n_misfits,
                 n_repeated_keys: facts.n_repeated_keys,
                 n_empty_keys: facts.n_empty_keys,
+                cost: portal.metered(),
                 started_at,
                 finished_at: clock.now(),
             };
@@ -118,8 +120,20 @@ pub async fn fetch_partition(
         }
         // An interrupted fetch writes no receipt: the partition is reported as not tried when the run ends.
         Err(error @ Error::Interrupted { .. }) => Err(error),
-        Err(error) => Err(record_failure(store, clock, dataset, partition, run, started_at, error).await),
+        Err(error) => {
+            let spent = Spent { started_at, cost: portal.metered() };
+            Err(record_failure(store, clock, dataset, partition, run, spent, error).await)
+        }
     }
+}
+
+/// What a fetch has spent.
+#[derive(Debug, Clone, Copy)]
+pub struct Spent {
+    /// When it started.
+    pub started_at: Timestamp,
+    /// What its requests cost.
+    pub cost: Metered,
 }
 
 /// Writes the receipt of a failed partition and returns `error`. A failure to write the receipt is only logged.
@@ -129,13 +143,14 @@ pub async fn record_failure(
     dataset: &Dataset,
     partition: &PartitionKey,
     run: &RunFacts,
-    started_at: Timestamp,
+    spent: Spent,
     error: Error,
 ) -> Error {
     tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
     let receipt = Receipt {
         portal_release: run.portal_release.clone(),
-        ..Receipt::without_rows(partition.clone(), Some(ErrorFacts::from(&error)), started_at, clock.now())
+        cost: spent.cost,
+        ..Receipt::without_rows(partition.clone(), Some(ErrorFacts::from(&error)), spent.started_at, clock.now())
     };
     if let Err(unrecorded) = write_receipt(store, dataset, run, &receipt).await {
         tracing::error!(%partition, error = unrecorded.chain(), "failure not recorded");

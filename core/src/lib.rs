@@ -8,12 +8,14 @@
 //! - The steps: [`plan`], [`fetch`], [`publish`].
 //! - The parts of a fetch: [`page`] decodes a body into columns, [`file`](mod@file) writes columns as Parquet, the
 //!   commit puts the file into the lake, and [`memory`] limits the memory in use.
+//! - What all this costs: [`cost`].
 //! - The contents of a lake: [`keys`] names its objects, [`ledger`] records runs and partitions, [`history`] remembers
 //!   the past, and [`lookup`] has the code tables.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod change;
 mod commit;
+pub mod cost;
 pub mod dataset;
 pub mod drift;
 pub mod error;

@@ -110,7 +110,7 @@ pub async fn publish_receipts(
 ) -> Result<Summary, Error> {
     let run = planned.name;
     let key = keys::summary(dataset, run);
-    let mut published = CatalogChanges::default();
+    let mut published = planned.registered;
     for tries in 0..MAX_SUMMARY_TRIES {
         tracing::debug!(run, "publishing started");
         let (survey, records) = survey_and_record(store, clock, dataset, planned, &mut run_receipts).await?;

@@ -22,7 +22,7 @@ use rollcall_core::ledger::{PlanItem, Reason};
 use rollcall_core::lookup::Lookup;
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Catalog, CatalogError, CatalogPartition, Listed, ObjectFacts, Store};
-use rollcall_core::publish::{PlannedRun, Registrar, WithoutReceipt, publish_partitions};
+use rollcall_core::publish::{CatalogChanges, PlannedRun, Registrar, WithoutReceipt, publish_partitions};
 use rollcall_core::{Error, keys};
 use rollcall_simulator::{Action, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Proxy, Rule, Seen};
@@ -303,6 +303,7 @@ impl Ground {
             started_at: Timestamp::now(),
             items: &items(plan),
             without_receipt: &WithoutReceipt::default(),
+            registered: CatalogChanges::default(),
         };
         let published =
             publish_partitions(&store, &catalog, &SystemClock, &self.dataset, &planned, Registrar::Publisher);

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use rollcall_aws::payload::{ObjectReference, Planned, Published};
+use rollcall_core::cost::Metered;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{ErrorFacts, FailedPartition, Outcome, Summary};
 use rollcall_simulator::{Action, Fault as PortalFault};
@@ -47,6 +48,7 @@ fn w1_w2_state_stays_small_however_many_partitions_are_planned_or_fail() {
         outcomes: [(Outcome::Failed, 720)].into(),
         n_rows: 0,
         n_pages: 0,
+        cost: Metered::default(),
         change: None,
         n_changed: 0,
         n_published: 0,

@@ -7,7 +7,7 @@ use rollcall_core::error::chain;
 use rollcall_core::ledger::PlanItem;
 use rollcall_core::ledger::{self, RunReceipts, read_run_descriptor};
 use rollcall_core::ports::{CatalogError, Clock, StoreError};
-use rollcall_core::publish::{PlannedRun, Registrar, prune_history, publish_receipts};
+use rollcall_core::publish::{CatalogChanges, PlannedRun, Registrar, prune_history, publish_receipts};
 use rollcall_core::{Error, keys};
 use tokio::time::Instant;
 
@@ -104,6 +104,7 @@ impl CatalogStep {
             started_at: planned.started_at,
             items: &plan,
             without_receipt: &without_receipt,
+            registered: CatalogChanges::default(),
         };
         let summary =
             publish_receipts(&self.store, &self.catalog, &SystemClock, dataset, &run, receipts, registrar).await?;

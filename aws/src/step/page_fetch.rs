@@ -6,10 +6,11 @@ use aws_config::SdkConfig;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::http_portal::{HttpPortal, PortalSettings};
 use rollcall_core::Error;
+use rollcall_core::cost::Metered;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{self, Keep, Progress, RunFacts, fetch_partition, record_failure};
+use rollcall_core::fetch::{self, Keep, Progress, RunFacts, Spent, fetch_partition, record_failure};
 use rollcall_core::ledger::read_run_descriptor;
-use rollcall_core::ports::Clock;
+use rollcall_core::ports::{Clock, Portal};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -90,7 +91,7 @@ impl PageFetch {
             in_flight,
             keep: Keep::default(),
         };
-        let error = match self.portal_for(dataset).await {
+        let (error, cost) = match self.portal_for(dataset).await {
             Ok(portal) => {
                 let portal = portal.until(deadline);
                 match fetch_partition(&portal, &self.store, &SystemClock, dataset, &partition, &run).await? {
@@ -99,12 +100,13 @@ impl PageFetch {
                         let Progress { n_kept, n_pages } = progress;
                         return Ok(Fetched { is_finished: false, n_kept, n_pages });
                     }
-                    fetch::Fetched::Unfinished { error, .. } => error,
+                    fetch::Fetched::Unfinished { error, .. } => (error, portal.metered()),
                 }
             }
-            Err(error) => error,
+            Err(error) => (error, Metered::default()),
         };
-        Err(record_failure(&self.store, &SystemClock, dataset, &partition, &run, started_at, error).await)
+        let spent = Spent { started_at, cost };
+        Err(record_failure(&self.store, &SystemClock, dataset, &partition, &run, spent, error).await)
     }
 
     /// Returns the descriptor that a run uses. All events of a run have the same one, so it is read once.

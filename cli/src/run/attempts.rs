@@ -9,10 +9,10 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::fetch::{Fetched, Progress, RunFacts, fetch_partition, record_failure};
+use rollcall_core::fetch::{Fetched, Progress, RunFacts, Spent, fetch_partition, record_failure};
 use rollcall_core::ledger::PlanItem;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::ports::Clock;
+use rollcall_core::ports::{Clock, Portal};
 
 use crate::output::print_message;
 use crate::run::run_portal::RunPortal;
@@ -88,7 +88,8 @@ pub(crate) async fn fetch_with_retries(
         let fetched = match fetched {
             // All attempts share one deadline.
             Ok(Fetched::Unfinished { progress: Progress { n_kept, n_pages }, error }) => {
-                let error = record_failure(store, &SystemClock, dataset, partition, facts, started_at, error).await;
+                let spent = Spent { started_at, cost: portal.metered() };
+                let error = record_failure(store, &SystemClock, dataset, partition, facts, spent, error).await;
                 portal.reachability.set_reached();
                 let outcome = report_failure(partition, &error);
                 print_message(&format!("hint: {n_kept} of {n_pages} pages are kept; the next run continues with them"));

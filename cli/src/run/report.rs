@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_core::cost::{Metered, aws};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Outcome, Receipt, Summary};
 use rollcall_core::partition::AxisValue;
@@ -11,7 +12,7 @@ use crate::changes;
 use crate::output::{self, Format};
 use crate::table;
 use crate::warnings;
-use crate::words::{counted, size, thousands};
+use crate::words::{counted, dollars, size, thousands};
 
 /// Maximum number of partitions printed one by one. If there are more, only failed ones are printed.
 const MAX_PRINTED: usize = 60;
@@ -26,6 +27,9 @@ pub(crate) struct RunReport<'r> {
     /// Rows of the query, if one was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<serde_json::Value>,
+    /// What the run cost on AWS in USD, by list prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usd: Option<f64>,
 }
 
 impl<'r> RunReport<'r> {
@@ -41,7 +45,13 @@ impl<'r> RunReport<'r> {
             ));
             warnings.push(warning);
         }
-        Self { summary, warnings, query }
+        Self { summary, warnings, query, usd: None }
+    }
+
+    /// Adds what the run cost on AWS.
+    #[cfg(feature = "aws")]
+    pub(crate) fn with_usd(self) -> Self {
+        Self { usd: Some(aws::Usage::of_receipts(&self.summary.receipts).usd()), ..self }
     }
 
     /// Prints the report to stdout, and its warnings to stderr.
@@ -63,6 +73,9 @@ impl<'r> RunReport<'r> {
             return output::print_json(self);
         }
         let mut text = describe(self.summary, dataset);
+        if let Some(usd) = self.usd {
+            text.push_str(&format!("cost: {}, at prices of {}\n", dollars(usd), aws::PRICES.date));
+        }
         text.push_str(&changes::describe(self.summary, dataset));
         let advice = match (self.summary.count(Outcome::Failed), self.summary.count(Outcome::NotTried)) {
             (0, 0) => None,
@@ -117,13 +130,22 @@ fn describe(summary: &Summary, dataset: &Dataset) -> String {
     let outcomes = summary.outcomes_in_words();
     let took_ms = summary.finished_at.duration_since(summary.started_at).as_millis();
     text.push_str(&format!(
-        "{}: {}; {}, {}, {}.{} s\n",
+        "{}: {}; {}, {}{}, {}.{} s\n",
         counted(summary.n_planned as u64, "partition"),
         if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes },
         counted(summary.n_rows, "row"),
         counted(summary.n_pages, "page"),
+        in_requests(summary.cost),
         took_ms / 1000,
         took_ms % 1000 / 100,
     ));
     text
+}
+
+/// Returns what the requests cost: ` in 6 requests, 3.9 MB`; nothing if there were none.
+fn in_requests(cost: Metered) -> String {
+    match cost.is_none() {
+        true => String::new(),
+        false => format!(" in {}, {}", counted(cost.n_requests, "request"), size(cost.received_bytes)),
+    }
 }

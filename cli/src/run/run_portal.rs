@@ -1,6 +1,7 @@
 //! The portal that a run uses: it counts pages, records that the portal can be reached, and stops with the run.
 
 use bytes::Bytes;
+use rollcall_core::cost::Metered;
 use rollcall_core::memory::{Memory, Room};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
@@ -10,8 +11,10 @@ use url::Url;
 use crate::progress::RunProgress;
 use crate::run::reachability::SharedReachability;
 
-/// The portal for one partition. It counts pages in the run's progress, records its first response as proof that it can be reached, and
-/// fails every request once the run is told to stop.
+/// The portal for one partition of a run.
+///
+/// It counts pages in the run's progress, records its first response as proof that the portal can be reached, and fails
+/// every request once the run is told to stop.
 pub(crate) struct RunPortal<'r, P> {
     pub(crate) portal: P,
     pub(crate) partition: &'r PartitionKey,
@@ -51,6 +54,10 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
 
     fn partition_memory(&self) -> Memory {
         self.portal.partition_memory()
+    }
+
+    fn metered(&self) -> Metered {
+        self.portal.metered()
     }
 
     fn expect_pages(&self, n_pages: u32, n_rows: u64) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
 use crate::change::Change;
+use crate::cost::Metered;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::file::edition::Edition;
@@ -105,6 +106,10 @@ pub struct Receipt {
     /// Rows with a null or an empty text in a key column, of a dataset that keeps them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_empty_keys: u64,
+    /// What its requests cost. Receipts of older versions do not say. If a fetch took several calls on AWS, what those of
+    /// the last one cost.
+    #[serde(default, skip_serializing_if = "Metered::is_none")]
+    pub cost: Metered,
     /// When fetching started.
     pub started_at: Timestamp,
     /// When fetching ended.
@@ -139,6 +144,7 @@ impl Receipt {
             n_misfits: 0,
             n_repeated_keys: 0,
             n_empty_keys: 0,
+            cost: Metered::default(),
             started_at,
             finished_at,
         }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::cost::Metered;
 use crate::ledger::receipt::{ErrorFacts, Outcome, Receipt};
 use crate::partition::PartitionKey;
 
@@ -28,6 +29,9 @@ pub struct Summary {
     pub n_rows: u64,
     /// Pages received.
     pub n_pages: u64,
+    /// What the requests of its partitions cost. Runs of older versions do not say.
+    #[serde(default)]
+    pub cost: Metered,
     /// What changed in the partitions that had data before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,

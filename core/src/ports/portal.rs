@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use url::Url;
 
+use crate::cost::Metered;
 use crate::memory::{Memory, Room};
 use crate::ports::cause::BoxError;
 
@@ -45,6 +46,11 @@ pub trait Portal: Send + Sync {
     /// Learns how many pages and rows a partition has, once its page 1 says so. For adapters that report progress.
     fn expect_pages(&self, n_pages: u32, n_rows: u64) {
         let _ = (n_pages, n_rows);
+    }
+
+    /// Returns what the requests through this portal have cost so far. An adapter counts them for each partition.
+    fn metered(&self) -> Metered {
+        Metered::default()
     }
 
     /// Waits for room like [`Room::hold`], but no longer than a page may take.

@@ -12,7 +12,7 @@ use crate::ports::catalog::{Catalog, CatalogError, CatalogPartition};
 use crate::ports::store::Store;
 
 /// What [`converge`] changed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CatalogChanges {
     /// Partitions added or changed.
     pub n_put: usize,

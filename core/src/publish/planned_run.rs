@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::ledger::plan::PlanItem;
 use crate::partition::PartitionKey;
+use crate::publish::converge::CatalogChanges;
 
 /// A planned run, and what is known about its partitions without a receipt.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub struct PlannedRun<'r> {
     pub items: &'r [PlanItem],
     /// Planned partitions that left no receipt.
     pub without_receipt: &'r WithoutReceipt,
+    /// What was registered while the run went on.
+    pub registered: CatalogChanges,
 }
 
 /// What is known about planned partitions without a receipt. One that is mentioned nowhere was started and killed.

@@ -58,6 +58,7 @@ pub(super) fn summarize(
         outcomes,
         n_rows: receipts.iter().map(|receipt| receipt.n_rows).sum(),
         n_pages: receipts.iter().map(|receipt| u64::from(receipt.n_pages)).sum(),
+        cost: receipts.iter().map(|receipt| receipt.cost).sum(),
         n_published: 0,
         n_withdrawn: 0,
         unreadable: Vec::new(),

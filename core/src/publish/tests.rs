@@ -46,8 +46,13 @@ fn publish_by(
     plan: &[PlanItem],
     run: &str,
 ) -> Result<Summary, Error> {
-    let planned =
-        PlannedRun { name: run, started_at: time(NOW), items: plan, without_receipt: &WithoutReceipt::default() };
+    let planned = PlannedRun {
+        name: run,
+        started_at: time(NOW),
+        items: plan,
+        without_receipt: &WithoutReceipt::default(),
+        registered: CatalogChanges::default(),
+    };
     block_on(publish_partitions(store, catalog, &StandingClock, &enrollment(), &planned, registrar))
 }
 
@@ -321,7 +326,13 @@ fn a_partition_that_was_not_tried_is_recorded_as_such_and_still_has_to_be_fetche
     let run_receipts = block_on(ledger::read_run(&store, &enrollment(), "r1")).unwrap();
     let not_tried = run_receipts.missing(&enrollment(), &items);
     assert_eq!(not_tried, BTreeSet::from([other_partition()]));
-    let planned = PlannedRun { name: "r1", started_at: time(NOW), items: &items, without_receipt: &not_tried.into() };
+    let planned = PlannedRun {
+        name: "r1",
+        started_at: time(NOW),
+        items: &items,
+        without_receipt: &not_tried.into(),
+        registered: CatalogChanges::default(),
+    };
     let registrar = Registrar::Publisher;
     let dataset = enrollment();
     let published = publish_receipts(&store, &catalog, &StandingClock, &dataset, &planned, run_receipts, registrar);
@@ -377,8 +388,13 @@ fn a_descriptor_does_not_change_the_table_until_an_object_has_its_schema() {
     assert_eq!(ensured()[0].columns.len(), enrollment().columns.len() + 1);
     let mut other = enrollment();
     other.columns.retain(|column| column.name != "sex");
-    let planned =
-        PlannedRun { name: "r2", started_at: time(NOW), items: &[], without_receipt: &WithoutReceipt::default() };
+    let planned = PlannedRun {
+        name: "r2",
+        started_at: time(NOW),
+        items: &[],
+        without_receipt: &WithoutReceipt::default(),
+        registered: CatalogChanges::default(),
+    };
     let publish =
         || block_on(publish_partitions(&store, &catalog, &StandingClock, &other, &planned, Registrar::Publisher));
     publish().unwrap();
@@ -519,7 +535,7 @@ fn an_object_of_the_run_that_cannot_be_inspected_is_an_error_after_everything_el
         &enrollment(),
         &partition(),
         &run_facts("r3"),
-        time(NOW),
+        crate::fetch::Spent { started_at: time(NOW), cost: crate::cost::Metered::default() },
         Error::WriteConflict { key: OBJECT.to_owned(), tries: 4 },
     ));
     assert_eq!(publish("r3").unwrap().unreadable, [partition()]);

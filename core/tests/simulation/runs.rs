@@ -13,7 +13,7 @@ use rollcall_core::ledger::{PlanItem, Reason, write_plan};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
-use rollcall_core::publish::{PlannedRun, Registrar, publish_partitions};
+use rollcall_core::publish::{CatalogChanges, PlannedRun, Registrar, publish_partitions};
 use rollcall_core::request::Request;
 use serde_json::Value;
 
@@ -184,8 +184,13 @@ impl Simulation {
             Step::Publish => {
                 let (name, items, not_tried) = (name.clone(), items.clone(), not_tried.clone());
                 Box::pin(async move {
-                    let planned =
-                        PlannedRun { name: &name, started_at, items: &items, without_receipt: &not_tried.into() };
+                    let planned = PlannedRun {
+                        name: &name,
+                        started_at,
+                        items: &items,
+                        without_receipt: &not_tried.into(),
+                        registered: CatalogChanges::default(),
+                    };
                     let registrar = Registrar::Publisher;
                     Ended::Published(publish_partitions(&store, &catalog, &clock, &dataset, &planned, registrar).await)
                 })

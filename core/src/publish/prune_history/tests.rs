@@ -9,7 +9,7 @@ use crate::fetch::{RunFacts, fetch_partition};
 use crate::file::stamp::Stamp;
 use crate::history::{Moment, table_as_of};
 use crate::ledger::{PlanItem, Reason};
-use crate::publish::{PlannedRun, Registrar, WithoutReceipt, publish_partitions};
+use crate::publish::{CatalogChanges, PlannedRun, Registrar, WithoutReceipt, publish_partitions};
 use crate::testing::{
     CannedPages, MemoryCatalog, MemoryStore, StandingClock, enrollment, pages, partition, row, run_facts, time,
 };
@@ -29,8 +29,13 @@ fn three_editions() -> (MemoryStore, MemoryCatalog) {
         block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &facts)).unwrap();
         let items = [PlanItem { partition: partition(), reason: Reason::Requested }];
         let without_receipt = WithoutReceipt::default();
-        let planned =
-            PlannedRun { name: &run, started_at: time(&at), items: &items, without_receipt: &without_receipt };
+        let planned = PlannedRun {
+            name: &run,
+            started_at: time(&at),
+            items: &items,
+            without_receipt: &without_receipt,
+            registered: CatalogChanges::default(),
+        };
         let dataset = enrollment();
         block_on(publish_partitions(&store, &catalog, &StandingClock, &dataset, &planned, Registrar::Publisher))
             .unwrap();
