@@ -11,6 +11,7 @@ use rollcall_core::keys;
 use rollcall_core::ports::Store;
 use serde_json::{Map, Value, json};
 
+use crate::completions;
 use crate::escape;
 use crate::exit::BadInput;
 use crate::lake::Lake;
@@ -35,7 +36,7 @@ pub(crate) struct CiteArgs {
     #[command(flatten)]
     lake: LakeArgs,
     /// Dataset by name, or a descriptor file
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET, add = completions::datasets())]
     dataset: String,
     /// Cite every dataset that this query reads instead: the name of a shipped query, or SQL
     #[arg(long, value_name = "NAME|SQL", conflicts_with = "dataset")]

@@ -7,12 +7,14 @@ mod aws;
 mod bars;
 mod changes;
 mod cite;
+mod completions;
 mod datasets;
 mod describe;
 mod diff;
 mod escape;
 mod exit;
 mod lake;
+mod man;
 mod output;
 mod plan;
 mod portal_args;
@@ -38,10 +40,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
+use clap_complete::env::CompleteEnv;
 use tracing_subscriber::EnvFilter;
 
 use crate::bars::LogWriter;
+use crate::completions::Shell;
 
 /// Fetch US school enrollment from the Education Data Portal into a Parquet lake, and query it with SQL.
 ///
@@ -93,9 +96,13 @@ enum Command {
         /// Shell to print completions for
         shell: Shell,
     },
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
 }
 
 fn main() -> ExitCode {
+    // Answers a shell that completes, and ends the process.
+    CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
     let cli = Cli::parse();
     if cli.quiet {
         output::be_quiet();
@@ -144,11 +151,10 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Prune(args) => prune::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
-            output::print_data(&String::from_utf8_lossy(&script))?;
+            output::print_data(&String::from_utf8_lossy(&completions::script(shell)?))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Man(args) => man::run(&args, Cli::command()),
     }
 }
 

@@ -9,6 +9,7 @@ use rollcall_core::request::{self, DEFAULT_DATASET, Request, with_every_axis};
 use rollcall_core::text::excerpt;
 use serde_json::{Map, Value, json};
 
+use crate::completions;
 use crate::exit::BadInput;
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::request::input::read_input;
@@ -20,7 +21,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "YEARS")]
     years: Option<String>,
     /// Grades: grade-pk,grade-k,grade-1 ... or all (all grades except the total grade-99)
-    #[arg(long, value_name = "GRADES")]
+    #[arg(long, value_name = "GRADES", add = completions::grades())]
     grades: Option<String>,
     /// Values of another axis: grade_edfacts=grade-8,grade-99 or level_of_study=all; can be repeated
     #[arg(long = "axis", value_name = "NAME=VALUES")]
@@ -35,7 +36,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "DAYS")]
     refresh_after: Option<u32>,
     /// Fetch the partitions that failed or were not tried in this run
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = completions::runs())]
     failed_of: Option<String>,
     /// Allow a partition, or the values of a column, to shrink by more than half
     #[arg(long)]
@@ -44,7 +45,7 @@ pub(crate) struct RequestArgs {
     #[arg(long)]
     keep_pages: bool,
     /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all [default: ccd_enrollment]
-    #[arg(long, value_name = "NAME|FILE.toml|PATTERN")]
+    #[arg(long, value_name = "NAME|FILE.toml|PATTERN", add = completions::datasets())]
     dataset: Option<String>,
     /// Read the request as JSON from a file, or from stdin with `-`, instead of from flags
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["years", "grades", "axes", "partitions", "mode", "refresh_after", "failed_of", "force", "keep_pages"])]

@@ -7,6 +7,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Store;
 use rollcall_core::verify::{Check, Verified, verify};
 
+use crate::completions;
 use crate::exit;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
@@ -22,7 +23,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     portal: PortalArgs,
     /// Dataset by name, or a descriptor file
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET, add = completions::datasets())]
     dataset: String,
     /// Compare only tables with each other, without requests to the portal
     #[arg(long)]
