@@ -57,6 +57,8 @@ pub struct Counts {
     pub n_done: u64,
     /// Failed, included in `n_done`.
     pub n_failed: u64,
+    /// Being fetched.
+    pub n_running: u64,
 }
 
 /// How an execution ended.
@@ -214,7 +216,8 @@ impl Execution {
 fn counts_from(counts: &MapRunItemCounts) -> Counts {
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let n_failed = count(counts.failed) + count(counts.timed_out) + count(counts.aborted);
-    Counts { n_planned: count(counts.total), n_done: count(counts.succeeded) + n_failed, n_failed }
+    let n_done = count(counts.succeeded) + n_failed;
+    Counts { n_planned: count(counts.total), n_done, n_failed, n_running: count(counts.running) }
 }
 
 /// Returns the message in a cause. If a function failed, the cause is JSON that contains the message.

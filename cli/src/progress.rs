@@ -1,7 +1,9 @@
 //! Progress on stderr.
 
+#[cfg(feature = "aws")]
+pub(crate) mod execution;
 mod lines;
-mod state;
+pub(crate) mod state;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -21,38 +23,72 @@ const TICK: Duration = Duration::from_millis(200);
 /// Time between two lines elsewhere.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// Progress of a run on this machine: on a terminal three lines that are drawn again and again, and otherwise a line every
-/// half minute.
-pub(crate) struct RunProgress {
-    state: Mutex<RunState>,
+/// What can be shown of a run while it goes on.
+pub(crate) trait Shown: Send + 'static {
+    /// Returns three lines of at most `width` cells each.
+    ///
+    /// - `now`: time since the start.
+    fn lines(&self, now: Duration, width: usize) -> [String; 3];
+
+    /// Returns one line, for a log.
+    fn line(&self, now: Duration) -> String;
+}
+
+/// Progress on a terminal, as three lines that are drawn again and again, or else in a log, as a line every half minute.
+pub(crate) struct Progress<S> {
+    state: Arc<Mutex<S>>,
     started: Instant,
     bar: ProgressBar,
 }
 
-impl RunProgress {
-    /// Starts to show the progress of a run.
+impl<S> Drop for Progress<S> {
+    /// Removes what is shown.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Progress of a run on this machine.
+pub(crate) type RunProgress = Progress<RunState>;
+
+impl<S: Shown> Progress<S> {
+    /// Starts to show progress.
     ///
-    /// - `planned`: partitions, each with its rows in an earlier run if they are known.
-    /// - `opening`: what is fetched from where, for a log.
-    pub(crate) fn start(planned: Vec<(PartitionKey, Option<u64>)>, opening: &str) -> Arc<Self> {
-        let is_shown = !is_quiet() && !planned.is_empty();
-        let bar = if is_shown { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
-        let state = Mutex::new(RunState::new(planned));
-        let progress = Arc::new(Self { state, started: Instant::now(), bar });
-        if is_shown && io::stderr().is_terminal() {
-            progress.bar.set_style(style_of(&progress));
-            progress.bar.enable_steady_tick(TICK);
-        } else if is_shown {
-            print_message(opening);
-            tokio::spawn(log(Arc::downgrade(&progress)));
+    /// - `opening`: what is fetched from where, for a log; `None` if there is nothing to show.
+    pub(crate) fn start(state: S, opening: Option<&str>) -> Arc<Self> {
+        let opening = opening.filter(|_| !is_quiet());
+        let bar = if opening.is_some() { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
+        let (state, started) = (Arc::new(Mutex::new(state)), Instant::now());
+        match opening {
+            Some(_) if io::stderr().is_terminal() => {
+                bar.set_style(style_of(&state, started));
+                bar.enable_steady_tick(TICK);
+            }
+            Some(opening) => {
+                print_message(opening);
+                tokio::spawn(log(Arc::downgrade(&state), started));
+            }
+            None => {}
         }
-        progress
+        Arc::new(Self { state, started, bar })
     }
 
-    fn state(&self) -> MutexGuard<'_, RunState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the state, to be told of events.
+    pub(crate) fn state(&self) -> MutexGuard<'_, S> {
+        locked(&self.state)
     }
 
+    /// Removes what is shown.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn locked<S>(state: &Mutex<S>) -> MutexGuard<'_, S> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RunProgress {
     /// Returns what learns of the retries of a partition's requests.
     pub(crate) fn on_retry(self: &Arc<Self>, partition: &PartitionKey) -> OnRetry {
         let (progress, partition) = (self.clone(), partition.clone());
@@ -83,37 +119,27 @@ impl RunProgress {
     pub(crate) fn partition_ended(&self, partition: &PartitionKey, n_rows: Option<u64>) {
         self.state().end(partition, n_rows);
     }
-
-    /// Removes the bar.
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 /// Prints a line every half minute, until the run is over.
-async fn log(progress: Weak<RunProgress>) {
+async fn log<S: Shown>(state: Weak<Mutex<S>>, started: Instant) {
     loop {
         tokio::time::sleep(LOG_EVERY).await;
-        let Some(progress) = progress.upgrade() else { return };
-        if progress.bar.is_finished() {
-            return;
-        }
-        let line = progress.state().at(progress.started.elapsed()).line();
+        let Some(state) = state.upgrade() else { return };
+        let line = locked(&state).line(started.elapsed());
         print_message(&line);
     }
 }
 
 /// Returns the style of the three lines. They are composed each time they are drawn, to the width that the terminal then
 /// has.
-fn style_of(progress: &Arc<RunProgress>) -> ProgressStyle {
+fn style_of<S: Shown>(state: &Arc<Mutex<S>>, started: Instant) -> ProgressStyle {
     let style =
         ProgressStyle::with_template("{first}\n{second}\n{third}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let line = |i: usize| {
-        // The bar has the style, and the progress has the bar.
-        let progress = Arc::downgrade(progress);
+        let state = state.clone();
         move |_: &ProgressState, to: &mut dyn fmt::Write| {
-            let Some(progress) = progress.upgrade() else { return };
-            let lines = progress.state().at(progress.started.elapsed()).lines(width());
+            let lines = locked(&state).lines(started.elapsed(), width());
             let _ = to.write_str(lines.get(i).map_or("", String::as_str));
         }
     };
@@ -124,49 +150,4 @@ fn style_of(progress: &Arc<RunProgress>) -> ProgressStyle {
 fn width() -> usize {
     let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
     width.filter(|width| *width > 0).unwrap_or(80)
-}
-
-/// Progress of a run on AWS: partitions done, partitions failed, time left.
-#[cfg(feature = "aws")]
-pub(crate) struct ExecutionBar {
-    bar: ProgressBar,
-}
-
-#[cfg(feature = "aws")]
-impl ExecutionBar {
-    /// Shows a spinner while the execution is planning.
-    pub(crate) fn new() -> Self {
-        let bar = BARS.add(ProgressBar::new_spinner());
-        bar.set_message("planning");
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar }
-    }
-
-    /// Updates the bar.
-    pub(crate) fn show(&self, counts: rollcall_aws::execution::Counts) {
-        if self.bar.length().is_none() {
-            self.bar.set_style(style());
-        }
-        self.bar.set_length(counts.n_planned);
-        self.bar.set_position(counts.n_done);
-        self.bar.set_message(match counts {
-            _ if counts.n_planned == 0 => "planning".to_owned(),
-            _ if counts.n_done == counts.n_planned => "publishing".to_owned(),
-            _ => format!("{} failed", counts.n_failed),
-        });
-    }
-}
-
-#[cfg(feature = "aws")]
-impl Drop for ExecutionBar {
-    /// Removes the bar.
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-#[cfg(feature = "aws")]
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} partitions  {msg}  {elapsed} elapsed, {eta} left");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }

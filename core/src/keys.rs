@@ -157,10 +157,16 @@ pub fn plan(dataset: &Dataset, run: &str) -> String {
     format!("{}{run}/plan.json", runs_prefix(dataset))
 }
 
+/// Returns the prefix of the receipts of a run.
+#[must_use]
+pub fn receipts_prefix(dataset: &Dataset, run: &str) -> String {
+    format!("{}{run}/receipts/", runs_prefix(dataset))
+}
+
 /// Returns the key of a partition's receipt in a run.
 #[must_use]
 pub fn receipt(dataset: &Dataset, run: &str, partition: &PartitionKey) -> String {
-    format!("{}{run}/receipts/{partition}.json", runs_prefix(dataset))
+    format!("{}{partition}.json", receipts_prefix(dataset, run))
 }
 
 /// Parses the key of a receipt. Returns its run and its partition.

@@ -5,21 +5,28 @@ use std::time::Duration;
 use rollcall_core::partition::PartitionKey;
 
 use crate::escape::visible;
-use crate::progress::state::{OpenPartition, Picture};
-use crate::words::{counted, rounded, size, thousands};
+use crate::progress::Shown;
+use crate::progress::state::{OpenPartition, Picture, RunState};
+use crate::words::{counted, duration, rounded, size, thousands};
 
 /// Widest bar, in terminal cells.
 const MAX_BAR: usize = 24;
+
+impl Shown for RunState {
+    fn lines(&self, now: Duration, width: usize) -> [String; 3] {
+        self.at(now).lines(width)
+    }
+
+    fn line(&self, now: Duration) -> String {
+        self.at(now).line()
+    }
+}
 
 impl Picture<'_> {
     /// Returns three lines of at most `width` cells each: a bar with counts, amounts with the time left, and what is being
     /// fetched.
     pub(super) fn lines(&self, width: usize) -> [String; 3] {
-        let counts = self.counts();
-        let percent = format!("{:>3.0}%", (self.share * 100.0).floor());
-        let left = width.saturating_sub(percent.len() + joined_width(&counts, "  ") + 3);
-        let bar = bar(self.share, left.min(MAX_BAR));
-        let first = joined([vec![percent, bar], counts].concat(), "  ", width);
+        let first = bar_and_counts(self.share, self.counts(), width);
         let second = joined(self.amounts(), " · ", width);
         let now: Vec<String> = self.open.iter().map(|(partition, open)| activity(partition, open, self.now)).collect();
         let third = if now.is_empty() { String::new() } else { joined_to("now ", &now, width) };
@@ -54,6 +61,14 @@ impl Picture<'_> {
     }
 }
 
+/// Returns a line with a share, its bar and counts.
+pub(super) fn bar_and_counts(share: f64, counts: Vec<String>, width: usize) -> String {
+    let percent = format!("{:>3.0}%", (share * 100.0).floor());
+    let left = width.saturating_sub(percent.len() + joined_width(&counts, "  ") + 3);
+    let bar = bar(share, left.min(MAX_BAR));
+    joined([vec![percent, bar], counts].concat(), "  ", width)
+}
+
 /// Returns a bar of `width` cells.
 fn bar(share: f64, width: usize) -> String {
     let halves = (share * 2.0 * width as f64).round() as usize;
@@ -77,17 +92,8 @@ fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> St
     }
 }
 
-/// Formats a duration: `8 s`, `12 min`, `1 h 40 min`.
-pub(super) fn duration(time: Duration) -> String {
-    match time.as_secs() + u64::from(time.subsec_nanos() > 0) {
-        seconds @ 0..100 => format!("{seconds} s"),
-        seconds @ 100..6_000 => format!("{} min", seconds.div_ceil(60)),
-        seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-    }
-}
-
 /// Returns as many parts as fit, in order.
-fn joined(parts: Vec<String>, separator: &str, width: usize) -> String {
+pub(super) fn joined(parts: Vec<String>, separator: &str, width: usize) -> String {
     let mut line = String::new();
     for part in parts.into_iter().filter(|part| !part.is_empty()) {
         let separator = if line.is_empty() { "" } else { separator };
@@ -126,7 +132,6 @@ fn cells(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::state::RunState;
     use rollcall_core::partition::AxisValue;
 
     fn partition(year: i32, grade: &str) -> PartitionKey {
@@ -186,13 +191,5 @@ mod tests {
             narrow,
             [" 15%  ━────  3/20  1 failed  1 retrying", "1.5M rows · 2.7 MB · 1.5 pages/s", "now 3 partitions"]
         );
-    }
-
-    #[test]
-    fn a_duration_is_short() {
-        for (seconds, expected) in [(0, "0 s"), (52, "52 s"), (100, "2 min"), (5_000, "84 min"), (6_000, "1 h 40 min")]
-        {
-            assert_eq!(duration(Duration::from_secs(seconds)), expected);
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use rollcall_core::cost::n_requests;
 use rollcall_core::partition::PartitionKey;
 
 /// Time over which the rate is measured.
@@ -44,6 +45,8 @@ pub(super) struct OpenPartition {
     pub(super) n_pages: Option<u32>,
     /// Responses with a page.
     pub(super) n_received: u32,
+    /// Whether its page 1 has arrived.
+    is_known: bool,
     pub(super) retry: Option<Retry>,
 }
 
@@ -81,6 +84,11 @@ impl RunState {
         }
         if let Some(open) = self.open.get_mut(partition) {
             open.n_pages = Some(n_pages);
+            // Another attempt begins again with this page.
+            if std::mem::replace(&mut open.is_known, true) {
+                self.n_received -= u64::from(open.n_received.saturating_sub(1));
+                open.n_received = open.n_received.min(1);
+            }
         }
     }
 
@@ -169,13 +177,8 @@ impl RunState {
     fn rate(&self, now: Duration) -> f64 {
         let Some((since, n_before)) = self.samples.front() else { return 0.0 };
         let seconds = now.saturating_sub(*since).as_secs_f64();
-        if seconds > 0.0 { (self.n_received - n_before) as f64 / seconds } else { 0.0 }
+        if seconds > 0.0 { self.n_received.saturating_sub(*n_before) as f64 / seconds } else { 0.0 }
     }
-}
-
-/// Returns the requests of a partition: if it has several pages, page 1 is requested again after the last one.
-pub(crate) fn n_requests(n_pages: u32) -> u64 {
-    u64::from(n_pages) + u64::from(n_pages > 1)
 }
 
 /// The state at a point in time.
@@ -248,7 +251,9 @@ mod tests {
             now = at;
             n_received += 1;
             state.received(&partition(i), 300_000, now);
-            state.pages_known(&partition(i), n_pages[i as usize], rows_of(n_pages[i as usize]));
+            if state.open[&partition(i)].n_received == 1 {
+                state.pages_known(&partition(i), n_pages[i as usize], rows_of(n_pages[i as usize]));
+            }
             let n_left = left.get_mut(&i).unwrap();
             *n_left -= 1;
             if *n_left == 0 {

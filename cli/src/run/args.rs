@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use rollcall_core::dataset::Dataset;
 
+use crate::completions;
 use crate::lake::args::LakeArgs;
 use crate::output::Format;
 use crate::portal_args::PortalArgs;
@@ -29,7 +30,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(super) portal: PortalArgs,
     /// Query to run afterwards: the name of a shipped query, or SQL
-    #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME|SQL", allow_hyphen_values = true, add = completions::queries())]
     pub(super) query: Option<String>,
     /// Number of partitions that may fail; one more stops the run
     #[arg(long, value_name = "N", default_value_t = 20)]

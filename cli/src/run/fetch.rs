@@ -13,6 +13,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use crate::escape::visible;
 use crate::output::print_message;
 use crate::progress::RunProgress;
+use crate::progress::state::RunState;
 use crate::run::args::RunArgs;
 use crate::run::attempts::{AttemptOutcome, Attempts, fetch_with_retries};
 use crate::run::prepare::PreparedRun;
@@ -22,7 +23,7 @@ use crate::signals::Signals;
 use crate::words::counted;
 
 /// Time allowed for committing what was already received, after the run is told to stop.
-const DRAIN: Duration = Duration::from_secs(3);
+pub(super) const DRAIN: Duration = Duration::from_secs(3);
 
 /// Why fetching ended.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ async fn start_progress(PreparedRun { dataset, store, catalog, portal, plan, .. 
         visible(portal.name()),
         visible(&store.root().display().to_string())
     );
-    RunProgress::start(planned.collect(), &opening)
+    RunProgress::start(RunState::new(planned), Some(opening.as_str()).filter(|_| !plan.items.is_empty()))
 }
 
 /// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.

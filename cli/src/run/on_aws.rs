@@ -1,5 +1,6 @@
 //! `rollcall run --on aws`: starts the run on the deployed state machine, follows it, and prints its outcome.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,14 +12,15 @@ use rollcall_aws::s3::S3Store;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::keys;
-use rollcall_core::ledger::{self, Summary};
-use rollcall_core::ports::Clock;
+use rollcall_core::ledger::{self, Receipt, Summary};
+use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::aws;
 use crate::exit::{self, BadInput};
 use crate::output::{self, Format};
-use crate::progress::ExecutionBar;
+use crate::progress;
+use crate::progress::execution::ExecutionState;
 use crate::request::dataset::refuse_several;
 use crate::run::args::RunArgs;
 use crate::run::report::RunReport;
@@ -29,6 +31,8 @@ const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Number of consecutive polls that may fail; one more failure ends the command.
 const MAX_FAILED_POLLS: u32 = 5;
+/// Maximum number of receipts that are read after a poll.
+const MAX_RECEIPTS: usize = 50;
 /// Error of an execution in which some partitions failed. The others are published.
 const PARTIAL_FAILURE: &str = "PartialFailure";
 const SUCCEEDED: &str = "SUCCEEDED";
@@ -64,7 +68,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     // Until here, Ctrl-C ends the process as usual. From here on, it also prints how to stop the execution.
     let mut signals = Signals::listen()?;
     let ended = tokio::select! {
-        ended = follow(&execution) => {
+        ended = follow(&execution, &resolved.dataset, &config) => {
             ended.with_context(|| {
                 format!(
                     "follow run {}, which continues on AWS\nhint: aws stepfunctions describe-execution --execution-arn {}",
@@ -88,20 +92,28 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Polls an execution until it ends, with a progress bar.
-async fn follow(execution: &Execution) -> Result<End, ExecutionError> {
-    let bar = ExecutionBar::new();
-    let mut interval = FIRST_POLL_INTERVAL;
-    let mut n_failed = 0;
-    loop {
+/// Polls an execution until it ends, and shows its progress.
+async fn follow(
+    execution: &Execution,
+    dataset: &Dataset,
+    config: &rollcall_aws::SdkConfig,
+) -> Result<End, ExecutionError> {
+    let opening = format!("following run {} on AWS", execution.name);
+    let progress = progress::Progress::start(ExecutionState::default(), Some(&opening));
+    let mut receipts = Receipts { seen: BTreeSet::new(), store: None };
+    let (mut interval, mut n_failed) = (FIRST_POLL_INTERVAL, 0);
+    let ended = loop {
         match execution.progress().await {
-            Ok(Progress::Ended(end)) => return Ok(end),
+            Ok(Progress::Ended(end)) => break Ok(end),
             Ok(Progress::Planning) => n_failed = 0,
             Ok(Progress::Fetching(counts)) => {
                 n_failed = 0;
-                bar.show(counts);
+                progress.counted(counts);
+                for receipt in receipts.new_ones(execution, dataset, config).await {
+                    progress.state().received(&receipt);
+                }
             }
-            Err(error) if n_failed == MAX_FAILED_POLLS => return Err(error),
+            Err(error) if n_failed == MAX_FAILED_POLLS => break Err(error),
             Err(error) => {
                 n_failed += 1;
                 tracing::warn!(run = execution.name, error = chain(&error), "polling the execution failed");
@@ -109,6 +121,44 @@ async fn follow(execution: &Execution) -> Result<End, ExecutionError> {
         }
         tokio::time::sleep(interval).await;
         interval = (interval * 2).min(MAX_POLL_INTERVAL);
+    };
+    progress.finish();
+    ended
+}
+
+/// The receipts of an execution, as they appear in its lake.
+struct Receipts {
+    seen: BTreeSet<String>,
+    /// The lake; `None` until the planner has named it.
+    store: Option<S3Store>,
+}
+
+impl Receipts {
+    /// Returns receipts that were not returned before, a limited number at a time.
+    ///
+    /// Who may follow executions may not be allowed to read the lake. Progress then shows only the counts.
+    async fn new_ones(
+        &mut self,
+        execution: &Execution,
+        dataset: &Dataset,
+        config: &rollcall_aws::SdkConfig,
+    ) -> Vec<Receipt> {
+        if self.store.is_none() {
+            let planned = execution.planned().await.ok().flatten();
+            self.store = planned.map(|planned| S3Store::new(config, &planned.plan.bucket));
+        }
+        let Some(store) = &self.store else { return Vec::new() };
+        let listed = store.list(&keys::receipts_prefix(dataset, &execution.name)).await.unwrap_or_default();
+        let new = listed.into_iter().map(|listed| listed.key).filter(|key| !self.seen.contains(key));
+        let new: Vec<String> = new.take(MAX_RECEIPTS).collect();
+        let mut receipts = Vec::new();
+        for key in new {
+            if let Ok(Some(receipt)) = ledger::read_json(store, &key).await {
+                receipts.push(receipt);
+                self.seen.insert(key);
+            }
+        }
+        receipts
     }
 }
 
@@ -149,7 +199,7 @@ async fn print_published(
         let named = if message.contains(&partition) { String::new() } else { format!("{partition}: ") };
         output::print_message(&format!("failed: {name}: {named}{message}"));
     }
-    let report = RunReport::new(&summary, &planned.warnings, None);
+    let report = RunReport::new(&summary, &planned.warnings, None).with_usd();
     report.print(dataset, args.format, &args.retry_command(&summary.run, dataset), &args.rewrite_command(dataset))?;
     Ok(ExitCode::from(if summary.n_open() > 0 { exit::PARTIAL } else { exit::OK }))
 }

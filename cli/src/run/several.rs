@@ -50,7 +50,9 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
     let mut runs = Runs::default();
     let mut end = FetchEnd::AllTried;
     for (i, dataset) in datasets.into_iter().enumerate() {
-        output::print_message(&format!("[{}/{n_datasets}] {}", i + 1, dataset.name));
+        if !output::is_quiet() {
+            output::print_message(&format!("[{}/{n_datasets}] {}", i + 1, dataset.name));
+        }
         let prepared = match args.request.resolve_for(&dataset) {
             Ok(request) => tokio::select! {
                 prepared = prepare(args, &source, dataset.clone(), request) => prepared,
