@@ -81,7 +81,7 @@ pub(crate) async fn describe(store: &FolderStore, name: &str, format: Format) ->
     };
     match format {
         Format::Json => output::print_json(&described)?,
-        Format::Table => output::print(&text(&described))?,
+        Format::Table => output::print_long(&text(&described))?,
     }
     Ok(())
 }
@@ -103,8 +103,7 @@ fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInpu
     if let Some((table, view)) = views.clone().find(|(_, view)| *view == bare) {
         return Ok(Found::View(table, view));
     }
-    let names = tables.iter().flat_map(|table| [Some(&table.table), table.view.as_ref().map(|view| &view.name)]);
-    let meant = nearest(bare, names.flatten().map(String::as_str));
+    let meant = nearest(bare, tables.iter().flat_map(CatalogTable::names));
     let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
     Err(BadInput(format!(
         "describe: expected a table or view of this lake, found `{}`\nhint: {meant}`rollcall tables` lists all",

@@ -16,6 +16,7 @@ use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::changes;
+use crate::completions;
 use crate::diff::differences::Differences;
 use crate::exit::{self, BadInput};
 use crate::lake::Lake;
@@ -23,6 +24,7 @@ use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
 use crate::request::dataset::load_dataset;
 use crate::rows::file::RowsPath;
+use crate::signals::Signals;
 use crate::table;
 use crate::warnings;
 use crate::words::{counted, thousands};
@@ -48,7 +50,7 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "DIR")]
     other: Option<PathBuf>,
     /// Dataset by name, or a descriptor file
-    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET, add = completions::datasets())]
     dataset: String,
     /// Write each changed cell and row to a file: .csv, .json or .parquet
     #[arg(long, value_name = "FILE", value_parser = RowsPath::parse)]
@@ -79,7 +81,13 @@ struct PartitionReport<'r> {
 }
 
 pub(crate) async fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
-    match compare_lakes(&args).await {
+    let mut signals = Signals::listen()?;
+    // An unfinished file of rows is removed when it is dropped.
+    let compared = tokio::select! {
+        compared = compare_lakes(&args) => compared,
+        () = signals.stop_requested() => return Ok(ExitCode::from(exit::INTERRUPTED)),
+    };
+    match compared {
         Ok(false) => Ok(ExitCode::SUCCESS),
         Ok(true) => Ok(ExitCode::from(DIFFERS)),
         Err(error) => {

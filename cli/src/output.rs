@@ -5,6 +5,7 @@
 //! Callers that build a line for [`print()`] must first pass outside text through [`visible`](crate::escape::visible).
 
 use std::io::{self, IsTerminal, Write};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +27,39 @@ pub(crate) enum Format {
 /// Prints lines, tables or JSON to stdout. Ignores a closed pipe, as in `| head`.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write_out(&escaped(text, is_control_in_lines))
+}
+
+/// Prints lines or a table, through the user's pager if stdout is a terminal that is not high enough for all of it.
+///
+/// The pager is the variable `PAGER`, or `less`; an empty one means none.
+pub(crate) fn print_long(text: &str) -> io::Result<()> {
+    let text = escaped(text, is_control_in_lines);
+    let height = terminal_size::terminal_size_of(io::stdout()).map(|(_, height)| usize::from(height.0));
+    let is_long = height.is_some_and(|height| text.lines().count() >= height);
+    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    if is_long && io::stdout().is_terminal() && !pager.trim().is_empty() && page(&pager, &text) {
+        return Ok(());
+    }
+    write_out(&text)
+}
+
+/// Shows text in a pager. Returns whether that worked.
+fn page(pager: &str, text: &str) -> bool {
+    // Ctrl-C is for the pager, which goes on; this process ends with it.
+    #[cfg(unix)]
+    let _ignored = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    let mut command = if cfg!(unix) { Command::new("sh") } else { Command::new("cmd") };
+    command.args([if cfg!(unix) { "-c" } else { "/C" }, pager]).stdin(Stdio::piped());
+    // As git does: ends by itself if everything fits, and leaves the text on the screen.
+    if std::env::var_os("LESS").is_none() {
+        command.env("LESS", "FRX");
+    }
+    let Ok(mut pager) = command.spawn() else { return false };
+    if let Some(mut stdin) = pager.stdin.take() {
+        // The user may leave before all of it is read.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+    pager.wait().is_ok_and(|status| status.success())
 }
 
 /// Prints data, unchanged if stdout is a file or a pipe, and escaped as by [`print()`] if it is a terminal.

@@ -25,6 +25,8 @@ use std::process::ExitCode;
 use clap::Args;
 use rollcall_core::history::Moment;
 
+use crate::completions;
+use crate::exit::{self, BadInput};
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
 use crate::output;
@@ -33,6 +35,7 @@ use crate::query::limits::Limits;
 use crate::query::session::{Session, View};
 use crate::query::source::Source;
 use crate::rows::file::{RowsFile, RowsPath};
+use crate::signals::Signals;
 use crate::warnings;
 use crate::words::{counted, size};
 
@@ -42,7 +45,7 @@ use crate::words::{counted, size};
 #[derive(Debug, Args)]
 pub(crate) struct QueryArgs {
     /// Name of a shipped query, SQL, or `-` for SQL from stdin
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, add = completions::queries())]
     query: Option<String>,
     /// Read the SQL from a file
     #[arg(short, long, value_name = "FILE", conflicts_with = "query")]
@@ -71,6 +74,9 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
             output::print(&shipped::list())?;
             return Ok(ExitCode::SUCCESS);
         }
+        Source::Shell if args.output.is_some() => {
+            return Err(BadInput("read `--output`: expected a query for it, found none".to_owned()).into());
+        }
         Source::Shell => None,
         Source::Sql(sql) => Some(sql),
     };
@@ -85,10 +91,16 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     match &args.output {
         None => session.print(&sql).await?,
         Some(path) => {
-            let rows = session.query(&sql).run(|schema| RowsFile::create(path, schema)).await?;
+            let query = session.query(&sql);
+            let mut signals = Signals::listen()?;
+            // The unfinished file is removed when it is dropped.
+            let rows = tokio::select! {
+                rows = query.run(|schema| RowsFile::create(path, schema)) => rows?,
+                () = signals.stop_requested() => return Ok(ExitCode::from(exit::INTERRUPTED)),
+            };
             let (n_rows, size_bytes) = rows.finish()?;
-            let path = path.path().display();
-            output::print_message(&format!("wrote {}, {}, to {path}", counted(n_rows, "row"), size(size_bytes)));
+            let (rows, path) = (counted(n_rows, "row"), path.path().display());
+            output::print_note(&format!("wrote {rows} ({}) to `{path}`", size(size_bytes)));
         }
     }
     warnings::note_sample(is_sample);

@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use datafusion::arrow::array::RecordBatch;
 
 use crate::output::Format;
-use crate::rows::writer::RowWriter;
 
 /// Format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

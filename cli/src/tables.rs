@@ -1,5 +1,6 @@
 //! `rollcall tables`: the tables and views that can be queried.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -33,7 +34,7 @@ struct Listed<'t> {
     kind: &'static str,
     n_partitions: Option<usize>,
     n_rows: Option<u64>,
-    about: &'t str,
+    about: Cow<'t, str>,
 }
 
 pub(crate) async fn run(args: TablesArgs) -> anyhow::Result<ExitCode> {
@@ -57,7 +58,7 @@ pub(crate) async fn list(store: &FolderStore, format: Format) -> anyhow::Result<
         text.add_row([name, &n_partitions.unwrap_or_default(), &n_rows.unwrap_or_default(), about]);
     }
     table::align_right(&mut text, &[1, 2]);
-    output::print(&table::render(&text))?;
+    output::print_long(&table::render(&text))?;
     Ok(())
 }
 
@@ -70,14 +71,14 @@ fn listed(table: &CatalogTable) -> Vec<Listed<'_>> {
         kind: "table",
         n_partitions: is_counted.then_some(table.partitions.len()),
         n_rows: is_counted.then_some(n_rows),
-        about: &table.comment,
+        about: Cow::Borrowed(&table.comment),
     }];
     listed.extend(table.view.as_ref().map(|view| Listed {
         name: format!("{}.{}", table.database, view.name),
         kind: "view",
         n_partitions: None,
         n_rows: None,
-        about: "The table above with labels; codes in measures are null",
+        about: Cow::Owned(format!("{} with labels; codes in measures are null", table.table)),
     }));
     listed
 }

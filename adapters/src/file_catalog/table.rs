@@ -64,6 +64,11 @@ pub struct RegisteredPartition {
 }
 
 impl CatalogTable {
+    /// Returns the names of the table and its view.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [Some(self.table.as_str()), self.view.as_ref().map(|view| view.name.as_str())].into_iter().flatten()
+    }
+
     /// Returns the names and types of the table's columns.
     pub(super) fn typed_columns(&self) -> Arc<Vec<TypedColumn>> {
         let typed = |column: &CatalogColumn| TypedColumn { name: column.name.clone(), kind: column.kind.clone() };

@@ -29,8 +29,7 @@ impl AsOf {
     pub(super) async fn apply(&self, tables: &mut [CatalogTable], sql: &str) -> anyhow::Result<()> {
         let words = words_of(sql);
         for table in tables {
-            let view = table.view.as_ref().map(|view| view.name.as_str());
-            let is_named = [Some(table.table.as_str()), view].into_iter().flatten().any(|name| words.contains(name));
+            let is_named = table.names().any(|name| words.contains(name));
             let is_of_data = !table.partition_keys.is_empty() && !is_history(table);
             if is_named && is_of_data {
                 self.apply_to(table).await?;

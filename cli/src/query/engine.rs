@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider};
@@ -14,10 +15,12 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use futures::{StreamExt, TryStreamExt};
 use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
 use rollcall_adapters::folder::FolderStore;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit::BadInput;
 use crate::query::as_of::AsOf;
@@ -51,8 +54,8 @@ impl LakeQuery<'_> {
     /// - `open`: starts the output for the columns.
     ///
     /// # Errors
-    /// [`BadInput`] if the SQL is invalid for the lake's tables, or the query exceeds a limit. Also returns any error from
-    /// running it.
+    /// [`BadInput`] if the SQL is invalid for the lake's tables. Also returns any error from running it, or that it exceeds a
+    /// limit.
     pub(crate) async fn run<S: RowSink>(&self, open: impl Fn(&SchemaRef) -> anyhow::Result<S>) -> anyhow::Result<S> {
         self.limits.within_time(self.run_until_stable(open)).await
     }
@@ -148,17 +151,30 @@ impl Attempt<'_> {
         let failed = |error| self.failure(&error);
         let schema = planned.plan.schema();
         let mut rows = planned.rows().map_err(failed)?;
-        // The first rows come before the output is opened, so that a query that fails leaves none.
-        let mut batch = rows.try_next().await.map_err(failed)?;
-        let mut sink = open(&schema)?;
-        while let Some(found) = batch {
-            sink.write(&found)?;
-            *has_printed = sink.has_printed();
-            if sink.is_closed() {
-                break;
+        // The engine computes in a task of its own: it may compute for long without a pause, and then nothing else in this
+        // one could end it.
+        let (sender, mut receiver) = mpsc::channel(1);
+        let computing = AbortOnDropHandle::new(tokio::spawn(async move {
+            while let Some(batch) = rows.next().await {
+                if sender.send(batch).await.is_err() {
+                    return;
+                }
             }
-            batch = rows.try_next().await.map_err(failed)?;
+        }));
+        // The first rows come before the output is opened, so that a query that fails leaves none.
+        let mut batch = receiver.recv().await.transpose().map_err(failed)?;
+        let mut sink = open(&schema)?;
+        *has_printed = sink.has_printed();
+        while let Some(found) = batch {
+            let written = sink.write(&found);
+            *has_printed = sink.has_printed();
+            written?;
+            if sink.is_closed() {
+                return Ok(sink);
+            }
+            batch = receiver.recv().await.transpose().map_err(failed)?;
         }
+        computing.await.context("run query: the SQL engine ended early")?;
         Ok(sink)
     }
 
@@ -173,7 +189,7 @@ impl Attempt<'_> {
             return anyhow::anyhow!("run query: {file}");
         }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => self.query.limits.memory_exceeded().into(),
+            DataFusionError::ResourcesExhausted(_) => self.query.limits.memory_exceeded(),
             _ if is_caused_by_sql(error) => self.invalid(error),
             _ => anyhow::anyhow!(
                 "run query: the SQL engine reports: {}\nhint: if a file is damaged, `rollcall run --mode missing` replaces \
@@ -190,9 +206,12 @@ impl Attempt<'_> {
 /// order may vary. Also returns whether rows come in file order.
 fn in_file_order(frame: DataFrame) -> Result<(DataFrame, bool), DataFusionError> {
     let (mut state, plan) = frame.into_parts();
-    let mut keeps_row_order = true;
+    let (mut keeps_row_order, mut has_limit) = (true, false);
     plan.apply_with_subqueries(|node| {
-        keeps_row_order = matches!(
+        // A limit takes whatever rows of a union come first.
+        keeps_row_order = !(has_limit && matches!(node, LogicalPlan::Union(_)));
+        has_limit |= matches!(node, LogicalPlan::Limit(_));
+        keeps_row_order &= matches!(
             node,
             LogicalPlan::TableScan(_)
                 | LogicalPlan::SubqueryAlias(_)
@@ -221,6 +240,7 @@ fn session(
     let mut config = config.with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE);
     // Errors say where in the SQL they arise.
     config.options_mut().sql_parser.collect_spans = true;
+    limits.configure(&mut config);
     let context = SessionContext::new_with_config_rt(config, limits.environment()?);
     if tables.is_empty() {
         return Ok((context, None));
@@ -261,6 +281,7 @@ mod tests {
         for (sql, n_expected) in [
             ("select n + 1 as m, v from t where v = 'a' limit 3", 1),
             ("with w as (select * from t) select * from (select n from w where n > 1) union all select n from t", 1),
+            ("select n from t union all select n + 1 from t limit 3", 4),
             ("select * from t order by n", 4),
             ("select v, sum(n) from t group by v", 4),
             ("select distinct v from t", 4),
@@ -299,7 +320,7 @@ mod tests {
 
     impl RowSink for SeenWhileReplaced<'_> {
         fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
-            let path = self.0.join("data/lookup_sexes/part-00000.parquet");
+            let path = self.0.join("data/lookup_codes/part-00000.parquet");
             std::fs::copy(&path, self.0.join("copy"))?;
             std::fs::rename(self.0.join("copy"), &path)?;
             self.1 = Some(batch.clone());
@@ -317,7 +338,10 @@ mod tests {
         let store = FolderStore::new(folder.path());
         let catalog = FileCatalog::new(store.clone());
         publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
-        let sql = "select label from lookup_races union all select label from lookup_sexes";
+        // The engine is a few files ahead of the reader.
+        let sql = "select label from lookup_races union all select label from lookup_sexes
+                   union all select label from lookup_grades union all select label from lookup_states
+                   union all select label from lookup_codes";
         let query = LakeQuery { catalog, root: folder.path(), sql, as_of: None, limits: Limits::default() };
         for _ in 0..20 {
             let rows = query.run(|schema| Collected::new(RowFormat::Csv, schema)).await.unwrap().finish().unwrap();

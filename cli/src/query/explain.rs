@@ -63,11 +63,9 @@ pub(crate) fn syntax_error(sql: &str) -> Option<String> {
 
 /// Returns the names of tables and views, with their databases.
 fn names(tables: &[CatalogTable]) -> Vec<String> {
-    let names = tables.iter().flat_map(|table| {
-        let view = table.view.as_ref().map(|view| view.name.as_str());
-        [Some(table.table.as_str()), view].into_iter().flatten().map(|name| format!("{}.{name}", table.database))
-    });
-    names.collect()
+    let names =
+        |table: &CatalogTable| table.names().map(|name| format!("{}.{name}", table.database)).collect::<Vec<_>>();
+    tables.iter().flat_map(names).collect()
 }
 
 fn explanation(error: &DataFusionError, names: &[String]) -> Explanation {

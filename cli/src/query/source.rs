@@ -23,19 +23,20 @@ impl Source {
     /// shipped queries are listed.
     pub(super) fn of(query: Option<&str>, file: Option<&Path>) -> Result<Self, BadInput> {
         match (query, file) {
-            (Some("-"), _) => Ok(Self::Sql(non_empty(stdin()?, "stdin")?)),
+            (Some("-"), _) => Ok(Self::Sql(non_empty(&stdin()?, "stdin")?)),
             (Some(query), _) => Ok(Self::Sql(find_sql(query)?)),
             (None, Some(file)) => {
                 let name = file.display().to_string();
                 let text = std::fs::read_to_string(file);
                 let text = text.map_err(|error| BadInput(format!("read `{name}`: {error}")))?;
-                Ok(Self::Sql(non_empty(text, &name)?))
+                Ok(Self::Sql(non_empty(&text, &name)?))
             }
             (None, None) if io::stdin().is_terminal() && io::stdout().is_terminal() => Ok(Self::Shell),
             (None, None) if io::stdin().is_terminal() => Ok(Self::List),
             (None, None) => {
                 let sql = stdin()?;
-                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(sql) })
+                let sql = without_mark(&sql);
+                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(sql.to_owned()) })
             }
         }
     }
@@ -48,11 +49,15 @@ fn stdin() -> Result<String, BadInput> {
     Ok(sql)
 }
 
-fn non_empty(sql: String, from: &str) -> Result<String, BadInput> {
-    // Some editors put a mark before the text.
-    let sql = sql.strip_prefix('\u{feff}').map_or(sql.clone(), str::to_owned);
+fn non_empty(sql: &str, from: &str) -> Result<String, BadInput> {
+    let sql = without_mark(sql);
     if sql.trim().is_empty() {
         return Err(BadInput(format!("read `{}`: expected SQL, found nothing", visible(from))));
     }
-    Ok(sql)
+    Ok(sql.to_owned())
+}
+
+/// Returns text without the byte order mark that some editors put before it.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }

@@ -3,13 +3,15 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use tempfile::{Builder, NamedTempFile};
 
 use crate::exit::BadInput;
+use crate::rows::RowSink;
 use crate::rows::csv::CsvText;
-use crate::rows::{RowSink, RowWriter};
+use crate::rows::writer::RowWriter;
 
 /// A path that ends in .csv, .json or .parquet.
 #[derive(Debug, Clone)]
@@ -65,8 +67,12 @@ impl RowsFile {
         // A new file gets the usual permissions, not those of a private temporary file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        if path.is_dir() {
+            return Err(BadInput(format!("write `{}`: expected a file, found a folder", path.display())).into());
+        }
         let file = builder.prefix(".rollcall-").tempfile_in(folder);
-        let file = file.map_err(|error| BadInput(format!("write `{}`: {}", path.display(), error)))?;
+        // Without the name of the temporary file.
+        let file = file.map_err(|error| BadInput(format!("write `{}`: {}", path.display(), error.kind())))?;
         let file = BufWriter::new(file);
         let writer = match kind {
             Kind::Csv => RowWriter::csv(CsvText { is_visible: false }, schema, file)?,
@@ -79,17 +85,22 @@ impl RowsFile {
     /// Completes the file and gives it its name, replacing a file of that name. Returns its number of rows, and its size in
     /// bytes.
     pub(crate) fn finish(self) -> anyhow::Result<(u64, u64)> {
-        let mut file = self.writer.finish()?;
-        file.flush()?;
-        let file = file.into_inner().map_err(|error| error.into_error())?;
-        let file = file.persist(&self.path).map_err(|error| error.error)?;
-        Ok((self.n_rows, file.metadata()?.len()))
+        let Self { path, writer, n_rows } = self;
+        let finished = || -> anyhow::Result<u64> {
+            let mut file = writer.finish()?;
+            file.flush()?;
+            let file = file.into_inner().map_err(|error| error.into_error())?;
+            let file = file.persist(&path).map_err(|error| error.error)?;
+            Ok(file.metadata()?.len())
+        };
+        let size_bytes = finished().with_context(|| format!("write `{}`", path.display()))?;
+        Ok((n_rows, size_bytes))
     }
 }
 
 impl RowSink for RowsFile {
     fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         self.n_rows += batch.num_rows() as u64;
-        self.writer.write(batch)
+        self.writer.write(batch).with_context(|| format!("write `{}`", self.path.display()))
     }
 }

@@ -74,7 +74,8 @@ impl<W: Write> TableWriter<W> {
                 self.write_block()?;
             }
         }
-        Ok(())
+        // A screen shows its rows at once, and counts the others after that.
+        if self.n_shown == max_rows { self.write_block() } else { Ok(()) }
     }
 
     /// Writes what remains and, on a screen, how much there is.
@@ -88,6 +89,9 @@ impl<W: Write> TableWriter<W> {
     }
 
     fn write_block(&mut self) -> anyhow::Result<()> {
+        if self.rows.is_empty() && self.layout.is_some() {
+            return Ok(());
+        }
         let mut text = String::new();
         let is_first = self.layout.is_none();
         let layout = self.layout.take().unwrap_or_else(|| match self.screen {
@@ -117,7 +121,7 @@ impl<W: Write> TableWriter<W> {
             text.push_str(&format!(", {n_shown_columns} of {n_columns} columns"));
         }
         if self.n_shown as u64 != self.n_rows || n_shown_columns < n_columns {
-            return format!("({text})\n--output FILE.csv writes all\n");
+            return format!("({text})\nall: rollcall query --output FILE.csv\n");
         }
         format!("({text})\n")
     }
@@ -191,7 +195,7 @@ mod tests {
         assert_eq!(
             table_of(sql, screen(30, Some(2))).await,
             "name             b  …  last\na long name  12345  …     1\na long name  12345  …     2\n\
-             (first 2 of 30,000 rows, 3 of 4 columns)\n--output FILE.csv writes all\n"
+             (first 2 of 30,000 rows, 3 of 4 columns)\nall: rollcall query --output FILE.csv\n"
         );
         let text = "select 'a text that does not fit' as a, '学校学校学校学校学校' as b, 1 as n";
         assert_eq!(

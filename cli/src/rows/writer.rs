@@ -1,4 +1,4 @@
-//! Writes rows as CSV, JSON or Parquet.
+//! Writes rows in a format.
 
 use std::io::{self, Write};
 
@@ -10,16 +10,30 @@ use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 
 use crate::escape::json_text;
+use crate::rows::RowFormat;
 use crate::rows::csv::CsvText;
+use crate::rows::table::{Screen, TableWriter};
 
 /// Writes the batches of one schema to a destination.
 pub(crate) enum RowWriter<W: Write + Send> {
+    Table(TableWriter<W>),
     Csv(CsvText, W),
     Json(Box<Writer<JsonOutput<W>, JsonArray>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
 impl<W: Write + Send> RowWriter<W> {
+    /// Starts the output in a format.
+    ///
+    /// - `screen`: the terminal that the output is for; `None` for a file or a pipe.
+    pub(super) fn new(format: RowFormat, screen: Option<Screen>, schema: &SchemaRef, to: W) -> anyhow::Result<Self> {
+        Ok(match format {
+            RowFormat::Table => Self::Table(TableWriter::new(schema, screen, to)),
+            RowFormat::Csv => Self::csv(CsvText { is_visible: screen.is_some() }, schema, to)?,
+            RowFormat::Json => Self::json(to),
+        })
+    }
+
     /// Starts CSV: writes the header line.
     ///
     /// - `text`: how values are written.
@@ -46,6 +60,7 @@ impl<W: Write + Send> RowWriter<W> {
     /// Fails with the [`io::Error`] of the destination, if that caused the failure.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         match self {
+            Self::Table(table) => table.write(batch)?,
             Self::Csv(text, to) => to.write_all(text.rows(batch)?.as_bytes())?,
             Self::Json(writer) => writer.write(batch)?,
             Self::Parquet(writer) => writer.write(batch)?,
@@ -56,6 +71,7 @@ impl<W: Write + Send> RowWriter<W> {
     /// Writes what remains, and returns the destination.
     pub(crate) fn finish(self) -> anyhow::Result<W> {
         match self {
+            Self::Table(table) => table.finish(),
             Self::Csv(_, to) => Ok(to),
             Self::Json(mut writer) => {
                 writer.finish()?;

@@ -10,6 +10,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
 use crate::query::shell::commands::COMMANDS;
+use crate::query::shell::statements::Entered;
 use crate::query::shipped::SHIPPED;
 
 /// Keywords that are completed.
@@ -66,8 +67,7 @@ impl Words {
         let mut words: BTreeSet<String> = KEYWORDS.into_iter().map(str::to_owned).collect();
         words.extend(SHIPPED.iter().map(|(name, _)| (*name).to_owned()));
         for table in tables {
-            words.insert(table.table.clone());
-            words.extend(table.view.as_ref().map(|view| view.name.clone()));
+            words.extend(table.names().map(str::to_owned));
             words.extend(table.partition_keys.iter().chain(&table.columns).map(|column| column.name.clone()));
         }
         Self(words)
@@ -119,7 +119,8 @@ impl Validator for SqlInput {
 /// Checks whether the input can be run: SQL that ends with a semicolon, a command, or the name of a shipped query.
 fn is_complete(input: &str) -> bool {
     let input = input.trim();
-    input.is_empty() || input.starts_with('.') || input.ends_with(';') || SHIPPED.iter().any(|(name, _)| *name == input)
+    let is_named = SHIPPED.iter().any(|(name, _)| *name == input);
+    input.is_empty() || input.starts_with('.') || is_named || Entered::new(input).is_complete
 }
 
 #[cfg(test)]
@@ -129,10 +130,12 @@ mod tests {
 
     #[test]
     fn a_statement_ends_with_a_semicolon() {
-        for complete in ["select 1;", "select\n 1 ; ", ".tables", ".describe x", "top_ten_pk_states", ""] {
+        for complete in
+            ["select 1;", "select\n 1 ; ", "select 1; -- x", ".tables", ".describe x", "top_ten_pk_states", ""]
+        {
             assert!(is_complete(complete), "{complete}");
         }
-        for incomplete in ["select 1", "select 1;\n-- and", "top_ten"] {
+        for incomplete in ["select 1", "select 'a;", "-- a;", "top_ten"] {
             assert!(!is_complete(incomplete), "{incomplete}");
         }
     }
