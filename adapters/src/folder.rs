@@ -16,6 +16,6 @@ mod objects;
 mod paths;
 mod store;
 
-pub use crate::folder::lock::LakeLock;
+pub use crate::folder::lock::{LakeLock, LockingProcess};
 pub use crate::folder::mark::FolderState;
 pub use crate::folder::store::FolderStore;

@@ -6,14 +6,18 @@ mod lake;
 mod run;
 mod several;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use rollcall_adapters::folder::LockingProcess;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::history::Moment;
 use rollcall_core::ports::Store;
 
+use crate::completions;
+use crate::exit::BadInput;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
@@ -29,10 +33,10 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     lake: LakeArgs,
     /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all
-    #[arg(long, value_name = "NAME|FILE.toml|PATTERN", default_value = rollcall_core::request::DEFAULT_DATASET)]
+    #[arg(long, value_name = "NAME|FILE.toml|PATTERN", default_value = rollcall_core::request::DEFAULT_DATASET, add = completions::datasets())]
     dataset: String,
     /// Show the outcome of this run instead of the lake
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = completions::runs())]
     run: Option<String>,
     /// Show the lake as it was: at the end of a date (UTC), at a time, or after the last run under a release
     #[arg(long, value_name = "DATE|TIME|RELEASE", conflicts_with = "run")]
@@ -54,6 +58,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     if !args.watch {
         return show_once(&args).await;
+    }
+    if !std::io::stdout().is_terminal() {
+        let what = "`--watch`: expected a terminal, found a file or a pipe\nhint: leave it out, or use --format json";
+        return Err(BadInput(what.to_owned()).into());
     }
     loop {
         output::clear_screen()?;
@@ -96,7 +104,7 @@ async fn show(
     store: &impl Store,
     dataset: &Dataset,
     is_sample: bool,
-    lock_holder: Option<u32>,
+    lock_holder: Option<LockingProcess>,
 ) -> anyhow::Result<()> {
     if let Some(as_of) = &args.as_of {
         return show_as_of(store, dataset, &Moment::parse(as_of), args.format).await;

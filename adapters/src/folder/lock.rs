@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rollcall_core::error::found::LockHolder;
 use rollcall_core::{Error, keys};
 
@@ -79,10 +80,10 @@ impl FolderStore {
         Ok(LakeLock { _file: file })
     }
 
-    /// Returns the id of the process that holds the lock, if one does and the system tells.
+    /// Returns the process that holds the lock, if one does and the system tells.
     ///
     /// Reads the table of locks that Linux has: trying to lock would disturb a run that starts at that moment.
-    pub async fn lock_holder(&self) -> Option<u32> {
+    pub async fn lock_holder(&self) -> Option<LockingProcess> {
         let found = self.blocking(LOCK, |store| Ok(holder(&store.root.join(LOCK)))).await;
         found.ok().flatten()
     }
@@ -110,17 +111,43 @@ enum Refusal {
     Failed { action: &'static str, path: PathBuf, error: io::Error },
 }
 
+/// A process that holds the lock of a lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockingProcess {
+    /// Its id.
+    pub id: u32,
+    /// When it started.
+    pub since: Timestamp,
+}
+
 #[cfg(target_os = "linux")]
-fn holder(path: &Path) -> Option<u32> {
+fn holder(path: &Path) -> Option<LockingProcess> {
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::symlink_metadata(path).ok()?);
     let mut written = String::new();
     File::open(path).ok()?.take(20).read_to_string(&mut written).ok()?;
-    let process = written.trim().parse().ok()?;
-    is_locked(&fs::read_to_string("/proc/locks").ok()?, process, inode).then_some(process)
+    let id = written.trim().parse().ok()?;
+    if !is_locked(&fs::read_to_string("/proc/locks").ok()?, id, inode) {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let since = started_at(&stat, &fs::read_to_string("/proc/stat").ok()?)?;
+    Some(LockingProcess { id, since })
+}
+
+/// Reads when a process started, from `/proc/ID/stat` and the time of the machine's start in `/proc/stat`.
+#[cfg(target_os = "linux")]
+fn started_at(process: &str, system: &str) -> Option<Timestamp> {
+    /// The kernel shows times to programs in this unit.
+    const TICKS_PER_SECOND: i64 = 100;
+    // The name of the program, in parentheses, may contain spaces.
+    let after_name = process.rsplit_once(") ")?.1;
+    let ticks: i64 = after_name.split(' ').nth(19)?.parse().ok()?;
+    let booted_at: i64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Timestamp::from_second(booted_at + ticks / TICKS_PER_SECOND).ok()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn holder(_: &Path) -> Option<u32> {
+fn holder(_: &Path) -> Option<LockingProcess> {
     None
 }
 
@@ -188,6 +215,19 @@ mod tests {
         {
             assert_eq!(is_locked(table, process, inode), expected, "{process} {inode}");
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_start_of_a_process_is_read() {
+        let process =
+            format!("4242 (a ) b) S {} 123456 9 9", (4..22).map(|i| i.to_string()).collect::<Vec<_>>().join(" "));
+        let at = started_at(&process, "cpu 1 2\nbtime 1000000\n").unwrap();
+        assert_eq!(at.as_second(), 1_001_234);
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        let age =
+            Timestamp::now().duration_since(started_at(&own, &fs::read_to_string("/proc/stat").unwrap()).unwrap());
+        assert!((-2..600).contains(&age.as_secs()), "{age}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 use rollcall_adapters::SystemClock;
+use rollcall_adapters::folder::LockingProcess;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{
@@ -23,6 +24,9 @@ use crate::table;
 use crate::warnings;
 use crate::words::{self, age, counted, in_one_line};
 
+/// Run names have the time of their start in whole seconds.
+const RUN_NAME_PRECISION: SignedDuration = SignedDuration::from_secs(1);
+
 /// Maximum number of failed partitions that are named.
 const MAX_FAILURES: usize = 5;
 
@@ -37,7 +41,7 @@ pub(super) struct View<'v> {
     /// Whether the lake holds sample data.
     pub(super) is_sample: bool,
     /// The process that holds the lake's lock, if it is known.
-    pub(super) lock_holder: Option<u32>,
+    pub(super) lock_holder: Option<LockingProcess>,
 }
 
 impl View<'_> {
@@ -205,7 +209,7 @@ async fn last_run_of(
     store: &impl Store,
     dataset: &Dataset,
     records: &Records,
-    process: Option<u32>,
+    lock_holder: Option<LockingProcess>,
 ) -> anyhow::Result<Option<LastRun>> {
     let listed = store.list(&keys::runs_prefix(dataset)).await?;
     let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
@@ -223,6 +227,9 @@ async fn last_run_of(
     let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, &name)).await?;
     let receipts = ledger::read_run(store, dataset, &name).await?.receipts;
     let (n_done, n_planned) = (Some(receipts.len()), plan.map(|plan| plan.len()));
+    // The lock is the lake's: a process that started after this run holds it for another one. Names are in whole seconds.
+    let is_of_run = |holder: &LockingProcess| time_of(&name).is_none_or(|at| holder.since <= at + RUN_NAME_PRECISION);
+    let process = lock_holder.filter(is_of_run).map(|holder| holder.id);
     Ok(Some(LastRun { name, finished_at: None, process, n_done, n_planned }))
 }
 
