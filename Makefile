@@ -194,6 +194,10 @@ target/tools/%:
 	$(CARGO) install --quiet --locked --root $(@D:%/bin=%) --target-dir target/tools/build \
 		$(@F) --version =$(patsubst $(@F)-%,%,$(notdir $(@D:%/bin=%)))
 
+.PHONY: dist
+dist: $(VENV)-dist/ready ## Build wheel, archive and checksums into target/dist, and try the wheel in an empty environment
+	$(VENV)-dist/bin/python packaging/dist.py
+
 .PHONY: picture
 picture: ## Redraw the README's picture of a run
 	$(CARGO) build --locked $(ALL)
@@ -209,6 +213,11 @@ bench: $(VENV)-bench/ready ## Compare with two scripts and write docs/performanc
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
 	$(CARGO) bench --locked --no-run --package rollcall-bench --features micro
 	$(VENV)-bench/bin/python bench/run.py $(BENCH_FLAGS)
+
+.PHONY: plan-accuracy
+plan-accuracy: ## Compare what `plan` says that a run takes with what it takes (release build)
+	$(CARGO) build --locked --release --package rollcall
+	python3 bench/plan_accuracy.py
 
 .PHONY: bench-instructions
 bench-instructions: ## Count instructions per row of each stage, with valgrind
@@ -228,6 +237,12 @@ $(VENV)/ready: tests/requirements.txt
 $(VENV)-bench/ready: bench/requirements.txt
 	python3 -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# The environment for building wheels.
+$(VENV)-dist/ready: packaging/requirements.txt
+	python3 -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 # Their requirements conflict, so each tool has its own environment.

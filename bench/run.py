@@ -34,6 +34,8 @@ MAX_PEAK_MIB = 96.0
 MAX_PEAK_RATIO = 2.0
 MAX_FLOOR_RATIO = 1.15
 MAX_BYTES_PER_ROW = 6.5
+MAX_FIRST_ROW_RATIO = 2.0
+MAX_QUERY_PEAK_MIB = 150.0
 
 # Stages that criterion measures besides decoding, named as in `bench/micro`.
 STAGES = ("digest", "key_check", "encode")
@@ -240,6 +242,17 @@ def measure(command, folder, env):
     if used.ru_maxrss <= own_peak_kib():
         raise CannotMeasure(f"expected a peak above this script's {own_peak_kib()} KiB, found {used.ru_maxrss} KiB")
     return Usage(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024), out, err
+
+
+def measure_quietly(command, stdout, env):
+    """Runs a command whose output is too long to keep, and returns its `Usage`."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, env=env)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise CannotMeasure(f"`{pathlib.Path(command[0]).name}` exited with {process.returncode}")
+    return Usage(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024)
 
 
 def own_peak_kib():
@@ -550,7 +563,50 @@ def size_lane(bench):
             bench.verdicts.append(verdict)
 
 
-LANES = {"micro": micro_lane, "cpu": cpu_lane, "memory": memory_lane, "latency": latency_lane, "size": size_lane}
+def query_lane(bench):
+    """Measures when the first row of a large result is there, next to DuckDB, and the memory for printing all rows."""
+    request = bench.scale.many(bench.scale.rows, in_flight=8)
+    with bench.folder() as name, bench.portal(request.rows) as origin:
+        folder = pathlib.Path(name)
+        lake = folder / "lake"
+        command = [bench.binary, "run", "--portal", origin, "--years", request.years, "--grades", request.grades]
+        measure([*command, "--lake", lake], folder, bench.env)
+        ours = f"'{bench.binary}' query --quiet --lake '{lake}' --format csv 'select * from us_education_ccd_enrollment_data'"
+        theirs = f"'{bench.python}' '{BENCH / 'duckdb_rows.py'}' '{lake}/data/us_education_ccd_enrollment_data'"
+        firsts = {"rollcall": [], "duckdb": []}
+        for number in range(1, 2 * bench.n_runs + 1):
+            for contestant, rows in (("rollcall", ours), ("duckdb", theirs)):
+                usage, out, _ = measure(["sh", "-c", f"{rows} | head -n 2"], folder, bench.env)
+                if out.count("\n") != 2:
+                    raise CannotMeasure(f"{contestant}: expected a header and a row, found {out[:200]!r}")
+                run = Run("first row", number, contestant, usage, request.n_rows, 0)
+                firsts[contestant].append(run)
+                bench.record(run)
+        for run, other in zip(firsts["duckdb"], firsts["rollcall"], strict=True):
+            run.ratio = other.usage.wall_s / run.usage.wall_s
+        ratio = statistics.median(run.ratio for run in firsts["duckdb"])
+        what = f"first of {short(request.n_rows)} rows: rollcall / duckdb, median"
+        bar = f"<= {MAX_FIRST_ROW_RATIO:.2f}"
+        bench.verdicts.append(Verdict("query", what, f"{ratio:.2f}", bar, ratio <= MAX_FIRST_ROW_RATIO))
+        for kind in ("csv", "json"):
+            command = [bench.binary, "query", "--quiet", "--lake", lake, "--format", kind]
+            with open(os.devnull, "wb") as nowhere:
+                usage = measure_quietly([*command, "select * from us_education_ccd_enrollment_data"], nowhere, bench.env)
+            run = Run(f"all {kind}", 1, "rollcall", usage, request.n_rows, 0)
+            bench.record(run)
+            what, peak_mib = f"all {short(request.n_rows)} rows as {kind}, peak, MiB", usage.peak_mib
+            bar = f"<= {MAX_QUERY_PEAK_MIB:.1f}"
+            bench.verdicts.append(Verdict("query", what, f"{peak_mib:.1f}", bar, peak_mib <= MAX_QUERY_PEAK_MIB))
+
+
+LANES = {
+    "micro": micro_lane,
+    "cpu": cpu_lane,
+    "memory": memory_lane,
+    "latency": latency_lane,
+    "size": size_lane,
+    "query": query_lane,
+}
 
 
 def machine_lines(args, bench, load):

@@ -106,7 +106,7 @@ fn a_run_prints_its_partitions_and_their_totals() {
     assert_eq!(row[..4], ["year=2021/grade=grade-pk", "written", "165", "2"]);
     let row: Vec<&str> = lines[3].split_whitespace().collect();
     assert_eq!(row[..4], ["year=2021/grade=grade-k", "written", "192", "2"]);
-    assert!(lines[4].starts_with("2 partitions: 2 written; 357 rows, 4 pages, "), "{}", lines[4]);
+    assert!(lines[4].starts_with("2 partitions: 2 written; 357 rows, 4 pages in 6 requests, "), "{}", lines[4]);
     assert_eq!(lines[5..], ["first load of 2 partitions"]);
 }
 
@@ -124,6 +124,7 @@ fn a_run_as_json_has_the_fields_of_its_summary_receipts_and_warnings() {
         "outcomes",
         "n_rows",
         "n_pages",
+        "cost",
         "n_changed",
         "n_published",
         "n_withdrawn",
@@ -161,20 +162,20 @@ fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
         "partition                 reason     pages\n\
          year=2021/grade=grade-pk  requested      ?\n\
          year=2021/grade=grade-k   requested      ?\n\
-         2 partitions: 0 pages known, ? for 2 partitions\n"
+         2 partitions: 0 pages known, ? for 2 partitions\n\
+         here: about 2 requests; no run has measured yet how long one takes\n"
     );
     assert!(!absent.exists());
     assert_eq!(portal.n_data_requests(), 0);
 
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let files = lake.files("");
-    assert_eq!(
-        plan(lake.path()).stdout,
-        "partition                 reason     pages\n\
-         year=2021/grade=grade-pk  requested      2\n\
-         year=2021/grade=grade-k   requested      2\n\
-         2 partitions: 4 pages\n"
-    );
+    let planned = plan(lake.path()).stdout;
+    let expected = "partition                 reason     pages\n\
+                    year=2021/grade=grade-pk  requested      2\n\
+                    year=2021/grade=grade-k   requested      2\n\
+                    2 partitions: 4 pages\nhere: 6 requests, ";
+    assert!(planned.starts_with(expected), "{planned}");
     assert_eq!(lake.files(""), files);
 }
 
@@ -188,7 +189,7 @@ fn a_failed_partition_ends_the_run_with_3_and_the_others_are_published() {
         "failed: PortalUnavailable: fetch page 1 of `year=2021/grade=grade-k`: portal unavailable: \
          HTTP 503 after 4 tries: `busy`\n"
     );
-    assert!(found.stdout.contains("2 partitions: 1 written, 1 failed; 165 rows, 2 pages, "), "{}", found.stdout);
+    assert!(found.stdout.contains("2 partitions: 1 written, 1 failed; 165 rows, 2 pages in "), "{}", found.stdout);
     assert!(found.stdout.contains("\nrun the failed ones again: rollcall run --failed-of 20"), "{}", found.stdout);
     assert_eq!(
         query(&lake, &format!("select grade, count(*) as n from {TABLE} group by grade")),
@@ -219,13 +220,11 @@ fn modes_fetch_exactly_what_is_missing_or_failed() {
     let n_before = portal.n_data_requests();
     let missing = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1,grade-2,grade-14", "--mode", "missing"];
     let planned = lake.rollcall("plan", &[&["--portal", &portal.origin()], missing.as_slice()].concat()).expect(0);
-    assert_eq!(
-        planned.stdout,
-        "partition                reason   pages\n\
-         year=2021/grade=grade-k  missing      ?\n\
-         year=2021/grade=grade-2  missing      ?\n\
-         2 partitions: 0 pages known, ? for 2 partitions\n"
-    );
+    let expected = "partition                reason   pages\n\
+                    year=2021/grade=grade-k  missing      ?\n\
+                    year=2021/grade=grade-2  missing      ?\n\
+                    2 partitions: 0 pages known, ? for 2 partitions\nhere: about 2 requests, ";
+    assert!(planned.stdout.starts_with(expected), "{}", planned.stdout);
     let third = run_json(&lake, &portal, &missing, 0);
     assert_eq!(outcomes(&third), counts(&[("written", 2)]));
     assert_eq!(data_paths(&portal, n_before), BTreeSet::from([path("grade-k"), path("grade-2")]));
@@ -789,6 +788,36 @@ fn f10_a_dataset_has_one_table_in_a_lake() {
     assert!(again.stdout.contains("1 unchanged"), "{}", again.stdout);
 }
 
+#[test]
+fn a_plan_says_what_a_run_will_request_and_cost() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let origin = portal.origin();
+    let request = ["--years", "2020,2021", "--grades", "all"];
+    let plan = |format: &str| {
+        lake.rollcall("plan", &[&["--portal", origin.as_str(), "--format", format], &request[..]].concat())
+    };
+    let before = plan("json").expect(0).json();
+    assert_eq!((&before["cost"]["n_estimated"], &before["cost"]["seconds"]), (&json!(34), &Value::Null));
+    let first = plan("table").expect(0).stdout;
+    assert!(first.ends_with("here: about 34 requests; no run has measured yet how long one takes\n"), "{first}");
+
+    let run = run_json(&lake, &portal, &request, 0);
+    let data = portal.server.requests().iter().filter(|request| !request.path.contains("/api-")).count();
+    assert_eq!(run["cost"]["n_requests"], data);
+    assert!(run["cost"]["received_bytes"].as_u64().unwrap() > 100_000, "{run}");
+    let after = plan("json").expect(0).json();
+    assert_eq!(after["cost"]["n_requests"], run["cost"]["n_requests"]);
+    assert_eq!((&after["cost"]["n_estimated"], &after["cost"]["in_flight"]), (&json!(0), &json!(8)));
+    // The same rows come as the same bytes.
+    let expected = run["cost"]["received_bytes"].as_f64().unwrap();
+    assert!((after["cost"]["received_bytes"].as_f64().unwrap() / expected - 1.0).abs() < 0.01, "{after}");
+    assert!(after["cost"]["aws"]["usd"].as_f64().unwrap() > 0.0, "{after}");
+    let shown = plan("table").expect(0).stdout;
+    assert!(shown.contains(" in flight and ") && shown.contains("\non AWS: less than 0.01 USD in about "), "{shown}");
+    let again = run_json(&lake, &portal, &request, 0);
+    assert_eq!(again["cost"]["n_requests"], after["cost"]["n_requests"]);
+}
+
 /// Found by use: W2.
 #[test]
 fn undeclared_fields_are_reported_by_name_in_one_line() {
@@ -1008,19 +1037,57 @@ fn help_lists_every_exit_code() {
     ] {
         assert!(help.lines().any(|found| found == line), "{line}\n{help}");
     }
-    for command in ["run", "plan", "status", "query", "datasets", "repair", "simulator", "completions"] {
+    for command in ["run", "plan", "status", "query", "tables", "datasets", "repair", "simulator", "completions", "man"]
+    {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
         let one = Outcome::from_output(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
         assert!(one.stdout.contains(&format!("Usage: rollcall {command}")), "{}", one.stdout);
     }
 }
 
+/// Returns what bash offers for the last word of a command line.
+fn completed(lake: &Path, line: &[&str]) -> Vec<String> {
+    let mut asked = rollcall(&[&["--"], line].concat());
+    asked.env("ROLLCALL_COMPLETE", "bash").env("ROLLCALL_LAKE", lake).env("_CLAP_IFS", "\n");
+    asked.env("_CLAP_COMPLETE_INDEX", (line.len() - 1).to_string()).env("_CLAP_COMPLETE_COMP_TYPE", "9");
+    let found = Outcome::from_output(asked.output().unwrap()).expect(0).stdout;
+    found.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
 #[test]
-fn completions_are_printed_for_bash() {
-    let found = Outcome::from_output(rollcall(&["completions", "bash"]).output().unwrap()).expect(0);
-    assert!(found.stdout.starts_with("_rollcall() {"), "{}", found.stdout);
-    assert!(found.stdout.contains("complete -F _rollcall"), "{}", found.stdout);
-    assert_eq!(found.stderr, "");
+fn shells_complete_commands_flags_and_values() {
+    for (shell, part) in [("bash", "complete "), ("zsh", "#compdef rollcall"), ("fish", "complete ")] {
+        let found = Outcome::from_output(rollcall(&["completions", shell]).output().unwrap()).expect(0);
+        assert!(found.stdout.contains(part) && found.stdout.contains("ROLLCALL_COMPLETE"), "{}", found.stdout);
+        assert_eq!(found.stderr, "");
+    }
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let run = run_json(&lake, &portal, &TWO_GRADES, 0)["run"].as_str().unwrap().to_owned();
+    for (line, expected) in [
+        (&["rollcall", "desc"][..], &["describe"][..]),
+        (&["rollcall", "run", "--dataset", "ccd_enrollment_race"], &["ccd_enrollment_race", "ccd_enrollment_race_sex"]),
+        (&["rollcall", "run", "--grades", "grade-pk,grade-99"], &["grade-pk,grade-99"]),
+        (&["rollcall", "run", "--mode", "st"], &["stale"]),
+        (&["rollcall", "run", "--failed-of", "2"], &[run.as_str()]),
+        (&["rollcall", "status", "--run", ""], &[run.as_str()]),
+        (&["rollcall", "query", "top"], &["top_ten_pk_states"]),
+    ] {
+        assert_eq!(completed(lake.path(), line), expected, "{line:?}");
+    }
+    // Without a lake there are no runs.
+    assert_eq!(completed(Path::new("/nowhere"), &["rollcall", "status", "--run", ""]), Vec::<String>::new());
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man");
+    let written = Outcome::from_output(rollcall(&["man", pages.to_str().unwrap()]).output().unwrap()).expect(0);
+    assert_eq!((written.stdout, written.stderr), (String::new(), String::new()));
+    for name in ["rollcall", "rollcall-run", "rollcall-query", "rollcall-datasets-generate"] {
+        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".TH ") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rollcall_adapters::file_catalog::FileCatalog;
@@ -9,7 +10,7 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Catalog;
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{SEED_RANKING, TestLake, TestPortal, published_top_ten, workspace};
+use rollcall_tests::{Outcome, SEED_RANKING, TestLake, TestPortal, published_top_ten, python, workspace};
 use serde_json::{Value, json};
 
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
@@ -420,4 +421,27 @@ fn the_order_of_keys_in_a_catalog_file_does_not_matter() {
     assert_ne!(swapped, text);
     fs::write(&path, swapped).expect("the file can be written");
     assert_eq!(every_result(&lake), expected);
+}
+
+#[test]
+fn the_examples_for_other_tools_read_what_rollcall_reads() {
+    let lake = lake();
+    let docs = fs::read_to_string(workspace().join("docs/readers.md")).unwrap();
+    let examples: Vec<&str> = docs.split("```python\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), 4);
+    let sql = "select year, sum(enrollment) as students from us_education_ccd_enrollment_data
+               where enrollment >= 0 and grade <> 'grade-99' group by year order by year";
+    let expected: Vec<Value> =
+        rows(&lake, sql).as_array().unwrap().iter().map(|row| json!([row["year"], row["students"]])).collect();
+    assert_eq!(expected.len(), 2);
+    // The examples name the default folder.
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(lake.path(), folder.path().join("lake")).unwrap();
+    for example in examples {
+        let program =
+            format!("{example}\nimport json\nprint(json.dumps([[int(year), int(n)] for year, n in students]))");
+        let run = Command::new(python()).args(["-c", &program]).current_dir(folder.path()).output().unwrap();
+        let found: Vec<Value> = serde_json::from_value(Outcome::from_output(run).expect(0).json()).unwrap();
+        assert_eq!(found, expected, "{example}");
+    }
 }

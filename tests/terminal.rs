@@ -49,7 +49,7 @@ fn a_terminal_shows_the_first_rows_and_counts_all() {
             _ => "",
         };
         let counts = format!("(first 40 of 357 rows{hidden})");
-        assert_eq!((lines.len(), lines[41], lines[42]), (43, counts.as_str(), "--output FILE.csv writes all"));
+        assert_eq!((lines.len(), lines[41], lines[42]), (43, counts.as_str(), "all: rollcall query --output FILE.csv"));
         assert_eq!(lines[0].contains('…'), columns < 200, "{found}");
     }
     let found = shown(&lake, 200, &[&all, "--max-rows", "0"]).expect(0).stdout;
@@ -78,7 +78,7 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
     for found in [
         piped(&lake, "", &["-f", file]),
         piped(&lake, &sql, &["-"]),
-        piped(&lake, sql.trim_start_matches('\u{feff}'), &[]),
+        piped(&lake, &sql, &[]),
         piped(&lake, "", &["--file", file, "--format", "table"]),
     ] {
         assert_eq!(found.expect(0).stdout, "  n\n357\n");
@@ -103,7 +103,7 @@ fn all_rows_go_to_a_file_that_is_complete_or_not_there() {
     for name in ["rows.csv", "rows.json", "rows.parquet"] {
         let file = folder.path().join(name);
         let written = piped(&lake, "", &[&sql, "--output", file.to_str().unwrap()]).expect(0);
-        assert!(written.stderr.starts_with("wrote 357 rows, "), "{}", written.stderr);
+        assert!(written.stderr.starts_with("note: wrote 357 rows ("), "{}", written.stderr);
         let read = "import duckdb, sys; print(*duckdb.sql(f\"select count(*), sum(enrollment) from '{sys.argv[1]}'\").fetchall()[0])";
         let read = Command::new(python()).args(["-c", read]).arg(&file).output().unwrap();
         let expected =
@@ -235,15 +235,15 @@ fn a_shell_reads_statements_completes_words_and_survives_mistakes() {
 fn a_query_has_limits() {
     let lake = lake();
     let endless = format!("select count(*) from {TABLE} a, {TABLE} b, {TABLE} c, {TABLE} d, {TABLE} e");
-    let refused = piped(&lake, "", &[&endless, "--timeout", "1"]).expect(2).stderr;
+    let refused = piped(&lake, "", &[&endless, "--timeout", "1"]).expect(1).stderr;
     assert!(
         refused.starts_with("error: run query: expected it to finish within 1 s, found it still running\n"),
         "{refused}"
     );
-    let large =
-        "select count(distinct a.i * 100000 + b.i) from generate_series(1, 3000) a(i), generate_series(1, 1000) b(i)";
-    let refused = piped(&lake, "", &[large, "--memory-limit", "2MB"]).expect(2).stderr;
-    assert!(refused.starts_with("error: run query: expected it to need at most 2.0 MB of memory"), "{refused}");
+    // What is joined by hash cannot go to temporary files.
+    let large = "select count(*) from generate_series(1, 2000000) a(i) join generate_series(1, 2000000) b(i) using (i)";
+    let refused = piped(&lake, "", &[large, "--memory-limit", "10MB"]).expect(1).stderr;
+    assert!(refused.starts_with("error: run query: expected it to need at most 10.0 MB of memory"), "{refused}");
     for (flag, value) in [("--memory-limit", "500"), ("--timeout", "0"), ("--timeout", "x")] {
         let refused = piped(&lake, "", &["select 1", flag, value]).expect(2).stderr;
         assert!(refused.contains(&format!("invalid value '{value}'")), "{refused}");
