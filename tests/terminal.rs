@@ -5,7 +5,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use rollcall_simulator::{Action, Fault};
-use rollcall_tests::{Killed, Outcome, TestLake, TestPortal, on_terminal, python, rollcall, stalled, wait_until};
+use rollcall_tests::{
+    Killed, Outcome, TestLake, TestPortal, binary, on_terminal, python, rollcall, stalled, wait_until,
+};
 use serde_json::json;
 
 const TABLE: &str = "us_education_ccd_enrollment_data";
@@ -413,4 +415,16 @@ fn common_mistakes_are_answered_with_what_to_do() {
     let args = [&["--portal", &origin, "--retry-wait", "0"], &request[..]].concat();
     let failed = TestLake::new().rollcall("run", &args).expect(4).stderr;
     assert!(failed.contains(": no response after 4 tries: connection refused\n"), "{failed}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    for stderr in ["2>/dev/full", "2>&-", "2> >(head -c 1 > /dev/null)"] {
+        let (lake, portal) = (TestLake::new(), TestPortal::small());
+        let script = format!("\"$0\" run -vv --portal \"$1\" --lake \"$2\" --years 2021 --grades all {stderr}");
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script]).arg(binary()).args([&portal.origin(), path(&lake)]);
+        let found = Outcome::from_output(shell.output().unwrap()).expect(0);
+        assert!(found.stdout.contains("\n17 partitions: 17 written; "), "{stderr}: {}", found.stdout);
+    }
 }

@@ -20,11 +20,13 @@ pub(crate) struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        suspend_bars(|| io::stderr().write(bytes))
+        // A log that cannot be written must not stop what it tells of. The subscriber would report it to stderr too, and panic.
+        Ok(suspend_bars(|| io::stderr().write(bytes)).unwrap_or(bytes.len()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        let _ = io::stderr().flush();
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::escape;
 use crate::exit::BadInput;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
+use crate::lake::mark::LakeMark;
 use crate::output;
 use crate::query::shipped::find_sql;
 use crate::query::words::words_of;
@@ -78,7 +79,14 @@ pub(crate) async fn run(args: CiteArgs) -> anyhow::Result<ExitCode> {
     };
     let moment = args.as_of.as_deref().map(Moment::parse);
     let citations = match args.lake.open_existing().await? {
-        Lake::Folder(store) => cite_all(&store, &datasets, moment.as_ref()).await?,
+        Lake::Folder(store) => {
+            if LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample) {
+                output::print_message(
+                    "warning: this is sample data, whose schools are invented; there is nothing to cite",
+                );
+            }
+            cite_all(&store, &datasets, moment.as_ref()).await?
+        }
         #[cfg(feature = "aws")]
         Lake::Bucket(store) => cite_all(&store, &datasets, moment.as_ref()).await?,
     };

@@ -2,9 +2,12 @@
 
 use std::io::{self, IsTerminal};
 
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
 
 use crate::escape::visible;
+
+/// Least width of a last column that wraps.
+const MIN_LAST: u16 = 28;
 
 /// Rows below a header. Cells are [`visible`], so that each row is one line.
 pub(crate) struct Table(comfy_table::Table);
@@ -18,8 +21,8 @@ impl Table {
 
 /// Returns an empty table.
 ///
-/// On a terminal the last column wraps to fit. Other columns never wrap, so that names can be copied, and piped text never
-/// wraps, so that each row is one line.
+/// On a terminal the last column wraps to fit, unless too little is left for it. Other columns never wrap, so that names
+/// can be copied, and piped text never wraps, so that each row is one line.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = whole_table(header);
     if io::stdout().is_terminal() {
@@ -27,6 +30,9 @@ pub(crate) fn table(header: &[&str]) -> Table {
         let n_whole = header.len().saturating_sub(1);
         for column in table.0.column_iter_mut().take(n_whole) {
             column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        if let Some(last) = table.0.column_mut(n_whole) {
+            last.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(MIN_LAST)));
         }
     }
     table
