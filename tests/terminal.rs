@@ -81,6 +81,7 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
         piped(&lake, "", &["-f", file]),
         piped(&lake, &sql, &["-"]),
         piped(&lake, &sql, &[]),
+        piped(&lake, &sql, &["-f", "-"]),
         piped(&lake, "", &["--file", file, "--format", "table"]),
     ] {
         assert_eq!(found.expect(0).stdout, "  n\n357\n");
@@ -93,6 +94,9 @@ fn sql_comes_from_an_argument_a_file_or_stdin() {
     ] {
         assert_eq!(piped(&lake, input, args).expect(2).stderr, expected);
     }
+    assert_eq!(piped(&lake, "top_ten_pk_states\n", &[]).expect(0).stdout.lines().count(), 11);
+    let hinted = piped(&lake, "", &["report.sql"]).expect(2).stderr;
+    assert!(hinted.ends_with("\nhint: read a file with --file report.sql\n"), "{hinted}");
     // Without SQL, the shipped queries are listed.
     assert_eq!(piped(&lake, "", &[]).expect(0).stdout, piped(&lake, "", &["--list"]).expect(0).stdout);
 }
@@ -155,6 +159,11 @@ fn mistakes_in_sql_are_explained() {
         ),
         ("select cast('x' as int)", "'x' is not a whole number\nhint: `try_cast` gives null for what cannot be cast\n"),
         ("select 1 / 0", "division by zero\n"),
+        (
+            "select code, label, code, label, code, label, code, label, code, label, cod from lookup_states where code = 1",
+            "no column `cod`\n  …, label, code, label, code, label, cod from lookup_states where code =…\n\
+             \u{20}                                     ^\nhint: did you mean `code`?\n",
+        ),
         ("delete from lookup_states", "expected a query, which only reads, found a statement that changes something\n"),
     ] {
         let refused = piped(&lake, "", &[sql]).expect(2).stderr;
@@ -188,6 +197,7 @@ fn tables_are_listed_and_described() {
     assert!(json.as_array().unwrap().iter().any(|table| table["kind"] == "view"), "{json}");
 
     let described = lake.rollcall("describe", &[TABLE]).expect(0).stdout;
+    assert_eq!(lake.rollcall("describe", &["ccd_enrollment"]).expect(0).stdout, described);
     for line in [
         "ccd_school.us_education_ccd_enrollment_data",
         "357 rows in 2 partitions",
@@ -217,7 +227,7 @@ fn a_shell_reads_statements_completes_words_and_survives_mistakes() {
         ".tables\n",
         ".describe lookup_races\n",
         "top_ten_pk_states\n",
-        ".quit\n",
+        "quit\n",
     ];
     let found = on_terminal(100, &typed, &["query", "--lake", path(&lake)]).expect(0).stdout;
     for part in [

@@ -92,8 +92,11 @@ enum Found<'t> {
     View(&'t CatalogTable, &'t str),
 }
 
-/// Finds a table or view by its name, with or without its database.
+/// Finds a table or view by its name, with or without its database, or the table of a built-in dataset by the dataset's.
 fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInput> {
+    if let Some(table) = tables.iter().find(|table| built_in_name(&table.database, &table.table) == Some(name)) {
+        return Ok(Found::Table(table));
+    }
     let (database, bare) = name.rsplit_once('.').map_or((None, name), |(database, bare)| (Some(database), bare));
     let in_database = || tables.iter().filter(|table| database.is_none_or(|database| table.database == database));
     if let Some(table) = in_database().find(|table| table.table == bare) {

@@ -242,5 +242,7 @@ fn marked(sql: &str, line: usize, column: usize) -> Option<String> {
     // One character stays one character, so that the caret is below it.
     let excerpt: String =
         excerpt.map(|c| if c.is_whitespace() || crate::escape::is_control(*c) { ' ' } else { *c }).collect();
-    Some(format!("\n  {}\n  {}^", excerpt.trim_end(), " ".repeat(at - start)))
+    let (before, after) = (if start > 0 { "…" } else { "" }, if start + EXCERPT < shown.len() { "…" } else { "" });
+    let indent = " ".repeat(at - start + before.chars().count());
+    Some(format!("\n  {before}{}{after}\n  {indent}^", excerpt.trim_end()))
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(session: &Session<'_>) -> anyhow::Result<ExitCode> {
         }
         match line.trim().trim_end_matches(';').trim_end() {
             "" => {}
-            ".quit" | ".exit" => break,
+            ".quit" | ".exit" | "quit" | "exit" => break,
             command if command.starts_with('.') => answer(run_command(command, store)).await,
             _ => answer(run_statements(&line, session)).await,
         }

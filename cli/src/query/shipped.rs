@@ -30,11 +30,17 @@ pub(crate) fn question(sql: &str) -> &str {
 /// # Errors
 /// [`BadInput`] if `query` is a single word and no shipped query has that name, with the nearest one.
 pub(crate) fn find_sql(query: &str) -> Result<String, BadInput> {
-    if let Some((_, sql)) = SHIPPED.iter().find(|(name, _)| *name == query) {
+    let name = query.trim().trim_end_matches(';');
+    if let Some((_, sql)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
         return Ok((*sql).to_owned());
     }
     if query.split_whitespace().count() > 1 {
         return Ok(query.to_owned());
+    }
+    if query.ends_with(".sql") {
+        return Err(BadInput(format!(
+            "find query: expected SQL or the name of a shipped query, found `{query}`\nhint: read a file with --file {query}"
+        )));
     }
     let meant = nearest(query, SHIPPED.iter().map(|(name, _)| *name));
     let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));

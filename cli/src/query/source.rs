@@ -23,8 +23,9 @@ impl Source {
     /// shipped queries are listed.
     pub(super) fn of(query: Option<&str>, file: Option<&Path>) -> Result<Self, BadInput> {
         match (query, file) {
-            (Some("-"), _) => Ok(Self::Sql(non_empty(&stdin()?, "stdin")?)),
+            (Some("-"), _) => Ok(Self::Sql(find_sql(&non_empty(&stdin()?, "stdin")?)?)),
             (Some(query), _) => Ok(Self::Sql(find_sql(query)?)),
+            (None, Some(file)) if file.as_os_str() == "-" => Self::of(Some("-"), None),
             (None, Some(file)) => {
                 let name = file.display().to_string();
                 let text = std::fs::read_to_string(file);
@@ -36,7 +37,7 @@ impl Source {
             (None, None) => {
                 let sql = stdin()?;
                 let sql = without_mark(&sql);
-                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(sql.to_owned()) })
+                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(find_sql(sql)?) })
             }
         }
     }

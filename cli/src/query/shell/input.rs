@@ -119,7 +119,7 @@ impl Validator for SqlInput {
 /// Checks whether the input can be run: SQL that ends with a semicolon, a command, or the name of a shipped query.
 fn is_complete(input: &str) -> bool {
     let input = input.trim();
-    let is_named = SHIPPED.iter().any(|(name, _)| *name == input);
+    let is_named = ["quit", "exit"].contains(&input) || SHIPPED.iter().any(|(name, _)| *name == input);
     input.is_empty() || input.starts_with('.') || is_named || Entered::new(input).is_complete
 }
 
