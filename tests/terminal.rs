@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::{
-    Killed, Outcome, TestLake, TestPortal, binary, on_terminal, python, rollcall, stalled, wait_until,
+    Killed, Outcome, TestLake, TestPortal, binary, on_terminal, on_terminal_after, python, rollcall, stalled,
+    wait_until,
 };
 use serde_json::json;
 
@@ -437,4 +438,16 @@ fn a_log_that_cannot_be_written_stops_nothing() {
         let found = Outcome::from_output(shell.output().unwrap()).expect(0);
         assert!(found.stdout.contains("\n17 partitions: 17 written; "), "{stderr}: {}", found.stdout);
     }
+}
+
+#[test]
+fn nothing_of_the_progress_is_left_after_ctrl_c() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("grade-k/")]);
+    let args =
+        ["run", "--lake", path(&lake), "--portal", &portal.origin(), "--years", "2021", "--grades", "grade-pk,grade-k"];
+    let found = on_terminal_after("now 2021/grade-k p", 80, &["\u{3}"], &args).expect(130).stdout;
+    // An echo would wrap the last line, and the lines that are cleared would be others than those that were drawn.
+    assert!(!found.contains("^C"), "{found:?}");
+    assert!(found.contains("interrupted: committed partitions are kept; "), "{found:?}");
 }

@@ -35,3 +35,45 @@ pub(crate) fn clear() {
     // If stderr is closed, there is nothing to hide.
     let _ = BARS.clear();
 }
+
+/// Keeps the terminal from showing `^C` when Ctrl-C is pressed: that would move what is drawn, and leave a part of it behind.
+/// Dropping it undoes that.
+pub(crate) struct HiddenInterrupt {
+    #[cfg(unix)]
+    before: Option<rustix::termios::Termios>,
+}
+
+impl HiddenInterrupt {
+    pub(crate) fn new() -> Self {
+        #[cfg(unix)]
+        {
+            let before = rustix::termios::tcgetattr(io::stderr()).ok();
+            if let Some(mut hidden) = before.clone() {
+                hidden.local_modes.remove(rustix::termios::LocalModes::ECHOCTL);
+                set_mode(&hidden);
+            }
+            Self { before }
+        }
+        #[cfg(not(unix))]
+        Self {}
+    }
+}
+
+#[cfg(unix)]
+impl Drop for HiddenInterrupt {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            set_mode(before);
+        }
+    }
+}
+
+/// Sets the mode of the terminal that stderr is. A process in the background would be stopped for that, and leaves it.
+#[cfg(unix)]
+fn set_mode(mode: &rustix::termios::Termios) {
+    use rustix::termios::{OptionalActions, tcgetpgrp, tcsetattr};
+    if tcgetpgrp(io::stderr()).is_ok_and(|group| group == rustix::process::getpgrp()) {
+        // A terminal that refuses shows what it showed before.
+        let _ = tcsetattr(io::stderr(), OptionalActions::Now, mode);
+    }
+}

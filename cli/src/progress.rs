@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rollcall_adapters::http_portal::OnRetry;
 use rollcall_core::partition::PartitionKey;
 
-use crate::bars::BARS;
+use crate::bars::{BARS, HiddenInterrupt};
 use crate::output::{is_quiet, print_message};
 use crate::progress::state::RunState;
 
@@ -39,6 +39,7 @@ pub(crate) struct Progress<S> {
     state: Arc<Mutex<S>>,
     started: Instant,
     bar: ProgressBar,
+    _hidden_interrupt: Option<HiddenInterrupt>,
 }
 
 impl<S> Drop for Progress<S> {
@@ -59,8 +60,10 @@ impl<S: Shown> Progress<S> {
         let opening = opening.filter(|_| !is_quiet());
         let bar = if opening.is_some() { BARS.add(ProgressBar::no_length()) } else { ProgressBar::hidden() };
         let (state, started) = (Arc::new(Mutex::new(state)), Instant::now());
+        let mut hidden_interrupt = None;
         match opening {
             Some(_) if io::stderr().is_terminal() => {
+                hidden_interrupt = Some(HiddenInterrupt::new());
                 bar.set_style(style_of(&state, started));
                 bar.enable_steady_tick(TICK);
             }
@@ -70,7 +73,7 @@ impl<S: Shown> Progress<S> {
             }
             None => {}
         }
-        Arc::new(Self { state, started, bar })
+        Arc::new(Self { state, started, bar, _hidden_interrupt: hidden_interrupt })
     }
 
     /// Returns the state, to be told of events.

@@ -1,6 +1,7 @@
-"""Runs a program on a terminal of its own: terminal.py COLUMNS TYPED PROGRAM ARGUMENT...
+"""Runs a program on a terminal of its own: terminal.py COLUMNS PROMPT TYPED PROGRAM ARGUMENT...
 
-TYPED is a JSON list; each item is typed once the shell's prompt has appeared again. Prints what the terminal shows, and
+TYPED is a JSON list; each item is typed once PROMPT has appeared again. The terminal shows what is typed only if it is a
+control character. Prints what the terminal shows, and
 exits with the program's exit code. A program that shows nothing new for two minutes is killed.
 """
 
@@ -13,22 +14,22 @@ import struct
 import sys
 import termios
 
-PROMPT = b"rollcall> \r"
 PATIENCE_S = 120
 
-columns, typed, *program = sys.argv[1:]
+columns, prompt, typed, *program = sys.argv[1:]
 process, terminal = pty.fork()
 if process == 0:
     # The child waits until the size is set.
     os.read(0, 1)
     os.execv(program[0], program)
 settings = termios.tcgetattr(terminal)
-settings[3] &= ~termios.ECHO
+to_type = [item.encode() for item in json.loads(typed)]
+if not to_type or any(item != b"\x03" for item in to_type):
+    settings[3] &= ~termios.ECHO
 termios.tcsetattr(terminal, termios.TCSANOW, settings)
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(columns), 0, 0))
 os.write(terminal, b"\n")
 shown, seen = b"", 0
-to_type = [item.encode() for item in json.loads(typed)]
 while select.select([terminal], [], [], PATIENCE_S)[0]:
     try:
         read = os.read(terminal, 65536)
@@ -38,7 +39,7 @@ while select.select([terminal], [], [], PATIENCE_S)[0]:
     if not read:
         break
     shown += read
-    if to_type and PROMPT in shown[seen:]:
+    if to_type and prompt.encode() in shown[seen:]:
         seen = len(shown)
         os.write(terminal, to_type.pop(0))
 else:

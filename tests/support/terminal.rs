@@ -10,9 +10,15 @@ use crate::{Outcome, binary, python, workspace};
 /// - `typed`: what is typed, each item once the shell's prompt has appeared again.
 #[must_use]
 pub fn on_terminal(columns: u16, typed: &[&str], args: &[&str]) -> Outcome {
+    on_terminal_after("rollcall> \r", columns, typed, args)
+}
+
+/// Same as [`on_terminal`], but types each item once `prompt` has appeared again.
+#[must_use]
+pub fn on_terminal_after(prompt: &str, columns: u16, typed: &[&str], args: &[&str]) -> Outcome {
     let typed = serde_json::json!(typed).to_string();
     let mut command = Command::new(python());
-    command.arg(workspace().join("tests/support/terminal.py")).args([&columns.to_string(), &typed]);
+    command.arg(workspace().join("tests/support/terminal.py")).args([&columns.to_string(), prompt, &typed]);
     command.arg(binary()).args(args).stdin(Stdio::null());
     command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG").env("TERM", "xterm");
     // The shell's history stays out of the user's home.
