@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use serde::Serialize;
+use terminal_size::{Height, Width, terminal_size_of};
 
 use crate::bars;
 use crate::escape::{escaped, is_control_in_lines, json_text, message_text};
@@ -34,7 +35,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// The pager is the variable `PAGER`, or `less`; an empty one means none.
 pub(crate) fn print_long(text: &str) -> io::Result<()> {
     let text = escaped(text, is_control_in_lines);
-    let height = terminal_size::terminal_size_of(io::stdout()).map(|(_, height)| usize::from(height.0));
+    let height = terminal_size_of(io::stdout()).map(|(_, height)| usize::from(height.0));
     let is_long = height.is_some_and(|height| text.lines().count() >= height);
     let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
     if is_long && io::stdout().is_terminal() && !pager.trim().is_empty() && page(&pager, &text) {
@@ -120,13 +121,14 @@ pub(crate) fn clear_screen() -> io::Result<()> {
 
 /// Returns the width of the terminal that stdout is, in cells; `None` if it is a file or a pipe.
 pub(crate) fn screen_width() -> Option<usize> {
+    io::stdout().is_terminal().then(|| terminal_width(terminal_size_of(io::stdout())))
+}
+
+/// Returns the width of a terminal in cells, also if it does not say its own.
+pub(crate) fn terminal_width(size: Option<(Width, Height)>) -> usize {
     /// Width of a terminal that does not say its own.
     const DEFAULT: usize = 80;
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
-    Some(width.filter(|width| *width > 0).unwrap_or(DEFAULT))
+    size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0).unwrap_or(DEFAULT)
 }
 
 /// Prints a value as indented JSON to stdout.

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use rollcall_adapters::http_portal::OnRetry;
 use rollcall_core::partition::PartitionKey;
+use terminal_size::terminal_size_of;
 
 use crate::bars::{BARS, HiddenInterrupt};
-use crate::output::{is_quiet, print_message};
+use crate::output::{is_quiet, print_message, terminal_width};
 use crate::progress::state::RunState;
 
 /// Time between two drawings on a terminal.
@@ -101,26 +102,9 @@ impl RunProgress {
         })
     }
 
-    /// A partition is fetched from now on.
-    pub(crate) fn partition_started(&self, partition: &PartitionKey) {
-        self.state().start(partition);
-    }
-
-    /// Page 1 says how many pages and rows a partition has.
-    pub(crate) fn pages_known(&self, partition: &PartitionKey, n_pages: u32, n_rows: u64) {
-        self.state().pages_known(partition, n_pages, n_rows);
-    }
-
     /// A page arrived.
     pub(crate) fn received(&self, partition: &PartitionKey, size_bytes: usize) {
         self.state().received(partition, size_bytes, self.started.elapsed());
-    }
-
-    /// A partition is done.
-    ///
-    /// - `n_rows`: its rows; `None` if it failed.
-    pub(crate) fn partition_ended(&self, partition: &PartitionKey, n_rows: Option<u64>) {
-        self.state().end(partition, n_rows);
     }
 }
 
@@ -137,20 +121,10 @@ async fn log<S: Shown>(state: Weak<Mutex<S>>, started: Instant) {
 /// Returns the style of the three lines. They are composed each time they are drawn, to the width that the terminal then
 /// has.
 fn style_of<S: Shown>(state: &Arc<Mutex<S>>, started: Instant) -> ProgressStyle {
-    let style =
-        ProgressStyle::with_template("{first}\n{second}\n{third}").unwrap_or_else(|_| ProgressStyle::default_bar());
-    let line = |i: usize| {
-        let state = state.clone();
-        move |_: &ProgressState, to: &mut dyn fmt::Write| {
-            let lines = locked(&state).lines(started.elapsed(), width());
-            let _ = to.write_str(lines.get(i).map_or("", String::as_str));
-        }
-    };
-    style.with_key("first", line(0)).with_key("second", line(1)).with_key("third", line(2))
-}
-
-/// Returns the width of the terminal that stderr is, in cells.
-fn width() -> usize {
-    let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
-    width.filter(|width| *width > 0).unwrap_or(80)
+    let style = ProgressStyle::with_template("{lines}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let state = state.clone();
+    style.with_key("lines", move |_: &ProgressState, to: &mut dyn fmt::Write| {
+        let lines = locked(&state).lines(started.elapsed(), terminal_width(terminal_size_of(io::stderr())));
+        let _ = to.write_str(&lines.join("\n"));
+    })
 }

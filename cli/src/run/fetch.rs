@@ -83,11 +83,11 @@ pub(crate) async fn fetch_all(
                     stop: &stop,
                 };
                 attempts.start(&partition);
-                progress.partition_started(&partition);
+                progress.state().start(&partition);
                 let outcome = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
                 match outcome {
-                    AttemptOutcome::Succeeded { n_rows } => progress.partition_ended(&partition, Some(n_rows)),
-                    AttemptOutcome::Failed => progress.partition_ended(&partition, None),
+                    AttemptOutcome::Succeeded { n_rows } => progress.state().end(&partition, Some(n_rows)),
+                    AttemptOutcome::Failed => progress.state().end(&partition, None),
                     AttemptOutcome::NotTried => {}
                 }
                 attempts.end(&partition, outcome);

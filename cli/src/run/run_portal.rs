@@ -61,7 +61,7 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
     }
 
     fn expect_pages(&self, n_pages: u32, n_rows: u64) {
-        self.progress.pages_known(self.partition, n_pages, n_rows);
+        self.progress.state().pages_known(self.partition, n_pages, n_rows);
     }
 
     async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
