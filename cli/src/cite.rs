@@ -80,7 +80,7 @@ pub(crate) async fn run(args: CiteArgs) -> anyhow::Result<ExitCode> {
     let moment = args.as_of.as_deref().map(Moment::parse);
     let citations = match args.lake.open_existing().await? {
         Lake::Folder(store) => {
-            if LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample) {
+            if LakeMark::is_of_sample(&store).await? {
                 output::print_message(
                     "warning: this is sample data, whose schools are invented; there is nothing to cite",
                 );

@@ -18,7 +18,6 @@ use crate::lake;
 use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
 use crate::query::engine::LakeQuery;
-use crate::query::limits::Limits;
 use crate::rows::RowFormat;
 use crate::rows::printed::Collected;
 use crate::table;
@@ -170,14 +169,7 @@ async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyho
         data_type: String,
     }
     let sql = format!("describe \"{}\".\"{view}\"", table.database);
-    let query = LakeQuery {
-        catalog: lake::catalog(store),
-        root: store.root(),
-        sql: &sql,
-        as_of: None,
-        limits: Limits::default(),
-    };
-    let rows = query.run(|schema| Collected::new(RowFormat::Json, schema)).await?.finish()?;
+    let rows = LakeQuery::new(store, &sql).run(|schema| Collected::new(RowFormat::Json, schema)).await?.finish()?;
     let planned: Vec<Planned> = serde_json::from_str(&rows)?;
     let mut of_table = of_table(table);
     let columns = planned.into_iter().map(|Planned { column_name: name, data_type }| {

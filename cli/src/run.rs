@@ -14,12 +14,12 @@ mod several;
 
 use std::process::ExitCode;
 
+use rollcall_adapters::folder::FolderStore;
 use rollcall_core::ledger::Summary;
 
 use crate::exit;
 use crate::output::{self, Format};
 use crate::query::engine::LakeQuery;
-use crate::query::limits::Limits;
 use crate::request::ResolvedRequest;
 use crate::request::dataset::refuse_several;
 use crate::rows::RowFormat;
@@ -63,7 +63,7 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => QueryOutcome::NotRequested,
         Some(_) if matches!(end, FetchEnd::Interrupted) => QueryOutcome::Interrupted,
         Some(sql) => tokio::select! {
-            result = rows_of(&prepared, sql, args.format.into()) => {
+            result = rows_of(&prepared.store, sql, args.format.into()) => {
                 result.map_or_else(QueryOutcome::Failed, QueryOutcome::Finished)
             }
             () = signals.stop_requested() => QueryOutcome::Interrupted,
@@ -73,10 +73,8 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the rows of the query after a run, formatted.
-async fn rows_of(prepared: &PreparedRun, sql: &str, format: RowFormat) -> anyhow::Result<String> {
-    let PreparedRun { catalog, store, .. } = prepared;
-    let query = LakeQuery { catalog: catalog.clone(), root: store.root(), sql, as_of: None, limits: Limits::default() };
-    query.run(|schema| Collected::new(format, schema)).await?.finish()
+async fn rows_of(store: &FolderStore, sql: &str, format: RowFormat) -> anyhow::Result<String> {
+    LakeQuery::new(store, sql).run(|schema| Collected::new(format, schema)).await?.finish()
 }
 
 /// Outcome of the query after a run.

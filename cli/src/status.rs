@@ -88,7 +88,7 @@ async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let dataset = load_dataset(&args.dataset)?;
     match args.lake.open_existing().await? {
         Lake::Folder(store) => {
-            let is_sample = LakeMark::find(&store).await?.is_some_and(|mark| mark.is_sample);
+            let is_sample = LakeMark::is_of_sample(&store).await?;
             let lock_holder = store.lock_holder().await;
             show(args, &store, &dataset, is_sample, lock_holder).await?;
         }

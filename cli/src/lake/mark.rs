@@ -77,6 +77,14 @@ impl LakeMark {
         }
     }
 
+    /// Returns whether a folder is a lake of sample data.
+    ///
+    /// # Errors
+    /// Same as [`LakeMark::find`].
+    pub(crate) async fn is_of_sample(store: &FolderStore) -> anyhow::Result<bool> {
+        Ok(Self::find(store).await?.is_some_and(|mark| mark.is_sample))
+    }
+
     /// Reads the mark of an existing lake.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! What a planned run is expected to cost, on this machine and on AWS.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rollcall_core::cost::{self, Metered, aws, n_requests};
@@ -132,16 +131,13 @@ fn received_bytes(partitions: &[Known], (cost, n_rows): (Metered, u64)) -> Optio
 
 /// Returns what the requests of the last run have cost that measured it, and its rows.
 pub(super) async fn last_cost(store: &impl Store, dataset: &Dataset) -> anyhow::Result<Option<(Metered, u64)>> {
-    let listed = store.list(&keys::runs_prefix(dataset)).await?;
-    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
-    let mut summaries = Vec::new();
-    for run in runs.iter().rev().take(MAX_RUNS) {
+    let mut measured: Vec<Summary> = Vec::new();
+    for run in ledger::run_names(store, dataset).await?.iter().rev().take(MAX_RUNS) {
         let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, run)).await?;
-        let measured = summary.filter(|summary| summary.cost.n_received > 0 && summary.n_rows > 0);
-        summaries.extend(measured.map(|summary| (summary.finished_at, summary)));
+        measured.extend(summary.filter(|summary| summary.cost.n_received > 0 && summary.n_rows > 0));
     }
-    let last = summaries.into_iter().max_by_key(|(at, _)| *at);
-    Ok(last.map(|(_, summary)| (summary.cost, summary.n_rows)))
+    let last = measured.into_iter().max_by_key(|summary| summary.finished_at);
+    Ok(last.map(|summary| (summary.cost, summary.n_rows)))
 }
 
 #[cfg(test)]

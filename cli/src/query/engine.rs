@@ -17,12 +17,13 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream, execute_stream_pa
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use rollcall_adapters::file_catalog::{CatalogTable, FileCatalog};
+use rollcall_adapters::file_catalog::CatalogTable;
 use rollcall_adapters::folder::FolderStore;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit::BadInput;
+use crate::lake;
 use crate::query::as_of::AsOf;
 use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase};
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
@@ -38,12 +39,18 @@ const MAX_TRIES: u32 = 5;
 
 /// A query over the lake.
 pub(crate) struct LakeQuery<'q> {
-    pub(crate) catalog: FileCatalog<FolderStore>,
-    pub(crate) root: &'q Path,
+    pub(crate) store: &'q FolderStore,
     pub(crate) sql: &'q str,
     /// The moment in the past of the lake; `None` for now.
     pub(crate) as_of: Option<&'q AsOf>,
     pub(crate) limits: Limits,
+}
+
+impl<'q> LakeQuery<'q> {
+    /// Returns a query over the lake as it is, without limits.
+    pub(crate) fn new(store: &'q FolderStore, sql: &'q str) -> Self {
+        Self { store, sql, as_of: None, limits: Limits::default() }
+    }
 }
 
 impl LakeQuery<'_> {
@@ -65,7 +72,7 @@ impl LakeQuery<'_> {
         loop {
             n_tries += 1;
             let tables = self.tables().await?;
-            let (context, lake) = session(&tables, self.root, self.limits)?;
+            let (context, lake) = session(&tables, self.store.root(), self.limits)?;
             let attempt = Attempt { query: self, context: &context, tables: &tables };
             let mut has_printed = false;
             let planned = attempt.plan().await;
@@ -93,7 +100,7 @@ impl LakeQuery<'_> {
 
     /// Returns the tables of the lake, as they are or were.
     async fn tables(&self) -> anyhow::Result<Vec<CatalogTable>> {
-        let mut tables = self.catalog.tables().await.map_err(unreadable_catalog)?;
+        let mut tables = lake::catalog(self.store).tables().await.map_err(unreadable_catalog)?;
         if let Some(as_of) = self.as_of {
             as_of.apply(&mut tables, self.sql).await?;
         }
@@ -180,7 +187,7 @@ impl Attempt<'_> {
 
     /// Returns the error for SQL that the engine does not accept.
     fn invalid(&self, error: &DataFusionError) -> anyhow::Error {
-        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.root))).into()
+        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.store.root()))).into()
     }
 
     /// Returns the error for a query that failed while it was running.
@@ -271,6 +278,7 @@ mod tests {
     use crate::rows::printed::Collected;
     use datafusion::physical_plan::collect as collect_plan;
     use rollcall_adapters::SystemClock;
+    use rollcall_adapters::file_catalog::FileCatalog;
     use rollcall_core::ports::Clock;
     use rollcall_core::publish::publish_lookups;
 
@@ -311,7 +319,7 @@ mod tests {
         std::fs::rename(&copy, &path).unwrap();
         collect_plan(plan, context.task_ctx()).await.unwrap_err();
         assert!(lake.unwrap().is_stale());
-        let query = LakeQuery { catalog, root: folder.path(), sql, as_of: None, limits: Limits::default() };
+        let query = LakeQuery::new(&store, sql);
         let rows = query.run(|schema| Collected::new(RowFormat::Csv, schema)).await.unwrap();
         assert!(rows.finish().unwrap().starts_with("n\n"));
     }
@@ -342,7 +350,7 @@ mod tests {
         let sql = "select label from lookup_races union all select label from lookup_sexes
                    union all select label from lookup_grades union all select label from lookup_states
                    union all select label from lookup_codes";
-        let query = LakeQuery { catalog, root: folder.path(), sql, as_of: None, limits: Limits::default() };
+        let query = LakeQuery::new(&store, sql);
         for _ in 0..20 {
             let rows = query.run(|schema| Collected::new(RowFormat::Csv, schema)).await.unwrap().finish().unwrap();
             assert!(

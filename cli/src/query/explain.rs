@@ -48,7 +48,7 @@ pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable
         )),
         false => hint,
     };
-    let place = place(error).and_then(|(line, column)| marked(sql, line, column)).unwrap_or_default();
+    let place = marked_place(error, sql);
     let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
     format!("{cause}{place}{hint}")
 }
@@ -57,8 +57,7 @@ pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable
 pub(crate) fn syntax_error(sql: &str) -> Option<String> {
     let parsed = datafusion::sql::parser::DFParser::parse_sql(sql);
     let error = parsed.err()?;
-    let place = place(&error).and_then(|(line, column)| marked(sql, line, column)).unwrap_or_default();
-    Some(explanation(&error, &[]).cause + &place)
+    Some(explanation(&error, &[]).cause + &marked_place(&error, sql))
 }
 
 /// Returns the names of tables and views, with their databases.
@@ -217,6 +216,11 @@ fn without_databases(message: &str, names: &[String]) -> String {
         let bare = name.rsplit('.').next().unwrap_or_default();
         strip(strip(text, name), bare)
     })
+}
+
+/// Returns the line of SQL in which the engine found the mistake, with a caret below it; nothing if it does not say.
+fn marked_place(error: &DataFusionError, sql: &str) -> String {
+    place(error).and_then(|(line, column)| marked(sql, line, column)).unwrap_or_default()
 }
 
 /// Returns where the engine found the mistake: line and column, from 1.

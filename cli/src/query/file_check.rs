@@ -135,13 +135,11 @@ mod tests {
 
     use super::*;
     use crate::query::engine::LakeQuery;
-    use crate::query::limits::Limits;
     use crate::rows::RowFormat;
     use crate::rows::printed::Collected;
     use datafusion::arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
     use datafusion::parquet::arrow::ArrowWriter;
     use datafusion::parquet::file::metadata::KeyValue;
-    use rollcall_adapters::file_catalog::FileCatalog;
     use rollcall_adapters::folder::FolderStore;
     use rollcall_core::keys;
     use serde_json::{Value, json};
@@ -197,9 +195,8 @@ mod tests {
     }
 
     async fn query(lake: &Path, sql: &str) -> std::result::Result<Value, String> {
-        let catalog = FileCatalog::new(FolderStore::new(lake));
-        let query = LakeQuery { catalog, root: lake, sql, as_of: None, limits: Limits::default() };
-        let rows = query.run(|schema| Collected::new(RowFormat::Json, schema)).await;
+        let store = FolderStore::new(lake);
+        let rows = LakeQuery::new(&store, sql).run(|schema| Collected::new(RowFormat::Json, schema)).await;
         rows.map(|rows| serde_json::from_str(&rows.finish().unwrap()).unwrap()).map_err(|error| error.to_string())
     }
 

@@ -3,7 +3,6 @@
 use clap::Args;
 use rollcall_adapters::folder::FolderStore;
 
-use crate::lake;
 use crate::query::as_of::AsOf;
 use crate::query::engine::LakeQuery;
 use crate::query::limits::Limits;
@@ -33,8 +32,7 @@ pub(super) struct Session<'s> {
 impl Session<'_> {
     /// Returns a query over the lake.
     pub(super) fn query<'q>(&'q self, sql: &'q str) -> LakeQuery<'q> {
-        let (catalog, root) = (lake::catalog(self.store), self.store.root());
-        LakeQuery { catalog, root, sql, as_of: self.as_of, limits: self.limits }
+        LakeQuery { store: self.store, sql, as_of: self.as_of, limits: self.limits }
     }
 
     /// Runs a query and prints its rows as they come.

@@ -211,8 +211,7 @@ async fn last_run_of(
     records: &Records,
     lock_holder: Option<LockingProcess>,
 ) -> anyhow::Result<Option<LastRun>> {
-    let listed = store.list(&keys::runs_prefix(dataset)).await?;
-    let runs: BTreeSet<String> = listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect();
+    let runs = ledger::run_names(store, dataset).await?;
     let Some(name) = last_run(runs, records, SystemClock.now()) else { return Ok(None) };
     let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, &name)).await?;
     if let Some(Summary { finished_at, .. }) = summary {

@@ -36,6 +36,15 @@ impl RunReceipts {
     }
 }
 
+/// Returns the names of all runs of a dataset.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if the lake cannot be listed.
+pub async fn run_names(store: &impl Store, dataset: &Dataset) -> Result<BTreeSet<String>, Error> {
+    let listed = list(store, &keys::runs_prefix(dataset)).await?;
+    Ok(listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect())
+}
+
 /// Reads a run's receipts: those in its summary, and those that are separate objects.
 ///
 /// The summary is read last, because it contains the receipts deleted in the meantime.
