@@ -343,7 +343,8 @@ fn what_is_committed_can_be_queried_while_the_run_goes_on() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);
     let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", path(&lake), "--publish-every", "0.1"]);
-    run.args(["--years", "2021", "--grades", "grade-pk,grade-k"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    run.args(["--years", "2021", "--grades", "grade-pk,grade-k", "--format", "json"]);
+    run.stdout(Stdio::piped()).stderr(Stdio::piped());
     let run = Killed(run.spawn().unwrap());
     let sql = format!("select grade, count(*) as n from {TABLE} group by grade");
     wait_until("the committed partition can be queried", || {
@@ -357,7 +358,8 @@ fn what_is_committed_can_be_queried_while_the_run_goes_on() {
     assert_eq!(json["last_run"]["process"], run.0.id());
     assert_eq!((&json["last_run"]["n_done"], &json["last_run"]["n_planned"]), (&json!(1), &json!(2)));
     run.signal("TERM");
-    let _ = run.wait().expect(130);
+    // What was registered on the way counts.
+    assert_eq!(run.wait().expect(130).json()["n_published"], 1);
     let shown = lake.rollcall("status", &[]).expect(0).stdout;
     assert!(shown.contains(": finished "), "{shown}");
     // A killed run is not running.

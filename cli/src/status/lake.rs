@@ -226,10 +226,14 @@ async fn last_run_of(
     let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, &name)).await?;
     let receipts = ledger::read_run(store, dataset, &name).await?.receipts;
     let (n_done, n_planned) = (Some(receipts.len()), plan.map(|plan| plan.len()));
-    // The lock is the lake's: a process that started after this run holds it for another one. Names are in whole seconds.
-    let is_of_run = |holder: &LockingProcess| time_of(&name).is_none_or(|at| holder.since <= at + RUN_NAME_PRECISION);
-    let process = lock_holder.filter(is_of_run).map(|holder| holder.id);
+    let process = lock_holder.filter(|holder| may_run(holder, &name)).map(|holder| holder.id);
     Ok(Some(LastRun { name, finished_at: None, process, n_done, n_planned }))
+}
+
+/// Returns whether the process that holds the lake's lock may be that of a run. One that started after the run holds it for
+/// another.
+fn may_run(holder: &LockingProcess, run: &str) -> bool {
+    time_of(run).is_none_or(|at| holder.since <= at + RUN_NAME_PRECISION)
 }
 
 /// Returns the run that most recently started or tried a partition.
@@ -256,6 +260,17 @@ mod tests {
     use rollcall_core::partition::AxisValue;
 
     use super::*;
+
+    #[test]
+    fn a_process_that_started_after_a_run_is_not_its_own() {
+        let since = |time: &str| LockingProcess { id: 1, since: time.parse().unwrap() };
+        let run = "20261126T120000-381";
+        assert!(may_run(&since("2026-11-26T09:00:00Z"), run));
+        // The name has no fraction of a second.
+        assert!(may_run(&since("2026-11-26T12:00:00.9Z"), run));
+        assert!(!may_run(&since("2026-11-26T12:00:02Z"), run));
+        assert!(may_run(&since("2026-11-26T12:00:02Z"), "scheduled"));
+    }
 
     /// Found by use: B13.
     #[test]
