@@ -120,7 +120,8 @@ fn all_rows_go_to_a_file_that_is_complete_or_not_there() {
     }
     // A query that fails, at once or after some rows, leaves no file, and keeps one of that name.
     fs::write(folder.path().join("rows.csv"), "older").unwrap();
-    for sql in ["select nothing", &format!("select 1 / (enrollment - enrollment) as x from {TABLE}")] {
+    let late = "select 1 / (20000 - i) as x from generate_series(1, 30000) t(i)";
+    for sql in ["select nothing", &format!("select 1 / (enrollment - enrollment) as x from {TABLE}"), late] {
         let _ = piped(&lake, "", &[sql, "--output", folder.path().join("rows.csv").to_str().unwrap()]).expect(2);
     }
     assert_eq!(fs::read_to_string(folder.path().join("rows.csv")).unwrap(), "older");
