@@ -34,6 +34,7 @@ mod tables;
 mod template;
 mod verify;
 mod warnings;
+mod whole_file;
 mod words;
 
 use std::io::IsTerminal;

@@ -1,17 +1,15 @@
 //! A file of rows: CSV, JSON or Parquet, as its name says.
 
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use tempfile::{Builder, NamedTempFile};
 
-use crate::exit::BadInput;
 use crate::rows::RowSink;
 use crate::rows::csv::CsvText;
 use crate::rows::writer::RowWriter;
+use crate::whole_file::WholeFile;
 
 /// A path that ends in .csv, .json or .parquet.
 #[derive(Debug, Clone)]
@@ -51,7 +49,7 @@ impl RowsPath {
 /// A file of rows that appears under its name once it is complete.
 pub(crate) struct RowsFile {
     path: PathBuf,
-    writer: RowWriter<BufWriter<NamedTempFile>>,
+    writer: RowWriter<WholeFile>,
     n_rows: u64,
 }
 
@@ -59,21 +57,10 @@ impl RowsFile {
     /// Creates the file beside its final place.
     ///
     /// # Errors
-    /// [`BadInput`] if the folder cannot be written.
+    /// [`BadInput`](crate::exit::BadInput) if the folder cannot be written.
     pub(crate) fn create(path: &RowsPath, schema: &SchemaRef) -> anyhow::Result<Self> {
         let RowsPath { path, kind } = path;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = Builder::new();
-        // A new file gets the usual permissions, not those of a private temporary file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        if path.is_dir() {
-            return Err(BadInput(format!("write `{}`: expected a file, found a folder", path.display())).into());
-        }
-        let file = builder.prefix(".rollcall-").tempfile_in(folder);
-        // Without the name of the temporary file.
-        let file = file.map_err(|error| BadInput(format!("write `{}`: {}", path.display(), error.kind())))?;
-        let file = BufWriter::new(file);
+        let file = WholeFile::create(path)?;
         let writer = match kind {
             Kind::Csv => RowWriter::csv(CsvText { is_visible: false }, schema, file)?,
             Kind::Json => RowWriter::json(file),
@@ -86,14 +73,8 @@ impl RowsFile {
     /// bytes.
     pub(crate) fn finish(self) -> anyhow::Result<(u64, u64)> {
         let Self { path, writer, n_rows } = self;
-        let finished = || -> anyhow::Result<u64> {
-            let mut file = writer.finish()?;
-            file.flush()?;
-            let file = file.into_inner().map_err(|error| error.into_error())?;
-            let file = file.persist(&path).map_err(|error| error.error)?;
-            Ok(file.metadata()?.len())
-        };
-        let size_bytes = finished().with_context(|| format!("write `{}`", path.display()))?;
+        let file = writer.finish().with_context(|| format!("write `{}`", path.display()))?;
+        let size_bytes = file.finish()?;
         Ok((n_rows, size_bytes))
     }
 }
