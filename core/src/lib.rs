@@ -20,6 +20,7 @@ pub mod dataset;
 pub mod drift;
 pub mod error;
 pub mod fetch;
+pub mod figures;
 pub mod file;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

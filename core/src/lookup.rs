@@ -34,6 +34,25 @@ pub struct Lookup {
     rows: Vec<csv::StringRecord>,
 }
 
+/// A state or another jurisdiction.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct State {
+    /// FIPS code.
+    pub code: i64,
+    /// Name.
+    pub label: String,
+    /// Abbreviation of the Postal Service; empty if there is none.
+    pub abbreviation: String,
+}
+
+/// Returns the built-in table of states.
+#[must_use]
+pub fn states() -> Vec<State> {
+    let text = LOOKUPS.iter().find(|(stem, _)| *stem == "states").map_or("", |(_, text)| *text);
+    let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
+    reader.deserialize().flatten().collect()
+}
+
 impl Lookup {
     /// Returns every built-in lookup table.
     ///
