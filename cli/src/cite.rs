@@ -28,7 +28,7 @@ const PUBLISHER: &str = "Urban Institute";
 /// Name of the portal.
 const PORTAL: &str = "Education Data Portal";
 /// The page that its citations name.
-const URL: &str = "https://educationdata.urban.org/documentation/";
+pub(crate) const URL: &str = "https://educationdata.urban.org/documentation/";
 /// Licence of its data.
 const LICENCE: &str = "ODC Attribution License (ODC-By 1.0)";
 
@@ -61,13 +61,13 @@ enum CiteFormat {
 }
 
 /// The citation of a dataset.
-struct Citation {
+pub(crate) struct Citation {
     id: String,
     title: String,
     /// Credit line of a dataset that is not the portal's.
     attribution: Option<String>,
     /// The portal's release, if it is known.
-    release: Option<String>,
+    pub(crate) release: Option<String>,
     /// When the data was last fetched.
     accessed: Timestamp,
 }
@@ -132,7 +132,11 @@ async fn cite_all(store: &impl Store, datasets: &[Dataset], moment: Option<&Mome
     Ok(citations)
 }
 
-async fn cite(store: &impl Store, dataset: &Dataset, moment: Option<&Moment>) -> anyhow::Result<Citation> {
+/// Returns the citation of a dataset as the lake has it, or had it at a moment.
+///
+/// # Errors
+/// [`BadInput`] if the lake has nothing of it.
+pub(crate) async fn cite(store: &impl Store, dataset: &Dataset, moment: Option<&Moment>) -> anyhow::Result<Citation> {
     let now = Moment::At(Timestamp::MAX);
     let moment = moment.unwrap_or(&now);
     let as_of = table_as_of(store, &dataset.table, |path| dataset.parse_partition(path), moment).await?;
@@ -170,7 +174,7 @@ impl Citation {
     }
 
     /// Returns the citation as the portal asks for it.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let accessed = self.accessed.strftime("%B %-d, %Y");
         let title = escape::visible(&self.title);
         let version = self

@@ -23,6 +23,7 @@ mod progress;
 mod prune;
 mod query;
 mod repair;
+mod report;
 mod request;
 mod rows;
 mod run;
@@ -82,6 +83,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Compare the lake with the portal, and its tables with each other
     Verify(verify::VerifyArgs),
+    /// Write a page with the state of the lake and charts of its data, to be opened in a browser
+    Report(report::ReportArgs),
     /// Print how to cite a dataset or the data of a query
     Cite(cite::CiteArgs),
     /// List, show, check or generate dataset descriptors
@@ -146,6 +149,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Describe(args) => describe::run(args).await,
         Command::Diff(args) => diff::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Report(args) => report::run(args).await,
         Command::Cite(args) => cite::run(args).await,
         Command::Datasets(args) => datasets::run(&args).await,
         Command::Repair(args) => repair::run(args).await,

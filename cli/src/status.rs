@@ -1,7 +1,7 @@
 //! `rollcall status`: prints the lake as a grid, or the outcome of one run.
 
 mod as_of;
-mod grid;
+pub(crate) mod grid;
 mod lake;
 mod run;
 mod several;

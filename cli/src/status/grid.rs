@@ -128,13 +128,13 @@ fn grid(dataset: &Dataset, cells: &Cells, is_short: bool) -> String {
 }
 
 /// Returns the position of a value in the descriptor, which sorts grade-10 after grade-9.
-fn position(axis: &Axis, value: &AxisValue) -> usize {
+pub(crate) fn position(axis: &Axis, value: &AxisValue) -> usize {
     let value = value.to_string();
     axis.values.iter().position(|coded| coded.value == value).unwrap_or(usize::MAX)
 }
 
 /// Returns the length of what all names start with, up to a hyphen or an underscore: 6 for `grade-pk` and `grade-1`.
-fn common_prefix(names: &[String]) -> usize {
+pub(crate) fn common_prefix(names: &[String]) -> usize {
     let Some((first, others)) = names.split_first() else { return 0 };
     let ends = first.char_indices().filter(|(_, c)| matches!(c, '-' | '_')).map(|(i, _)| i + 1);
     let is_common = |end: &usize| others.iter().all(|other| other.get(..*end) == first.get(..*end));
@@ -142,7 +142,7 @@ fn common_prefix(names: &[String]) -> usize {
 }
 
 /// Returns the last outcome as a letter. A failure is a small one if there is older data.
-fn letter(record: &PartitionRecord) -> String {
+pub(crate) fn letter(record: &PartitionRecord) -> String {
     match outcome(record) {
         "F" if record.committed.is_some() => "f".to_owned(),
         other => other.to_owned(),

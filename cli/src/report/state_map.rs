@@ -1,0 +1,113 @@
+//! The map of states: a tile of equal size for each, roughly where it is.
+
+use std::collections::BTreeMap;
+
+use rollcall_core::lookup::{State, states};
+use serde::Serialize;
+
+use crate::report::series::Series;
+use crate::words::rounded;
+
+/// The states where they are on the map: each letter pair is a tile, and a column is three characters wide.
+///
+/// Source: the tile grid map of National Public Radio, 2015.
+const MAP: [&str; 8] = [
+    "AK                            ME",
+    "                           VT NH",
+    "WA ID MT ND MN IL WI MI NY RI MA",
+    "OR NV WY SD IA IN OH PA NJ CT",
+    "CA UT CO NE MO KY WV VA MD DE",
+    "   AZ NM KS AR TN NC SC DC",
+    "         OK LA MS AL GA",
+    "HI       TX             FL",
+];
+
+/// Number of shades. The lowest is 1; a state without a number has 0.
+pub(super) const N_SHADES: usize = 6;
+
+/// The map, as of the last year. A script shows the others.
+#[derive(Serialize)]
+pub(super) struct StateMap {
+    tiles: Vec<Tile>,
+    years: Vec<i32>,
+    /// A number above each of these has the next shade.
+    limits: Vec<i64>,
+    /// `limits` as text.
+    labels: Vec<String>,
+    /// Names of jurisdictions that have rows but no tile.
+    others: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Tile {
+    name: String,
+    abbreviation: String,
+    column: usize,
+    row: usize,
+    /// In the order of the years.
+    numbers: Vec<Option<i64>>,
+    shade: usize,
+}
+
+/// Returns the map; `None` if no row has a state.
+pub(super) fn state_map(series: &Series) -> Option<StateMap> {
+    let by_state: BTreeMap<i64, Vec<Option<i64>>> =
+        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state)))).collect();
+    if by_state.is_empty() {
+        return None;
+    }
+    let maximum = by_state.values().flatten().flatten().copied().max().unwrap_or(0);
+    // Shades grow with the square root, since a few states are much larger than the others.
+    let limit = |shade: usize| (maximum as f64 * (shade as f64 / N_SHADES as f64).powi(2)).round() as i64;
+    let limits: Vec<i64> = (1..N_SHADES).map(limit).collect();
+    let places = places();
+    let tiles = places.iter().map(|(state, column, row)| {
+        let numbers = by_state.get(&state.code).cloned().unwrap_or_else(|| vec![None; series.years.len()]);
+        let number = numbers.last().copied().flatten();
+        let shade = number.map_or(0, |number| 1 + limits.iter().filter(|limit| number > **limit).count());
+        let (name, abbreviation) = (state.label.clone(), state.abbreviation.clone());
+        Tile { name, abbreviation, column: *column, row: *row, numbers, shade }
+    });
+    let tiles = tiles.collect();
+    let has_tile = |code: &i64| places.iter().any(|(state, ..)| state.code == *code);
+    let others = by_state.keys().filter(|code| !has_tile(code)).map(|code| name(Some(*code))).collect();
+    let labels = limits.iter().map(|limit| rounded(limit.unsigned_abs())).collect();
+    Some(StateMap { tiles, years: series.years.clone(), limits, labels, others })
+}
+
+/// Returns the states on the map, with column and row.
+fn places() -> Vec<(State, usize, usize)> {
+    let mut places = Vec::new();
+    for state in states() {
+        let found = MAP.iter().enumerate().find_map(|(row, line)| {
+            let abbreviations = line.as_bytes().chunks(3).map(<[u8]>::trim_ascii);
+            let column = abbreviations.into_iter().position(|place| place == state.abbreviation.as_bytes());
+            column.filter(|_| !state.abbreviation.is_empty()).map(|column| (column, row))
+        });
+        places.extend(found.map(|(column, row)| (state, column, row)));
+    }
+    places
+}
+
+/// Returns the name of a state.
+pub(super) fn name(code: Option<i64>) -> String {
+    let Some(code) = code else { return "no state".to_owned() };
+    let state = states().into_iter().find(|state| state.code == code);
+    state.map_or_else(|| format!("FIPS {code}"), |state| state.label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fifty_states_and_the_district_of_columbia_are_on_the_map() {
+        let places = places();
+        assert_eq!(places.len(), 51);
+        let of =
+            |code: i64| places.iter().find(|(state, ..)| state.code == code).map(|(_, column, row)| (*column, *row));
+        assert_eq!((of(2), of(12), of(6)), (Some((0, 0)), Some((8, 7)), Some((0, 4))));
+        assert_eq!((of(72), name(Some(72)).as_str()), (None, "Puerto Rico"));
+        assert_eq!(name(Some(99)), "FIPS 99");
+    }
+}
