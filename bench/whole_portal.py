@@ -72,6 +72,7 @@ def main():
                 ("every partition, again", fetch, 300, 200),
                 ("status of everything", ["status", *everything], 2, 200),
                 ("plan of what is missing", missing, 5, 200),
+                ("report of everything", ["report", *everything, "--output", str(lake.with_suffix(".html"))], 30, 300),
                 # The simulator is in the same process, so there is no limit on its memory.
                 ("latest year of the sample, first run", newest, 300, None),
                 ("latest year of the sample, again", newest, 300, None),

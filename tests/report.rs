@@ -73,8 +73,11 @@ fn whole() -> String {
 fn several() -> String {
     let portal = TestPortal::start(Config { rows_per_partition: Some(40), ..Config::default() });
     let lake = TestLake::new();
-    for dataset in ["ccd_enrollment", "ccd_directory", "saipe_districts"] {
-        let _ = lake.run(&portal, &["--dataset", dataset, "--years", "2016,2017"]);
+    let years = ["--years", "2016,2017"];
+    let grades = ["--grades", "grade-pk,grade-k"];
+    let _ = lake.run(&portal, &[years, grades].concat()).expect(0);
+    for dataset in ["ccd_directory", "saipe_districts"] {
+        let _ = lake.run(&portal, &[["--dataset", dataset], years].concat()).expect(0);
     }
     report(&lake, &[])
 }
@@ -187,9 +190,9 @@ fn an_empty_lake_says_how_to_fetch() {
 #[test]
 fn several_datasets_have_an_overview() {
     let text = of("several", "text").as_str().unwrap();
-    assert!(text.starts_with("Skip to the content\n2 datasets in "), "{text}");
+    assert!(text.starts_with("Skip to the content\n3 datasets in "), "{text}");
     let title = of("several", "title").as_str().unwrap();
-    assert!(title.starts_with("2 datasets in ") && title.ends_with(" - rollcall"), "{title}");
+    assert!(title.starts_with("3 datasets in ") && title.ends_with(" - rollcall"), "{title}");
 }
 
 #[test]
