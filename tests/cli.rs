@@ -652,8 +652,12 @@ fn a_truncated_object_hides_no_other_and_mode_missing_rewrites_it() {
     let repaired = lake.rollcall("repair", &[]).expect(0);
     assert_eq!(
         repaired.stderr,
-        "warning: 1 object cannot be read: `year=2021/grade=grade-pk`\n\
-         hint: fetch again with --mode missing\n"
+        format!(
+            "warning: 1 object cannot be read: `year=2021/grade=grade-pk`\n\
+             hint: fetch again: rollcall run --mode stale --lake {} --portal {}\n",
+            lake.path().display(),
+            portal.origin()
+        )
     );
     let grades = format!("select distinct grade from {TABLE} order by grade");
     assert_eq!(query(&lake, &grades), "grade\ngrade-k\n");
@@ -953,7 +957,8 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     );
     let failed = "PortalUnavailable: fetch page 1 of `year=2021/grade=grade-k`: portal unavailable: HTTP 503";
     assert!(found.contains("\nyear=2021/grade=grade-k   ") && found.contains(failed), "{found}");
-    let again = format!("\nrun them again: rollcall run --failed-of {run} --lake {path}\n");
+    let again =
+        format!("\nrun them again: rollcall run --failed-of {run} --lake {path} --portal {}\n", portal.origin());
     assert!(found.ends_with(&again), "{found}");
 
     let found = lake.rollcall("status", &["--long"]).expect(0).stdout;
@@ -971,6 +976,39 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
     assert_eq!(json["partitions"].as_array().unwrap().len(), 52);
     assert_eq!(json["last_run"]["name"], run);
     assert!(json["last_run"]["finished_at"].is_string(), "{json}");
+}
+
+#[test]
+fn an_offered_command_works_as_it_is_pasted() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let pasted = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("rollcall() {{ \"$0\" \"$@\"; }}; {command}")]).arg(binary());
+        Outcome::from_output(shell.env_remove("ROLLCALL_LAKE").output().unwrap())
+    };
+    let offered = |text: &str, before: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(before)).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{before} in {text}"))
+    };
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let failed = lake.run(&portal, &[&TWO_GRADES[..], &["--keep-pages"]].concat()).expect(3).stdout;
+    let from_run = offered(&failed, "run the failed ones again: ");
+    let flags = format!(" --lake {} --keep-pages --portal {} --retry-wait 0", lake.path().display(), portal.origin());
+    assert!(from_run.ends_with(&flags), "{from_run}");
+    let from_status = offered(&lake.rollcall("status", &[]).expect(0).stdout, "run them again: ");
+    for command in [from_run, from_status] {
+        assert!(pasted(&command).expect(3).stdout.contains("1 partition: 1 failed"), "{command}");
+    }
+    portal.server.set_faults(Vec::new());
+    let from_status = offered(&lake.rollcall("status", &[]).expect(0).stdout, "run them again: ");
+    assert!(pasted(&from_status).expect(0).stdout.contains("1 partition: 1 written"), "{from_status}");
+    fs::write(lake.path().join(OBJECT), b"PAR1 torn").unwrap();
+    for command in ["repair", "status"] {
+        let warned = lake.rollcall(command, &[]).expect(0).stderr;
+        let again = offered(&warned, "hint: fetch again: ");
+        assert!(pasted(&again).expect(0).stdout.contains("1 partition: 1 written"), "{again}");
+        fs::write(lake.path().join(OBJECT), b"PAR1 torn").unwrap();
+    }
 }
 
 #[test]

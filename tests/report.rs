@@ -145,7 +145,10 @@ fn a_cell_tells_what_is_known_of_it_and_a_click_copies_its_command() {
     let tip = used["cellTip"].as_str().unwrap();
     assert!(tip.starts_with("2021/grade-pk: unchanged; 40 rows, 2.") && tip.contains(" kB, fetched "), "{tip}");
     let copied = used["copied"].as_str().unwrap();
-    assert!(copied.starts_with("rollcall run ") && copied.ends_with(" --partition 2021/grade-pk"), "{copied}");
+    assert!(
+        copied.starts_with("rollcall run --partition 2021/grade-pk --lake ") && copied.contains(" --portal http"),
+        "{copied}"
+    );
     // From there, the arrow keys lead to the others.
     assert_eq!(used["focused"], "2020/grade-pk");
     // Outcome, rows, age and rescued values are four pictures.
@@ -184,7 +187,12 @@ fn failures_are_named_with_what_to_do() {
 fn an_empty_lake_says_how_to_fetch() {
     let text = of("empty", "text").as_str().unwrap();
     assert!(text.contains("Nothing has been fetched yet."), "{text}");
-    assert!(text.contains("The lake has no partitions of ccd_enrollment. Fetch some: rollcall run "), "{text}");
+    assert!(
+        text.contains(
+            "The lake has no partitions of ccd_enrollment. Fetch some: rollcall run --years latest --grades all --lake "
+        ),
+        "{text}"
+    );
 }
 
 #[test]

@@ -388,7 +388,7 @@ fn common_mistakes_are_answered_with_what_to_do() {
             &["status", "--lake", lake][..],
             format!(
                 "error: open lake `{lake}`: expected a folder, found none\nhint: fetch a first one: rollcall run --sample \
-                 --years latest --grades grade-pk; or name another folder with --lake\n"
+                 --years latest --grades grade-pk --lake {lake}; or name another folder with --lake\n"
             ),
         ),
         (

@@ -3,11 +3,19 @@
 pub(crate) mod args;
 pub(crate) mod claim;
 pub(crate) mod mark;
+pub(crate) mod offer;
+
+use std::path::Path;
 
 use rollcall_adapters::file_catalog::FileCatalog;
 use rollcall_adapters::folder::FolderStore;
 #[cfg(feature = "aws")]
 use rollcall_aws::s3::S3Store;
+
+use crate::words::shell_word;
+
+/// Default folder of a lake.
+const DEFAULT: &str = "lake";
 
 /// A lake opened for reading.
 pub(crate) enum Lake {
@@ -19,4 +27,10 @@ pub(crate) enum Lake {
 /// Returns the catalog of a lake in a folder.
 pub(crate) fn catalog(store: &FolderStore) -> FileCatalog<FolderStore> {
     FileCatalog::new(store.clone())
+}
+
+/// Returns the flag that selects a folder or bucket; `None` for the default.
+fn lake_flag(lake: &Path) -> Option<String> {
+    let lake = lake.to_string_lossy();
+    (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
 }

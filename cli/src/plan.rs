@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
+use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 pub(crate) use crate::plan::args::PlanArgs;
 use crate::plan::cost::{Known, PlanCost, last_cost};
@@ -71,7 +72,9 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     }
     let records = read_records(store, dataset).await?;
     let stale = stale_partitions(&records, dataset);
-    warnings::warn_stale(&stale, &args.lake.rewrite_command(dataset, args.request.dataset_arg()));
+    let (dataset_arg, flags) = (args.request.dataset_arg(), args.portal.flags());
+    let offer = Offer { lake: &args.lake, dataset, dataset_arg, flags };
+    warnings::warn_stale(&stale, &offer.refresh());
     let committed = |partition| records.get(partition)?.committed.as_ref();
     let known = plan.items.iter().map(|item| {
         let committed = committed(&item.partition);

@@ -91,12 +91,23 @@ impl PortalArgs {
         self.sample
     }
 
-    /// Returns the flag that chooses this portal; `None` for the live one.
-    pub(crate) fn flag(&self) -> Option<String> {
-        match self.sample {
-            true => Some("--sample".to_owned()),
-            false => (self.portal != LIVE_ORIGIN).then(|| format!("--portal {}", shell_word(&self.portal))),
-        }
+    /// Returns the address of the portal; `None` for the live one, and for the sample.
+    pub(crate) fn other_portal(&self) -> Option<&str> {
+        (!self.sample && self.portal != LIVE_ORIGIN).then_some(self.portal.as_str())
+    }
+
+    /// Returns the flags that choose this portal and how it is asked, quoted for a shell; none for the defaults.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let portal = self.other_portal().map(|portal| format!("--portal {}", shell_word(portal)));
+        let retry_wait = self.retry_wait.as_secs_f64();
+        let settings = [
+            self.sample.then(|| "--sample".to_owned()),
+            portal,
+            self.in_flight.map(|in_flight| format!("--in-flight {in_flight}")),
+            (retry_wait != 1.0).then(|| format!("--retry-wait {retry_wait}")),
+            (self.partition_timeout.get() != 60).then(|| format!("--partition-timeout {}", self.partition_timeout)),
+        ];
+        settings.into_iter().flatten().collect()
     }
 
     /// Returns the maximum number of requests in flight for a dataset.

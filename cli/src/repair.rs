@@ -21,11 +21,13 @@ use crate::exit;
 use crate::exit::BadInput;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
+use crate::lake::offer::Offer;
 use crate::lake::{self, Lake, claim};
 use crate::output;
 use crate::repair::dataset::repair_dataset;
 use crate::request::dataset::load_dataset;
 use crate::signals::Signals;
+use crate::words::shell_word;
 
 #[derive(Debug, Args)]
 pub(crate) struct RepairArgs {
@@ -43,12 +45,28 @@ pub(crate) struct RepairArgs {
     database_prefix: String,
 }
 
+impl RepairArgs {
+    /// Returns the command with these flags.
+    fn command(&self) -> String {
+        let mut words = vec!["rollcall repair".to_owned()];
+        words.extend(self.dataset.as_ref().map(|named| format!("--dataset {}", shell_word(named))));
+        words.extend(self.lake.flag());
+        words.extend(self.from_pages.then(|| "--from-pages".to_owned()));
+        #[cfg(feature = "aws")]
+        if !self.database_prefix.is_empty() {
+            words.push(format!("--database-prefix {}", shell_word(&self.database_prefix)));
+        }
+        words.join(" ")
+    }
+}
+
 pub(crate) async fn run(args: RepairArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    let again = args.command();
     tokio::select! {
         repaired = repair(args) => repaired,
         () = signals.stop_requested() => {
-            output::print_message("interrupted: run `rollcall repair` again");
+            output::print_message(&format!("interrupted: run `{again}` again"));
             Ok(ExitCode::from(exit::INTERRUPTED))
         }
     }
@@ -95,13 +113,15 @@ async fn repair_folder(args: &RepairArgs, store: FolderStore, names: Vec<&str>) 
                 ));
                 continue;
             }
-            claim::claim(&store, mark.clone(), mark.is_sample, &dataset).await?;
+            claim::claim(&store, mark.clone(), mark.is_sample, mark.portal(&dataset), &dataset).await?;
         }
         if args.from_pages {
             is_complete &= encode_again(&store, &dataset).await?;
         }
         let has_table = catalog.has_table(&dataset).await?;
-        repair_dataset(&args.lake, args.dataset.as_deref(), &store, &catalog, &dataset, has_table).await?;
+        let (dataset_arg, flags) = (args.dataset.as_deref(), mark.source_flags(&dataset));
+        let offer = Offer { lake: &args.lake, dataset: &dataset, dataset_arg, flags };
+        repair_dataset(&offer, &store, &catalog, has_table).await?;
     }
     publish_lookups(&store, &catalog, SystemClock.now(), "repair").await?;
     // Also reads other datasets' tables, and thus finds damaged ones.

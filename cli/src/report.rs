@@ -56,13 +56,13 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     let datasets = load_all(&args.dataset)?;
     let html = match args.lake.open_existing().await? {
         Lake::Folder(store) => {
-            let is_sample = LakeMark::is_of_sample(&store).await?;
+            let mark = LakeMark::find(&store).await?;
             // Absolute, so that the examples work from any folder.
             let root = std::path::absolute(store.root())?.display().to_string();
-            html(&args, &store, &datasets, is_sample, root).await?
+            html(&args, &store, &datasets, mark, root).await?
         }
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => html(&args, &store, &datasets, false, args.lake.name()).await?,
+        Lake::Bucket(store) => html(&args, &store, &datasets, None, args.lake.name()).await?,
     };
     if args.output == Path::new("-") {
         output::print_data(&html)?;
@@ -87,7 +87,7 @@ async fn html(
     args: &ReportArgs,
     store: &(impl Store + Clone + 'static),
     datasets: &[Dataset],
-    is_sample: bool,
+    mark: Option<LakeMark>,
     root: String,
 ) -> anyhow::Result<String> {
     let found = read_lake(store, datasets, !args.no_charts).await?;
@@ -99,6 +99,6 @@ async fn html(
     if n_unread > 1 {
         output::print_message(&format!("warning: the charts lack {}", counted(n_unread as u64, "partition")));
     }
-    let about = About { lake: &args.lake, dataset_arg: &args.dataset, root, is_sample, now: SystemClock.now() };
+    let about = About { lake: &args.lake, dataset_arg: &args.dataset, root, mark, now: SystemClock.now() };
     render(&about, &found)
 }

@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::completions;
 use crate::exit::BadInput;
+use crate::lake::offer::all_values;
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::request::input::read_input;
-use crate::words::shell_word;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RequestArgs {
@@ -103,9 +103,7 @@ impl RequestArgs {
                 let dataset = load_dataset(self.dataset.as_deref().unwrap_or(DEFAULT_DATASET))?;
                 let input = self.to_json(&dataset)?;
                 if self.names_nothing() && !dataset.axes.is_empty() {
-                    let axes = dataset.axes.iter().filter(|axis| !axis.is_year());
-                    let axes: String = axes.map(|axis| format!(" --axis {}=all", axis.name)).collect();
-                    let flags = axes.replace(" --axis grade=all", " --grades all");
+                    let flags = all_values(&dataset);
                     return Err(BadInput(format!(
                         "check request: expected what to fetch, found nothing\nhint: such as --years latest{flags}; or \
                          --mode stale for what a lake has and can have changed"
@@ -153,11 +151,10 @@ impl RequestArgs {
         self.dataset.as_deref()
     }
 
-    /// Returns the flag that selects `dataset`, which these flags resolved to; `None` for the default.
-    pub(crate) fn dataset_flag(&self, dataset: &Dataset) -> Option<String> {
-        let file = self.dataset.as_ref().filter(|named| dataset::is_file(named));
-        let named = file.unwrap_or(&dataset.name);
-        (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
+    /// Returns the flags that say how a run commits what it fetches, whatever that is.
+    pub(crate) fn run_flags(&self) -> Vec<String> {
+        let flags = [("--force", self.force), ("--keep-pages", self.keep_pages)];
+        flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag.to_owned()).collect()
     }
 
     /// Returns the flags as a request in JSON.

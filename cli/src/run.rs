@@ -106,7 +106,7 @@ fn print_outcome(
         _ => None,
     };
     let report = RunReport::new(summary, &plan.warnings, rows);
-    report.print(dataset, args.format, &args.retry_command(&summary.run, dataset), &args.rewrite_command(dataset))?;
+    report.print(args.format, &args.offer(dataset))?;
     warnings::note_sample(args.portal.is_sample());
     let query_code = match query {
         QueryOutcome::NotRequested => ExitCode::from(exit::OK),

@@ -21,6 +21,7 @@ use crate::exit::BadInput;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
+use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::status::as_of::show_as_of;
@@ -88,13 +89,13 @@ async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let dataset = load_dataset(&args.dataset)?;
     match args.lake.open_existing().await? {
         Lake::Folder(store) => {
-            let is_sample = LakeMark::is_of_sample(&store).await?;
+            let mark = LakeMark::find(&store).await?;
             let lock_holder = store.lock_holder().await;
-            show(args, &store, &dataset, is_sample, lock_holder).await?;
+            show(args, &store, &dataset, mark.as_ref(), lock_holder).await?;
         }
         // Runs on AWS use no sample data, and no process of this machine.
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => show(args, &store, &dataset, false, None).await?,
+        Lake::Bucket(store) => show(args, &store, &dataset, None, None).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,7 +104,7 @@ async fn show(
     args: &StatusArgs,
     store: &impl Store,
     dataset: &Dataset,
-    is_sample: bool,
+    mark: Option<&LakeMark>,
     lock_holder: Option<LockingProcess>,
 ) -> anyhow::Result<()> {
     if let Some(as_of) = &args.as_of {
@@ -112,8 +113,10 @@ async fn show(
     match &args.run {
         Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,
         None => {
-            let (lake, dataset_arg) = (&args.lake, args.dataset.as_str());
-            let view = View { lake, dataset_arg, is_long: args.long, is_sample, lock_holder };
+            let flags = mark.map(|mark| mark.source_flags(dataset)).unwrap_or_default();
+            let offer = Offer { lake: &args.lake, dataset, dataset_arg: Some(&args.dataset), flags };
+            let is_sample = mark.is_some_and(|mark| mark.is_sample);
+            let view = View { offer: &offer, is_long: args.long, is_sample, lock_holder };
             show_lake(store, dataset, args.format, view).await
         }
     }

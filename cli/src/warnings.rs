@@ -17,10 +17,12 @@ use crate::words::counted;
 const MAX_NAMED: usize = 5;
 
 /// Warns about partitions whose object cannot be read.
-pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
+///
+/// - `refresh_command`: fetches them again.
+pub(crate) fn warn_unreadable(partitions: &[PartitionKey], refresh_command: &str) {
     if !partitions.is_empty() {
         print_message(&format!(
-            "warning: {} cannot be read: {}\nhint: fetch again with --mode missing",
+            "warning: {} cannot be read: {}\nhint: fetch again: {refresh_command}",
             counted(partitions.len() as u64, "object"),
             first_of(partitions)
         ));
@@ -29,12 +31,12 @@ pub(crate) fn warn_unreadable(partitions: &[PartitionKey]) {
 
 /// Warns about stale partitions.
 ///
-/// - `rewrite_command`: rewrites them.
-pub(crate) fn warn_stale(partitions: &[PartitionKey], rewrite_command: &str) {
+/// - `refresh_command`: rewrites them.
+pub(crate) fn warn_stale(partitions: &[PartitionKey], refresh_command: &str) {
     if !partitions.is_empty() {
         print_message(&format!(
             "warning: {}, whose schema or encoding differs from what a run would write today: {}\n\
-             hint: rewrite them: {rewrite_command}",
+             hint: rewrite them: {refresh_command}",
             counted(partitions.len() as u64, "stale partition"),
             first_of(partitions)
         ));

@@ -4,17 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rollcall_adapters::folder::{FolderState, FolderStore};
-use rollcall_core::dataset::Dataset;
-use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
-use crate::lake::Lake;
-use crate::lake::mark::{HOW_TO_FETCH, LakeMark};
-use crate::words::shell_word;
+use crate::lake::mark::{LakeMark, how_to_fetch};
+use crate::lake::{DEFAULT, Lake, lake_flag};
 
-/// Default folder of the lake.
-const DEFAULT: &str = "lake";
 /// Prefix of a bucket name.
 const BUCKET_SCHEME: &str = "s3://";
 
@@ -32,7 +27,7 @@ impl LakeArgs {
     }
 
     /// Returns the bucket name; `None` for a folder.
-    fn bucket(&self) -> Option<&str> {
+    pub(super) fn bucket(&self) -> Option<&str> {
         let bucket = self.lake.to_str()?.strip_prefix(BUCKET_SCHEME)?;
         Some(bucket.trim_end_matches('/'))
     }
@@ -95,30 +90,7 @@ impl LakeArgs {
 
     /// Returns the flag that selects this lake; `None` for the default.
     pub(crate) fn flag(&self) -> Option<String> {
-        let lake = self.lake.to_string_lossy();
-        (lake != DEFAULT).then(|| format!("--lake {}", shell_word(&lake)))
-    }
-
-    /// Returns the command that rewrites the stale partitions of a dataset in this lake.
-    ///
-    /// - `dataset_arg`: the dataset as given on the command line, if it was.
-    pub(crate) fn rewrite_command(&self, dataset: &Dataset, dataset_arg: Option<&str>) -> String {
-        self.run_command(dataset, dataset_arg, "--mode stale")
-    }
-
-    /// Returns the command that runs a dataset into this lake with the flags `which`.
-    pub(crate) fn run_command(&self, dataset: &Dataset, dataset_arg: Option<&str>, which: &str) -> String {
-        let mut words = vec![format!("rollcall run {which}")];
-        // Compares the argument rather than the name, because a descriptor file may use the default dataset's name.
-        let dataset_arg = dataset_arg.unwrap_or(&dataset.name);
-        if dataset_arg != DEFAULT_DATASET {
-            words.push(format!("--dataset {}", shell_word(dataset_arg)));
-        }
-        match self.bucket() {
-            Some(_) => words.push("--on aws".to_owned()),
-            None => words.extend(self.flag()),
-        }
-        words.join(" ")
+        lake_flag(&self.lake)
     }
 }
 
@@ -127,9 +99,8 @@ async fn check_exists(store: FolderStore) -> anyhow::Result<FolderStore> {
     let folder = store.root().display();
     let failed = |source| Error::StoreFailed { action: "read", key: keys::MARK.to_owned(), source };
     if store.inspect().await.map_err(failed)? == FolderState::Missing {
-        return Err(
-            BadInput(format!("open lake `{folder}`: expected a folder, found none\nhint: {HOW_TO_FETCH}")).into()
-        );
+        let hint = how_to_fetch(store.root());
+        return Err(BadInput(format!("open lake `{folder}`: expected a folder, found none\nhint: {hint}")).into());
     }
     LakeMark::find(&store).await?;
     Ok(store)

@@ -34,9 +34,10 @@ pub(crate) async fn lock(
     Ok((lock, mark))
 }
 
-/// Records in the mark that the lake holds `dataset`, unless it already says so.
+/// Records in the mark that the lake holds `dataset`, and from where, unless it already says so.
 ///
 /// - `before`: the mark that [`lock`] returned.
+/// - `portal`: the portal if it is neither the live one nor the sample.
 ///
 /// # Errors
 /// Fails if the lake cannot be written to.
@@ -44,10 +45,11 @@ pub(crate) async fn claim(
     store: &FolderStore,
     before: LakeMark,
     is_sample: bool,
+    portal: Option<&str>,
     dataset: &Dataset,
 ) -> anyhow::Result<()> {
     let mut mark = LakeMark { is_sample, is_new: false, tables: before.tables.clone() };
-    mark.tables.insert(dataset.table.clone(), TableDataset::new(dataset));
+    mark.tables.insert(dataset.table.clone(), TableDataset::new(dataset, portal));
     if before != mark {
         ledger::write_json(store, keys::MARK, &mark).await?;
     }

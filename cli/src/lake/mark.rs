@@ -6,6 +6,7 @@
 //! ledger, the mark therefore cannot be rebuilt from the objects, and an unreadable mark is an error.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rollcall_adapters::folder::{FolderState, FolderStore};
 use rollcall_core::dataset::Dataset;
@@ -13,10 +14,16 @@ use rollcall_core::{Error, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::BadInput;
+use crate::lake::lake_flag;
+use crate::words::shell_word;
 
-/// How a lake comes into being.
-pub(super) const HOW_TO_FETCH: &str =
-    "fetch a first one: rollcall run --sample --years latest --grades grade-pk; or name another folder with --lake";
+/// Returns how a lake comes into being.
+pub(super) fn how_to_fetch(folder: &Path) -> String {
+    let lake = lake_flag(folder).map_or_else(String::new, |flag| format!(" {flag}"));
+    format!(
+        "fetch a first one: rollcall run --sample --years latest --grades grade-pk{lake}; or name another folder with --lake"
+    )
+}
 
 /// The contents of the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +44,20 @@ pub(super) struct TableDataset {
     dataset: String,
     /// [`Dataset::schema_id`] in hex.
     schema: String,
+    /// The portal that its rows came from last; `None` for the live one, and for the sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    portal: Option<String>,
 }
 
 impl TableDataset {
-    pub(super) fn new(dataset: &Dataset) -> Self {
-        Self { dataset: dataset.name.clone(), schema: format!("{:016x}", dataset.schema_id()) }
+    pub(super) fn new(dataset: &Dataset, portal: Option<&str>) -> Self {
+        let (dataset, schema) = (dataset.name.clone(), schema_of(dataset));
+        Self { dataset, schema, portal: portal.map(str::to_owned) }
     }
+}
+
+fn schema_of(dataset: &Dataset) -> String {
+    format!("{:016x}", dataset.schema_id())
 }
 
 impl LakeMark {
@@ -92,8 +107,9 @@ impl LakeMark {
     pub(crate) async fn read(store: &FolderStore) -> anyhow::Result<Self> {
         Ok(Self::find(store).await?.ok_or_else(|| {
             BadInput(format!(
-                "open lake `{}`: expected a lake, found an empty folder\nhint: {HOW_TO_FETCH}",
-                store.root().display()
+                "open lake `{}`: expected a lake, found an empty folder\nhint: {}",
+                store.root().display(),
+                how_to_fetch(store.root())
             ))
         })?)
     }
@@ -147,6 +163,18 @@ impl LakeMark {
 
     /// Checks whether a descriptor with a different schema filled the dataset's table.
     pub(crate) fn has_other_schema(&self, dataset: &Dataset) -> bool {
-        self.tables.get(&dataset.table).is_some_and(|holder| *holder != TableDataset::new(dataset))
+        let is_other = |holder: &TableDataset| holder.dataset != dataset.name || holder.schema != schema_of(dataset);
+        self.tables.get(&dataset.table).is_some_and(is_other)
+    }
+
+    /// Returns the portal that the rows of a dataset came from last; `None` for the live one, and for the sample.
+    pub(crate) fn portal(&self, dataset: &Dataset) -> Option<&str> {
+        self.tables.get(&dataset.table)?.portal.as_deref()
+    }
+
+    /// Returns the flags with which a run gets data from where the rows of a dataset came from, quoted for a shell.
+    pub(crate) fn source_flags(&self, dataset: &Dataset) -> Vec<String> {
+        let portal = self.portal(dataset).map(|portal| format!("--portal {}", shell_word(portal)));
+        if self.is_sample { vec!["--sample".to_owned()] } else { portal.into_iter().collect() }
     }
 }

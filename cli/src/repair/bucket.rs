@@ -14,6 +14,7 @@ use crate::aws;
 use crate::exit::BadInput;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
+use crate::lake::offer::Offer;
 use crate::repair::dataset::repair_dataset;
 use crate::request::dataset::load_dataset;
 
@@ -47,7 +48,8 @@ pub(super) async fn repair(
         if let Some(mark) = &mark {
             mark.check_table(&dataset)?;
         }
-        repair_dataset(lake, dataset_arg, store, &catalog, &dataset, false).await?;
+        let offer = Offer { lake, dataset: &dataset, dataset_arg, flags: Vec::new() };
+        repair_dataset(&offer, store, &catalog, false).await?;
     }
     publish_lookups(store, &catalog, SystemClock.now(), "repair").await?;
     Ok(ExitCode::SUCCESS)

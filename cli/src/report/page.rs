@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::cite;
 use crate::escape::visible;
 use crate::lake::args::LakeArgs;
+use crate::lake::mark::LakeMark;
+use crate::lake::offer::Offer;
 use crate::report::data::{Data, data};
 use crate::report::enrollment::{Enrollment, enrollment};
 use crate::report::heat_map::{HeatMap, heat_maps};
@@ -28,6 +30,9 @@ const TEMPLATES: &[(&str, &str)] = &[
 const STYLE: &str = include_str!("template/style.css");
 const SCRIPT: &str = include_str!("template/script.js");
 
+/// What a command has in place of a partition.
+const PARTITION: &str = "PARTITION";
+
 /// What the report is about.
 #[derive(Debug)]
 pub(super) struct About<'a> {
@@ -36,7 +41,8 @@ pub(super) struct About<'a> {
     pub(super) dataset_arg: &'a str,
     /// The lake's folder as an absolute path, or its bucket.
     pub(super) root: String,
-    pub(super) is_sample: bool,
+    /// The mark of a folder; `None` for a bucket.
+    pub(super) mark: Option<LakeMark>,
     pub(super) now: Timestamp,
 }
 
@@ -58,13 +64,14 @@ struct Section {
     size: String,
     newest: String,
     to_look_at: String,
-    /// What `--partition` is added to.
-    run_command: String,
+    first_command: String,
+    /// With [`PARTITION`] in place of a partition.
+    partition_command: String,
     retry_command: String,
+    refresh_command: String,
     strays: Vec<String>,
     unreadable: Vec<String>,
     n_stale: usize,
-    stale_command: String,
     heat_maps: Vec<HeatMap>,
     has_figures: bool,
     unread: Vec<(String, String)>,
@@ -90,7 +97,7 @@ pub(super) fn render(about: &About<'_>, found: &[DatasetFound<'_>]) -> anyhow::R
         script => SCRIPT,
         sections => Serde(sections),
         lake => visible(&about.lake.name()),
-        is_sample => about.is_sample,
+        is_sample => about.mark.as_ref().is_some_and(|mark| mark.is_sample),
         generated_at => about.now.strftime("%Y-%m-%d %H:%M UTC").to_string(),
         portal_docs => cite::URL,
         version => env!("CARGO_PKG_VERSION"),
@@ -102,8 +109,8 @@ fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Secti
     let dataset = found.dataset;
     let id = format!("d-{}", dataset.name);
     let series = found.figures.as_ref().map(|figures| Series::new(dataset, &found.columns, figures));
-    let named = |which: &str| about.lake.run_command(dataset, dataset_arg(about, found), which);
-    let sample = if about.is_sample { " --sample" } else { "" };
+    let flags = about.mark.as_ref().map(|mark| mark.source_flags(dataset)).unwrap_or_default();
+    let offer = Offer { lake: about.lake, dataset, dataset_arg: Some(about.dataset_arg), flags };
     let committed = || found.records.values().filter_map(|record| record.committed.as_ref());
     let newest = committed().map(|committed| committed.fetched_at).max();
     Section {
@@ -119,12 +126,13 @@ fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Secti
         size: words::size(committed().map(|committed| committed.size_bytes).sum()),
         newest: newest.map_or_else(String::new, |newest| age(newest, about.now)),
         to_look_at: to_look_at(found),
-        run_command: named("").replace("  ", " ").trim_end().to_owned() + sample,
-        retry_command: named("--mode stale") + sample,
+        first_command: offer.first(),
+        partition_command: offer.run(&format!("--partition {PARTITION}")),
+        retry_command: offer.retry_all(failed_runs(found)),
+        refresh_command: offer.refresh(),
         strays: found.survey.strays.iter().map(|key| visible(key).into_owned()).collect(),
         unreadable: found.survey.unreadable().iter().map(ToString::to_string).collect(),
         n_stale: found.stale.len(),
-        stale_command: about.lake.rewrite_command(dataset, dataset_arg(about, found)) + sample,
         heat_maps: heat_maps(found, about.now),
         has_figures: found.figures.is_some(),
         unread: found.unread.iter().map(|(key, error)| (key.to_string(), visible(error).into_owned())).collect(),
@@ -136,9 +144,10 @@ fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Secti
     }
 }
 
-/// Returns the dataset as commands name it: as on the command line, if that was a descriptor file.
-fn dataset_arg<'a>(about: &About<'a>, found: &DatasetFound<'_>) -> Option<&'a str> {
-    (about.dataset_arg.ends_with(".toml") && !found.dataset.name.is_empty()).then_some(about.dataset_arg)
+/// Returns the runs in which partitions failed last.
+fn failed_runs<'f>(found: &'f DatasetFound<'_>) -> impl Iterator<Item = &'f str> {
+    let attempts = found.records.values().filter_map(|record| record.last_attempt.as_ref());
+    attempts.filter(|attempt| attempt.outcome.is_open()).map(|attempt| attempt.run.as_str())
 }
 
 fn verdict(found: &DatasetFound<'_>, now: Timestamp) -> String {

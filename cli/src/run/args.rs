@@ -7,6 +7,7 @@ use rollcall_core::dataset::Dataset;
 
 use crate::completions;
 use crate::lake::args::LakeArgs;
+use crate::lake::offer::Offer;
 use crate::output::Format;
 use crate::portal_args::PortalArgs;
 use crate::request::RequestArgs;
@@ -69,24 +70,16 @@ pub(crate) enum Elsewhere {
 }
 
 impl RunArgs {
-    /// Returns the command that rewrites the stale partitions of the lake that these flags select.
-    pub(crate) fn rewrite_command(&self, dataset: &Dataset) -> String {
-        let mut text = self.lake.rewrite_command(dataset, self.request.dataset_arg());
-        text.extend(self.on.map(|_| " --on aws"));
-        text
-    }
-
-    /// Returns the command that fetches the failed partitions of a run with these flags.
-    pub(crate) fn retry_command(&self, run: &str, dataset: &Dataset) -> String {
-        let mut words = vec!["rollcall run --failed-of".to_owned(), run.to_owned()];
-        words.extend(self.request.dataset_flag(dataset));
+    /// Returns what offers further runs of a dataset with these flags.
+    pub(crate) fn offer<'o>(&'o self, dataset: &'o Dataset) -> Offer<'o> {
+        let mut flags = self.request.run_flags();
         match self.on {
-            None => words.extend(self.lake.flag().into_iter().chain(self.portal.flag())),
+            None => flags.extend(self.portal.flags()),
             Some(Elsewhere::Aws) => {
-                words.push("--on aws".to_owned());
-                words.extend(self.state_machine.as_ref().map(|name| format!("--state-machine {}", shell_word(name))));
+                flags.push("--on aws".to_owned());
+                flags.extend(self.state_machine.as_ref().map(|name| format!("--state-machine {}", shell_word(name))));
             }
         }
-        words.join(" ")
+        Offer { lake: &self.lake, dataset, dataset_arg: self.request.dataset_arg(), flags }
     }
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::aws;
 use crate::exit::{self, BadInput};
+use crate::lake::offer::dataset_flag;
 use crate::output::{self, Format};
 use crate::progress;
 use crate::progress::execution::ExecutionState;
@@ -166,7 +167,7 @@ fn print_started(execution: &Execution, args: &RunArgs, dataset: &Dataset) -> an
     if args.format == Format::Json {
         return output::print_json(&StartedRun { run: &execution.name, execution: &execution.arn });
     }
-    let dataset = args.request.dataset_flag(dataset).map(|flag| format!(" {flag}")).unwrap_or_default();
+    let dataset = dataset_flag(dataset, args.request.dataset_arg()).map(|flag| format!(" {flag}")).unwrap_or_default();
     output::print(&format!(
         "run {} started\nfollow it: rollcall status --lake s3://BUCKET{dataset} --run {}\n           aws stepfunctions \
          describe-execution --execution-arn {}\n",
@@ -200,7 +201,7 @@ async fn print_published(
         output::print_message(&format!("failed: {name}: {named}{message}"));
     }
     let report = RunReport::new(&summary, &planned.warnings, None).with_usd();
-    report.print(dataset, args.format, &args.retry_command(&summary.run, dataset), &args.rewrite_command(dataset))?;
+    report.print(args.format, &args.offer(dataset))?;
     Ok(ExitCode::from(if summary.n_open() > 0 { exit::PARTIAL } else { exit::OK }))
 }
 

@@ -77,7 +77,7 @@ pub(crate) async fn prepare(
             ..Keep::default()
         },
     };
-    claim::claim(&store, found, args.portal.is_sample(), &dataset).await?;
+    claim::claim(&store, found, args.portal.is_sample(), args.portal.other_portal(), &dataset).await?;
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;
     tracing::debug!(run = facts.run, n_partitions = plan.items.len(), "plan written");
     let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));

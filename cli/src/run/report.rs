@@ -9,6 +9,7 @@ use rollcall_core::partition::AxisValue;
 use serde::Serialize;
 
 use crate::changes;
+use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 use crate::table;
 use crate::warnings;
@@ -56,17 +57,11 @@ impl<'r> RunReport<'r> {
 
     /// Prints the report to stdout, and its warnings to stderr.
     ///
-    /// - `retry_command`: fetches the failed partitions.
-    /// - `rewrite_command`: rewrites the stale partitions.
-    pub(crate) fn print(
-        &self,
-        dataset: &Dataset,
-        format: Format,
-        retry_command: &str,
-        rewrite_command: &str,
-    ) -> anyhow::Result<()> {
-        warnings::warn_unreadable(&self.summary.unreadable);
-        warnings::warn_stale(&self.summary.stale, rewrite_command);
+    /// - `offer`: offers further runs.
+    pub(crate) fn print(&self, format: Format, offer: &Offer<'_>) -> anyhow::Result<()> {
+        let dataset = offer.dataset;
+        warnings::warn_unreadable(&self.summary.unreadable, &offer.refresh());
+        warnings::warn_stale(&self.summary.stale, &offer.refresh());
         warnings::warn_unknown_fields(self.summary.receipts.iter());
         warnings::note_kept_keys(self.summary.receipts.iter(), dataset.reason.as_deref());
         if format == Format::Json {
@@ -83,7 +78,7 @@ impl<'r> RunReport<'r> {
             (0, _) => Some("run those that were not tried"),
             (_, _) => Some("run those that failed or were not tried"),
         };
-        text.extend(advice.map(|advice| format!("{advice}: {retry_command}\n")));
+        text.extend(advice.map(|advice| format!("{advice}: {}\n", offer.retry(&self.summary.run))));
         output::print(&text)?;
         Ok(())
     }

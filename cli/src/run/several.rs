@@ -167,7 +167,7 @@ impl Runs {
             counted(n_pages, "page"),
         ));
         for (dataset, summary, _) in self.ended.iter().filter(|(_, summary, _)| summary.n_open() > 0) {
-            text.push_str(&format!("run the rest again: {}\n", args.retry_command(&summary.run, dataset)));
+            text.push_str(&format!("run the rest again: {}\n", args.offer(dataset).retry(&summary.run)));
         }
         output::print(&text)?;
         Ok(())

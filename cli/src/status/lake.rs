@@ -17,7 +17,7 @@ use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::escape::visible;
-use crate::lake::args::LakeArgs;
+use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 use crate::status::grid::{LEGEND, LONG_LEGEND, grids, long_grids, order};
 use crate::table;
@@ -33,9 +33,8 @@ const MAX_FAILURES: usize = 5;
 /// What to show of a lake, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'v> {
-    pub(super) lake: &'v LakeArgs,
-    /// The dataset as given on the command line.
-    pub(super) dataset_arg: &'v str,
+    /// Offers runs.
+    pub(super) offer: &'v Offer<'v>,
     /// Whether a cell of the grid also has the rows and the age of its partition.
     pub(super) is_long: bool,
     /// Whether the lake holds sample data.
@@ -46,14 +45,12 @@ pub(super) struct View<'v> {
 
 impl View<'_> {
     /// Returns the command that fetches failed partitions again.
-    fn retry_command(&self, dataset: &Dataset, failed: &[(&PartitionKey, &LastAttempt)]) -> String {
+    fn retry_command(&self, failed: &[(&PartitionKey, &LastAttempt)]) -> String {
         let runs: BTreeSet<&str> = failed.iter().map(|(_, attempt)| attempt.run.as_str()).collect();
-        let which = match runs.first() {
-            Some(run) if runs.len() == 1 => format!("--failed-of {}", words::shell_word(run)),
-            _ => "--mode stale".to_owned(),
-        };
-        let sample = if self.is_sample { " --sample" } else { "" };
-        self.lake.run_command(dataset, Some(self.dataset_arg), &which) + sample
+        match runs.first() {
+            Some(run) if runs.len() == 1 => self.offer.retry(run),
+            _ => self.offer.refresh(),
+        }
     }
 }
 
@@ -113,16 +110,16 @@ pub(super) async fn show_lake(
     if format == Format::Json {
         return output::print_json(&status);
     }
-    warnings::warn_stale(&stale, &view.lake.rewrite_command(dataset, Some(view.dataset_arg)));
+    warnings::warn_stale(&stale, &view.offer.refresh());
     warnings::warn_strays(&survey.strays);
-    warnings::warn_unreadable(&unreadable);
+    warnings::warn_unreadable(&unreadable, &view.offer.refresh());
     output::print(&status.describe(dataset, &records, view, SystemClock.now()))?;
     Ok(())
 }
 
 impl LakeStatus<'_> {
     fn describe(&self, dataset: &Dataset, records: &Records, view: View<'_>, now: Timestamp) -> String {
-        let lake = visible(&view.lake.name()).into_owned();
+        let lake = visible(&view.offer.lake.name()).into_owned();
         let last_run = self.last_run.as_ref().map_or_else(String::new, |run| run.describe(now));
         if self.partitions.is_empty() {
             return format!("{}: nothing fetched yet into `{lake}`\n{last_run}", dataset.name);
@@ -156,12 +153,12 @@ impl LakeStatus<'_> {
             if view.is_long { long_grids(dataset, records, now) } else { grids(dataset, records) }
         ));
         text.push_str(if view.is_long { LONG_LEGEND } else { LEGEND });
-        text.push_str(&self.failures(dataset, view, now));
+        text.push_str(&self.failures(view, now));
         text
     }
 
     /// Returns the partitions that failed last, with their errors, and the command that fetches them again.
-    fn failures(&self, dataset: &Dataset, view: View<'_>, now: Timestamp) -> String {
+    fn failures(&self, view: View<'_>, now: Timestamp) -> String {
         let failed = self.partitions.iter().filter_map(|record| {
             let attempt = record.last_attempt.as_ref().filter(|attempt| attempt.outcome == Outcome::Failed)?;
             Some((&record.partition, attempt))
@@ -182,7 +179,7 @@ impl LakeStatus<'_> {
         if let Some(n_more @ 1..) = failed.len().checked_sub(MAX_FAILURES) {
             text.push_str(&format!("and {n_more} more; --format json lists them\n"));
         }
-        text.push_str(&format!("run them again: {}\n", view.retry_command(dataset, &failed)));
+        text.push_str(&format!("run them again: {}\n", view.retry_command(&failed)));
         text
     }
 }

@@ -60,7 +60,7 @@ for (const heat of document.querySelectorAll(".heat")) {
   heat.addEventListener("focusout", hideTip);
   heat.addEventListener("click", (event) => {
     const cell = cellOf(event);
-    if (cell) copyAndTell(`${heat.dataset.command} --partition ${cell.dataset.partition}`, cell);
+    if (cell) copyAndTell(heat.dataset.command.replace("PARTITION", cell.dataset.partition), cell);
   });
   for (const table of heat.querySelectorAll("table")) {
     const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1).map((cell) => cell.firstElementChild));
