@@ -194,7 +194,7 @@ async fn a_wait_before_a_retry_has_its_full_length_unless_the_deadline_is_sooner
     let long = Duration::from_secs(3_600);
     let portal = client("http://127.0.0.1:9", |settings| (settings.backoff, settings.max_backoff) = (long, long));
     let deadline = Instant::now() + Duration::from_millis(20);
-    portal.until(deadline).pause(1, "test").await;
+    portal.until(deadline).pause(1, 4, "test").await;
     assert!(Instant::now() >= deadline);
 }
 

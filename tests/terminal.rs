@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::{
-    Killed, Outcome, TestLake, TestPortal, binary, on_terminal, on_terminal_after, python, rollcall, stalled,
-    wait_until,
+    Killed, Outcome, TestLake, TestPortal, binary, on_dumb_terminal, on_terminal, on_terminal_after, python, rollcall,
+    stalled, wait_until,
 };
 use serde_json::json;
 
@@ -303,13 +303,46 @@ fn progress_fits_the_terminal_and_names_what_is_retried() {
             let is_start = line.trim_start().starts_with(|c: char| c.is_ascii_digit()) || line.starts_with("now ");
             assert!(is_start, "{columns}: a line wraps: {line:?} in {progress:?}");
         }
-        if columns >= 80 {
-            assert!(progress.iter().any(|line| line.contains("2021/grade-k (HTTP 503, again in 1 s)")), "{progress:?}");
-            assert!(progress.iter().any(|line| line.contains("1 retrying")), "{progress:?}");
-        }
+        let retry = match columns {
+            40 => "2021/grade-k HTTP 503, 2/4 in 1 s",
+            _ => "2021/grade-k (HTTP 503, try 2 of 4 in 1 s)",
+        };
+        assert!(progress.iter().any(|line| line.contains(retry)), "{columns}: {progress:?}");
+        assert!(progress.iter().any(|line| line.contains("1 retrying")), "{columns}: {progress:?}");
+        assert!(progress.iter().any(|line| line.contains("1 s · ")), "{columns}: {progress:?}");
         // Nothing is left of it.
         assert!(found.trim_end().ends_with("first load of 2 partitions"), "{found:?}");
     }
+}
+
+#[test]
+fn what_the_portal_is_asked_for_is_said_while_it_takes_its_time() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![Fault::new(Action::Delay { ms: 1_500 }).on_path("api-endpoints/")]);
+    let request = ["--years", "2021", "--grades", "grade-pk"];
+    let asked = "asking the portal for its list of endpoints ...";
+    let origin = portal.origin();
+    for command in ["plan", "run"] {
+        let args = [&[command, "--lake", path(&lake), "--portal", &origin], &request[..]].concat();
+        let found = on_terminal(80, &[], &args).expect(0).stdout;
+        assert!(found.contains(&format!("{asked} 1 s")), "{found:?}");
+        // Nothing is left of it.
+        let cleared = found.rsplit_once(asked).map(|(_, after)| after.contains("\u{1b}[2K"));
+        assert_eq!(cleared, Some(true), "{found:?}");
+        let piped = Outcome::from_output(rollcall(&args).output().unwrap()).expect(0).stderr;
+        assert_eq!(piped, format!("{asked}\n"));
+    }
+    let quiet = lake.run(&portal, &[&request[..], &["--quiet"]].concat()).expect(0);
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn a_dumb_terminal_gets_the_lines_of_a_log() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let args = ["run", "--lake", path(&lake), "--portal", &portal.origin(), "--years", "2021", "--grades", "grade-pk"];
+    let found = on_dumb_terminal(&args).expect(0).stdout;
+    assert!(found.contains("fetching 1 partition of ccd_enrollment from "), "{found:?}");
+    assert!(!found.contains('\u{1b}') && !found.contains('─'), "{found:?}");
 }
 
 /// Returns text without the codes that move a terminal's cursor or clear its lines.

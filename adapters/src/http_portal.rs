@@ -51,8 +51,21 @@ pub struct HttpPortal {
     meter: Arc<Meter>,
 }
 
-/// Learns that a request is made again: why, in a few words, and after which wait.
-pub type OnRetry = Arc<dyn Fn(&str, Duration) + Send + Sync>;
+/// Learns that a request, or a whole partition, is tried again.
+pub type OnRetry = Arc<dyn Fn(NextTry<'_>) + Send + Sync>;
+
+/// The next try of something that failed.
+#[derive(Debug, Clone, Copy)]
+pub struct NextTry<'r> {
+    /// Why there is another try, in a few words.
+    pub reason: &'r str,
+    /// Time until then.
+    pub wait: Duration,
+    /// Its number; the first try has number 1.
+    pub number: u32,
+    /// Maximum number of tries.
+    pub limit: u32,
+}
 
 /// A page that was received.
 struct Transfer {
@@ -98,19 +111,20 @@ impl HttpPortal {
         Self { on_retry: Some(on_retry), ..self.clone() }
     }
 
-    fn report_retry(&self, reason: &str, wait: Duration) {
+    fn report_retry(&self, next: NextTry<'_>) {
         if let Some(on_retry) = &self.on_retry {
-            on_retry(reason, wait);
+            on_retry(next);
         }
     }
 
     /// Waits before the next try of a request or of a whole partition.
     ///
     /// - `tries`: tries so far, at least 1.
+    /// - `limit`: maximum number of tries.
     /// - `reason`: why there is another try, in a few words.
-    pub async fn pause(&self, tries: u32, reason: &str) {
+    pub async fn pause(&self, tries: u32, limit: u32, reason: &str) {
         let wait = FullJitter::new(&self.client.settings, tries).draw();
-        self.report_retry(reason, wait);
+        self.report_retry(NextTry { reason, wait, number: tries + 1, limit });
         // If the deadline cuts this wait short, the next request reports it.
         let _ = self.before_deadline(tokio::time::sleep(wait)).await;
     }
@@ -150,7 +164,7 @@ impl HttpPortal {
         let permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
         tracing::debug!(path = url.path(), page, "page requested");
         if is_retry {
-            self.pause(tries, "invalid page").await;
+            self.pause(tries, self.client.settings.tries, "invalid page").await;
         }
         let max_bytes = request.room.as_ref().map(Room::n_bytes);
         let (Received { bytes, room }, tries) = self.attempts(&url, tries, max_bytes).await?;
@@ -168,6 +182,7 @@ impl HttpPortal {
         max_bytes: Option<usize>,
     ) -> Result<(Received, u32), PortalError> {
         let waits = FullJitter::new(&self.client.settings, tries + 1);
+        let (limit, mut number) = (self.client.settings.tries, tries + 1);
         let result = (|| {
             tries += 1;
             let url = url.clone();
@@ -189,7 +204,8 @@ impl HttpPortal {
         })
         .notify(|failure, wait| {
             tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
-            self.report_retry(&failure.to_string(), wait);
+            number += 1;
+            self.report_retry(NextTry { reason: &failure.to_string(), wait, number, limit });
         })
         .await;
         match result {

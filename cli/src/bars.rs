@@ -10,6 +10,11 @@ pub(crate) static BARS: LazyLock<MultiProgress> = LazyLock::new(|| {
     MultiProgress::with_draw_target(target)
 });
 
+/// Returns whether stderr is a terminal on which bars can be drawn. A file, a pipe and a dumb terminal are none.
+pub(crate) fn are_drawn() -> bool {
+    !BARS.is_hidden()
+}
+
 /// Runs `write`, which prints to stderr, with the bars hidden for its duration.
 pub(crate) fn suspend_bars<T>(write: impl FnOnce() -> T) -> T {
     BARS.suspend(write)

@@ -38,7 +38,6 @@ mod warnings;
 mod whole_file;
 mod words;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
@@ -120,11 +119,7 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return exit::report(&exit::BadInput(format!("read `ROLLCALL_LOG`: {error}")).into()),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(|| LogWriter)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(bars::are_drawn()).with_writer(|| LogWriter).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&error.into()),

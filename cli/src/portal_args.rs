@@ -69,9 +69,8 @@ pub(crate) struct PortalSource {
 
 impl OpenPortal {
     /// Returns the portal for the requests that precede any data, with a short deadline.
-    pub(crate) fn for_metadata(&self) -> CachedLists<HttpPortal> {
-        let portal = self.portal.until(Instant::now() + METADATA_TIMEOUT);
-        CachedLists { portal, cache: self.lists.clone() }
+    pub(crate) fn for_metadata(&self) -> CachedLists {
+        CachedLists::new(&self.portal.until(Instant::now() + METADATA_TIMEOUT), self.lists.clone())
     }
 
     /// Returns the address of the portal, or that it is the sample.

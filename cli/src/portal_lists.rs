@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use rollcall_adapters::http_portal::HttpPortal;
 use rollcall_core::memory::{Memory, Room};
+use rollcall_core::metadata::{ENDPOINTS_PATH, VARIABLES_PATH};
 use rollcall_core::plan::release::CHANGES_PATH;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading, Response};
 use url::Url;
+
+use crate::progress::asking::{Retries, saying};
 
 /// Bodies by path and page, with the time when they arrived.
 type Pages = HashMap<(String, u32), (Bytes, Timestamp)>;
@@ -23,13 +27,32 @@ impl ListCache {
     }
 }
 
-/// A portal for requests of lists only: it remembers every page that was read, except of the list of releases.
-pub(crate) struct CachedLists<P> {
-    pub(crate) portal: P,
-    pub(crate) cache: ListCache,
+/// A portal for requests of lists only: it says what it asks for if that takes long, and remembers every page that was read,
+/// except of the list of releases.
+pub(crate) struct CachedLists {
+    portal: HttpPortal,
+    retries: Retries,
+    cache: ListCache,
 }
 
-impl<P: Portal> Portal for CachedLists<P> {
+impl CachedLists {
+    pub(crate) fn new(portal: &HttpPortal, cache: ListCache) -> Self {
+        let retries = Retries::new();
+        Self { portal: portal.reporting_retries(retries.learn()), retries, cache }
+    }
+}
+
+/// Returns what a path of the portal has, in words.
+fn in_words(path: &str) -> &'static str {
+    match path.split('?').next() {
+        Some(ENDPOINTS_PATH) => "list of endpoints",
+        Some(VARIABLES_PATH) => "list of columns",
+        Some(CHANGES_PATH) => "list of releases",
+        _ => "metadata",
+    }
+}
+
+impl Portal for CachedLists {
     fn root(&self) -> &Url {
         self.portal.root()
     }
@@ -43,7 +66,7 @@ impl<P: Portal> Portal for CachedLists<P> {
     ) -> Result<Response<T>, PortalError> {
         // A command for all datasets takes hours, in which there may be a release. It must be the one before page 1.
         if path == CHANGES_PATH {
-            return self.portal.get(path, page, request, read).await;
+            return saying(in_words(path), &self.retries, self.portal.get(path, page, request, read)).await;
         }
         let key = (path.to_owned(), page);
         let known = self.cache.pages().get(&key).cloned();
@@ -60,7 +83,7 @@ impl<P: Portal> Portal for CachedLists<P> {
             }
             reading
         };
-        self.portal.get(path, page, request, read_and_keep).await
+        saying(in_words(path), &self.retries, self.portal.get(path, page, request, read_and_keep)).await
     }
 
     fn page_memory(&self) -> Memory {

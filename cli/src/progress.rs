@@ -1,21 +1,23 @@
 //! Progress on stderr.
 
+pub(crate) mod asking;
 #[cfg(feature = "aws")]
 pub(crate) mod execution;
 mod lines;
+mod retry;
 pub(crate) mod state;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use rollcall_adapters::http_portal::OnRetry;
+use rollcall_adapters::http_portal::{NextTry, OnRetry};
 use rollcall_core::partition::PartitionKey;
 use terminal_size::terminal_size_of;
 
-use crate::bars::{BARS, HiddenInterrupt};
+use crate::bars::{self, BARS, HiddenInterrupt};
 use crate::output::{is_quiet, print_message, terminal_width};
 use crate::progress::state::RunState;
 
@@ -26,16 +28,19 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// What can be shown of a run while it goes on.
 pub(crate) trait Shown: Send + 'static {
-    /// Returns three lines of at most `width` cells each.
+    /// Whether Ctrl-C is handled while it is shown. If not, it ends the process at once.
+    const HANDLES_INTERRUPT: bool = true;
+
+    /// Returns lines of at most `width` cells each.
     ///
     /// - `now`: time since the start.
-    fn lines(&self, now: Duration, width: usize) -> [String; 3];
+    fn lines(&self, now: Duration, width: usize) -> Vec<String>;
 
     /// Returns one line, for a log.
     fn line(&self, now: Duration) -> String;
 }
 
-/// Progress on a terminal, as three lines that are drawn again and again, or else in a log, as a line every half minute.
+/// Progress on a terminal, as lines that are drawn again and again, or else in a log, as a line every half minute.
 pub(crate) struct Progress<S> {
     state: Arc<Mutex<S>>,
     started: Instant,
@@ -63,8 +68,8 @@ impl<S: Shown> Progress<S> {
         let (state, started) = (Arc::new(Mutex::new(state)), Instant::now());
         let mut hidden_interrupt = None;
         match opening {
-            Some(_) if io::stderr().is_terminal() => {
-                hidden_interrupt = Some(HiddenInterrupt::new());
+            Some(_) if bars::are_drawn() => {
+                hidden_interrupt = S::HANDLES_INTERRUPT.then(HiddenInterrupt::new);
                 bar.set_style(style_of(&state, started));
                 bar.enable_steady_tick(TICK);
             }
@@ -96,9 +101,9 @@ impl RunProgress {
     /// Returns what learns of the retries of a partition's requests.
     pub(crate) fn on_retry(self: &Arc<Self>, partition: &PartitionKey) -> OnRetry {
         let (progress, partition) = (self.clone(), partition.clone());
-        Arc::new(move |reason, wait| {
-            let at = progress.started.elapsed() + wait;
-            progress.state().retrying(&partition, reason, at);
+        Arc::new(move |next: NextTry<'_>| {
+            let at = progress.started.elapsed() + next.wait;
+            progress.state().retrying(&partition, next, at);
         })
     }
 
@@ -118,7 +123,7 @@ async fn log<S: Shown>(state: Weak<Mutex<S>>, started: Instant) {
     }
 }
 
-/// Returns the style of the three lines. They are composed each time they are drawn, to the width that the terminal then
+/// Returns the style of the lines. They are composed each time they are drawn, to the width that the terminal then
 /// has.
 fn style_of<S: Shown>(state: &Arc<Mutex<S>>, started: Instant) -> ProgressStyle {
     let style = ProgressStyle::with_template("{lines}").unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -16,5 +16,5 @@ pub use lake::{ENROLLMENT, Seen, TestLake, by_path, data, files_below, records};
 pub use process::{Killed, Outcome, binary, executables, in_namespaces, rollcall, wait_until};
 pub use project::{dataset_names, python, recorded_bodies, state_machine, workspace};
 pub use samples::{HUNDRED, SEED_RANKING, descriptor_with_secret, partition, published_top_ten, registered};
-pub use terminal::{on_terminal, on_terminal_after};
+pub use terminal::{on_dumb_terminal, on_terminal, on_terminal_after};
 pub use test_portal::{TestPortal, client, stalled, write_page};

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::exit::BadInput;
 use crate::portal_args::METADATA_TIMEOUT;
+use crate::portal_lists::{CachedLists, ListCache};
 
 /// Maximum size of a saved answer in bytes, decompressed. The list of columns has 1.5 MB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -32,7 +33,7 @@ impl SourceArgs {
         let Some(folder) = &self.metadata else {
             let settings = PortalSettings::new(parse_origin(&self.portal)?);
             let portal = HttpPortal::new(settings, None)?.until(Instant::now() + METADATA_TIMEOUT);
-            return Ok(Metadata::fetch(&portal).await?);
+            return Ok(Metadata::fetch(&CachedLists::new(&portal, ListCache::default())).await?);
         };
         let endpoints = saved(folder, "api-endpoints")?;
         let variables = saved(folder, "api-endpoint-varlist")?;

@@ -67,15 +67,15 @@ impl ExecutionState {
     }
 
     fn amounts(&self, now: Duration) -> Vec<String> {
-        let mut words = Vec::new();
-        if self.n_receipts > 0 {
-            let receipts = counted(self.n_receipts, "receipt");
-            words.push(format!("{receipts}: {} rows, {}", rounded(self.n_rows), size(self.size_bytes)));
-        }
+        let mut words = vec![duration(now)];
         let share = self.share();
         if (MIN_SHARE..1.0).contains(&share) {
             let elapsed = now.saturating_sub(self.since).as_secs_f64();
             words.push(format!("about {} left", duration(Duration::from_secs_f64(elapsed * (1.0 - share) / share))));
+        }
+        if self.n_receipts > 0 {
+            let receipts = counted(self.n_receipts, "receipt");
+            words.push(format!("{receipts}: {} rows, {}", rounded(self.n_rows), size(self.size_bytes)));
         }
         words
     }
@@ -89,9 +89,9 @@ impl Progress<ExecutionState> {
 }
 
 impl Shown for ExecutionState {
-    fn lines(&self, now: Duration, width: usize) -> [String; 3] {
+    fn lines(&self, now: Duration, width: usize) -> Vec<String> {
         let failed = self.last_failed.iter().map(|failed| format!("failed {failed}")).collect();
-        [
+        vec![
             bar_and_counts(self.share(), self.counts(), width),
             joined(self.amounts(now), " · ", width),
             joined(failed, " ", width),
@@ -111,9 +111,9 @@ mod tests {
     fn an_execution_is_shown_by_its_counts_and_receipts() {
         let mut state = ExecutionState::default();
         let at = Duration::from_secs;
-        assert_eq!(state.line(at(1)), "planning");
+        assert_eq!(state.line(at(1)), "planning, 1 s");
         state.counted(Counts { n_planned: 120, n_done: 0, n_failed: 0, n_running: 4 }, at(10));
-        assert_eq!(state.line(at(11)), "0/120, 4 running");
+        assert_eq!(state.line(at(11)), "0/120, 4 running, 11 s");
         state.counted(Counts { n_planned: 120, n_done: 30, n_failed: 2, n_running: 4 }, at(40));
         let receipt: Receipt = serde_json::from_str(
             r#"{"partition": {"year": 2021}, "outcome": "written", "n_rows": 1500, "n_pages": 1, "size_bytes": 2000,
@@ -125,7 +125,7 @@ mod tests {
             state.lines(at(40), 80),
             [
                 " 25%  ━━━━━━──────────────────  30/120  4 running  2 failed",
-                "1 receipt: 1.5k rows, 2.0 kB · about 90 s left",
+                "40 s · about 90 s left · 1 receipt: 1.5k rows, 2.0 kB",
                 ""
             ]
         );
@@ -133,6 +133,6 @@ mod tests {
             assert!(state.lines(at(40), width).iter().all(|line| line.chars().count() <= width), "{width}");
         }
         state.counted(Counts { n_planned: 120, n_done: 120, n_failed: 2, n_running: 0 }, at(130));
-        assert_eq!(state.line(at(131)), "120/120, publishing, 2 failed, 1 receipt: 1.5k rows, 2.0 kB");
+        assert_eq!(state.line(at(131)), "120/120, publishing, 2 failed, 3 min, 1 receipt: 1.5k rows, 2.0 kB");
     }
 }

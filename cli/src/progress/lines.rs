@@ -13,8 +13,8 @@ use crate::words::{counted, duration, rounded, size, thousands};
 const MAX_BAR: usize = 24;
 
 impl Shown for RunState {
-    fn lines(&self, now: Duration, width: usize) -> [String; 3] {
-        self.at(now).lines(width)
+    fn lines(&self, now: Duration, width: usize) -> Vec<String> {
+        self.at(now).lines(width).into()
     }
 
     fn line(&self, now: Duration) -> String {
@@ -28,9 +28,7 @@ impl Picture<'_> {
     pub(super) fn lines(&self, width: usize) -> [String; 3] {
         let first = bar_and_counts(self.share, self.counts(), width);
         let second = joined(self.amounts(), " · ", width);
-        let now: Vec<String> = self.open.iter().map(|(partition, open)| activity(partition, open, self.now)).collect();
-        let third = if now.is_empty() { String::new() } else { joined_to("now ", &now, width) };
-        [first, second, third]
+        [first, second, self.activities(width)]
     }
 
     /// Returns one line for a log.
@@ -51,13 +49,41 @@ impl Picture<'_> {
     }
 
     fn amounts(&self) -> Vec<String> {
-        let mut amounts = vec![format!("{} rows", rounded(self.n_rows)), size(self.size_bytes)];
+        let mut amounts = vec![duration(self.now)];
+        match self.left {
+            Some(left) => amounts.push(format!("about {} left", duration(left))),
+            None if self.wait > Duration::ZERO => amounts.push(format!("at least {} left", duration(self.wait))),
+            None => {}
+        }
+        amounts.extend([format!("{} rows", rounded(self.n_rows)), size(self.size_bytes)]);
         if self.rate > 0.0 {
             let digits = usize::from(self.rate < 10.0);
             amounts.push(format!("{:.digits$} pages/s", self.rate));
         }
-        amounts.extend(self.left.map(|left| format!("about {} left", duration(left))));
         amounts
+    }
+
+    /// Returns what happens to the open partitions, with as much of it as fits. Why a run waits comes first.
+    fn activities(&self, width: usize) -> String {
+        if self.open.is_empty() {
+            return String::new();
+        }
+        let long = self.open.iter().map(|(partition, open)| activity(partition, open, self.now));
+        let long: Vec<String> = long.collect();
+        let retry = self.open.first().and_then(|(partition, open)| Some((partition, open.retry.as_ref()?)));
+        // Without any retry, a shorter form would say nothing that is not said above.
+        let short = retry.map(|(partition, retry)| {
+            let (reason, next) = (visible(&retry.reason), retry.in_short(self.now));
+            [
+                format!("now {} {reason}, {next}", name(partition)),
+                format!("now {reason}, {next}"),
+                format!("now {reason}"),
+            ]
+        });
+        let n_partitions = format!("now {}", counted(self.open.len() as u64, "partition"));
+        let long = joined_to("now ", &long, width);
+        let forms = long.into_iter().chain(short.into_iter().flatten()).chain([n_partitions]);
+        forms.into_iter().find(|form| cells(form) <= width).unwrap_or_default()
     }
 }
 
@@ -78,18 +104,20 @@ fn bar(share: f64, width: usize) -> String {
     format!("{filled}{half}{empty}")
 }
 
-/// Returns what happens to a partition: `2011/grade-4 p1/2`, `2011/grade-5 (HTTP 503, again in 12 s)`.
+/// Returns what happens to a partition: `2011/grade-4 p1/2`, `2011/grade-5 (HTTP 503, try 2 of 4 in 12 s)`.
 fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> String {
-    let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
-    let name = visible(&values.join("/")).into_owned();
+    let name = name(partition);
     match (&open.retry, open.n_pages) {
-        (Some(retry), _) => match retry.at.saturating_sub(now) {
-            Duration::ZERO => format!("{name} ({}, again now)", retry.reason),
-            wait => format!("{name} ({}, again in {})", retry.reason, duration(wait)),
-        },
+        (Some(retry), _) => format!("{name} ({}, {})", visible(&retry.reason), retry.in_words(now)),
         (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_received + 1).min(n_pages)),
         (None, None) => format!("{name} p1"),
     }
+}
+
+/// Returns the name of a partition in short, as in a request: `2011/grade-4`.
+pub(super) fn name(partition: &PartitionKey) -> String {
+    let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
+    visible(&values.join("/")).into_owned()
 }
 
 /// Returns as many parts as fit, in order.
@@ -106,18 +134,14 @@ pub(super) fn joined(parts: Vec<String>, separator: &str, width: usize) -> Strin
     line
 }
 
-/// Returns a list with as many items as fit, then how many more there are.
-fn joined_to(start: &str, items: &[String], width: usize) -> String {
-    for n in (1..=items.len()).rev() {
+/// Returns a list with as many items as fit, then how many more there are. Returns `None` if not even one fits.
+fn joined_to(start: &str, items: &[String], width: usize) -> Option<String> {
+    let lists = (1..=items.len()).rev().map(|n| {
         let shown = items.get(..n).unwrap_or_default().join(", ");
         let more = if n < items.len() { format!(", {} more", items.len() - n) } else { String::new() };
-        let fitting = format!("{start}{shown}{more}");
-        if cells(&fitting) <= width {
-            return fitting;
-        }
-    }
-    let fitting = format!("{start}{}", counted(items.len() as u64, "partition"));
-    if cells(&fitting) <= width { fitting } else { String::new() }
+        format!("{start}{shown}{more}")
+    });
+    lists.into_iter().find(|list| cells(list) <= width)
 }
 
 fn joined_width(parts: &[String], separator: &str) -> usize {
@@ -132,6 +156,7 @@ fn cells(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rollcall_adapters::http_portal::NextTry;
     use rollcall_core::partition::AxisValue;
 
     fn partition(year: i32, grade: &str) -> PartitionKey {
@@ -157,7 +182,8 @@ mod tests {
         state.end(&partition(2000, "grade-4"), Some(15_000));
         state.end(&partition(2002, "grade-4"), Some(1_500_000));
         state.end(&partition(2001, "grade-4"), None);
-        state.retrying(&partition(2005, "grade-4"), "HTTP 503", Duration::from_secs(17));
+        let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(12), number: 2, limit: 4 };
+        state.retrying(&partition(2005, "grade-4"), next, Duration::from_secs(17));
         state
     }
 
@@ -168,13 +194,13 @@ mod tests {
             state.at(Duration::from_secs(6)).lines(80),
             [
                 " 15%  ━━━╸────────────────────  3/20  1 failed  1 retrying",
-                "1.5M rows · 2.7 MB · 1.5 pages/s · about 33 s left",
-                "now 2005/grade-4 (HTTP 503, again in 11 s), 2003/grade-4 p2/2, 2004/grade-4 p2/2",
+                "6 s · about 33 s left · 1.5M rows · 2.7 MB · 1.5 pages/s",
+                "now 2005/grade-4 (HTTP 503, try 2 of 4 in 11 s), 2003/grade-4 p2/2, 1 more",
             ]
         );
         assert_eq!(
             state.at(Duration::from_secs(6)).line(),
-            "15%, 3/20, 1 failed, 1 retrying, 1.5M rows, 2.7 MB, 1.5 pages/s, about 33 s left"
+            "15%, 3/20, 1 failed, 1 retrying, 6 s, about 33 s left, 1.5M rows, 2.7 MB, 1.5 pages/s"
         );
     }
 
@@ -189,7 +215,13 @@ mod tests {
         let narrow = state.at(Duration::from_secs(6)).lines(40);
         assert_eq!(
             narrow,
-            [" 15%  ━────  3/20  1 failed  1 retrying", "1.5M rows · 2.7 MB · 1.5 pages/s", "now 3 partitions"]
+            [
+                " 15%  ━────  3/20  1 failed  1 retrying",
+                "6 s · about 33 s left · 1.5M rows",
+                "now 2005/grade-4 HTTP 503, 2/4 in 11 s"
+            ]
         );
+        assert_eq!(state.at(Duration::from_secs(6)).lines(28)[2], "now HTTP 503, 2/4 in 11 s");
+        assert_eq!(state.at(Duration::from_secs(6)).lines(20)[2], "now HTTP 503");
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use rollcall_adapters::http_portal::NextTry;
 use rollcall_core::cost::n_requests;
 use rollcall_core::partition::PartitionKey;
+
+use crate::progress::retry::Retry;
 
 /// Time over which the rate is measured.
 const RATE_OVER: Duration = Duration::from_secs(30);
@@ -48,15 +51,6 @@ pub(super) struct OpenPartition {
     /// Whether its page 1 has arrived.
     is_known: bool,
     pub(super) retry: Option<Retry>,
-}
-
-/// A request that is made again after a wait.
-#[derive(Debug, Clone)]
-pub(super) struct Retry {
-    /// Why, in a word or two, such as `HTTP 503`.
-    pub(super) reason: String,
-    /// When.
-    pub(super) at: Duration,
 }
 
 impl RunState {
@@ -110,9 +104,9 @@ impl RunState {
     }
 
     /// A request failed and is made again at a time.
-    pub(crate) fn retrying(&mut self, partition: &PartitionKey, reason: &str, at: Duration) {
+    pub(crate) fn retrying(&mut self, partition: &PartitionKey, next: NextTry<'_>, at: Duration) {
         if let Some(open) = self.open.get_mut(partition) {
-            open.retry = Some(Retry { reason: reason.to_owned(), at });
+            open.retry = Some(Retry::new(next, at));
         }
     }
 
@@ -136,6 +130,8 @@ impl RunState {
         let rate = self.rate(now);
         let means_something = share >= MIN_SHARE && self.n_received >= MIN_RECEIVED && rate > 0.0;
         let left = means_something.then(|| (n_expected - self.n_received as f64).max(0.0) / rate);
+        let retries = self.open.values().filter_map(|open| open.retry.as_ref());
+        let wait = retries.map(|retry| retry.wait(now)).max().unwrap_or_default();
         let mut open: Vec<(&PartitionKey, &OpenPartition)> = self.open.iter().collect();
         // Those that wait are why a run is slow.
         open.sort_by_key(|(_, open)| open.retry.is_none());
@@ -148,7 +144,8 @@ impl RunState {
             size_bytes: self.size_bytes,
             share,
             rate,
-            left: left.map(Duration::from_secs_f64),
+            left: left.map(|left| Duration::from_secs_f64(left).max(wait)),
+            wait,
             open,
             now,
         }
@@ -196,8 +193,10 @@ pub(super) struct Picture<'s> {
     pub(super) share: f64,
     /// Pages a second.
     pub(super) rate: f64,
-    /// Time left, if an estimate means something.
+    /// Time left, if an estimate means something; not less than `wait`.
     pub(super) left: Option<Duration>,
+    /// Longest wait before a retry.
+    pub(super) wait: Duration,
     /// Partitions that are being fetched, those that wait first.
     pub(super) open: Vec<(&'s PartitionKey, &'s OpenPartition)>,
     pub(super) now: Duration,
@@ -283,6 +282,24 @@ mod tests {
             (estimated / truth - 1.0).abs() < 0.5
         });
         assert!(right.count() >= 40);
+    }
+
+    #[test]
+    fn the_time_left_is_at_least_the_longest_wait() {
+        let mut state = RunState::new((0..10).map(|i| (partition(i), Some(1))));
+        let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(30), number: 2, limit: 4 };
+        state.start(&partition(9));
+        state.retrying(&partition(9), next, Duration::from_secs(30));
+        let picture = state.at(Duration::from_secs(4));
+        assert_eq!((picture.left, picture.wait), (None, Duration::from_secs(26)));
+        for i in 0..9 {
+            state.start(&partition(i));
+            state.received(&partition(i), 1, Duration::from_secs(5));
+            state.end(&partition(i), Some(1));
+        }
+        // The other pages took half a second each, so that one more would.
+        assert_eq!(state.at(Duration::from_secs(5)).left, Some(Duration::from_secs(25)));
+        assert_eq!(state.at(Duration::from_secs(29)).left, Some(Duration::from_secs_f64(29.0 / 9.0)));
     }
 
     #[test]

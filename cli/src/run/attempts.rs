@@ -125,7 +125,7 @@ pub(crate) async fn fetch_with_retries(
             Err(error) if error.is_retryable() && tries < MAX_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "fetching the partition again");
                 tokio::select! {
-                    () = portal.portal.pause(tries, error.name()) => {}
+                    () = portal.portal.pause(tries, MAX_TRIES, error.name()) => {}
                     () = portal.stop.cancelled() => return report_failure(partition, &error),
                 }
                 earlier_failure = Some(error);
