@@ -3,8 +3,9 @@
 docs/scale_model.py estimates the rows of each dataset from its descriptor and the sizes of the portal's bulk files, and
 docs/scale_load.py what a load of them takes.
 
-`python3 docs/scale.py` prints the tables, `--write` writes them into docs/scale.md, and `--check` exits with 1 if
-those in docs/scale.md differ. `--sizes FILE` writes docs/scale.csv from a saved answer of `api-downloads`.
+`python3 docs/scale.py` prints the tables, `--write` writes them into docs/scale.md, and the pages of a mean partition
+of each dataset, which rollcall assumes before it knows better, into docs/scale_pages.csv. `--check` exits with 1 if
+either differs. `--sizes FILE` writes docs/scale.csv from a saved answer of `api-downloads`.
 """
 
 import argparse
@@ -40,6 +41,7 @@ from scale_model import (
 )
 
 PAGE = ROOT / "docs/scale.md"
+MEAN_PAGES = ROOT / "docs/scale_pages.csv"
 BEGIN = "<!-- begin: written by docs/scale.py --write -->"
 END = "<!-- end -->"
 
@@ -248,6 +250,12 @@ def report():
     return "\n\n".join(f"## {title}\n\n{text}" for title, text in parts) + "\n"
 
 
+def show_mean_pages():
+    """Returns the pages of a mean partition of each dataset, as CSV."""
+    lines = [f"{one.dataset.name},{one.pages_each:.1f}" for one in estimate_all()]
+    return "\n".join(["dataset,pages", *sorted(lines)]) + "\n"
+
+
 def split_page():
     """Returns the text of docs/scale.md before the tables, the tables, and the text after them."""
     text = PAGE.read_text(encoding="utf-8")
@@ -261,8 +269,8 @@ def split_page():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--check", action="store_true", help="exit with 1 if the tables in docs/scale.md differ")
-    group.add_argument("--write", action="store_true", help="write the tables into docs/scale.md")
+    group.add_argument("--check", action="store_true", help="exit with 1 if docs/scale.md or docs/scale_pages.csv differs")
+    group.add_argument("--write", action="store_true", help="write docs/scale.md and docs/scale_pages.csv")
     group.add_argument("--sizes", type=pathlib.Path, metavar="FILE", help="saved answer of api-downloads, JSON or .gz")
     args = parser.parse_args()
     if args.sizes:
@@ -273,10 +281,13 @@ def main():
     if args.write:
         before, _, after = split_page()
         PAGE.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
+        MEAN_PAGES.write_text(show_mean_pages(), encoding="utf-8")
     elif args.check:
+        hint = "python3 docs/scale.py --write"
         if split_page()[1] != tables:
-            hint = "python3 docs/scale.py --write"
             sys.exit(f"compare `docs/scale.md`: expected the tables that it prints, found others\n    hint: {hint}")
+        if MEAN_PAGES.read_text(encoding="utf-8") != show_mean_pages():
+            sys.exit(f"compare `docs/scale_pages.csv`: expected what it prints, found something else\n    hint: {hint}")
     else:
         sys.stdout.write(tables)
 

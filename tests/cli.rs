@@ -159,11 +159,11 @@ fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
     };
     assert_eq!(
         plan(&absent).stdout,
-        "partition                 reason     pages\n\
-         year=2021/grade=grade-pk  requested      ?\n\
-         year=2021/grade=grade-k   requested      ?\n\
-         2 partitions: 0 pages known, ? for 2 partitions\n\
-         here: about 2 requests; no run has measured yet how long one takes\n"
+        "2 partitions: about 6 pages; ~ is an estimate: 2 by the mean in docs/scale.md\n\
+         here: about 8 requests; no run has measured yet how long one takes\n\n\
+         partition                 reason     pages\n\
+         year=2021/grade=grade-pk  requested     ~3\n\
+         year=2021/grade=grade-k   requested     ~3\n"
     );
     assert!(!absent.exists());
     assert_eq!(portal.n_data_requests(), 0);
@@ -171,11 +171,11 @@ fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
     let _ = lake.run(&portal, &TWO_GRADES).expect(0);
     let files = lake.files("");
     let planned = plan(lake.path()).stdout;
-    let expected = "partition                 reason     pages\n\
+    assert!(planned.starts_with("2 partitions: 4 pages\nhere: 6 requests, "), "{planned}");
+    let expected = "\n\npartition                 reason     pages\n\
                     year=2021/grade=grade-pk  requested      2\n\
-                    year=2021/grade=grade-k   requested      2\n\
-                    2 partitions: 4 pages\nhere: 6 requests, ";
-    assert!(planned.starts_with(expected), "{planned}");
+                    year=2021/grade=grade-k   requested      2\n";
+    assert!(planned.ends_with(expected), "{planned}");
     assert_eq!(lake.files(""), files);
 }
 
@@ -220,11 +220,12 @@ fn modes_fetch_exactly_what_is_missing_or_failed() {
     let n_before = portal.n_data_requests();
     let missing = ["--years", "2021", "--grades", "grade-pk,grade-k,grade-1,grade-2,grade-14", "--mode", "missing"];
     let planned = lake.rollcall("plan", &[&["--portal", &portal.origin()], missing.as_slice()].concat()).expect(0);
-    let expected = "partition                reason   pages\n\
-                    year=2021/grade=grade-k  missing      ?\n\
-                    year=2021/grade=grade-2  missing      ?\n\
-                    2 partitions: 0 pages known, ? for 2 partitions\nhere: about 2 requests, ";
+    let expected = "2 partitions: about 4 pages; ~ is an estimate: 2 by the mean in the lake\nhere: about 6 requests, ";
     assert!(planned.stdout.starts_with(expected), "{}", planned.stdout);
+    let expected = "\n\npartition                reason   pages\n\
+                    year=2021/grade=grade-k  missing     ~2\n\
+                    year=2021/grade=grade-2  missing     ~2\n";
+    assert!(planned.stdout.ends_with(expected), "{}", planned.stdout);
     let third = run_json(&lake, &portal, &missing, 0);
     assert_eq!(outcomes(&third), counts(&[("written", 2)]));
     assert_eq!(data_paths(&portal, n_before), BTreeSet::from([path("grade-k"), path("grade-2")]));
@@ -585,8 +586,11 @@ fn too_many_failures_end_a_run_and_the_hint_names_every_flag_it_needs() {
     let stopped = "stopped: more than 1 partition failed; 2 partitions not tried\n";
     assert!(found.stderr.ends_with(stopped), "{}", found.stderr);
     assert!(found.stdout.contains("\n4 partitions: 2 failed, 2 not tried;"), "{}", found.stdout);
-    let flags =
-        format!(" --dataset ccd_enrollment_race_sex --lake {} --portal {}\n", lake.path().display(), portal.origin());
+    let flags = format!(
+        " --dataset ccd_enrollment_race_sex --lake {} --portal {} --in-flight 1 --retry-wait 0\n",
+        lake.path().display(),
+        portal.origin()
+    );
     assert!(found.stdout.ends_with(&flags), "{}", found.stdout);
 }
 
@@ -803,7 +807,7 @@ fn a_plan_says_what_a_run_will_request_and_cost() {
     let before = plan("json").expect(0).json();
     assert_eq!((&before["cost"]["n_estimated"], &before["cost"]["seconds"]), (&json!(34), &Value::Null));
     let first = plan("table").expect(0).stdout;
-    assert!(first.ends_with("here: about 34 requests; no run has measured yet how long one takes\n"), "{first}");
+    assert!(first.contains("\nhere: about 129 requests; no run has measured yet how long one takes\n"), "{first}");
 
     let run = run_json(&lake, &portal, &request, 0);
     let data = portal.server.requests().iter().filter(|request| !request.path.contains("/api-")).count();
@@ -820,6 +824,10 @@ fn a_plan_says_what_a_run_will_request_and_cost() {
     assert!(shown.contains(" in flight and ") && shown.contains("\non AWS: less than 0.01 USD in about "), "{shown}");
     let again = run_json(&lake, &portal, &request, 0);
     assert_eq!(again["cost"]["n_requests"], after["cost"]["n_requests"]);
+    // A year that was never fetched is like the others.
+    let request = ["--portal", origin.as_str(), "--years", "2019", "--grades", "grade-pk,grade-1"];
+    let planned = lake.rollcall("plan", &request).expect(0).stdout;
+    assert!(planned.starts_with("2 partitions: about 4 pages; ~ is an estimate: 2 by other years\n"), "{planned}");
 }
 
 /// Found by use: W2.

@@ -7,9 +7,9 @@ mod several;
 use std::process::ExitCode;
 
 use rollcall_adapters::SystemClock;
-use rollcall_core::cost::aws;
+use rollcall_core::cost::{Length, Lengths, aws};
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::{Reason, read_records, stale_partitions};
+use rollcall_core::ledger::{PlanItem, Reason, read_records, stale_partitions};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::plan::plan_partitions;
 use rollcall_core::ports::{Clock, Store};
@@ -21,7 +21,7 @@ use crate::lake::mark::LakeMark;
 use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 pub(crate) use crate::plan::args::PlanArgs;
-use crate::plan::cost::{Known, PlanCost, last_cost};
+use crate::plan::cost::{PlanCost, last_cost};
 use crate::request::ResolvedRequest;
 use crate::table;
 use crate::warnings;
@@ -34,6 +34,8 @@ struct PlanRow {
     reason: Reason,
     /// Number of pages when the partition was last committed; `null` if unknown.
     n_pages: Option<u32>,
+    /// The number of pages that is expected, and what that is based on.
+    length: Length,
 }
 
 #[derive(Serialize)]
@@ -75,22 +77,18 @@ async fn show(args: &PlanArgs, store: &impl Store, dataset: &Dataset, request: &
     let (dataset_arg, flags) = (args.request.dataset_arg(), args.portal.flags());
     let offer = Offer { lake: &args.lake, dataset, dataset_arg, flags };
     warnings::warn_stale(&stale, &offer.refresh());
-    let committed = |partition| records.get(partition)?.committed.as_ref();
-    let known = plan.items.iter().map(|item| {
-        let committed = committed(&item.partition);
-        let n_pages = committed.and_then(|committed| committed.n_pages);
-        Known { n_pages, n_rows: committed.map(|committed| committed.n_rows) }
+    let lengths = Lengths::of_records(dataset, &records);
+    let rows = plan.items.into_iter().map(|PlanItem { partition, reason }| {
+        let length = lengths.of(&partition);
+        PlanRow { partition, reason, n_pages: length.is_known().then(|| length.n_whole()), length }
     });
-    let known: Vec<Known> = known.collect();
+    let rows: Vec<PlanRow> = rows.collect();
+    let lengths: Vec<Length> = rows.iter().map(|row| row.length).collect();
     let cost = PlanCost::new(
-        &known,
-        last_cost(store, dataset).await?,
+        &lengths,
+        last_cost(store, dataset).await?.map(|(_, cost)| cost),
         (args.portal.in_flight(dataset), aws::in_flight(dataset)),
     );
-    let rows = plan.items.into_iter().zip(known);
-    let rows: Vec<PlanRow> = rows
-        .map(|(item, Known { n_pages, .. })| PlanRow { partition: item.partition, reason: item.reason, n_pages })
-        .collect();
     match args.format {
         Format::Json => {
             let warnings = &plan.warnings;
@@ -108,20 +106,15 @@ fn describe(rows: &[PlanRow], cost: &PlanCost) -> String {
     }
     let mut table = table::table(&["partition", "reason", "pages"]);
     for row in rows {
+        let estimated = if row.length.is_known() { "" } else { "~" };
         table.add_row([
             row.partition.to_string(),
             row.reason.as_str().to_owned(),
-            row.n_pages.map_or_else(|| "?".to_owned(), |n_pages| thousands(n_pages.into())),
+            format!("{estimated}{}", thousands(row.length.n_whole().into())),
         ]);
     }
     table::align_right(&mut table, &[2]);
-    let n_known: u64 = rows.iter().filter_map(|row| row.n_pages).map(u64::from).sum();
-    let n_unknown = rows.iter().filter(|row| row.n_pages.is_none()).count();
-    let mut text = table::render(&table);
-    text.push_str(&format!("{}: {}", counted(rows.len() as u64, "partition"), counted(n_known, "page")));
-    if n_unknown > 0 {
-        text.push_str(&format!(" known, ? for {}", counted(n_unknown as u64, "partition")));
-    }
-    text.push('\n');
-    text + &cost.describe()
+    // What matters most is at the top: the end of a long list is far away in a pager.
+    let totals = format!("{}: {}\n", counted(rows.len() as u64, "partition"), cost.pages());
+    format!("{totals}{}\n{}", cost.describe(), table::render(&table))
 }

@@ -46,7 +46,12 @@ fn a_pattern_runs_each_dataset_that_it_matches_and_prints_one_summary() {
     assert_eq!(every.as_array().expect("it is a list").len(), 6, "only those that the lake holds");
     let plan = ["--dataset", "nhgis_*", "--years", "latest-3", "--mode", "missing", "--portal", &portal.origin()];
     let planned = lake.rollcall("plan", &plan).expect(0).stdout;
-    assert!(planned.contains("\n6 datasets, 6 partitions: 0 pages known, ? for 6 partitions\n"), "{planned}");
+    let totals =
+        "6 datasets, 6 partitions: about 6 pages; ~ is an estimate: 6 by other years\nhere: about 6 requests, ";
+    assert!(planned.starts_with(totals) && planned.contains("\non AWS: less than 0.01 USD in about "), "{planned}");
+    let line = planned.lines().find(|line| line.starts_with("nhgis_census_2000 ")).unwrap_or_default();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, "nhgis_census_2000 1 ~1 ~1 less than 1 s less than 0.01 USD".split(' ').collect::<Vec<_>>());
 }
 
 /// The portal's lists concern all datasets.

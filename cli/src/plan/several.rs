@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use rollcall_adapters::SystemClock;
+use rollcall_core::cost::{Length, Lengths, Metered, aws};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ledger::read_records;
@@ -15,6 +16,7 @@ use crate::lake::Lake;
 use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
 use crate::plan::args::PlanArgs;
+use crate::plan::cost::{PlanCost, last_cost};
 use crate::portal_args::PortalSource;
 use crate::table;
 use crate::words::{counted, thousands};
@@ -28,6 +30,8 @@ struct PlanCounts {
     n_pages: u64,
     /// Number of partitions whose pages are not known.
     n_unknown: usize,
+    /// `null` if a run would skip the dataset.
+    cost: Option<PlanCost>,
     warnings: Vec<String>,
     /// Why a run would skip the dataset.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +57,6 @@ pub(super) async fn run(args: &PlanArgs, datasets: &[Dataset]) -> anyhow::Result
         output::print_json(&counts)?;
         return Ok(code);
     }
-    let mut table = table::table(&["dataset", "partitions", "pages"]);
     for count in &counts {
         for warning in &count.warnings {
             output::print_message(&format!("warning: {}: {warning}", count.dataset));
@@ -61,32 +64,38 @@ pub(super) async fn run(args: &PlanArgs, datasets: &[Dataset]) -> anyhow::Result
         if let Some(reason) = &count.skipped {
             output::print_message(&format!("skipped: {}: {reason}", count.dataset));
         }
-        table.add_row([
-            count.dataset.clone(),
-            count.skipped.as_ref().map_or_else(|| thousands(count.n_partitions as u64), |_| "skipped".to_owned()),
-            match (count.n_unknown, &count.skipped) {
-                (_, Some(_)) => String::new(),
-                (0, None) => thousands(count.n_pages),
-                (_, None) => "?".to_owned(),
-            },
-        ]);
     }
-    table::align_right(&mut table, &[1, 2]);
-    let total = |count: fn(&PlanCounts) -> u64| counts.iter().map(count).sum::<u64>();
-    let mut text = table::render(&table);
-    text.push_str(&format!(
-        "{}, {}: {}",
-        counted(counts.len() as u64, "dataset"),
-        counted(total(|count| count.n_partitions as u64), "partition"),
-        counted(total(|count| count.n_pages), "page")
-    ));
-    let n_unknown = total(|count| count.n_unknown as u64);
-    if n_unknown > 0 {
-        text.push_str(&format!(" known, ? for {}", counted(n_unknown, "partition")));
-    }
-    text.push('\n');
-    output::print(&text)?;
+    output::print_long(&describe(&counts))?;
     Ok(code)
+}
+
+/// Returns the totals, and a line for each dataset.
+fn describe(counts: &[PlanCounts]) -> String {
+    let mut table = table::table(&["dataset", "partitions", "pages", "requests", "here", "on AWS"]);
+    for count in counts {
+        let mut cells = vec![count.dataset.clone()];
+        match &count.cost {
+            None => cells.push("skipped".to_owned()),
+            Some(cost) => {
+                let estimated = if cost.n_estimated == 0 { "" } else { "~" };
+                let number = |number| format!("{estimated}{}", thousands(number));
+                cells.extend([thousands(count.n_partitions as u64), number(cost.n_pages), number(cost.n_requests)]);
+                cells.extend([cost.time_here(), cost.dollars()]);
+            }
+        }
+        table.add_row(cells);
+    }
+    table::align_right(&mut table, &[1, 2, 3]);
+    let n_partitions = counts.iter().map(|count| count.n_partitions as u64).sum();
+    let sum = PlanCost::sum(counts.iter().filter_map(|count| count.cost.as_ref()));
+    let totals = format!(
+        "{}, {}: {}\n{}",
+        counted(counts.len() as u64, "dataset"),
+        counted(n_partitions, "partition"),
+        sum.as_ref().map_or_else(|| "nothing to fetch".to_owned(), PlanCost::pages),
+        sum.as_ref().map(PlanCost::describe).unwrap_or_default()
+    );
+    format!("{totals}\n{}", table::render(&table))
 }
 
 async fn count_all(
@@ -95,14 +104,23 @@ async fn count_all(
     store: &impl Store,
     datasets: &[Dataset],
 ) -> anyhow::Result<Vec<PlanCounts>> {
-    let mut counts = Vec::with_capacity(datasets.len());
+    // The pace of the portal is that of the last run, be it of another dataset.
+    let mut measured = Vec::with_capacity(datasets.len());
     for dataset in datasets {
-        let counted = match count(args, source, store, dataset).await {
+        measured.push(last_cost(store, dataset).await?);
+    }
+    let pace = measured.iter().flatten().max_by_key(|(at, _)| *at);
+    let pace = pace.map(|(_, cost)| Metered { received_bytes: 0, ..*cost });
+    let mut counts = Vec::with_capacity(datasets.len());
+    for (dataset, measured) in datasets.iter().zip(&measured) {
+        let measured = measured.map(|(_, cost)| cost).or(pace);
+        let counted = match count(args, source, store, dataset, measured).await {
             Err(error) if is_of_dataset_only(&error) => PlanCounts {
                 dataset: dataset.name.clone(),
                 n_partitions: 0,
                 n_pages: 0,
                 n_unknown: 0,
+                cost: None,
                 warnings: Vec::new(),
                 skipped: Some(chain(error.as_ref())),
             },
@@ -118,18 +136,21 @@ async fn count(
     source: &PortalSource,
     store: &impl Store,
     dataset: &Dataset,
+    measured: Option<Metered>,
 ) -> anyhow::Result<PlanCounts> {
     let request = args.request.resolve_for(dataset)?;
     let portal = args.portal.open_at(source, dataset)?;
     let plan = plan_partitions(&portal.for_metadata(), store, dataset, &request, SystemClock.now()).await?;
-    let records = read_records(store, dataset).await?;
-    let n_pages = |partition| records.get(partition)?.committed.as_ref()?.n_pages;
-    let known: Vec<u32> = plan.items.iter().filter_map(|item| n_pages(&item.partition)).collect();
+    let lengths = Lengths::of_records(dataset, &read_records(store, dataset).await?);
+    let lengths: Vec<Length> = plan.items.iter().map(|item| lengths.of(&item.partition)).collect();
+    let cost = PlanCost::new(&lengths, measured, (args.portal.in_flight(dataset), aws::in_flight(dataset)));
+    let known = lengths.iter().filter(|length| length.is_known());
     Ok(PlanCounts {
         dataset: dataset.name.clone(),
         n_partitions: plan.items.len(),
-        n_pages: known.iter().copied().map(u64::from).sum(),
-        n_unknown: plan.items.len() - known.len(),
+        n_pages: known.map(|length| u64::from(length.n_whole())).sum(),
+        n_unknown: cost.n_estimated,
+        cost: Some(cost),
         warnings: plan.warnings,
         skipped: None,
     })

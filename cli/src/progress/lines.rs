@@ -157,6 +157,7 @@ fn cells(text: &str) -> usize {
 mod tests {
     use super::*;
     use rollcall_adapters::http_portal::NextTry;
+    use rollcall_core::cost::Lengths;
     use rollcall_core::partition::AxisValue;
 
     fn partition(year: i32, grade: &str) -> PartitionKey {
@@ -168,11 +169,13 @@ mod tests {
 
     /// A run in the middle: one partition done, one failed, two fetching, one waiting for a retry.
     fn state() -> RunState {
-        let planned = (2000..2020).map(|year| (partition(year, "grade-4"), Some(15_000)));
-        let mut state = RunState::new(planned);
+        let planned: Vec<PartitionKey> = (2000..2020).map(|year| partition(year, "grade-4")).collect();
+        let mut lengths = Lengths::default();
+        planned.iter().for_each(|partition| lengths.learn(partition, 2));
+        let mut state = RunState::new(planned, lengths);
         for year in 2000..2006 {
             state.start(&partition(year, "grade-4"));
-            state.pages_known(&partition(year, "grade-4"), 2, 15_000);
+            state.pages_known(&partition(year, "grade-4"), 2);
         }
         for (year, at) in
             [(2000, 1), (2000, 1), (2000, 2), (2001, 2), (2002, 3), (2002, 3), (2002, 4), (2003, 4), (2004, 5)]

@@ -1,10 +1,10 @@
 //! What is known of a run while it fetches, as numbers. Times are given by the caller.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rollcall_adapters::http_portal::NextTry;
-use rollcall_core::cost::n_requests;
+use rollcall_core::cost::{Lengths, n_requests};
 use rollcall_core::partition::PartitionKey;
 
 use crate::progress::retry::Retry;
@@ -16,9 +16,6 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// Share of the requests from which on the time left is estimated, and their least number.
 const MIN_SHARE: f64 = 0.05;
 const MIN_RECEIVED: u64 = 8;
-
-/// Rows of a full page, until a page tells: the portal's own.
-const PAGE_LENGTH: u64 = 10_000;
 
 /// A run while it fetches.
 #[derive(Debug, Default)]
@@ -32,10 +29,10 @@ pub(crate) struct RunState {
     n_received: u64,
     /// Responses that the partitions that are done needed.
     n_received_of_done: u64,
-    /// Rows in an earlier run of the partitions that have not started, where known.
-    waiting: BTreeMap<PartitionKey, Option<u64>>,
-    /// Rows of a full page, once one has told.
-    page_length: Option<u64>,
+    /// The partitions that have not started.
+    waiting: BTreeSet<PartitionKey>,
+    /// How many pages partitions have, or had in an earlier run.
+    lengths: Lengths,
     open: BTreeMap<PartitionKey, OpenPartition>,
     /// Responses at points in time, the oldest first.
     samples: VecDeque<(Duration, u64)>,
@@ -44,8 +41,10 @@ pub(crate) struct RunState {
 /// A partition that is being fetched.
 #[derive(Debug, Default)]
 pub(super) struct OpenPartition {
-    /// Pages, from page 1 or an earlier run.
+    /// Pages, as far as they are known from page 1 or an earlier run.
     pub(super) n_pages: Option<u32>,
+    /// Requests that it will probably take.
+    n_requests: f64,
     /// Responses with a page.
     pub(super) n_received: u32,
     /// Whether its page 1 has arrived.
@@ -56,28 +55,27 @@ pub(super) struct OpenPartition {
 impl RunState {
     /// Creates the state before anything is fetched.
     ///
-    /// - `planned`: partitions, each with its rows in an earlier run if they are known.
-    pub(crate) fn new(planned: impl IntoIterator<Item = (PartitionKey, Option<u64>)>) -> Self {
-        let waiting: BTreeMap<PartitionKey, Option<u64>> = planned.into_iter().collect();
-        Self { n_planned: waiting.len(), waiting, samples: [(Duration::ZERO, 0)].into(), ..Self::default() }
+    /// - `lengths`: what is known from earlier runs.
+    pub(crate) fn new(planned: impl IntoIterator<Item = PartitionKey>, lengths: Lengths) -> Self {
+        let waiting: BTreeSet<PartitionKey> = planned.into_iter().collect();
+        Self { n_planned: waiting.len(), waiting, lengths, samples: [(Duration::ZERO, 0)].into(), ..Self::default() }
     }
 
     /// A partition is fetched from now on.
     pub(crate) fn start(&mut self, partition: &PartitionKey) {
-        let n_rows = self.waiting.remove(partition).flatten();
-        let n_pages = n_rows.map(|n_rows| self.n_pages(n_rows));
-        self.open.insert(partition.clone(), OpenPartition { n_pages, ..OpenPartition::default() });
+        self.waiting.remove(partition);
+        let length = self.lengths.of(partition);
+        let n_pages = length.is_known().then(|| length.n_whole());
+        let n_requests = length.n_requests();
+        self.open.insert(partition.clone(), OpenPartition { n_pages, n_requests, ..OpenPartition::default() });
     }
 
-    /// Page 1 says how many pages and rows there are.
-    pub(crate) fn pages_known(&mut self, partition: &PartitionKey, n_pages: u32, n_rows: u64) {
-        if n_pages > 1 {
-            // The last page may be short, so this may be too small by its share.
-            let length = n_rows.div_ceil(n_pages.into());
-            self.page_length = Some(self.page_length.unwrap_or_default().max(length));
-        }
+    /// Page 1 says how many pages there are.
+    pub(crate) fn pages_known(&mut self, partition: &PartitionKey, n_pages: u32) {
+        self.lengths.learn(partition, n_pages);
         if let Some(open) = self.open.get_mut(partition) {
             open.n_pages = Some(n_pages);
+            open.n_requests = n_requests(n_pages) as f64;
             // Another attempt begins again with this page.
             if std::mem::replace(&mut open.is_known, true) {
                 self.n_received -= u64::from(open.n_received.saturating_sub(1));
@@ -153,21 +151,9 @@ impl RunState {
 
     /// Returns the number of responses that the whole run will take, as far as it can be known.
     fn n_expected(&self) -> f64 {
-        let waiting = self.waiting.values().flatten().map(|n_rows| self.n_pages(*n_rows));
-        let open = self.open.values().filter_map(|open| open.n_pages);
-        let known: Vec<u64> = waiting.chain(open).map(n_requests).collect();
-        let n_known: u64 = known.iter().sum();
-        let n_counted = known.len() + self.n_done;
-        // Partitions of unknown length are taken to be like the others.
-        let mean = if n_counted == 0 { 1.0 } else { (n_known + self.n_received_of_done) as f64 / n_counted as f64 };
-        let n_unknown = self.n_planned.saturating_sub(n_counted);
-        n_known as f64 + self.n_received_of_done as f64 + mean.max(1.0) * n_unknown as f64
-    }
-
-    /// Returns the pages of so many rows.
-    fn n_pages(&self, n_rows: u64) -> u32 {
-        let n_pages = n_rows.div_ceil(self.page_length.unwrap_or(PAGE_LENGTH).max(1)).max(1);
-        u32::try_from(n_pages).unwrap_or(u32::MAX)
+        let waiting = self.waiting.iter().map(|partition| self.lengths.of(partition)).map(|length| length.n_requests());
+        let open = self.open.values().map(|open| open.n_requests);
+        self.n_received_of_done as f64 + waiting.chain(open).sum::<f64>()
     }
 
     /// Returns the number of responses a second, over the last half minute.
@@ -217,9 +203,11 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(seed);
         let n_pages: Vec<u32> =
             (0..120).map(|_| if random.u8(..10) == 0 { random.u32(5..40) } else { random.u32(1..4) }).collect();
-        let rows_of = |n_pages: u32| u64::from(n_pages) * 10_000 - 5_000;
-        let planned = n_pages.iter().zip(0..).map(|(n, i)| (partition(i), are_lengths_known.then(|| rows_of(*n))));
-        let mut state = RunState::new(planned);
+        let mut lengths = Lengths::default();
+        if are_lengths_known {
+            n_pages.iter().zip(0..).for_each(|(n, i)| lengths.learn(&partition(i), *n));
+        }
+        let mut state = RunState::new((0..120).map(partition), lengths);
         let n_all: u64 = n_pages.iter().map(|n| n_requests(*n)).sum();
         let (mut now, mut estimated_at, mut estimated) = (Duration::ZERO, Duration::ZERO, None);
         // Requests in flight: when each ends, and its partition.
@@ -251,13 +239,13 @@ mod tests {
             n_received += 1;
             state.received(&partition(i), 300_000, now);
             if state.open[&partition(i)].n_received == 1 {
-                state.pages_known(&partition(i), n_pages[i as usize], rows_of(n_pages[i as usize]));
+                state.pages_known(&partition(i), n_pages[i as usize]);
             }
             let n_left = left.get_mut(&i).unwrap();
             *n_left -= 1;
             if *n_left == 0 {
                 left.remove(&i);
-                state.end(&partition(i), Some(rows_of(n_pages[i as usize])));
+                state.end(&partition(i), Some(1));
             }
             if estimated.is_none() && n_received * 4 >= n_all {
                 (estimated, estimated_at) = (state.at(now).left, now);
@@ -286,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_time_left_is_at_least_the_longest_wait() {
-        let mut state = RunState::new((0..10).map(|i| (partition(i), Some(1))));
+        let mut state = RunState::new((0..10).map(partition), Lengths::default());
         let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(30), number: 2, limit: 4 };
         state.start(&partition(9));
         state.retrying(&partition(9), next, Duration::from_secs(30));
@@ -304,7 +292,7 @@ mod tests {
 
     #[test]
     fn no_time_left_is_shown_before_it_means_something() {
-        let mut state = RunState::new((0..100).map(|i| (partition(i), None)));
+        let mut state = RunState::new((0..100).map(partition), Lengths::default());
         for i in 0..7 {
             state.start(&partition(i));
             state.received(&partition(i), 1, Duration::from_secs(u64::try_from(i).unwrap()));

@@ -1,11 +1,13 @@
 //! Fetches the partitions of a plan, several at a time, until all are done or the run has to stop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
+use rollcall_core::cost::Lengths;
+use rollcall_core::ledger::read_records;
 use rollcall_core::partition::PartitionKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -37,13 +39,11 @@ pub(crate) enum FetchEnd {
 }
 
 /// Starts to show the progress of a run.
-async fn start_progress(PreparedRun { dataset, store, catalog, portal, plan, .. }: &PreparedRun) -> Arc<RunProgress> {
-    // Without an earlier run, or if its table cannot be read, less is known of the time left.
-    let table = catalog.table(dataset).await.ok().flatten();
-    let registered = table.map(|table| table.partitions).unwrap_or_default();
-    let n_rows: BTreeMap<PartitionKey, u64> =
-        registered.into_iter().map(|registered| (registered.partition, registered.n_rows)).collect();
-    let planned = plan.items.iter().map(|item| (item.partition.clone(), n_rows.get(&item.partition).copied()));
+async fn start_progress(PreparedRun { dataset, store, portal, plan, .. }: &PreparedRun) -> Arc<RunProgress> {
+    // Without an earlier run, or if its records cannot be read, less is known of the time left.
+    let records = read_records(store, dataset).await.unwrap_or_default();
+    let lengths = Lengths::of_records(dataset, &records);
+    let planned = plan.items.iter().map(|item| item.partition.clone());
     let opening = format!(
         "fetching {} of {} from {} into `{}`",
         counted(plan.items.len() as u64, "partition"),
@@ -51,7 +51,7 @@ async fn start_progress(PreparedRun { dataset, store, catalog, portal, plan, .. 
         visible(portal.name()),
         visible(&store.root().display().to_string())
     );
-    RunProgress::start(RunState::new(planned), Some(opening.as_str()).filter(|_| !plan.items.is_empty()))
+    RunProgress::start(RunState::new(planned, lengths), Some(opening.as_str()).filter(|_| !plan.items.is_empty()))
 }
 
 /// Fetches every partition of the plan. Returns why it ended, and the partitions that were not tried.

@@ -60,8 +60,8 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         self.portal.metered()
     }
 
-    fn expect_pages(&self, n_pages: u32, n_rows: u64) {
-        self.progress.state().pages_known(self.partition, n_pages, n_rows);
+    fn expect_pages(&self, n_pages: u32) {
+        self.progress.state().pages_known(self.partition, n_pages);
     }
 
     async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {

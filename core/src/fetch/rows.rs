@@ -44,7 +44,7 @@ pub(super) async fn fetch_rows(
     };
     rules.check(1, &first.page)?;
     let n_pages = rules.n_pages;
-    portal.expect_pages(n_pages, rules.count);
+    portal.expect_pages(n_pages);
     // Only compared with another page 1.
     let first_fingerprint = if n_pages > 1 { fingerprint(&first.page.batch) } else { 0 };
     let facts = FirstPage {

@@ -43,9 +43,9 @@ pub trait Portal: Send + Sync {
         Memory::new(usize::MAX)
     }
 
-    /// Learns how many pages and rows a partition has, once its page 1 says so. For adapters that report progress.
-    fn expect_pages(&self, n_pages: u32, n_rows: u64) {
-        let _ = (n_pages, n_rows);
+    /// Learns how many pages a partition has, once its page 1 says so. For adapters that report progress.
+    fn expect_pages(&self, n_pages: u32) {
+        let _ = n_pages;
     }
 
     /// Returns what the requests through this portal have cost so far. An adapter counts them for each partition.
