@@ -218,7 +218,8 @@ fn grade_axis(dataset: &Dataset) -> Option<&Axis> {
     grades.next().filter(|axis| axis.name != "grade" && grades.next().is_none())
 }
 
-/// Returns `2019/grade-3` as an object of axis values. Invalid values are kept; request validation reports them.
+/// Returns `2019/grade-3`, or the path `year=2019/grade=grade-3`, as an object of axis values. Invalid values are kept;
+/// request validation reports them.
 fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
     let mut fields = Map::new();
     let values: Vec<&str> = text.split('/').collect();
@@ -227,6 +228,7 @@ fn partition_json(dataset: &Dataset, text: &str) -> Result<Value, BadInput> {
         return Err(BadInput(format!("`--partition`: expected {}, found `{}`", axes.join("/"), excerpt(text))));
     }
     for (axis, value) in dataset.axes.iter().zip(values) {
+        let value = value.strip_prefix(&format!("{}=", axis.name)).unwrap_or(value);
         let value = match (axis.kind, value.parse::<i64>()) {
             (AxisKind::Int, Ok(number)) => json!(number),
             _ => json!(value),
@@ -278,6 +280,14 @@ mod tests {
         // Otherwise the request is refused, unless there is an axis of this name.
         for axes in [&["grade"][..], &["level"], &["grade_a", "grade_b"]] {
             assert_eq!(json_of(axes, &flags), by_field, "{axes:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_named_in_short_or_by_its_path() {
+        for named in ["2020/grade-8", "year=2020/grade=grade-8", "2020/grade=grade-8"] {
+            let found = json_of(&["grade"], &["--partition", named]).unwrap();
+            assert_eq!(found["partitions"], json!([{"year": 2020, "grade": "grade-8"}]), "{named}");
         }
     }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use rollcall_core::partition::PartitionKey;
 pub(crate) use rollcall_core::text::thousands;
+
+use crate::escape::visible;
 
 /// Quotes a word for a shell, if it needs quotes.
 pub(crate) fn shell_word(text: &str) -> String {
@@ -61,6 +64,13 @@ pub(crate) fn duration(time: Duration) -> String {
 /// Formats a price: `about 0.31 USD`.
 pub(crate) fn dollars(usd: f64) -> String {
     if usd < 0.01 { "less than 0.01 USD".to_owned() } else { format!("about {usd:.2} USD") }
+}
+
+/// Returns the name of a partition in short, without its axes, as in a request: `2011/grade-4`. For what must be short;
+/// elsewhere, a partition is named by its path.
+pub(crate) fn short_name(partition: &PartitionKey) -> String {
+    let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
+    visible(&values.join("/")).into_owned()
 }
 
 /// Returns the time since `then` in compact form: `5m`, `3h`, `12d`.

@@ -119,14 +119,15 @@ impl PlanCost {
         format!("about {pages}; ~ is an estimate: {}", by.join(", "))
     }
 
-    /// Returns the time on this machine; `?` if it is not known.
-    pub(super) fn time_here(&self) -> String {
-        self.seconds.map_or_else(|| "?".to_owned(), time)
+    /// Returns the time on this machine for a table; `?` if it is not known.
+    pub(super) fn time_cell(&self) -> String {
+        let time = self.seconds.map(|seconds| duration(Duration::from_secs_f64(seconds)));
+        time.unwrap_or_else(|| "?".to_owned())
     }
 
-    /// Returns the dollars on AWS; `?` if they are not known.
-    pub(super) fn dollars(&self) -> String {
-        self.aws.as_ref().map_or_else(|| "?".to_owned(), |aws| dollars(aws.usd))
+    /// Returns the dollars on AWS for a table; `?` if they are not known.
+    pub(super) fn dollars_cell(&self) -> String {
+        self.aws.as_ref().map_or_else(|| "?".to_owned(), |aws| format!("{:.2}", aws.usd))
     }
 
     /// Returns the cost as one or two lines.

@@ -71,7 +71,7 @@ pub(super) async fn run(args: &PlanArgs, datasets: &[Dataset]) -> anyhow::Result
 
 /// Returns the totals, and a line for each dataset.
 fn describe(counts: &[PlanCounts]) -> String {
-    let mut table = table::table(&["dataset", "partitions", "pages", "requests", "here", "on AWS"]);
+    let mut table = table::table(&["dataset", "partitions", "pages", "requests", "here", "USD on AWS"]);
     for count in counts {
         let mut cells = vec![count.dataset.clone()];
         match &count.cost {
@@ -80,12 +80,12 @@ fn describe(counts: &[PlanCounts]) -> String {
                 let estimated = if cost.n_estimated == 0 { "" } else { "~" };
                 let number = |number| format!("{estimated}{}", thousands(number));
                 cells.extend([thousands(count.n_partitions as u64), number(cost.n_pages), number(cost.n_requests)]);
-                cells.extend([cost.time_here(), cost.dollars()]);
+                cells.extend([cost.time_cell(), cost.dollars_cell()]);
             }
         }
         table.add_row(cells);
     }
-    table::align_right(&mut table, &[1, 2, 3]);
+    table::align_right(&mut table, &[1, 2, 3, 4, 5]);
     let n_partitions = counts.iter().map(|count| count.n_partitions as u64).sum();
     let sum = PlanCost::sum(counts.iter().filter_map(|count| count.cost.as_ref()));
     let totals = format!(

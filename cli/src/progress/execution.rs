@@ -8,7 +8,7 @@ use rollcall_core::ledger::Receipt;
 use crate::escape::visible;
 use crate::progress::lines::{bar_and_counts, joined};
 use crate::progress::{Progress, Shown};
-use crate::words::{counted, duration, rounded, size, thousands};
+use crate::words::{counted, duration, rounded, short_name, size, thousands};
 
 /// Share of the partitions from which on the time left is estimated.
 const MIN_SHARE: f64 = 0.05;
@@ -42,7 +42,7 @@ impl ExecutionState {
         self.n_rows += receipt.n_rows;
         self.size_bytes += receipt.size_bytes.unwrap_or_default();
         if let Some(error) = &receipt.error {
-            self.last_failed = Some(format!("{} ({})", visible(&receipt.partition.to_string()), visible(&error.name)));
+            self.last_failed = Some(format!("{} ({})", short_name(&receipt.partition), visible(&error.name)));
         }
     }
 
@@ -129,10 +129,15 @@ mod tests {
                 ""
             ]
         );
+        state.received(&Receipt {
+            error: Some(rollcall_core::ledger::ErrorFacts { name: "BadBody".to_owned(), message: String::new() }),
+            ..receipt
+        });
+        assert_eq!(state.lines(at(40), 80)[2], "failed 2021 (BadBody)");
         for width in 10..100 {
             assert!(state.lines(at(40), width).iter().all(|line| line.chars().count() <= width), "{width}");
         }
         state.counted(Counts { n_planned: 120, n_done: 120, n_failed: 2, n_running: 0 }, at(130));
-        assert_eq!(state.line(at(131)), "120/120, publishing, 2 failed, 3 min, 1 receipt: 1.5k rows, 2.0 kB");
+        assert_eq!(state.line(at(131)), "120/120, publishing, 2 failed, 3 min, 2 receipts: 3.0k rows, 4.0 kB");
     }
 }

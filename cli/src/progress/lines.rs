@@ -7,7 +7,7 @@ use rollcall_core::partition::PartitionKey;
 use crate::escape::visible;
 use crate::progress::Shown;
 use crate::progress::state::{OpenPartition, Picture, RunState};
-use crate::words::{counted, duration, rounded, size, thousands};
+use crate::words::{counted, duration, rounded, short_name, size, thousands};
 
 /// Widest bar, in terminal cells.
 const MAX_BAR: usize = 24;
@@ -75,7 +75,7 @@ impl Picture<'_> {
         let short = retry.map(|(partition, retry)| {
             let (reason, next) = (visible(&retry.reason), retry.in_short(self.now));
             [
-                format!("now {} {reason}, {next}", name(partition)),
+                format!("now {} {reason}, {next}", short_name(partition)),
                 format!("now {reason}, {next}"),
                 format!("now {reason}"),
             ]
@@ -106,18 +106,12 @@ fn bar(share: f64, width: usize) -> String {
 
 /// Returns what happens to a partition: `2011/grade-4 p1/2`, `2011/grade-5 (HTTP 503, try 2 of 4 in 12 s)`.
 fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> String {
-    let name = name(partition);
+    let name = short_name(partition);
     match (&open.retry, open.n_pages) {
         (Some(retry), _) => format!("{name} ({}, {})", visible(&retry.reason), retry.in_words(now)),
         (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_received + 1).min(n_pages)),
         (None, None) => format!("{name} p1"),
     }
-}
-
-/// Returns the name of a partition in short, as in a request: `2011/grade-4`.
-pub(super) fn name(partition: &PartitionKey) -> String {
-    let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
-    visible(&values.join("/")).into_owned()
 }
 
 /// Returns as many parts as fit, in order.
