@@ -39,20 +39,33 @@ fn piped(lake: &TestLake, input: &str, args: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_terminal_shows_the_first_rows_and_counts_all() {
+fn a_terminal_shows_the_rows_and_columns_that_fit_and_names_the_others() {
     let lake = lake();
     let all = format!("select * from {TABLE}");
-    for columns in [40, 80, 200] {
+    for (columns, footer) in [
+        (
+            40,
+            &[
+                "(first 17 of 357 rows, 3 of 10 columns)",
+                "hidden: race, sex, enrollment, fips,",
+                "  leaid, _rescued, year",
+                "all: --format vertical or csv",
+            ][..],
+        ),
+        (
+            80,
+            &[
+                "(first 17 of 357 rows, 8 of 10 columns)",
+                "hidden: enrollment, fips",
+                "all: --format vertical, --format csv, or select fewer columns",
+            ],
+        ),
+        (200, &["(first 17 of 357 rows)", "all: --max-rows 0, or --output FILE.csv"]),
+    ] {
         let found = shown(&lake, columns, &[&all]).expect(0).stdout;
         let lines: Vec<&str> = found.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= usize::from(columns)), "{columns}: {found}");
-        let hidden = match columns {
-            40 => ", 3 of 10 columns",
-            80 => ", 8 of 10 columns",
-            _ => "",
-        };
-        let counts = format!("(first 40 of 357 rows{hidden})");
-        assert_eq!((lines.len(), lines[41], lines[42]), (43, counts.as_str(), "all: rollcall query --output FILE.csv"));
+        assert_eq!(lines[18..], *footer, "{found}");
         assert_eq!(lines[0].contains('…'), columns < 200, "{found}");
     }
     let found = shown(&lake, 200, &[&all, "--max-rows", "0"]).expect(0).stdout;
@@ -61,6 +74,26 @@ fn a_terminal_shows_the_first_rows_and_counts_all() {
     let piped = piped(&lake, "", &[&all]).expect(0).stdout;
     assert_eq!(piped.lines().count(), 358);
     assert!(!piped.contains('…') && !piped.contains("rows"), "{piped}");
+}
+
+#[test]
+fn vertical_rows_show_every_column_on_any_terminal() {
+    let lake = lake();
+    let sql = "select * from lookup_states where code in (1, 2)";
+    let rows = "row 1\n  code          1\n  label         Alabama\n  abbreviation  AL\n\
+                row 2\n  code          2\n  label         Alaska\n  abbreviation  AK\n";
+    assert_eq!(piped(&lake, "", &[sql, "--format", "vertical"]).expect(0).stdout, rows);
+    let found = shown(&lake, 40, &[sql, "--format", "vertical"]).expect(0).stdout;
+    assert_eq!(found, format!("{rows}(2 rows)\n"));
+    let all = format!("select * from {TABLE}");
+    let found = shown(&lake, 40, &[&all, "--format", "vertical"]).expect(0).stdout;
+    assert!(found.contains("\nrow 10\n") && !found.contains("\nrow 11\n"), "{found}");
+    assert!(found.ends_with("(first 10 of 357 rows)\nall: --max-rows 0, or --output FILE.csv\n"), "{found}");
+    // In the shell, the format is a command.
+    let typed = [".format vertical\n", "select 1 as n;\n", ".format wide\n", ".quit\n"];
+    let found = on_terminal(80, &typed, &["query", "--lake", path(&lake)]).expect(0).stdout;
+    assert!(found.contains("row 1\n  n  1\n(1 row)\n"), "{found}");
+    assert!(found.contains("error: run `.format`: expected table, vertical, csv, json, found `wide`\n"), "{found}");
 }
 
 #[test]

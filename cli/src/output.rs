@@ -119,9 +119,13 @@ pub(crate) fn clear_screen() -> io::Result<()> {
     if io::stdout().is_terminal() { DataOut::default().write_all(b"\x1b[H\x1b[2J") } else { Ok(()) }
 }
 
-/// Returns the width of the terminal that stdout is, in cells; `None` if it is a file or a pipe.
-pub(crate) fn screen_width() -> Option<usize> {
-    io::stdout().is_terminal().then(|| terminal_width(terminal_size_of(io::stdout())))
+/// Returns the size of the terminal that stdout is, in cells of a line and lines; `None` if it is a file or a pipe.
+pub(crate) fn screen_size() -> Option<(usize, usize)> {
+    /// Lines of a terminal that does not say how many it has.
+    const DEFAULT: usize = 24;
+    let size = terminal_size_of(io::stdout());
+    let n_lines = size.map(|(_, height)| usize::from(height.0)).filter(|n_lines| *n_lines > 0);
+    io::stdout().is_terminal().then(|| (terminal_width(size), n_lines.unwrap_or(DEFAULT)))
 }
 
 /// Returns the width of a terminal in cells, also if it does not say its own.

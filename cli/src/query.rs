@@ -83,10 +83,11 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     let store = args.lake.existing_folder("query a lake in a bucket with Athena, in the stack's work group").await?;
     let as_of = args.as_of.as_deref().map(|text| AsOf::new(store.clone(), Moment::parse(text)));
     let is_sample = LakeMark::is_of_sample(&store).await?;
-    let session = Session { store: &store, as_of: as_of.as_ref(), view: args.view, limits: args.limits };
+    let (is_shell, limits) = (sql.is_none(), args.limits);
+    let session = Session { store: &store, as_of: as_of.as_ref(), view: args.view, is_shell, limits };
     let Some(sql) = sql else {
         warnings::note_sample(is_sample);
-        return shell::run(&session).await;
+        return shell::run(session).await;
     };
     match &args.output {
         None => session.print(&sql).await?,

@@ -5,7 +5,9 @@ mod csv;
 pub(crate) mod file;
 mod layout;
 pub(crate) mod printed;
+mod screen;
 mod table;
+mod vertical;
 mod writer;
 
 use clap::ValueEnum;
@@ -18,6 +20,8 @@ use crate::output::Format;
 pub(crate) enum RowFormat {
     /// For people
     Table,
+    /// For people: a line for each value, however many columns there are
+    Vertical,
     /// With a header line
     Csv,
     /// An array of objects

@@ -14,10 +14,10 @@ use crate::rows::printed::Printed;
 pub(super) struct View {
     /// Output format
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
-    format: RowFormat,
-    /// Rows of a table that a terminal shows; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 40)]
-    max_rows: usize,
+    pub(super) format: RowFormat,
+    /// Rows that a terminal shows, 0 for all [default: as many as fit, at least 10]
+    #[arg(long, value_name = "N")]
+    max_rows: Option<usize>,
 }
 
 /// A lake that is queried, and how.
@@ -26,6 +26,8 @@ pub(super) struct Session<'s> {
     /// The moment in the past of the lake; `None` for now.
     pub(super) as_of: Option<&'s AsOf>,
     pub(super) view: View,
+    /// Whether the queries are entered in the shell.
+    pub(super) is_shell: bool,
     pub(super) limits: Limits,
 }
 
@@ -38,7 +40,6 @@ impl Session<'_> {
     /// Runs a query and prints its rows as they come.
     pub(super) async fn print(&self, sql: &str) -> anyhow::Result<()> {
         let View { format, max_rows } = self.view;
-        let max_rows = (max_rows > 0).then_some(max_rows);
-        self.query(sql).run(|schema| Printed::new(format, max_rows, schema)).await?.finish()
+        self.query(sql).run(|schema| Printed::new(format, max_rows, self.is_shell, schema)).await?.finish()
     }
 }

@@ -7,6 +7,7 @@ mod statements;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
 use rollcall_adapters::folder::FolderStore;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -22,11 +23,12 @@ use crate::query::shell::commands::COMMANDS;
 use crate::query::shell::input::{SqlInput, Words};
 use crate::query::shell::statements::Entered;
 use crate::query::shipped::{self, find_sql};
+use crate::rows::RowFormat;
 use crate::tables;
 use crate::{escape, exit};
 
 /// Reads statements from the terminal and runs them, until the end of input.
-pub(super) async fn run(session: &Session<'_>) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut session: Session<'_>) -> anyhow::Result<ExitCode> {
     let store = session.store;
     output::print_note(&format!(
         "lake `{}`; end SQL with a semicolon; Tab completes, .help lists commands, Ctrl-D leaves",
@@ -59,8 +61,12 @@ pub(super) async fn run(session: &Session<'_>) -> anyhow::Result<ExitCode> {
         match line.trim().trim_end_matches(';').trim_end() {
             "" => {}
             ".quit" | ".exit" | "quit" | "exit" => break,
+            command if command.starts_with(".format") => match format_of(command) {
+                Ok(format) => session.view.format = format,
+                Err(error) => drop(exit::report(&error.into())),
+            },
             command if command.starts_with('.') => answer(run_command(command, store)).await,
-            _ => answer(run_statements(&line, session)).await,
+            _ => answer(run_statements(&line, &session)).await,
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -97,6 +103,16 @@ async fn run_statements(input: &str, session: &Session<'_>) -> anyhow::Result<()
         session.print(&find_sql(statement)?).await?;
     }
     Ok(())
+}
+
+/// Returns the format that a command names.
+fn format_of(command: &str) -> Result<RowFormat, BadInput> {
+    let name = command.trim_start_matches(".format").trim();
+    RowFormat::from_str(name, true).map_err(|_| {
+        let formats = RowFormat::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let formats: Vec<String> = formats.map(|format| format.get_name().to_owned()).collect();
+        BadInput(format!("run `.format`: expected {}, found `{}`", formats.join(", "), escape::visible(name)))
+    })
 }
 
 fn help() -> String {

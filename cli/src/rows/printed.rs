@@ -4,7 +4,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use crate::output::{self, DataOut};
-use crate::rows::table::Screen;
+use crate::rows::screen::Screen;
 use crate::rows::writer::RowWriter;
 use crate::rows::{RowFormat, RowSink};
 
@@ -17,10 +17,17 @@ pub(crate) struct Printed {
 impl Printed {
     /// Starts the output.
     ///
-    /// - `max_rows`: rows of a table to show on a terminal; `None` for all.
-    pub(crate) fn new(format: RowFormat, max_rows: Option<usize>, schema: &SchemaRef) -> anyhow::Result<Self> {
+    /// - `max_rows`: rows to show on a terminal, 0 for all; `None` for as many as fit.
+    /// - `is_in_shell`: whether the query was entered in the shell.
+    pub(crate) fn new(
+        format: RowFormat,
+        max_rows: Option<usize>,
+        is_in_shell: bool,
+        schema: &SchemaRef,
+    ) -> anyhow::Result<Self> {
         let stdout = DataOut::default();
-        let screen = output::screen_width().map(|width| Screen { width, max_rows });
+        let screen = output::screen_size();
+        let screen = screen.map(|(width, n_lines)| Screen { width, n_lines, max_rows, is_in_shell });
         let rows = RowWriter::new(format, screen, schema, stdout.clone())?;
         Ok(Self { stdout, rows })
     }

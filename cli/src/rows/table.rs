@@ -10,19 +10,10 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::visible;
 use crate::rows::layout::{Column, Layout};
-use crate::words::{counted, thousands};
+use crate::rows::screen::Screen;
 
 /// Rows after which a table is written, so that memory does not grow with their number.
 const BLOCK: usize = 10_000;
-
-/// How much of a table a terminal shows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Screen {
-    /// Cells of a line.
-    pub(crate) width: usize,
-    /// Maximum number of rows; `None` for all.
-    pub(crate) max_rows: Option<usize>,
-}
 
 /// Writes rows as a table.
 ///
@@ -56,7 +47,7 @@ impl<W: Write> TableWriter<W> {
     /// Adds rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         self.n_rows += batch.num_rows() as u64;
-        let max_rows = self.screen.and_then(|screen| screen.max_rows).unwrap_or(usize::MAX);
+        let max_rows = self.screen.map_or(usize::MAX, |screen| screen.n_rows(1));
         let n_more = batch.num_rows().min(max_rows - self.n_shown);
         self.n_shown += n_more;
         let options = FormatOptions::default().with_null("NULL");
@@ -81,9 +72,10 @@ impl<W: Write> TableWriter<W> {
     /// Writes what remains and, on a screen, how much there is.
     pub(crate) fn finish(mut self) -> anyhow::Result<W> {
         self.write_block()?;
-        if self.screen.is_some() {
-            let counts = self.counts();
-            self.to.write_all(counts.as_bytes())?;
+        if let Some(screen) = self.screen {
+            let hidden: Vec<&str> = self.hidden().iter().map(String::as_str).collect();
+            let footer = screen.footer(self.n_shown, self.n_rows, self.columns.len(), &hidden);
+            self.to.write_all(footer.as_bytes())?;
         }
         Ok(self.to)
     }
@@ -109,21 +101,10 @@ impl<W: Write> TableWriter<W> {
         Ok(())
     }
 
-    /// Returns the last lines on a screen.
-    fn counts(&self) -> String {
-        let n_columns = self.columns.len();
-        let n_shown_columns = self.layout.as_ref().map_or(n_columns, |layout| layout.n_left + layout.n_right);
-        let mut text = match self.n_rows - self.n_shown as u64 {
-            0 => counted(self.n_rows, "row"),
-            _ => format!("first {} of {}", thousands(self.n_shown as u64), counted(self.n_rows, "row")),
-        };
-        if n_shown_columns < n_columns {
-            text.push_str(&format!(", {n_shown_columns} of {n_columns} columns"));
-        }
-        if self.n_shown as u64 != self.n_rows || n_shown_columns < n_columns {
-            return format!("({text})\nall: rollcall query --output FILE.csv\n");
-        }
-        format!("({text})\n")
+    /// Returns the names of the columns that do not fit.
+    fn hidden(&self) -> &[String] {
+        let (n_left, n_right) = self.layout.as_ref().map_or((0, self.names.len()), |it| (it.n_left, it.n_right));
+        self.names.get(n_left..self.names.len() - n_right).unwrap_or_default()
     }
 }
 
@@ -191,11 +172,11 @@ mod tests {
     #[tokio::test]
     async fn a_screen_shows_what_fits_and_counts_the_rest() {
         let sql = "select 'a long name' as name, 12345 as b, 67890 as c, i as last from generate_series(1, 30000) t(i)";
-        let screen = |width, max_rows| Some(Screen { width, max_rows });
+        let screen = |width, max_rows| Some(Screen { width, n_lines: 24, max_rows, is_in_shell: false });
         assert_eq!(
             table_of(sql, screen(30, Some(2))).await,
             "name             b  …  last\na long name  12345  …     1\na long name  12345  …     2\n\
-             (first 2 of 30,000 rows, 3 of 4 columns)\nall: rollcall query --output FILE.csv\n"
+             (first 2 of 30,000 rows, 3 of 4 columns)\nhidden: c\nall: --format vertical or csv\n"
         );
         let text = "select 'a text that does not fit' as a, '学校学校学校学校学校' as b, 1 as n";
         assert_eq!(

@@ -12,11 +12,14 @@ use datafusion::parquet::file::properties::WriterProperties;
 use crate::escape::json_text;
 use crate::rows::RowFormat;
 use crate::rows::csv::CsvText;
-use crate::rows::table::{Screen, TableWriter};
+use crate::rows::screen::Screen;
+use crate::rows::table::TableWriter;
+use crate::rows::vertical::VerticalWriter;
 
 /// Writes the batches of one schema to a destination.
 pub(crate) enum RowWriter<W: Write + Send> {
     Table(TableWriter<W>),
+    Vertical(VerticalWriter<W>),
     Csv(CsvText, W),
     Json(Box<Writer<JsonOutput<W>, JsonArray>>),
     Parquet(Box<ArrowWriter<W>>),
@@ -29,6 +32,7 @@ impl<W: Write + Send> RowWriter<W> {
     pub(super) fn new(format: RowFormat, screen: Option<Screen>, schema: &SchemaRef, to: W) -> anyhow::Result<Self> {
         Ok(match format {
             RowFormat::Table => Self::Table(TableWriter::new(schema, screen, to)),
+            RowFormat::Vertical => Self::Vertical(VerticalWriter::new(schema, screen, to)),
             RowFormat::Csv => Self::csv(CsvText { is_visible: screen.is_some() }, schema, to)?,
             RowFormat::Json => Self::json(to),
         })
@@ -61,6 +65,7 @@ impl<W: Write + Send> RowWriter<W> {
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
         match self {
             Self::Table(table) => table.write(batch)?,
+            Self::Vertical(rows) => rows.write(batch)?,
             Self::Csv(text, to) => to.write_all(text.rows(batch)?.as_bytes())?,
             Self::Json(writer) => writer.write(batch)?,
             Self::Parquet(writer) => writer.write(batch)?,
@@ -72,6 +77,7 @@ impl<W: Write + Send> RowWriter<W> {
     pub(crate) fn finish(self) -> anyhow::Result<W> {
         match self {
             Self::Table(table) => table.finish(),
+            Self::Vertical(rows) => rows.finish(),
             Self::Csv(_, to) => Ok(to),
             Self::Json(mut writer) => {
                 writer.finish()?;
