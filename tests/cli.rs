@@ -1163,8 +1163,8 @@ fn a_query_that_cannot_run_lists_the_valid_names() {
     assert!(unknown.stderr.contains("\nhint: did you mean `top_ten_pk_states`? "), "{}", unknown.stderr);
     let nothing = lake.rollcall("query", &["top_ten_pk_states"]).expect(2);
     let hint = format!(
-        "hint: the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder `data` \
-             with `rollcall repair`\n",
+        "hint: the lake `{0}` holds no tables yet; fetch some with `rollcall run --years 2021 --grades grade-pk --lake {0}`, \
+         or register the files in its folder `data` with `rollcall repair`\n",
         lake.path().display()
     );
     assert!(nothing.stderr.ends_with(&hint), "{}", nothing.stderr);

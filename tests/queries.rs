@@ -262,6 +262,91 @@ fn the_tables_of_the_lake_can_be_listed_in_sql() {
     assert_eq!(query(&lake(), tables, "csv"), expected);
 }
 
+#[test]
+fn a_query_says_which_partitions_it_lacks() {
+    let lake = lake();
+    let table = "us_education_ccd_enrollment_data";
+    for (condition, expected) in [
+        ("year = 2035", "year = 2035; the lake has year 2020-2021"),
+        (
+            "year in (2035, 2036) and grade = 'grade-k' and enrollment > 3",
+            "(year = 2035 OR year = 2036) AND grade = 'grade-k'; the lake has year 2020-2021 and grade grade-1, grade-99, \
+             grade-k, grade-pk",
+        ),
+    ] {
+        for from in [table, "ccd_enrollment_labeled"] {
+            let sql = format!("select count(*) as n from {from} where {condition}");
+            let found = lake.rollcall("query", &[&sql, "--format", "csv"]).expect(0);
+            assert_eq!(found.stdout, "n\n0\n", "{sql}");
+            assert_eq!(found.stderr, format!("note: no partition of `{table}` matches {expected}\n"), "{sql}");
+            assert_eq!(lake.rollcall("query", &[&sql, "--quiet"]).expect(0).stderr, "");
+        }
+    }
+    // Nothing is lacking if there is a partition, whatever its rows are.
+    let sql = format!("select * from {table} where year = 2021 and enrollment = 123456789");
+    assert_eq!(lake.rollcall("query", &[&sql]).expect(0).stderr, "");
+}
+
+#[test]
+fn a_shipped_query_says_what_to_fetch_and_that_is_enough() {
+    let portal = portal(Vec::new());
+    for (name, needs) in [
+        ("charter_share_by_state", "grades other than grade-99, and ccd_directory for the same years"),
+        ("cohort_progression", "at least two consecutive years with adjacent grades"),
+        ("grades_against_total", "grade-99 and single grades of the same year"),
+        ("school_openings_and_closings", "at least two years with a grade in common"),
+        ("top_ten_pk_states", "year 2021, grade-pk"),
+    ] {
+        let lake = TestLake::new();
+        // Each of these needs more than that.
+        let _ = lake.run(&portal, &["--years", "2019", "--grades", "grade-13"]).expect(0);
+        let _ = lake.run(&portal, &["--dataset", "ccd_directory", "--years", "2018"]).expect(0);
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
+        let file = folder.path().join("rows.csv");
+        for output in [&[][..], &["--output", file.to_str().expect("temporary folders have UTF-8 names")]] {
+            let found = lake.rollcall("query", &[&[name], output].concat()).expect(0).stderr;
+            let start =
+                format!("note: `{name}` found no rows; it needs ccd_enrollment, {needs}\nhint: fetch it with `");
+            assert!(found.contains(&start), "{name}: {found}");
+        }
+        let found = lake.rollcall("query", &[name]).expect(0).stderr;
+        let (_, commands) = found.split_once("fetch it with ").expect("there is a hint");
+        let commands = commands.trim().trim_matches('`').split("` and `");
+        for command in commands {
+            let (flags, in_lake) = command.split_once(" --lake ").expect("the lake is named");
+            assert_eq!(in_lake, lake.path().to_string_lossy());
+            let flags: Vec<&str> = flags.split(' ').skip(2).collect();
+            let _ = lake.run(&portal, &flags).expect(0);
+        }
+        let found = lake.rollcall("query", &[name, "--format", "csv"]).expect(0);
+        assert!(found.stdout.lines().count() > 1 && found.stderr.is_empty(), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_table_that_the_lake_lacks_comes_with_the_command_that_fetches_it() {
+    let lake = TestLake::new();
+    let _ = lake.run(&portal(Vec::new()), &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let hint = |query: &str| {
+        let found = lake.rollcall("query", &[query]).expect(2).stderr;
+        found.split_once("\nhint: ").map(|(_, hint)| hint.to_owned()).expect("there is a hint")
+    };
+    let fetch =
+        |which: &str| format!("fetch it with `rollcall run --dataset {which} --lake {}`\n", lake.path().display());
+    for (query, expected) in [
+        ("charter_share_by_state", fetch("ccd_directory --years 2021")),
+        ("race_composition_by_state", fetch("ccd_enrollment_race_sex --years latest --grades all")),
+        ("select * from ccd_directory_labeled", fetch("ccd_directory --years latest")),
+        ("select * from ccd_directory", fetch("ccd_directory --years latest")),
+        (
+            "select * from ccd_enrollment",
+            "did you mean `ccd_school.ccd_enrollment_labeled`? `rollcall tables` lists all\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(hint(query), expected, "{query}");
+    }
+}
+
 /// Found by use: B3.
 #[test]
 fn f9_a_query_of_one_year_opens_no_file_of_another() {

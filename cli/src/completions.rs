@@ -12,7 +12,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::dataset::built_in::built_in_paths;
 use rollcall_core::request::DEFAULT_DATASET;
 
-use crate::query::shipped::{SHIPPED, question};
+use crate::query::shipped::SHIPPED;
 
 /// Variable in the environment with which a script asks the program.
 pub(crate) const VARIABLE: &str = "ROLLCALL_COMPLETE";
@@ -50,7 +50,7 @@ pub(crate) fn datasets() -> ArgValueCandidates {
 pub(crate) fn queries() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let queries = SHIPPED.iter();
-        queries.map(|(name, sql)| CompletionCandidate::new(*name).help(Some(question(sql).into()))).collect::<Vec<_>>()
+        queries.map(|it| CompletionCandidate::new(it.name).help(Some(it.question().into()))).collect::<Vec<_>>()
     })
 }
 

@@ -7,11 +7,13 @@ mod default_database;
 pub(crate) mod engine;
 mod engine_errors;
 pub(crate) mod explain;
+mod fetching;
 mod file_check;
 mod file_reader;
 mod lake_table;
 pub(crate) mod limits;
 mod pinned_folder;
+mod plain_sql;
 mod session;
 mod shell;
 pub(crate) mod shipped;
@@ -83,8 +85,14 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     let store = args.lake.existing_folder("query a lake in a bucket with Athena, in the stack's work group").await?;
     let as_of = args.as_of.as_deref().map(|text| AsOf::new(store.clone(), Moment::parse(text)));
     let is_sample = LakeMark::is_of_sample(&store).await?;
-    let (is_shell, limits) = (sql.is_none(), args.limits);
-    let session = Session { store: &store, as_of: as_of.as_ref(), view: args.view, is_shell, limits };
+    let session = Session {
+        store: &store,
+        as_of: as_of.as_ref(),
+        view: args.view,
+        is_shell: sql.is_none(),
+        is_sample,
+        limits: args.limits,
+    };
     let Some(sql) = sql else {
         warnings::note_sample(is_sample);
         return shell::run(session).await;
@@ -101,6 +109,7 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
             };
             let (n_rows, size_bytes) = rows.finish()?;
             let (rows, path) = (counted(n_rows, "row"), path.path().display());
+            query.note_if_nothing(n_rows);
             output::print_note(&format!("wrote {rows} ({}) to `{path}`", size(size_bytes)));
         }
     }

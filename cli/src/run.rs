@@ -22,7 +22,6 @@ use crate::output::{self, Format};
 use crate::query::engine::LakeQuery;
 use crate::request::ResolvedRequest;
 use crate::request::dataset::refuse_several;
-use crate::rows::RowFormat;
 use crate::rows::printed::Collected;
 use crate::run::args::{Elsewhere, RunArgs};
 use crate::run::fetch::FetchEnd;
@@ -63,7 +62,7 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
         None => QueryOutcome::NotRequested,
         Some(_) if matches!(end, FetchEnd::Interrupted) => QueryOutcome::Interrupted,
         Some(sql) => tokio::select! {
-            result = rows_of(&prepared.store, sql, args.format.into()) => {
+            result = rows_of(&prepared.store, sql, &args) => {
                 result.map_or_else(QueryOutcome::Failed, QueryOutcome::Finished)
             }
             () = signals.stop_requested() => QueryOutcome::Interrupted,
@@ -73,8 +72,11 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Returns the rows of the query after a run, formatted.
-async fn rows_of(store: &FolderStore, sql: &str, format: RowFormat) -> anyhow::Result<String> {
-    LakeQuery::new(store, sql).run(|schema| Collected::new(format, schema)).await?.finish()
+async fn rows_of(store: &FolderStore, sql: &str, args: &RunArgs) -> anyhow::Result<String> {
+    let query = LakeQuery { is_sample: args.portal.is_sample(), ..LakeQuery::new(store, sql) };
+    let rows = query.run(|schema| Collected::new(args.format.into(), schema)).await?;
+    query.note_if_nothing(rows.n_rows());
+    rows.finish()
 }
 
 /// Outcome of the query after a run.

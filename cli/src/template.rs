@@ -12,7 +12,8 @@ use rollcall_core::lookup::{self, Lookup};
 use rollcall_core::ports::TableSpec;
 use rollcall_core::request::DEFAULT_DATASET;
 
-use crate::{escape, query};
+use crate::escape;
+use crate::query::shipped::{SHIPPED, Shipped};
 
 const HEADER: &str = "\
 # Written by `make generate` from datasets/ and queries/; do not edit. template.yaml includes it in its resources.
@@ -45,7 +46,7 @@ pub(crate) fn catalog() -> Result<String, Error> {
     }
     resources.push(DATABASE.to_owned());
     resources.push(crawler());
-    resources.extend(query::shipped::SHIPPED.iter().map(|(name, sql)| named_query(name, sql)));
+    resources.extend(SHIPPED.iter().map(named_query));
     Ok(HEADER.to_owned() + &resources.join("\n"))
 }
 
@@ -164,7 +165,8 @@ Crawler:
 }
 
 /// Returns a query from `queries/` as a named query of the workgroup.
-fn named_query(name: &str, sql: &str) -> String {
+fn named_query(shipped: &Shipped) -> String {
+    let Shipped { name, sql, .. } = shipped;
     let mut text = format!(
         "{}Query:
   Type: AWS::Athena::NamedQuery
@@ -177,7 +179,7 @@ fn named_query(name: &str, sql: &str) -> String {
       Fn::Sub: |
 ",
         name.to_upper_camel_case(),
-        quoted(query::shipped::question(sql))
+        quoted(shipped.question())
     );
     // The queries name their tables in full, and a stack may have a prefix for its database.
     for line in sql.replace(&format!("{}.", lookup::DATABASE), "${Database}.").lines() {

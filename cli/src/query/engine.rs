@@ -24,10 +24,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit::BadInput;
 use crate::lake;
+use crate::output;
 use crate::query::as_of::AsOf;
 use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase};
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::explain::explain;
+use crate::query::fetching::Fetching;
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::limits::Limits;
 use crate::query::pinned_folder::PinnedFolder;
@@ -44,16 +46,30 @@ pub(crate) struct LakeQuery<'q> {
     /// The moment in the past of the lake; `None` for now.
     pub(crate) as_of: Option<&'q AsOf>,
     pub(crate) limits: Limits,
+    /// Whether the lake holds sample data.
+    pub(crate) is_sample: bool,
 }
 
 impl<'q> LakeQuery<'q> {
     /// Returns a query over the lake as it is, without limits.
     pub(crate) fn new(store: &'q FolderStore, sql: &'q str) -> Self {
-        Self { store, sql, as_of: None, limits: Limits::default() }
+        Self { store, sql, as_of: None, limits: Limits::default(), is_sample: false }
     }
 }
 
 impl LakeQuery<'_> {
+    /// Says how to fetch what the query lacks.
+    pub(super) fn fetching(&self) -> Fetching<'_> {
+        Fetching { root: self.store.root(), is_sample: self.is_sample }
+    }
+
+    /// Says what a shipped query needs, if it found nothing.
+    pub(crate) fn note_if_nothing(&self, n_rows: u64) {
+        if let Some(note) = self.fetching().note_on_nothing(self.sql).filter(|_| n_rows == 0) {
+            output::print_note(&note);
+        }
+    }
+
     /// Runs the query and passes its rows on as they come. Returns what received them.
     ///
     /// Starts over if a run replaces a file that the query needs, until rows were printed.
@@ -187,7 +203,7 @@ impl Attempt<'_> {
 
     /// Returns the error for SQL that the engine does not accept.
     fn invalid(&self, error: &DataFusionError) -> anyhow::Error {
-        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.store.root()))).into()
+        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.fetching()))).into()
     }
 
     /// Returns the error for a query that failed while it was running.

@@ -1,7 +1,5 @@
 //! Explains to the author of SQL why the engine does not accept it.
 
-use std::path::Path;
-
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -11,6 +9,7 @@ use rollcall_core::text::nearest;
 
 use crate::query::default_database::CATALOG;
 use crate::query::engine_errors::in_one_line;
+use crate::query::fetching::Fetching;
 
 /// Maximum number of names that a hint lists.
 const MAX_LISTED: usize = 10;
@@ -36,17 +35,20 @@ impl Explanation {
 /// Returns what is wrong with a query: one line, the line of SQL with a caret below the place if it is known, and a hint if
 /// there is one.
 ///
-/// - `root`: the lake's folder.
-pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable], root: &Path) -> String {
+/// - `fetching`: says how to fetch what the lake lacks.
+pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable], fetching: Fetching<'_>) -> String {
     let names = names(tables);
     let Explanation { cause, hint } = explanation(error, &names);
-    let hint = match names.is_empty() {
-        true => Some(format!(
-            "the lake `{}` holds no tables yet; fetch some with `rollcall run`, or register the files in its folder `data` \
+    let fetch = missing_table(error).and_then(|table| fetching.table(table, sql, tables));
+    let hint = match (names.is_empty(), fetch) {
+        (true, fetch) => Some(format!(
+            "the lake `{}` holds no tables yet; fetch some with `{}`, or register the files in its folder `data` \
              with `rollcall repair`",
-            root.display()
+            fetching.root.display(),
+            fetch.unwrap_or_else(|| "rollcall run".to_owned())
         )),
-        false => hint,
+        (false, Some(fetch)) => Some(format!("fetch it with `{fetch}`")),
+        (false, None) => hint,
     };
     let place = marked_place(error, sql);
     let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
@@ -140,14 +142,10 @@ fn value(error: &ArrowError) -> Explanation {
 
 /// Explains what planning reports.
 fn plan(message: &str, names: &[String]) -> Explanation {
-    let quoted =
-        |before: &str| message.split_once(before).and_then(|(_, rest)| rest.split_once('\'')).map(|(it, _)| it);
-    if message.ends_with("' not found")
-        && let Some(table) = quoted("table '")
-    {
-        let table = table.strip_prefix(CATALOG).and_then(|table| table.strip_prefix('.')).unwrap_or(table);
+    if let Some(table) = unknown_table(message) {
         return table_not_found(table, names);
     }
+    let quoted = |before| quoted_after(message, before);
     if let Some(function) = quoted("Invalid function '") {
         let hint = quoted("Did you mean '").map(|meant| format!("did you mean `{meant}`?"));
         return Explanation::new(format!("no function `{function}`")).with_hint(hint);
@@ -168,6 +166,22 @@ fn plan(message: &str, names: &[String]) -> Explanation {
         return Explanation::new("expected a statement, found none");
     }
     Explanation::new(in_sql_types(&without_databases(&message.replace('\n', " "), names)))
+}
+
+/// Returns the table that planning does not find.
+fn unknown_table(message: &str) -> Option<&str> {
+    let table = quoted_after(message.strip_suffix(" not found")?, "table '")?;
+    Some(table.strip_prefix(CATALOG).and_then(|table| table.strip_prefix('.')).unwrap_or(table))
+}
+
+/// Returns what is in a message between some text that ends with a quote, and the next quote.
+fn quoted_after<'m>(message: &'m str, before: &str) -> Option<&'m str> {
+    message.split_once(before).and_then(|(_, rest)| rest.split_once('\'')).map(|(quoted, _)| quoted)
+}
+
+fn missing_table(error: &DataFusionError) -> Option<&str> {
+    let DataFusionError::Plan(message) = error.find_root() else { return None };
+    unknown_table(message)
 }
 
 fn table_not_found(table: &str, names: &[String]) -> Explanation {

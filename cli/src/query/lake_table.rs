@@ -19,6 +19,7 @@ use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
 use rollcall_adapters::file_catalog::CatalogTable;
 use rollcall_core::keys;
+use rollcall_core::text::in_ranges;
 
 use crate::escape;
 use crate::output;
@@ -27,6 +28,7 @@ use crate::query::catalog_entry::{TablePartition, field, partitions};
 use crate::query::file_check::ExpectedFile;
 use crate::query::file_reader::CheckedFiles;
 use crate::query::pinned_folder::PinnedFolder;
+use crate::query::plain_sql::plain_sql;
 use crate::words;
 
 /// A table with its partitions. Opens no file until a query determines which partitions it needs.
@@ -40,6 +42,8 @@ pub(crate) struct LakeTable {
     lake: Arc<PinnedFolder>,
     /// Missing objects for which a warning has already been printed.
     reported_missing: Mutex<BTreeSet<String>>,
+    /// Notes that were printed.
+    noted: Mutex<BTreeSet<String>>,
 }
 
 impl LakeTable {
@@ -54,6 +58,7 @@ impl LakeTable {
             schema: TableSchema::builder(file_schema).with_table_partition_cols(axes).build(),
             lake,
             reported_missing: Mutex::default(),
+            noted: Mutex::default(),
         }
     }
 
@@ -80,6 +85,30 @@ impl LakeTable {
             matching.retain(|_| verdicts.next() == Some(Some(true)));
         }
         Ok(matching)
+    }
+
+    /// Notes once that no partition matches the conditions on axes, and which values there are.
+    fn note_no_match(&self, filters: &[Expr]) {
+        let Ok(partitions) = &self.partitions else { return };
+        let axis_filters: Vec<Expr> =
+            filters.iter().filter_map(|filter| implied_axis_filter(&self.schema, filter)).collect();
+        // `and` binds what it joins more closely than `or`, and puts it in parentheses.
+        let Some(condition) = axis_filters.iter().cloned().reduce(Expr::and) else { return };
+        let condition = plain_sql(&condition.to_string(), |_| false);
+        let axes = self.schema.table_partition_cols().iter().enumerate();
+        let named = axes.filter(|(_, axis)| {
+            axis_filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == *axis.name()))
+        });
+        let found = named.map(|(i, axis)| {
+            let values: Vec<&ScalarValue> = partitions.iter().filter_map(|it| it.values.get(i)).collect();
+            format!("{} {}", axis.name(), values_in_words(&values))
+        });
+        let found = found.collect::<Vec<_>>().join(" and ");
+        let note = format!("no partition of `{}` matches {condition}; the lake has {found}", self.table);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.insert(note.clone()) {
+            output::print_note(&note);
+        }
     }
 
     /// Pins the files of partitions and returns them. A partition whose object is missing has no rows, as on Athena.
@@ -133,6 +162,20 @@ impl LakeTable {
     }
 }
 
+/// Returns the values of an axis: numbers as ranges, texts as they come.
+fn values_in_words(values: &[&ScalarValue]) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut numbers = BTreeSet::new();
+    for value in values {
+        match value {
+            ScalarValue::Int32(Some(number)) => drop(numbers.insert(*number)),
+            other if !texts.contains(&other.to_string()) => texts.push(other.to_string()),
+            _ => {}
+        }
+    }
+    if numbers.is_empty() { texts.join(", ") } else { in_ranges(&numbers) }
+}
+
 /// Returns the URL under which the engine finds the files of the lake.
 pub(crate) fn lake_url() -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse("lake://folder")
@@ -167,7 +210,11 @@ impl TableProvider for LakeTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // The optimizer itself pushes down filters on columns, to skip parts of files based on their statistics.
-        let files = self.files(&self.matching(state, filters)?).await?;
+        let matching = self.matching(state, filters)?;
+        if matching.is_empty() && self.partitions.as_ref().is_ok_and(|partitions| !partitions.is_empty()) {
+            self.note_no_match(filters);
+        }
+        let files = self.files(&matching).await?;
         let columns = self.schema.file_schema().fields().clone();
         let read = match projection {
             Some(read) => read.iter().filter_map(|i| columns.get(*i).cloned()).collect(),

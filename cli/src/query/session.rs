@@ -28,18 +28,26 @@ pub(super) struct Session<'s> {
     pub(super) view: View,
     /// Whether the queries are entered in the shell.
     pub(super) is_shell: bool,
+    /// Whether the lake holds sample data.
+    pub(super) is_sample: bool,
     pub(super) limits: Limits,
 }
 
 impl Session<'_> {
     /// Returns a query over the lake.
     pub(super) fn query<'q>(&'q self, sql: &'q str) -> LakeQuery<'q> {
-        LakeQuery { store: self.store, sql, as_of: self.as_of, limits: self.limits }
+        let Self { store, as_of, limits, is_sample, .. } = *self;
+        LakeQuery { store, sql, as_of, limits, is_sample }
     }
 
     /// Runs a query and prints its rows as they come.
     pub(super) async fn print(&self, sql: &str) -> anyhow::Result<()> {
         let View { format, max_rows } = self.view;
-        self.query(sql).run(|schema| Printed::new(format, max_rows, self.is_shell, schema)).await?.finish()
+        let query = self.query(sql);
+        let rows = query.run(|schema| Printed::new(format, max_rows, self.is_shell, schema)).await?;
+        let n_rows = rows.n_rows();
+        rows.finish()?;
+        query.note_if_nothing(n_rows);
+        Ok(())
     }
 }

@@ -12,6 +12,7 @@ use crate::rows::{RowFormat, RowSink};
 pub(crate) struct Printed {
     stdout: DataOut,
     rows: RowWriter<DataOut>,
+    n_rows: u64,
 }
 
 impl Printed {
@@ -29,7 +30,12 @@ impl Printed {
         let screen = output::screen_size();
         let screen = screen.map(|(width, n_lines)| Screen { width, n_lines, max_rows, is_in_shell });
         let rows = RowWriter::new(format, screen, schema, stdout.clone())?;
-        Ok(Self { stdout, rows })
+        Ok(Self { stdout, rows, n_rows: 0 })
+    }
+
+    /// Returns the number of rows so far.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.n_rows
     }
 
     /// Prints what remains.
@@ -41,6 +47,7 @@ impl Printed {
 
 impl RowSink for Printed {
     fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
+        self.n_rows += batch.num_rows() as u64;
         self.rows.write(batch)
     }
 
@@ -54,22 +61,31 @@ impl RowSink for Printed {
 }
 
 /// Rows in memory, all of them.
-pub(crate) struct Collected(RowWriter<Vec<u8>>);
+pub(crate) struct Collected {
+    rows: RowWriter<Vec<u8>>,
+    n_rows: u64,
+}
 
 impl Collected {
     /// Starts the text.
     pub(crate) fn new(format: RowFormat, schema: &SchemaRef) -> anyhow::Result<Self> {
-        Ok(Self(RowWriter::new(format, None, schema, Vec::new())?))
+        Ok(Self { rows: RowWriter::new(format, None, schema, Vec::new())?, n_rows: 0 })
+    }
+
+    /// Returns the number of rows so far.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.n_rows
     }
 
     /// Returns the text.
     pub(crate) fn finish(self) -> anyhow::Result<String> {
-        Ok(String::from_utf8(self.0.finish()?)?)
+        Ok(String::from_utf8(self.rows.finish()?)?)
     }
 }
 
 impl RowSink for Collected {
     fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
-        self.0.write(batch)
+        self.n_rows += batch.num_rows() as u64;
+        self.rows.write(batch)
     }
 }

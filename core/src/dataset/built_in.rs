@@ -4,6 +4,7 @@ use crate::dataset::Dataset;
 use crate::dataset::registry::{DATASETS, UNKNOWN};
 use crate::error::Error;
 use crate::text::{excerpt, nearest};
+use crate::view::view_name;
 
 pub use crate::dataset::registry::UnknownColumns;
 
@@ -37,6 +38,13 @@ pub fn built_in_paths() -> Vec<(&'static str, &'static str)> {
 #[must_use]
 pub fn built_in_name(database: &str, table: &str) -> Option<&'static str> {
     DATASETS.iter().find(|one| one.database == database && one.table == table).map(|one| one.name)
+}
+
+/// Returns the name of the built-in dataset that has this name, or whose table or view has it.
+#[must_use]
+pub fn built_in_called(name: &str) -> Option<&'static str> {
+    let is_called = |one: &str, table: &str| one == name || table == name || view_name(one) == name;
+    DATASETS.iter().find(|one| is_called(one.name, one.table)).map(|one| one.name)
 }
 
 /// Returns the endpoints whose columns are not known yet, so that their datasets are not built in.

@@ -65,7 +65,7 @@ impl Words {
     /// Returns keywords, the shipped queries, and the names of tables, views and columns.
     pub(super) fn of(tables: &[CatalogTable]) -> Self {
         let mut words: BTreeSet<String> = KEYWORDS.into_iter().map(str::to_owned).collect();
-        words.extend(SHIPPED.iter().map(|(name, _)| (*name).to_owned()));
+        words.extend(SHIPPED.iter().map(|shipped| shipped.name.to_owned()));
         for table in tables {
             words.extend(table.names().map(str::to_owned));
             words.extend(table.partition_keys.iter().chain(&table.columns).map(|column| column.name.clone()));
@@ -119,7 +119,7 @@ impl Validator for SqlInput {
 /// Checks whether the input can be run: SQL that ends with a semicolon, a command, or the name of a shipped query.
 fn is_complete(input: &str) -> bool {
     let input = input.trim();
-    let is_named = ["quit", "exit"].contains(&input) || SHIPPED.iter().any(|(name, _)| *name == input);
+    let is_named = ["quit", "exit"].contains(&input) || SHIPPED.iter().any(|shipped| shipped.name == input);
     input.is_empty() || input.starts_with('.') || is_named || Entered::new(input).is_complete
 }
 
