@@ -705,8 +705,8 @@ fn sql_that_fails_while_it_runs_is_reported_once_as_bad_input() {
         assert!(refused.stderr.lines().count() <= 2, "{}", refused.stderr);
         assert!(refused.stderr.starts_with("error: run query: "), "{}", refused.stderr);
     }
-    assert!(rejected_by_clap(&lake, &["--in-flight", "257"]).contains("257 is not in 1..=256"));
-    assert!(rejected_by_clap(&lake, &["--in-flight", "0"]).contains("0 is not in 1..=256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "257"]).contains("expected a number from 1 to 256"));
+    assert!(rejected_by_clap(&lake, &["--in-flight", "0"]).contains("expected a number from 1 to 256"));
 }
 
 fn rejected_by_clap(lake: &TestLake, args: &[&str]) -> String {
@@ -1250,6 +1250,17 @@ fn d14_terminal_control_characters_are_escaped() {
 
 #[test]
 fn datasets_are_listed_shown_and_checked() {
+    // A search that finds nothing is an answer, and a selection that names nothing a mistake.
+    let found = |args: &[&str]| {
+        Outcome::from_output(rollcall(&[&["datasets", "list"], args].concat()).output().expect("the binary starts"))
+    };
+    let none = found(&["--search", "nohits"]).expect(0);
+    assert_eq!(
+        (none.stdout.as_str(), none.stderr.as_str()),
+        ("", "note: no dataset has `nohits` in its name or title\n")
+    );
+    assert_eq!(found(&["--search", "nohits", "--format", "json"]).expect(0).json(), json!([]));
+    assert!(found(&["nohits"]).expect(2).stderr.contains("found no dataset that matches `nohits`"));
     let datasets =
         |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap()).expect(0);
     let listed = datasets(&["list", "--format", "json"]).json();

@@ -475,6 +475,22 @@ fn common_mistakes_are_answered_with_what_to_do() {
         let refused = Outcome::from_output(rollcall(args).output().unwrap()).expect(2);
         assert_eq!(refused.stderr, expected, "{args:?}");
     }
+    for (args, expected) in [
+        (&["query", "select 1", "--max-rows", "abc"][..], "'abc' for '--max-rows <N>': expected a whole number\n"),
+        (&["query", "select 1", "--max-rows", "-1"], "'-1' for '--max-rows <N>': expected a whole number\n"),
+        (&["query", "x", "--timeout", "0"], "'0' for '--timeout <SECONDS>': expected a number from 1 to 86400\n"),
+        (&["run", "--in-flight", "x"], "'x' for '--in-flight <N>': expected a whole number\n"),
+        (&["simulator", "--port", "70000"], "'70000' for '--port <PORT>': expected a number from 0 to 65535\n"),
+    ] {
+        let refused = Outcome::from_output(rollcall(args).output().unwrap()).expect(2).stderr;
+        assert!(refused.starts_with(&format!("error: invalid value {expected}")), "{refused}");
+    }
+    let rules = folder.path().join("rules.toml");
+    fs::write(&rules, "[[fault]]\naction = {\nfoo").unwrap();
+    let rules = rules.to_str().unwrap();
+    let refused = Outcome::from_output(rollcall(&["simulator", "--faults", rules]).output().unwrap()).expect(2).stderr;
+    assert!(refused.starts_with(&format!("error: parse fault rules `{rules}`: line 3: ")), "{refused}");
+    assert!(refused.lines().count() == 1 && !refused.contains("\\n"), "{refused}");
     let portal = TestPortal::small();
     let origin = portal.origin();
     let port = origin.rsplit(':').next().unwrap();
@@ -506,6 +522,29 @@ fn a_log_that_cannot_be_written_stops_nothing() {
         shell.args(["-c", &script]).arg(binary()).args([&portal.origin(), path(&lake)]);
         let found = Outcome::from_output(shell.output().unwrap()).expect(0);
         assert!(found.stdout.contains("\n17 partitions: 17 written; "), "{stderr}: {}", found.stdout);
+    }
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_named() {
+    let lake = lake();
+    let full = "error: write the result to standard output: no space left on device\n";
+    for args in [
+        &["query", "select 1", "--format", "table"][..],
+        &["query", "select 1", "--format", "vertical"],
+        &["query", "select 1", "--format", "csv"],
+        &["query", "select 1", "--format", "json"],
+        &["tables"],
+        &["describe", "lookup_races"],
+        &["status", "--format", "json"],
+        &["datasets", "template"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let mut command = rollcall(args);
+        command.env("ROLLCALL_LAKE", lake.path()).stdout(fs::File::create("/dev/full").unwrap());
+        let failed = Outcome::from_output(command.stderr(Stdio::piped()).output().unwrap()).expect(1);
+        assert_eq!(failed.stderr, full, "{args:?}");
     }
 }
 

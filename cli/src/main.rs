@@ -33,6 +33,7 @@ mod status;
 mod table;
 mod tables;
 mod template;
+mod usage;
 mod verify;
 mod warnings;
 mod whole_file;
@@ -106,7 +107,10 @@ enum Command {
 fn main() -> ExitCode {
     // Answers a shell that completes, and ends the process.
     CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
-    let cli = Cli::parse();
+    let cli = match usage::parse::<Cli>() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     if cli.quiet {
         output::be_quiet();
     }

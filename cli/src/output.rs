@@ -74,6 +74,13 @@ fn write_out(text: &str) -> io::Result<()> {
     if text.ends_with('\n') || text.is_empty() { Ok(()) } else { stdout.write_all(b"\n") }
 }
 
+/// Returns an error that says what could not be written.
+pub(crate) fn write_error(error: &io::Error) -> io::Error {
+    let cause = error.to_string();
+    let cause = cause.split(" (os error").next().unwrap_or_default().to_lowercase();
+    io::Error::new(error.kind(), format!("write the result to standard output: {cause}"))
+}
+
 /// Stdout for data that is printed piece by piece; clones share what became of it. After the reader of a pipe is gone, as in
 /// `| head`, writes have no effect.
 #[derive(Debug, Clone, Default)]
@@ -103,7 +110,7 @@ impl Write for DataOut {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                     self.is_closed.store(true, Ordering::Relaxed);
                 }
-                result => result?,
+                result => result.map_err(|error| write_error(&error))?,
             }
         }
         Ok(data.len())

@@ -60,11 +60,11 @@ pub enum ServeError {
     /// A descriptor cannot be read.
     ReadDataset(PathBuf, io::Error),
     /// A descriptor is invalid.
-    ParseDataset(PathBuf, Box<toml::de::Error>),
+    ParseDataset(PathBuf, String),
     /// The file of fault rules cannot be read.
     ReadFaults(PathBuf, io::Error),
     /// The file of fault rules is invalid.
-    ParseFaults(PathBuf, Box<toml::de::Error>),
+    ParseFaults(PathBuf, String),
     /// The path given for recorded bodies is not a folder.
     NoRecording(PathBuf),
     /// Listening on the address failed.
@@ -110,7 +110,7 @@ fn config(args: ServeArgs) -> Result<Config, ServeError> {
     let faults = match args.faults {
         Some(path) => {
             let text = fs::read_to_string(&path).map_err(|error| ServeError::ReadFaults(path.clone(), error))?;
-            Fault::list_from_toml(&text).map_err(|error| ServeError::ParseFaults(path, Box::new(error)))?
+            Fault::list_from_toml(&text).map_err(|error| ServeError::ParseFaults(path, in_one_line(&text, &error)))?
         }
         None => Vec::new(),
     };
@@ -137,8 +137,15 @@ fn read_descriptor(path: PathBuf) -> Result<String, ServeError> {
     };
     match Dataset::parse(&text, &CODE_LISTS) {
         Ok(_) => Ok(text),
-        Err(error) => Err(ServeError::ParseDataset(path, Box::new(error))),
+        Err(error) => Err(ServeError::ParseDataset(path, in_one_line(&text, &error))),
     }
+}
+
+/// Returns a mistake in TOML with its line.
+fn in_one_line(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim().replace('\n', ", ");
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(|| message.clone(), |before| format!("line {}: {message}", before.matches('\n').count() + 1))
 }
 
 /// Installs signal handlers. The returned future resolves at the first signal.
@@ -166,9 +173,9 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::ReadDataset(path, _) => write!(f, "read descriptor `{}`", path.display()),
-            ServeError::ParseDataset(path, _) => write!(f, "parse descriptor `{}`", path.display()),
+            ServeError::ParseDataset(path, error) => write!(f, "parse descriptor `{}`: {error}", path.display()),
             ServeError::ReadFaults(path, _) => write!(f, "read fault rules `{}`", path.display()),
-            ServeError::ParseFaults(path, _) => write!(f, "parse fault rules `{}`", path.display()),
+            ServeError::ParseFaults(path, error) => write!(f, "parse fault rules `{}`: {error}", path.display()),
             ServeError::NoRecording(path) => {
                 write!(f, "open recording `{}`: expected a folder, found none", path.display())
             }
@@ -192,8 +199,7 @@ impl std::error::Error for ServeError {
             }
             ServeError::Listen(_, error) if error.kind() == io::ErrorKind::AddrInUse => None,
             ServeError::Listen(_, error) => Some(error),
-            ServeError::ParseDataset(_, error) | ServeError::ParseFaults(_, error) => Some(error),
-            ServeError::NoRecording(_) => None,
+            ServeError::ParseDataset(..) | ServeError::ParseFaults(..) | ServeError::NoRecording(_) => None,
         }
     }
 }

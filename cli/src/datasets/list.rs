@@ -101,17 +101,16 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<()> {
         listed.retain(|one| one.name().contains(&text) || one.title().to_lowercase().contains(&text));
     }
     if listed.is_empty() {
-        let message = match &args.search {
-            Some(text) => format!(
-                "`--search`: expected text in the name or title of a dataset, found none with `{}`",
-                visible(text)
-            ),
-            None => format!(
-                "list datasets: expected a name, a pattern or a section, found no dataset that matches `{}`",
-                visible(&args.selection)
-            ),
+        // A selection names what there is; a search asks whether there is something.
+        let Some(text) = &args.search else {
+            let found = visible(&args.selection);
+            return Err(BadInput(format!(
+                "list datasets: expected a name, a pattern or a section, found no dataset that matches `{found}`"
+            ))
+            .into());
         };
-        return Err(BadInput(message).into());
+        output::print_note(&format!("no dataset has `{}` in its name or title", visible(text)));
+        return if args.format == Format::Json { output::print_json(&listed) } else { Ok(()) };
     }
     listed.sort_by(|one, other| one.name().cmp(other.name()));
     if args.format == Format::Json {

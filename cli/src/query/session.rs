@@ -16,7 +16,7 @@ pub(super) struct View {
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     pub(super) format: RowFormat,
     /// Rows that a terminal shows, 0 for all [default: as many as fit, at least 10]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_rows: Option<usize>,
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::writer::{JsonArray, Writer, WriterBuilder};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
@@ -67,7 +68,7 @@ impl<W: Write + Send> RowWriter<W> {
             Self::Table(table) => table.write(batch)?,
             Self::Vertical(rows) => rows.write(batch)?,
             Self::Csv(text, to) => to.write_all(text.rows(batch)?.as_bytes())?,
-            Self::Json(writer) => writer.write(batch)?,
+            Self::Json(writer) => writer.write(batch).map_err(cause)?,
             Self::Parquet(writer) => writer.write(batch)?,
         }
         Ok(())
@@ -80,13 +81,21 @@ impl<W: Write + Send> RowWriter<W> {
             Self::Vertical(rows) => rows.finish(),
             Self::Csv(_, to) => Ok(to),
             Self::Json(mut writer) => {
-                writer.finish()?;
+                writer.finish().map_err(cause)?;
                 let mut to = writer.into_inner().0;
                 to.write_all(b"\n")?;
                 Ok(to)
             }
             Self::Parquet(writer) => Ok(writer.into_inner()?),
         }
+    }
+}
+
+/// Returns the error of the destination that made the writer fail, if one did, and not its message twice.
+fn cause(error: ArrowError) -> anyhow::Error {
+    match error {
+        ArrowError::IoError(_, error) => error.into(),
+        other => other.into(),
     }
 }
 
