@@ -1438,7 +1438,7 @@ fn missing_settings_of_a_run_on_aws_are_named_with_what_to_do() {
     hint: on AWS, no pages are kept after the commit; run the partitions again with `rollcall run --on aws`
     ");
     assert_snapshot!(refused(&with(&["--keep-pages"]), &[]), @r"
-    error: InvalidRequest: check request: `keep_pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
+    error: InvalidRequest: check request: `--keep-pages`: expected a lake in a folder, found one in a bucket, where nothing can read the pages: `rollcall repair --from-pages` works on folders only
     ");
     for flag in ["--sample", "--query=top_ten_pk_states", "--in-flight=2"] {
         let told_text = refused(&with(&[flag]), &region);

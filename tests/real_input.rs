@@ -245,7 +245,7 @@ fn the_recorded_list_of_endpoints_plans_1986_to_2022_and_rejects_2023_by_name() 
     assert!(planned[36].starts_with("year=1986/grade=grade-pk "), "{}", planned[36]);
 
     let refused = plan("2023").expect(2);
-    let expected = "error: InvalidRequest: check request: `years`: expected years that the portal lists for \
+    let expected = "error: InvalidRequest: check request: `--years`: expected years that the portal lists for \
                     `ccd_enrollment` (1986-2022), found 2023\n";
     assert_eq!(refused.stderr, expected);
     assert_eq!(refused.stdout, "");

@@ -52,6 +52,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     if let Some(datasets) = args.request.several()? {
         return several::run(&args, &datasets).await;
     }
+    plan_one(&args).await.map_err(|error| args.request.in_flags(error))
+}
+
+async fn plan_one(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let ResolvedRequest { dataset, request, .. } = args.request.resolve()?;
     match args.lake.open().await? {
         Lake::Folder(store) => {
@@ -59,10 +63,10 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
                 mark.check_kind(&store, args.portal.is_sample())?;
                 mark.check_table(&dataset)?;
             }
-            show(&args, &store, &dataset, &request).await
+            show(args, &store, &dataset, &request).await
         }
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => show(&args, &store, &dataset, &request).await,
+        Lake::Bucket(store) => show(args, &store, &dataset, &request).await,
     }
 }
 

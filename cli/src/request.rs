@@ -1,9 +1,11 @@
 //! The flags of a request, or its JSON from a file, turned into one validated request.
 
 pub(crate) mod dataset;
+mod in_flags;
 mod input;
 
 use clap::{Args, ValueEnum};
+use rollcall_core::Error;
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 use rollcall_core::request::{self, DEFAULT_DATASET, Request, with_every_axis};
 use rollcall_core::text::excerpt;
@@ -13,6 +15,7 @@ use crate::completions;
 use crate::exit::BadInput;
 use crate::lake::offer::all_values;
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
+use crate::request::in_flags::in_flags;
 use crate::request::input::read_input;
 
 #[derive(Debug, Clone, Args)]
@@ -144,6 +147,17 @@ impl RequestArgs {
     /// name.
     pub(crate) fn resolve_for(&self, dataset: &Dataset) -> anyhow::Result<Request> {
         Ok(Request::parse(&with_every_axis(self.to_json(dataset)?, dataset), dataset)?)
+    }
+
+    /// Returns an error as the author of the flags understands it. A request from JSON keeps the words of JSON.
+    pub(crate) fn in_flags(&self, error: anyhow::Error) -> anyhow::Error {
+        match error.downcast_ref::<Error>() {
+            Some(Error::InvalidRequest { mistakes }) if self.input.is_none() => {
+                let told = mistakes.iter().map(|mistake| in_flags(mistake, self.grades.is_some()));
+                Error::InvalidRequest { mistakes: told.collect() }.into()
+            }
+            _ => error,
+        }
     }
 
     /// Returns the value of `--dataset`.

@@ -32,13 +32,15 @@ use crate::signals::Signals;
 use crate::warnings;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    match args.on {
+    let request = args.request.clone();
+    let ended = match args.on {
         None => run_here(args).await,
         #[cfg(feature = "aws")]
         Some(Elsewhere::Aws) => crate::run::on_aws::run(&args).await,
         #[cfg(not(feature = "aws"))]
         Some(Elsewhere::Aws) => Err(crate::aws::missing("run on aws").into()),
-    }
+    };
+    ended.map_err(|error| request.in_flags(error))
 }
 
 async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {

@@ -43,13 +43,13 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
     let unknown_columns = "error: InvalidRequest: check request: `dataset`: `pseo_earnings_and_flows`: columns not known \
                            yet; run `rollcall datasets generate pseo_earnings_and_flows`";
     let with_hint = format!(
-        "error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `Grade 3`\n    hint: write \
+        "error: InvalidRequest: check request: `--grades`: expected one of {GRADES}, found `Grade 3`\n    hint: write \
          `grade-3`"
     );
     let without_hint =
-        format!("error: InvalidRequest: check request: `grades`: expected one of {GRADES}, found `grade-16`");
+        format!("error: InvalidRequest: check request: `--grades`: expected one of {GRADES}, found `grade-16`");
     let of_partition = format!(
-        "error: InvalidRequest: check request: `partitions[0].grade`: expected one of {GRADES}, found `pk`\n    hint: \
+        "error: InvalidRequest: check request: `--partition`: expected one of {GRADES}, found `pk`\n    hint: \
          write `grade-pk`"
     );
     check_rejected(&[
@@ -57,8 +57,7 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "no grades",
             &["--years", "2021"],
             None,
-            "error: InvalidRequest: check request: `grades`: expected values such as [\"grade-pk\"] or \"all\", found \
-             none",
+            "error: InvalidRequest: check request: `--grades`: expected values such as grade-pk or all, found none",
         ),
         (
             "no selection",
@@ -71,15 +70,15 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "a reversed range",
             &["--years", "2021-2015", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected the earlier year of a range first, \
+            "error: InvalidRequest: check request: `--years`: expected the earlier year of a range first, \
              found `2021-2015`\n    hint: write `2015-2021`",
         ),
         (
             "a year of two digits",
             &["--years", "21", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \
-             \"all\", found `21`",
+            "error: InvalidRequest: check request: `--years`: expected years such as 2020,2021, 2015-2021, latest or all, \
+             found `21`",
         ),
         ("a grade in words", &["--years", "2021", "--grades", "Grade 3"], None, &with_hint),
         ("a grade of another survey", &["--years", "2021", "--grades", "grade-16"], None, &without_hint),
@@ -87,14 +86,14 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "a year that the portal does not list",
             &["--years", "1985", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+            "error: InvalidRequest: check request: `--years`: expected years that the portal lists for `ccd_enrollment` \
              (1986-2024), found 1985",
         ),
         (
             "a partly listed range of years",
             &["--years", "1984-1987,2021,2030", "--grades", "all"],
             None,
-            "error: InvalidRequest: check request: `years`: expected years that the portal lists for `ccd_enrollment` \
+            "error: InvalidRequest: check request: `--years`: expected years that the portal lists for `ccd_enrollment` \
              (1986-2024), found 1984-1985, 2030",
         ),
         ("a partition's grade", &["--partition", "2021/pk"], None, &of_partition),
@@ -108,20 +107,20 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "an unknown run",
             &["--failed-of", "20200101T000000-000"],
             None,
-            "error: InvalidRequest: check request: `failed_of`: expected a run of `ccd_enrollment`, found none named \
+            "error: InvalidRequest: check request: `--failed-of`: expected a run of `ccd_enrollment`, found none named \
              `20200101T000000-000`",
         ),
         (
             "a run that is a path",
             &["--failed-of", "../../etc"],
             None,
-            "error: InvalidRequest: check request: `failed_of`: expected the name of a run, found `../../etc`",
+            "error: InvalidRequest: check request: `--failed-of`: expected the name of a run, found `../../etc`",
         ),
         (
             "a run and another mode",
             &["--failed-of", "20200101T000000-000", "--mode", "missing"],
             None,
-            "error: InvalidRequest: check request: `failed_of`: expected mode `failed`, found `missing`",
+            "error: InvalidRequest: check request: `--failed-of`: expected `--mode failed`, found `missing`",
         ),
         (
             "a dataset that is not built in",
@@ -139,8 +138,8 @@ fn flags_that_request_something_unknown_are_rejected_by_name() {
             "grades for a dataset without grades",
             &["--dataset", "ccd_directory", "--years", "2021", "--grades", "grade-pk"],
             None,
-            "error: InvalidRequest: check request: `grades`: expected one of years, dataset, axes, partitions, mode, \
-             refresh_after_days, failed_of, force, keep_pages, catalog for dataset `ccd_directory`, found an unknown field",
+            "error: InvalidRequest: check request: `--grades`: expected a dataset with grades, found `ccd_directory`, \
+             which has none",
         ),
         (
             "a missing input file",

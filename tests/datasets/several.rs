@@ -76,7 +76,7 @@ fn a_dataset_that_lacks_what_is_requested_is_skipped_by_name_and_the_others_run(
         "{}",
         run.stdout
     );
-    let reason = "skipped: check request: `years`: expected years that the portal lists for `crdc_directory`";
+    let reason = "skipped: check request: `--years`: expected years that the portal lists for `crdc_directory`";
     assert!(run.stderr.contains(reason), "{}", run.stderr);
     let plan = ["--dataset", "crdc_*", "--years", "2020", "--portal", &portal.origin()];
     let planned = lake.rollcall("plan", &plan).expect(2).stdout;
@@ -87,7 +87,7 @@ fn a_dataset_that_lacks_what_is_requested_is_skipped_by_name_and_the_others_run(
     let none = lake.run(&portal, &["--dataset", "crdc_*", "--years", "2020"]).expect(2).stdout;
     assert!(none.ends_with("\n48 datasets: 48 skipped\n"), "{none}");
     let grades = lake.run(&portal, &["--dataset", "nhgis_*", "--years", "latest", "--grades", "grade-1"]).expect(2);
-    assert!(grades.stderr.contains("`grades`: expected one of years, "), "{}", grades.stderr);
+    assert!(grades.stderr.contains("`--grades`: expected a dataset with grades, found `nhgis_"), "{}", grades.stderr);
     let nothing = lake.run(&portal, &["--dataset", "zzz_*", "--years", "latest"]).expect(2);
     assert!(nothing.stderr.contains("expected a pattern that matches a dataset"), "{}", nothing.stderr);
     for flags in [

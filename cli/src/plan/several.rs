@@ -122,7 +122,7 @@ async fn count_all(
                 n_unknown: 0,
                 cost: None,
                 warnings: Vec::new(),
-                skipped: Some(chain(error.as_ref())),
+                skipped: Some(chain(args.request.in_flags(error).as_ref())),
             },
             counted => counted?,
         };

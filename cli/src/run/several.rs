@@ -66,7 +66,7 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
         let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(error) if is_of_dataset_only(&error) => {
-                let reason = chain(error.as_ref());
+                let reason = chain(args.request.in_flags(error).as_ref());
                 output::print_message(&format!("skipped: {reason}"));
                 runs.skipped.push(Skipped { dataset: dataset.name, reason });
                 continue;
