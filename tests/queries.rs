@@ -487,6 +487,19 @@ fn a_query_may_start_with_a_comment() {
 }
 
 #[test]
+fn headings_are_plain_sql_in_every_format() {
+    let lake = lake();
+    let sql = "select 1, 'a', sum(code), max(s.code), count(*) from lookup_states s where code in (1, 2)";
+    let found = |format| query(&lake, sql, format);
+    assert_eq!(found("csv"), "1,'a',sum(code),max(s.code),count(*)\n1,a,3,2,2\n");
+    assert_eq!(found("table"), "1  'a'  sum(code)  max(s.code)  count(*)\n1  a            3            2         2\n");
+    assert_eq!(found("json"), "[{\"1\":1,\"'a'\":\"a\",\"sum(code)\":3,\"max(s.code)\":2,\"count(*)\":2}]\n");
+    // A key is not used twice.
+    let same = query(&lake, "select sum(a.code), 1, 2 as \"1\" from lookup_sexes a where a.code = 1", "json");
+    assert_eq!(same, "[{\"sum(a.code)\":1,\"Int64(1)\":1,\"1\":2}]\n");
+}
+
+#[test]
 fn every_row_as_json_has_every_column() {
     let rows = rows(&lake(), "state_change_by_year");
     let first = rows[0].as_object().expect("a row is an object");

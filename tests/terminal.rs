@@ -199,6 +199,43 @@ fn mistakes_in_sql_are_explained() {
             "no column `cod`\n  …, label, code, label, code, label, cod from lookup_states where code =…\n\
              \u{20}                                     ^\nhint: did you mean `code`?\n",
         ),
+        (
+            "select s.fips from lookup_states s",
+            "no column `s.fips`\n  select s.fips from lookup_states s\n         ^\n\
+             hint: columns of `s`: code, label, abbreviation\n",
+        ),
+        (
+            "select 1 from lookup_states s join us_education_ccd_enrollment_data e on s.fips = e.fips",
+            "no column `s.fips`\n  …education_ccd_enrollment_data e on s.fips = e.fips\n\
+             \u{20}                                     ^\n\
+             hint: columns of `s`: code, label, abbreviation; `e` has `fips`\n",
+        ),
+        (
+            "select e.enrolment from us_education_ccd_enrollment_data e",
+            "no column `e.enrolment`\n  select e.enrolment from us_education_ccd_enrollment_data e\n         ^\n\
+             hint: did you mean `e.enrollment`?\n",
+        ),
+        (
+            "select e.zip from ccd_enrollment_labeled e",
+            "no column `e.zip`\n  select e.zip from ccd_enrollment_labeled e\n         ^\n\
+             hint: the nearest columns of `e`: fips, fips_label, is_total, year, grade; `rollcall describe TABLE` lists all\n",
+        ),
+        (
+            "select s.code from lookup_sexes x",
+            "no column `s.code`\n  select s.code from lookup_sexes x\n         ^\nhint: write `x.code`\n",
+        ),
+        ("select foo(1)", "no function `foo`\n  select foo(1)\n         ^\n"),
+        (
+            "select agv(code) from lookup_states",
+            "no function `agv`\n  select agv(code) from lookup_states\n         ^\nhint: did you mean `avg`?\n",
+        ),
+        ("select [1, 2]", "lists such as `[1, 2]` are not supported\n"),
+        ("select * from lookup_sexes pivot (sum(code) for label in ('a'))", "not supported: Pivot\n"),
+        (
+            "select count(distinct code, label) from lookup_sexes",
+            "not supported: COUNT DISTINCT with multiple arguments\n",
+        ),
+        ("select $1", "expected a value instead of the placeholder `$1`\n"),
         ("delete from lookup_states", "expected a query, which only reads, found a statement that changes something\n"),
     ] {
         let refused = piped(&lake, "", &[sql]).expect(2).stderr;

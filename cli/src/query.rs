@@ -10,6 +10,7 @@ pub(crate) mod explain;
 mod fetching;
 mod file_check;
 mod file_reader;
+mod headings;
 mod lake_table;
 pub(crate) mod limits;
 mod pinned_folder;

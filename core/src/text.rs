@@ -63,6 +63,29 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
     best.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY).map(|(_, candidate)| candidate)
 }
 
+/// Returns the candidates that are most like a word, those most like it first.
+#[must_use]
+pub fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>, max: usize) -> Vec<&'c str> {
+    let word = word.to_lowercase();
+    let rated = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(&word, candidate), candidate));
+    let mut rated: Vec<(f64, &str)> = rated.collect();
+    rated.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    rated.into_iter().take(max).map(|(_, candidate)| candidate).collect()
+}
+
+/// Returns the candidate that differs from a word by the fewest letters, or `None` if more than a third of them differ. For
+/// short words, of which many are alike.
+#[must_use]
+pub fn misspelled<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    const MIN_SIMILARITY: f64 = 0.66;
+    let word = word.to_lowercase();
+    let similarity = |candidate: &str| strsim::normalized_damerau_levenshtein(&word, candidate);
+    let rated = candidates.into_iter().map(|candidate| (similarity(candidate), candidate));
+    // Of several that are equally like it, the first by name.
+    let best = rated.max_by(|(one, a), (other, b)| one.total_cmp(other).then_with(|| b.cmp(a)));
+    best.filter(|(similarity, _)| *similarity >= MIN_SIMILARITY).map(|(_, candidate)| candidate)
+}
+
 /// Formats a number with thousands separators: `1234567` → `1,234,567`.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -108,6 +131,17 @@ mod tests {
         ] {
             assert_eq!(body_in_words(body), expected);
         }
+    }
+
+    #[test]
+    fn a_misspelled_word_differs_by_few_letters() {
+        let functions = ["abs", "avg", "cos", "floor", "length", "log", "max", "row", "sum"];
+        for (word, expected) in
+            [("agv", Some("avg")), ("Summ", Some("sum")), ("lenght", Some("length")), ("foo", None), ("json_get", None)]
+        {
+            assert_eq!(misspelled(word, functions), expected, "{word}");
+        }
+        assert_eq!(closest("stat", ["code", "state", "label", "status"], 2), ["state", "status"]);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase}
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::explain::explain;
 use crate::query::fetching::Fetching;
+use crate::query::headings::{with_plain_headings, with_schema};
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::limits::Limits;
 use crate::query::pinned_folder::PinnedFolder;
@@ -172,7 +173,7 @@ impl Attempt<'_> {
         has_printed: &mut bool,
     ) -> anyhow::Result<S> {
         let failed = |error| self.failure(&error);
-        let schema = planned.plan.schema();
+        let schema = with_plain_headings(&planned.plan.schema(), self.query.sql);
         let mut rows = planned.rows().map_err(failed)?;
         // The engine computes in a task of its own: it may compute for long without a pause, and then nothing else in this
         // one could end it.
@@ -189,7 +190,7 @@ impl Attempt<'_> {
         let mut sink = open(&schema)?;
         *has_printed = sink.has_printed();
         while let Some(found) = batch {
-            let written = sink.write(&found);
+            let written = sink.write(&with_schema(&found, &schema)?);
             *has_printed = sink.has_printed();
             written?;
             if sink.is_closed() {
@@ -203,7 +204,11 @@ impl Attempt<'_> {
 
     /// Returns the error for SQL that the engine does not accept.
     fn invalid(&self, error: &DataFusionError) -> anyhow::Error {
-        BadInput(format!("run query: {}", explain(error, self.query.sql, self.tables, self.query.fetching()))).into()
+        BadInput(format!(
+            "run query: {}",
+            explain(error, self.query.sql, self.tables, self.query.fetching(), self.context)
+        ))
+        .into()
     }
 
     /// Returns the error for a query that failed while it was running.

@@ -33,7 +33,11 @@ pub(super) fn mismatched_file(error: &DataFusionError) -> Option<&MismatchedFile
 /// Checks whether a failure at run time is caused by the SQL, such as a cast of text that is not a number.
 pub(super) fn is_caused_by_sql(error: &DataFusionError) -> bool {
     match error.find_root() {
-        DataFusionError::Plan(_) | DataFusionError::SchemaError(..) | DataFusionError::SQL(..) => true,
+        DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::SQL(..)
+        | DataFusionError::NotImplemented(_) => true,
+        DataFusionError::Execution(message) => message.starts_with("Placeholder "),
         DataFusionError::ArrowError(error, _) => matches!(
             **error,
             ArrowError::CastError(_)
@@ -50,7 +54,12 @@ pub(super) fn is_caused_by_sql(error: &DataFusionError) -> bool {
 /// Returns the engine's message on one line, without repeating its causes.
 pub(super) fn in_one_line(error: &DataFusionError) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for cause in error.strip_backtrace().split("\ncaused by\n") {
+    let text = error.strip_backtrace();
+    // The engine's rules mean nothing to the author of SQL, nor does its advice to report errors to its developers.
+    let text = text.split("This issue was likely caused by a bug").next().unwrap_or_default().trim_end();
+    let is_of_rule =
+        |cause: &&str| ["Optimizer rule '", "PhysicalOptimizer rule '"].iter().any(|it| cause.starts_with(it));
+    for cause in text.split("\ncaused by\n").filter(|cause| !is_of_rule(cause)) {
         if !parts.iter().any(|part| part.ends_with(cause)) {
             parts.retain(|part| !cause.ends_with(part.as_str()));
             parts.push(cause.replace('\n', " "));

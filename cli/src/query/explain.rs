@@ -1,11 +1,13 @@
 //! Explains to the author of SQL why the engine does not accept it.
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::parser::ParserError;
 use rollcall_adapters::file_catalog::CatalogTable;
-use rollcall_core::text::nearest;
+use rollcall_core::text::{closest, misspelled, nearest};
 
 use crate::query::default_database::CATALOG;
 use crate::query::engine_errors::in_one_line;
@@ -13,6 +15,10 @@ use crate::query::fetching::Fetching;
 
 /// Maximum number of names that a hint lists.
 const MAX_LISTED: usize = 10;
+/// Number of the nearest columns that a hint lists if there are more.
+const MAX_NEAREST: usize = 5;
+/// How the engine's message about a function starts.
+const UNKNOWN_FUNCTION: &str = "Invalid function '";
 /// Width of the line of SQL that a message shows, in characters.
 const EXCERPT: usize = 70;
 
@@ -36,7 +42,14 @@ impl Explanation {
 /// there is one.
 ///
 /// - `fetching`: says how to fetch what the lake lacks.
-pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable], fetching: Fetching<'_>) -> String {
+/// - `context`: knows the functions.
+pub(super) fn explain(
+    error: &DataFusionError,
+    sql: &str,
+    tables: &[CatalogTable],
+    fetching: Fetching<'_>,
+    context: &SessionContext,
+) -> String {
     let names = names(tables);
     let Explanation { cause, hint } = explanation(error, &names);
     let fetch = missing_table(error).and_then(|table| fetching.table(table, sql, tables));
@@ -48,7 +61,7 @@ pub(super) fn explain(error: &DataFusionError, sql: &str, tables: &[CatalogTable
             fetch.unwrap_or_else(|| "rollcall run".to_owned())
         )),
         (false, Some(fetch)) => Some(format!("fetch it with `{fetch}`")),
-        (false, None) => hint,
+        (false, None) => unknown_function(error).map_or(hint, |name| similar_function(name, context)),
     };
     let place = marked_place(error, sql);
     let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
@@ -78,8 +91,25 @@ fn explanation(error: &DataFusionError, names: &[String]) -> Explanation {
         DataFusionError::NotImplemented(message) if message.contains("a single SQL statement") => {
             Explanation::new("expected one statement, found several")
         }
+        DataFusionError::NotImplemented(message) => Explanation::new(not_supported(message)),
+        DataFusionError::Execution(message) if message.starts_with("Placeholder ") => {
+            let name = quoted_after(message, "Placeholder '").unwrap_or_default();
+            Explanation::new(format!("expected a value instead of the placeholder `{name}`"))
+        }
         _ => Explanation::new(without_databases(&in_one_line(error), names)),
     }
+}
+
+/// Explains what the engine cannot do, without its advice to those who build it and without its data structures.
+fn not_supported(message: &str) -> String {
+    if message.contains("array literal") {
+        return "lists such as `[1, 2]` are not supported".to_owned();
+    }
+    let message = message.split(" Hint:").next().unwrap_or_default();
+    let message = message.split(" {").next().unwrap_or_default().trim_end_matches('.');
+    let message = in_sql_types(&message.replace('\n', " ").replace("Unsupported ast node ", ""));
+    let says_so = message.to_lowercase().contains("support");
+    if says_so { message } else { format!("not supported: {message}") }
 }
 
 /// Explains what the parser reports: `Expected: an expression, found: , at Line: 2, Column: 4`.
@@ -100,6 +130,9 @@ fn column(error: &SchemaError, names: &[String]) -> Explanation {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let columns: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let cause = format!("no column `{}`", field.flat_name());
+            if let Some(hint) = column_of_table(field, valid_fields) {
+                return Explanation::new(cause).with_hint(hint);
+            }
             let hint = match nearest(&field.name, columns.iter().copied()) {
                 // The name is right, but that of its table is not.
                 Some(meant) if meant == field.name => {
@@ -120,6 +153,27 @@ fn column(error: &SchemaError, names: &[String]) -> Explanation {
         }
         other => Explanation::new(without_databases(&other.to_string(), names)),
     }
+}
+
+/// Returns a hint for a column that is not in the table before it; `None` if the query has no such table.
+fn column_of_table(field: &Column, valid_fields: &[Column]) -> Option<String> {
+    let table = field.relation.as_ref()?;
+    let of_table = |other: &&Column| other.relation.as_ref().is_some_and(|other| other.resolved_eq(table));
+    let columns: Vec<&str> = valid_fields.iter().filter(of_table).map(|field| field.name.as_str()).collect();
+    if columns.is_empty() {
+        return None;
+    }
+    let table = table.table();
+    let elsewhere = valid_fields.iter().filter(|other| other.name == field.name).find_map(|it| it.relation.as_ref());
+    let elsewhere = elsewhere.map_or_else(String::new, |other| format!("; `{}` has `{}`", other.table(), field.name));
+    Some(match nearest(&field.name, columns.iter().copied()) {
+        Some(meant) => format!("did you mean `{table}.{meant}`?"),
+        None if columns.len() <= MAX_LISTED => format!("columns of `{table}`: {}{elsewhere}", columns.join(", ")),
+        None => {
+            let nearest = closest(&field.name, columns, MAX_NEAREST).join(", ");
+            format!("the nearest columns of `{table}`: {nearest}{elsewhere}; `rollcall describe TABLE` lists all")
+        }
+    })
 }
 
 /// Explains a value that cannot be computed.
@@ -146,9 +200,8 @@ fn plan(message: &str, names: &[String]) -> Explanation {
         return table_not_found(table, names);
     }
     let quoted = |before| quoted_after(message, before);
-    if let Some(function) = quoted("Invalid function '") {
-        let hint = quoted("Did you mean '").map(|meant| format!("did you mean `{meant}`?"));
-        return Explanation::new(format!("no function `{function}`")).with_hint(hint);
+    if let Some(function) = quoted(UNKNOWN_FUNCTION) {
+        return Explanation::new(format!("no function `{function}`"));
     }
     if let Some(call) = quoted("No function matches the given name and argument types '") {
         return Explanation::new(format!("no function takes `{}`", in_sql_types(call)));
@@ -177,6 +230,18 @@ fn unknown_table(message: &str) -> Option<&str> {
 /// Returns what is in a message between some text that ends with a quote, and the next quote.
 fn quoted_after<'m>(message: &'m str, before: &str) -> Option<&'m str> {
     message.split_once(before).and_then(|(_, rest)| rest.split_once('\'')).map(|(quoted, _)| quoted)
+}
+
+/// Returns the function that there is none of.
+fn unknown_function(error: &DataFusionError) -> Option<&str> {
+    let DataFusionError::Plan(message) = error.find_root() else { return None };
+    quoted_after(message, UNKNOWN_FUNCTION)
+}
+
+/// Returns a hint with the function that was probably meant. The engine's own suggests whatever function is nearest.
+fn similar_function(name: &str, context: &SessionContext) -> Option<String> {
+    let functions: Vec<String> = context.udfs().into_iter().chain(context.udafs()).chain(context.udwfs()).collect();
+    misspelled(name, functions.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"))
 }
 
 fn missing_table(error: &DataFusionError) -> Option<&str> {

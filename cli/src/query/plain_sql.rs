@@ -27,36 +27,39 @@ const TYPES: [&str; 17] = [
 pub(super) fn plain_sql(expression: &str, keeps: impl Fn(&str) -> bool) -> String {
     let (mut plain, mut rest) = (String::with_capacity(expression.len()), expression);
     while let Some(c) = rest.chars().next() {
-        let (word, after) = rest.split_at(word_len(rest));
-        if word.is_empty() {
+        let (name, after) = rest.split_at(name_len(rest));
+        rest = after;
+        if name.is_empty() {
             plain.push(c);
             rest = rest.get(c.len_utf8()..).unwrap_or_default();
-            continue;
-        }
-        rest = after;
-        if TYPES.contains(&word)
+        } else if TYPES.contains(&name)
             && let Some((value, after)) = literal(after)
         {
             plain.push_str(&value);
             rest = after;
-        } else if let Some(column) = after.strip_prefix('.').filter(|column| word_len(column) > 0)
-            && !keeps(&format!("{word}.{}", column.get(..word_len(column)).unwrap_or_default()))
-        {
-            rest = column;
         } else {
-            plain.push_str(word);
+            let column = name.rsplit('.').next().unwrap_or_default();
+            plain.push_str(if keeps(name) { name } else { column });
         }
     }
     // A list is printed as an array.
     plain.replace(" IN ([", " IN (").replace("])", ")")
 }
 
-/// Returns the length of the name that text starts with, in bytes; 0 if it starts with none.
-fn word_len(text: &str) -> usize {
+/// Returns the length of the name that text starts with, with those of its table and database, in bytes; 0 if it starts
+/// with none.
+fn name_len(text: &str) -> usize {
+    let word = |text: &str| text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         return 0;
     }
-    text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
+    let mut len = word(text);
+    while len > 0
+        && let Some(next) = text.get(len..).and_then(|rest| rest.strip_prefix('.')).map(word).filter(|next| *next > 0)
+    {
+        len += 1 + next;
+    }
+    len
 }
 
 /// Returns the literal in the parentheses that text starts with, and what follows it.
@@ -85,6 +88,7 @@ mod tests {
             ("Decimal128(1.20,3,2)", "1.20"),
             ("sum(t.enrollment)", "sum(enrollment)"),
             ("kept.n = t.m", "kept.n = m"),
+            ("max(d.t.n)", "max(n)"),
             (
                 "t.year IN ([Int32(2020), Int32(2021)]) AND t.grade = Utf8View(\"grade-pk\")",
                 "year IN (2020, 2021) AND grade = 'grade-pk'",
