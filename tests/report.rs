@@ -103,7 +103,7 @@ fn hostile() -> String {
         .collect();
     fs::write(&descriptor, hostile).unwrap();
     let descriptor = descriptor.to_str().unwrap();
-    let set = Action::SetField { row: Some(0), field: SCRIPT.to_owned(), json: "1".to_owned() };
+    let set = Action::AddField { name: SCRIPT.to_owned(), json: "1".to_owned() };
     let body = Action::Body { text: format!("<html><title>{SCRIPT}</title></html>") };
     portal.server.set_faults(vec![Fault::new(set).on_path("/2020/"), Fault::new(body).on_path("/2019/")]);
     let args = ["--dataset", descriptor, "--years", "2019,2020", "--grades", "grade-pk"];
@@ -128,11 +128,13 @@ fn no_report_has_an_error_a_request_of_its_own_or_anything_too_wide() {
         let links = of(name, "links").as_array().unwrap().iter().map(|link| link.as_str().unwrap());
         let outside: Vec<&str> = links.filter(|link| !link.starts_with('#') && !link.starts_with("data:")).collect();
         assert_eq!(outside, ["https://educationdata.urban.org/documentation/"], "{name}");
+        let policy = of(name, "policy").as_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
     }
 }
 
 #[test]
-fn axe_finds_nothing_serious() {
+fn axe_finds_nothing_but_trifles() {
     for name in ["empty", "failed", "whole", "several", "hostile"] {
         assert_eq!(of(name, "axe"), &json!([]), "{name}");
     }
@@ -143,16 +145,29 @@ fn a_cell_tells_what_is_known_of_it_and_a_click_copies_its_command() {
     let used = of("failed", "used");
     assert_eq!(of("failed", "nCells"), 6);
     let tip = used["cellTip"].as_str().unwrap();
-    assert!(tip.starts_with("2021/grade-pk: unchanged; 40 rows, 2.") && tip.contains(" kB, fetched "), "{tip}");
+    assert!(
+        tip.starts_with("year=2021/grade=grade-pk: unchanged; 40 rows, 2.") && tip.contains(" kB, fetched "),
+        "{tip}"
+    );
     let copied = used["copied"].as_str().unwrap();
     assert!(
-        copied.starts_with("rollcall run --partition 2021/grade-pk --lake ") && copied.contains(" --portal http"),
+        copied.starts_with("rollcall run --partition year=2021/grade=grade-pk --lake ")
+            && copied.contains(" --portal http"),
         "{copied}"
     );
     // From there, the arrow keys lead to the others.
-    assert_eq!(used["focused"], "2020/grade-pk");
+    assert_eq!(used["focused"], "year=2020/grade=grade-pk");
     // Outcome, rows, age and rescued values are four pictures.
     assert_eq!(used["nViews"], 4);
+}
+
+#[test]
+fn a_first_tap_tells_what_is_known_of_a_cell_and_a_second_copies_its_command() {
+    let tapped = of("failed", "tapped");
+    assert!(tapped["first"].as_str().unwrap().starts_with("year=2021/grade=grade-pk: unchanged; "), "{tapped}");
+    assert_eq!(tapped["copiedFirst"], Value::Null);
+    assert!(tapped["copied"].as_str().unwrap().starts_with("rollcall run --partition year=2021/"), "{tapped}");
+    assert!(tapped["chart"].as_str().unwrap().contains(", students\n"), "{tapped}");
 }
 
 #[test]
@@ -168,7 +183,7 @@ fn a_whole_lake_has_a_cell_for_each_partition_and_charts_that_tell_their_numbers
     assert_ne!(used["allShares"], used["missingShares"]);
     let text = of("whole", "text").as_str().unwrap();
     assert!(text.contains("702 of 702 partitions hold data; fetched on "), "{text}");
-    assert!(text.contains("Grades against grade-99"), "{text}");
+    assert!(text.contains("grade-99 against the sum of the others"), "{text}");
     assert!(
         text.contains("Cite: CCD enrollment by school and grade, Education Data Portal (Version 0.26.1)"),
         "{text}"
@@ -179,7 +194,10 @@ fn a_whole_lake_has_a_cell_for_each_partition_and_charts_that_tell_their_numbers
 fn failures_are_named_with_what_to_do() {
     let text = of("failed", "text").as_str().unwrap();
     assert!(text.contains("6 of 6 partitions hold data, 2 failed; fetched on "), "{text}");
-    assert!(text.contains("PortalUnavailable, 2 partitions: 2020/grade-k, 2020/grade-pk"), "{text}");
+    assert!(
+        text.contains("PortalUnavailable, 2 partitions: year=2020/grade=grade-k, year=2020/grade=grade-pk"),
+        "{text}"
+    );
     assert!(text.contains("What to do: try again later with"), "{text}");
 }
 
@@ -207,6 +225,8 @@ fn several_datasets_have_an_overview() {
 fn markup_from_outside_is_text() {
     let text = of("hostile", "text").as_str().unwrap();
     // The title, the name of a rescued field, and the portal's answer.
+    let fields = text.split("Rescued values\n").nth(1).unwrap();
+    assert!(fields.split("Runs\n").next().unwrap().contains(&SCRIPT[..40]), "{fields}");
     assert!(text.matches(SCRIPT).count() >= 2, "{text}");
     assert!(text.contains("<img src=x onerror=alert(1)>"), "{text}");
 }

@@ -24,6 +24,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::{Clock, Store};
 
 use crate::completions;
+use crate::exit::BadInput;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
@@ -53,6 +54,9 @@ pub(crate) struct ReportArgs {
 }
 
 pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
+    if args.open && args.output == Path::new("-") {
+        return Err(BadInput("`--open`: expected a file in `--output`, found -".to_owned()).into());
+    }
     let datasets = load_all(&args.dataset)?;
     let html = match args.lake.open_existing().await? {
         Lake::Folder(store) => {

@@ -1,6 +1,6 @@
 //! What the rows of a partition add up to, by state: the numbers behind the charts of a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -11,8 +11,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::change::Cell;
-use crate::dataset::Dataset;
 use crate::dataset::lists::is_of_measure;
+use crate::dataset::{Column, ColumnKind, Dataset};
 use crate::file::columns::RESCUED;
 
 /// The column whose values a report adds up.
@@ -23,11 +23,11 @@ const STATE: &str = "fips";
 /// Which columns of a dataset are counted, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FigureColumns {
-    /// Columns whose values may be codes: `enrollment`, or every measure of a dataset without it.
-    pub measures: Vec<String>,
+    /// Columns whose values may be codes, with the codes: `enrollment`, or every measure of a dataset without it.
+    pub measures: Vec<(String, BTreeSet<i64>)>,
     /// Whether the values of the only measure are numbers of students, so that they can be added up.
     pub is_enrollment: bool,
-    /// Columns with a code for totals, and that code. Only rows that have it in all of them are counted in measures.
+    /// Columns with a code for totals, and that code. Only rows that have it in all of them are added up.
     pub totals: Vec<(String, i64)>,
 }
 
@@ -51,9 +51,11 @@ pub struct Tally {
     pub n_rows: u64,
     /// Values that are neither null nor a code.
     pub n_values: u64,
-    /// Their sum; 0 unless they are numbers of students.
+    /// Numbers of students that were added up.
+    pub n_summed: u64,
+    /// Their sum.
     pub sum: i64,
-    /// Values that are -1, missing or not reported.
+    /// Values that are -1, missing or not reported, or the code with that meaning in the column's own list.
     pub n_missing: u64,
     /// Values that are -2, not applicable.
     pub n_not_applicable: u64,
@@ -75,6 +77,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.n_rows += other.n_rows;
         self.n_values += other.n_values;
+        self.n_summed += other.n_summed;
         self.sum += other.sum;
         self.n_missing += other.n_missing;
         self.n_not_applicable += other.n_not_applicable;
@@ -87,12 +90,18 @@ impl FigureColumns {
     /// Chooses the columns of a dataset.
     #[must_use]
     pub fn of(dataset: &Dataset) -> Self {
-        let is_measure = |list: &String| dataset.list(list).is_some_and(|codes| is_of_measure(&codes));
-        let measures = dataset.columns.iter().filter(|column| column.codes.as_ref().is_some_and(is_measure));
-        let mut measures: Vec<String> = measures.map(|column| column.name.clone()).collect();
-        let is_enrollment = measures.iter().any(|name| name == ENROLLMENT);
+        // Numbers that identify something have codes too, but are no measures.
+        let is_id = |column: &Column| dataset.key.contains(&column.name) || !column.dictionary;
+        let measure = |column: &Column| {
+            let codes = dataset.list(column.codes.as_ref()?).filter(is_of_measure)?;
+            Some((column.name.clone(), codes.into_keys().collect()))
+        };
+        let mut measures: Vec<(String, BTreeSet<i64>)> =
+            dataset.columns.iter().filter(|column| !is_id(column)).filter_map(measure).collect();
+        let is_whole = |column: &Column| matches!(column.kind, ColumnKind::Int | ColumnKind::Bigint);
+        let is_enrollment = dataset.columns.iter().any(|column| column.name == ENROLLMENT && is_whole(column));
         if is_enrollment {
-            measures = vec![ENROLLMENT.to_owned()];
+            measures.retain(|(name, _)| name == ENROLLMENT);
         }
         let totals = dataset.columns.iter().filter_map(|column| Some((column.name.clone(), column.total?))).collect();
         Self { measures, is_enrollment, totals }
@@ -107,7 +116,7 @@ impl FigureColumns {
         let mut figures = Figures { column_bytes: column_bytes(builder.metadata()), ..Figures::default() };
         let totals = self.totals.iter().map(|(name, _)| name.as_str());
         let wanted: Vec<&str> =
-            self.measures.iter().map(String::as_str).chain(totals).chain([STATE, RESCUED]).collect();
+            self.measures.iter().map(|(name, _)| name.as_str()).chain(totals).chain([STATE, RESCUED]).collect();
         let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
         for batch in builder.with_projection(mask).build()? {
             self.add_batch(&batch?, &mut figures);
@@ -117,16 +126,16 @@ impl FigureColumns {
 
     fn add_batch(&self, batch: &RecordBatch, figures: &mut Figures) {
         let states = batch.column_by_name(STATE);
-        let measures: Vec<&ArrayRef> = self.measures.iter().filter_map(|name| batch.column_by_name(name)).collect();
+        let measures: Vec<(&ArrayRef, &BTreeSet<i64>)> =
+            self.measures.iter().filter_map(|(name, codes)| Some((batch.column_by_name(name)?, codes))).collect();
         let totals: Vec<(&ArrayRef, i64)> =
             self.totals.iter().filter_map(|(name, code)| Some((batch.column_by_name(name)?, *code))).collect();
         for row in 0..batch.num_rows() {
             let state = states.and_then(|column| whole(column, row)).filter(|code| *code > 0);
             let tally = figures.by_state.entry(state).or_default();
             tally.n_rows += 1;
-            if totals.iter().all(|(column, code)| whole(column, row) == Some(*code)) {
-                measures.iter().for_each(|column| tally.add(&Cell::read(column, row), self.is_enrollment));
-            }
+            let is_summed = self.is_enrollment && totals.iter().all(|(column, code)| whole(column, row) == Some(*code));
+            measures.iter().for_each(|(column, codes)| tally.add(&Cell::read(column, row), codes, is_summed));
         }
         if let Some(rescued) = batch.column_by_name(RESCUED).filter(|column| column.null_count() < column.len()) {
             figures.add_rescued(rescued);
@@ -135,26 +144,27 @@ impl FigureColumns {
 }
 
 impl Tally {
-    fn add(&mut self, cell: &Cell<'_>, is_summed: bool) {
-        let code = match cell {
-            Cell::Int(code @ -3..=-1) => *code,
-            Cell::Double(-1.0) => -1,
-            Cell::Double(-2.0) => -2,
-            Cell::Double(-3.0) => -3,
-            Cell::Text(text) => text.parse().ok().filter(|code| (-3..=-1).contains(code)).unwrap_or(0),
-            _ => 0,
-        };
-        match (code, cell) {
-            (_, Cell::Null) => self.n_null += 1,
-            (-1, _) => self.n_missing += 1,
-            (-2, _) => self.n_not_applicable += 1,
-            (-3, _) => self.n_suppressed += 1,
-            _ => {
-                self.n_values += 1;
-                if let (true, Cell::Int(number)) = (is_summed, cell) {
-                    self.sum += number;
-                }
+    fn add(&mut self, cell: &Cell<'_>, codes: &BTreeSet<i64>, is_summed: bool) {
+        let number = match cell {
+            Cell::Null => {
+                self.n_null += 1;
+                return;
             }
+            Cell::Int(number) => Some(*number),
+            // Only whole numbers are codes.
+            Cell::Double(number) => Some(*number as i64).filter(|whole| *whole as f64 == *number),
+            Cell::Text(text) => text.parse().ok(),
+        };
+        match number.filter(|number| codes.contains(number)) {
+            Some(-2) => self.n_not_applicable += 1,
+            Some(-3) => self.n_suppressed += 1,
+            Some(_) => self.n_missing += 1,
+            None => self.n_values += 1,
+        }
+        // As in the SQL that the report shows.
+        if let (true, Some(students @ 0..)) = (is_summed, number) {
+            self.n_summed += 1;
+            self.sum += students;
         }
     }
 }
@@ -230,7 +240,7 @@ mod tests {
         let dataset = dataset("[[column]]\nname='enrollment'\ntype='int'\ncodes='numeric'\n");
         let columns = FigureColumns::of(&dataset);
         let expected = FigureColumns {
-            measures: vec!["enrollment".to_owned()],
+            measures: vec![("enrollment".to_owned(), BTreeSet::from([-3, -2, -1]))],
             is_enrollment: true,
             totals: vec![("race".to_owned(), 99)],
         };
@@ -241,11 +251,13 @@ mod tests {
         let rescued = vec![None, Some(r#"{"a":1,"b":"x"}"#), None, Some(r#"{"a":2}"#), None, None, None];
         let figures = columns.add_up(file(&dataset, vec![fips, race, enrollment], rescued)).unwrap();
         let tally = |state| figures.by_state[&state];
-        assert_eq!(tally(Some(6)), Tally { n_rows: 3, n_values: 1, sum: 10, n_missing: 1, ..Tally::default() });
+        // The row of race 1 has a value, but is no total.
+        let california = Tally { n_rows: 3, n_values: 2, n_summed: 1, sum: 10, n_missing: 1, ..Tally::default() };
+        assert_eq!(tally(Some(6)), california);
         let texas = Tally { n_rows: 2, n_not_applicable: 1, n_suppressed: 1, ..Tally::default() };
         assert_eq!((tally(Some(48)), texas.n_cells()), (texas, 2));
         // A code is no state.
-        assert_eq!(tally(None), Tally { n_rows: 2, n_values: 1, n_null: 1, ..Tally::default() });
+        assert_eq!(tally(None), Tally { n_rows: 2, n_values: 1, n_summed: 1, n_null: 1, ..Tally::default() });
         assert_eq!(figures.n_rescued, 2);
         assert_eq!(figures.rescued_fields, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
         assert!(figures.column_bytes["enrollment"] > 0 && figures.column_bytes.len() == 5, "{figures:?}");
@@ -253,16 +265,19 @@ mod tests {
 
     #[test]
     fn a_dataset_without_enrollment_has_all_its_measures_counted_but_not_added_up() {
+        // The id of the district is no measure, and the other list has another code.
         let measures = "[[column]]\nname='teachers'\ntype='double'\ncodes='numeric'\n\
-                        [[column]]\nname='lunches'\ntype='int'\ncodes='numeric'\n";
+                        [[column]]\nname='lunches'\ntype='int'\ncodes='numeric_alt'\n\
+                        [[column]]\nname='leaid_num'\ntype='int'\ncodes='numeric'\ndictionary=false\n";
         let dataset = dataset(measures);
         let fips = ints(&[Some(6), Some(6)]);
         let race = ints(&[Some(99), Some(99)]);
         let teachers: ArrayRef = Arc::new(Float64Array::from(vec![Some(-1.0), Some(2.5)]));
-        let lunches = ints(&[Some(7), Some(-3)]);
+        let (lunches, leaid) = (ints(&[Some(-1), Some(-99)]), ints(&[Some(-1), Some(-1)]));
         let columns = FigureColumns::of(&dataset);
-        let figures = columns.add_up(file(&dataset, vec![fips, race, teachers, lunches], vec![None, None])).unwrap();
-        let expected = Tally { n_rows: 2, n_values: 2, n_missing: 1, n_suppressed: 1, ..Tally::default() };
+        let figures =
+            columns.add_up(file(&dataset, vec![fips, race, teachers, lunches, leaid], vec![None, None])).unwrap();
+        let expected = Tally { n_rows: 2, n_values: 2, n_missing: 2, ..Tally::default() };
         assert_eq!(figures.by_state, BTreeMap::from([(Some(6), expected)]));
         assert!(columns.add_up(Bytes::from_static(b"not Parquet")).is_err());
     }

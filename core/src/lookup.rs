@@ -2,7 +2,7 @@
 //! partitions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 
@@ -45,12 +45,21 @@ pub struct State {
     pub abbreviation: String,
 }
 
-/// Returns the built-in table of states.
-#[must_use]
-pub fn states() -> Vec<State> {
+/// The built-in table of states.
+pub static STATES: LazyLock<Vec<State>> = LazyLock::new(|| {
     let text = LOOKUPS.iter().find(|(stem, _)| *stem == "states").map_or("", |(_, text)| *text);
     let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
     reader.deserialize().flatten().collect()
+});
+
+/// Returns the code that a state has today: 72 for 43, an older code of Puerto Rico.
+#[must_use]
+pub fn current_state(code: i64) -> i64 {
+    let Some(known) = STATES.iter().find(|state| state.code == code && state.abbreviation.is_empty()) else {
+        return code;
+    };
+    let is_same = |state: &&State| state.label == known.label && !state.abbreviation.is_empty();
+    STATES.iter().find(is_same).map_or(code, |state| state.code)
 }
 
 impl Lookup {

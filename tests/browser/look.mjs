@@ -66,42 +66,71 @@ async function use(page) {
   return done;
 }
 
-/** Returns the findings of axe-core that are serious or worse. */
+/** Returns the findings of axe-core, the minor ones excepted. */
 async function check(page) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run());
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  return serious.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)} (${nodes.length})`);
+  const found = violations.filter(({ impact }) => impact !== "minor");
+  return found.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)} (${nodes.length})`);
+}
+
+/** Taps a cell twice, and a chart, as on a phone. */
+async function tap(page) {
+  const done = {};
+  const cell = await page.$("[data-partition]");
+  if (cell) {
+    await page.evaluate(() => {
+      navigator.clipboard.writeText = async (text) => { window.copied = text; };
+    });
+    await cell.tap();
+    done.first = await tipOf(page);
+    done.copiedFirst = (await page.evaluate(() => window.copied)) ?? null;
+    await cell.tap();
+    done.copied = await page.evaluate(() => window.copied);
+  }
+  const chart = await page.$(".chart svg");
+  if (chart) {
+    await chart.tap();
+    done.chart = await tipOf(page);
+  }
+  return done;
 }
 
 const all = {};
 for (const file of reports) {
+  const name = path.basename(file, ".html");
   const seen = { console: [], requests: [], tooWide: [], axe: [] };
   for (const width of [1200, 400]) {
     for (const scheme of ["light", "dark"]) {
-      const page = await open(browser, file, { width, height: 800 }, scheme, (page) => {
+      const size = { width, height: 800, hasTouch: width === 400 };
+      const page = await open(browser, file, size, scheme, (page) => {
         page.on("console", (message) => seen.console.push(message.text()));
         page.on("pageerror", (error) => seen.console.push(String(error)));
         page.on("request", (request) => seen.requests.push(request.url()));
       });
-      const scrolled = await page.evaluate(() => document.documentElement.scrollWidth);
-      if (scrolled > width) seen.tooWide.push(`${width}: ${scrolled}`);
-      const screen = path.join(screens, `${path.basename(file, ".html")}-${width}-${scheme}.png`);
-      await page.screenshot({ path: screen, fullPage: true });
+      const measure = async () => {
+        const scrolled = await page.evaluate(() => document.documentElement.scrollWidth);
+        if (scrolled > width) seen.tooWide.push(`${width}: ${scrolled}`);
+      };
+      await measure();
+      await page.screenshot({ path: path.join(screens, `${name}-${width}-${scheme}.png`), fullPage: true });
       if (width === 1200 && scheme === "light") {
         seen.title = await page.title();
         seen.text = await page.evaluate(() => document.body.innerText);
+        seen.policy = await page.$eval("meta[http-equiv]", (meta) => meta.content);
         seen.nCells = (await page.$$("[data-partition]")).length;
         seen.links = await page.$$eval("[href], [src]", (all) => all.map((it) => it.getAttribute("href") ?? it.getAttribute("src")));
-        await openAll(page);
-        seen.used = await use(page);
       }
       await openAll(page);
+      await measure();
+      seen.axe.push(...(await check(page)));
+      if (width === 1200) seen.used = await use(page);
+      else seen.tapped = await tap(page);
       seen.axe.push(...(await check(page)));
       await page.close();
     }
   }
-  all[path.basename(file, ".html")] = seen;
+  all[name] = seen;
 }
 await browser.close();
 console.log(JSON.stringify(all));

@@ -7,8 +7,6 @@ use crate::words::rounded;
 /// A line chart. All positions are in units of the view box.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct LineChart {
-    /// Unique on the page.
-    pub(super) id: String,
     pub(super) title: String,
     width: f64,
     height: f64,
@@ -69,7 +67,6 @@ impl LineChart {
     ///
     /// - `lines`: name, and values in the order of `years`.
     pub(super) fn new(
-        id: String,
         title: String,
         unit: &'static str,
         years: &[i32],
@@ -108,7 +105,7 @@ impl LineChart {
         });
         let (lines, xs) = (lines.collect(), years.iter().map(|year| round(x(*year))).collect());
         let years = years.to_vec();
-        Self { id, title, width, height, left, right, bottom, y_ticks, x_ticks, lines, summary, years, xs, unit }
+        Self { title, width, height, left, right, bottom, y_ticks, x_ticks, lines, summary, years, xs, unit }
     }
 }
 
@@ -184,7 +181,7 @@ mod tests {
         let values = vec![Some(10), Some(20), None, Some(30)];
         let years = [2015, 2016, 2017, 2019];
         let size = Size { width: 122.0, height: 132.0, left: 0.0, n_y_ticks: 3, year_width: 50.0 };
-        let chart = LineChart::new("a".into(), "A".into(), "rows", &years, vec![("all".into(), values)], size);
+        let chart = LineChart::new("A".into(), "rows", &years, vec![("all".into(), values)], size);
         assert_eq!(chart.lines[0].path, "M0 76.7L25 43.3M100 10");
         assert_eq!(chart.lines[0].dots, [(100.0, 10.0)]);
         assert_eq!(chart.summary, "all: 10 rows in 2015, 30 in 2019");

@@ -1,15 +1,21 @@
 //! What the data adds up to: by year, by value of the last axis, and the ten largest states.
 
+use std::collections::BTreeSet;
+
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 use serde::Serialize;
 
+use crate::escape::visible;
 use crate::report::charts::{LineChart, Size};
+use crate::report::read::DatasetFound;
 use crate::report::series::Series;
-use crate::report::state_map::{self, StateMap};
-use crate::words::thousands;
+use crate::report::state_map::{self, StateMap, state_map};
+use crate::words::{counted, thousands};
 
 /// Maximum number of lines in one chart.
 const MAX_LINES: usize = 6;
+/// Years that are named for what they lack.
+const MAX_LACKING: usize = 5;
 /// Rows of the table of the largest states.
 const MAX_STATES: usize = 10;
 
@@ -24,6 +30,7 @@ const BANDS: &[(&str, &[&str])] = &[
 /// Charts of what the data adds up to.
 #[derive(Serialize)]
 pub(super) struct Enrollment {
+    id: String,
     unit: &'static str,
     /// What was counted, and what was not.
     caption: String,
@@ -35,7 +42,12 @@ pub(super) struct Enrollment {
     /// The numbers of `by_value`: a row for each year.
     numbers: Vec<(i32, Vec<String>)>,
     map: Option<StateMap>,
-    /// The year of `top`.
+    /// Years that lack some value of the last axis, in words; empty if none does.
+    lacking: String,
+    /// By state, in the years that lack nothing: a row for each state.
+    states: Vec<(String, Vec<String>)>,
+    state_years: Vec<i32>,
+    /// The last of these years, which `top` is of.
     top_year: i32,
     top: Vec<Top>,
 }
@@ -54,32 +66,77 @@ struct Top {
 }
 
 /// Returns the charts; `None` if there are no numbers.
-pub(super) fn enrollment(dataset: &Dataset, totals: &[(String, i64)], series: &Series, id: &str) -> Option<Enrollment> {
+///
+/// - `is_alone`: whether each state has a row of its own.
+pub(super) fn enrollment(found: &DatasetFound<'_>, series: &Series, id: &str, is_alone: bool) -> Option<Enrollment> {
+    let (dataset, totals) = (found.dataset, found.columns.totals.as_slice());
     let (years, unit) = (&series.years, series.unit());
-    let top_year = *years.last()?;
-    if series.by_value.is_empty() {
+    if years.is_empty() {
         return None;
     }
-    let by_band =
-        LineChart::new(format!("{id}-bands"), format!("All {unit} by year"), unit, years, bands(series), Size::LARGE);
+    let title = match unit {
+        "students" => "Students by year",
+        _ => "Rows by year",
+    };
+    let by_band = LineChart::new(title.to_owned(), unit, years, bands(series), Size::LARGE);
     let values = if series.values.len() > 1 { series.values.as_slice() } else { &[] };
     let by_value: Vec<LineChart> = values
         .iter()
         .map(|value| {
             let line = vec![(value.clone(), series.of_values([value].into_iter()))];
-            LineChart::new(format!("{id}-{value}"), value.clone(), unit, years, line, Size::SMALL)
+            LineChart::new(value.clone(), unit, years, line, Size::SMALL)
         })
         .collect();
-    let shown = |value: Option<i64>| value.map_or_else(String::new, |value| thousands(value.unsigned_abs()));
     let numbers = years.iter().enumerate().rev().map(|(index, year)| {
         let charts = if by_value.is_empty() { std::slice::from_ref(&by_band) } else { &by_value };
         let lines = charts.iter().flat_map(|chart| &chart.lines);
         (*year, lines.map(|line| shown(line.values.get(index).copied().flatten())).collect())
     });
     let numbers = numbers.collect();
-    let (top, map) = (top(series), state_map::state_map(series));
-    let (caption, sql) = (caption(dataset, totals, series), sql(dataset, totals, series));
-    Some(Enrollment { unit, caption, sql, by_band, by_value, numbers, map, top_year, top })
+    let state_years = series.whole_years();
+    let states = if is_alone { states(series, &state_years) } else { Vec::new() };
+    Some(Enrollment {
+        id: id.to_owned(),
+        unit,
+        caption: caption(dataset, totals, series),
+        sql: sql(dataset, totals, series),
+        by_band,
+        by_value,
+        numbers,
+        map: state_map(series, &state_years),
+        lacking: lacking(series),
+        states,
+        top_year: state_years.last().copied().unwrap_or_default(),
+        top: top(series, &state_years),
+        state_years,
+    })
+}
+
+/// Returns the years that lack something, the latest first: `2022 (grade-k and 2 more)`.
+fn lacking(series: &Series) -> String {
+    let of_year = |(year, values): (&i32, &BTreeSet<String>)| {
+        let first = values.first().map_or("", String::as_str);
+        let more = if values.len() > 1 { format!(" and {} more", values.len() - 1) } else { String::new() };
+        if first.is_empty() { year.to_string() } else { format!("{year} ({first}{more})") }
+    };
+    let n_more = series.missing.len().saturating_sub(MAX_LACKING);
+    let mut years: Vec<String> = series.missing.iter().rev().take(MAX_LACKING).map(of_year).collect();
+    if n_more > 0 {
+        years.push(format!("and {}", counted(n_more as u64, "more year")));
+    }
+    years.join(", ")
+}
+
+fn states(series: &Series, years: &[i32]) -> Vec<(String, Vec<String>)> {
+    let row =
+        |state: Option<i64>| (state_map::name(state), series.of_state(state, years).into_iter().map(shown).collect());
+    let mut rows: Vec<(String, Vec<String>)> = series.states().into_iter().map(row).collect();
+    rows.sort();
+    if rows.len() > 1 { rows } else { Vec::new() }
+}
+
+fn shown(value: Option<i64>) -> String {
+    value.map_or_else(String::new, |value| thousands(value.unsigned_abs()))
 }
 
 fn sql(dataset: &Dataset, totals: &[(String, i64)], series: &Series) -> String {
@@ -137,24 +194,29 @@ fn caption(dataset: &Dataset, totals: &[(String, i64)], series: &Series) -> Stri
         let totals: Vec<String> = totals.iter().map(|(column, code)| format!("{column} {code}")).collect();
         text.push_str(&format!(" Only rows with {}, the totals.", totals.join(" and ")));
     }
+    if let Some(column) = dataset.columns.iter().find(|column| column.name == "enrollment") {
+        // The codes after the semicolon are named above.
+        let meaning = column.comment.split(';').next().unwrap_or_default();
+        text.push_str(&format!(" The column: {}.", visible(meaning)));
+    }
     text
 }
 
-/// Returns the states with the largest numbers in the last year.
-fn top(series: &Series) -> Vec<Top> {
+/// Returns the states with the largest numbers in the last of these years.
+fn top(series: &Series, years: &[i32]) -> Vec<Top> {
     let mut states: Vec<(i64, Vec<Option<i64>>)> =
-        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state)))).collect();
+        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state), years))).collect();
     let last = |values: &[Option<i64>]| values.last().copied().flatten();
     states.sort_by_key(|(_, values)| std::cmp::Reverse(last(values)));
     let all: i64 = states.iter().filter_map(|(_, values)| last(values)).sum();
     let largest = states.first().and_then(|(_, values)| last(values)).unwrap_or(0);
-    let is_next = matches!(series.years.as_slice(), [.., before, year] if year - before == 1);
+    let is_next = matches!(years, [.., before, year] if year - before == 1);
     let rows = states.iter().filter_map(|(state, values)| {
         let number = last(values)?;
         let before = values.iter().rev().nth(1).copied().flatten().filter(|before| is_next && *before > 0);
         Some(Top {
             state: state_map::name(Some(*state)),
-            number: thousands(number.unsigned_abs()),
+            number: shown(Some(number)),
             share: format!("{:.1}", percent(number, all)),
             change: before.map_or_else(String::new, |before| format!("{:+.1}", percent(number - before, before))),
             bar: percent(number, largest).round() as u32,
@@ -166,4 +228,32 @@ fn top(series: &Series) -> Vec<Top> {
 /// Returns a share in percent; 0 of nothing.
 pub(super) fn percent(part: i64, whole: i64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::series::tests::series;
+
+    #[test]
+    fn the_largest_states_are_those_of_the_last_year_that_lacks_nothing() {
+        let students = [
+            ("year=2018/grade=grade-pk", 48, 100),
+            ("year=2018/grade=grade-k", 48, 100),
+            ("year=2019/grade=grade-pk", 6, 30),
+            ("year=2019/grade=grade-pk", 48, 50),
+            ("year=2019/grade=grade-k", 48, 20),
+            // This year lacks grade-k.
+            ("year=2020/grade=grade-pk", 6, 1000),
+        ];
+        let series = series(&students, &[]);
+        let top = top(&series, &series.whole_years());
+        let rows: Vec<[&str; 4]> =
+            top.iter().map(|row| [row.state.as_str(), &row.number, &row.share, &row.change]).collect();
+        assert_eq!(rows, [["Texas", "70", "70.0", "-65.0"], ["California", "30", "30.0", ""]]);
+        assert_eq!(top[1].bar, 43);
+        assert_eq!(lacking(&series), "2020 (grade-k)");
+        let expected = vec![("pre-K and K".to_owned(), vec![Some(200), Some(100), None])];
+        assert_eq!(bands(&series), expected);
+    }
 }

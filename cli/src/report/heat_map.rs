@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{Outcome, PartitionRecord};
-use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::partition::AxisValue;
 use serde::Serialize;
 
 use crate::escape::visible;
 use crate::report::read::DatasetFound;
 use crate::status::grid::{common_prefix, letter, position};
-use crate::words::{age, in_one_line, size, thousands};
+use crate::words::{age, counted, in_one_line, size};
 
 /// Shades of ages: a cell that is older than so many days has the next one.
 const AGE_LIMITS: [i64; 5] = [1, 7, 30, 90, 365];
@@ -37,9 +37,11 @@ struct Row {
 
 #[derive(Serialize)]
 struct Cell {
-    /// The partition as `rollcall run --partition` takes it.
     partition: String,
-    outcome: &'static str,
+    /// Whether it is the first of its table, which the Tab key reaches.
+    is_first: bool,
+    /// The last outcome, or what is wrong with the file; a class of the style sheet.
+    state: &'static str,
     letter: String,
     row_shade: u64,
     age_shade: usize,
@@ -75,7 +77,10 @@ fn heat_map(dataset: &Dataset, name: String, cells: &Cells<'_>, cell: &dyn Fn(&P
         name: row.to_string(),
         cells: columns.iter().map(|column| cells.get(&(row.clone(), (*column).clone())).map(|it| cell(it))).collect(),
     });
-    let rows = rows.collect();
+    let mut rows: Vec<Row> = rows.collect();
+    if let Some(first) = rows.iter_mut().flat_map(|row| row.cells.iter_mut().flatten()).next() {
+        first.is_first = true;
+    }
     let names: Vec<String> =
         columns.iter().map(|column| column.as_ref().map_or("all".to_owned(), ToString::to_string)).collect();
     // `pk` instead of `grade-pk`.
@@ -90,36 +95,42 @@ fn cell(found: &DatasetFound<'_>, record: &PartitionRecord, most_rows: u64, now:
     let n_rescued = found.figures.as_ref().and_then(|all| all.get(&record.partition)).map_or(0, |it| it.n_rescued);
     let n_rows = committed.map_or(0, |committed| committed.n_rows);
     let days = committed.map(|committed| now.duration_since(committed.fetched_at).as_hours() / 24);
+    let unread = found.unread.iter().find(|(partition, _)| *partition == record.partition);
+    let state = match (outcome, unread) {
+        (_, Some(_)) => "unreadable",
+        (Some(Outcome::NotTried), None) => "untried",
+        (Some(outcome), None) => outcome.as_str(),
+        (None, None) => "unknown",
+    };
+    let partition = record.partition.to_string();
     Cell {
-        partition: short_name(&record.partition),
-        outcome: outcome
-            .map_or("unknown", |outcome| if outcome == Outcome::NotTried { "untried" } else { outcome.as_str() }),
-        letter: letter(record),
+        details: format!("{partition}: {}", details(record, n_rescued, unread.map(|(_, error)| error.as_str()), now)),
+        partition,
+        is_first: false,
+        state,
+        letter: if unread.is_some() { "!".to_owned() } else { letter(record) },
         row_shade: if n_rows == 0 { 0 } else { (n_rows * N_ROW_SHADES).div_ceil(most_rows) },
         age_shade: days.map_or(0, |days| 1 + AGE_LIMITS.iter().filter(|limit| days >= **limit).count()),
         rescued_shade: if n_rescued == 0 { 0 } else { 1 + n_rescued.ilog10().min(4) },
-        details: details(record, n_rescued, now),
     }
 }
 
-fn details(record: &PartitionRecord, n_rescued: u64, now: Timestamp) -> String {
+fn details(record: &PartitionRecord, n_rescued: u64, unread: Option<&str>, now: Timestamp) -> String {
     let mut parts = Vec::new();
     let attempt = record.last_attempt.as_ref();
     parts.push(attempt.map_or("last outcome not known", |attempt| attempt.outcome.as_str()).to_owned());
     if let Some(committed) = &record.committed {
-        let (n_rows, size) = (thousands(committed.n_rows), size(committed.size_bytes));
-        parts.push(format!("{n_rows} rows, {size}, fetched {} ago", age(committed.fetched_at, now)));
+        let (n_rows, size) = (counted(committed.n_rows, "row"), size(committed.size_bytes));
+        parts.push(format!("{n_rows}, {size}, fetched {} ago", age(committed.fetched_at, now)));
     }
     if n_rescued > 0 {
-        parts.push(format!("{} rows with rescued values", thousands(n_rescued)));
+        parts.push(format!("{} with rescued values", counted(n_rescued, "row")));
     }
     if let Some(error) = attempt.and_then(|attempt| attempt.error.as_ref()) {
         parts.push(format!("{}: {}", error.name, visible(&in_one_line(&error.message))));
     }
+    if let Some(error) = unread {
+        parts.push(format!("the file cannot be read: {}", visible(&in_one_line(error))));
+    }
     parts.join("; ")
-}
-
-/// Returns a partition's values, such as `2016/grade-4`.
-pub(super) fn short_name(partition: &PartitionKey) -> String {
-    partition.axes().iter().map(|(_, value)| value.to_string()).collect::<Vec<_>>().join("/")
 }

@@ -1,5 +1,7 @@
 //! The page: what it says at the top, and a section for each dataset.
 
+use std::hash::{BuildHasher, RandomState};
+
 use jiff::Timestamp;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -92,7 +94,10 @@ pub(super) fn render(about: &About<'_>, found: &[DatasetFound<'_>]) -> anyhow::R
     for (name, text) in TEMPLATES {
         templates.add_template(name, text)?;
     }
+    // Not known to anyone who could have put markup into the data.
+    let nonce = format!("{:016x}", RandomState::new().hash_one(about.now));
     let page = templates.get_template("page.html")?.render(context! {
+        nonce,
         style => STYLE,
         script => SCRIPT,
         sections => Serde(sections),
@@ -108,7 +113,7 @@ pub(super) fn render(about: &About<'_>, found: &[DatasetFound<'_>]) -> anyhow::R
 fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Section {
     let dataset = found.dataset;
     let id = format!("d-{}", dataset.name);
-    let series = found.figures.as_ref().map(|figures| Series::new(dataset, &found.columns, figures));
+    let series = found.figures.as_ref().map(|figures| Series::new(dataset, &found.columns, &found.records, figures));
     let flags = about.mark.as_ref().map(|mark| mark.source_flags(dataset)).unwrap_or_default();
     let offer = Offer { lake: about.lake, dataset, dataset_arg: Some(about.dataset_arg), flags };
     let committed = || found.records.values().filter_map(|record| record.committed.as_ref());
@@ -136,7 +141,7 @@ fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Secti
         heat_maps: heat_maps(found, about.now),
         has_figures: found.figures.is_some(),
         unread: found.unread.iter().map(|(key, error)| (key.to_string(), visible(error).into_owned())).collect(),
-        enrollment: series.as_ref().and_then(|series| enrollment(dataset, &found.columns.totals, series, &id)),
+        enrollment: series.as_ref().and_then(|series| enrollment(found, series, &id, is_alone)),
         quality: series.as_ref().map(|series| quality(found, series, is_alone)),
         runs: runs(found, about.now),
         data: data(found, about.lake, &about.root),
@@ -182,7 +187,8 @@ fn to_look_at(found: &DatasetFound<'_>) -> String {
         (count(Outcome::NotTried), "not tried"),
         (found.stale.len(), "stale"),
         (found.survey.strays.len(), "stray"),
-        (found.survey.unreadable().len(), "unreadable"),
+        (found.survey.unreadable().len() + found.unread.len(), "unreadable"),
+        (found.unfinished.len(), "unfinished"),
     ];
     let counts = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n as u64)));
     counts.collect::<Vec<_>>().join(", ")

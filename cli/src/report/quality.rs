@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use crate::escape::visible;
 use crate::report::enrollment::percent;
-use crate::report::heat_map::short_name;
 use crate::report::read::DatasetFound;
 use crate::report::series::{Series, year};
 use crate::report::state_map;
@@ -20,21 +19,27 @@ use crate::words::thousands;
 const OUTLIER: f64 = 20.0;
 /// Smaller partitions vary more.
 const MIN_ROWS: u64 = 100;
+/// A share above each of these has the next shade.
+const SHARE_LIMITS: [u64; 4] = [1, 5, 20, 50];
+/// Columns that are named.
+const MAX_NAMED: usize = 4;
 /// Outliers and rescued fields that are shown.
 const MAX_SHOWN: usize = 20;
 
 /// What may be wrong with the data.
 #[derive(Serialize)]
 pub(super) struct Quality {
-    /// Names of the columns that were looked at, in words.
+    /// The columns that were looked at, in words.
     measures: String,
     years: Vec<i32>,
-    /// The first row is that of all states.
+    /// The first row is that of all states. Empty if there are no values.
     states: Vec<StateRow>,
-    /// The value of the axis for totals, such as `grade-99`, if there are any.
-    total: Option<String>,
-    /// Its partitions against the sum of the others.
+    /// The axis for totals and its value, such as `grade` and `grade-99`; `None` if the lake has none of students.
+    total: Option<(String, String)>,
+    /// Its partitions against the sum of the others, the latest first.
     totals: Vec<TotalRow>,
+    /// Partitions that were compared with the year before.
+    n_compared: usize,
     outliers: Vec<Outlier>,
     n_outliers: usize,
     rescued: Vec<(String, String)>,
@@ -45,18 +50,14 @@ pub(super) struct Quality {
 struct StateRow {
     name: String,
     /// `None` without values.
-    cells: Vec<Option<Shares>>,
+    cells: Vec<Option<Vec<Share>>>,
 }
 
-/// Percentages of the values.
+/// A percentage of the values.
 #[derive(Serialize)]
-struct Shares {
-    all: f64,
-    missing: f64,
-    not_applicable: f64,
-    suppressed: f64,
-    null: f64,
-    /// Of all: from 0 for none to 5.
+struct Share {
+    percent: String,
+    /// From 0 for none to 5.
     shade: usize,
 }
 
@@ -79,22 +80,27 @@ struct Outlier {
 
 /// Returns what may be wrong.
 ///
-/// - `is_by_state`: whether each state has a row, rather than all of them together.
-pub(super) fn quality(found: &DatasetFound<'_>, series: &Series, is_by_state: bool) -> Quality {
-    let mut outliers = outliers(&found.records);
+/// - `is_alone`: whether each state has a row, rather than all of them together.
+pub(super) fn quality(found: &DatasetFound<'_>, series: &Series, is_alone: bool) -> Quality {
+    let (n_compared, mut outliers) = outliers(&found.records);
     let n_outliers = outliers.len();
     outliers.truncate(MAX_SHOWN);
-    let measures = found.columns.measures.as_slice();
+    let measures: Vec<&str> = found.columns.measures.iter().map(|(name, _)| name.as_str()).collect();
+    let total = found.dataset.axes.iter().find_map(|axis| Some((axis.name.clone(), axis.total.clone()?)));
     Quality {
-        measures: match measures {
-            [] => String::new(),
-            [only] => only.clone(),
-            several => format!("{} measures", several.len()),
+        measures: match measures.len() {
+            0..=MAX_NAMED => measures.join(", "),
+            n => format!(
+                "{} and {} more columns",
+                measures.get(..MAX_NAMED).unwrap_or_default().join(", "),
+                n - MAX_NAMED
+            ),
         },
         years: series.years.clone(),
-        states: if measures.is_empty() { Vec::new() } else { states(series, is_by_state) },
-        total: found.dataset.axes.iter().find_map(|axis| axis.total.clone()).filter(|_| !series.totals.is_empty()),
+        states: states(series, is_alone),
+        total: total.filter(|_| series.is_enrollment && !series.totals.is_empty()),
         totals: totals(found.dataset, series),
+        n_compared,
         outliers: outliers.into_iter().map(|(_, outlier)| outlier).collect(),
         n_outliers,
         rescued: rescued(found),
@@ -105,6 +111,9 @@ fn states(series: &Series, is_by_state: bool) -> Vec<StateRow> {
     let mut all: BTreeMap<i32, Tally> = BTreeMap::new();
     for ((_, year), tally) in &series.by_state {
         *all.entry(*year).or_default() += *tally;
+    }
+    if all.values().all(|tally| tally.n_cells() == 0) {
+        return Vec::new();
     }
     let row = |name: String, tally: &dyn Fn(i32) -> Option<Tally>| StateRow {
         name,
@@ -122,38 +131,39 @@ fn states(series: &Series, is_by_state: bool) -> Vec<StateRow> {
     rows
 }
 
-fn shares(tally: &Tally) -> Option<Shares> {
+/// Returns the shares of all codes and nulls, of each of the three codes, and of nulls.
+fn shares(tally: &Tally) -> Option<Vec<Share>> {
     let n_cells = tally.n_cells();
-    if n_cells == 0 {
-        return None;
-    }
-    let share = |n: u64| (1000.0 * n as f64 / n_cells as f64).round() / 10.0;
-    let n_all = n_cells - tally.n_values;
-    let limits = [1, 5, 20, 50].map(|limit| n_cells * limit / 100);
-    Some(Shares {
-        all: share(n_all),
-        missing: share(tally.n_missing),
-        not_applicable: share(tally.n_not_applicable),
-        suppressed: share(tally.n_suppressed),
-        null: share(tally.n_null),
-        shade: if n_all == 0 { 0 } else { 1 + limits.iter().filter(|limit| n_all > **limit).count() },
-    })
+    let share = |n: u64| {
+        let limits = SHARE_LIMITS.map(|limit| n_cells * limit / 100);
+        Share {
+            percent: format!("{:.1}", 100.0 * n as f64 / n_cells as f64),
+            shade: if n == 0 { 0 } else { 1 + limits.iter().filter(|limit| n > **limit).count() },
+        }
+    };
+    let all = n_cells - tally.n_values;
+    let shares = [all, tally.n_missing, tally.n_not_applicable, tally.n_suppressed, tally.n_null].map(share);
+    (n_cells > 0).then(|| shares.into())
 }
 
-/// Returns the years that have a total, against the sum of the others, the latest first.
+/// Returns the years that have a total, against the sum of the others, the latest first. A year that lacks one of the others
+/// would look like a difference, so it is left out.
 fn totals(dataset: &Dataset, series: &Series) -> Vec<TotalRow> {
-    let axis = dataset.axes.iter().find(|axis| axis.total.is_some());
-    let n_values =
-        axis.map_or(0, |axis| axis.values.iter().filter(|coded| Some(&coded.value) != axis.total.as_ref()).count());
+    let Some(axis) = dataset.axes.iter().find(|axis| axis.total.is_some()) else { return Vec::new() };
+    let others = || axis.values.iter().map(|coded| &coded.value).filter(|value| Some(*value) != axis.total.as_ref());
     let rows = series.totals.iter().rev().filter_map(|(year, total)| {
-        let of_year: Vec<&Tally> =
-            series.by_value.iter().filter(|((_, of), _)| of == year).map(|(_, tally)| tally).collect();
-        // A grade that the lake lacks would look like a difference.
-        let is_whole = series.is_enrollment && of_year.len() == n_values;
-        let (sum, total) = (of_year.iter().map(|tally| tally.sum).sum::<i64>(), total.sum);
+        let is_present = |value: &String| {
+            let key = (value.clone(), *year);
+            series.by_value.contains_key(&key) || series.empty.contains(&key)
+        };
+        if !series.is_enrollment || !others().all(is_present) {
+            return None;
+        }
+        let sum: i64 = series.by_value.iter().filter(|((_, of), _)| of == year).map(|(_, tally)| tally.sum).sum();
+        let total = total.sum;
         let shown = |number: i64| thousands(number.unsigned_abs());
         let sign = if total > sum { "+" } else { "-" };
-        is_whole.then(|| TotalRow {
+        Some(TotalRow {
             year: *year,
             sum: shown(sum),
             total: shown(total),
@@ -164,31 +174,27 @@ fn totals(dataset: &Dataset, series: &Series) -> Vec<TotalRow> {
     rows.collect()
 }
 
-/// Returns the partitions whose rows differ much from those of the year before, the largest difference first.
-fn outliers(records: &Records) -> Vec<(f64, Outlier)> {
+/// Returns how many partitions have one of the year before, and those whose rows differ much from it, the largest
+/// difference first.
+fn outliers(records: &Records) -> (usize, Vec<(f64, Outlier)>) {
     let n_rows = |partition: &PartitionKey| Some(records.get(partition)?.committed.as_ref()?.n_rows);
-    let mut outliers: Vec<(f64, Outlier)> = records
-        .keys()
-        .filter_map(|partition| {
-            let before = n_rows(&year_before(partition)?)?;
-            let n_rows = n_rows(partition)?;
-            if before.max(n_rows) < MIN_ROWS {
-                return None;
-            }
-            let change =
-                percent(i64::try_from(n_rows).ok()? - i64::try_from(before).ok()?, i64::try_from(before).ok()?);
-            let partition = short_name(partition);
-            let outlier = || Outlier {
-                partition,
-                n_rows: thousands(n_rows),
-                before: thousands(before),
-                change: format!("{change:+.0} %"),
-            };
-            (change.abs() > OUTLIER).then(|| (change, outlier()))
-        })
-        .collect();
+    let pair = |partition: &PartitionKey| Some((n_rows(&year_before(partition)?)?, n_rows(partition)?));
+    let pairs = records.keys().filter_map(|partition| Some((partition, pair(partition)?)));
+    let pairs: Vec<_> = pairs.filter(|(_, (before, n_rows))| *before.max(n_rows) >= MIN_ROWS).collect();
+    let n_compared = pairs.len();
+    let outlier = |(partition, (before, n_rows)): (&PartitionKey, (u64, u64))| {
+        let change = percent(i64::try_from(n_rows).ok()? - i64::try_from(before).ok()?, i64::try_from(before).ok()?);
+        let outlier = || Outlier {
+            partition: partition.to_string(),
+            n_rows: thousands(n_rows),
+            before: thousands(before),
+            change: format!("{change:+.0} %"),
+        };
+        (change.abs() > OUTLIER).then(|| (change, outlier()))
+    };
+    let mut outliers: Vec<(f64, Outlier)> = pairs.into_iter().filter_map(outlier).collect();
     outliers.sort_by(|(one, _), (other, _)| other.abs().total_cmp(&one.abs()));
-    outliers
+    (n_compared, outliers)
 }
 
 fn year_before(partition: &PartitionKey) -> Option<PartitionKey> {
@@ -210,4 +216,62 @@ fn rescued(found: &DatasetFound<'_>) -> Vec<(String, String)> {
     fields.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     fields.truncate(MAX_SHOWN);
     fields.into_iter().map(|(field, n)| (visible(field).into_owned(), thousands(n))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_core::file::edition::Edition;
+    use rollcall_core::ledger::{Committed, PartitionRecord};
+
+    use super::*;
+    use crate::report::series::tests::series;
+
+    #[test]
+    fn a_total_is_compared_with_the_sum_of_its_year_if_no_grade_is_missing() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let grades: Vec<&str> = dataset.axes[1].values.iter().map(|coded| coded.value.as_str()).collect();
+        let paths: Vec<String> = [2018, 2019, 2020]
+            .iter()
+            .flat_map(|year| grades.iter().map(move |grade| format!("year={year}/grade={grade}")))
+            // The portal has no rows of one, and the lake lacks another.
+            .filter(|path| !["year=2019/grade=grade-14", "year=2020/grade=grade-1"].contains(&path.as_str()))
+            .collect();
+        let students: Vec<(&str, i64, i64)> =
+            paths.iter().map(|path| (path.as_str(), 6, if path.ends_with("99") { 170 } else { 10 })).collect();
+        let rows = totals(&dataset, &series(&students, &["year=2019/grade=grade-14"]));
+        let rows: Vec<_> = rows.iter().map(|row| (row.year, row.sum.as_str(), row.difference.as_str())).collect();
+        assert_eq!(rows, [(2019, "160", "+10"), (2018, "170", "0")]);
+    }
+
+    #[test]
+    fn a_partition_is_an_outlier_by_the_rows_of_the_year_before() {
+        let dataset = Dataset::built_in("ccd_enrollment").unwrap();
+        let record = |(path, n_rows): (&str, u64)| {
+            let partition = dataset.parse_partition(path).unwrap();
+            let edition: Edition = "0-0-2".parse().unwrap();
+            let committed = Committed {
+                edition,
+                n_rows,
+                size_bytes: 1,
+                etag: String::new(),
+                fetched_at: jiff::Timestamp::UNIX_EPOCH,
+                run: None,
+                n_pages: None,
+                portal_release: None,
+            };
+            (partition.clone(), PartitionRecord { partition, committed: Some(committed), last_attempt: None })
+        };
+        let rows = [
+            ("year=2018/grade=grade-pk", 1000),
+            ("year=2019/grade=grade-pk", 1200),
+            ("year=2020/grade=grade-pk", 1441),
+            // The year before is missing, and few rows vary more.
+            ("year=2022/grade=grade-pk", 10),
+            ("year=2018/grade=grade-k", 10),
+            ("year=2019/grade=grade-k", 90),
+        ];
+        let (n_compared, outliers) = outliers(&rows.into_iter().map(record).collect());
+        let found: Vec<_> = outliers.iter().map(|(_, it)| (it.partition.as_str(), it.change.as_str())).collect();
+        assert_eq!((n_compared, found), (2, vec![("year=2020/grade=grade-pk", "+20 %")]));
+    }
 }

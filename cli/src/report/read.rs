@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::figures::{FigureColumns, Figures};
 use rollcall_core::keys;
@@ -17,6 +18,9 @@ use rollcall_core::ports::Store;
 use crate::bars::BARS;
 use crate::cite::{Citation, cite};
 use crate::output;
+
+/// Summaries that are read at once.
+const READS_AT_ONCE: usize = 16;
 
 /// What the lake has of a dataset.
 pub(super) struct DatasetFound<'d> {
@@ -81,9 +85,15 @@ async fn read_ledger<'d>(store: &impl Store, dataset: &'d Dataset) -> anyhow::Re
     if records.is_empty() && survey.strays.is_empty() && names.is_empty() {
         return Ok(None);
     }
+    let summaries: Vec<(String, Option<Summary>)> = stream::iter(names)
+        .map(async |name| Ok::<_, Error>((ledger::read_json(store, &keys::summary(dataset, &name)).await?, name)))
+        .buffered(READS_AT_ONCE)
+        .map_ok(|(summary, name)| (name, summary))
+        .try_collect()
+        .await?;
     let (mut runs, mut unfinished) = (Vec::new(), Vec::new());
-    for name in names {
-        match ledger::read_json::<Summary>(store, &keys::summary(dataset, &name)).await? {
+    for (name, summary) in summaries {
+        match summary {
             Some(summary) => runs.push(summary),
             None => unfinished.push(name),
         }

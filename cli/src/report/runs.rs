@@ -9,7 +9,6 @@ use rollcall_core::ledger::{LastAttempt, Outcome, Receipt, Summary};
 use serde::Serialize;
 
 use crate::escape::visible;
-use crate::report::heat_map::short_name;
 use crate::report::read::DatasetFound;
 use crate::words::{age, duration, in_one_line, size, thousands};
 
@@ -94,7 +93,7 @@ fn slowest(summary: &Summary) -> Vec<(String, String)> {
     let tried = summary.receipts.iter().filter(|receipt| receipt.outcome != Outcome::NotTried);
     let mut receipts: Vec<&Receipt> = tried.collect();
     receipts.sort_by_key(|receipt| std::cmp::Reverse(time(receipt)));
-    let shown = |receipt: &&Receipt| (short_name(&receipt.partition), format!("{:.1} s", time(receipt).as_secs_f64()));
+    let shown = |receipt: &&Receipt| (receipt.partition.to_string(), format!("{:.1} s", time(receipt).as_secs_f64()));
     receipts.iter().take(MAX_SLOWEST).map(shown).collect()
 }
 
@@ -105,7 +104,7 @@ fn errors(found: &DatasetFound<'_>) -> Vec<ErrorGroup> {
     });
     let mut by_name: BTreeMap<&str, Vec<(String, &LastAttempt)>> = BTreeMap::new();
     for (name, partition, attempt) in failed {
-        by_name.entry(name).or_default().push((short_name(partition), attempt));
+        by_name.entry(name).or_default().push((partition.to_string(), attempt));
     }
     let group = |(name, failed): (&str, Vec<(String, &LastAttempt)>)| {
         let first = failed.first().map(|(_, attempt)| *attempt);
@@ -114,7 +113,9 @@ fn errors(found: &DatasetFound<'_>) -> Vec<ErrorGroup> {
             name: visible(name).into_owned(),
             n_partitions: failed.len(),
             message: visible(&message.unwrap_or_else(|| "the run was killed".to_owned())).into_owned(),
-            next_step: next_step(name).replace("RUN", first.map_or("RUN", |attempt| attempt.run.as_str())),
+            next_step: next_step(name)
+                .replace("RUN", first.map_or("RUN", |attempt| attempt.run.as_str()))
+                .replace('`', ""),
             partitions: failed.into_iter().take(MAX_NAMED).map(|(partition, _)| partition).collect(),
         }
     };

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_core::lookup::{State, states};
+use rollcall_core::lookup::{STATES, State};
 use serde::Serialize;
 
 use crate::report::series::Series;
-use crate::words::rounded;
+use crate::words::{rounded, thousands};
 
 /// The states where they are on the map: each letter pair is a tile, and a column is three characters wide.
 ///
@@ -30,10 +30,8 @@ pub(super) const N_SHADES: usize = 6;
 pub(super) struct StateMap {
     tiles: Vec<Tile>,
     years: Vec<i32>,
-    /// A number above each of these has the next shade.
-    limits: Vec<i64>,
-    /// `limits` as text.
-    labels: Vec<String>,
+    /// The largest number of each shade but the last, as text.
+    limits: Vec<String>,
     /// Names of jurisdictions that have rows but no tile.
     others: Vec<String>,
 }
@@ -44,41 +42,45 @@ struct Tile {
     abbreviation: String,
     column: usize,
     row: usize,
-    /// In the order of the years.
-    numbers: Vec<Option<i64>>,
-    shade: usize,
+    /// In the order of the years: the number in words, and its shade.
+    years: Vec<(String, usize)>,
 }
 
-/// Returns the map; `None` if no row has a state.
-pub(super) fn state_map(series: &Series) -> Option<StateMap> {
+/// Returns the map of some years; `None` if no row has a state, or there are no years.
+pub(super) fn state_map(series: &Series, years: &[i32]) -> Option<StateMap> {
     let by_state: BTreeMap<i64, Vec<Option<i64>>> =
-        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state)))).collect();
-    if by_state.is_empty() {
+        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state), years))).collect();
+    if by_state.is_empty() || years.is_empty() {
         return None;
     }
     let maximum = by_state.values().flatten().flatten().copied().max().unwrap_or(0);
     // Shades grow with the square root, since a few states are much larger than the others.
     let limit = |shade: usize| (maximum as f64 * (shade as f64 / N_SHADES as f64).powi(2)).round() as i64;
     let limits: Vec<i64> = (1..N_SHADES).map(limit).collect();
+    let of_year = |number: Option<i64>| match number {
+        None => ("no data".to_owned(), 0),
+        Some(number) => {
+            let shade = 1 + limits.iter().filter(|limit| number > **limit).count();
+            (format!("{} {}", thousands(number.unsigned_abs()), series.unit()), shade)
+        }
+    };
     let places = places();
     let tiles = places.iter().map(|(state, column, row)| {
-        let numbers = by_state.get(&state.code).cloned().unwrap_or_else(|| vec![None; series.years.len()]);
-        let number = numbers.last().copied().flatten();
-        let shade = number.map_or(0, |number| 1 + limits.iter().filter(|limit| number > **limit).count());
+        let numbers = by_state.get(&state.code).cloned().unwrap_or_else(|| vec![None; years.len()]);
         let (name, abbreviation) = (state.label.clone(), state.abbreviation.clone());
-        Tile { name, abbreviation, column: *column, row: *row, numbers, shade }
+        Tile { name, abbreviation, column: *column, row: *row, years: numbers.into_iter().map(of_year).collect() }
     });
     let tiles = tiles.collect();
     let has_tile = |code: &i64| places.iter().any(|(state, ..)| state.code == *code);
     let others = by_state.keys().filter(|code| !has_tile(code)).map(|code| name(Some(*code))).collect();
-    let labels = limits.iter().map(|limit| rounded(limit.unsigned_abs())).collect();
-    Some(StateMap { tiles, years: series.years.clone(), limits, labels, others })
+    let limits = limits.iter().map(|limit| rounded(limit.unsigned_abs())).collect();
+    Some(StateMap { tiles, years: years.to_vec(), limits, others })
 }
 
 /// Returns the states on the map, with column and row.
-fn places() -> Vec<(State, usize, usize)> {
+fn places() -> Vec<(&'static State, usize, usize)> {
     let mut places = Vec::new();
-    for state in states() {
+    for state in STATES.iter() {
         let found = MAP.iter().enumerate().find_map(|(row, line)| {
             let abbreviations = line.as_bytes().chunks(3).map(<[u8]>::trim_ascii);
             let column = abbreviations.into_iter().position(|place| place == state.abbreviation.as_bytes());
@@ -92,13 +94,33 @@ fn places() -> Vec<(State, usize, usize)> {
 /// Returns the name of a state.
 pub(super) fn name(code: Option<i64>) -> String {
     let Some(code) = code else { return "no state".to_owned() };
-    let state = states().into_iter().find(|state| state.code == code);
-    state.map_or_else(|| format!("FIPS {code}"), |state| state.label)
+    let state = STATES.iter().find(|state| state.code == code);
+    state.map_or_else(|| format!("FIPS {code}"), |state| state.label.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::series::tests::series;
+
+    #[test]
+    fn a_tile_has_the_number_and_the_shade_of_each_year() {
+        let students = [
+            ("year=2018/grade=grade-pk", 6, 3600),
+            ("year=2019/grade=grade-pk", 6, 100),
+            ("year=2019/grade=grade-pk", 72, 1),
+        ];
+        let series = series(&students, &[]);
+        let map = state_map(&series, &series.whole_years()).unwrap();
+        let california = map.tiles.iter().find(|tile| tile.abbreviation == "CA").unwrap();
+        assert_eq!(california.years, [("3,600 students".to_owned(), 6), ("100 students".to_owned(), 1)]);
+        let texas = map.tiles.iter().find(|tile| tile.abbreviation == "TX").unwrap();
+        assert_eq!(texas.years[0], ("no data".to_owned(), 0));
+        assert_eq!(
+            (map.others, map.limits),
+            (vec!["Puerto Rico".to_owned()], ["100", "400", "900", "1.6k", "2.5k"].map(str::to_owned).to_vec())
+        );
+    }
 
     #[test]
     fn the_fifty_states_and_the_district_of_columbia_are_on_the_map() {

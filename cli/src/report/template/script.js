@@ -58,14 +58,20 @@ for (const heat of document.querySelectorAll(".heat")) {
     if (cell?.matches(":focus-visible")) describe(cell, ...centerOf(cell));
   });
   heat.addEventListener("focusout", hideTip);
+  // Where nothing can be hovered over, the first tap tells what is known of a cell.
+  let told = null;
   heat.addEventListener("click", (event) => {
     const cell = cellOf(event);
-    if (cell) copyAndTell(heat.dataset.command.replace("PARTITION", cell.dataset.partition), cell);
+    if (!cell) return;
+    if (event.pointerType === "touch" && told !== cell) {
+      told = cell;
+      describe(cell, ...centerOf(cell));
+    } else {
+      copyAndTell(heat.dataset.command.replace("PARTITION", cell.dataset.partition), cell);
+    }
   });
   for (const table of heat.querySelectorAll("table")) {
     const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1).map((cell) => cell.firstElementChild));
-    const first = rows.flat().find(Boolean);
-    if (first) first.tabIndex = 0;
     table.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
       const cell = cellOf(event);
@@ -102,16 +108,20 @@ for (const figure of document.querySelectorAll(".chart")) {
     cursor.setAttribute("visibility", "hidden");
     hideTip();
   };
-  svg.addEventListener("pointermove", (event) => {
+  const follow = (event) => {
     const box = svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
     const distances = data.xs.map((at) => Math.abs(at - x));
     index = distances.indexOf(Math.min(...distances));
     show(event.clientX, event.clientY);
-  });
+  };
+  svg.addEventListener("pointermove", follow);
+  svg.addEventListener("click", follow);
+  svg.addEventListener("focus", () => svg.matches(":focus-visible") && show(...centerOf(svg)));
   svg.addEventListener("pointerleave", hide);
   svg.addEventListener("blur", hide);
   svg.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hide();
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
@@ -125,44 +135,38 @@ for (const figure of document.querySelectorAll(".map")) {
   const tiles = [...figure.querySelectorAll(".tile")];
   const slider = figure.querySelector("input");
   const data = JSON.parse(figure.querySelector("script").textContent);
-  const text = (tile) => {
-    const number = data.numbers[tile][slider.value];
-    return `${data.names[tile]}: ${number === null ? "no data" : `${number.toLocaleString("en-US")} ${data.unit}`}`;
-  };
-  const draw = () => {
+  slider.addEventListener("input", () => {
     figure.querySelector("output").textContent = data.years[slider.value];
     tiles.forEach((tile, index) => {
-      const number = data.numbers[index][slider.value];
-      const shade = number === null ? 0 : 1 + data.limits.filter((limit) => number > limit).length;
+      const [number, shade] = data.tiles[index][slider.value];
       tile.setAttribute("class", `tile shade-${shade}`);
-      tile.setAttribute("aria-label", text(index));
+      tile.setAttribute("aria-label", `${data.names[index]}: ${number}`);
     });
-  };
-  slider.addEventListener("input", draw);
-  tiles.forEach((tile, index) => {
-    tile.addEventListener("pointermove", (event) => showTip(text(index), event.clientX, event.clientY));
-    tile.addEventListener("pointerleave", hideTip);
   });
-  draw();
+  for (const tile of tiles) {
+    const tell = (event) => showTip(tile.getAttribute("aria-label"), event.clientX, event.clientY);
+    tile.addEventListener("pointermove", tell);
+    tile.addEventListener("click", tell);
+    tile.addEventListener("pointerleave", hideTip);
+  }
 }
 
 // Shares of codes: all of them, or one.
 for (const choice of document.querySelectorAll(".shares-of")) {
   choice.addEventListener("change", (event) => {
     for (const cell of choice.parentElement.querySelectorAll("[data-shares]")) {
-      const share = cell.dataset.shares.split(" ")[event.target.value];
+      const [share, shade] = cell.dataset.shares.split(" ")[event.target.value].split("/");
       cell.textContent = share;
-      cell.className = `s${Number(share) === 0 ? 0 : 1 + [1, 5, 20, 50].filter((limit) => Number(share) > limit).length}`;
+      cell.className = `s${shade}`;
     }
   });
 }
 
-// A link to a dataset opens its section, and printing opens all.
+// A link to a dataset opens its section.
 function openTarget() {
   const target = document.getElementById(location.hash.slice(1));
   if (target?.tagName === "DETAILS") target.open = true;
 }
 addEventListener("hashchange", openTarget);
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
 addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
 openTarget();
