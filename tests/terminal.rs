@@ -586,6 +586,29 @@ fn a_result_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_watched_status_fits_the_screen_and_replaces_what_is_there() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let _ = lake.run(&portal, &["--years", "1990-2021", "--grades", "grade-pk"]).expect(0);
+    // A warning is a part of the screen too.
+    fs::write(lake.path().join(format!("data/{TABLE}/stray.txt")), "").unwrap();
+    let more = "more lines; without --watch";
+    for columns in [40, 80] {
+        let args = ["status", "--watch", "--lake", path(&lake)];
+        let found = on_terminal_after(more, columns, &["\u{3}"], &args).stdout;
+        let frames: Vec<&str> = found.split("\u{1b}[H").skip(1).collect();
+        assert!(!frames.is_empty(), "{found:?}");
+        for frame in frames {
+            let frame = without_escapes(frame.trim_end_matches("^C"));
+            let lines: Vec<&str> = frame.split('\n').collect();
+            assert_eq!(lines.len(), 24, "{frame}");
+            assert!(lines.iter().all(|line| line.chars().count() <= columns.into()), "{frame}");
+            assert!(lines[0].starts_with("warning: 1 stray file in the table's"), "{frame}");
+            assert!(lines[23].starts_with("... ") && lines[23].contains("more lines; without --watch"), "{frame}");
+        }
+    }
+}
+
+#[test]
 fn nothing_of_the_progress_is_left_after_ctrl_c() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("grade-k/")]);

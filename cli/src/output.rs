@@ -4,10 +4,12 @@
 //! stdout is a file or a pipe.
 //! Callers that build a line for [`print()`] must first pass outside text through [`visible`](crate::escape::visible).
 
+mod screen;
+
 use std::io::{self, IsTerminal, Write};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -69,9 +71,14 @@ pub(crate) fn print_data(text: &str) -> io::Result<()> {
 }
 
 fn write_out(text: &str) -> io::Result<()> {
+    let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+    if let Some(composed) = composed().as_mut() {
+        composed.extend([text, end]);
+        return Ok(());
+    }
     let mut stdout = DataOut::default();
     stdout.write_all(text.as_bytes())?;
-    if text.ends_with('\n') || text.is_empty() { Ok(()) } else { stdout.write_all(b"\n") }
+    stdout.write_all(end.as_bytes())
 }
 
 /// Returns an error that says what could not be written.
@@ -121,9 +128,31 @@ impl Write for DataOut {
     }
 }
 
-/// Clears the terminal that stdout is, so that what follows replaces what is there. Does nothing to a file or a pipe.
-pub(crate) fn clear_screen() -> io::Result<()> {
-    if io::stdout().is_terminal() { DataOut::default().write_all(b"\x1b[H\x1b[2J") } else { Ok(()) }
+/// What was printed since [`compose`], which is not shown yet; `None` if everything is shown at once.
+static COMPOSED: Mutex<Option<String>> = Mutex::new(None);
+
+fn composed() -> MutexGuard<'static, Option<String>> {
+    COMPOSED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps what is printed from now on, messages included, for [`end_composing`].
+pub(crate) fn compose() {
+    *composed() = Some(String::new());
+}
+
+/// Returns what was printed since [`compose`]. What follows is shown at once again.
+pub(crate) fn end_composing() -> String {
+    composed().take().unwrap_or_default()
+}
+
+/// Shows text on the terminal that stdout is, from its upper left corner, in place of what is there. What does not fit is
+/// only counted, so that nothing scrolls.
+///
+/// - `more`: what to do to see the rest.
+pub(crate) fn show_screen(text: &str, more: &str) -> io::Result<()> {
+    let size = terminal_size_of(io::stdout());
+    let height = size.map_or(usize::MAX, |(_, Height(height))| usize::from(height));
+    DataOut::default().write_all(screen::drawing(text, more, terminal_width(size), height).as_bytes())
 }
 
 /// Returns the size of the terminal that stdout is, in cells of a line and lines; `None` if it is a file or a pipe.
@@ -170,8 +199,13 @@ pub(crate) fn print_note(text: &str) {
 
 /// Prints a human-readable message to stderr, without disturbing a progress bar.
 pub(crate) fn print_message(text: &str) {
+    let text = message_text(text);
+    if let Some(composed) = composed().as_mut() {
+        composed.extend([&text, "\n"]);
+        return;
+    }
     bars::suspend_bars(|| {
         // If stderr is closed, there is nowhere left to report the error.
-        let _ = writeln!(io::stderr().lock(), "{}", message_text(text));
+        let _ = writeln!(io::stderr().lock(), "{text}");
     });
 }

@@ -65,8 +65,11 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
         return Err(BadInput(what.to_owned()).into());
     }
     loop {
-        output::clear_screen()?;
-        show_once(&args).await?;
+        output::compose();
+        let shown = show_once(&args).await;
+        let screen = output::end_composing();
+        shown?;
+        output::show_screen(&screen, "without --watch for all")?;
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }

@@ -2,7 +2,7 @@
 
 TYPED is a JSON list; each item is typed once PROMPT has appeared again. The terminal shows what is typed only if it is a
 control character. Prints what the terminal shows, and
-exits with the program's exit code. A program that shows nothing new for two minutes is killed.
+exits with the program's exit code. A program that shows nothing new for two minutes, or runs for five, is killed.
 """
 
 import fcntl
@@ -13,8 +13,10 @@ import select
 import struct
 import sys
 import termios
+import time
 
 PATIENCE_S = 120
+LIMIT_S = 300
 
 columns, prompt, typed, *program = sys.argv[1:]
 process, terminal = pty.fork()
@@ -30,7 +32,8 @@ termios.tcsetattr(terminal, termios.TCSANOW, settings)
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(columns), 0, 0))
 os.write(terminal, b"\n")
 shown, seen = b"", 0
-while select.select([terminal], [], [], PATIENCE_S)[0]:
+deadline = time.monotonic() + LIMIT_S
+while time.monotonic() < deadline and select.select([terminal], [], [], PATIENCE_S)[0]:
     try:
         read = os.read(terminal, 65536)
     except OSError:
