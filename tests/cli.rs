@@ -1041,16 +1041,41 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
     assert_eq!(json["partitions"][1]["reason"], "requested");
     assert_eq!(json["partitions"][1]["receipt"]["error"]["name"], "PortalUnavailable");
 
-    for name in ["20200101T000000-000", "../partitions"] {
+    let mistyped = run.replace('-', "-9");
+    for (name, meant) in [("other", ""), ("../partitions", ""), (&mistyped, &*format!("did you mean `{run}`? "))] {
         let found = lake.rollcall("status", &["--run", name]).expect(2);
         assert_eq!(
             found.stderr,
             format!(
-                "error: show run: expected a run of `ccd_enrollment` in `{}`, found none named `{name}`\n",
+                "error: show run: expected a run of `ccd_enrollment` in `{}`, found none named `{name}`\n\
+                 hint: {meant}the latest: {run}; `rollcall status --runs` lists all\n",
                 lake.path().display()
             )
         );
     }
+    let refused = lake.rollcall("plan", &["--portal", &portal.origin(), "--failed-of", &mistyped]).expect(2).stderr;
+    assert!(refused.ends_with(&format!("\n    hint: did you mean `{run}`? the latest: {run}\n")), "{refused}");
+}
+
+#[test]
+fn the_runs_of_a_lake_are_listed() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let runs = || lake.rollcall("status", &["--runs"]).expect(0).stdout;
+    assert_eq!(runs(), format!("ccd_enrollment in `{}`: 0 runs\n", lake.path().display()));
+    let first = run_json(&lake, &portal, &TWO_GRADES, 0)["run"].as_str().unwrap().to_owned();
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let second = run_json(&lake, &portal, &TWO_GRADES, 3)["run"].as_str().unwrap().to_owned();
+    let shown = runs();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[0], format!("ccd_enrollment in `{}`: 2 runs", lake.path().display()));
+    let words: Vec<Vec<&str>> = lines[2..].iter().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["run", "started", "took", "release", "outcome"]);
+    assert_eq!((words[1][0], &words[1][4..]), (&*second, &["0.26.1", "1", "unchanged,", "1", "failed"][..]), "{shown}");
+    assert_eq!((words[2][0], &words[2][4..]), (&*first, &["0.26.1", "2", "written"][..]), "{shown}");
+    let json = lake.rollcall("status", &["--runs", "--format", "json"]).expect(0).json();
+    assert_eq!((&json[0]["run"], &json[0]["outcomes"]["failed"]), (&json!(second), &json!(1)));
+    let refused = lake.rollcall("status", &["--runs", "--dataset", "ccd_*"]).expect(2).stderr;
+    assert!(refused.contains("`--runs`: expected `--dataset` to name one dataset"), "{refused}");
 }
 
 #[test]

@@ -477,7 +477,38 @@ fn what_is_committed_can_be_queried_while_the_run_goes_on() {
     run.signal("KILL");
     assert_eq!(run.wait().code, None);
     let shown = lake.rollcall("status", &[]).expect(0).stdout;
-    assert!(shown.contains(": unfinished, 0 of 1; no summary\n"), "{shown}");
+    assert!(shown.contains(": unfinished, 0 of 1; no summary\nit was killed; fetch the rest: "), "{shown}");
+    portal.server.set_faults(Vec::new());
+    let rest = shown.lines().find_map(|line| line.strip_prefix("it was killed; fetch the rest: rollcall ")).unwrap();
+    let fetched = Outcome::from_output(rollcall(&rest.split(' ').collect::<Vec<_>>()).output().unwrap()).expect(0);
+    assert!(fetched.stdout.contains("1 partition: 1 written"), "{}", fetched.stdout);
+    let runs = lake.rollcall("status", &["--runs"]).expect(0).stdout;
+    assert!(runs.contains(": 2 runs\n") && runs.contains("unfinished: no summary\n"), "{runs}");
+}
+
+#[test]
+fn commands_that_find_nothing_say_that_the_first_run_is_in_progress() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    for (stalls_at, of_status) in [("api-endpoints/", "a run is in progress (pid "), ("grade-k/", ": running (pid ")] {
+        portal.server.set_faults(vec![stalled(stalls_at)]);
+        let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", path(&lake)]);
+        run.args(["--years", "2021", "--grades", "grade-k"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let n_before = portal.server.requests().len();
+        let run = Killed(run.spawn().unwrap());
+        let is_asked = || portal.server.requests().iter().skip(n_before).any(|it| it.path.contains(stalls_at));
+        wait_until("the portal is asked", is_asked);
+        let status = lake.rollcall("status", &[]).expect(0).stdout;
+        assert!(status.starts_with("ccd_enrollment: nothing fetched yet into `"), "{status}");
+        assert!(status.contains(&format!("{of_status}{}", run.0.id())), "{status}");
+        let note = format!("note: a run is in progress (pid {}); what it has committed can be queried", run.0.id());
+        for (args, code) in [(&["tables"][..], 0), (&["query", "select * from lookup_states"], 2)] {
+            let said = lake.rollcall(args[0], &args[1..]).expect(code).stderr;
+            assert!(said.starts_with(&note), "{said}");
+        }
+        run.signal("KILL");
+        assert_eq!(run.wait().code, None);
+        assert_eq!(lake.rollcall("tables", &[]).expect(0).stderr, "");
+    }
 }
 
 #[test]

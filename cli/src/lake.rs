@@ -1,6 +1,7 @@
 //! The lake that a command works on: a folder on this machine, or a bucket.
 
 pub(crate) mod args;
+pub(crate) mod busy;
 pub(crate) mod claim;
 pub(crate) mod mark;
 pub(crate) mod offer;

@@ -3,7 +3,9 @@
 mod as_of;
 pub(crate) mod grid;
 mod lake;
+mod last_run;
 mod run;
+mod runs;
 mod several;
 
 use std::io::IsTerminal;
@@ -27,6 +29,7 @@ use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::status::as_of::show_as_of;
 use crate::status::lake::{View, show_lake};
 use crate::status::run::show_run;
+use crate::status::runs::show_runs;
 use crate::status::several::show_several;
 
 #[derive(Debug, Args)]
@@ -39,6 +42,9 @@ pub(crate) struct StatusArgs {
     /// Show the outcome of this run instead of the lake
     #[arg(long, value_name = "RUN", add = completions::runs())]
     run: Option<String>,
+    /// List the runs of the dataset instead of showing the lake, the latest first
+    #[arg(long, conflicts_with_all = ["run", "as_of", "long"])]
+    runs: bool,
     /// Show the lake as it was: at the end of a date (UTC), at a time, or after the last run under a release
     #[arg(long, value_name = "DATE|TIME|RELEASE", conflicts_with = "run")]
     as_of: Option<String>,
@@ -76,7 +82,8 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
 
 async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(datasets) = load_several(Some(&args.dataset))? {
-        for (flag, is_set) in [("--run", args.run.is_some()), ("--as-of", args.as_of.is_some())] {
+        for (flag, is_set) in [("--run", args.run.is_some()), ("--runs", args.runs), ("--as-of", args.as_of.is_some())]
+        {
             if is_set {
                 refuse_several(flag, Some(&datasets))?;
             }
@@ -112,6 +119,9 @@ async fn show(
 ) -> anyhow::Result<()> {
     if let Some(as_of) = &args.as_of {
         return show_as_of(store, dataset, &Moment::parse(as_of), args.format).await;
+    }
+    if args.runs {
+        return show_runs(store, &args.lake.name(), dataset, lock_holder, args.format).await;
     }
     match &args.run {
         Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,

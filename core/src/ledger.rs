@@ -22,7 +22,7 @@ pub use prune::{old_runs, prune_runs};
 pub use read_records::read_records;
 pub use receipt::{ErrorFacts, Outcome, Receipt};
 pub use records::{Committed, LastAttempt, PartitionRecord, Records, stale_partitions};
-pub use run::{RunReceipts, read_run, run_names};
+pub use run::{RunReceipts, read_run, run_names, runs_meant};
 pub use summary::{FailedPartition, Summary};
 pub use survey::{Object, Seen, Survey, survey};
 pub use update_records::follow_objects;

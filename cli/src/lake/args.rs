@@ -7,8 +7,10 @@ use rollcall_adapters::folder::{FolderState, FolderStore};
 use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
+use crate::lake::busy::note_of_first_run;
 use crate::lake::mark::{LakeMark, how_to_fetch};
 use crate::lake::{DEFAULT, Lake, lake_flag};
+use crate::output::print_note;
 
 /// Prefix of a bucket name.
 const BUCKET_SCHEME: &str = "s3://";
@@ -54,12 +56,21 @@ impl LakeArgs {
         }
     }
 
-    /// Returns the store of a lake in an existing folder, which may be empty.
+    /// Returns the store of a lake in an existing folder, which may be empty. Notes if its first run is still going on.
     ///
     /// # Errors
     /// [`BadInput`] if the folder does not exist or is not a lake, or if a bucket is named.
     pub(crate) async fn existing_folder(&self, hint: &str) -> anyhow::Result<FolderStore> {
-        check_exists(self.folder(hint)?).await
+        let store = check_exists(self.folder(hint)?).await?;
+        if let Some(note) = note_of_first_run(&store).await {
+            print_note(&note);
+        }
+        Ok(store)
+    }
+
+    /// Returns whether the lake is a folder.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.bucket().is_none()
     }
 
     /// Opens the lake for reading. A folder need not exist.

@@ -66,8 +66,11 @@ pub(crate) async fn show_run(
         None
     };
     let Some(plan) = plan else {
+        let meant = ledger::runs_meant(&ledger::run_names(store, dataset).await?, run);
+        let hint =
+            meant.map_or_else(String::new, |meant| format!("\nhint: {meant}; `rollcall status --runs` lists all"));
         return Err(BadInput(format!(
-            "show run: expected a run of `{}` in `{lake}`, found none named `{}`",
+            "show run: expected a run of `{}` in `{lake}`, found none named `{}`{hint}",
             dataset.name,
             rollcall_core::text::excerpt(run)
         ))

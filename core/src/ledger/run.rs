@@ -14,6 +14,7 @@ use crate::ledger::receipt::Receipt;
 use crate::ledger::summary::Summary;
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Content, Listed, Store};
+use crate::text::nearest;
 
 /// The receipts of a run.
 #[derive(Debug, Default)]
@@ -43,6 +44,18 @@ impl RunReceipts {
 pub async fn run_names(store: &impl Store, dataset: &Dataset) -> Result<BTreeSet<String>, Error> {
     let listed = list(store, &keys::runs_prefix(dataset)).await?;
     Ok(listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect())
+}
+
+/// Returns which runs may have been meant by a name that none has: the nearest one and the latest ones. Returns `None` if
+/// there are no runs.
+#[must_use]
+pub fn runs_meant(names: &BTreeSet<String>, found: &str) -> Option<String> {
+    /// Maximum number of runs that are named.
+    const MAX_NAMED: usize = 5;
+    let latest: Vec<&str> = names.iter().rev().take(MAX_NAMED).map(String::as_str).collect();
+    let nearest = nearest(found, names.iter().map(String::as_str));
+    let nearest = nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`? "));
+    (!latest.is_empty()).then(|| format!("{nearest}the latest: {}", latest.join(", ")))
 }
 
 /// Reads a run's receipts: those in its summary, and those that are separate objects.

@@ -6,7 +6,7 @@ use crate::ledger::plan::read_plan;
 use crate::ledger::read_records::read_records;
 use crate::ledger::receipt::Outcome;
 use crate::ledger::records::Records;
-use crate::ledger::run::read_run;
+use crate::ledger::run::{read_run, run_names, runs_meant};
 use crate::ledger::survey::{Seen, survey};
 use crate::partition::PartitionKey;
 use crate::ports::store::Store;
@@ -57,8 +57,13 @@ pub(super) async fn failed_in_run(
 ) -> Result<Vec<PartitionKey>, Error> {
     let plan = read_plan(store, dataset, run).await?;
     let Some(plan) = plan else {
+        let meant = runs_meant(&run_names(store, dataset).await?, run);
+        let hint = meant.map_or_else(String::new, |meant| format!("\n    hint: {meant}"));
         return Err(Error::InvalidRequest {
-            mistakes: vec![format!("`failed_of`: expected a run of `{}`, found none named `{run}`", dataset.name)],
+            mistakes: vec![format!(
+                "`failed_of`: expected a run of `{}`, found none named `{run}`{hint}",
+                dataset.name
+            )],
         });
     };
     let planned = plan.iter().filter_map(|item| dataset.arrange(&item.partition));
