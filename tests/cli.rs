@@ -631,6 +631,20 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
 }
 
 #[test]
+fn every_status_of_a_lake_says_that_its_data_is_a_sample() {
+    let lake = TestLake::new();
+    let mark = "SAMPLE DATA: the schools are invented\n";
+    let run = ["--sample", "--years", "2021", "--grades", "grade-15", "--format", "json"];
+    let run = lake.rollcall("run", &run).expect(0).json();
+    let run = run["run"].as_str().unwrap();
+    for args in [&[][..], &["--dataset", "all"], &["--runs"], &["--run", run], &["--as-of", "0.26.1"]] {
+        assert!(lake.rollcall("status", args).expect(0).stdout.contains(mark), "{args:?}");
+    }
+    let json = lake.rollcall("status", &["--dataset", "all", "--format", "json"]).expect(0).json();
+    assert_eq!(json[0]["is_sample"], true);
+}
+
+#[test]
 fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let lake = TestLake::new();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);

@@ -27,7 +27,7 @@ use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 use crate::request::dataset::{load_dataset, load_several, refuse_several};
 use crate::status::as_of::show_as_of;
-use crate::status::lake::{View, show_lake};
+use crate::status::lake::{SAMPLE_MARK, View, show_lake};
 use crate::status::run::show_run;
 use crate::status::runs::show_runs;
 use crate::status::several::show_several;
@@ -90,9 +90,13 @@ async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         }
         let lake = args.lake.name();
         match args.lake.open_existing().await? {
-            Lake::Folder(store) => show_several(&store, &lake, &datasets, args.format).await?,
+            Lake::Folder(store) => {
+                let is_sample = LakeMark::is_of_sample(&store).await?;
+                show_several(&store, &lake, &datasets, is_sample, args.format).await?;
+                mark_sample(is_sample, args.format)?;
+            }
             #[cfg(feature = "aws")]
-            Lake::Bucket(store) => show_several(&store, &lake, &datasets, args.format).await?,
+            Lake::Bucket(store) => show_several(&store, &lake, &datasets, false, args.format).await?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -117,20 +121,33 @@ async fn show(
     mark: Option<&LakeMark>,
     lock_holder: Option<LockingProcess>,
 ) -> anyhow::Result<()> {
+    let is_sample = mark.is_some_and(|mark| mark.is_sample);
     if let Some(as_of) = &args.as_of {
-        return show_as_of(store, dataset, &Moment::parse(as_of), args.format).await;
+        show_as_of(store, dataset, &Moment::parse(as_of), args.format).await?;
+        return mark_sample(is_sample, args.format);
     }
     if args.runs {
-        return show_runs(store, &args.lake.name(), dataset, lock_holder, args.format).await;
+        show_runs(store, &args.lake.name(), dataset, lock_holder, args.format).await?;
+        return mark_sample(is_sample, args.format);
     }
     match &args.run {
-        Some(run) => show_run(store, &args.lake.name(), dataset, run, args.format).await,
+        Some(run) => {
+            show_run(store, &args.lake.name(), dataset, run, args.format).await?;
+            mark_sample(is_sample, args.format)
+        }
         None => {
             let flags = mark.map(|mark| mark.source_flags(dataset)).unwrap_or_default();
             let offer = Offer { lake: &args.lake, dataset, dataset_arg: Some(&args.dataset), flags };
-            let is_sample = mark.is_some_and(|mark| mark.is_sample);
             let view = View { offer: &offer, is_long: args.long, is_sample, lock_holder };
             show_lake(store, dataset, args.format, view).await
         }
     }
+}
+
+/// Says below a table that it shows no real data, if that is so.
+fn mark_sample(is_sample: bool, format: Format) -> anyhow::Result<()> {
+    if is_sample && format == Format::Table {
+        output::print(SAMPLE_MARK)?;
+    }
+    Ok(())
 }

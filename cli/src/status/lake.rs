@@ -26,6 +26,9 @@ use crate::words::{self, age, counted, in_one_line};
 /// Maximum number of failed partitions that are named.
 const MAX_FAILURES: usize = 5;
 
+/// Says that what is shown is no real data.
+pub(super) const SAMPLE_MARK: &str = "SAMPLE DATA: the schools are invented\n";
+
 /// What to show of a lake, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View<'v> {
@@ -128,7 +131,7 @@ impl LakeStatus<'_> {
         }
         text.push('\n');
         if self.is_sample {
-            text.push_str("SAMPLE DATA: the schools are invented\n");
+            text.push_str(SAMPLE_MARK);
         }
         text.push_str(&last_run);
         text.push_str(&format!(

@@ -16,6 +16,7 @@ use crate::words::{self, age, counted, thousands};
 #[derive(Serialize)]
 struct DatasetStatus<'d> {
     dataset: &'d str,
+    is_sample: bool,
     n_committed: u64,
     n_rows: u64,
     size_bytes: u64,
@@ -33,11 +34,12 @@ pub(super) async fn show_several(
     store: &impl Store,
     lake: &str,
     datasets: &[Dataset],
+    is_sample: bool,
     format: Format,
 ) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for dataset in datasets {
-        all.extend(status_of(store, dataset).await?);
+        all.extend(status_of(store, dataset, is_sample).await?);
     }
     if format == Format::Json {
         return output::print_json(&all);
@@ -73,7 +75,11 @@ pub(super) async fn show_several(
 }
 
 /// Returns the state of a dataset, or `None` if the lake has nothing of it.
-async fn status_of<'d>(store: &impl Store, dataset: &'d Dataset) -> anyhow::Result<Option<DatasetStatus<'d>>> {
+async fn status_of<'d>(
+    store: &impl Store,
+    dataset: &'d Dataset,
+    is_sample: bool,
+) -> anyhow::Result<Option<DatasetStatus<'d>>> {
     let mut records = read_records(store, dataset).await?;
     let survey = survey(store, dataset, &records).await?;
     follow_objects(&mut records, &survey);
@@ -87,6 +93,7 @@ async fn status_of<'d>(store: &impl Store, dataset: &'d Dataset) -> anyhow::Resu
     }
     Ok(Some(DatasetStatus {
         dataset: &dataset.name,
+        is_sample,
         n_committed: committed().count() as u64,
         n_rows: committed().map(|committed| committed.n_rows).sum(),
         size_bytes: committed().map(|committed| committed.size_bytes).sum(),
