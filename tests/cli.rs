@@ -631,6 +631,25 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
 }
 
 #[test]
+fn a_user_is_told_once_that_a_run_was_interrupted() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("ccd/")]);
+    let not_tried = "interrupted: committed partitions are kept; 1 partition not tried\n";
+    let query = format!("{not_tried}stopped: the query did not finish; run it again with `rollcall query`\n");
+    let several = format!("[1/3] ccd_directory\n{not_tried}stopped: 2 datasets not run\n");
+    for (args, expected) in [
+        (&["--years", "2021", "--grades", "grade-k", "--query", "select 1"][..], query),
+        (&["--years", "2020", "--dataset", "c*_directory"], several),
+    ] {
+        let n_before = portal.n_data_requests();
+        let run = start(&lake, &portal, args);
+        wait_until("the portal is asked", || portal.n_data_requests() > n_before);
+        run.signal("TERM");
+        assert_eq!(run.wait().expect(130).stderr, expected);
+    }
+}
+
+#[test]
 fn every_status_of_a_lake_says_that_its_data_is_a_sample() {
     let lake = TestLake::new();
     let mark = "SAMPLE DATA: the schools are invented\n";

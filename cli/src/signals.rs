@@ -1,6 +1,7 @@
 //! Handles Ctrl-C, SIGTERM and SIGHUP during a command, and the signal for exceeding the file size limit.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -29,6 +30,15 @@ pub(crate) fn catch_file_size_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the user was told that the run was interrupted.
+static HAS_TOLD: AtomicBool = AtomicBool::new(false);
+
+/// Says that the run was interrupted, and what follows from that. After the first time, says only the latter.
+pub(crate) fn tell_interrupted(consequence: &str) {
+    let what = if HAS_TOLD.swap(true, Ordering::Relaxed) { "stopped" } else { "interrupted" };
+    output::print_message(&format!("{what}: {consequence}"));
+}
+
 /// Notifies a command of signals that tell the process to stop.
 pub(crate) struct Signals {
     stop_requested: watch::Receiver<bool>,
@@ -51,9 +61,9 @@ impl Signals {
                 sources.next().await;
                 let _ = sender.send(true);
                 if timeout(STOP_WITHIN, sources.next()).await.is_err() {
-                    let text = "interrupted: committed partitions are kept; the next run registers them for queries";
+                    let text = "committed partitions are kept; the next run registers them for queries";
                     // Whatever reads stderr may hang too.
-                    let printed = tokio::task::spawn_blocking(|| output::print_message(text));
+                    let printed = tokio::task::spawn_blocking(|| tell_interrupted(text));
                     let _ = timeout(PRINT_WITHIN, printed).await;
                 }
                 let _ = timeout(PRINT_WITHIN, tokio::task::spawn_blocking(bars::clear)).await;

@@ -21,7 +21,7 @@ use crate::run::attempts::{AttemptOutcome, Attempts, fetch_with_retries};
 use crate::run::prepare::PreparedRun;
 use crate::run::reachability::SharedReachability;
 use crate::run::run_portal::RunPortal;
-use crate::signals::Signals;
+use crate::signals::{Signals, tell_interrupted};
 use crate::words::counted;
 
 /// Time allowed for committing what was already received, after the run is told to stop.
@@ -137,7 +137,7 @@ pub(crate) async fn fetch_all(
             counted(args.tolerated_failures as u64, "partition")
         )),
         FetchEnd::Interrupted => {
-            print_message(&format!("interrupted: committed partitions are kept; {n_not_tried} not tried"));
+            tell_interrupted(&format!("committed partitions are kept; {n_not_tried} not tried"));
         }
     }
     (end, not_tried)

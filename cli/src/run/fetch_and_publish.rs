@@ -12,11 +12,10 @@ use rollcall_core::publish::{CatalogChanges, PlannedRun, Registrar, publish_part
 use tokio_util::sync::CancellationToken;
 
 use crate::exit;
-use crate::output;
 use crate::run::args::RunArgs;
 use crate::run::fetch::{DRAIN, FetchEnd, fetch_all};
 use crate::run::prepare::PreparedRun;
-use crate::signals::Signals;
+use crate::signals::{Signals, tell_interrupted};
 
 /// How many times as long as the last registration the run waits at least before the next one.
 const REST: u32 = 20;
@@ -98,6 +97,6 @@ async fn publish(
 
 /// Says that the run was interrupted, and returns its exit code.
 pub(super) fn interrupted(consequence: &str) -> ExitCode {
-    output::print_message(&format!("interrupted: {consequence}"));
+    tell_interrupted(consequence);
     ExitCode::from(exit::INTERRUPTED)
 }

@@ -12,10 +12,10 @@ use crate::exit::{self, is_of_dataset_only};
 use crate::output::{self, Format};
 use crate::run::args::RunArgs;
 use crate::run::fetch::FetchEnd;
-use crate::run::fetch_and_publish::{fetch_and_publish, interrupted};
+use crate::run::fetch_and_publish::fetch_and_publish;
 use crate::run::prepare::prepare;
 use crate::run::report::RunReport;
-use crate::signals::Signals;
+use crate::signals::{Signals, tell_interrupted};
 use crate::table;
 use crate::warnings;
 use crate::words::{counted, thousands};
@@ -57,6 +57,7 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
             Ok(request) => tokio::select! {
                 prepared = prepare(args, &source, dataset.clone(), request) => prepared,
                 () = signals.stop_requested() => {
+                    tell_interrupted("committed partitions are kept");
                     end = FetchEnd::Interrupted;
                     break;
                 }
@@ -79,8 +80,8 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
         let (ended, summary) = match fetch_and_publish(&prepared, args, &mut signals).await {
             Ok(Some(ended)) => ended,
             Ok(None) => {
-                output::print_message(&format!(
-                    "interrupted: committed partitions of {} are kept; the next run registers them for queries",
+                tell_interrupted(&format!(
+                    "committed partitions of {} are kept; the next run registers them for queries",
                     dataset.name
                 ));
                 end = FetchEnd::Interrupted;
@@ -105,7 +106,7 @@ pub(super) async fn run(args: &RunArgs, datasets: Vec<Dataset>) -> anyhow::Resul
     warnings::note_sample(args.portal.is_sample() && !runs.ended.is_empty());
     let has_open = runs.ended.iter().any(|(_, summary, _)| summary.n_open() > 0);
     Ok(match end {
-        FetchEnd::Interrupted => interrupted("committed partitions are kept"),
+        FetchEnd::Interrupted => ExitCode::from(exit::INTERRUPTED),
         FetchEnd::Unreachable => ExitCode::from(exit::PORTAL),
         _ if has_open => ExitCode::from(exit::PARTIAL),
         _ if runs.ended.is_empty() => ExitCode::from(exit::BAD_INPUT),
