@@ -664,6 +664,16 @@ fn every_status_of_a_lake_says_that_its_data_is_a_sample() {
 }
 
 #[test]
+fn a_verbose_run_says_once_that_a_partition_failed() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let said = lake.run(&portal, &[&TWO_GRADES[..], &["-vv"]].concat()).expect(3).stderr;
+    let of_failure: Vec<&str> = said.lines().filter(|line| line.contains("failed")).collect();
+    assert_eq!(of_failure.len(), 1, "{of_failure:?}");
+    assert!(of_failure[0].starts_with("failed: PortalUnavailable: fetch page 1 of "), "{of_failure:?}");
+}
+
+#[test]
 fn a_run_that_reads_its_input_from_a_terminal_can_be_interrupted() {
     let lake = TestLake::new();
     let mut command = rollcall(&["run", "--lake", lake.path().to_str().unwrap(), "--input", "-"]);

@@ -120,7 +120,11 @@ fn main() -> ExitCode {
         _ => "debug".to_owned(),
     };
     let filter = match EnvFilter::try_new(&directives) {
-        Ok(filter) => filter,
+        // A run itself says which partitions fail, and why.
+        Ok(filter) => match format!("{}=off", rollcall_core::fetch::FAILED_TARGET).parse() {
+            Ok(directive) => filter.add_directive(directive),
+            Err(_) => filter,
+        },
         Err(error) => return exit::report(&exit::BadInput(format!("read `ROLLCALL_LOG`: {error}")).into()),
     };
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(bars::are_drawn()).with_writer(|| LogWriter).init();

@@ -32,6 +32,9 @@ pub use crate::fetch::from_pages::{FromPages, Reencoded, Skipped, encode_kept_pa
 pub use crate::fetch::kept_pages::Progress;
 pub use crate::fetch::run_facts::{Keep, RunFacts};
 
+/// Target of the log's line about a failed fetch, for programs that say so in another way.
+pub const FAILED_TARGET: &str = "rollcall_core::fetch::failed";
+
 /// How a fetch ended without an error.
 #[derive(Debug)]
 pub enum Fetched {
@@ -146,7 +149,9 @@ pub async fn record_failure(
     spent: Spent,
     error: Error,
 ) -> Error {
-    tracing::warn!(dataset = dataset.name, %partition, error = error.name(), "partition failed");
+    tracing::warn!(
+        target: FAILED_TARGET, dataset = dataset.name, %partition, error = error.name(), "partition failed"
+    );
     let receipt = Receipt {
         portal_release: run.portal_release.clone(),
         cost: spent.cost,

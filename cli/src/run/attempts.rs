@@ -91,7 +91,7 @@ pub(crate) async fn fetch_with_retries(
                 let spent = Spent { started_at, cost: portal.metered() };
                 let error = record_failure(store, &SystemClock, dataset, partition, facts, spent, error).await;
                 portal.reachability.set_reached();
-                let outcome = report_failure(partition, &error);
+                let outcome = report_failure(&error);
                 print_message(&format!("hint: {n_kept} of {n_pages} pages are kept; the next run continues with them"));
                 return outcome;
             }
@@ -118,26 +118,25 @@ pub(crate) async fn fetch_with_retries(
             }
             // A complete attempt counts, even if the next one was interrupted.
             Err(Error::Interrupted { .. }) => {
-                return earlier_failure.map_or(AttemptOutcome::NotTried, |error| report_failure(partition, &error));
+                return earlier_failure.map_or(AttemptOutcome::NotTried, |error| report_failure(&error));
             }
             // All attempts share one deadline.
-            Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(partition, &error),
+            Err(error @ Error::DeadlineExceeded { .. }) => return report_failure(&error),
             Err(error) if error.is_retryable() && tries < MAX_TRIES && !portal.stop.is_cancelled() => {
                 tracing::warn!(%partition, tries, error = error.chain(), "fetching the partition again");
                 tokio::select! {
                     () = portal.portal.pause(tries, MAX_TRIES, error.name()) => {}
-                    () = portal.stop.cancelled() => return report_failure(partition, &error),
+                    () = portal.stop.cancelled() => return report_failure(&error),
                 }
                 earlier_failure = Some(error);
             }
-            Err(error) => return report_failure(partition, &error),
+            Err(error) => return report_failure(&error),
         }
     }
     AttemptOutcome::Failed
 }
 
-fn report_failure(partition: &PartitionKey, error: &Error) -> AttemptOutcome {
-    tracing::debug!(%partition, "partition failed");
+fn report_failure(error: &Error) -> AttemptOutcome {
     print_message(&format!("failed: {}: {}", error.name(), error.chain()));
     AttemptOutcome::Failed
 }
