@@ -109,7 +109,7 @@ fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> St
     let name = short_name(partition);
     match (&open.retry, open.n_pages) {
         (Some(retry), _) => format!("{name} ({}, {})", visible(&retry.reason), retry.in_words(now)),
-        (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_received + 1).min(n_pages)),
+        (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_arrived() + 1).min(n_pages.into())),
         (None, None) => format!("{name} p1"),
     }
 }

@@ -27,8 +27,10 @@ pub(crate) struct RunState {
     size_bytes: u64,
     /// Responses with a page.
     n_received: u64,
-    /// Responses that the partitions that are done needed.
-    n_received_of_done: u64,
+    /// Pages that the lake had kept, which are not requested.
+    n_kept: u64,
+    /// Responses and kept pages of the partitions that are done.
+    n_arrived_of_done: u64,
     /// The partitions that have not started.
     waiting: BTreeSet<PartitionKey>,
     /// How many pages partitions have, or had in an earlier run.
@@ -47,9 +49,18 @@ pub(super) struct OpenPartition {
     n_requests: f64,
     /// Responses with a page.
     pub(super) n_received: u32,
+    /// Pages that the lake had kept.
+    n_kept: u32,
     /// Whether its page 1 has arrived.
     is_known: bool,
     pub(super) retry: Option<Retry>,
+}
+
+impl OpenPartition {
+    /// Returns the number of pages that need not be requested any more.
+    pub(super) fn n_arrived(&self) -> u64 {
+        u64::from(self.n_received) + u64::from(self.n_kept)
+    }
 }
 
 impl RunState {
@@ -80,6 +91,7 @@ impl RunState {
             if std::mem::replace(&mut open.is_known, true) {
                 self.n_received -= u64::from(open.n_received.saturating_sub(1));
                 open.n_received = open.n_received.min(1);
+                self.n_kept -= u64::from(std::mem::take(&mut open.n_kept));
             }
         }
     }
@@ -101,6 +113,14 @@ impl RunState {
         }
     }
 
+    /// A page is not requested, because the lake has kept it. It counts for how far the run is, but not for its pace.
+    pub(crate) fn skipped(&mut self, partition: &PartitionKey) {
+        if let Some(open) = self.open.get_mut(partition) {
+            open.n_kept += 1;
+            self.n_kept += 1;
+        }
+    }
+
     /// A request failed and is made again at a time.
     pub(crate) fn retrying(&mut self, partition: &PartitionKey, next: NextTry<'_>, at: Duration) {
         if let Some(open) = self.open.get_mut(partition) {
@@ -112,8 +132,7 @@ impl RunState {
     ///
     /// - `n_rows`: its rows; `None` if it failed.
     pub(crate) fn end(&mut self, partition: &PartitionKey, n_rows: Option<u64>) {
-        let received = self.open.remove(partition).map_or(0, |open| open.n_received);
-        self.n_received_of_done += u64::from(received);
+        self.n_arrived_of_done += self.open.remove(partition).map_or(0, |open| open.n_arrived());
         self.n_done += 1;
         match n_rows {
             Some(n_rows) => self.n_rows += n_rows,
@@ -124,10 +143,11 @@ impl RunState {
     /// Returns a picture of the state.
     pub(super) fn at(&self, now: Duration) -> Picture<'_> {
         let n_expected = self.n_expected();
-        let share = if n_expected > 0.0 { (self.n_received as f64 / n_expected).min(1.0) } else { 1.0 };
+        let n_arrived = (self.n_received + self.n_kept) as f64;
+        let share = if n_expected > 0.0 { (n_arrived / n_expected).min(1.0) } else { 1.0 };
         let rate = self.rate(now);
         let means_something = share >= MIN_SHARE && self.n_received >= MIN_RECEIVED && rate > 0.0;
-        let left = means_something.then(|| (n_expected - self.n_received as f64).max(0.0) / rate);
+        let left = means_something.then(|| (n_expected - n_arrived).max(0.0) / rate);
         let retries = self.open.values().filter_map(|open| open.retry.as_ref());
         let wait = retries.map(|retry| retry.wait(now)).max().unwrap_or_default();
         let mut open: Vec<(&PartitionKey, &OpenPartition)> = self.open.iter().collect();
@@ -153,7 +173,7 @@ impl RunState {
     fn n_expected(&self) -> f64 {
         let waiting = self.waiting.iter().map(|partition| self.lengths.of(partition)).map(|length| length.n_requests());
         let open = self.open.values().map(|open| open.n_requests);
-        self.n_received_of_done as f64 + waiting.chain(open).sum::<f64>()
+        self.n_arrived_of_done as f64 + waiting.chain(open).sum::<f64>()
     }
 
     /// Returns the number of responses a second, over the last half minute.
@@ -270,6 +290,25 @@ mod tests {
             (estimated / truth - 1.0).abs() < 0.5
         });
         assert!(right.count() >= 40);
+    }
+
+    #[test]
+    fn kept_pages_count_as_done_but_not_for_the_pace() {
+        let mut state = RunState::new([partition(1)], Lengths::default());
+        state.start(&partition(1));
+        state.received(&partition(1), 1, Duration::from_secs(1));
+        state.pages_known(&partition(1), 39);
+        (0..29).for_each(|_| state.skipped(&partition(1)));
+        let picture = state.at(Duration::from_secs(1));
+        assert_eq!((picture.share, picture.rate), (0.75, 1.0));
+        (0..9).for_each(|_| state.received(&partition(1), 1, Duration::from_secs(10)));
+        assert_eq!(state.at(Duration::from_secs(10)).left, Some(Duration::from_secs(1)));
+        // Another attempt begins again with page 1, and reads them again.
+        state.received(&partition(1), 1, Duration::from_secs(11));
+        state.pages_known(&partition(1), 39);
+        assert_eq!(state.at(Duration::from_secs(11)).share, 0.025);
+        state.end(&partition(1), Some(1));
+        assert_eq!(state.at(Duration::from_secs(11)).share, 1.0);
     }
 
     #[test]

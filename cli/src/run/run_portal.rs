@@ -64,6 +64,10 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         self.progress.state().pages_known(self.partition, n_pages);
     }
 
+    fn skip_page(&self) {
+        self.progress.state().skipped(self.partition);
+    }
+
     async fn hold(&self, room: &mut Room, n_bytes: usize) -> Result<(), PortalError> {
         tokio::select! {
             biased;

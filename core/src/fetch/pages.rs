@@ -70,6 +70,7 @@ impl<'k, P: Portal, S: Store> PageFetcher<'_, 'k, P, S> {
         keep: Sender<ToKeep<'k>>,
     ) -> Result<FetchedPage, Error> {
         if let Some(found) = self.kept_page(page, &mut request).await? {
+            self.portal.skip_page();
             return Ok(found);
         }
         // The page that is due does not wait for a slot: later pages of this partition may hold all of them, and

@@ -48,6 +48,9 @@ pub trait Portal: Send + Sync {
         let _ = n_pages;
     }
 
+    /// Learns that a page was not requested, because the lake has kept it. For adapters that report progress.
+    fn skip_page(&self) {}
+
     /// Returns what the requests through this portal have cost so far. An adapter counts them for each partition.
     fn metered(&self) -> Metered {
         Metered::default()

@@ -1,5 +1,6 @@
 //! Tests of `kept_pages`.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
@@ -27,11 +28,13 @@ struct Brief {
     pages: CannedPages,
     n_allowed: usize,
     error: fn() -> PortalError,
+    n_skipped: AtomicUsize,
 }
 
 impl Brief {
     fn new(bodies: Vec<String>, n_allowed: usize) -> Self {
-        Self { pages: CannedPages::new(bodies), n_allowed, error: || PortalError::Deadline { tries: 1 } }
+        let error = || PortalError::Deadline { tries: 1 };
+        Self { pages: CannedPages::new(bodies), n_allowed, error, n_skipped: AtomicUsize::new(0) }
     }
 
     fn requested(&self) -> Vec<u32> {
@@ -42,6 +45,10 @@ impl Brief {
 impl Portal for Brief {
     fn root(&self) -> &Url {
         self.pages.root()
+    }
+
+    fn skip_page(&self) {
+        self.n_skipped.fetch_add(1, Relaxed);
     }
 
     async fn get<T: Send>(
@@ -104,6 +111,17 @@ fn finish(store: &MemoryStore, bodies: Vec<String>, facts: &RunFacts) -> Vec<u32
     let receipt = fetch(store, &portal, facts).unwrap().receipt().unwrap();
     assert_eq!(receipt.outcome, Outcome::Written);
     portal.requested()
+}
+
+#[test]
+fn a_portal_learns_of_the_pages_that_it_need_not_send() {
+    let (store, facts) = (MemoryStore::default(), facts("r1"));
+    let progress = begin(&store, ten_pages(), 6, &facts);
+    let portal = Brief::new(ten_pages(), usize::MAX);
+    let receipt = fetch(&store, &portal, &facts).unwrap().receipt().unwrap();
+    assert_eq!((progress.n_kept, receipt.n_pages), (5, 10));
+    // Page 1 is requested first and last, and is not kept.
+    assert_eq!((portal.n_skipped.load(Relaxed), portal.requested().len()), (5, 6));
 }
 
 #[test]
