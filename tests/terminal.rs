@@ -293,12 +293,20 @@ fn tables_are_listed_and_described() {
 fn a_shell_reads_statements_completes_words_and_survives_mistakes() {
     let lake = lake();
     let typed = [
-        "select count(*) as n\nfrom lookup_sex\t;\n",
+        "select count(*) as n\n",
+        "from lookup_sex\t;\n",
         "selec 1;\n",
         "select 'one; two' as v; select 3 as w;\n",
         ".tables\n",
         ".describe lookup_races\n",
         "top_ten_pk_states\n",
+        "select lookup_sexes.lab\t from ccd_school.lookup_sex\t\n",
+        "where lookup_sexes.co\t = 1;\n",
+        // Ctrl-C drops an unfinished statement, however many lines it has.
+        "select 8\n",
+        "+\u{3}",
+        // What is pasted is one entry.
+        "\u{1b}[200~select 40\n+ 2 as pasted\n;\u{1b}[201~\n",
         "quit\n",
     ];
     let found = on_terminal(100, &typed, &["query", "--lake", path(&lake)]).expect(0).stdout;
@@ -310,6 +318,9 @@ fn a_shell_reads_statements_completes_words_and_survives_mistakes() {
         "rollcall query 'select * from ccd_school.lookup_races limit 10'",
         "Texas",
         "(10 rows)",
+        "     ...> ",
+        "label\nMale\n(1 row)\n",
+        "pasted\n    42\n(1 row)\n",
     ] {
         assert!(found.contains(part), "{part}\n{found}");
     }

@@ -7,10 +7,10 @@ use crate::{Outcome, binary, python, workspace};
 /// Runs the binary on a terminal of `columns` cells. The outcome's stdout is everything that the terminal shows, with line
 /// feeds as line ends.
 ///
-/// - `typed`: what is typed, each item once the shell's prompt has appeared again.
+/// - `typed`: what is typed, each item once one of the shell's prompts has appeared again.
 #[must_use]
 pub fn on_terminal(columns: u16, typed: &[&str], args: &[&str]) -> Outcome {
-    on_terminal_after("rollcall> \r", columns, typed, args)
+    on_terminal_after("> \r", columns, typed, args)
 }
 
 /// Same as [`on_terminal`], but types each item once `prompt` has appeared again.

@@ -2,6 +2,7 @@
 
 mod commands;
 mod input;
+mod names;
 mod statements;
 
 use std::path::PathBuf;
@@ -20,12 +21,17 @@ use crate::output;
 use crate::output::Format;
 use crate::query::session::Session;
 use crate::query::shell::commands::COMMANDS;
-use crate::query::shell::input::{SqlInput, Words};
+use crate::query::shell::input::{SqlInput, is_complete};
+use crate::query::shell::names::Names;
 use crate::query::shell::statements::Entered;
 use crate::query::shipped::{self, find_sql};
 use crate::rows::RowFormat;
 use crate::tables;
 use crate::{escape, exit};
+
+const PROMPT: &str = "rollcall> ";
+/// Prompt while a statement is unfinished.
+const CONTINUED: &str = "     ...> ";
 
 /// Reads statements from the terminal and runs them, until the end of input.
 pub(super) async fn run(mut session: Session<'_>) -> anyhow::Result<ExitCode> {
@@ -34,7 +40,7 @@ pub(super) async fn run(mut session: Session<'_>) -> anyhow::Result<ExitCode> {
         "lake `{}`; end SQL with a semicolon; Tab completes, .help lists commands, Ctrl-D leaves",
         escape::visible(&store.root().display().to_string())
     ));
-    let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
+    let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor: Editor<SqlInput, FileHistory> = Editor::with_config(config)?;
     let mut history = history_file();
     if let Some(file) = &history {
@@ -45,13 +51,14 @@ pub(super) async fn run(mut session: Session<'_>) -> anyhow::Result<ExitCode> {
     loop {
         // A catalog that cannot be read is reported by each query; its words are then not completed.
         let tables = lake::catalog(store).tables().await.unwrap_or_default();
-        editor.set_helper(Some(SqlInput { words: Words::of(&tables) }));
-        let line = match tokio::task::block_in_place(|| editor.readline("rollcall> ")) {
+        editor.set_helper(Some(SqlInput { names: Names::of(&tables), lines_before: String::new() }));
+        let line = match tokio::task::block_in_place(|| read(&mut editor)) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
+        editor.add_history_entry(line.as_str())?;
         if let Some(file) = &history
             && let Err(error) = editor.append_history(file)
         {
@@ -70,6 +77,21 @@ pub(super) async fn run(mut session: Session<'_>) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads lines until they can be run.
+///
+/// The editor shows no prompt before the later lines of its own input, so each line is read by itself.
+fn read(editor: &mut Editor<SqlInput, FileHistory>) -> rustyline::Result<String> {
+    let mut input = editor.readline(PROMPT)?;
+    while !is_complete(&input) {
+        input.push('\n');
+        if let Some(helper) = editor.helper_mut() {
+            helper.lines_before.clone_from(&input);
+        }
+        input.push_str(&editor.readline(CONTINUED)?);
+    }
+    Ok(input)
 }
 
 /// Waits for an answer. Ctrl-C ends it, and not the shell. An error is printed.
