@@ -1192,6 +1192,66 @@ fn shells_complete_commands_flags_and_values() {
     assert_eq!(completed(Path::new("/nowhere"), &["rollcall", "status", "--run", ""]), Vec::<String>::new());
 }
 
+/// Returns what the script for bash offers for the last of these words, into which bash has split a command line.
+fn completed_in_bash(words: &[&str]) -> Vec<String> {
+    let script =
+        "PATH=\"$1:$PATH\"; source <(rollcall completions bash); shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1))
+        last=\"${COMP_WORDS[COMP_CWORD]}\"; [[ $last == '=' ]] && last=; COMP_TYPE=9
+        _clap_complete_rollcall rollcall \"$last\" 2> /dev/null; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["-c", script, "bash"]).arg(binary().parent().unwrap()).args(words).env_remove("ROLLCALL_LAKE");
+    let found = Outcome::from_output(bash.current_dir("/").output().unwrap()).expect(0).stdout;
+    found.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn completions_know_the_lake_and_the_dataset_of_the_command_line() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    let run = run_json(&lake, &portal, &TWO_GRADES, 0)["run"].as_str().unwrap().to_owned();
+    let path = lake.path().to_str().unwrap();
+    let with_lake = format!("--lake={path}");
+    let edfacts = "edfacts_assessments";
+    // As zsh and fish pass words.
+    for (line, expected) in [
+        (&["rollcall", "describe", "--lake", path, "us_"][..], &["us_education_ccd_enrollment_data"][..]),
+        (&["rollcall", "describe", &with_lake, "ccd_en"], &["ccd_enrollment_labeled"]),
+        (
+            &["rollcall", "describe", "--lake", path, "ccd_school.lookup_s"],
+            &["ccd_school.lookup_sexes", "ccd_school.lookup_states"],
+        ),
+        (&["rollcall", "status", &with_lake, "--run="], &[&format!("--run={run}")]),
+        (&["rollcall", "run", "--grades=grade-p"], &["--grades=grade-pk"]),
+        (&["rollcall", "run", "--mode=st"], &["--mode=stale"]),
+        (&["rollcall", "run", "--dataset", edfacts, "--axis", "gr"], &["grade_edfacts="]),
+        (
+            &["rollcall", "run", "--dataset", edfacts, "--axis", "grade_edfacts=grade-3,grade-99"],
+            &["grade_edfacts=grade-3,grade-99"],
+        ),
+        (&["rollcall", "run", "--dataset", edfacts, "--grades", "grade-1"], &[]),
+        (&["rollcall", "datasets", "show", "ccd_dir"], &["ccd_directory"]),
+        (&["rollcall", "repair", "--dataset", "ccd_dir"], &["ccd_directory"]),
+        (&["rollcall", "prune", "--dataset=ccd_dir"], &["--dataset=ccd_directory"]),
+        (&["rollcall", "cite", "--dataset", "ccd_dir"], &["ccd_directory"]),
+        (&["rollcall", "cite", "--query", "top"], &["top_ten_pk_states"]),
+    ] {
+        assert_eq!(completed(Path::new("/nowhere"), line), expected, "{line:?}");
+    }
+    // Bash splits words at `=`, and takes only the part after it.
+    for (words, expected) in [
+        (&["rollcall", "describe", "--lake", "=", path, "us_"][..], "us_education_ccd_enrollment_data"),
+        (&["rollcall", "describe", "--lake", path, "us_"], "us_education_ccd_enrollment_data"),
+        (&["rollcall", "status", "--lake", "=", path, "--run", "="], &run),
+        (&["rollcall", "run", "--grades", "=", "grade-p"], "grade-pk"),
+        (&["rollcall", "run", "--grades", "=", "grade-pk,grade-9"], "grade-pk,grade-9"),
+        (&["rollcall", "run", "--axis", "grade", "=", "grade-p"], "grade-pk"),
+        (&["rollcall", "run", "--axis", "=", "grade", "=", "grade-p"], "grade-pk"),
+        (&["rollcall", "query", "--lake", "=", path, "top"], "top_ten_pk_states"),
+        (&["rollcall", "desc"], "describe"),
+    ] {
+        assert_eq!(completed_in_bash(words).first().map(String::as_str), Some(expected), "{words:?}");
+    }
+}
+
 #[test]
 fn each_command_has_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();

@@ -40,7 +40,7 @@ pub(crate) struct CiteArgs {
     #[arg(long, value_name = "NAME|FILE.toml", default_value = rollcall_core::request::DEFAULT_DATASET, add = completions::datasets())]
     dataset: String,
     /// Cite every dataset that this query reads instead: the name of a shipped query, or SQL
-    #[arg(long, value_name = "NAME|SQL", conflicts_with = "dataset")]
+    #[arg(long, value_name = "NAME|SQL", conflicts_with = "dataset", add = completions::queries())]
     query: Option<String>,
     /// Cite the data as it was: at the end of a date (UTC), at a time, or after the last run under a release
     #[arg(long, value_name = "DATE|TIME|RELEASE")]

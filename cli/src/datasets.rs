@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
 
+use crate::completions;
 use crate::escape::visible;
 use crate::exit;
 use crate::output::{self, Format};
@@ -34,6 +35,7 @@ enum DatasetsCommand {
     /// Show one dataset: its path, table, key, source and columns
     Show {
         /// Dataset by name, or a descriptor file
+        #[arg(add = completions::datasets())]
         dataset: String,
         /// Output format
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -46,11 +48,13 @@ enum DatasetsCommand {
     /// Print infra/catalog.yaml, or the Glue table of one dataset
     Template {
         /// Dataset by name, or a descriptor file [default: all of infra/catalog.yaml]
+        #[arg(add = completions::datasets())]
         dataset: Option<String>,
     },
     /// Print the statement that makes the view with labels, for other engines
     View {
         /// Dataset by name or descriptor file, or several: 'ccd_*', schools, all
+        #[arg(add = completions::datasets())]
         dataset: String,
     },
     /// Write a descriptor to start from

@@ -12,6 +12,7 @@ use rollcall_core::partition::AxisValue;
 use rollcall_core::text::{in_ranges, nearest};
 use serde::{Deserialize, Serialize};
 
+use crate::completions;
 use crate::escape::visible;
 use crate::exit::BadInput;
 use crate::lake;
@@ -30,6 +31,7 @@ const MAX_CODES: usize = 24;
 #[derive(Debug, Args)]
 pub(crate) struct DescribeArgs {
     /// Table or view, with or without its database
+    #[arg(add = completions::tables())]
     table: String,
     #[command(flatten)]
     lake: LakeArgs,

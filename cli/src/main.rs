@@ -46,7 +46,7 @@ use clap_complete::env::CompleteEnv;
 use tracing_subscriber::EnvFilter;
 
 use crate::bars::LogWriter;
-use crate::completions::Shell;
+use crate::completions::script::{Shell, script};
 
 /// Fetch US school enrollment from the Education Data Portal into a Parquet lake, and query it with SQL.
 ///
@@ -159,7 +159,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Prune(args) => prune::run(args).await,
         Command::Simulator(args) => simulator::run(args).await,
         Command::Completions { shell } => {
-            output::print_data(&String::from_utf8_lossy(&completions::script(shell)?))?;
+            output::print_data(&script(shell)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man(args) => man::run(&args, Cli::command()),

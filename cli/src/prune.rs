@@ -9,6 +9,7 @@ use rollcall_core::ledger::{old_runs, prune_runs};
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::prune_history;
 
+use crate::completions;
 use crate::lake;
 use crate::lake::args::LakeArgs;
 use crate::lake::mark::LakeMark;
@@ -21,7 +22,7 @@ pub(crate) struct PruneArgs {
     #[command(flatten)]
     lake: LakeArgs,
     /// Dataset by name, or a descriptor file [default: every built-in dataset]
-    #[arg(long, value_name = "NAME|FILE.toml")]
+    #[arg(long, value_name = "NAME|FILE.toml", add = completions::datasets())]
     dataset: Option<String>,
     /// Keep runs that wrote to the ledger in the last DAYS days
     #[arg(long, value_name = "DAYS", default_value_t = 30)]

@@ -16,6 +16,7 @@ use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Clock;
 use rollcall_core::publish::publish_lookups;
 
+use crate::completions;
 use crate::exit;
 #[cfg(feature = "aws")]
 use crate::exit::BadInput;
@@ -34,7 +35,7 @@ pub(crate) struct RepairArgs {
     #[command(flatten)]
     lake: LakeArgs,
     /// Dataset by name, or a descriptor file [default: every built-in dataset]
-    #[arg(long, value_name = "NAME|FILE.toml")]
+    #[arg(long, value_name = "NAME|FILE.toml", add = completions::datasets())]
     dataset: Option<String>,
     /// First write partitions again from pages kept with `--keep-pages`, without contacting the portal
     #[arg(long)]

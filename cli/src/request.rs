@@ -27,7 +27,7 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "GRADES", add = completions::grades())]
     grades: Option<String>,
     /// Values of another axis: grade_edfacts=grade-8,grade-99 or level_of_study=all; can be repeated
-    #[arg(long = "axis", value_name = "NAME=VALUES")]
+    #[arg(long = "axis", value_name = "NAME=VALUES", add = completions::axes())]
     axes: Vec<String>,
     /// One partition, such as 2019/grade-3, instead of years and grades; can be repeated
     #[arg(long = "partition", value_name = "YEAR/GRADE", conflicts_with_all = ["years", "grades", "axes"])]

@@ -7,6 +7,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::dataset::built_in::built_in_paths;
 use rollcall_core::drift::{Drift, drift, new_endpoints};
 
+use crate::completions;
 use crate::datasets::source::SourceArgs;
 use crate::exit;
 use crate::output::{self, Format};
@@ -17,7 +18,7 @@ use crate::words::counted;
 #[derive(Debug, Args)]
 pub(crate) struct DriftArgs {
     /// Datasets by name, names such as 'ccd_*', a section, or descriptor files [default: all, and new endpoints]
-    #[arg(value_name = "NAME|FILE.toml")]
+    #[arg(value_name = "NAME|FILE.toml", add = completions::datasets())]
     datasets: Vec<String>,
     #[command(flatten)]
     source: SourceArgs,

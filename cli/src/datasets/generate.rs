@@ -9,6 +9,7 @@ use rollcall_core::dataset::selection::DatasetSelection;
 use rollcall_core::error::chain;
 use rollcall_core::generate::{Generated, built_in_lists, dataset_name, generate, lists, to_csv};
 
+use crate::completions;
 use crate::datasets::source::SourceArgs;
 use crate::exit::{self, BadInput};
 use crate::output;
@@ -17,6 +18,7 @@ use crate::words::counted;
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     /// Dataset by name, names such as 'ccd_*', a section (schools, school-districts, college-university), or all
+    #[arg(add = completions::datasets())]
     selection: String,
     #[command(flatten)]
     source: SourceArgs,

@@ -8,6 +8,7 @@ use rollcall_core::dataset::built_in::unknown_columns;
 use rollcall_core::dataset::selection::DatasetSelection;
 use serde::Serialize;
 
+use crate::completions;
 use crate::escape::visible;
 use crate::exit::BadInput;
 use crate::output::{self, Format};
@@ -16,7 +17,7 @@ use crate::table;
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Names such as 'ccd_*', or a section: schools, school-districts, college-university
-    #[arg(default_value = "all", hide_default_value = true)]
+    #[arg(default_value = "all", hide_default_value = true, add = completions::datasets())]
     selection: String,
     /// Only datasets with this text in their name or title
     #[arg(long, value_name = "TEXT")]
