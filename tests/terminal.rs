@@ -262,11 +262,21 @@ fn tables_are_listed_and_described() {
     let line = listed.lines().find(|line| line.starts_with("ccd_school.us_education")).unwrap();
     assert_eq!(
         line,
-        "ccd_school.us_education_ccd_enrollment_data           2   357  Students by school, year and grade from the \
+        "ccd_school.us_education_ccd_enrollment_data           2    357  Students by school, year and grade from the \
          Common Core of Data"
     );
     let json = lake.rollcall("tables", &["--format", "json"]).expect(0).json();
     assert!(json.as_array().unwrap().iter().any(|table| table["kind"] == "view"), "{json}");
+    // The rows of a table without partitions are counted too.
+    assert!(
+        listed.lines().any(|line| line.starts_with("ccd_school.lookup_sexes ") && line.contains(" 8  Names of sex"))
+    );
+    let lookup = lake.rollcall("describe", &["lookup_sexes", "--format", "json"]).expect(0).json();
+    assert_eq!(
+        (&lookup["n_rows"], &json[3]["name"], &json[3]["n_rows"]),
+        (&json!(8), &json!("ccd_school.lookup_sexes"), &json!(8))
+    );
+    assert!(lake.rollcall("describe", &["lookup_sexes"]).expect(0).stdout.contains("\n8 rows\n"));
 
     let described = lake.rollcall("describe", &[TABLE]).expect(0).stdout;
     assert_eq!(lake.rollcall("describe", &["ccd_enrollment"]).expect(0).stdout, described);
@@ -276,6 +286,10 @@ fn tables_are_listed_and_described() {
         "enrollment int Students; -1 missing or not reported, -2 not applicable, -3 suppressed, null not given",
         "year in the lake: 2021",
         "grade in the lake: grade-pk, grade-k",
+        "grade grade-pk (code -1) Pre-K, grade-k (code 0) Kindergarten, grade-1 (code 1) 1, grade-2 (code 2) 2, grade-3 \
+         (code 3) 3, grade-4 (code 4) 4, grade-5 (code 5) 5, grade-6 (code 6) 6, grade-7 (code 7) 7, grade-8 (code 8) 8, \
+         grade-9 (code 9) 9, grade-10 (code 10) 10, grade-11 (code 11) 11, grade-12 (code 12) 12, grade-13 (code 13) 13, \
+         grade-14 (code 14) Adult education, grade-15 (code 15) Ungraded, grade-99 (code 99) Total",
     ] {
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(described.lines().any(|found| words(found) == line), "{line}\n{described}");
@@ -285,6 +299,14 @@ fn tables_are_listed_and_described() {
     let column = |name: &str| view["columns"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
     assert_eq!(column("race_label").unwrap()["comment"], json!("Label of race"));
     assert_eq!(column("enrollment").unwrap()["type"], json!("int"));
+    // The view names codes, so that its comments need not.
+    assert_eq!(
+        column("enrollment").unwrap()["comment"],
+        json!("Students; null for a code, which enrollment_note names")
+    );
+    assert_eq!(column("enrollment").unwrap()["codes"], json!(null));
+    assert_eq!(column("fips").unwrap()["codes"]["1"], json!("Alabama"));
+    assert_eq!(column("grade").unwrap()["coded_values"][0], json!({"value": "grade-pk", "code": -1, "label": "Pre-K"}));
     let refused = lake.rollcall("describe", &["lookup_stats"]).expect(2).stderr;
     assert!(refused.ends_with("hint: did you mean `lookup_states`? `rollcall tables` lists all\n"), "{refused}");
 }

@@ -1,13 +1,15 @@
 //! `rollcall describe`: the columns of a table or view, and what their values mean.
 
+mod comments;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use clap::Args;
 use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_adapters::folder::FolderStore;
-use rollcall_core::dataset::Dataset;
 use rollcall_core::dataset::built_in::built_in_name;
+use rollcall_core::dataset::{AxisKind, Dataset};
 use rollcall_core::partition::AxisValue;
 use rollcall_core::text::{in_ranges, nearest};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ use crate::rows::RowFormat;
 use crate::rows::printed::Collected;
 use crate::table;
 use crate::tables::BUCKET_HINT;
+use crate::tables::uncounted::count_rows;
 use crate::words::{counted, shell_word};
 
 /// Codes of a column that are listed; of a longer list, only the first are.
@@ -48,7 +51,8 @@ struct Described {
     kind: &'static str,
     about: String,
     n_partitions: usize,
-    n_rows: u64,
+    /// Null if the file of a table without partitions is missing.
+    n_rows: Option<u64>,
     columns: Vec<DescribedColumn>,
 }
 
@@ -63,9 +67,20 @@ struct DescribedColumn {
     /// Labels by code.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     codes: BTreeMap<i64, String>,
+    /// For a partition column of text: its values, which are not the codes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    coded_values: Vec<CodedLabel>,
     /// For a partition column: its values in the lake.
     #[serde(skip_serializing_if = "String::is_empty")]
     values: String,
+}
+
+/// A value in a path, such as `grade-pk`, with its code in other tables and its label.
+#[derive(Clone, Serialize)]
+struct CodedLabel {
+    value: String,
+    code: i64,
+    label: String,
 }
 
 pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<ExitCode> {
@@ -77,7 +92,7 @@ pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn describe(store: &FolderStore, name: &str, format: Format) -> anyhow::Result<()> {
     let tables = lake::catalog(store).tables().await?;
     let described = match find(&tables, name)? {
-        Found::Table(table) => of_table(table),
+        Found::Table(table) => of_table(store, table).await,
         Found::View(table, view) => of_view(store, table, view).await?,
     };
     match format {
@@ -115,7 +130,7 @@ fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInpu
     )))
 }
 
-fn of_table(table: &CatalogTable) -> Described {
+async fn of_table(store: &FolderStore, table: &CatalogTable) -> Described {
     let dataset = built_in_name(&table.database, &table.table).and_then(|name| Dataset::built_in(name).ok());
     let codes = |name: &str| dataset.as_ref().map(|dataset| codes(dataset, name)).unwrap_or_default();
     let described = |column: &CatalogColumn, is_partition| DescribedColumn {
@@ -124,6 +139,7 @@ fn of_table(table: &CatalogTable) -> Described {
         is_partition,
         comment: column.comment.clone(),
         codes: codes(&column.name),
+        coded_values: dataset.as_ref().map(|dataset| coded_values(dataset, &column.name)).unwrap_or_default(),
         values: if is_partition { values(table, dataset.as_ref(), &column.name) } else { String::new() },
     };
     let axes = table.partition_keys.iter().map(|column| described(column, true));
@@ -132,7 +148,10 @@ fn of_table(table: &CatalogTable) -> Described {
         kind: "table",
         about: table.comment.clone(),
         n_partitions: table.partitions.len(),
-        n_rows: table.partitions.iter().map(|partition| partition.n_rows).sum(),
+        n_rows: match table.partition_keys.is_empty() {
+            true => count_rows(store, [table]).await.into_values().next(),
+            false => Some(table.partitions.iter().map(|partition| partition.n_rows).sum()),
+        },
         columns: axes.chain(table.columns.iter().map(|column| described(column, false))).collect(),
     }
 }
@@ -143,6 +162,18 @@ fn codes(dataset: &Dataset, name: &str) -> BTreeMap<i64, String> {
     let of_column = || dataset.columns.iter().find(|column| column.name == name).and_then(|it| it.codes.as_ref());
     let list = of_axis.or_else(of_column).and_then(|list| dataset.list(list));
     list.unwrap_or_default().into_iter().map(|(code, label)| (code, label.into_owned())).collect()
+}
+
+/// Returns the values of an axis of text with their codes and labels. Those of an axis of numbers are its codes.
+fn coded_values(dataset: &Dataset, name: &str) -> Vec<CodedLabel> {
+    let labels = codes(dataset, name);
+    let axis = dataset.axes.iter().find(|axis| axis.name == name && axis.kind == AxisKind::String);
+    let coded = axis.into_iter().flat_map(|axis| &axis.values).map(|coded| CodedLabel {
+        value: coded.value.clone(),
+        code: coded.code,
+        label: labels.get(&coded.code).cloned().unwrap_or_default(),
+    });
+    coded.collect()
 }
 
 /// Returns the values that an axis has in the lake: years as ranges, others in the order of the descriptor.
@@ -173,12 +204,22 @@ async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyho
     let sql = format!("describe \"{}\".\"{view}\"", table.database);
     let rows = LakeQuery::new(store, &sql).run(|schema| Collected::new(RowFormat::Json, schema)).await?.finish()?;
     let planned: Vec<Planned> = serde_json::from_str(&rows)?;
-    let mut of_table = of_table(table);
+    let mut of_table = of_table(store, table).await;
+    let names: BTreeSet<String> = planned.iter().map(|planned| planned.column_name.clone()).collect();
+    let has = |name: &str| names.contains(name);
     let columns = planned.into_iter().map(|Planned { column_name: name, data_type }| {
         let same = of_table.columns.iter_mut().find(|column| column.name == name);
-        let (comment, codes) = match same {
-            Some(column) => (column.comment.clone(), std::mem::take(&mut column.codes)),
-            None => (comment_of_added(&name), BTreeMap::new()),
+        let (comment, codes, coded_values) = match same {
+            // The codes of a measure are null.
+            Some(column) if has(&format!("{name}_note")) => {
+                (comments::of_column(&name, &column.comment, has), BTreeMap::new(), Vec::new())
+            }
+            Some(column) => (
+                comments::of_column(&name, &column.comment, has),
+                std::mem::take(&mut column.codes),
+                std::mem::take(&mut column.coded_values),
+            ),
+            None => (comments::of_added(&name), BTreeMap::new(), Vec::new()),
         };
         let kind = match data_type.as_str() {
             "Utf8" | "Utf8View" => "string",
@@ -188,7 +229,15 @@ async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyho
             "Boolean" => "boolean",
             other => other,
         };
-        DescribedColumn { kind: kind.to_owned(), name, is_partition: false, comment, codes, values: String::new() }
+        DescribedColumn {
+            kind: kind.to_owned(),
+            name,
+            is_partition: false,
+            comment,
+            codes,
+            coded_values,
+            values: String::new(),
+        }
     });
     let columns = columns.collect();
     Ok(Described {
@@ -200,25 +249,16 @@ async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyho
     })
 }
 
-/// Returns what a column means that only the view has.
-fn comment_of_added(name: &str) -> String {
-    match (name.strip_suffix("_label"), name.strip_suffix("_note")) {
-        (Some(of), _) => format!("Label of {of}"),
-        (_, Some(of)) => format!("Why {of} is null"),
-        _ if name == "is_total" => "Whether the row is a total over other rows".to_owned(),
-        _ => String::new(),
-    }
-}
-
 fn text(described: &Described) -> String {
     let Described { name, about, n_partitions, n_rows, columns, .. } = described;
     let mut text = format!("{}\n", visible(name));
     if !about.is_empty() {
         text.push_str(&format!("{}\n", visible(about)));
     }
-    if *n_partitions > 0 {
+    if let Some(n_rows) = n_rows {
         let partitions = counted(*n_partitions as u64, "partition");
-        text.push_str(&format!("{} in {partitions}\n", counted(*n_rows, "row")));
+        let partitions = if *n_partitions > 0 { format!(" in {partitions}") } else { String::new() };
+        text.push_str(&format!("{}{partitions}\n", counted(*n_rows, "row")));
     }
     let mut listed = table::table(&["column", "type", "meaning"]);
     for column in columns {
@@ -234,7 +274,9 @@ fn text(described: &Described) -> String {
             if !column.values.is_empty() {
                 listed.add_row([column.name.as_str(), &format!("in the lake: {}", column.values)]);
             }
-            if !column.codes.is_empty() {
+            if !column.coded_values.is_empty() {
+                listed.add_row([column.name.as_str(), &values_in_words(&column.coded_values)]);
+            } else if !column.codes.is_empty() {
                 listed.add_row([column.name.as_str(), &codes_in_words(&column.codes)]);
             }
         }
@@ -245,8 +287,18 @@ fn text(described: &Described) -> String {
 }
 
 fn codes_in_words(codes: &BTreeMap<i64, String>) -> String {
-    let mut listed: Vec<String> = codes.iter().take(MAX_CODES).map(|(code, label)| format!("{code} {label}")).collect();
-    if let Some(n_more @ 1..) = codes.len().checked_sub(MAX_CODES) {
+    first_of(codes.iter().map(|(code, label)| format!("{code} {label}")))
+}
+
+fn values_in_words(values: &[CodedLabel]) -> String {
+    let in_words = |CodedLabel { value, code, label }: &CodedLabel| format!("{value} (code {code}) {label}");
+    first_of(values.iter().map(|value| in_words(value).trim_end().to_owned()))
+}
+
+fn first_of(listed: impl ExactSizeIterator<Item = String>) -> String {
+    let n = listed.len();
+    let mut listed: Vec<String> = listed.take(MAX_CODES).collect();
+    if let Some(n_more @ 1..) = n.checked_sub(MAX_CODES) {
         listed.push(format!("and {n_more} more"));
     }
     listed.join(", ")

@@ -1,6 +1,9 @@
 //! `rollcall tables`: the tables and views that can be queried.
 
+pub(crate) mod uncounted;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -12,6 +15,7 @@ use crate::lake;
 use crate::lake::args::LakeArgs;
 use crate::output::{self, Format};
 use crate::table;
+use crate::tables::uncounted::count_rows;
 use crate::words::thousands;
 
 /// What to do instead for a lake in a bucket.
@@ -45,7 +49,8 @@ pub(crate) async fn run(args: TablesArgs) -> anyhow::Result<ExitCode> {
 /// Prints the tables of a lake, each followed by its view.
 pub(crate) async fn list(store: &FolderStore, format: Format) -> anyhow::Result<()> {
     let tables = lake::catalog(store).tables().await?;
-    let listed: Vec<Listed<'_>> = tables.iter().flat_map(listed).collect();
+    let uncounted = count_rows(store, &tables).await;
+    let listed: Vec<Listed<'_>> = tables.iter().flat_map(|table| listed(table, &uncounted)).collect();
     if format == Format::Json {
         return output::print_json(&listed);
     }
@@ -62,15 +67,18 @@ pub(crate) async fn list(store: &FolderStore, format: Format) -> anyhow::Result<
     Ok(())
 }
 
-fn listed(table: &CatalogTable) -> Vec<Listed<'_>> {
-    // A lookup table has no partitions, and the catalog does not count its rows.
+/// - `uncounted`: rows of the tables without partitions.
+fn listed<'t>(table: &'t CatalogTable, uncounted: &BTreeMap<(&str, &str), u64>) -> Vec<Listed<'t>> {
     let is_counted = !table.partition_keys.is_empty();
-    let n_rows = table.partitions.iter().map(|partition| partition.n_rows).sum();
+    let n_rows = match is_counted {
+        true => Some(table.partitions.iter().map(|partition| partition.n_rows).sum()),
+        false => uncounted.get(&(table.database.as_str(), table.table.as_str())).copied(),
+    };
     let mut listed = vec![Listed {
         name: format!("{}.{}", table.database, table.table),
         kind: "table",
         n_partitions: is_counted.then_some(table.partitions.len()),
-        n_rows: is_counted.then_some(n_rows),
+        n_rows,
         about: Cow::Borrowed(&table.comment),
     }];
     listed.extend(table.view.as_ref().map(|view| Listed {
