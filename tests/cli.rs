@@ -1156,6 +1156,7 @@ fn help_lists_every_exit_code() {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
         let one = Outcome::from_output(rollcall(&[command, "--help"]).output().unwrap()).expect(0);
         assert!(one.stdout.contains(&format!("Usage: rollcall {command}")), "{}", one.stdout);
+        assert!(one.stdout.contains("\nExamples:\n  "), "{}", one.stdout);
     }
 }
 
@@ -1253,6 +1254,19 @@ fn completions_know_the_lake_and_the_dataset_of_the_command_line() {
 }
 
 #[test]
+fn the_help_of_a_command_says_which_lakes_it_reads() {
+    for (command, lakes) in [
+        ("query", "Folder of the lake; query a lake in a bucket with Athena"),
+        ("status", "Folder of the lake, or s3://BUCKET in a build with `--features aws`"),
+        ("prune", "Folder of the lake"),
+    ] {
+        let help = Outcome::from_output(rollcall(&[command, "--help"]).output().unwrap()).expect(0).stdout;
+        let (_, after) = help.split_once("--lake <DIR>\n").unwrap();
+        assert_eq!(after.lines().next().map(str::trim), Some(lakes), "{help}");
+    }
+}
+
+#[test]
 fn each_command_has_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     let pages = folder.path().join("man");
@@ -1261,7 +1275,22 @@ fn each_command_has_a_manual_page() {
     for name in ["rollcall", "rollcall-run", "rollcall-query", "rollcall-datasets-generate"] {
         let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
         assert!(page.contains(".TH ") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
+        assert!(page.contains(&format!("\"rollcall {}\"", env!("CARGO_PKG_VERSION"))), "{name}: {page}");
+        assert!(!page.contains("EXTRA"), "{name}: {page}");
     }
+    let sections = |name: &str| {
+        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        let sections = page.lines().filter_map(|line| line.strip_prefix(".SH "));
+        (sections.map(|name| name.replace('"', "")).collect::<Vec<_>>(), page)
+    };
+    let (names, page) = sections("rollcall-query");
+    assert_eq!(names, ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "MESSAGES", "EXAMPLES", "SEE ALSO"]);
+    assert!(page.contains("\n    rollcall query top_ten_pk_states\n"), "{page}");
+    assert!(page.ends_with("\n.SH \"SEE ALSO\"\n.BR rollcall (1)\n"), "{page}");
+    let (names, page) = sections("rollcall");
+    assert_eq!(names[names.len() - 2..], ["EXIT STATUS", "SEE ALSO"]);
+    assert!(page.contains(".BR rollcall\\-run (1),\n"), "{page}");
+    assert!(sections("rollcall-datasets").1.contains(".BR rollcall\\-datasets\\-drift (1),\n"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod describe;
 mod diff;
 mod escape;
 mod exit;
+mod help;
 mod lake;
 mod man;
 mod output;
@@ -104,10 +105,15 @@ enum Command {
     Man(man::ManArgs),
 }
 
+/// Returns the definition of the command line.
+fn program() -> clap::Command {
+    help::with_help(Cli::command())
+}
+
 fn main() -> ExitCode {
     // Answers a shell that completes, and ends the process.
-    CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
-    let cli = match usage::parse::<Cli>() {
+    CompleteEnv::with_factory(program).var(completions::VARIABLE).complete();
+    let cli = match usage::parse::<Cli>(program()) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -162,7 +168,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             output::print_data(&script(shell)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, program()),
     }
 }
 
@@ -172,6 +178,6 @@ mod tests {
 
     #[test]
     fn clap_accepts_the_definition_of_every_command() {
-        Cli::command().debug_assert();
+        program().debug_assert();
     }
 }

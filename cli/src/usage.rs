@@ -5,19 +5,22 @@ use std::num::{IntErrorKind, ParseIntError};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Command, FromArgMatches};
 
 use crate::exit;
 use crate::output;
 
 /// Parses the command line, or prints what is wrong with it, or the help it asks for, and returns the exit code.
-pub(crate) fn parse<C: Parser + CommandFactory>() -> Result<C, ExitCode> {
-    let error = match C::try_parse() {
+///
+/// - `program`: the definition of the command line.
+pub(crate) fn parse<C: FromArgMatches>(mut program: Command) -> Result<C, ExitCode> {
+    let parsed = program.try_get_matches_from_mut(std::env::args_os()).and_then(|found| C::from_arg_matches(&found));
+    let error = match parsed {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
     };
     let error = match in_words(&error) {
-        Some(message) => clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&C::command()),
+        Some(message) => clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&program),
         None => error,
     };
     match error.print() {

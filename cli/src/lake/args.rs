@@ -17,7 +17,7 @@ const BUCKET_SCHEME: &str = "s3://";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LakeArgs {
-    /// Folder of the lake; `status`, `plan`, `repair`, `diff`, `verify`, `report` and `cite` also accept s3://BUCKET
+    /// Folder of the lake
     #[arg(long, value_name = "DIR", default_value = DEFAULT, env = "ROLLCALL_LAKE")]
     lake: PathBuf,
 }
