@@ -67,7 +67,7 @@ pub(crate) fn axes() -> ArgValueCompleter {
 pub(crate) fn tables() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let current = current.to_string_lossy();
-        let store = FolderStore::new(&lake());
+        let store = FolderStore::new(lake());
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
         let tables = runtime.block_on(async { lake::catalog(&store).tables().await }).unwrap_or_default();
         let names = tables.iter().flat_map(|table| {
