@@ -597,7 +597,7 @@ fn d11_d13_a_run_with_a_hanging_write_ends_within_five_seconds_of_a_signal_and_a
         assert!(asked.elapsed() < Duration::from_secs(if is_twice { 3 } else { 5 }), "{:?}", asked.elapsed());
         let reported = "warning: the lake does not respond; stopped waiting for pending writes\n\
                     interrupted: committed partitions are kept; 0 partitions not tried\n\
-                    interrupted: committed partitions are kept; the next run registers them for queries\n";
+                    stopped: committed partitions are kept; the next run registers them for queries\n";
         assert_eq!(found.stderr, if is_twice { "" } else { reported });
     }
 }

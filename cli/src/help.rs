@@ -66,6 +66,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "report",
+        &[
+            ("Show every dataset of the lake in the browser", "rollcall report --open"),
+            ("Write a page about one", "rollcall report --dataset ccd_enrollment --output enrollment.html"),
+        ],
+    ),
+    (
         "cite",
         &[
             ("Cite a dataset", "rollcall cite --dataset ccd_directory"),
@@ -131,7 +138,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
 /// Returns what `--lake` accepts, if that is not any folder.
 fn lakes(path: &str) -> Option<&'static str> {
     match path {
-        "status" | "plan" | "repair" | "diff" | "verify" | "cite" => {
+        "status" | "plan" | "repair" | "diff" | "verify" | "report" | "cite" => {
             Some("Folder of the lake, or s3://BUCKET in a build with `--features aws`")
         }
         "query" | "tables" | "describe" => Some("Folder of the lake; query a lake in a bucket with Athena"),

@@ -1,7 +1,5 @@
 //! `rollcall status` of a lake: the grid of partitions, totals and the last run.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::folder::LockingProcess;
@@ -40,17 +38,6 @@ pub(super) struct View<'v> {
     pub(super) is_sample: bool,
     /// The process that holds the lake's lock, if it is known.
     pub(super) lock_holder: Option<LockingProcess>,
-}
-
-impl View<'_> {
-    /// Returns the command that fetches failed partitions again.
-    fn retry_command(&self, failed: &[(&PartitionKey, &LastAttempt)]) -> String {
-        let runs: BTreeSet<&str> = failed.iter().map(|(_, attempt)| attempt.run.as_str()).collect();
-        match runs.first() {
-            Some(run) if runs.len() == 1 => self.offer.retry(run),
-            _ => self.offer.refresh(),
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -175,7 +162,10 @@ impl LakeStatus<'_> {
         if let Some(n_more @ 1..) = failed.len().checked_sub(MAX_FAILURES) {
             text.push_str(&format!("and {n_more} more; --format json lists them\n"));
         }
-        text.push_str(&format!("run them again: {}\n", view.retry_command(&failed)));
+        text.push_str(&format!(
+            "run them again: {}\n",
+            view.offer.retry_all(failed.iter().map(|(_, attempt)| attempt.run.as_str()))
+        ));
         text
     }
 }
