@@ -230,6 +230,7 @@ fn mistakes_in_sql_are_explained() {
             "no function `agv`\n  select agv(code) from lookup_states\n         ^\nhint: did you mean `avg`?\n",
         ),
         ("select [1, 2]", "lists such as `[1, 2]` are not supported\n"),
+        ("select map {'a': 1}", "not supported: MAP\n"),
         ("select * from lookup_sexes pivot (sum(code) for label in ('a'))", "not supported: Pivot\n"),
         (
             "select count(distinct code, label) from lookup_sexes",

@@ -67,3 +67,16 @@ pub(super) fn in_one_line(error: &DataFusionError) -> String {
     }
     parts.join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_no_rule_of_the_engine_and_does_not_send_users_to_its_developers() {
+        let cause = Box::new(DataFusionError::Internal("unexpected type".to_owned()));
+        let error = DataFusionError::Context("Optimizer rule 'simplify_expressions' failed".to_owned(), cause);
+        assert!(error.strip_backtrace().contains("simplify_expressions"), "{error}");
+        assert_eq!(in_one_line(&error), "Internal error: unexpected type.");
+    }
+}

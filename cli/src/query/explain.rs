@@ -105,6 +105,10 @@ fn not_supported(message: &str) -> String {
     if message.contains("array literal") {
         return "lists such as `[1, 2]` are not supported".to_owned();
     }
+    // Such as `MAP not supported by ExprPlanner: [Literal(Utf8("a"), None)]`.
+    if let Some((what, _)) = message.split_once(" not supported by ExprPlanner") {
+        return format!("not supported: {what}");
+    }
     let message = message.split(" Hint:").next().unwrap_or_default();
     let message = message.split(" {").next().unwrap_or_default().trim_end_matches('.');
     let message = in_sql_types(&message.replace('\n', " ").replace("Unsupported ast node ", ""));
@@ -218,6 +222,7 @@ fn plan(message: &str, names: &[String]) -> Explanation {
     if message.starts_with("No SQL statements") {
         return Explanation::new("expected a statement, found none");
     }
+    let message = message.split(" Hint:").next().unwrap_or_default();
     Explanation::new(in_sql_types(&without_databases(&message.replace('\n', " "), names)))
 }
 
