@@ -1090,8 +1090,8 @@ fn the_status_of_a_run_shows_each_receipt_and_error() {
         assert_eq!(
             found.stderr,
             format!(
-                "error: show run: expected a run of `ccd_enrollment` in `{}`, found none named `{name}`\n\
-                 hint: {meant}the latest: {run}; `rollcall status --runs` lists all\n",
+                "error: show run: expected a run of `ccd_enrollment` in `{0}`, found none named `{name}`\n\
+                 hint: {meant}the latest: {run}; all: rollcall status --runs --lake {0}\n",
                 lake.path().display()
             )
         );

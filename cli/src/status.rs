@@ -130,14 +130,14 @@ async fn show(
         show_runs(store, &args.lake.name(), dataset, lock_holder, args.format).await?;
         return mark_sample(is_sample, args.format);
     }
+    let flags = mark.map(|mark| mark.source_flags(dataset)).unwrap_or_default();
+    let offer = Offer { lake: &args.lake, dataset, dataset_arg: Some(&args.dataset), flags };
     match &args.run {
         Some(run) => {
-            show_run(store, &args.lake.name(), dataset, run, args.format).await?;
+            show_run(store, &offer, run, args.format).await?;
             mark_sample(is_sample, args.format)
         }
         None => {
-            let flags = mark.map(|mark| mark.source_flags(dataset)).unwrap_or_default();
-            let offer = Offer { lake: &args.lake, dataset, dataset_arg: Some(&args.dataset), flags };
             let view = View { offer: &offer, is_long: args.long, is_sample, lock_holder };
             show_lake(store, dataset, args.format, view).await
         }

@@ -54,6 +54,12 @@ impl Offer<'_> {
         self.run(&format!("--years latest{}", all_values(self.dataset)))
     }
 
+    /// Returns the command that lists the runs.
+    pub(crate) fn list_runs(&self) -> String {
+        let flags = [Some("--runs".to_owned()), dataset_flag(self.dataset, self.dataset_arg), self.lake.flag()];
+        ["rollcall status".to_owned()].into_iter().chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Returns the command that fetches everything that there is reason to fetch again.
     pub(crate) fn refresh(&self) -> String {
         self.run("--mode stale")
@@ -95,6 +101,7 @@ mod tests {
             "rollcall run --failed-of 20261126T120000-381 --dataset ccd_directory --lake 'a lake' \
              --portal http://127.0.0.1:8000"
         );
+        assert_eq!(offer.list_runs(), "rollcall status --runs --dataset ccd_directory --lake 'a lake'");
         let offer = Offer { lake: &bucket, flags: Vec::new(), ..offer };
         assert_eq!(offer.refresh(), "rollcall run --mode stale --dataset ccd_directory --on aws");
         let offer = Offer { lake: &usual, dataset: &default, dataset_arg: None, flags: Vec::new() };

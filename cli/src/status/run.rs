@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::changes;
 use crate::exit::BadInput;
+use crate::lake::offer::Offer;
 use crate::output::{self, Format};
 use crate::table;
 use crate::warnings;
@@ -53,13 +54,8 @@ fn without_receipts<S: Serializer>(summary: &Option<&Summary>, serializer: S) ->
 }
 
 /// Prints the outcome of one run.
-pub(crate) async fn show_run(
-    store: &impl Store,
-    lake: &str,
-    dataset: &Dataset,
-    run: &str,
-    format: Format,
-) -> anyhow::Result<()> {
+pub(crate) async fn show_run(store: &impl Store, offer: &Offer<'_>, run: &str, format: Format) -> anyhow::Result<()> {
+    let (dataset, lake) = (offer.dataset, offer.lake.name());
     let plan: Option<Vec<PlanItem>> = if rollcall_core::request::is_run_name(run) {
         ledger::read_json(store, &keys::plan(dataset, run)).await?
     } else {
@@ -67,8 +63,7 @@ pub(crate) async fn show_run(
     };
     let Some(plan) = plan else {
         let meant = ledger::runs_meant(&ledger::run_names(store, dataset).await?, run);
-        let hint =
-            meant.map_or_else(String::new, |meant| format!("\nhint: {meant}; `rollcall status --runs` lists all"));
+        let hint = meant.map_or_else(String::new, |meant| format!("\nhint: {meant}; all: {}", offer.list_runs()));
         return Err(BadInput(format!(
             "show run: expected a run of `{}` in `{lake}`, found none named `{}`{hint}",
             dataset.name,
