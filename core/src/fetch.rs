@@ -46,6 +46,8 @@ pub enum Fetched {
         progress: Progress,
         /// [`Error::DeadlineExceeded`], for a caller that does not continue.
         error: Error,
+        /// What the requests of the partition in this run have cost so far.
+        cost: Metered,
     },
 }
 
@@ -77,13 +79,14 @@ pub async fn fetch_partition(
     run: &RunFacts,
 ) -> Result<Fetched, Error> {
     let started_at = clock.now();
-    match attempt(portal, store, dataset, partition, run, started_at).await {
+    let (end, cost) = attempt(portal, store, dataset, partition, run, started_at).await;
+    match end {
         Ok(AttemptEnd::Unfinished(progress, error)) => {
             tracing::info!(
                 dataset = dataset.name, %partition, n_kept = progress.n_kept, n_pages = progress.n_pages,
                 "no time left, partition to be continued"
             );
-            Ok(Fetched::Unfinished { progress, error })
+            Ok(Fetched::Unfinished { progress, error, cost })
         }
         Ok(AttemptEnd::Done(done)) => {
             let facts = done.facts;
@@ -114,7 +117,7 @@ pub async fn fetch_partition(
                 n_misfits: facts.n_misfits,
                 n_repeated_keys: facts.n_repeated_keys,
                 n_empty_keys: facts.n_empty_keys,
-                cost: portal.metered(),
+                cost,
                 started_at,
                 finished_at: clock.now(),
             };
@@ -124,7 +127,7 @@ pub async fn fetch_partition(
         // An interrupted fetch writes no receipt: the partition is reported as not tried when the run ends.
         Err(error @ Error::Interrupted { .. }) => Err(error),
         Err(error) => {
-            let spent = Spent { started_at, cost: portal.metered() };
+            let spent = Spent { started_at, cost };
             Err(record_failure(store, clock, dataset, partition, run, spent, error).await)
         }
     }

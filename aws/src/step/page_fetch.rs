@@ -10,7 +10,7 @@ use rollcall_core::cost::Metered;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{self, Keep, Progress, RunFacts, Spent, fetch_partition, record_failure};
 use rollcall_core::ledger::read_run_descriptor;
-use rollcall_core::ports::{Clock, Portal};
+use rollcall_core::ports::Clock;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -100,7 +100,7 @@ impl PageFetch {
                         let Progress { n_kept, n_pages } = progress;
                         return Ok(Fetched { is_finished: false, n_kept, n_pages });
                     }
-                    fetch::Fetched::Unfinished { error, .. } => (error, portal.metered()),
+                    fetch::Fetched::Unfinished { error, cost, .. } => (error, cost),
                 }
             }
             Err(error) => (error, Metered::default()),

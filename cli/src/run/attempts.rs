@@ -12,7 +12,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::fetch::{Fetched, Progress, RunFacts, Spent, fetch_partition, record_failure};
 use rollcall_core::ledger::PlanItem;
 use rollcall_core::partition::PartitionKey;
-use rollcall_core::ports::{Clock, Portal};
+use rollcall_core::ports::Clock;
 
 use crate::output::print_message;
 use crate::run::run_portal::RunPortal;
@@ -87,8 +87,8 @@ pub(crate) async fn fetch_with_retries(
         let fetched = fetch_partition(portal, store, &SystemClock, dataset, partition, facts).await;
         let fetched = match fetched {
             // All attempts share one deadline.
-            Ok(Fetched::Unfinished { progress: Progress { n_kept, n_pages }, error }) => {
-                let spent = Spent { started_at, cost: portal.metered() };
+            Ok(Fetched::Unfinished { progress: Progress { n_kept, n_pages }, error, cost }) => {
+                let spent = Spent { started_at, cost };
                 let error = record_failure(store, &SystemClock, dataset, partition, facts, spent, error).await;
                 portal.reachability.set_reached();
                 let outcome = report_failure(&error);

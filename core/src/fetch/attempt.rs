@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::change::{Change, comparison_bytes};
 use crate::commit::{Committed, Target, commit, commit_empty, head};
+use crate::cost::Metered;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::keeping::{Keeping, keep};
@@ -36,7 +37,8 @@ pub(super) enum AttemptEnd {
     Unfinished(Progress, Error),
 }
 
-/// Fetches and commits a partition. Its kept pages are deleted unless a later fetch can use them.
+/// Fetches and commits a partition. Its kept pages are deleted unless a later fetch can use them. Also returns what the
+/// requests of all fetches of the partition in this run have cost, as far as they were counted.
 pub(super) async fn attempt(
     portal: &impl Portal,
     store: &impl Store,
@@ -44,31 +46,36 @@ pub(super) async fn attempt(
     partition: &PartitionKey,
     run: &RunFacts,
     started_at: Timestamp,
-) -> Result<AttemptEnd, Error> {
+) -> (Result<AttemptEnd, Error>, Metered) {
     let key = keys::partition_object(dataset, partition);
-    let before = head(store, partition, &key).await?;
+    let before = match head(store, partition, &key).await {
+        Ok(before) => before,
+        Err(error) => return (Err(error), portal.metered()),
+    };
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
     let target = Target { store, dataset, partition, force: run.force, compares: true };
     let done = fetch_and_commit(portal, &target, run, &kept, before, started_at).await;
-    match (done, kept.progress()) {
+    let cost = portal.metered();
+    let end = match (done, kept.progress()) {
         (Ok(done), _) => {
             kept.finish(done.outcome).await;
             Ok(AttemptEnd::Done(done))
         }
         (Err(error @ Error::DeadlineExceeded { .. }), Some(progress)) => {
-            kept.pause().await;
+            kept.pause(cost).await;
             Ok(AttemptEnd::Unfinished(progress, error))
         }
         (Err(error @ Error::Interrupted { .. }), _) => Err(error),
         (Err(error), _) => {
-            kept.count_failure(&error).await;
+            kept.count_failure(&error, cost).await;
             if !are_pages_good(&error) {
                 kept.discard().await;
             }
             Err(error)
         }
-    }
+    };
+    (end, kept.earlier_cost() + cost)
 }
 
 /// Returns whether the pages kept before an error can be used by the next fetch. Each was complete and followed the

@@ -107,7 +107,7 @@ async fn encode(
     }
     let keep = Keep { from_pages: u32::MAX, ..Keep::default() };
     let run = RunFacts { run: RUN.to_owned(), portal_release: None, force: false, in_flight: 1, keep };
-    match attempt(portal, store, dataset, partition, &run, portal.received_at).await? {
+    match attempt(portal, store, dataset, partition, &run, portal.received_at).await.0? {
         AttemptEnd::Done(done) => Ok(done.outcome),
         AttemptEnd::Unfinished(_, error) => Err(error),
     }

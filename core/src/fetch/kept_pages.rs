@@ -22,6 +22,7 @@ use async_lock::{Semaphore, SemaphoreGuard};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::cost::Metered;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, MAX_FETCHES, count_failure};
@@ -297,6 +298,12 @@ impl<'k, S: Store> KeptPages<'k, S> {
         }
     }
 
+    /// Returns what the requests of earlier fetches of the partition in this run cost, as far as they were counted.
+    pub(super) fn earlier_cost(&self) -> Metered {
+        let count = self.set.get().and_then(|open| open.count.as_ref());
+        count.map(FetchCount::earlier_cost).unwrap_or_default()
+    }
+
     /// Returns how far the fetch got, if it kept further pages.
     pub(super) fn progress(&self) -> Option<Progress> {
         let open = self.set.get()?;
@@ -306,7 +313,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
 
     /// Counts a fetch that failed. If this fails, the next fetch of the run counts it as killed, provided that this one
     /// kept pages.
-    pub(super) async fn count_failure(&self, error: &Error) {
+    ///
+    /// - `cost`: what its requests cost.
+    pub(super) async fn count_failure(&self, error: &Error, cost: Metered) {
         if self.run.keep.is_only_run {
             return;
         }
@@ -316,13 +325,13 @@ impl<'k, S: Store> KeptPages<'k, S> {
             Some(count) => {
                 let last_failure = count.last_failure().filter(|_| is_used_up).map(str::to_owned);
                 let failure = last_failure.unwrap_or_else(|| error.chain());
-                count.end(self.store, &requested, Some(failure)).await
+                count.end(self.store, &requested, cost, Some(failure)).await
             }
             // It was not begun.
             None if is_used_up => return,
             None => {
                 let (key, is_large) = (self.count_key(), self.is_large.load(Ordering::Relaxed));
-                count_failure(self.store, &key, self.started_at, is_large, &requested, error.chain()).await
+                count_failure(self.store, &key, self.started_at, is_large, (&requested, cost), error.chain()).await
             }
         };
         self.warn("fetch not counted", counted);
@@ -330,10 +339,12 @@ impl<'k, S: Store> KeptPages<'k, S> {
 
     /// Counts the pages that an unfinished fetch requested. If this fails, the next fetch of the run counts it as
     /// killed.
-    pub(super) async fn pause(&self) {
+    ///
+    /// - `cost`: what its requests cost.
+    pub(super) async fn pause(&self, cost: Metered) {
         let Some(count) = self.set.get().and_then(|open| open.count.as_ref()) else { return };
         let requested = self.requested().clone();
-        self.warn("requested pages not counted", count.end(self.store, &requested, None).await);
+        self.warn("requested pages not counted", count.end(self.store, &requested, cost, None).await);
     }
 
     fn warn(&self, what: &str, done: Result<(), Error>) {

@@ -106,8 +106,8 @@ pub struct Receipt {
     /// Rows with a null or an empty text in a key column, of a dataset that keeps them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_empty_keys: u64,
-    /// What its requests cost. Receipts of older versions do not say. If a fetch took several calls on AWS, what those of
-    /// the last one cost.
+    /// What its requests cost, in all calls of a partition that took several on AWS, except for calls that were killed.
+    /// Receipts of older versions do not say.
     #[serde(default, skip_serializing_if = "Metered::is_none")]
     pub cost: Metered,
     /// When fetching started.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Metered;
 use crate::error::Error;
 use crate::ledger::json::replace_json;
 use crate::ports::store::{Condition, Put, Store, StoreError};
@@ -27,6 +28,9 @@ struct Fetches {
     last_failure: Option<String>,
     /// Number of fetches that requested a page and did not finish, by page.
     requested: BTreeMap<u32, u32>,
+    /// What the requests of the fetches that have ended cost. Those of killed ones are not known.
+    #[serde(default, skip_serializing_if = "Metered::is_none")]
+    cost: Metered,
     /// The fetch that has not ended. If another one begins, it was killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     begun: Option<Begun>,
@@ -112,6 +116,11 @@ impl FetchCount {
         self.fetches.requested.get(&page).is_some_and(|n_fetches| *n_fetches >= MAX_FETCHES)
     }
 
+    /// Returns what the requests of the fetches before this one cost.
+    pub(super) fn earlier_cost(&self) -> Metered {
+        self.fetches.cost
+    }
+
     /// Returns how the last failed fetch ended.
     pub(super) fn last_failure(&self) -> Option<&str> {
         self.fetches.last_failure.as_deref()
@@ -119,16 +128,20 @@ impl FetchCount {
 
     /// Counts the pages that this fetch requested, and the fetch as failed if it was. Otherwise its time was up.
     ///
+    /// - `cost`: what its requests cost.
+    ///
     /// # Errors
     /// [`Error::StoreFailed`]. The next fetch then counts this one as killed.
     pub(super) async fn end(
         &self,
         store: &impl Store,
         requested: &BTreeSet<u32>,
+        cost: Metered,
         failure: Option<String>,
     ) -> Result<(), Error> {
         let mut fetches = Fetches { begun: None, ..self.fetches.clone() };
         fetches.request(requested.iter().copied());
+        fetches.cost = fetches.cost + cost;
         if let Some(failure) = failure {
             fetches.fail(failure);
         }
@@ -142,6 +155,7 @@ impl FetchCount {
 /// - `started_at`: when it was started.
 /// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if
 ///   an earlier fetch was counted.
+/// - `requested`, `cost`: its pages, and what its requests cost.
 ///
 /// # Errors
 /// [`Error::StoreFailed`], or [`Error::WriteConflict`] if other fetches of the same run are counted at the same moment;
@@ -151,7 +165,7 @@ pub(super) async fn count_failure(
     key: &str,
     started_at: Timestamp,
     is_large: bool,
-    requested: &BTreeSet<u32>,
+    (requested, cost): (&BTreeSet<u32>, Metered),
     failure: String,
 ) -> Result<(), Error> {
     let mut written = None;
@@ -167,6 +181,7 @@ pub(super) async fn count_failure(
         // Another fetch may have been killed. The next one finds out which pages it requested.
         fetches.begun.take_if(|begun| begun.at == started_at);
         fetches.request(requested.iter().copied());
+        fetches.cost = fetches.cost + cost;
         fetches.fail(failure.clone());
         match replace_json(store, key, &fetches, &condition).await? {
             Put::Done(_) => return Ok(()),

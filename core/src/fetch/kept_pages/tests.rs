@@ -13,7 +13,7 @@ use super::page_set::compress;
 use super::*;
 use crate::fetch::run_facts::Keep;
 use crate::fetch::{Fetched, encode_kept_pages, fetch_partition};
-use crate::ledger::Outcome;
+use crate::ledger::{Outcome, Receipt};
 use crate::ports::clock::Clock;
 use crate::ports::portal::{PageRequest, Portal, Reading, Response};
 use crate::testing::{
@@ -45,6 +45,10 @@ impl Brief {
 impl Portal for Brief {
     fn root(&self) -> &Url {
         self.pages.root()
+    }
+
+    fn metered(&self) -> Metered {
+        Metered { n_requests: self.requested().len() as u64, ..Metered::default() }
     }
 
     fn skip_page(&self) {
@@ -122,6 +126,27 @@ fn a_portal_learns_of_the_pages_that_it_need_not_send() {
     assert_eq!((progress.n_kept, receipt.n_pages), (5, 10));
     // Page 1 is requested first and last, and is not kept.
     assert_eq!((portal.n_skipped.load(Relaxed), portal.requested().len()), (5, 6));
+}
+
+#[test]
+fn a_receipt_says_what_all_fetches_of_its_run_cost() {
+    let (store, facts) = (MemoryStore::default(), facts("r1"));
+    let unfinished = fetch(&store, &Brief::new(ten_pages(), 6), &facts);
+    let Ok(Fetched::Unfinished { cost, .. }) = unfinished else { panic!("found {unfinished:?}") };
+    assert_eq!(cost.n_requests, 7);
+    let unavailable = || PortalError::Refused { status: 404, excerpt: String::new() };
+    let failing = Brief { error: unavailable, ..Brief::new(ten_pages(), 3) };
+    assert!(fetch(&store, &failing, &facts).is_err());
+    let key = keys::receipt(&enrollment(), "r1", &partition());
+    let failed: Receipt = serde_json::from_slice(&store.bytes(&key).unwrap()).unwrap();
+    assert_eq!(failed.cost.n_requests, 7 + failing.requested().len() as u64);
+    let portal = Brief::new(ten_pages(), usize::MAX);
+    let receipt = fetch(&store, &portal, &facts).unwrap().receipt().unwrap();
+    assert_eq!(receipt.cost.n_requests, failed.cost.n_requests + portal.requested().len() as u64);
+    // Another run counts its own.
+    let again = Brief::new(ten_pages(), usize::MAX);
+    let receipt = fetch(&store, &again, &self::facts("r2")).unwrap().receipt().unwrap();
+    assert_eq!(receipt.cost.n_requests, again.requested().len() as u64);
 }
 
 #[test]
@@ -424,10 +449,10 @@ fn a_count_survives_lost_responses_and_fetches_that_were_presumed_dead() {
     assert!(!first.is_page_used_up(2));
     // Its result comes after the next fetch has counted it as killed.
     begin(2);
-    block_on(first.end(&store, &BTreeSet::from([2]), None)).unwrap();
+    block_on(first.end(&store, &BTreeSet::from([2]), Metered::default(), None)).unwrap();
     let third = begin(3);
     assert!(!third.is_page_used_up(2) && third.last_failure() == Some("killed"));
-    block_on(third.end(&store, &BTreeSet::from([3]), Some("busy".to_owned()))).unwrap();
+    block_on(third.end(&store, &BTreeSet::from([3]), Metered::default(), Some("busy".to_owned()))).unwrap();
     let fourth = begin(4);
     assert!(fourth.is_used_up() && !fourth.is_page_used_up(2) && fourth.last_failure() == Some("busy"));
 }
@@ -459,7 +484,14 @@ fn a1_a_failure_before_pages_are_kept_is_counted_once_even_if_another_fetch_is_c
             let other = r#"{"n_failed": 0, "requested": {}, "begun": {"at": "2026-01-01T00:00:00Z", "n_pages": 2}}"#;
             store.before_next(Box::new(|store| store.set(key, other.as_bytes(), None)));
         }
-        let counted = block_on(count_failure(&store, key, at, true, &BTreeSet::from([2]), "busy".to_owned()));
+        let counted = block_on(count_failure(
+            &store,
+            key,
+            at,
+            true,
+            (&BTreeSet::from([2]), Metered::default()),
+            "busy".to_owned(),
+        ));
         assert_eq!(counted.err().map(|error| error.name()), (n_conflicts == 4).then_some("WriteConflict"));
         let stored: serde_json::Value = serde_json::from_slice(&store.bytes(key).unwrap()).unwrap();
         let n_counted = u32::from(n_conflicts < 4);
