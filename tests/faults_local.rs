@@ -335,9 +335,10 @@ fn first_words(command: &mut Command) -> (String, Duration) {
     let stderr = run.0.stderr.take().unwrap();
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut line = String::new();
-        let _ = BufReader::new(stderr).read_line(&mut line);
-        let _ = send.send(line);
+        // What the portal is asked for comes before any answer.
+        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        let line = lines.find(|line| !line.starts_with("asking the portal for "));
+        let _ = send.send(line.map(|line| line + "\n").unwrap_or_default());
     });
     let line = receive.recv_timeout(Duration::from_secs(60)).expect("a line appears within a minute");
     (line, started.elapsed())

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rollcall_adapters::folder::{FolderState, FolderStore};
+use rollcall_adapters::http_portal::parse_origin;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::{Error, keys};
 use serde::{Deserialize, Serialize};
@@ -174,7 +175,29 @@ impl LakeMark {
 
     /// Returns the flags with which a run gets data from where the rows of a dataset came from, quoted for a shell.
     pub(crate) fn source_flags(&self, dataset: &Dataset) -> Vec<String> {
-        let portal = self.portal(dataset).map(|portal| format!("--portal {}", shell_word(portal)));
+        // Whoever wrote the mark may have written anything; what is offered to be pasted is an address and nothing else.
+        let portal = self.portal(dataset).and_then(|portal| parse_origin(portal).ok());
+        let portal = portal.map(|portal| format!("--portal {}", shell_word(portal.as_str().trim_end_matches('/'))));
         if self.is_sample { vec!["--sample".to_owned()] } else { portal.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lake_is_fetched_again_from_where_its_data_came_from() {
+        let dataset = Dataset::built_in("ccd_directory").unwrap();
+        let flags = |is_sample, portal: Option<&str>| {
+            let tables = BTreeMap::from([(dataset.table.clone(), TableDataset::new(&dataset, portal))]);
+            LakeMark { is_sample, is_new: false, tables }.source_flags(&dataset)
+        };
+        assert_eq!(flags(false, None), [""; 0]);
+        assert_eq!(flags(true, None), ["--sample"]);
+        assert_eq!(flags(false, Some("http://127.0.0.1:8000")), ["--portal http://127.0.0.1:8000"]);
+        for forged in ["x; rm -rf .", "http://h/?q=$(id)", "http://user:word@host"] {
+            assert_eq!(flags(false, Some(forged)), [""; 0], "{forged}");
+        }
     }
 }
