@@ -162,7 +162,7 @@ fn d7_a_run_with_a_closed_or_full_stdout_still_completes_the_lake() {
         (
             fs::File::options().write(true).open("/dev/full").unwrap().into(),
             1,
-            "error: No space left on device (os error 28)\n",
+            "error: write the result to standard output: no space left on device\n",
         ),
     ] {
         let lake = TestLake::new();
