@@ -312,6 +312,16 @@ fn the_page_replaces_the_last_one_and_opens_in_the_browser() {
     wait_until("the browser was started", || opened.exists());
     assert!(fs::read_to_string(folder.path().join("report.html")).unwrap().starts_with("<!doctype html>"));
 
-    let refused = lake.rollcall("report", &["--output", folder.path().to_str().unwrap()]).expect(2).stderr;
-    assert!(refused.contains("expected a file, found a folder"), "{refused}");
+    fs::create_dir(folder.path().join("f.html")).unwrap();
+    for (output, told) in [
+        ("f.html", "expected a file, found a folder"),
+        ("none/r.html", "expected a folder `"),
+        ("r.pdf", "`--output`: expected a file that ends in .html, found `"),
+    ] {
+        let output = folder.path().join(output);
+        let refused = lake.rollcall("report", &["--output", output.to_str().unwrap()]).expect(2).stderr;
+        assert!(refused.contains(told), "{refused}");
+    }
+    let refused = lake.rollcall("report", &["--open", "--output", "-"]).expect(2).stderr;
+    assert_eq!(refused, "error: `--open`: expected a file in `--output`, found -\n");
 }

@@ -18,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
@@ -57,6 +58,11 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
     if args.open && args.output == Path::new("-") {
         return Err(BadInput("`--open`: expected a file in `--output`, found -".to_owned()).into());
     }
+    let is_html = args.output.extension().is_some_and(|ending| ending == "html" || ending == "htm");
+    if !is_html && args.output != Path::new("-") {
+        let found = args.output.display();
+        return Err(BadInput(format!("`--output`: expected a file that ends in .html, found `{found}`")).into());
+    }
     let datasets = load_all(&args.dataset)?;
     let html = match args.lake.open_existing().await? {
         Lake::Folder(store) => {
@@ -73,7 +79,7 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut file = WholeFile::create(&args.output)?;
-    file.write_all(html.as_bytes())?;
+    file.write_all(html.as_bytes()).with_context(|| format!("write `{}`", args.output.display()))?;
     file.finish()?;
     output::print_note(&format!("wrote {} to `{}`", size(html.len() as u64), args.output.display()));
     if args.open

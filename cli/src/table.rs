@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
+use unicode_width::UnicodeWidthStr;
 
 use crate::escape::visible;
 
@@ -15,24 +16,28 @@ pub(crate) struct Table(comfy_table::Table);
 impl Table {
     /// Appends a row.
     pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl ToString>) {
-        self.0.add_row(cells.into_iter().map(|cell| visible(&cell.to_string()).into_owned()));
+        let cells: Vec<String> = cells.into_iter().map(|cell| visible(&cell.to_string()).into_owned()).collect();
+        if let (Some(last), Some(cell)) = (self.0.column_mut(cells.len().saturating_sub(1)), cells.last())
+            && last.constraint().is_some()
+            && cell.width() > usize::from(MIN_LAST)
+        {
+            // Only a long text may wrap; a number beside others may not.
+            last.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(MIN_LAST)));
+        }
+        self.0.add_row(cells);
     }
 }
 
 /// Returns an empty table.
 ///
-/// On a terminal the last column wraps to fit, unless too little is left for it. Other columns never wrap, so that names
+/// On a terminal the last column wraps to fit if its texts are long, unless too little is left for it. Other columns never wrap, so that names
 /// can be copied, and piped text never wraps, so that each row is one line.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = whole_table(header);
     if io::stdout().is_terminal() {
         table.0.set_content_arrangement(ContentArrangement::Dynamic);
-        let n_whole = header.len().saturating_sub(1);
-        for column in table.0.column_iter_mut().take(n_whole) {
+        for column in table.0.column_iter_mut() {
             column.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        if let Some(last) = table.0.column_mut(n_whole) {
-            last.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(MIN_LAST)));
         }
     }
     table

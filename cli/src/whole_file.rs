@@ -28,6 +28,10 @@ impl WholeFile {
         if path.is_dir() {
             return Err(BadInput(format!("write `{}`: expected a file, found a folder", path.display())).into());
         }
+        if !folder.is_dir() {
+            let (path, folder) = (path.display(), folder.display());
+            return Err(BadInput(format!("write `{path}`: expected a folder `{folder}`, found none")).into());
+        }
         let file = builder.prefix(".rollcall-").tempfile_in(folder);
         // Without the name of the temporary file.
         let file = file.map_err(|error| BadInput(format!("write `{}`: {}", path.display(), error.kind())))?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::metadata::list::{ListUnreadable, PortalList};
+use crate::metadata::list::{ListUnreadable, PortalList, parse_body};
 use crate::ports::portal::{Portal, PortalError};
 
 pub use endpoint::{Endpoint, Section};
@@ -81,7 +81,7 @@ impl Metadata {
     /// Source of the format: recorded responses of the Education Data Portal, 2024-06.
     pub fn parse(endpoints: &str, variables: &str) -> Result<Self, MetadataUnreadable> {
         let list = |path: &str, body: &str| -> Result<PortalList, MetadataUnreadable> {
-            serde_json::from_str(body).map_err(|source| MetadataUnreadable::Body { path: path.to_owned(), source })
+            parse_body(body).map_err(|source| MetadataUnreadable::Body { path: path.to_owned(), source })
         };
         Self::of_entries(&list(ENDPOINTS_PATH, endpoints)?.results, &list(VARIABLES_PATH, variables)?.results)
     }
@@ -188,6 +188,14 @@ mod tests {
             message(ENDPOINTS, r#"{"results":[{},7]}"#),
             "read `api-endpoint-varlist/`: expected entries with `variable`, found none among 2"
         );
+    }
+
+    #[test]
+    fn a_web_page_is_called_one() {
+        let error = Metadata::parse("<!doctype html><title>Just a moment...</title>", VARIABLES).unwrap_err();
+        let expected = "read `api-endpoints/`: expected JSON with a list `results`: found a web page, \
+                        `Just a moment...`, instead of data";
+        assert_eq!(crate::error::chain(&error), expected);
     }
 
     #[test]

@@ -78,10 +78,11 @@ impl TestLake {
     #[must_use]
     pub fn files(&self, prefix: &str) -> BTreeMap<String, Seen> {
         let seen = |(path, bytes): (String, Vec<u8>)| {
-            let metadata = self.path().join(&path).metadata().expect("the file is still there");
-            (path, (bytes, metadata.modified().expect("a file has a time")))
+            // A run may have removed it since.
+            let metadata = self.path().join(&path).metadata().ok()?;
+            Some((path, (bytes, metadata.modified().expect("a file has a time"))))
         };
-        files_below(self.path(), prefix).into_iter().map(seen).collect()
+        files_below(self.path(), prefix).into_iter().filter_map(seen).collect()
     }
 
     /// Returns the ledger's records of a dataset, by Hive path.

@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -23,6 +24,9 @@ process, terminal = pty.fork()
 if process == 0:
     # The child waits until the size is set.
     os.read(0, 1)
+    # What starts the tests may ignore them, as a shell does in the background.
+    for name in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
     os.execv(program[0], program)
 settings = termios.tcgetattr(terminal)
 to_type = [item.encode() for item in json.loads(typed)]

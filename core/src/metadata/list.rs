@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
 
 use crate::error::years::YearsUnreadable;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading};
+use crate::text::{body_in_words, web_page};
 
 /// Why a page of a list could not be read.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl PortalList {
     /// # Errors
     /// [`YearsUnreadable::Portal`] if the request fails; [`YearsUnreadable::Body`] if the body is not a list.
     pub(crate) async fn get(portal: &impl Portal, path: &str, page: u32) -> Result<Self, ListUnreadable> {
-        let read = |body: &Bytes| Reading::Done(serde_json::from_str(&String::from_utf8_lossy(body)));
+        let read = |body: &Bytes| Reading::Done(parse_body(&String::from_utf8_lossy(body)));
         let response = portal.get(path, page, PageRequest::default(), read).await.map_err(ListUnreadable::Portal)?;
         response.result.map_err(ListUnreadable::Body)
     }
@@ -49,6 +51,14 @@ impl PortalList {
     pub(crate) fn entries(&self) -> impl Iterator<Item = Fields> {
         self.results.iter().filter_map(|entry| serde_json::from_str(entry.get()).ok())
     }
+}
+
+/// Parses a body of the portal's. The error says so if it is a web page.
+pub(crate) fn parse_body<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text).map_err(|error| match web_page(text) {
+        Some(_) => serde_json::Error::custom(format!("found {}", body_in_words(text))),
+        None => error,
+    })
 }
 
 /// Fields of a list entry, with their values as JSON.

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fetch::page_error::page_error;
 use crate::ledger::read_records::read_records;
 use crate::ledger::survey::survey;
+use crate::metadata::list::parse_body;
 use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError, Reading};
 use crate::ports::store::Store;
@@ -63,22 +64,17 @@ async fn count(
     let path = dataset.portal_path(partition);
     let mut page = last_page;
     loop {
-        let read = |body: &bytes::Bytes| match serde_json::from_slice::<Count>(body) {
-            Ok(found) => Reading::Done(Some(found.count)),
-            Err(error) => Reading::Invalid { result: None, reason: error.to_string() },
+        let read = |body: &bytes::Bytes| match parse_body::<Count>(&String::from_utf8_lossy(body)) {
+            Ok(found) => Reading::Done(Ok(found.count)),
+            Err(error) => Reading::Invalid { reason: error.to_string(), result: Err(error) },
         };
         match portal.get(&path, page, PageRequest::default(), read).await {
-            Ok(response) => match response.result {
-                Some(count) => return Ok(count),
-                None => return Err(unavailable(dataset, partition, page, "expected a page with a count, found none")),
-            },
+            Ok(response) => {
+                let unusable = |error: serde_json::Error| PortalError::Unusable { source: error.into() };
+                return response.result.map_err(|error| page_error(unusable(error), dataset, partition, page));
+            }
             Err(PortalError::Refused { .. }) if page > 1 => page = 1,
             Err(error) => return Err(page_error(error, dataset, partition, page)),
         }
     }
-}
-
-fn unavailable(dataset: &Dataset, partition: &PartitionKey, page: u32, found: &'static str) -> Error {
-    let source = PortalError::Unusable { source: found.into() };
-    page_error(source, dataset, partition, page)
 }
