@@ -1063,6 +1063,28 @@ fn an_offered_command_works_as_it_is_pasted() {
 }
 
 #[test]
+fn an_offered_command_names_the_lake_whenever_the_default_is_another_one() {
+    let (folder, portal) = (tempfile::tempdir().unwrap(), TestPortal::small());
+    let offered = |variable: Option<&str>, args: &[&str]| {
+        let mut status = rollcall(&[&["status", "--run", "nope"], args].concat());
+        status.current_dir(folder.path()).envs(variable.map(|lake| ("ROLLCALL_LAKE", lake)));
+        Outcome::from_output(status.output().unwrap()).expect(2).stderr
+    };
+    let mut run = rollcall(&[&["run", "--portal", &portal.origin()], &TWO_GRADES[..]].concat());
+    let _ = Outcome::from_output(run.current_dir(folder.path()).output().unwrap()).expect(0);
+    for (variable, args) in [(None, &[][..]), (None, &["--lake", "lake"]), (Some("lake"), &[])] {
+        let shown = offered(variable, args);
+        assert!(shown.ends_with("; all: rollcall status --runs\n"), "{variable:?}: {shown}");
+    }
+    let shown = offered(Some("/x/other"), &["--lake", "lake"]);
+    assert!(shown.ends_with("; all: rollcall status --runs --lake lake\n"), "{shown}");
+    // No lake is there yet.
+    fs::remove_dir_all(folder.path().join("lake")).unwrap();
+    let shown = offered(Some("/x/other"), &["--lake", "lake"]);
+    assert!(shown.contains("--grades grade-pk --lake lake; or name another folder"), "{shown}");
+}
+
+#[test]
 fn the_status_of_a_run_shows_each_receipt_and_error() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![unavailable("grade-k/")]);

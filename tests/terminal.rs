@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use rollcall_simulator::{Action, Fault};
 use rollcall_tests::{
-    Killed, Outcome, TestLake, TestPortal, binary, on_dumb_terminal, on_terminal, on_terminal_after, python, rollcall,
-    stalled, wait_until,
+    Killed, Outcome, TestLake, TestPortal, binary, in_namespaces, on_dumb_terminal, on_terminal, on_terminal_after,
+    python, rollcall, stalled, wait_until,
 };
 use serde_json::json;
 
@@ -521,9 +521,57 @@ fn what_is_committed_can_be_queried_while_the_run_goes_on() {
 }
 
 #[test]
+fn a_run_is_said_to_be_killed_only_if_nothing_else_is_possible() {
+    let (lake, portal) = (TestLake::new(), TestPortal::small());
+    portal.server.set_faults(vec![stalled("grade-k/")]);
+    let arguments =
+        ["run", "--portal", &portal.origin(), "--lake", path(&lake), "--years", "2021", "--grades", "grade-k"];
+    // A run in a container on the same machine, which shares the lake.
+    let mut run = Command::new("unshare");
+    run.args(["--map-root-user", "--pid", "--fork", "--kill-child"]).arg(binary()).args(arguments);
+    run.env_remove("ROLLCALL_LAKE").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let run = Killed(run.spawn().unwrap());
+    wait_until("the run requests data", || portal.n_data_requests() > 0);
+    let status = || lake.rollcall("status", &[]).expect(0).stdout;
+    let seen = status();
+    assert!(seen.contains(": running (pid ") && seen.contains(", 0 of 1\n"), "{seen}");
+    let runs = lake.rollcall("status", &["--runs"]).expect(0).stdout;
+    assert!(runs.contains("  running (pid "), "{runs}");
+    // A container does not see the processes outside of it.
+    let script = "\"$ROLLCALL\" status --lake \"$LAKE\"";
+    let in_container =
+        || in_namespaces(&["--pid", "--fork", "--mount-proc"], script, &[("LAKE", path(&lake))]).expect(0);
+    let unseen = in_container().stdout;
+    let perhaps = ": unfinished, 0 of 1; no summary\nif it was killed; fetch the rest: rollcall run --failed-of ";
+    assert!(unseen.contains(perhaps), "{unseen}");
+    run.signal("KILL");
+    assert_eq!(run.wait().code, None);
+    wait_until("the run has ended", || !status().contains("running"));
+    assert!(status().contains(perhaps), "{}", status());
+    // A run of this machine. Without a lock file, or with one that another program wrote, nothing is certain.
+    let run = Killed(rollcall(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let n_before = portal.n_data_requests();
+    wait_until("the run requests data", || portal.n_data_requests() > n_before);
+    assert!(status().contains(&format!(": running (pid {}), 0 of 1\n", run.0.id())), "{}", status());
+    run.signal("KILL");
+    assert_eq!(run.wait().code, None);
+    assert!(status().contains("; no summary\nit was killed; fetch the rest: "), "{}", status());
+    assert!(in_container().stdout.contains(perhaps));
+    let lock = lake.path().join(".lock");
+    for text in ["4000000\n", "my notes", ""] {
+        fs::write(&lock, text).unwrap();
+        assert!(status().contains(perhaps), "{text}: {}", status());
+    }
+    fs::remove_file(&lock).unwrap();
+    assert!(status().contains(perhaps), "{}", status());
+}
+
+#[test]
 fn commands_that_find_nothing_say_that_the_first_run_is_in_progress() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
-    for (stalls_at, of_status) in [("api-endpoints/", "a run is in progress (pid "), ("grade-k/", ": running (pid ")] {
+    for (stalls_at, of_status) in
+        [("api-endpoints/", "another command is using the lake (pid "), ("grade-k/", ": running (pid ")]
+    {
         portal.server.set_faults(vec![stalled(stalls_at)]);
         let mut run = rollcall(&["run", "--portal", &portal.origin(), "--lake", path(&lake)]);
         run.args(["--years", "2021", "--grades", "grade-k"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -534,11 +582,14 @@ fn commands_that_find_nothing_say_that_the_first_run_is_in_progress() {
         let status = lake.rollcall("status", &[]).expect(0).stdout;
         assert!(status.starts_with("ccd_enrollment: nothing fetched yet into `"), "{status}");
         assert!(status.contains(&format!("{of_status}{}", run.0.id())), "{status}");
-        let note = format!("note: a run is in progress (pid {}); what it has committed can be queried", run.0.id());
+        let note = format!("note: another command is using the lake (pid {}); if it is a run, what ", run.0.id());
         for (args, code) in [(&["tables"][..], 0), (&["query", "select * from lookup_states"], 2)] {
             let said = lake.rollcall(args[0], &args[1..]).expect(code).stderr;
             assert!(said.starts_with(&note), "{said}");
         }
+        // Refused commands say so only once.
+        let refused = lake.rollcall("prune", &["--keep-days", "0"]).expect(75).stderr;
+        assert!(refused.starts_with("error: ") && !refused.contains("note: "), "{refused}");
         run.signal("KILL");
         assert_eq!(run.wait().code, None);
         assert_eq!(lake.rollcall("tables", &[]).expect(0).stderr, "");

@@ -11,11 +11,13 @@ mod file;
 mod held;
 mod listing;
 mod lock;
+mod lock_state;
 mod mark;
 mod objects;
 mod paths;
 mod store;
 
-pub use crate::folder::lock::{LakeLock, LockingProcess};
+pub use crate::folder::lock::LakeLock;
+pub use crate::folder::lock_state::{LockState, LockingProcess};
 pub use crate::folder::mark::FolderState;
 pub use crate::folder::store::FolderStore;

@@ -31,6 +31,7 @@ use rollcall_core::history::Moment;
 use crate::completions;
 use crate::exit::{self, BadInput};
 use crate::lake::args::LakeArgs;
+use crate::lake::busy;
 use crate::lake::mark::LakeMark;
 use crate::output;
 use crate::query::as_of::AsOf;
@@ -84,6 +85,7 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
         Source::Sql(sql) => Some(sql),
     };
     let store = args.lake.existing_folder("query a lake in a bucket with Athena, in the stack's work group").await?;
+    busy::note_first_run(&store).await;
     let as_of = args.as_of.as_deref().map(|text| AsOf::new(store.clone(), Moment::parse(text)));
     let is_sample = LakeMark::is_of_sample(&store).await?;
     let session = Session {

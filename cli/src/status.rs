@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use rollcall_adapters::folder::LockingProcess;
+use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::history::Moment;
 use rollcall_core::ports::Store;
@@ -104,12 +104,12 @@ async fn show_once(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     match args.lake.open_existing().await? {
         Lake::Folder(store) => {
             let mark = LakeMark::find(&store).await?;
-            let lock_holder = store.lock_holder().await;
-            show(args, &store, &dataset, mark.as_ref(), lock_holder).await?;
+            let lock = store.lock_state().await;
+            show(args, &store, &dataset, mark.as_ref(), lock).await?;
         }
-        // Runs on AWS use no sample data, and no process of this machine.
+        // Runs on AWS use no sample data. Nothing tells whether one goes on.
         #[cfg(feature = "aws")]
-        Lake::Bucket(store) => show(args, &store, &dataset, None, None).await?,
+        Lake::Bucket(store) => show(args, &store, &dataset, None, LockState::Unknown).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -119,7 +119,7 @@ async fn show(
     store: &impl Store,
     dataset: &Dataset,
     mark: Option<&LakeMark>,
-    lock_holder: Option<LockingProcess>,
+    lock: LockState,
 ) -> anyhow::Result<()> {
     let is_sample = mark.is_some_and(|mark| mark.is_sample);
     if let Some(as_of) = &args.as_of {
@@ -127,7 +127,7 @@ async fn show(
         return mark_sample(is_sample, args.format);
     }
     if args.runs {
-        show_runs(store, &args.lake.name(), dataset, lock_holder, args.format).await?;
+        show_runs(store, &args.lake.name(), dataset, lock, args.format).await?;
         return mark_sample(is_sample, args.format);
     }
     let flags = mark.map(|mark| mark.source_flags(dataset)).unwrap_or_default();
@@ -138,7 +138,7 @@ async fn show(
             mark_sample(is_sample, args.format)
         }
         None => {
-            let view = View { offer: &offer, is_long: args.long, is_sample, lock_holder };
+            let view = View { offer: &offer, is_long: args.long, is_sample, lock };
             show_lake(store, dataset, args.format, view).await
         }
     }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::lake;
 use crate::lake::args::LakeArgs;
+use crate::lake::busy;
 use crate::output::{self, Format};
 use crate::table;
 use crate::tables::uncounted::count_rows;
@@ -42,7 +43,9 @@ struct Listed<'t> {
 }
 
 pub(crate) async fn run(args: TablesArgs) -> anyhow::Result<ExitCode> {
-    list(&args.lake.existing_folder(BUCKET_HINT).await?, args.format).await?;
+    let store = args.lake.existing_folder(BUCKET_HINT).await?;
+    busy::note_first_run(&store).await;
+    list(&store, args.format).await?;
     Ok(ExitCode::SUCCESS)
 }
 

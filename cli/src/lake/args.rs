@@ -7,10 +7,8 @@ use rollcall_adapters::folder::{FolderState, FolderStore};
 use rollcall_core::{Error, keys};
 
 use crate::exit::BadInput;
-use crate::lake::busy::note_of_first_run;
 use crate::lake::mark::{LakeMark, how_to_fetch};
-use crate::lake::{DEFAULT, Lake, lake_flag};
-use crate::output::print_note;
+use crate::lake::{DEFAULT, Lake, VARIABLE, lake_flag};
 
 /// Prefix of a bucket name.
 const BUCKET_SCHEME: &str = "s3://";
@@ -18,7 +16,7 @@ const BUCKET_SCHEME: &str = "s3://";
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LakeArgs {
     /// Folder of the lake
-    #[arg(long, value_name = "DIR", default_value = DEFAULT, env = "ROLLCALL_LAKE")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT, env = VARIABLE)]
     lake: PathBuf,
 }
 
@@ -56,21 +54,12 @@ impl LakeArgs {
         }
     }
 
-    /// Returns the store of a lake in an existing folder, which may be empty. Notes if its first run is still going on.
+    /// Returns the store of a lake in an existing folder, which may be empty.
     ///
     /// # Errors
     /// [`BadInput`] if the folder does not exist or is not a lake, or if a bucket is named.
     pub(crate) async fn existing_folder(&self, hint: &str) -> anyhow::Result<FolderStore> {
-        let store = check_exists(self.folder(hint)?).await?;
-        if let Some(note) = note_of_first_run(&store).await {
-            print_note(&note);
-        }
-        Ok(store)
-    }
-
-    /// Returns whether the lake is a folder.
-    pub(crate) fn is_folder(&self) -> bool {
-        self.bucket().is_none()
+        check_exists(self.folder(hint)?).await
     }
 
     /// Opens the lake for reading. A folder need not exist.

@@ -1,18 +1,28 @@
-//! Whether a run goes on in a lake, for commands that find nothing in it yet.
+//! Whether another command writes to a lake, for commands that find nothing in it yet.
 
-use rollcall_adapters::folder::{FolderStore, LockingProcess};
+use rollcall_adapters::folder::{FolderStore, LockState};
 
 use crate::lake;
+use crate::output::print_note;
 
-/// Returns a line that says that a process writes to the lake.
-pub(crate) fn note(holder: &LockingProcess) -> String {
-    format!("a run is in progress (pid {}); what it has committed can be queried once it has registered it", holder.id)
+/// Returns a line that says that another command holds the lake's lock; `None` if none is known to.
+pub(crate) fn in_words(lock: LockState) -> Option<String> {
+    let process = match lock {
+        LockState::HeldBy(holder) => format!(" (pid {})", holder.id),
+        LockState::Held => String::new(),
+        LockState::Free | LockState::Unknown => return None,
+    };
+    Some(format!(
+        "another command is using the lake{process}; if it is a run, what it has committed can be queried once it has \
+         registered it"
+    ))
 }
 
-/// Returns the same line if a run goes on in a lake that has no tables yet.
-pub(crate) async fn note_of_first_run(store: &FolderStore) -> Option<String> {
-    let holder = store.lock_holder().await?;
+/// Says so if the lake has no tables yet.
+pub(crate) async fn note_first_run(store: &FolderStore) {
+    let Some(note) = in_words(store.lock_state().await) else { return };
     // An unreadable catalog is reported by the command that needs it.
-    let tables = lake::catalog(store).tables().await.ok()?;
-    tables.is_empty().then(|| note(&holder))
+    if lake::catalog(store).tables().await.is_ok_and(|tables| tables.is_empty()) {
+        print_note(&note);
+    }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::folder::LockingProcess;
+use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::{
     LastAttempt, Outcome, PartitionRecord, Records, follow_objects, read_records, stale_partitions, survey,
@@ -36,8 +36,8 @@ pub(super) struct View<'v> {
     pub(super) is_long: bool,
     /// Whether the lake holds sample data.
     pub(super) is_sample: bool,
-    /// The process that holds the lake's lock, if it is known.
-    pub(super) lock_holder: Option<LockingProcess>,
+    /// Whether a process holds the lake's lock.
+    pub(super) lock: LockState,
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ pub(super) async fn show_lake(
     let survey = survey(store, dataset, &records).await?;
     follow_objects(&mut records, &survey);
     let stale = stale_partitions(&records, dataset);
-    let last_run = last_run_of(store, dataset, &records, view.lock_holder).await?;
+    let last_run = last_run_of(store, dataset, &records, view.lock).await?;
     let mut partitions: Vec<&PartitionRecord> = records.values().collect();
     partitions.sort_by_cached_key(|record| order(dataset, &record.partition));
     let unreadable = survey.unreadable();
@@ -133,10 +133,9 @@ impl LakeStatus<'_> {
     /// Returns the last run, and whether another one goes on that has no plan yet.
     fn last_run_in_words(&self, view: View<'_>, now: Timestamp) -> String {
         let mut text = self.last_run.as_ref().map_or_else(String::new, |run| run.describe(view.offer, now));
-        let shown = self.last_run.as_ref().and_then(|run| run.process);
-        text.extend(
-            view.lock_holder.filter(|holder| Some(holder.id) != shown).map(|holder| busy::note(&holder) + "\n"),
-        );
+        if !self.last_run.as_ref().is_some_and(LastRun::is_running) {
+            text.extend(busy::in_words(view.lock).map(|line| line + "\n"));
+        }
         text
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
 use rollcall_adapters::SystemClock;
-use rollcall_adapters::folder::LockingProcess;
+use rollcall_adapters::folder::{LockState, LockingProcess};
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, PlanItem, Records, Summary};
@@ -26,13 +26,21 @@ pub(super) struct LastRun {
     /// When it wrote its summary; `null` if it has not.
     finished_at: Option<Timestamp>,
     /// Its process, while it is running on this machine.
-    pub(super) process: Option<u32>,
+    process: Option<u32>,
+    /// What is known of the lake's lock.
+    #[serde(skip)]
+    lock: LockState,
     /// Partitions that it has finished, and that it planned; `null` once it has a summary.
     n_done: Option<usize>,
     n_planned: Option<usize>,
 }
 
 impl LastRun {
+    /// Returns whether it is known to go on.
+    pub(super) fn is_running(&self) -> bool {
+        self.finished_at.is_none() && running(self.lock, &self.name).is_some()
+    }
+
     /// Returns when it ended, or how far it is, and what to do if it was killed.
     pub(super) fn describe(&self, offer: &Offer<'_>, now: Timestamp) -> String {
         let name = visible(&self.name);
@@ -40,8 +48,8 @@ impl LastRun {
             (Some(finished_at), ..) => format!("last run {name}: finished {} ago\n", age(finished_at, now)),
             (None, Some(n_done), Some(n_planned)) => {
                 let counts = format!("{} of {}", words::thousands(n_done as u64), words::thousands(n_planned as u64));
-                match self.process {
-                    Some(process) => format!("last run {name}: running (pid {process}), {counts}\n"),
+                match running(self.lock, &self.name) {
+                    Some(running) => format!("last run {name}: {running}, {counts}\n"),
                     None => format!("last run {name}: unfinished, {counts}; no summary\n{}\n", self.advice(offer)),
                 }
             }
@@ -51,9 +59,11 @@ impl LastRun {
 
     /// Returns what to do about a run that left no summary, and is not known to go on.
     fn advice(&self, offer: &Offer<'_>) -> String {
-        // Only Linux tells who holds the lock of a folder, and nothing does so for a bucket.
-        let is_certain = cfg!(target_os = "linux") && offer.lake.is_folder();
-        let when = if is_certain { "it was killed" } else { "if it was killed" };
+        let when = match self.lock {
+            // Whoever holds it now came later.
+            LockState::Free | LockState::HeldBy(_) => "it was killed",
+            LockState::Held | LockState::Unknown => "if it was killed",
+        };
         format!("{when}; fetch the rest: {}", offer.retry(&self.name))
     }
 }
@@ -63,7 +73,7 @@ pub(super) async fn last_run_of(
     store: &impl Store,
     dataset: &Dataset,
     records: &Records,
-    lock_holder: Option<LockingProcess>,
+    lock: LockState,
 ) -> anyhow::Result<Option<LastRun>> {
     let runs = ledger::run_names(store, dataset).await?;
     let Some(name) = last_run(runs, records, SystemClock.now()) else { return Ok(None) };
@@ -73,6 +83,7 @@ pub(super) async fn last_run_of(
             name,
             finished_at: Some(finished_at),
             process: None,
+            lock,
             n_done: None,
             n_planned: None,
         }));
@@ -80,13 +91,29 @@ pub(super) async fn last_run_of(
     let plan: Option<Vec<PlanItem>> = ledger::read_json(store, &keys::plan(dataset, &name)).await?;
     let receipts = ledger::read_run(store, dataset, &name).await?.receipts;
     let (n_done, n_planned) = (Some(receipts.len()), plan.map(|plan| plan.len()));
-    let process = lock_holder.filter(|holder| may_run(holder, &name)).map(|holder| holder.id);
-    Ok(Some(LastRun { name, finished_at: None, process, n_done, n_planned }))
+    let process = process_of(lock, &name);
+    Ok(Some(LastRun { name, finished_at: None, process, lock, n_done, n_planned }))
+}
+
+/// Returns the process of a run without a summary, if it is known.
+pub(super) fn process_of(lock: LockState, run: &str) -> Option<u32> {
+    match lock {
+        LockState::HeldBy(holder) if may_run(&holder, run) => Some(holder.id),
+        _ => None,
+    }
+}
+
+/// Returns that a run without a summary goes on; `None` if that is not known.
+pub(super) fn running(lock: LockState, run: &str) -> Option<String> {
+    match process_of(lock, run) {
+        Some(process) => Some(format!("running (pid {process})")),
+        None => (lock == LockState::Held).then(|| "running".to_owned()),
+    }
 }
 
 /// Returns whether the process that holds the lake's lock may be that of a run. One that started after the run holds it for
 /// another.
-pub(super) fn may_run(holder: &LockingProcess, run: &str) -> bool {
+fn may_run(holder: &LockingProcess, run: &str) -> bool {
     time_of(run).is_none_or(|at| holder.since <= at + RUN_NAME_PRECISION)
 }
 
@@ -124,6 +151,12 @@ mod tests {
         assert!(may_run(&since("2026-11-26T12:00:00.9Z"), run));
         assert!(!may_run(&since("2026-11-26T12:00:02Z"), run));
         assert!(may_run(&since("2026-11-26T12:00:02Z"), "scheduled"));
+        let of = |lock| running(lock, run);
+        assert_eq!(of(LockState::HeldBy(since("2026-11-26T09:00:00Z"))).as_deref(), Some("running (pid 1)"));
+        assert_eq!(of(LockState::Held).as_deref(), Some("running"));
+        for lock in [LockState::HeldBy(since("2026-11-26T12:00:02Z")), LockState::Free, LockState::Unknown] {
+            assert_eq!(of(lock), None);
+        }
     }
 
     /// Found by use: B13.

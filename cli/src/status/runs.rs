@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use rollcall_adapters::folder::LockingProcess;
+use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, Outcome, Summary};
@@ -14,7 +14,7 @@ use rollcall_core::ports::Store;
 use serde::Serialize;
 
 use crate::output::{self, Format};
-use crate::status::last_run::{may_run, time_of};
+use crate::status::last_run::{process_of, running, time_of};
 use crate::table;
 use crate::words::{counted, duration};
 
@@ -40,6 +40,9 @@ struct RunLine {
     outcomes: Option<BTreeMap<Outcome, usize>>,
     #[serde(skip)]
     outcomes_in_words: String,
+    /// That it goes on, in words, if that is known.
+    #[serde(skip)]
+    running: Option<String>,
 }
 
 impl RunLine {
@@ -54,6 +57,7 @@ impl RunLine {
                 n_planned: None,
                 outcomes: None,
                 outcomes_in_words: String::new(),
+                running: None,
             };
         };
         Self {
@@ -65,6 +69,7 @@ impl RunLine {
             n_planned: Some(summary.n_planned),
             outcomes_in_words: summary.outcomes_in_words(),
             outcomes: Some(summary.outcomes),
+            running: None,
         }
     }
 
@@ -74,10 +79,10 @@ impl RunLine {
     }
 
     fn outcome(&self) -> String {
-        match (&self.outcomes, self.process) {
+        match (&self.outcomes, &self.running) {
             (Some(_), _) if self.outcomes_in_words.is_empty() => "nothing to fetch".to_owned(),
             (Some(_), _) => self.outcomes_in_words.clone(),
-            (None, Some(process)) => format!("running (pid {process})"),
+            (None, Some(running)) => running.clone(),
             (None, None) => "unfinished: no summary".to_owned(),
         }
     }
@@ -88,7 +93,7 @@ pub(super) async fn show_runs(
     store: &impl Store,
     lake: &str,
     dataset: &Dataset,
-    lock_holder: Option<LockingProcess>,
+    lock: LockState,
     format: Format,
 ) -> anyhow::Result<()> {
     let names = ledger::run_names(store, dataset).await?;
@@ -100,7 +105,8 @@ pub(super) async fn show_runs(
     runs.sort_by_key(|run| Reverse(run.started_at));
     // Only one run at a time writes to a folder, so it is the last one if it is one of these.
     if let Some(last) = runs.first_mut().filter(|run| run.finished_at.is_none()) {
-        last.process = lock_holder.filter(|holder| may_run(holder, &last.run)).map(|holder| holder.id);
+        last.process = process_of(lock, &last.run);
+        last.running = running(lock, &last.run);
     }
     if format == Format::Json {
         return output::print_json(&runs);
