@@ -1085,6 +1085,29 @@ fn an_offered_command_names_the_lake_whenever_the_default_is_another_one() {
 }
 
 #[test]
+fn a_portal_counts_as_that_of_a_lake_once_it_has_sent_a_partition() {
+    let (lake, portal, other) = (TestLake::new(), TestPortal::small(), TestPortal::small());
+    portal.server.set_faults(vec![unavailable("grade-k/")]);
+    let _ = lake.run(&portal, &TWO_GRADES).expect(3);
+    let offered = || lake.rollcall("status", &[]).expect(0).stdout;
+    let of = |portal: &TestPortal| format!(" --portal {}\n", portal.origin());
+    assert!(offered().contains(&of(&portal)), "{}", offered());
+    // One that sends nothing, and one that cannot be reached.
+    other.server.set_faults(vec![unavailable("grade-pk/"), unavailable("grade-k/")]);
+    let failed = lake.run(&other, &TWO_GRADES).expect(3).stdout;
+    assert!(failed.contains(&format!(" --portal {} ", other.origin())), "{failed}");
+    assert!(offered().contains(&of(&portal)), "{}", offered());
+    let dead = ["--portal", "http://127.0.0.1:9", "--retry-wait", "0"];
+    let _ = lake.rollcall("run", &[&dead[..], &TWO_GRADES[..]].concat()).expect(4);
+    assert!(offered().contains(&of(&portal)), "{}", offered());
+    // A partition that is found unchanged has been sent.
+    other.server.set_faults(vec![unavailable("grade-k/")]);
+    let report = run_json(&lake, &other, &TWO_GRADES, 3);
+    assert_eq!(outcomes(&report), counts(&[("unchanged", 1), ("failed", 1)]));
+    assert!(offered().contains(&of(&other)), "{}", offered());
+}
+
+#[test]
 fn the_status_of_a_run_shows_each_receipt_and_error() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![unavailable("grade-k/")]);

@@ -114,7 +114,7 @@ async fn repair_folder(args: &RepairArgs, store: FolderStore, names: Vec<&str>) 
                 ));
                 continue;
             }
-            claim::claim(&store, mark.clone(), mark.is_sample, mark.portal(&dataset), &dataset).await?;
+            claim::claim(&store, &mark, mark.is_sample, None, &dataset).await?;
         }
         if args.from_pages {
             is_complete &= encode_again(&store, &dataset).await?;

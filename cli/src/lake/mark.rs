@@ -45,7 +45,8 @@ pub(super) struct TableDataset {
     dataset: String,
     /// [`Dataset::schema_id`] in hex.
     schema: String,
-    /// The portal that its rows came from last; `None` for the live one, and for the sample.
+    /// The portal that its rows came from last, or that the first run asked if no run got any; `None` for the live one, and
+    /// for the sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     portal: Option<String>,
 }
@@ -169,8 +170,20 @@ impl LakeMark {
     }
 
     /// Returns the portal that the rows of a dataset came from last; `None` for the live one, and for the sample.
-    pub(crate) fn portal(&self, dataset: &Dataset) -> Option<&str> {
+    pub(super) fn portal(&self, dataset: &Dataset) -> Option<&str> {
         self.tables.get(&dataset.table)?.portal.as_deref()
+    }
+
+    /// Returns the mark of a lake into which a dataset is fetched from a portal.
+    pub(super) fn with_dataset(&self, is_sample: bool, dataset: &Dataset, portal: Option<&str>) -> Self {
+        let mut tables = self.tables.clone();
+        tables.insert(dataset.table.clone(), TableDataset::new(dataset, portal));
+        Self { is_sample, is_new: false, tables }
+    }
+
+    /// Returns whether the lake has a table of the dataset.
+    pub(super) fn has_table(&self, dataset: &Dataset) -> bool {
+        self.tables.contains_key(&dataset.table)
     }
 
     /// Returns the flags with which a run gets data from where the rows of a dataset came from, quoted for a shell.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, future, stream};
 use rollcall_core::cost::Lengths;
+use rollcall_core::error::chain;
 use rollcall_core::ledger::read_records;
 use rollcall_core::partition::PartitionKey;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +74,7 @@ pub(crate) async fn fetch_all(
         .map(|partition| {
             let (opened, store, progress) = (prepared.portal.clone(), prepared.store.clone(), progress.clone());
             let (dataset, facts, attempts) = (prepared.dataset.clone(), prepared.facts.clone(), attempts.clone());
-            let (reachability, stop) = (reachability.clone(), stop.clone());
+            let (source, reachability, stop) = (prepared.source.clone(), reachability.clone(), stop.clone());
             AbortOnDropHandle::new(tasks.spawn(async move {
                 let portal = RunPortal {
                     portal: opened.for_partition().reporting_retries(progress.on_retry(&partition)),
@@ -85,6 +86,11 @@ pub(crate) async fn fetch_all(
                 attempts.start(&partition);
                 progress.state().start(&partition);
                 let outcome = fetch_with_retries(&portal, &store, &dataset, &partition, &facts).await;
+                if matches!(outcome, AttemptOutcome::Succeeded { .. })
+                    && let Err(error) = source.record(&store, &dataset).await
+                {
+                    tracing::warn!(error = chain(&error), "portal not recorded in the lake's mark");
+                }
                 match outcome {
                     AttemptOutcome::Succeeded { n_rows } => progress.state().end(&partition, Some(n_rows)),
                     AttemptOutcome::Failed => progress.state().end(&partition, None),

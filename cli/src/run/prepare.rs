@@ -12,9 +12,11 @@ use rollcall_core::ledger::write_plan;
 use rollcall_core::plan::{Plan, plan_partitions};
 use rollcall_core::ports::Clock;
 use rollcall_core::request::{CatalogMode, Request};
+use tokio::sync::OnceCell;
 
 use crate::exit::BadInput;
-use crate::lake::{self, claim};
+use crate::lake;
+use crate::lake::claim::{self, Source};
 use crate::output;
 use crate::portal_args::{OpenPortal, PortalSource};
 use crate::query;
@@ -26,6 +28,8 @@ pub(crate) struct PreparedRun {
     pub(crate) store: FolderStore,
     pub(crate) catalog: FileCatalog<FolderStore>,
     pub(crate) portal: OpenPortal,
+    /// Where the data comes from, as the lake's mark records it.
+    pub(crate) source: Arc<Source>,
     pub(crate) plan: Plan,
     pub(crate) facts: RunFacts,
     pub(crate) started_at: Timestamp,
@@ -77,11 +81,13 @@ pub(crate) async fn prepare(
             ..Keep::default()
         },
     };
-    claim::claim(&store, found, args.portal.is_sample(), args.portal.other_portal(), &dataset).await?;
+    let other_portal = args.portal.other_portal();
+    let mark = claim::claim(&store, &found, args.portal.is_sample(), other_portal, &dataset).await?;
+    let source = Source { mark, portal: other_portal.map(str::to_owned), is_recorded: OnceCell::new() }.into();
     write_plan(&store, &dataset, &facts.run, &plan.items).await?;
     tracing::debug!(run = facts.run, n_partitions = plan.items.len(), "plan written");
     let (dataset, catalog) = (Arc::new(dataset), lake::catalog(&store));
-    Ok(PreparedRun { dataset, store, catalog, portal, plan, facts, started_at, query, _lock: lock })
+    Ok(PreparedRun { dataset, store, catalog, portal, source, plan, facts, started_at, query, _lock: lock })
 }
 
 /// Names a run after its start time, so that names sort by time.
