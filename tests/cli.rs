@@ -1,7 +1,9 @@
 //! The command line as users see it: what each command prints, how it exits and what it leaves in the lake.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -1206,8 +1208,9 @@ fn help_lists_every_exit_code() {
 }
 
 /// Returns what bash offers for the last word of a command line.
-fn completed(lake: &Path, line: &[&str]) -> Vec<String> {
-    let mut asked = rollcall(&[&["--"], line].concat());
+fn completed<W: AsRef<OsStr>>(lake: &Path, line: &[W]) -> Vec<String> {
+    let mut asked = rollcall(&["--"]);
+    asked.args(line);
     asked.env("ROLLCALL_COMPLETE", "bash").env("ROLLCALL_LAKE", lake).env("_CLAP_IFS", "\n");
     asked.env("_CLAP_COMPLETE_INDEX", (line.len() - 1).to_string()).env("_CLAP_COMPLETE_COMP_TYPE", "9");
     let found = Outcome::from_output(asked.output().unwrap()).expect(0).stdout;
@@ -1233,6 +1236,19 @@ fn shells_complete_commands_flags_and_values() {
         (&["rollcall", "query", "top"], &["top_ten_pk_states"]),
     ] {
         assert_eq!(completed(lake.path(), line), expected, "{line:?}");
+    }
+    // Runs of other datasets are of no use.
+    let own = workspace().join("datasets/ccd_enrollment.toml");
+    let own = own.to_str().unwrap();
+    for (dataset, expected) in [("ccd_enrollment", &[run.as_str()][..]), (own, &[&run]), ("ccd_directory", &[])] {
+        assert_eq!(completed(lake.path(), &["rollcall", "status", "--dataset", dataset, "--run", ""]), expected);
+    }
+    // A word may be the name of a file, which can have any bytes.
+    let odd = OsStr::from_bytes(b"\xff.json");
+    for (words, expected) in [(["--grades", "grade-p"], "grade-pk"), (["--failed-of", "2"], &run)] {
+        let line = ["rollcall", "run", "--input"].map(OsStr::new).into_iter().chain([odd]);
+        let line: Vec<&OsStr> = line.chain(words.map(OsStr::new)).collect();
+        assert_eq!(completed(lake.path(), &line), [expected]);
     }
     // Without a lake there are no runs.
     assert_eq!(completed(Path::new("/nowhere"), &["rollcall", "status", "--run", ""]), Vec::<String>::new());

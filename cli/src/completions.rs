@@ -15,6 +15,7 @@ use rollcall_core::request::DEFAULT_DATASET;
 
 use crate::lake;
 use crate::query::shipped::SHIPPED;
+use crate::request::dataset::load_dataset;
 
 /// Variable in the environment with which a script asks the program.
 pub(crate) const VARIABLE: &str = "ROLLCALL_COMPLETE";
@@ -78,11 +79,13 @@ pub(crate) fn tables() -> ArgValueCompleter {
     })
 }
 
-/// Completes the runs of the lake, newest first.
+/// Completes the runs of the dataset of the command line, newest first.
 pub(crate) fn runs() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
-        let mut runs: Vec<String> = entries(lake().join("ledger"))
-            .flat_map(|dataset| entries(dataset.join("runs")))
+        let folder = dataset().map(|dataset| lake().join("ledger").join(dataset.name).join("runs"));
+        let mut runs: Vec<String> = folder
+            .into_iter()
+            .flat_map(entries)
             .filter_map(|run| Some(run.file_name()?.to_str()?.to_owned()))
             .collect();
         runs.sort_unstable_by(|one, other| other.cmp(one));
@@ -112,15 +115,15 @@ fn listed(start: &str, current: &str, values: impl IntoIterator<Item = String>) 
     candidates.map(|candidate| CompletionCandidate::new(format!("{start}{candidate}"))).collect()
 }
 
-/// Returns the dataset that the command line names, or else the default one.
+/// Returns the dataset that the command line names, or else the default one. Returns `None` for several.
 fn dataset() -> Option<Dataset> {
-    Dataset::built_in(flag("--dataset").as_deref().unwrap_or(DEFAULT_DATASET)).ok()
+    load_dataset(flag("--dataset").as_deref().unwrap_or(DEFAULT_DATASET)).ok()
 }
 
 /// Returns the folder of the lake that the command line names, or else the variable, or else the default one.
 fn lake() -> PathBuf {
-    let named = flag("--lake").map(PathBuf::from).or_else(|| std::env::var_os("ROLLCALL_LAKE").map(PathBuf::from));
-    let lake = named.unwrap_or_else(|| PathBuf::from("lake"));
+    let named = flag("--lake").map(PathBuf::from).or_else(|| std::env::var_os(lake::VARIABLE).map(PathBuf::from));
+    let lake = named.unwrap_or_else(|| PathBuf::from(lake::DEFAULT));
     // The shell has not expanded it yet.
     match (lake.strip_prefix("~"), std::env::var_os("HOME")) {
         (Ok(rest), Some(home)) => PathBuf::from(home).join(rest),
@@ -130,7 +133,9 @@ fn lake() -> PathBuf {
 
 /// Returns the value of a flag in the command line that is completed, which the shell passes after `--`.
 fn flag(name: &str) -> Option<String> {
-    let words: Vec<String> = std::env::args().skip_while(|word| word != "--").skip(1).collect();
+    // A word that is not UTF-8 names no dataset.
+    let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let is_named = |word: &String| word.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
     let i = words.iter().rposition(is_named)?;
     let value = match words.get(i)?.split_once('=') {
