@@ -630,7 +630,14 @@ fn common_mistakes_are_answered_with_what_to_do() {
     }
     for (args, expected) in [
         (&["query", "select 1", "--max-rows", "abc"][..], "'abc' for '--max-rows <N>': expected a whole number\n"),
-        (&["query", "select 1", "--max-rows", "-1"], "'-1' for '--max-rows <N>': expected a whole number\n"),
+        (
+            &["query", "select 1", "--max-rows", "-1"],
+            "'-1' for '--max-rows <N>': expected a whole number that is not negative\n",
+        ),
+        (
+            &["run", "--partition-timeout", "0"],
+            "'0' for '--partition-timeout <MINUTES>': expected a number of at least 1\n",
+        ),
         (&["query", "x", "--timeout", "0"], "'0' for '--timeout <SECONDS>': expected a number from 1 to 86400\n"),
         (&["run", "--in-flight", "x"], "'x' for '--in-flight <N>': expected a whole number\n"),
         (&["simulator", "--port", "70000"], "'70000' for '--port <PORT>': expected a number from 0 to 65535\n"),

@@ -32,10 +32,14 @@ pub(crate) fn parse<C: FromArgMatches>(mut program: Command) -> Result<C, ExitCo
 /// Returns what is wrong with the value of a flag that is to be a number; `None` for other mistakes.
 fn in_words(error: &clap::Error) -> Option<String> {
     let cause = error.source()?.to_string();
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let (value, flag) = (context(ContextKind::InvalidValue)?, context(ContextKind::InvalidArg)?);
     let expected = match error.source().and_then(|cause| cause.downcast_ref::<ParseIntError>()).map(ParseIntError::kind)
     {
         Some(IntErrorKind::PosOverflow) => "a smaller number".to_owned(),
         Some(IntErrorKind::NegOverflow) => "a larger number".to_owned(),
+        Some(IntErrorKind::Zero) => "a number of at least 1".to_owned(),
+        Some(_) if is_negative(&value) => "a whole number that is not negative".to_owned(),
         Some(_) => "a whole number".to_owned(),
         None => {
             // Such as `0 is not in 1..=86400`.
@@ -44,7 +48,11 @@ fn in_words(error: &clap::Error) -> Option<String> {
             format!("a number from {from} to {}", to.trim_start_matches('='))
         }
     };
-    let context = |kind| error.get(kind).map(ToString::to_string);
-    let (value, flag) = (context(ContextKind::InvalidValue)?, context(ContextKind::InvalidArg)?);
     Some(format!("invalid value '{value}' for '{flag}': expected {expected}\n\nFor more information, try '--help'.\n"))
+}
+
+/// Returns whether text is a negative whole number.
+fn is_negative(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
