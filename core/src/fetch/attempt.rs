@@ -50,13 +50,17 @@ pub(super) async fn attempt(
     let key = keys::partition_object(dataset, partition);
     let before = match head(store, partition, &key).await {
         Ok(before) => before,
-        Err(error) => return (Err(error), portal.metered()),
+        Err(error) => {
+            let kept = KeptPages::new(store, dataset, partition, run, started_at, None);
+            return (Err(error), kept.total_before().await + portal.metered());
+        }
     };
     let etag = before.as_ref().map(|facts| facts.etag.clone());
     let kept = KeptPages::new(store, dataset, partition, run, started_at, etag);
     let target = Target { store, dataset, partition, force: run.force, compares: true };
     let done = fetch_and_commit(portal, &target, run, &kept, before, started_at).await;
     let cost = portal.metered();
+    let mut total = kept.total(cost);
     let end = match (done, kept.progress()) {
         (Ok(done), _) => {
             kept.finish(done.outcome).await;
@@ -68,14 +72,14 @@ pub(super) async fn attempt(
         }
         (Err(error @ Error::Interrupted { .. }), _) => Err(error),
         (Err(error), _) => {
-            kept.count_failure(&error, cost).await;
+            total = kept.count_failure(&error, cost).await;
             if !are_pages_good(&error) {
                 kept.discard().await;
             }
             Err(error)
         }
     };
-    (end, kept.earlier_cost() + cost)
+    (end, total)
 }
 
 /// Returns whether the pages kept before an error can be used by the next fetch. Each was complete and followed the

@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use crate::cost::Metered;
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, MAX_FETCHES, count_failure};
+use crate::fetch::kept_pages::fetch_count::{Begun, FetchCount, MAX_REQUESTS, count_failure, is_used_up};
 use crate::fetch::kept_pages::found::{End, Found, Judge};
 use crate::fetch::kept_pages::page_set::{KeptPage, PageSet};
 use crate::fetch::kept_pages::to_keep::ToKeep;
@@ -36,9 +36,6 @@ use crate::ledger::receipt::Outcome;
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
 use crate::ports::store::Store;
-
-/// Maximum number of requests for a page in one run, apart from page 1: four in each fetch.
-const MAX_REQUESTS: u32 = 4 * MAX_FETCHES;
 
 /// The pages of one partition that one fetch keeps or finds kept.
 pub(super) struct KeptPages<'k, S> {
@@ -51,6 +48,8 @@ pub(super) struct KeptPages<'k, S> {
     etag: Option<String>,
     /// Set once page 1 has arrived, if pages are kept.
     set: OnceLock<OpenSet>,
+    /// Set before that, unless this is the only run. Kept even if the fetches of the run are used up.
+    count: OnceLock<FetchCount>,
     /// Number of pages that this fetch has added.
     n_added: AtomicU32,
     /// Pages that this fetch has requested, apart from page 1.
@@ -74,7 +73,6 @@ struct OpenSet {
     version: u128,
     prefix: String,
     set: PageSet,
-    count: Option<FetchCount>,
     /// By page number.
     pages: Mutex<BTreeMap<u32, KeptPage>>,
     /// Limits the pages that are requested but not kept yet, which are lost if the process is killed.
@@ -106,9 +104,9 @@ impl<'k, S: Store> KeptPages<'k, S> {
         started_at: Timestamp,
         etag: Option<String>,
     ) -> Self {
-        let (set, n_added) = (OnceLock::new(), AtomicU32::new(0));
+        let (set, count, n_added) = (OnceLock::new(), OnceLock::new(), AtomicU32::new(0));
         let (requested, is_large) = (Mutex::default(), AtomicBool::new(false));
-        Self { store, dataset, partition, run, started_at, etag, set, n_added, requested, is_large }
+        Self { store, dataset, partition, run, started_at, etag, set, count, n_added, requested, is_large }
     }
 
     /// Returns whether page 1 is to be kept as well, because the pages stay after the commit.
@@ -176,7 +174,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
         if !is_continued && !is_worth_it {
             return Ok(());
         }
-        let count = self.begin_count(&found, first.n_pages).await?;
+        self.begin_count(&found, first.n_pages).await?;
         match own.and_then(|own| own.set.as_ref()) {
             Some(continued) => set = PageSet { seen_at: first.received_at, ..continued.clone() },
             None => set.taken_over = usable,
@@ -191,19 +189,20 @@ impl<'k, S: Store> KeptPages<'k, S> {
             partition = %self.partition, n_kept = pages.len(), n_pages = first.n_pages, "keeping pages"
         );
         let slots = Semaphore::new(self.run.pages_to_keep_at_once());
-        let _ = self.set.set(OpenSet { version, prefix, set, count, pages: Mutex::new(pages), slots });
+        let _ = self.set.set(OpenSet { version, prefix, set, pages: Mutex::new(pages), slots });
         Ok(())
     }
 
     /// Counts this fetch, unless its process counts the fetches of its run itself.
-    async fn begin_count(&self, found: &Found, n_pages: u32) -> Result<Option<FetchCount>, Error> {
+    async fn begin_count(&self, found: &Found, n_pages: u32) -> Result<(), Error> {
         if self.run.keep.is_only_run {
-            return Ok(None);
+            return Ok(());
         }
         let last_requested = found.last_requested(&self.run.run, self.run.pages_at_once());
         let begun = Begun { at: self.started_at, n_pages };
-        let count = FetchCount::begin(self.store, &self.count_key(), begun, last_requested).await?;
-        if count.is_used_up() { Err(self.used_up(&count, 2)) } else { Ok(Some(count)) }
+        let begun = FetchCount::begin(self.store, &self.count_key(), begun, last_requested).await?;
+        let count = self.count.get_or_init(|| begun);
+        if count.is_used_up() { Err(self.used_up(count, 2)) } else { Ok(()) }
     }
 
     fn judge<'j>(&'j self, version: u128, set: &'j PageSet) -> Judge<'j> {
@@ -246,8 +245,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
     /// # Errors
     /// [`Error::PortalUnavailable`] if as many fetches of this run as allowed have requested it.
     pub(super) fn request(&self, page: u32) -> Result<(), Error> {
-        let count = self.set.get().and_then(|open| open.count.as_ref());
-        if let Some(count) = count.filter(|count| count.is_page_used_up(page)) {
+        if let Some(count) = self.count.get().filter(|count| count.is_page_used_up(page)) {
             return Err(self.used_up(count, page));
         }
         self.requested().insert(page);
@@ -298,10 +296,20 @@ impl<'k, S: Store> KeptPages<'k, S> {
         }
     }
 
-    /// Returns what the requests of earlier fetches of the partition in this run cost, as far as they were counted.
-    pub(super) fn earlier_cost(&self) -> Metered {
-        let count = self.set.get().and_then(|open| open.count.as_ref());
-        count.map(FetchCount::earlier_cost).unwrap_or_default()
+    /// Returns what the requests of all fetches of the partition in this run cost, as far as it is known.
+    ///
+    /// - `cost`: what those of this fetch cost.
+    pub(super) fn total(&self, cost: Metered) -> Metered {
+        self.count.get().map_or(cost, |count| count.total(cost))
+    }
+
+    /// Same as [`Self::total`], for a fetch that ended before its first request.
+    pub(super) async fn total_before(&self) -> Metered {
+        if self.run.keep.is_only_run {
+            return Metered::default();
+        }
+        let count = FetchCount::read(self.store, &self.count_key()).await;
+        count.map(|count| count.total(Metered::default())).unwrap_or_default()
     }
 
     /// Returns how far the fetch got, if it kept further pages.
@@ -312,29 +320,29 @@ impl<'k, S: Store> KeptPages<'k, S> {
     }
 
     /// Counts a fetch that failed. If this fails, the next fetch of the run counts it as killed, provided that this one
-    /// kept pages.
+    /// kept pages. Returns what the requests of all fetches of the partition in this run cost, as far as it is known.
     ///
     /// - `cost`: what its requests cost.
-    pub(super) async fn count_failure(&self, error: &Error, cost: Metered) {
+    pub(super) async fn count_failure(&self, error: &Error, cost: Metered) -> Metered {
         if self.run.keep.is_only_run {
-            return;
+            return cost;
         }
-        let is_used_up = is_used_up(error);
         let requested = self.requested().clone();
-        let counted = match self.set.get().and_then(|open| open.count.as_ref()) {
+        let counted = match self.count.get() {
             Some(count) => {
-                let last_failure = count.last_failure().filter(|_| is_used_up).map(str::to_owned);
+                let last_failure = count.last_failure().filter(|_| is_used_up(error)).map(str::to_owned);
                 let failure = last_failure.unwrap_or_else(|| error.chain());
-                count.end(self.store, &requested, cost, Some(failure)).await
+                count.end(self.store, &requested, cost, Some(failure)).await.map(|()| count.total(cost))
             }
-            // It was not begun.
-            None if is_used_up => return,
             None => {
                 let (key, is_large) = (self.count_key(), self.is_large.load(Ordering::Relaxed));
                 count_failure(self.store, &key, self.started_at, is_large, (&requested, cost), error.chain()).await
             }
         };
-        self.warn("fetch not counted", counted);
+        counted.unwrap_or_else(|error| {
+            self.warn("fetch not counted", Err(error));
+            self.total(cost)
+        })
     }
 
     /// Counts the pages that an unfinished fetch requested. If this fails, the next fetch of the run counts it as
@@ -342,7 +350,7 @@ impl<'k, S: Store> KeptPages<'k, S> {
     ///
     /// - `cost`: what its requests cost.
     pub(super) async fn pause(&self, cost: Metered) {
-        let Some(count) = self.set.get().and_then(|open| open.count.as_ref()) else { return };
+        let Some(count) = self.count.get() else { return };
         let requested = self.requested().clone();
         self.warn("requested pages not counted", count.end(self.store, &requested, cost, None).await);
     }
@@ -388,10 +396,4 @@ impl<'k, S: Store> KeptPages<'k, S> {
         let found = Found::list(self.store, self.dataset, self.partition).await?;
         self.delete(found.useless_after(&self.judge(open.version, &open.set), end)).await
     }
-}
-
-/// Returns whether an error says that a run has used all its fetches of a partition or a page. A single fetch that used
-/// its requests for page 1 made fewer.
-fn is_used_up(error: &Error) -> bool {
-    matches!(error, Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. })
 }

@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Metered;
 use crate::error::Error;
 use crate::ledger::json::replace_json;
+use crate::ports::portal::PortalError;
 use crate::ports::store::{Condition, Put, Store, StoreError};
 
 /// Maximum number of fetches of one run that may fail or be killed, and maximum number that may request the same page,
 /// apart from page 1.
-pub(super) const MAX_FETCHES: u32 = 3;
+const MAX_FETCHES: u32 = 3;
+
+/// Maximum number of requests for a page in one run, apart from page 1: four in each fetch.
+pub(super) const MAX_REQUESTS: u32 = 4 * MAX_FETCHES;
 
 /// Maximum number of conditional writes to begin a fetch, or to count one that never began.
 const WRITE_TRIES: u32 = 4;
@@ -91,7 +95,7 @@ impl FetchCount {
     }
 
     /// Reads the count. One that cannot be parsed is an error, so that the run does not start to count anew.
-    async fn read(store: &impl Store, key: &str) -> Result<Self, Error> {
+    pub(super) async fn read(store: &impl Store, key: &str) -> Result<Self, Error> {
         let found = store.read(key).await.map_err(|source| Error::store_failed("read", key, source))?;
         let (fetches, condition) = match found {
             None => (Fetches::default(), Condition::Absent),
@@ -116,9 +120,11 @@ impl FetchCount {
         self.fetches.requested.get(&page).is_some_and(|n_fetches| *n_fetches >= MAX_FETCHES)
     }
 
-    /// Returns what the requests of the fetches before this one cost.
-    pub(super) fn earlier_cost(&self) -> Metered {
-        self.fetches.cost
+    /// Returns what the requests of this fetch and of those before it cost.
+    ///
+    /// - `cost`: what the requests of this one cost.
+    pub(super) fn total(&self, cost: Metered) -> Metered {
+        self.fetches.cost + cost
     }
 
     /// Returns how the last failed fetch ended.
@@ -150,7 +156,7 @@ impl FetchCount {
     }
 }
 
-/// Counts a fetch that failed before it began to keep pages.
+/// Counts a fetch that failed before it began to keep pages. Returns what the requests of all fetches of the run cost.
 ///
 /// - `started_at`: when it was started.
 /// - `is_large`: whether the partition is known to be large. If its page 1 did not arrive, the failure counts only if
@@ -167,16 +173,16 @@ pub(super) async fn count_failure(
     is_large: bool,
     (requested, cost): (&BTreeSet<u32>, Metered),
     failure: String,
-) -> Result<(), Error> {
+) -> Result<Metered, Error> {
     let mut written = None;
     for _ in 0..WRITE_TRIES {
         let FetchCount { mut fetches, condition, .. } = FetchCount::read(store, key).await?;
         // The write succeeded although its response was lost.
         if written.as_ref() == Some(&fetches) {
-            return Ok(());
+            return Ok(fetches.cost);
         }
         if !is_large && condition == Condition::Absent {
-            return Ok(());
+            return Ok(cost);
         }
         // Another fetch may have been killed. The next one finds out which pages it requested.
         fetches.begun.take_if(|begun| begun.at == started_at);
@@ -184,11 +190,17 @@ pub(super) async fn count_failure(
         fetches.cost = fetches.cost + cost;
         fetches.fail(failure.clone());
         match replace_json(store, key, &fetches, &condition).await? {
-            Put::Done(_) => return Ok(()),
+            Put::Done(_) => return Ok(fetches.cost),
             Put::Lost => written = Some(fetches),
         }
     }
     Err(Error::WriteConflict { key: key.to_owned(), tries: WRITE_TRIES })
+}
+
+/// Returns whether an error says that a run has used all its fetches of a partition or a page. A single fetch that used
+/// its requests for page 1 made fewer.
+pub(super) fn is_used_up(error: &Error) -> bool {
+    matches!(error, Error::PortalUnavailable { source: PortalError::UsedUp { n_requests: MAX_REQUESTS, .. }, .. })
 }
 
 impl Fetches {

@@ -150,6 +150,35 @@ fn a_receipt_says_what_all_fetches_of_its_run_cost() {
 }
 
 #[test]
+fn a_receipt_of_a_fetch_that_kept_no_page_says_it_too() {
+    let (store, facts) = (MemoryStore::default(), facts("r1"));
+    begin(&store, ten_pages(), 6, &facts);
+    let cost = || {
+        let key = keys::receipt(&enrollment(), "r1", &partition());
+        serde_json::from_slice::<Receipt>(&store.bytes(&key).unwrap()).unwrap().cost.n_requests
+    };
+    // The partition's object cannot be inspected.
+    store.refuses_look.lock().unwrap().insert(KEY.to_owned());
+    let unused = Brief::new(ten_pages(), usize::MAX);
+    assert_eq!(fetch(&store, &unused, &facts).unwrap_err().name(), "StoreFailed");
+    assert_eq!((unused.requested().len(), cost()), (0, 7));
+    store.refuses_look.lock().unwrap().clear();
+    // Page 1 does not arrive.
+    let unavailable = || PortalError::Refused { status: 404, excerpt: String::new() };
+    for expected in [8, 9, 10] {
+        let failing = Brief { error: unavailable, ..Brief::new(ten_pages(), 0) };
+        assert_eq!(fetch(&store, &failing, &facts).unwrap_err().name(), "PortalRefused");
+        assert_eq!(cost(), expected);
+    }
+    // As many fetches as allowed have failed, which is known once page 1 has arrived.
+    for expected in [11, 12] {
+        let error = fetch(&store, &Brief::new(ten_pages(), usize::MAX), &facts).unwrap_err();
+        assert!(matches!(error, Error::PortalUnavailable { source: PortalError::UsedUp { .. }, .. }), "{error:?}");
+        assert_eq!(cost(), expected);
+    }
+}
+
+#[test]
 fn an_unfinished_partition_continues_where_it_ended_and_leaves_the_same_bytes() {
     let (store, undisturbed) = (MemoryStore::default(), MemoryStore::default());
     assert_eq!(begin(&store, ten_pages(), 4, &facts("r1")), Progress { n_kept: 3, n_pages: 10 });
