@@ -78,6 +78,7 @@ impl Source {
             let mark = self.mark.with_dataset(self.mark.is_sample, dataset, self.portal.as_deref());
             write_if_changed(store, &self.mark, &mark).await
         };
-        self.is_recorded.get_or_try_init(record).await.map(|()| ())
+        self.is_recorded.get_or_try_init(record).await?;
+        Ok(())
     }
 }
