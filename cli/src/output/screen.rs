@@ -1,5 +1,7 @@
 //! Text as a whole screen of a terminal.
 
+use unicode_width::UnicodeWidthChar;
+
 /// Moves the cursor to the upper left corner.
 const HOME: &str = "\u{1b}[H";
 /// Clears the rest of the line.
@@ -25,13 +27,22 @@ pub(super) fn drawing(text: &str, more: &str, width: usize, height: usize) -> St
     format!("{HOME}{}{rest}", rows.join("\n"))
 }
 
-/// Returns a line as rows of at most `width` characters.
+/// Returns a line as rows of at most `width` cells, or one character if that is wider.
 fn rows_of(line: &str, width: usize) -> Vec<String> {
-    let chars: Vec<char> = line.chars().collect();
-    if chars.is_empty() {
-        return vec![String::new()];
+    let mut rows = vec![String::new()];
+    let mut n_cells = 0;
+    for character in line.chars() {
+        let n_more = character.width().unwrap_or(0);
+        if n_cells > 0 && n_cells + n_more > width {
+            rows.push(String::new());
+            n_cells = 0;
+        }
+        n_cells += n_more;
+        if let Some(row) = rows.last_mut() {
+            row.push(character);
+        }
     }
-    chars.chunks(width).map(|row| row.iter().collect()).collect()
+    rows
 }
 
 #[cfg(test)]
@@ -50,5 +61,10 @@ mod tests {
     #[test]
     fn a_line_that_is_wider_than_the_screen_takes_several_rows() {
         assert_eq!(drawing("abcde\nf", "", 2, 9).replace('\u{1b}', "^"), "^[H^[Kab\n^[Kcd\n^[Ke\n^[Kf\n^[J");
+        // A character may take two cells, or none.
+        assert_eq!(rows_of("\u{65e5}\u{672c}x", 4), ["\u{65e5}\u{672c}", "x"]);
+        assert_eq!(rows_of("a\u{65e5}\u{672c}", 4), ["a\u{65e5}", "\u{672c}"]);
+        assert_eq!(rows_of("\u{65e5}\u{672c}", 1), ["\u{65e5}", "\u{672c}"]);
+        assert_eq!(rows_of("e\u{301}e\u{301}e", 2), ["e\u{301}e\u{301}", "e"]);
     }
 }

@@ -9,7 +9,7 @@ use rollcall_adapters::http_portal::{NextTry, OnRetry};
 
 use crate::bars;
 use crate::escape::visible;
-use crate::progress::lines::joined;
+use crate::progress::lines::{cells, joined};
 use crate::progress::retry::Retry;
 use crate::progress::{Progress, Shown};
 use crate::words::duration;
@@ -68,7 +68,7 @@ impl Shown for Asking {
         let what = &self.what;
         let questions = [question(what), format!("asking for the {what} ..."), format!("{what} ...")];
         let forms = questions.map(|question| self.parts(now, &question));
-        let is_whole = |parts: &&Vec<String>| joined(parts.to_vec(), ", ", usize::MAX).chars().count() <= width;
+        let is_whole = |parts: &&Vec<String>| cells(&joined(parts.to_vec(), ", ", usize::MAX)) <= width;
         let parts = forms.iter().find(is_whole).unwrap_or(&forms[2]).clone();
         vec![joined(parts, ", ", width)]
     }

@@ -106,6 +106,7 @@ impl Shown for ExecutionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::lines::cells;
 
     #[test]
     fn an_execution_is_shown_by_its_counts_and_receipts() {
@@ -135,7 +136,7 @@ mod tests {
         });
         assert_eq!(state.lines(at(40), 80)[2], "failed 2021 (BadBody)");
         for width in 10..100 {
-            assert!(state.lines(at(40), width).iter().all(|line| line.chars().count() <= width), "{width}");
+            assert!(state.lines(at(40), width).iter().all(|line| cells(line) <= width), "{width}");
         }
         state.counted(Counts { n_planned: 120, n_done: 120, n_failed: 2, n_running: 0 }, at(130));
         assert_eq!(state.line(at(131)), "120/120, publishing, 2 failed, 3 min, 2 receipts: 3.0k rows, 4.0 kB");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rollcall_core::partition::PartitionKey;
+use unicode_width::UnicodeWidthStr;
 
 use crate::escape::visible;
 use crate::progress::Shown;
@@ -142,9 +143,9 @@ fn joined_width(parts: &[String], separator: &str) -> usize {
     parts.iter().map(|part| cells(part) + cells(separator)).sum()
 }
 
-/// Returns the number of terminal cells of text without wide characters.
-fn cells(text: &str) -> usize {
-    text.chars().count()
+/// Returns the number of terminal cells of text.
+pub(super) fn cells(text: &str) -> usize {
+    text.width()
 }
 
 #[cfg(test)]
@@ -209,6 +210,8 @@ mod tests {
                 assert!(cells(&line) <= width, "{width}: {line}");
             }
         }
+        // A character may take two cells.
+        assert_eq!(joined(vec!["\u{65e5}\u{672c}".to_owned(), "x".to_owned()], " ", 5), "\u{65e5}\u{672c}");
         let narrow = state.at(Duration::from_secs(6)).lines(40);
         assert_eq!(
             narrow,
