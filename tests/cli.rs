@@ -161,7 +161,7 @@ fn a_plan_changes_nothing_and_knows_page_counts_only_after_a_run() {
     };
     assert_eq!(
         plan(&absent).stdout,
-        "2 partitions: about 6 pages; ~ is an estimate: 2 by the mean in docs/scale.md\n\
+        "2 partitions: about 6 pages; ~ is an estimate: 2 by the estimate for the whole portal\n\
          here: about 8 requests; no run has measured yet how long one takes\n\n\
          partition                 reason     pages\n\
          year=2021/grade=grade-pk  requested     ~3\n\

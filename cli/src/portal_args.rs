@@ -22,6 +22,10 @@ pub(crate) const METADATA_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Default number of requests in flight.
 const IN_FLIGHT: u16 = 8;
+/// Default of `--retry-wait`, in seconds.
+const RETRY_WAIT: &str = "1";
+/// Default of `--partition-timeout`, in minutes.
+const PARTITION_TIMEOUT: &str = "60";
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PortalArgs {
@@ -35,10 +39,10 @@ pub(crate) struct PortalArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     in_flight: Option<u16>,
     /// Maximum wait before the first retry of a request, in seconds; doubles with each retry, up to 60
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_wait)]
+    #[arg(long, value_name = "SECONDS", default_value = RETRY_WAIT, value_parser = parse_wait)]
     retry_wait: Duration,
     /// Maximum time for one partition in minutes, including retries
-    #[arg(long, value_name = "MINUTES", default_value = "60")]
+    #[arg(long, value_name = "MINUTES", default_value = PARTITION_TIMEOUT)]
     partition_timeout: NonZeroU32,
 }
 
@@ -98,13 +102,13 @@ impl PortalArgs {
     /// Returns the flags that choose this portal and how it is asked, quoted for a shell; none for the defaults.
     pub(crate) fn flags(&self) -> Vec<String> {
         let portal = self.other_portal().map(|portal| format!("--portal {}", shell_word(portal)));
-        let retry_wait = self.retry_wait.as_secs_f64();
+        let (retry_wait, timeout) = (self.retry_wait, self.partition_timeout);
         let settings = [
             self.sample.then(|| "--sample".to_owned()),
             portal,
             self.in_flight.map(|in_flight| format!("--in-flight {in_flight}")),
-            (retry_wait != 1.0).then(|| format!("--retry-wait {retry_wait}")),
-            (self.partition_timeout.get() != 60).then(|| format!("--partition-timeout {}", self.partition_timeout)),
+            (parse_wait(RETRY_WAIT) != Ok(retry_wait)).then(|| format!("--retry-wait {}", retry_wait.as_secs_f64())),
+            (PARTITION_TIMEOUT.parse() != Ok(timeout)).then(|| format!("--partition-timeout {timeout}")),
         ];
         settings.into_iter().flatten().collect()
     }

@@ -163,7 +163,7 @@ fn in_words(basis: Basis) -> &'static str {
         Basis::Known => "known",
         Basis::OtherYears => "by other years",
         Basis::Dataset => "by the mean in the lake",
-        Basis::Scale => "by the mean in docs/scale.md",
+        Basis::Scale => "by the estimate for the whole portal",
         Basis::Nothing => "taken as one page",
     }
 }

@@ -28,8 +28,6 @@ struct PlanCounts {
     n_partitions: usize,
     /// Number of pages of the partitions that were committed before.
     n_pages: u64,
-    /// Number of partitions whose pages are not known.
-    n_unknown: usize,
     /// `null` if a run would skip the dataset.
     cost: Option<PlanCost>,
     warnings: Vec<String>,
@@ -119,7 +117,6 @@ async fn count_all(
                 dataset: dataset.name.clone(),
                 n_partitions: 0,
                 n_pages: 0,
-                n_unknown: 0,
                 cost: None,
                 warnings: Vec::new(),
                 skipped: Some(chain(args.request.in_flags(error).as_ref())),
@@ -149,7 +146,6 @@ async fn count(
         dataset: dataset.name.clone(),
         n_partitions: plan.items.len(),
         n_pages: known.map(|length| u64::from(length.n_whole())).sum(),
-        n_unknown: cost.n_estimated,
         cost: Some(cost),
         warnings: plan.warnings,
         skipped: None,
