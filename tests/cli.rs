@@ -1164,6 +1164,19 @@ fn the_runs_of_a_lake_are_listed() {
     assert_eq!((words[2][0], &words[2][4..]), (&*first, &["0.26.1", "2", "written"][..]), "{shown}");
     let json = lake.rollcall("status", &["--runs", "--format", "json"]).expect(0).json();
     assert_eq!((&json[0]["run"], &json[0]["outcomes"]["failed"]), (&json!(second), &json!(1)));
+    // A run that is dated in the future comes last, and the table ends after twenty.
+    let dated = (2001..2020).map(|year| format!("{year}1126T120000-000")).chain(["20461126T120000-000".to_owned()]);
+    for run in dated {
+        let folder = lake.path().join("ledger/ccd_enrollment/runs").join(run);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("plan.json"), "[]").unwrap();
+    }
+    let shown = runs();
+    let names: Vec<&str> = shown.lines().skip(3).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!((names.len(), names[0], names[19]), (21, &*second, "20021126T120000-000"));
+    assert!(shown.contains(": 22 runs\n") && shown.ends_with("\nand 2 more; --format json lists them\n"), "{shown}");
+    let json = lake.rollcall("status", &["--runs", "--format", "json"]).expect(0).json();
+    assert_eq!((&json[0]["run"], &json[21]["run"]), (&json!(second), &json!("20461126T120000-000")));
     let refused = lake.rollcall("status", &["--runs", "--dataset", "ccd_*"]).expect(2).stderr;
     assert!(refused.contains("`--runs`: expected `--dataset` to name one dataset"), "{refused}");
 }

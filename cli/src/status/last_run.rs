@@ -120,13 +120,17 @@ fn may_run(holder: &LockingProcess, run: &str) -> bool {
 /// Returns the run that most recently started or tried a partition.
 ///
 /// Run names begin with the start time, except those of scheduled executions, which are found by the partitions that
-/// they tried. Ignores times more than a day ahead: they come from a wrong clock.
+/// they tried. Ignores times that cannot be.
 fn last_run(runs: BTreeSet<String>, records: &Records, now: Timestamp) -> Option<String> {
     let started = runs.into_iter().filter_map(|run| Some((time_of(&run)?, run)));
     let attempts = records.values().filter_map(|record| record.last_attempt.as_ref());
     let tried = attempts.map(|attempt| (attempt.at, attempt.run.clone()));
-    let until = now + SignedDuration::from_hours(24);
-    started.chain(tried).filter(|(at, _)| *at <= until).max().map(|(_, run)| run)
+    started.chain(tried).filter(|(at, _)| can_be(*at, now)).max().map(|(_, run)| run)
+}
+
+/// Returns whether a run can have started at a time. More than a day ahead, the time comes from a wrong clock.
+pub(super) fn can_be(at: Timestamp, now: Timestamp) -> bool {
+    at <= now + SignedDuration::from_hours(24)
 }
 
 /// Returns the start time in a name such as `20261123T120000-381`.

@@ -1,4 +1,4 @@
-//! `rollcall status --runs`: the runs of a dataset, the latest first.
+//! `rollcall status --runs`: the runs of a dataset, the latest first. Those with an impossible time come last.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use rollcall_adapters::SystemClock;
 use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::keys;
 use rollcall_core::ledger::{self, Outcome, Summary};
-use rollcall_core::ports::Store;
+use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::output::{self, Format};
-use crate::status::last_run::{process_of, running, time_of};
+use crate::status::last_run::{can_be, process_of, running, time_of};
 use crate::table;
 use crate::words::{counted, duration};
 
@@ -102,9 +103,12 @@ pub(super) async fn show_runs(
         anyhow::Ok(RunLine::new(run, summary))
     });
     let mut runs: Vec<RunLine> = lines.buffered(READS_AT_ONCE).try_collect().await?;
-    runs.sort_by_key(|run| Reverse(run.started_at));
+    let now = SystemClock.now();
+    let is_possible = |run: &RunLine| run.started_at.is_none_or(|at| can_be(at, now));
+    runs.sort_by_key(|run| Reverse(run.started_at.filter(|_| is_possible(run))));
     // Only one run at a time writes to a folder, so it is the last one if it is one of these.
-    if let Some(last) = runs.first_mut().filter(|run| run.finished_at.is_none()) {
+    let last = runs.first_mut().filter(|run| run.finished_at.is_none() && is_possible(run));
+    if let Some(last) = last {
         last.process = process_of(lock, &last.run);
         last.running = running(lock, &last.run);
     }
