@@ -28,6 +28,8 @@ pub(super) fn how_to_fetch(folder: &Path) -> String {
 
 /// The contents of the mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+// Versions of rollcall without a field refuse a lake whose mark has it here. In a table, they ignore it, and drop it when
+// they fetch into the table.
 #[serde(deny_unknown_fields)]
 pub(crate) struct LakeMark {
     pub(crate) is_sample: bool,
@@ -198,6 +200,15 @@ impl LakeMark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_is_read_although_a_newer_version_says_more_about_a_table() {
+        let table = r#"{"dataset": "ccd_directory", "schema": "00", "newer": {"any": 1}}"#;
+        let mark: LakeMark =
+            serde_json::from_str(&format!(r#"{{"is_sample": false, "tables": {{"t": {table}}}}}"#)).unwrap();
+        assert_eq!(mark.tables["t"].dataset, "ccd_directory");
+        assert!(serde_json::from_str::<LakeMark>(r#"{"is_sample": false, "newer": 1}"#).is_err());
+    }
 
     #[test]
     fn a_lake_is_fetched_again_from_where_its_data_came_from() {
