@@ -626,8 +626,9 @@ fn d6_a_run_with_an_interrupted_query_prints_its_outcomes() {
         run.signal("TERM");
         let found = run.wait().expect(130);
         assert!(found.stdout.contains(told_text), "{found:?}");
-        let words = "interrupted: the query did not finish; run it again with `rollcall query`\n";
-        assert!(found.stderr.ends_with(words), "{found:?}");
+        let again = format!("`rollcall query '{endless}' --lake {}`\n", lake.path().display());
+        let words = format!("interrupted: the query did not finish; run it again with {again}");
+        assert!(found.stderr.ends_with(&words), "{found:?}");
         std::fs::remove_dir_all(lake.path()).unwrap();
     }
 }
@@ -637,7 +638,8 @@ fn a_user_is_told_once_that_a_run_was_interrupted() {
     let (lake, portal) = (TestLake::new(), TestPortal::small());
     portal.server.set_faults(vec![stalled("ccd/")]);
     let not_tried = "interrupted: committed partitions are kept; 1 partition not tried\n";
-    let query = format!("{not_tried}stopped: the query did not finish; run it again with `rollcall query`\n");
+    let again = format!("`rollcall query 'select 1' --lake {}`\n", lake.path().display());
+    let query = format!("{not_tried}stopped: the query did not finish; run it again with {again}");
     let several = format!("[1/3] ccd_directory\n{not_tried}stopped: 2 datasets not run\n");
     for (args, expected) in [
         (&["--years", "2021", "--grades", "grade-k", "--query", "select 1"][..], query),
@@ -797,10 +799,7 @@ fn a_table_holds_one_dataset_and_repair_keeps_the_descriptor_that_filled_it() {
     // Readers report a corrupt table file, and a repair that names its dataset fixes it.
     fs::write(lake.path().join("catalog/ccd_school/shared_table.json"), "{").unwrap();
     let refused = lake.rollcall("query", &["select 1"]).expect(1).stderr;
-    assert!(
-        refused.starts_with("error: CatalogFailed: ") && refused.contains("`rollcall repair --dataset"),
-        "{refused}"
-    );
+    assert!(refused.starts_with("error: CatalogFailed: ") && refused.contains("`rollcall repair --lake "), "{refused}");
     assert!(lake.rollcall("repair", &[]).expect(0).stderr.contains("hint: repair its dataset too"));
     let _ = lake.rollcall("repair", &["--dataset", &first]).expect(0);
     let _ = lake.rollcall("query", &["select 1"]).expect(0);
@@ -1394,8 +1393,8 @@ fn a_query_that_cannot_run_lists_the_valid_names() {
     assert!(unknown.stderr.contains("\nhint: did you mean `top_ten_pk_states`? "), "{}", unknown.stderr);
     let nothing = lake.rollcall("query", &["top_ten_pk_states"]).expect(2);
     let hint = format!(
-        "hint: the lake `{0}` holds no tables yet; fetch some with `rollcall run --years 2021 --grades grade-pk --lake {0}`, \
-         or register the files in its folder `data` with `rollcall repair`\n",
+        "hint: the lake `{0}` holds no tables yet; fetch it with `rollcall run --years 2021 --grades grade-pk --lake {0}`, \
+         or register the files in its folder `data` with `rollcall repair --lake {0}`\n",
         lake.path().display()
     );
     assert!(nothing.stderr.ends_with(&hint), "{}", nothing.stderr);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -10,7 +11,9 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ports::Catalog;
 use rollcall_simulator::{Action, Config, Fault};
-use rollcall_tests::{Outcome, SEED_RANKING, TestLake, TestPortal, published_top_ten, python, workspace};
+use rollcall_tests::{
+    Outcome, SEED_RANKING, TestLake, TestPortal, binary, published_top_ten, python, rollcall, workspace,
+};
 use serde_json::{Value, json};
 
 const TABLE: &str = "data/us_education_ccd_enrollment_data";
@@ -313,34 +316,142 @@ fn a_shipped_query_says_what_to_fetch_and_that_is_enough() {
         let (_, commands) = found.split_once("fetch it with ").expect("there is a hint");
         let commands = commands.trim().trim_matches('`').split("` and `");
         for command in commands {
-            let (flags, in_lake) = command.split_once(" --lake ").expect("the lake is named");
-            assert_eq!(in_lake, lake.path().to_string_lossy());
-            let flags: Vec<&str> = flags.split(' ').skip(2).collect();
-            let _ = lake.run(&portal, &flags).expect(0);
+            let _ = pasted(command, lake.path()).expect(0);
         }
         let found = lake.rollcall("query", &[name, "--format", "csv"]).expect(0);
         assert!(found.stdout.lines().count() > 1 && found.stderr.is_empty(), "{name}: {found:?}");
     }
 }
 
+/// Runs a command as if it was pasted into a shell.
+fn pasted(command: &str, folder: &Path) -> Outcome {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("rollcall() {{ {} \"$@\"; }}; {command}", binary().display())]);
+    shell.current_dir(folder).env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG");
+    Outcome::from_output(shell.output().expect("the system has `sh`"))
+}
+
+/// Returns the commands that a text offers: between backticks, or up to the end of the line.
+fn offered(text: &str) -> Vec<String> {
+    let mut offered = Vec::new();
+    for line in text.lines() {
+        let (mut before, mut parts) = (None, line.split('`'));
+        while let Some(outside) = parts.next() {
+            if let Some((_, command)) = outside.rsplit_once(": rollcall ") {
+                offered.push(format!("rollcall {command}"));
+            } else if before.is_none() && outside.starts_with("rollcall ") {
+                offered.push(outside.to_owned());
+            }
+            before = parts.next().filter(|quoted| quoted.starts_with("rollcall "));
+            offered.extend(before.map(str::to_owned));
+        }
+    }
+    offered
+}
+
+#[test]
+fn every_command_that_is_offered_works_as_it_is_pasted() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
+    let portal = portal(Vec::new());
+    let rollcall = |args: &[&str]| {
+        let mut command = rollcall(args);
+        Outcome::from_output(command.args(["--lake", "a lake"]).current_dir(&folder).output().expect("it starts"))
+    };
+    let source = ["--portal", &portal.origin()];
+    let run = |args: &[&str]| rollcall(&[&["run"], args, &source].concat()).expect(0);
+    let _ = run(&["--years", "2020,2021", "--grades", "grade-k,grade-1"]);
+    let object = |partition: &str| folder.path().join("a lake").join(TABLE).join(partition).join("part-00000.parquet");
+    let (missing, damaged) = (object("year=2020/grade=grade-1"), object("year=2020/grade=grade-k"));
+    let other = fs::read(object("year=2021/grade=grade-k")).expect("an object can be read");
+    let table = TABLE.trim_start_matches("data/");
+    let all = format!("select sum(enrollment) from {table}");
+
+    let mut commands = BTreeMap::new();
+    let mut collect = |args: &[&str], code: i32, n_expected: usize| {
+        let found = rollcall(args).expect(code);
+        let offered = offered(&format!("{}{}", found.stdout, found.stderr));
+        assert_eq!(offered.len(), n_expected, "{args:?} {found:?}");
+        commands.extend(offered.into_iter().map(|command| (command, args.join(" "))));
+    };
+    fs::remove_file(&missing).expect("an object can be removed");
+    collect(&["query", &all], 0, 2);
+    collect(&["describe", table], 0, 1);
+    collect(&["describe", "no_such_table"], 2, 1);
+    for (sql, n_expected) in [
+        ("select * from no_such_table", 0),
+        ("select * from lookup_stats", 1),
+        ("select * from ccd_directory", 1),
+        ("race_composition_by_state", 1),
+        ("top_ten_pk_state", 2),
+        (&format!("select no_such_column from {table} t join lookup_states s on t.fips = s.code"), 1),
+    ] {
+        collect(&["query", sql], 2, n_expected);
+    }
+    collect(&["query", "top_ten_pk_states"], 0, 1);
+    fs::write(&damaged, &other).expect("an object can be written");
+    collect(&["query", &all], 1, 1 + 2);
+    fs::write(&damaged, "PAR1 torn").expect("an object can be written");
+    collect(&["query", &all], 1, 1 + 2);
+    fs::write(folder.path().join("a lake/data/lookup_states/part-00000.parquet"), "").expect("a file can be written");
+    collect(&["query", "select * from lookup_states"], 1, 1);
+    fs::write(folder.path().join(format!("a lake/catalog/ccd_school/{table}.json")), "{")
+        .expect("a file can be written");
+    collect(&["query", "select 1"], 1, 1);
+
+    for (command, by) in commands {
+        let command = command.replace("describe TABLE", &format!("describe {table}"));
+        let is_of_lake = !command.ends_with("query --list");
+        assert_eq!(command.contains(" --lake 'a lake'"), is_of_lake, "{command} of {by}");
+        assert_eq!(command.contains(&source.join(" ")), command.starts_with("rollcall run "), "{command} of {by}");
+        let done = pasted(&command, folder.path());
+        // Those that only read come before those that repair what they would read.
+        assert_ne!(done.code, Some(2), "{command} of {by}: {done:?}");
+    }
+    for partition in [missing, damaged] {
+        assert!(fs::read(partition).expect("the object is there again").len() > 100);
+    }
+    assert_eq!(rollcall(&["query", &all]).expect(0).stderr, "");
+}
+
+#[test]
+fn the_past_is_not_offered_to_be_fetched() {
+    let (lake, portal) = (TestLake::new(), portal(Vec::new()));
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let past = |query: &str, code| lake.rollcall("query", &[query, "--as-of", "2020-01-01"]).expect(code).stderr;
+    let found = past("top_ten_pk_states", 0);
+    let start = "note: `us_education_ccd_enrollment_data` was empty at 2020-01-01T23:59:59.999999999Z; its first rows are \
+                 from 20";
+    assert!(found.starts_with(start), "{found}");
+    assert!(found.contains("\nnote: `top_ten_pk_states` found no rows; it needs ccd_enrollment, "), "{found}");
+    let missing = past("select * from ccd_directory_labeled", 2);
+    assert!(!found.contains("rollcall run") && !missing.contains("rollcall run"), "{found}{missing}");
+    // What a table was after that has no such note.
+    let now = lake.rollcall("query", &["top_ten_pk_states", "--as-of", "2999-01-01"]).expect(0);
+    assert_eq!(now.stderr, "");
+}
+
 #[test]
 fn a_table_that_the_lake_lacks_comes_with_the_command_that_fetches_it() {
     let lake = TestLake::new();
-    let _ = lake.run(&portal(Vec::new()), &["--years", "2021", "--grades", "grade-pk"]).expect(0);
+    let portal = portal(Vec::new());
+    let origin = portal.origin();
+    let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     let hint = |query: &str| {
         let found = lake.rollcall("query", &[query]).expect(2).stderr;
         found.split_once("\nhint: ").map(|(_, hint)| hint.to_owned()).expect("there is a hint")
     };
-    let fetch =
-        |which: &str| format!("fetch it with `rollcall run --dataset {which} --lake {}`\n", lake.path().display());
+    let fetch = |which: &str| {
+        format!("fetch it with `rollcall run {which} --lake {} --portal {origin}`\n", lake.path().display())
+    };
+    let of_directory = "the table of dataset `ccd_directory` is `us_education_ccd_directory_data`";
     for (query, expected) in [
-        ("charter_share_by_state", fetch("ccd_directory --years 2021")),
-        ("race_composition_by_state", fetch("ccd_enrollment_race_sex --years latest --grades all")),
-        ("select * from ccd_directory_labeled", fetch("ccd_directory --years latest")),
-        ("select * from ccd_directory", fetch("ccd_directory --years latest")),
+        ("charter_share_by_state", fetch("--years 2021 --dataset ccd_directory")),
+        ("race_composition_by_state", fetch("--years latest --grades all --dataset ccd_enrollment_race_sex")),
+        ("select * from ccd_directory_labeled", fetch("--years latest --dataset ccd_directory")),
+        ("select * from ccd_directory", format!("{of_directory}; {}", fetch("--years latest --dataset ccd_directory"))),
         (
             "select * from ccd_enrollment",
-            "did you mean `ccd_school.ccd_enrollment_labeled`? `rollcall tables` lists all\n".to_owned(),
+            "the table of dataset `ccd_enrollment` is `us_education_ccd_enrollment_data`\n".to_owned(),
         ),
     ] {
         assert_eq!(hint(query), expected, "{query}");
@@ -415,10 +526,14 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
     let _ = lake.run(&portal, &of_double).expect(0);
     let _ = lake.run(&portal, &["--years", "2021", "--grades", "grade-pk"]).expect(0);
     assert_eq!(
-        lake.rollcall("query", &[&students]).expect(1).stderr,
+        lake.rollcall("query", &[&students])
+            .expect(1)
+            .stderr
+            .replace(&*lake.path().to_string_lossy(), "LAKE")
+            .replace(&portal.origin(), "PORTAL"),
         "error: run query: read column `enrollment` of `year=2020/grade=grade-pk`: expected int as in \
          table `ccd_school.us_education_ccd_enrollment_data`, found double\n\
-         hint: rewrite it: rollcall run --mode stale\n"
+         hint: rewrite it: rollcall run --mode stale --lake LAKE --portal PORTAL\n"
     );
     // Other columns and other partitions can still be queried.
     let others = format!("select year, count(distinct ncessch) > 0 as n from {table} group by year order by year");

@@ -176,7 +176,7 @@ fn mistakes_in_sql_are_explained() {
         (
             "select * from lookup_state",
             "no table `ccd_school.lookup_state`\n  select * from lookup_state\n                ^\n\
-             hint: did you mean `ccd_school.lookup_states`? `rollcall tables` lists all\n",
+             hint: did you mean `ccd_school.lookup_states`? `rollcall tables --lake LAKE` lists all\n",
         ),
         (
             "select enrolment from us_education_ccd_enrollment_data",
@@ -218,7 +218,8 @@ fn mistakes_in_sql_are_explained() {
         (
             "select e.zip from ccd_enrollment_labeled e",
             "no column `e.zip`\n  select e.zip from ccd_enrollment_labeled e\n         ^\n\
-             hint: the nearest columns of `e`: fips, fips_label, is_total, year, grade; `rollcall describe TABLE` lists all\n",
+             hint: the nearest columns of `e`: fips, fips_label, is_total, year, grade; `rollcall describe TABLE --lake LAKE` lists \
+             all\n",
         ),
         (
             "select s.code from lookup_sexes x",
@@ -239,14 +240,15 @@ fn mistakes_in_sql_are_explained() {
         ("select $1", "expected a value instead of the placeholder `$1`\n"),
         ("delete from lookup_states", "expected a query, which only reads, found a statement that changes something\n"),
     ] {
-        let refused = piped(&lake, "", &[sql]).expect(2).stderr;
+        let refused = piped(&lake, "", &[sql]).expect(2).stderr.replace(path(&lake), "LAKE");
         assert_eq!(refused, format!("error: run query: {expected}"), "{sql}");
     }
-    let refused = piped(&lake, "", &["top_ten"]).expect(2).stderr;
+    let refused = piped(&lake, "", &["top_ten"]).expect(2).stderr.replace(path(&lake), "LAKE");
     assert_eq!(
         refused,
         "error: find query: expected SQL or the name of a shipped query, found `top_ten`\nhint: did you mean \
-         `top_ten_pk_states`? `rollcall query --list` lists the shipped queries, and `rollcall tables` the tables\n"
+         `top_ten_pk_states`? `rollcall query --list` lists the shipped queries, and `rollcall tables --lake LAKE` the \
+         tables\n"
     );
     // A mistake in the query after a run is found before anything is fetched.
     let portal = TestPortal::small();
@@ -309,7 +311,13 @@ fn tables_are_listed_and_described() {
     assert_eq!(column("fips").unwrap()["codes"]["1"], json!("Alabama"));
     assert_eq!(column("grade").unwrap()["coded_values"][0], json!({"value": "grade-pk", "code": -1, "label": "Pre-K"}));
     let refused = lake.rollcall("describe", &["lookup_stats"]).expect(2).stderr;
-    assert!(refused.ends_with("hint: did you mean `lookup_states`? `rollcall tables` lists all\n"), "{refused}");
+    assert!(
+        refused.ends_with(&format!(
+            "hint: did you mean `lookup_states`? `rollcall tables --lake {}` lists all\n",
+            path(&lake)
+        )),
+        "{refused}"
+    );
 }
 
 #[test]

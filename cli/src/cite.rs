@@ -75,7 +75,7 @@ pub(crate) struct Citation {
 pub(crate) async fn run(args: CiteArgs) -> anyhow::Result<ExitCode> {
     let datasets = match &args.query {
         None => vec![load_dataset(&args.dataset)?],
-        Some(query) => datasets_of(&find_sql(query)?)?,
+        Some(query) => datasets_of(&find_sql(query, &args.lake)?)?,
     };
     let moment = args.as_of.as_deref().map(Moment::parse);
     let citations = match args.lake.open_existing().await? {

@@ -91,13 +91,14 @@ pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<ExitCode> {
 /// Prints what is known of a table or view.
 pub(crate) async fn describe(store: &FolderStore, name: &str, format: Format) -> anyhow::Result<()> {
     let tables = lake::catalog(store).tables().await?;
-    let described = match find(&tables, name)? {
+    let lake = LakeArgs::of(store.root().to_path_buf());
+    let described = match find(&tables, name, &lake)? {
         Found::Table(table) => of_table(store, table).await,
         Found::View(table, view) => of_view(store, table, view).await?,
     };
     match format {
         Format::Json => output::print_json(&described)?,
-        Format::Table => output::print_long(&text(&described))?,
+        Format::Table => output::print_long(&text(&described, &lake))?,
     }
     Ok(())
 }
@@ -109,7 +110,7 @@ enum Found<'t> {
 }
 
 /// Finds a table or view by its name, with or without its database, or the table of a built-in dataset by the dataset's.
-fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInput> {
+fn find<'t>(tables: &'t [CatalogTable], name: &str, lake: &LakeArgs) -> Result<Found<'t>, BadInput> {
     if let Some(table) = tables.iter().find(|table| built_in_name(&table.database, &table.table) == Some(name)) {
         return Ok(Found::Table(table));
     }
@@ -125,8 +126,9 @@ fn find<'t>(tables: &'t [CatalogTable], name: &str) -> Result<Found<'t>, BadInpu
     let meant = nearest(bare, tables.iter().flat_map(CatalogTable::names));
     let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
     Err(BadInput(format!(
-        "describe: expected a table or view of this lake, found `{}`\nhint: {meant}`rollcall tables` lists all",
-        visible(name)
+        "describe: expected a table or view of this lake, found `{}`\nhint: {meant}`{}` lists all",
+        visible(name),
+        lake.command("rollcall tables")
     )))
 }
 
@@ -249,7 +251,7 @@ async fn of_view(store: &FolderStore, table: &CatalogTable, view: &str) -> anyho
     })
 }
 
-fn text(described: &Described) -> String {
+fn text(described: &Described, lake: &LakeArgs) -> String {
     let Described { name, about, n_partitions, n_rows, columns, .. } = described;
     let mut text = format!("{}\n", visible(name));
     if !about.is_empty() {
@@ -282,7 +284,8 @@ fn text(described: &Described) -> String {
         }
         text.push_str(&format!("\n{}", table::render(&listed)));
     }
-    text.push_str(&format!("\nrollcall query {}\n", shell_word(&format!("select * from {name} limit 10"))));
+    let query = format!("rollcall query {}", shell_word(&format!("select * from {name} limit 10")));
+    text.push_str(&format!("\n{}\n", lake.command(&query)));
     text
 }
 

@@ -7,12 +7,12 @@ mod default_database;
 pub(crate) mod engine;
 mod engine_errors;
 pub(crate) mod explain;
-mod fetching;
 mod file_check;
 mod file_reader;
 mod headings;
 mod lake_table;
 pub(crate) mod limits;
+mod offers;
 mod pinned_folder;
 mod plain_sql;
 mod session;
@@ -72,7 +72,8 @@ pub(crate) struct QueryArgs {
 }
 
 pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
-    let source = if args.list { Source::List } else { Source::of(args.query.as_deref(), args.file.as_deref())? };
+    let source =
+        if args.list { Source::List } else { Source::of(args.query.as_deref(), args.file.as_deref(), &args.lake)? };
     let sql = match source {
         Source::List => {
             output::print(&shipped::list())?;
@@ -87,13 +88,14 @@ pub(crate) async fn run(args: QueryArgs) -> anyhow::Result<ExitCode> {
     let store = args.lake.existing_folder("query a lake in a bucket with Athena, in the stack's work group").await?;
     busy::note_first_run(&store).await;
     let as_of = args.as_of.as_deref().map(|text| AsOf::new(store.clone(), Moment::parse(text)));
-    let is_sample = LakeMark::is_of_sample(&store).await?;
+    let mark = LakeMark::find(&store).await?;
+    let is_sample = mark.as_ref().is_some_and(|mark| mark.is_sample);
     let session = Session {
         store: &store,
         as_of: as_of.as_ref(),
         view: args.view,
         is_shell: sql.is_none(),
-        is_sample,
+        mark: mark.as_ref(),
         limits: args.limits,
     };
     let Some(sql) = sql else {

@@ -18,6 +18,7 @@ use rollcall_adapters::folder::FolderStore;
 use rollcall_core::ledger::Summary;
 
 use crate::exit;
+use crate::lake::mark::LakeMark;
 use crate::output::{self, Format};
 use crate::query::engine::LakeQuery;
 use crate::request::ResolvedRequest;
@@ -30,6 +31,7 @@ use crate::run::prepare::{PreparedRun, prepare};
 use crate::run::report::RunReport;
 use crate::signals::Signals;
 use crate::warnings;
+use crate::words::shell_word;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let request = args.request.clone();
@@ -75,7 +77,8 @@ async fn run_here(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 /// Returns the rows of the query after a run, formatted.
 async fn rows_of(store: &FolderStore, sql: &str, args: &RunArgs) -> anyhow::Result<String> {
-    let query = LakeQuery { is_sample: args.portal.is_sample(), ..LakeQuery::new(store, sql) };
+    let mark = LakeMark::find(store).await?;
+    let query = LakeQuery { mark: mark.as_ref(), ..LakeQuery::new(store, sql) };
     let rows = query.run(|schema| Collected::new(args.format.into(), schema)).await?;
     query.note_if_nothing(rows.n_rows());
     rows.finish()
@@ -121,7 +124,11 @@ fn print_outcome(
             ExitCode::from(exit::OK)
         }
         QueryOutcome::Failed(failure) => exit::report(&failure),
-        QueryOutcome::Interrupted => interrupted("the query did not finish; run it again with `rollcall query`"),
+        QueryOutcome::Interrupted => {
+            let query = shell_word(args.query.as_deref().unwrap_or_default());
+            let again = args.lake.command(&format!("rollcall query {query}"));
+            interrupted(&format!("the query did not finish; run it again with `{again}`"))
+        }
     };
     // The exit code of the run takes precedence over that of its query.
     Ok(if code == exit::OK { query_code } else { ExitCode::from(code) })

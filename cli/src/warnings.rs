@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
+use jiff::Timestamp;
 use rollcall_core::file::RESCUED;
 use rollcall_core::history::Moment;
 use rollcall_core::ledger::Receipt;
@@ -55,6 +56,11 @@ pub(crate) fn warn_not_refreshed(partitions: &[PartitionKey], table: &str, momen
             first_of(partitions)
         ));
     }
+}
+
+/// Notes that a table was empty at a moment, and since when it has rows.
+pub(crate) fn note_empty(table: &str, at: Timestamp, first_at: Timestamp) {
+    print_note(&format!("`{table}` was empty at {at}; its first rows are from {first_at}"));
 }
 
 /// Warns about files in a table's folder that belong to no partition.

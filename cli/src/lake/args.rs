@@ -88,6 +88,11 @@ impl LakeArgs {
         self.lake.display().to_string()
     }
 
+    /// Returns a command that is for this lake: `rollcall tables` → `rollcall tables --lake other`.
+    pub(crate) fn command(&self, command: &str) -> String {
+        [Some(command.to_owned()), self.flag()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
     /// Returns the flag that selects this lake; `None` for the default.
     pub(crate) fn flag(&self) -> Option<String> {
         lake_flag(&self.lake)

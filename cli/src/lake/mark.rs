@@ -188,10 +188,25 @@ impl LakeMark {
         self.tables.contains_key(&dataset.table)
     }
 
+    /// Returns the portal from which to fetch into a table: that of its rows, or that of all tables if it has none yet.
+    fn portal_for(&self, table: &str) -> Option<&str> {
+        if let Some(table) = self.tables.get(table) {
+            return table.portal.as_deref();
+        }
+        let mut portals = self.tables.values().map(|table| table.portal.as_deref());
+        let first = portals.next()?;
+        first.filter(|_| portals.all(|other| other == first))
+    }
+
     /// Returns the flags with which a run gets data from where the rows of a dataset came from, quoted for a shell.
     pub(crate) fn source_flags(&self, dataset: &Dataset) -> Vec<String> {
+        self.source_flags_of(&dataset.table)
+    }
+
+    /// Same as [`Self::source_flags`], for the dataset in a table.
+    pub(crate) fn source_flags_of(&self, table: &str) -> Vec<String> {
         // Whoever wrote the mark may have written anything; what is offered to be pasted is an address and nothing else.
-        let portal = self.portal(dataset).and_then(|portal| parse_origin(portal).ok());
+        let portal = self.portal_for(table).and_then(|portal| parse_origin(portal).ok());
         let portal = portal.map(|portal| format!("--portal {}", shell_word(portal.as_str().trim_end_matches('/'))));
         if self.is_sample { vec!["--sample".to_owned()] } else { portal.into_iter().collect() }
     }
@@ -220,6 +235,16 @@ mod tests {
         assert_eq!(flags(false, None), [""; 0]);
         assert_eq!(flags(true, None), ["--sample"]);
         assert_eq!(flags(false, Some("http://127.0.0.1:8000")), ["--portal http://127.0.0.1:8000"]);
+        let other = Dataset::built_in("ccd_enrollment").unwrap();
+        let portals = |portals: &[Option<&str>]| {
+            let tables = portals.iter().enumerate();
+            let tables = tables.map(|(i, portal)| (format!("t{i}"), TableDataset::new(&dataset, *portal)));
+            LakeMark { is_sample: false, is_new: false, tables: tables.collect() }.source_flags(&other)
+        };
+        assert_eq!(portals(&[]), [""; 0]);
+        assert_eq!(portals(&[Some("http://a"), Some("http://a")]), ["--portal http://a"]);
+        assert_eq!(portals(&[Some("http://a"), Some("http://b")]), [""; 0]);
+        assert_eq!(portals(&[None, Some("http://a")]), [""; 0]);
         for forged in ["x; rm -rf .", "http://h/?q=$(id)", "http://user:word@host"] {
             assert_eq!(flags(false, Some(forged)), [""; 0], "{forged}");
         }

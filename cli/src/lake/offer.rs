@@ -10,6 +10,9 @@ use crate::lake::args::LakeArgs;
 use crate::request::dataset::is_file;
 use crate::words::shell_word;
 
+/// Selects everything that there is reason to fetch again.
+pub(crate) const REFRESH: &str = "--mode stale";
+
 /// A dataset of a lake, for which runs are offered.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer<'o> {
@@ -24,15 +27,7 @@ pub(crate) struct Offer<'o> {
 impl Offer<'_> {
     /// Returns the command that runs the dataset with the flags `which`.
     pub(crate) fn run(&self, which: &str) -> String {
-        let mut words = vec!["rollcall run".to_owned(), which.to_owned()];
-        words.extend(dataset_flag(self.dataset, self.dataset_arg));
-        // A bucket belongs to a state machine, which writes to no other.
-        match self.lake.bucket() {
-            Some(_) => words.push("--on aws".to_owned()),
-            None => words.extend(self.lake.flag()),
-        }
-        words.extend(self.flags.iter().cloned());
-        words.join(" ")
+        run_command(which, dataset_flag(self.dataset, self.dataset_arg), self.lake, &self.flags)
     }
 
     /// Returns the command that fetches what a run did not.
@@ -56,14 +51,29 @@ impl Offer<'_> {
 
     /// Returns the command that lists the runs.
     pub(crate) fn list_runs(&self) -> String {
-        let flags = [Some("--runs".to_owned()), dataset_flag(self.dataset, self.dataset_arg), self.lake.flag()];
-        ["rollcall status".to_owned()].into_iter().chain(flags.into_iter().flatten()).collect::<Vec<_>>().join(" ")
+        let flag = dataset_flag(self.dataset, self.dataset_arg).map_or_else(String::new, |flag| format!(" {flag}"));
+        self.lake.command(&format!("rollcall status --runs{flag}"))
     }
 
     /// Returns the command that fetches everything that there is reason to fetch again.
     pub(crate) fn refresh(&self) -> String {
-        self.run("--mode stale")
+        self.run(REFRESH)
     }
+}
+
+/// Returns the command that runs a dataset.
+///
+/// - `which`, `dataset`, `source`: flags that say what the run fetches, of which dataset, and where from and how.
+pub(crate) fn run_command(which: &str, dataset: Option<String>, lake: &LakeArgs, source: &[String]) -> String {
+    let mut words = vec!["rollcall run".to_owned(), which.to_owned()];
+    words.extend(dataset);
+    // A bucket belongs to a state machine, which writes to no other.
+    match lake.bucket() {
+        Some(_) => words.push("--on aws".to_owned()),
+        None => words.extend(lake.flag()),
+    }
+    words.extend(source.iter().cloned());
+    words.join(" ")
 }
 
 /// Returns the flags that select all values of the axes other than the year, such as ` --grades all`.
@@ -80,7 +90,11 @@ pub(crate) fn all_values(dataset: &Dataset) -> String {
 /// - `argument`: the dataset as given on the command line, if it was. It may be a pattern that selects others too.
 pub(crate) fn dataset_flag(dataset: &Dataset, argument: Option<&str>) -> Option<String> {
     // A descriptor file may use the name of the default dataset.
-    let named = argument.filter(|argument| is_file(argument)).unwrap_or(&dataset.name);
+    flag_of(argument.filter(|argument| is_file(argument)).unwrap_or(&dataset.name))
+}
+
+/// Returns the flag that selects a dataset by its name or file; `None` for the default.
+pub(crate) fn flag_of(named: &str) -> Option<String> {
     (named != DEFAULT_DATASET).then(|| format!("--dataset {}", shell_word(named)))
 }
 

@@ -46,6 +46,9 @@ impl AsOf {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.insert(table.table.clone()) {
             warnings::warn_not_refreshed(&as_of.not_refreshed, &table.table, &self.moment);
+            if let Some(first_at) = as_of.first_at.filter(|_| as_of.partitions.is_empty()) {
+                warnings::note_empty(&table.table, as_of.at, first_at);
+            }
         }
         let registered = as_of.partitions.into_iter().map(|as_of| RegisteredPartition {
             partition: as_of.partition,

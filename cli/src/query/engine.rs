@@ -24,15 +24,16 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::exit::BadInput;
 use crate::lake;
+use crate::lake::mark::LakeMark;
 use crate::output;
 use crate::query::as_of::AsOf;
 use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase};
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
 use crate::query::explain::explain;
-use crate::query::fetching::Fetching;
 use crate::query::headings::{with_plain_headings, with_schema};
 use crate::query::lake_table::{LakeTable, lake_url};
 use crate::query::limits::Limits;
+use crate::query::offers::Offers;
 use crate::query::pinned_folder::PinnedFolder;
 use crate::query::views::register_views;
 use crate::rows::RowSink;
@@ -47,26 +48,26 @@ pub(crate) struct LakeQuery<'q> {
     /// The moment in the past of the lake; `None` for now.
     pub(crate) as_of: Option<&'q AsOf>,
     pub(crate) limits: Limits,
-    /// Whether the lake holds sample data.
-    pub(crate) is_sample: bool,
+    /// The lake's mark, which says where its data came from; `None` if it has none, or if only its catalog is read.
+    pub(crate) mark: Option<&'q LakeMark>,
 }
 
 impl<'q> LakeQuery<'q> {
     /// Returns a query over the lake as it is, without limits.
     pub(crate) fn new(store: &'q FolderStore, sql: &'q str) -> Self {
-        Self { store, sql, as_of: None, limits: Limits::default(), is_sample: false }
+        Self { store, sql, as_of: None, limits: Limits::default(), mark: None }
     }
 }
 
 impl LakeQuery<'_> {
-    /// Says how to fetch what the query lacks.
-    pub(super) fn fetching(&self) -> Fetching<'_> {
-        Fetching { root: self.store.root(), is_sample: self.is_sample }
+    /// Returns what is offered if the lake lacks something, or is damaged.
+    fn offers(&self) -> Offers {
+        Offers::new(self.store.root(), self.mark, self.as_of.is_some())
     }
 
     /// Says what a shipped query needs, if it found nothing.
     pub(crate) fn note_if_nothing(&self, n_rows: u64) {
-        if let Some(note) = self.fetching().note_on_nothing(self.sql).filter(|_| n_rows == 0) {
+        if let Some(note) = self.offers().note_on_nothing(self.sql).filter(|_| n_rows == 0) {
             output::print_note(&note);
         }
     }
@@ -89,7 +90,7 @@ impl LakeQuery<'_> {
         loop {
             n_tries += 1;
             let tables = self.tables().await?;
-            let (context, lake) = session(&tables, self.store.root(), self.limits)?;
+            let (context, lake) = session(&tables, self.store.root(), self.limits, &Arc::new(self.offers()))?;
             let attempt = Attempt { query: self, context: &context, tables: &tables };
             let mut has_printed = false;
             let planned = attempt.plan().await;
@@ -117,7 +118,8 @@ impl LakeQuery<'_> {
 
     /// Returns the tables of the lake, as they are or were.
     async fn tables(&self) -> anyhow::Result<Vec<CatalogTable>> {
-        let mut tables = lake::catalog(self.store).tables().await.map_err(unreadable_catalog)?;
+        let tables = lake::catalog(self.store).tables().await;
+        let mut tables = tables.map_err(|error| unreadable_catalog(error, &self.offers().lake))?;
         if let Some(as_of) = self.as_of {
             as_of.apply(&mut tables, self.sql).await?;
         }
@@ -206,7 +208,7 @@ impl Attempt<'_> {
     fn invalid(&self, error: &DataFusionError) -> anyhow::Error {
         BadInput(format!(
             "run query: {}",
-            explain(error, self.query.sql, self.tables, self.query.fetching(), self.context)
+            explain(error, self.query.sql, self.tables, &self.query.offers(), self.context)
         ))
         .into()
     }
@@ -219,11 +221,11 @@ impl Attempt<'_> {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => self.query.limits.memory_exceeded(),
             _ if is_caused_by_sql(error) => self.invalid(error),
-            _ => anyhow::anyhow!(
-                "run query: the SQL engine reports: {}\nhint: if a file is damaged, `rollcall run --mode missing` replaces \
-                 it",
-                in_one_line(error)
-            ),
+            _ => {
+                let hint = self.query.offers().on_damage(self.query.sql, self.tables);
+                let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
+                anyhow::anyhow!("run query: the SQL engine reports: {}{hint}", in_one_line(error))
+            }
         }
     }
 }
@@ -263,6 +265,7 @@ fn session(
     tables: &[CatalogTable],
     root: &Path,
     limits: Limits,
+    offers: &Arc<Offers>,
 ) -> anyhow::Result<(SessionContext, Option<Arc<PinnedFolder>>)> {
     let config = SessionConfig::new().with_information_schema(true);
     let mut config = config.with_default_catalog_and_schema(CATALOG, DEFAULT_DATABASE);
@@ -278,7 +281,7 @@ fn session(
     let mut databases: BTreeMap<&str, Arc<MemorySchemaProvider>> = BTreeMap::new();
     for table in tables {
         let database = databases.entry(&table.database).or_default();
-        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, lake.clone())))?;
+        database.register_table(table.table.clone(), Arc::new(LakeTable::new(table, lake.clone(), offers.clone())))?;
     }
     let catalog = context
         .catalog(CATALOG)
@@ -331,7 +334,9 @@ mod tests {
         let catalog = FileCatalog::new(store.clone());
         publish_lookups(&store, &catalog, SystemClock.now(), "r1").await.unwrap();
         let sql = "select count(*) as n from ccd_school.lookup_sexes";
-        let (context, lake) = session(&catalog.tables().await.unwrap(), folder.path(), Limits::default()).unwrap();
+        let offers = Arc::new(Offers::new(folder.path(), None, false));
+        let tables = catalog.tables().await.unwrap();
+        let (context, lake) = session(&tables, folder.path(), Limits::default(), &offers).unwrap();
         let frame = context.sql("select label from ccd_school.lookup_sexes order by label").await.unwrap();
         let plan = frame.create_physical_plan().await.unwrap();
         let path = folder.path().join("data/lookup_sexes/part-00000.parquet");

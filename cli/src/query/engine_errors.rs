@@ -5,14 +5,19 @@ use datafusion::error::DataFusionError;
 use rollcall_core::Error;
 use rollcall_core::ports::CatalogError;
 
+use crate::lake::args::LakeArgs;
 use crate::query::file_check::MismatchedFile;
 
 /// Returns the error for an unreadable catalog, with a hint.
 ///
 /// One unreadable file fails every query, because it is unknown which table it described.
-pub(super) fn unreadable_catalog(error: CatalogError) -> Error {
+pub(super) fn unreadable_catalog(error: CatalogError, lake: &LakeArgs) -> Error {
     let source = CatalogError {
-        message: format!("{}; `rollcall repair --dataset NAME|FILE.toml` rebuilds it from the objects", error.message),
+        message: format!(
+            "{}; `{}` rebuilds it from the objects, and with --dataset FILE.toml those of a dataset that is not built in",
+            error.message,
+            lake.command("rollcall repair")
+        ),
         source: error.source,
     };
     Error::CatalogFailed { table: "of this lake".to_owned(), source }

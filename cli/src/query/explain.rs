@@ -9,16 +9,17 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use rollcall_adapters::file_catalog::CatalogTable;
 use rollcall_core::text::{closest, misspelled, nearest};
 
+use crate::lake::args::LakeArgs;
 use crate::query::default_database::CATALOG;
 use crate::query::engine_errors::in_one_line;
-use crate::query::fetching::Fetching;
+use crate::query::offers::Offers;
 
 /// Maximum number of names that a hint lists.
 const MAX_LISTED: usize = 10;
 /// Number of the nearest columns that a hint lists if there are more.
 const MAX_NEAREST: usize = 5;
-/// How the engine's message about a function starts.
-const UNKNOWN_FUNCTION: &str = "Invalid function '";
+/// Lists the columns of a table.
+const DESCRIBE: &str = "rollcall describe TABLE";
 /// Width of the line of SQL that a message shows, in characters.
 const EXCERPT: usize = 70;
 
@@ -26,42 +27,50 @@ const EXCERPT: usize = 70;
 struct Explanation {
     cause: String,
     hint: Option<String>,
+    unknown: Option<Unknown>,
+}
+
+/// What a query names that is not there. The hint depends on what is.
+enum Unknown {
+    Table(String),
+    Function(String),
 }
 
 impl Explanation {
     fn new(cause: impl Into<String>) -> Self {
-        Self { cause: cause.into(), hint: None }
+        Self { cause: cause.into(), hint: None, unknown: None }
     }
 
     fn with_hint(self, hint: impl Into<Option<String>>) -> Self {
         Self { hint: hint.into(), ..self }
+    }
+
+    fn of_unknown(what: &str, name: &str, unknown: impl Fn(String) -> Unknown) -> Self {
+        Self { unknown: Some(unknown(name.to_owned())), ..Self::new(format!("no {what} `{name}`")) }
     }
 }
 
 /// Returns what is wrong with a query: one line, the line of SQL with a caret below the place if it is known, and a hint if
 /// there is one.
 ///
-/// - `fetching`: says how to fetch what the lake lacks.
+/// - `offers`: knows how to fetch what the lake lacks.
 /// - `context`: knows the functions.
 pub(super) fn explain(
     error: &DataFusionError,
     sql: &str,
     tables: &[CatalogTable],
-    fetching: Fetching<'_>,
+    offers: &Offers,
     context: &SessionContext,
 ) -> String {
     let names = names(tables);
-    let Explanation { cause, hint } = explanation(error, &names);
-    let fetch = missing_table(error).and_then(|table| fetching.table(table, sql, tables));
-    let hint = match (names.is_empty(), fetch) {
-        (true, fetch) => Some(format!(
-            "the lake `{}` holds no tables yet; fetch some with `{}`, or register the files in its folder `data` \
-             with `rollcall repair`",
-            fetching.root.display(),
-            fetch.unwrap_or_else(|| "rollcall run".to_owned())
-        )),
-        (false, Some(fetch)) => Some(format!("fetch it with `{fetch}`")),
-        (false, None) => unknown_function(error).map_or(hint, |name| similar_function(name, context)),
+    let Explanation { cause, hint, unknown } = explanation(error, &names, &offers.lake);
+    let hint = match unknown {
+        Some(Unknown::Table(table)) if names.is_empty() => Some(offers.on_empty(&table, sql)),
+        Some(Unknown::Table(table)) => {
+            Some(offers.on_missing(&table, sql, tables).unwrap_or_else(|| similar_table(&table, &names, &offers.lake)))
+        }
+        Some(Unknown::Function(function)) => similar_function(&function, context),
+        None => hint,
     };
     let place = marked_place(error, sql);
     let hint = hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"));
@@ -72,7 +81,11 @@ pub(super) fn explain(
 pub(crate) fn syntax_error(sql: &str) -> Option<String> {
     let parsed = datafusion::sql::parser::DFParser::parse_sql(sql);
     let error = parsed.err()?;
-    Some(explanation(&error, &[]).cause + &marked_place(&error, sql))
+    let cause = match error.find_root() {
+        DataFusionError::SQL(error, _) => syntax(error),
+        _ => in_one_line(&error),
+    };
+    Some(cause + &marked_place(&error, sql))
 }
 
 /// Returns the names of tables and views, with their databases.
@@ -82,10 +95,10 @@ fn names(tables: &[CatalogTable]) -> Vec<String> {
     tables.iter().flat_map(names).collect()
 }
 
-fn explanation(error: &DataFusionError, names: &[String]) -> Explanation {
+fn explanation(error: &DataFusionError, names: &[String], lake: &LakeArgs) -> Explanation {
     match error.find_root() {
         DataFusionError::SQL(error, _) => Explanation::new(syntax(error)),
-        DataFusionError::SchemaError(error, _) => column(error, names),
+        DataFusionError::SchemaError(error, _) => column(error, names, lake),
         DataFusionError::ArrowError(error, _) => value(error),
         DataFusionError::Plan(message) => plan(message, names),
         DataFusionError::NotImplemented(message) if message.contains("a single SQL statement") => {
@@ -129,12 +142,12 @@ fn syntax(error: &ParserError) -> String {
     }
 }
 
-fn column(error: &SchemaError, names: &[String]) -> Explanation {
+fn column(error: &SchemaError, names: &[String], lake: &LakeArgs) -> Explanation {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let columns: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let cause = format!("no column `{}`", field.flat_name());
-            if let Some(hint) = column_of_table(field, valid_fields) {
+            if let Some(hint) = column_of_table(field, valid_fields, lake) {
                 return Explanation::new(cause).with_hint(hint);
             }
             let hint = match nearest(&field.name, columns.iter().copied()) {
@@ -146,7 +159,7 @@ fn column(error: &SchemaError, names: &[String]) -> Explanation {
                 Some(meant) => Some(format!("did you mean `{meant}`?")),
                 None if columns.is_empty() => None,
                 None if columns.len() <= MAX_LISTED => Some(format!("columns: {}", columns.join(", "))),
-                None => Some("`rollcall describe TABLE` lists the columns".to_owned()),
+                None => Some(format!("`{}` lists the columns", lake.command(DESCRIBE))),
             };
             Explanation::new(cause).with_hint(hint)
         }
@@ -160,7 +173,7 @@ fn column(error: &SchemaError, names: &[String]) -> Explanation {
 }
 
 /// Returns a hint for a column that is not in the table before it; `None` if the query has no such table.
-fn column_of_table(field: &Column, valid_fields: &[Column]) -> Option<String> {
+fn column_of_table(field: &Column, valid_fields: &[Column], lake: &LakeArgs) -> Option<String> {
     let table = field.relation.as_ref()?;
     let of_table = |other: &&Column| other.relation.as_ref().is_some_and(|other| other.resolved_eq(table));
     let columns: Vec<&str> = valid_fields.iter().filter(of_table).map(|field| field.name.as_str()).collect();
@@ -175,7 +188,8 @@ fn column_of_table(field: &Column, valid_fields: &[Column]) -> Option<String> {
         None if columns.len() <= MAX_LISTED => format!("columns of `{table}`: {}{elsewhere}", columns.join(", ")),
         None => {
             let nearest = closest(&field.name, columns, MAX_NEAREST).join(", ");
-            format!("the nearest columns of `{table}`: {nearest}{elsewhere}; `rollcall describe TABLE` lists all")
+            let describe = lake.command(DESCRIBE);
+            format!("the nearest columns of `{table}`: {nearest}{elsewhere}; `{describe}` lists all")
         }
     })
 }
@@ -201,11 +215,11 @@ fn value(error: &ArrowError) -> Explanation {
 /// Explains what planning reports.
 fn plan(message: &str, names: &[String]) -> Explanation {
     if let Some(table) = unknown_table(message) {
-        return table_not_found(table, names);
+        return Explanation::of_unknown("table", table, Unknown::Table);
     }
     let quoted = |before| quoted_after(message, before);
-    if let Some(function) = quoted(UNKNOWN_FUNCTION) {
-        return Explanation::new(format!("no function `{function}`"));
+    if let Some(function) = quoted("Invalid function '") {
+        return Explanation::of_unknown("function", function, Unknown::Function);
     }
     if let Some(call) = quoted("No function matches the given name and argument types '") {
         return Explanation::new(format!("no function takes `{}`", in_sql_types(call)));
@@ -237,35 +251,25 @@ fn quoted_after<'m>(message: &'m str, before: &str) -> Option<&'m str> {
     message.split_once(before).and_then(|(_, rest)| rest.split_once('\'')).map(|(quoted, _)| quoted)
 }
 
-/// Returns the function that there is none of.
-fn unknown_function(error: &DataFusionError) -> Option<&str> {
-    let DataFusionError::Plan(message) = error.find_root() else { return None };
-    quoted_after(message, UNKNOWN_FUNCTION)
-}
-
 /// Returns a hint with the function that was probably meant. The engine's own suggests whatever function is nearest.
 fn similar_function(name: &str, context: &SessionContext) -> Option<String> {
     let functions: Vec<String> = context.udfs().into_iter().chain(context.udafs()).chain(context.udwfs()).collect();
     misspelled(name, functions.iter().map(String::as_str)).map(|meant| format!("did you mean `{meant}`?"))
 }
 
-fn missing_table(error: &DataFusionError) -> Option<&str> {
-    let DataFusionError::Plan(message) = error.find_root() else { return None };
-    unknown_table(message)
-}
-
-fn table_not_found(table: &str, names: &[String]) -> Explanation {
+/// Returns a hint with the table that was probably meant, or with all of them.
+fn similar_table(table: &str, names: &[String], lake: &LakeArgs) -> String {
     let bare = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let missing = bare(table);
     let bares: Vec<String> = names.iter().map(|name| bare(name)).collect();
     let meant = nearest(&missing, bares.iter().map(String::as_str));
     let meant = meant.and_then(|meant| names.iter().find(|name| bare(name) == meant));
-    let hint = match meant {
-        Some(meant) => format!("did you mean `{meant}`? `rollcall tables` lists all"),
+    let list = lake.command("rollcall tables");
+    match meant {
+        Some(meant) => format!("did you mean `{meant}`? `{list}` lists all"),
         None if names.len() <= MAX_LISTED => format!("tables of this lake: {}", names.join(", ")),
-        None => format!("`rollcall tables` lists the {} tables and views", names.len()),
-    };
-    Explanation::new(format!("no table `{table}`")).with_hint(hint)
+        None => format!("`{list}` lists the {} tables and views", names.len()),
+    }
 }
 
 /// Returns a kind of value with its article: `Int32 type` → `a number`.

@@ -3,16 +3,17 @@
 //! A file has the columns of the descriptor that it was written with. Without this check the engine would cast them to the
 //! current columns of the table, such as `1.5` to `1`, and would read a renamed column as nulls.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, FieldRef, Fields};
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::ParquetMetaData;
-use rollcall_core::dataset::built_in::built_in_name;
 use rollcall_core::file::PARTITION_KEY;
 use rollcall_core::keys;
-use rollcall_core::request::DEFAULT_DATASET;
 use rollcall_core::text::excerpt;
 
 use crate::escape::visible;
+use crate::query::offers::Offers;
 
 /// The error for a file whose partition or columns do not match its table.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(crate) struct ExpectedFile {
     pub(crate) columns: Fields,
     /// The columns that the query reads.
     pub(crate) read: Vec<FieldRef>,
+    /// Knows what to do about a file with other contents.
+    pub(crate) offers: Arc<Offers>,
 }
 
 impl ExpectedFile {
@@ -53,10 +56,10 @@ impl ExpectedFile {
         if let Some(found) = found.filter(|found| is_other(found)) {
             return Err(MismatchedFile(format!(
                 "read `{object}`: expected rows of `{}`, found rows of `{}`\n\
-                 hint: remove it from the catalog: rollcall repair{}",
+                 hint: remove it from the catalog: {}",
                 visible(partition),
                 excerpt(found),
-                self.dataset_flag()
+                self.offers.repair(&self.database, &self.table)
             )));
         }
         // Reads the columns from the Parquet schema, and ignores an Arrow schema that another writer may have added.
@@ -66,12 +69,12 @@ impl ExpectedFile {
         for column in &self.read {
             let mismatched = |found: &str| {
                 let (owner, hint) = match partition.is_empty() {
-                    true => (self.table.as_str(), "rewrite it: rollcall repair".to_owned()),
+                    true => (self.table.as_str(), format!("rewrite it: {}", self.offers.repair_lookups())),
                     false if object.starts_with(keys::HISTORY_PREFIX) => {
                         (&*visible(partition), "a kept edition is as it was: leave out the column".to_owned())
                     }
                     false => {
-                        let hint = format!("rewrite it: rollcall run --mode stale{}", self.dataset_flag());
+                        let hint = format!("rewrite it: {}", self.offers.refresh(&self.database, &self.table));
                         (&*visible(partition), hint)
                     }
                 };
@@ -100,15 +103,6 @@ impl ExpectedFile {
             }
         }
         Ok(())
-    }
-
-    /// Returns the flag that selects the table's dataset; empty for the default.
-    fn dataset_flag(&self) -> String {
-        match built_in_name(&self.database, &self.table) {
-            Some(DEFAULT_DATASET) => String::new(),
-            Some(name) => format!(" --dataset {name}"),
-            None => " --dataset FILE.toml".to_owned(),
-        }
     }
 }
 
@@ -197,7 +191,8 @@ mod tests {
     async fn query(lake: &Path, sql: &str) -> std::result::Result<Value, String> {
         let store = FolderStore::new(lake);
         let rows = LakeQuery::new(&store, sql).run(|schema| Collected::new(RowFormat::Json, schema)).await;
-        rows.map(|rows| serde_json::from_str(&rows.finish().unwrap()).unwrap()).map_err(|error| error.to_string())
+        rows.map(|rows| serde_json::from_str(&rows.finish().unwrap()).unwrap())
+            .map_err(|error| error.to_string().replace(&*lake.to_string_lossy(), "LAKE"))
     }
 
     /// Returns the values of `column` in both years. The file for 2020 has the columns `old`, the one for 2021 the
@@ -233,7 +228,7 @@ mod tests {
         let typed = |expected: &str, found: &str| {
             Err(format!(
                 "run query: read column `x` of `year=2020`: expected {expected} as in table `d.t`, found {found}\n\
-                 hint: rewrite it: rollcall run --mode stale --dataset FILE.toml"
+                 hint: rewrite it: rollcall run --mode stale --dataset FILE.toml --lake LAKE"
             ))
         };
         let changed = async |old: ArrayRef, new: ArrayRef, kind| {
@@ -281,7 +276,7 @@ mod tests {
             assert_eq!(
                 query(lake, sql).await.unwrap_err(),
                 "run query: read `data/t/year=2020/part-00000.parquet`: expected rows of `year=2020`, found rows of \
-                 `year=2021`\nhint: remove it from the catalog: rollcall repair --dataset FILE.toml"
+                 `year=2021`\nhint: remove it from the catalog: rollcall repair --dataset FILE.toml --lake LAKE"
             );
         }
         let of_2021 = query(lake, "select sum(id) as s from d.t where year = 2021").await;

@@ -27,6 +27,7 @@ use crate::query::axis_filters::{depends_only_on_axes, implied_axis_filter};
 use crate::query::catalog_entry::{TablePartition, field, partitions};
 use crate::query::file_check::ExpectedFile;
 use crate::query::file_reader::CheckedFiles;
+use crate::query::offers::Offers;
 use crate::query::pinned_folder::PinnedFolder;
 use crate::query::plain_sql::plain_sql;
 use crate::words;
@@ -40,6 +41,7 @@ pub(crate) struct LakeTable {
     /// An invalid catalog entry fails only the queries that read this table.
     partitions: std::result::Result<Vec<TablePartition>, String>,
     lake: Arc<PinnedFolder>,
+    offers: Arc<Offers>,
     /// Missing objects for which a warning has already been printed.
     reported_missing: Mutex<BTreeSet<String>>,
     /// Notes that were printed.
@@ -48,7 +50,7 @@ pub(crate) struct LakeTable {
 
 impl LakeTable {
     /// Creates the table for a catalog entry, with its files in `lake`.
-    pub(crate) fn new(table: &CatalogTable, lake: Arc<PinnedFolder>) -> Self {
+    pub(crate) fn new(table: &CatalogTable, lake: Arc<PinnedFolder>, offers: Arc<Offers>) -> Self {
         let file_schema = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
         let axes: Vec<_> = table.partition_keys.iter().map(|key| Arc::new(field(key))).collect();
         Self {
@@ -57,6 +59,7 @@ impl LakeTable {
             partitions: partitions(table),
             schema: TableSchema::builder(file_schema).with_table_partition_cols(axes).build(),
             lake,
+            offers,
             reported_missing: Mutex::default(),
             noted: Mutex::default(),
         }
@@ -132,8 +135,8 @@ impl LakeTable {
                 Err(Error::NotFound { .. }) if !partition.values.is_empty() => missing.push(object.clone()),
                 Err(Error::NotFound { .. }) => {
                     return Err(DataFusionError::Execution(format!(
-                        "read `{object}`: expected the object that the catalog names, found none; \
-                         `rollcall repair` rewrites it"
+                        "read `{object}`: expected the object that the catalog names, found none; `{}` rewrites it",
+                        self.offers.repair_lookups()
                     )));
                 }
                 Err(error) => {
@@ -154,9 +157,11 @@ impl LakeTable {
         if let [first, ..] = missing.as_slice() {
             output::print_message(&format!(
                 "warning: the query skips {} that the catalog names but the lake lacks, such as `{}`\n\
-                 hint: fetch again with `rollcall run --mode missing`, or update the catalog with `rollcall repair`",
+                 hint: fetch again with `{}`, or update the catalog with `{}`",
                 words::counted(missing.len() as u64, "object"),
-                escape::visible(first)
+                escape::visible(first),
+                self.offers.refresh(&self.database, &self.table),
+                self.offers.repair(&self.database, &self.table)
             ));
         }
     }
@@ -221,7 +226,8 @@ impl TableProvider for LakeTable {
             None => columns.to_vec(),
         };
         let axes = self.schema.table_partition_cols().to_vec();
-        let expected = ExpectedFile { database: self.database.clone(), table: self.table.clone(), axes, columns, read };
+        let (database, table, offers) = (self.database.clone(), self.table.clone(), self.offers.clone());
+        let expected = ExpectedFile { database, table, axes, columns, read, offers };
         let checked = Arc::new(CheckedFiles::new(self.lake.clone(), expected));
         let source = Arc::new(ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(checked));
         // Each group contains adjacent partitions, in catalog order.
@@ -272,7 +278,9 @@ mod tests {
             view: None,
             partitions: partitions.collect(),
         };
-        LakeTable::new(&table, Arc::new(PinnedFolder::new(&std::env::temp_dir()).unwrap()))
+        let folder = std::env::temp_dir();
+        let offers = Arc::new(Offers::new(&folder, None, false));
+        LakeTable::new(&table, Arc::new(PinnedFolder::new(&folder).unwrap()), offers)
     }
 
     /// Found by use: B3.

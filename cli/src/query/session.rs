@@ -3,6 +3,7 @@
 use clap::Args;
 use rollcall_adapters::folder::FolderStore;
 
+use crate::lake::mark::LakeMark;
 use crate::query::as_of::AsOf;
 use crate::query::engine::LakeQuery;
 use crate::query::limits::Limits;
@@ -28,16 +29,16 @@ pub(super) struct Session<'s> {
     pub(super) view: View,
     /// Whether the queries are entered in the shell.
     pub(super) is_shell: bool,
-    /// Whether the lake holds sample data.
-    pub(super) is_sample: bool,
+    /// The lake's mark; `None` for a folder without files.
+    pub(super) mark: Option<&'s LakeMark>,
     pub(super) limits: Limits,
 }
 
 impl Session<'_> {
     /// Returns a query over the lake.
     pub(super) fn query<'q>(&'q self, sql: &'q str) -> LakeQuery<'q> {
-        let Self { store, as_of, limits, is_sample, .. } = *self;
-        LakeQuery { store, sql, as_of, limits, is_sample }
+        let Self { store, as_of, limits, mark, .. } = *self;
+        LakeQuery { store, sql, as_of, limits, mark }
     }
 
     /// Runs a query and prints its rows as they come.

@@ -17,6 +17,7 @@ use rustyline::{CompletionType, Config, Editor};
 use crate::describe::describe;
 use crate::exit::BadInput;
 use crate::lake;
+use crate::lake::args::LakeArgs;
 use crate::output;
 use crate::output::Format;
 use crate::query::session::Session;
@@ -121,8 +122,9 @@ async fn run_command(command: &str, store: &FolderStore) -> anyhow::Result<()> {
 }
 
 async fn run_statements(input: &str, session: &Session<'_>) -> anyhow::Result<()> {
+    let lake = LakeArgs::of(session.store.root().to_path_buf());
     for statement in Entered::new(input).statements {
-        session.print(&find_sql(statement)?).await?;
+        session.print(&find_sql(statement, &lake)?).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use rollcall_core::text::nearest;
 
 use crate::exit::BadInput;
+use crate::lake::args::LakeArgs;
 use crate::table;
 
 /// A shipped query.
@@ -86,7 +87,7 @@ impl Shipped {
 ///
 /// # Errors
 /// [`BadInput`] if `query` is a single word and no shipped query has that name, with the nearest one.
-pub(crate) fn find_sql(query: &str) -> Result<String, BadInput> {
+pub(crate) fn find_sql(query: &str, lake: &LakeArgs) -> Result<String, BadInput> {
     let name = query.trim().trim_end_matches(';');
     if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name) {
         return Ok(shipped.sql.to_owned());
@@ -103,7 +104,8 @@ pub(crate) fn find_sql(query: &str) -> Result<String, BadInput> {
     let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
     Err(BadInput(format!(
         "find query: expected SQL or the name of a shipped query, found `{query}`\nhint: {meant}`rollcall query --list` lists \
-         the shipped queries, and `rollcall tables` the tables"
+         the shipped queries, and `{}` the tables",
+        lake.command("rollcall tables")
     )))
 }
 

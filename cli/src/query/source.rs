@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::escape::visible;
 use crate::exit::BadInput;
+use crate::lake::args::LakeArgs;
 use crate::query::shipped::find_sql;
 
 /// What `rollcall query` is to do.
@@ -21,11 +22,11 @@ impl Source {
     ///
     /// Without an argument or a file, it is read from stdin; if that is a terminal, a shell opens; if it is empty, the
     /// shipped queries are listed.
-    pub(super) fn of(query: Option<&str>, file: Option<&Path>) -> Result<Self, BadInput> {
+    pub(super) fn of(query: Option<&str>, file: Option<&Path>, lake: &LakeArgs) -> Result<Self, BadInput> {
         match (query, file) {
-            (Some("-"), _) => Ok(Self::Sql(find_sql(&non_empty(&stdin()?, "stdin")?)?)),
-            (Some(query), _) => Ok(Self::Sql(find_sql(query)?)),
-            (None, Some(file)) if file.as_os_str() == "-" => Self::of(Some("-"), None),
+            (Some("-"), _) => Ok(Self::Sql(find_sql(&non_empty(&stdin()?, "stdin")?, lake)?)),
+            (Some(query), _) => Ok(Self::Sql(find_sql(query, lake)?)),
+            (None, Some(file)) if file.as_os_str() == "-" => Self::of(Some("-"), None, lake),
             (None, Some(file)) => {
                 let name = file.display().to_string();
                 let text = std::fs::read_to_string(file);
@@ -37,7 +38,7 @@ impl Source {
             (None, None) => {
                 let sql = stdin()?;
                 let sql = without_mark(&sql);
-                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(find_sql(sql)?) })
+                Ok(if sql.trim().is_empty() { Self::List } else { Self::Sql(find_sql(sql, lake)?) })
             }
         }
     }

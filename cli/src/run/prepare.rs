@@ -50,7 +50,7 @@ pub(crate) async fn prepare(
     dataset: Dataset,
     request: Request,
 ) -> anyhow::Result<PreparedRun> {
-    let query = args.query.as_deref().map(query::shipped::find_sql).transpose()?;
+    let query = args.query.as_deref().map(|query| query::shipped::find_sql(query, &args.lake)).transpose()?;
     // A mistake must not wait until everything is fetched.
     if let Some(mistake) = query.as_deref().and_then(query::explain::syntax_error) {
         return Err(BadInput(format!("read `--query`: {mistake}")).into());

@@ -40,11 +40,42 @@ pub fn built_in_name(database: &str, table: &str) -> Option<&'static str> {
     DATASETS.iter().find(|one| one.database == database && one.table == table).map(|one| one.name)
 }
 
-/// Returns the name of the built-in dataset that has this name, or whose table or view has it.
+/// What a name in a query means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Called {
+    /// The table or the view of this built-in dataset.
+    Table(&'static str),
+    /// A built-in dataset, whose table has another name.
+    Dataset {
+        /// The dataset.
+        name: &'static str,
+        /// Its table.
+        table: &'static str,
+    },
+}
+
+impl Called {
+    /// Returns the name of the dataset.
+    #[must_use]
+    pub fn dataset(self) -> &'static str {
+        match self {
+            Self::Table(name) | Self::Dataset { name, .. } => name,
+        }
+    }
+}
+
+/// Returns what a name means that may be the one of a built-in dataset, or of its table or view.
+///
+/// - `database`: the database that the name is in; `None` for any.
 #[must_use]
-pub fn built_in_called(name: &str) -> Option<&'static str> {
-    let is_called = |one: &str, table: &str| one == name || table == name || view_name(one) == name;
-    DATASETS.iter().find(|one| is_called(one.name, one.table)).map(|one| one.name)
+pub fn built_in_called(database: Option<&str>, name: &str) -> Option<Called> {
+    let in_database = || DATASETS.iter().filter(|one| database.is_none_or(|database| one.database == database));
+    let of_table = in_database().find(|one| one.table == name || view_name(one.name) == name);
+    let of_dataset = || in_database().find(|one| one.name == name);
+    match of_table {
+        Some(one) => Some(Called::Table(one.name)),
+        None => of_dataset().map(|one| Called::Dataset { name: one.name, table: one.table }),
+    }
 }
 
 /// Returns the endpoints whose columns are not known yet, so that their datasets are not built in.
@@ -103,6 +134,22 @@ mod tests {
         assert_eq!((DATASETS.len(), UNKNOWN.len()), (123, 6));
         assert!(UNKNOWN.iter().all(|unknown| !unknown.name.is_empty() && !unknown.years.is_empty()));
         assert!(DATASETS.is_sorted_by_key(|one| one.name));
+    }
+
+    #[test]
+    fn the_name_of_a_dataset_is_told_from_that_of_its_table() {
+        let (name, table) = ("ccd_directory", "us_education_ccd_directory_data");
+        for (database, called, expected) in [
+            (None, table, Some(Called::Table(name))),
+            (Some("ccd_school"), "ccd_directory_labeled", Some(Called::Table(name))),
+            (Some("ccd_school"), name, Some(Called::Dataset { name, table })),
+            (None, name, Some(Called::Dataset { name, table })),
+            (Some("education"), name, None),
+            (Some("education"), table, None),
+            (None, "ccd_directories", None),
+        ] {
+            assert_eq!(built_in_called(database, called), expected, "{database:?} {called}");
+        }
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct TableAsOf {
     /// Those of them that were not refreshed under the release, if the moment is one. The portal may have had other rows
     /// for them.
     pub not_refreshed: Vec<PartitionKey>,
+    /// When the first of its editions that are known became valid; `None` if there is none.
+    pub first_at: Option<Timestamp>,
     /// All refreshes of the table that are known.
     pub refreshes: Refreshes,
 }
@@ -159,7 +161,8 @@ pub async fn table_as_of(
         let partitions = partitions.iter().map(|as_of| &as_of.partition);
         partitions.filter(|partition| !is_refreshed(partition)).cloned().collect()
     });
-    Ok(TableAsOf { at, partitions, not_refreshed, refreshes })
+    let first_at = histories.iter().flat_map(|history| &history.editions).map(|validity| validity.since).min();
+    Ok(TableAsOf { at, partitions, not_refreshed, first_at, refreshes })
 }
 
 /// Returns the editions of every partition of a table, sorted by partition.
