@@ -97,7 +97,7 @@ impl LakeTable {
             filters.iter().filter_map(|filter| implied_axis_filter(&self.schema, filter)).collect();
         // `and` binds what it joins more closely than `or`, and puts it in parentheses.
         let Some(condition) = axis_filters.iter().cloned().reduce(Expr::and) else { return };
-        let condition = plain_sql(&condition.to_string(), |_| false);
+        let condition = plain_sql(condition);
         let axes = self.schema.table_partition_cols().iter().enumerate();
         let named = axes.filter(|(_, axis)| {
             axis_filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == *axis.name()))
