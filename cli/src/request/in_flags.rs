@@ -61,52 +61,89 @@ fn without_json(text: &str, field: &str, names_grades: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_core::Error;
+    use rollcall_core::dataset::Dataset;
+    use rollcall_core::request::Request;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// Returns what is wrong with a request, in flags. The request is checked as every other is, so that the test notices
+    /// if a mistake is described in other words.
+    fn told(dataset: &str, request: &Value, names_grades: bool) -> Vec<String> {
+        let Err(Error::InvalidRequest { mistakes }) = Request::parse(request, &Dataset::built_in(dataset).unwrap())
+        else {
+            panic!("expected a mistake in {request}");
+        };
+        mistakes.iter().map(|mistake| in_flags(mistake, names_grades)).collect()
+    }
 
     #[test]
     fn a_mistake_is_told_in_flags() {
-        for (mistake, expected) in [
+        for (dataset, request, expected) in [
             (
-                "`grades`: expected values such as [\"grade-pk\"] or \"all\", found none",
+                "ccd_enrollment",
+                json!({"years": [2020]}),
                 "`--grades`: expected values such as grade-pk or all, found none",
             ),
             (
-                "`races`: expected values such as [1] or \"all\", found none",
-                "`--axis race`: expected values such as 1 or all, found none",
+                "ccd_enrollment",
+                json!({"years": "x", "grades": "all"}),
+                "`--years`: expected years such as 2020,2021, 2015-2021, latest or all, found `x`",
             ),
             (
-                "`years`: expected years such as [2020, 2021], \"2015-2021\", \"latest\" or \"all\", found `\"x\"`\n    hint: y",
-                "`--years`: expected years such as 2020,2021, 2015-2021, latest or all, found `\"x\"`\n    hint: y",
+                "ccd_enrollment",
+                json!({"years": "", "grades": "all"}),
+                "`--years`: expected years such as 2020,2021, 2015-2021, latest or all, found nothing",
             ),
-            ("`axes.race`: expected one of 1, 2, found `3`", "`--axis race`: expected one of 1, 2, found `3`"),
-            ("`axes.grade_edfacts`: expected one of a, found `b`", "`--grades`: expected one of a, found `b`"),
             (
-                "`years`: expected either `years` or `axes.year`, found both",
+                "ipeds_enrollment_headcount",
+                json!({"years": [2020]}),
+                "`--axis level_of_study`: expected values such as undergraduate or all, found none",
+            ),
+            (
+                "edfacts_assessments",
+                json!({"years": [2020], "axes": {"grade_edfacts": "grade-x"}}),
+                "`--grades`: expected one of grade-3 to grade-9, grade-99, found `grade-x`",
+            ),
+            (
+                "ccd_enrollment",
+                json!({"years": [2020], "axes": {"year": [2020], "grade": "all"}}),
                 "`--years`: expected either `--years` or `--axis year`, found both",
             ),
             (
-                "`partitions[0].grade`: expected a value such as \"grade-pk\", found none",
+                "ccd_enrollment",
+                json!({"partitions": [{"year": 2020}]}),
                 "`--partition`: expected a value such as grade-pk, found none",
             ),
             (
-                "`refresh_after_days`: expected it only with mode `stale`, found it with another mode",
+                "ccd_enrollment",
+                json!({"years": [2020], "grades": "all", "refresh_after_days": 3}),
                 "`--refresh-after`: expected it only with `--mode stale`, found it with another mode",
             ),
             (
-                "`failed_of`: expected mode `failed`, found `all`",
+                "ccd_enrollment",
+                json!({"mode": "all", "failed_of": "20261126T120000-381"}),
                 "`--failed-of`: expected `--mode failed`, found `all`",
             ),
             (
-                "`grades`: expected one of years, dataset for dataset `d`, found an unknown field\n    hint: write `years`",
-                "`--grades`: expected a dataset with grades, found `d`, which has none",
+                "ccd_enrollment",
+                json!({"years": "latest", "failed_of": "20261126T120000-381"}),
+                "`--years`: expected years by number together with `--failed-of`, found `latest`",
             ),
             (
-                "expected at most 100,000 partitions in one plan, found 200,000",
-                "expected at most 100,000 partitions in one plan, found 200,000",
+                "ccd_directory",
+                json!({"years": [2020], "grades": "all"}),
+                "`--grades`: expected a dataset with grades, found `ccd_directory`, which has none",
             ),
         ] {
-            assert_eq!(in_flags(mistake, true), expected);
+            let told = told(dataset, &request, true);
+            // A hint may follow.
+            assert!(told.len() == 1 && told[0].starts_with(expected), "{request}: {expected}\n{told:#?}");
         }
-        assert_eq!(in_flags("`axes.grade`: x", false), "`--axis grade`: x");
+        let of_axis = told("edfacts_assessments", &json!({"years": [2020], "axes": {"grade_edfacts": "x"}}), false);
+        assert!(of_axis[0].starts_with("`--axis grade_edfacts`: expected one of "), "{of_axis:?}");
+        let other = "expected at most 100,000 partitions in one plan, found 200,000";
+        assert_eq!(in_flags(other, true), other);
     }
 }
