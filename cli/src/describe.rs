@@ -10,8 +10,7 @@ use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_adapters::folder::FolderStore;
 use rollcall_core::dataset::built_in::built_in_name;
 use rollcall_core::dataset::{AxisKind, Dataset};
-use rollcall_core::partition::AxisValue;
-use rollcall_core::text::{in_ranges, nearest};
+use rollcall_core::text::nearest;
 use serde::{Deserialize, Serialize};
 
 use crate::completions;
@@ -26,7 +25,7 @@ use crate::rows::printed::Collected;
 use crate::table;
 use crate::tables::BUCKET_HINT;
 use crate::tables::uncounted::count_rows;
-use crate::words::{counted, shell_word};
+use crate::words::{axis_values, counted, shell_word};
 
 /// Codes of a column that are listed; of a longer list, only the first are.
 const MAX_CODES: usize = 24;
@@ -142,7 +141,10 @@ async fn of_table(store: &FolderStore, table: &CatalogTable) -> Described {
         comment: column.comment.clone(),
         codes: codes(&column.name),
         coded_values: dataset.as_ref().map(|dataset| coded_values(dataset, &column.name)).unwrap_or_default(),
-        values: if is_partition { values(table, dataset.as_ref(), &column.name) } else { String::new() },
+        values: match is_partition {
+            true => axis_values(table.partitions.iter().map(|it| &it.partition), dataset.as_ref(), &column.name),
+            false => String::new(),
+        },
     };
     let axes = table.partition_keys.iter().map(|column| described(column, true));
     Described {
@@ -176,24 +178,6 @@ fn coded_values(dataset: &Dataset, name: &str) -> Vec<CodedLabel> {
         label: labels.get(&coded.code).cloned().unwrap_or_default(),
     });
     coded.collect()
-}
-
-/// Returns the values that an axis has in the lake: years as ranges, others in the order of the descriptor.
-fn values(table: &CatalogTable, dataset: Option<&Dataset>, axis: &str) -> String {
-    let (mut numbers, mut texts) = (BTreeSet::new(), Vec::new());
-    for partition in &table.partitions {
-        match partition.partition.value(axis) {
-            Some(AxisValue::Int(number)) => {
-                numbers.insert(*number);
-            }
-            Some(AxisValue::Text(text)) if !texts.contains(text) => texts.push(text.clone()),
-            _ => {}
-        }
-    }
-    let axis = dataset.and_then(|dataset| dataset.axes.iter().find(|it| it.name == axis));
-    let position = |text: &String| axis.and_then(|axis| axis.values.iter().position(|coded| coded.value == *text));
-    texts.sort_by_cached_key(|text| (position(text), text.clone()));
-    if numbers.is_empty() { texts.join(", ") } else { in_ranges(&numbers) }
 }
 
 /// Describes a view: its columns as the engine plans them, with the comments of its table's.

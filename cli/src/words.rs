@@ -1,11 +1,14 @@
 //! Formats numbers, sizes, ages and shell words as human-readable text.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use rollcall_core::partition::PartitionKey;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::partition::{AxisValue, PartitionKey};
+use rollcall_core::text::in_ranges;
 pub(crate) use rollcall_core::text::thousands;
 
 use crate::escape::visible;
@@ -71,6 +74,32 @@ pub(crate) fn dollars(usd: f64) -> String {
 pub(crate) fn short_name(partition: &PartitionKey) -> String {
     let values: Vec<String> = partition.axes().iter().map(|(_, value)| value.to_string()).collect();
     visible(&values.join("/")).into_owned()
+}
+
+/// Returns the values that an axis has in partitions: numbers as ranges, others in the order of the descriptor.
+///
+/// - `dataset`: that of the partitions; `None` if it is not built in.
+pub(crate) fn axis_values<'p>(
+    partitions: impl Iterator<Item = &'p PartitionKey>,
+    dataset: Option<&Dataset>,
+    axis: &str,
+) -> String {
+    let (mut numbers, mut texts) = (BTreeSet::new(), BTreeSet::new());
+    for partition in partitions {
+        match partition.value(axis) {
+            Some(AxisValue::Int(number)) => drop(numbers.insert(*number)),
+            Some(AxisValue::Text(text)) => drop(texts.insert(text.as_str())),
+            None => {}
+        }
+    }
+    if !numbers.is_empty() {
+        return in_ranges(&numbers);
+    }
+    let axis = dataset.and_then(|dataset| dataset.axes.iter().find(|it| it.name == axis));
+    let position = |text: &str| axis.and_then(|axis| axis.values.iter().position(|coded| coded.value == text));
+    let mut texts: Vec<&str> = texts.into_iter().collect();
+    texts.sort_by_key(|text| position(text));
+    texts.join(", ")
 }
 
 /// Returns the time since `then` in compact form: `5m`, `3h`, `12d`.

@@ -4,11 +4,13 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
 use rollcall_adapters::file_catalog::{CatalogColumn, CatalogTable};
 use rollcall_core::keys;
-use rollcall_core::partition::AxisValue;
+use rollcall_core::partition::{AxisValue, PartitionKey};
 
 /// A partition that the catalog registers. A lookup table is one partition without axes.
 #[derive(Debug)]
 pub(super) struct TablePartition {
+    /// Without axes for a lookup table.
+    pub(super) partition: PartitionKey,
     pub(super) object: String,
     /// Axis values in the order of the table's axes.
     pub(super) values: Vec<ScalarValue>,
@@ -17,7 +19,8 @@ pub(super) struct TablePartition {
 /// Returns the partitions of a catalog entry.
 pub(super) fn partitions(table: &CatalogTable) -> Result<Vec<TablePartition>, String> {
     if table.partition_keys.is_empty() {
-        return Ok(vec![TablePartition { object: keys::lookup_object(&table.table), values: Vec::new() }]);
+        let (partition, object) = (PartitionKey::new(Vec::new()), keys::lookup_object(&table.table));
+        return Ok(vec![TablePartition { partition, object, values: Vec::new() }]);
     }
     let axes: Vec<Field> = table.partition_keys.iter().map(field).collect();
     let mut partitions = Vec::with_capacity(table.partitions.len());
@@ -40,7 +43,8 @@ pub(super) fn partitions(table: &CatalogTable) -> Result<Vec<TablePartition>, St
             })?;
             values.push(value);
         }
-        partitions.push(TablePartition { object: format!("{}{}", registered.location, keys::OBJECT), values });
+        let (partition, object) = (registered.partition.clone(), format!("{}{}", registered.location, keys::OBJECT));
+        partitions.push(TablePartition { partition, object, values });
     }
     Ok(partitions)
 }

@@ -18,8 +18,9 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::object_store::Error;
 use datafusion::physical_plan::ExecutionPlan;
 use rollcall_adapters::file_catalog::CatalogTable;
+use rollcall_core::dataset::Dataset;
+use rollcall_core::dataset::built_in::built_in_name;
 use rollcall_core::keys;
-use rollcall_core::text::in_ranges;
 
 use crate::escape;
 use crate::output;
@@ -98,13 +99,13 @@ impl LakeTable {
         // `and` binds what it joins more closely than `or`, and puts it in parentheses.
         let Some(condition) = axis_filters.iter().cloned().reduce(Expr::and) else { return };
         let condition = plain_sql(condition);
-        let axes = self.schema.table_partition_cols().iter().enumerate();
-        let named = axes.filter(|(_, axis)| {
-            axis_filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == *axis.name()))
+        let named = self.schema.table_partition_cols().iter().map(|axis| axis.name()).filter(|axis| {
+            axis_filters.iter().any(|filter| filter.column_refs().iter().any(|column| column.name == **axis))
         });
-        let found = named.map(|(i, axis)| {
-            let values: Vec<&ScalarValue> = partitions.iter().filter_map(|it| it.values.get(i)).collect();
-            format!("{} {}", axis.name(), values_in_words(&values))
+        let dataset = built_in_name(&self.database, &self.table).and_then(|name| Dataset::built_in(name).ok());
+        let found = named.map(|axis| {
+            let values = words::axis_values(partitions.iter().map(|it| &it.partition), dataset.as_ref(), axis);
+            format!("{axis} {values}")
         });
         let found = found.collect::<Vec<_>>().join(" and ");
         let note = format!("no partition of `{}` matches {condition}; the lake has {found}", self.table);
@@ -165,20 +166,6 @@ impl LakeTable {
             ));
         }
     }
-}
-
-/// Returns the values of an axis: numbers as ranges, texts as they come.
-fn values_in_words(values: &[&ScalarValue]) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut numbers = BTreeSet::new();
-    for value in values {
-        match value {
-            ScalarValue::Int32(Some(number)) => drop(numbers.insert(*number)),
-            other if !texts.contains(&other.to_string()) => texts.push(other.to_string()),
-            _ => {}
-        }
-    }
-    if numbers.is_empty() { texts.join(", ") } else { in_ranges(&numbers) }
 }
 
 /// Returns the URL under which the engine finds the files of the lake.
