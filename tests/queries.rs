@@ -535,6 +535,9 @@ fn f7_a_partition_of_an_older_descriptor_is_read_exactly_or_rejected_by_name() {
          table `ccd_school.us_education_ccd_enrollment_data`, found double\n\
          hint: rewrite it: rollcall run --mode stale --lake LAKE --portal PORTAL\n"
     );
+    // What is fetched now was not in the past.
+    let past = lake.rollcall("query", &[&students, "--as-of", "2999-01-01"]).expect(1).stderr;
+    assert!(past.ends_with("hint: a kept edition is as it was: leave out the column\n"), "{past}");
     // Other columns and other partitions can still be queried.
     let others = format!("select year, count(distinct ncessch) > 0 as n from {table} group by year order by year");
     assert_eq!(rows(&lake, &others), json!([{"year": 2020, "n": true}, {"year": 2021, "n": true}]));

@@ -70,7 +70,7 @@ impl ExpectedFile {
             let mismatched = |found: &str| {
                 let (owner, hint) = match partition.is_empty() {
                     true => (self.table.as_str(), format!("rewrite it: {}", self.offers.repair_lookups())),
-                    false if object.starts_with(keys::HISTORY_PREFIX) => {
+                    false if self.offers.is_past || object.starts_with(keys::HISTORY_PREFIX) => {
                         (&*visible(partition), "a kept edition is as it was: leave out the column".to_owned())
                     }
                     false => {

@@ -158,11 +158,10 @@ impl LakeTable {
         if let [first, ..] = missing.as_slice() {
             output::print_message(&format!(
                 "warning: the query skips {} that the catalog names but the lake lacks, such as `{}`\n\
-                 hint: fetch again with `{}`, or update the catalog with `{}`",
+                 hint: {}",
                 words::counted(missing.len() as u64, "object"),
                 escape::visible(first),
-                self.offers.refresh(&self.database, &self.table),
-                self.offers.repair(&self.database, &self.table)
+                self.offers.on_missing_objects(&self.database, &self.table)
             ));
         }
     }

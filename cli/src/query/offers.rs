@@ -21,7 +21,7 @@ pub(crate) struct Offers {
     /// Says where the lake's data came from.
     mark: Option<LakeMark>,
     /// Whether the lake is queried as it was. Nothing that is fetched now was there then.
-    is_past: bool,
+    pub(super) is_past: bool,
 }
 
 impl Offers {
@@ -109,6 +109,15 @@ impl Offers {
     /// Returns the command that writes the lookup tables.
     pub(super) fn repair_lookups(&self) -> String {
         self.lake.command("rollcall repair")
+    }
+
+    /// Returns what to do about objects of a table that the catalog names but the lake lacks.
+    pub(super) fn on_missing_objects(&self, database: &str, table: &str) -> String {
+        if self.is_past {
+            return "restore them from a backup".to_owned();
+        }
+        let (refresh, repair) = (self.refresh(database, table), self.repair(database, table));
+        format!("fetch again with `{refresh}`, or update the catalog with `{repair}`")
     }
 
     /// Returns what to do if a file may be damaged that a query reads; `None` if it reads no table.
