@@ -18,6 +18,7 @@ use crate::escape::visible;
 use crate::exit::BadInput;
 use crate::lake;
 use crate::lake::args::LakeArgs;
+use crate::lake::busy;
 use crate::output::{self, Format};
 use crate::query::engine::LakeQuery;
 use crate::rows::RowFormat;
@@ -83,7 +84,9 @@ struct CodedLabel {
 }
 
 pub(crate) async fn run(args: DescribeArgs) -> anyhow::Result<ExitCode> {
-    describe(&args.lake.existing_folder(BUCKET_HINT).await?, &args.table, args.format).await?;
+    let store = args.lake.existing_folder(BUCKET_HINT).await?;
+    busy::note_first_run(&store).await;
+    describe(&store, &args.table, args.format).await?;
     Ok(ExitCode::SUCCESS)
 }
 

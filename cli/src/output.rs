@@ -40,7 +40,8 @@ pub(crate) fn print_long(text: &str) -> io::Result<()> {
     let height = terminal_size_of(io::stdout()).map(|(_, height)| usize::from(height.0));
     let is_long = height.is_some_and(|height| text.lines().count() >= height);
     let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
-    if is_long && io::stdout().is_terminal() && !pager.trim().is_empty() && page(&pager, &text) {
+    if is_long && composed().is_none() && io::stdout().is_terminal() && !pager.trim().is_empty() && page(&pager, &text)
+    {
         return Ok(());
     }
     write_out(&text)

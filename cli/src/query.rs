@@ -6,6 +6,7 @@ mod catalog_entry;
 mod default_database;
 pub(crate) mod engine;
 mod engine_errors;
+mod engine_threads;
 pub(crate) mod explain;
 mod file_check;
 mod file_reader;

@@ -29,6 +29,7 @@ use crate::output;
 use crate::query::as_of::AsOf;
 use crate::query::default_database::{CATALOG, DEFAULT_DATABASE, DefaultDatabase};
 use crate::query::engine_errors::{in_one_line, is_caused_by_sql, mismatched_file, unreadable_catalog};
+use crate::query::engine_threads::EngineThreads;
 use crate::query::explain::explain;
 use crate::query::headings::{with_plain_headings, with_schema};
 use crate::query::lake_table::{LakeTable, lake_url};
@@ -176,11 +177,10 @@ impl Attempt<'_> {
     ) -> anyhow::Result<S> {
         let failed = |error| self.failure(&error);
         let schema = with_plain_headings(&planned.plan.schema(), self.query.sql);
-        let mut rows = planned.rows().map_err(failed)?;
-        // The engine computes in a task of its own: it may compute for long without a pause, and then nothing else in this
-        // one could end it.
+        let threads = EngineThreads::start()?;
+        let mut rows = threads.enter(|| planned.rows()).map_err(failed)?;
         let (sender, mut receiver) = mpsc::channel(1);
-        let computing = AbortOnDropHandle::new(tokio::spawn(async move {
+        let computing = AbortOnDropHandle::new(threads.spawn(async move {
             while let Some(batch) = rows.next().await {
                 if sender.send(batch).await.is_err() {
                     return;

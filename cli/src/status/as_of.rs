@@ -80,6 +80,6 @@ pub(crate) async fn show_as_of(
         counted(rows.len() as u64, "partition"),
         counted(n_rows, "row")
     ));
-    output::print(&text)?;
+    output::print_long(&text)?;
     Ok(())
 }

@@ -86,7 +86,7 @@ pub(super) async fn show_lake(
     warnings::warn_stale(&stale, &view.offer.refresh());
     warnings::warn_strays(&survey.strays);
     warnings::warn_unreadable(&unreadable, &view.offer.refresh());
-    output::print(&status.describe(dataset, &records, view, SystemClock.now()))?;
+    output::print_long(&status.describe(dataset, &records, view, SystemClock.now()))?;
     Ok(())
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn show_run(store: &impl Store, offer: &Offer<'_>, run: &str, f
     rows.iter()
         .filter_map(|row| row.receipt.as_ref())
         .for_each(|receipt| text.push_str(&changes::describe_cells(receipt)));
-    output::print(&text)?;
+    output::print_long(&text)?;
     warn(dataset, &rows);
     Ok(())
 }

@@ -129,6 +129,6 @@ pub(super) async fn show_runs(
     if let Some(n_more @ 1..) = runs.len().checked_sub(MAX_SHOWN) {
         text.push_str(&format!("and {n_more} more; --format json lists them\n"));
     }
-    output::print(&text)?;
+    output::print_long(&text)?;
     Ok(())
 }

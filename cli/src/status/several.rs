@@ -70,7 +70,7 @@ pub(super) async fn show_several(
         counted(total(|status| status.n_rows), "row"),
         words::size(total(|status| status.size_bytes))
     ));
-    output::print(&text)?;
+    output::print_long(&text)?;
     Ok(())
 }
 
