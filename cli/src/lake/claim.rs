@@ -14,7 +14,7 @@ use crate::lake::mark::LakeMark;
 ///
 /// # Errors
 /// - [`BadInput`](crate::exit::BadInput) if the lake holds the other kind of data, or another dataset in the same table.
-/// - [`Error::LakeLocked`](rollcall_core::Error::LakeLocked) if another run holds the lock.
+/// - [`Error::LakeLocked`] if another run holds the lock.
 /// - Fails if the lake cannot be written to.
 pub(crate) async fn lock(
     store: &FolderStore,
