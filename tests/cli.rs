@@ -995,7 +995,10 @@ fn the_status_grid_fits_into_80_columns_and_shows_the_last_outcome() {
         lines[0].starts_with(&format!("ccd_enrollment in `{path}`: 51 partitions committed, 5,197 rows, ")),
         "{found}"
     );
-    assert!(lines[1].starts_with(&format!("last run {run}: finished ")) && lines[1].ends_with("s ago"), "{found}");
+    assert!(
+        lines[1].starts_with(&format!("last run {run}: finished ")) && lines[1].ends_with("s ago; 2 failed"),
+        "{found}"
+    );
     // Grades are in the descriptor's order, and years start with the latest. The total had never been committed when it
     // failed, and was not requested for the other years.
     assert_eq!(

@@ -48,7 +48,7 @@ fn a_terminal_shows_the_rows_and_columns_that_fit_and_names_the_others() {
             &[
                 "(first 17 of 357 rows, 3 of 10 columns)",
                 "hidden: race, sex, enrollment, fips,",
-                "  leaid, _rescued, year",
+                "  _rescued, year, grade",
                 "all: --format vertical or csv",
             ][..],
         ),
@@ -56,7 +56,8 @@ fn a_terminal_shows_the_rows_and_columns_that_fit_and_names_the_others() {
             80,
             &[
                 "(first 17 of 357 rows, 8 of 10 columns)",
-                "hidden: enrollment, fips",
+                // All null, and 99 in every row.
+                "hidden: sex, _rescued",
                 "all: --format vertical, --format csv, or select fewer columns",
             ],
         ),

@@ -1,5 +1,7 @@
 //! Fits the columns of a table to the width of a terminal.
 
+use std::cmp::Reverse;
+
 /// Columns between which a terminal shows spaces.
 const GAP: usize = 2;
 /// Width of the column that stands for hidden ones: `…` and the gap.
@@ -14,15 +16,26 @@ pub(super) struct Column {
     pub(super) width: usize,
     /// Whether it may be truncated. Numbers never are: a part of a number looks like another number.
     pub(super) is_text: bool,
+    /// How little its values tell. Columns that tell little are hidden first.
+    pub(super) dullness: Dullness,
+}
+
+/// How little the values of a column tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dullness {
+    /// They differ.
+    None,
+    /// They are all the same.
+    Same,
+    /// They are all null.
+    Null,
 }
 
 /// The columns that fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Columns shown on the left, from the first.
-    pub(super) n_left: usize,
-    /// Columns shown on the right, to the last.
-    pub(super) n_right: usize,
+    /// Whether each column is shown.
+    is_shown: Vec<bool>,
     /// Width at which text is truncated.
     pub(super) max_text: usize,
 }
@@ -30,37 +43,50 @@ pub(super) struct Layout {
 impl Layout {
     /// Shows every column in full.
     pub(super) fn whole(n_columns: usize) -> Self {
-        Self { n_left: n_columns, n_right: 0, max_text: usize::MAX }
+        Self { is_shown: vec![true; n_columns], max_text: usize::MAX }
     }
 
-    /// Truncates text, and if that is not enough hides columns in the middle, until a line has at most `width` cells.
+    /// Truncates text, and if that is not enough hides columns until a line has at most `width` cells: first those whose
+    /// values are the same in all rows, then others. Of either, those nearest the middle go first.
     pub(super) fn fit(columns: &[Column], width: usize) -> Self {
-        let fits = |layout: &Self, max_text| layout.width(columns, max_text) <= width;
-        let n_columns = columns.len();
-        let mut layouts = std::iter::once(Self::whole(n_columns)).chain((1..n_columns).rev().map(Self::ends));
-        let layout = layouts.find(|layout| fits(layout, MIN_TEXT));
-        let mut layout = layout.unwrap_or_else(|| Self::ends(n_columns.min(1)));
+        let mut layout = Self::whole(columns.len());
+        let mut hideable: Vec<usize> = (0..columns.len()).collect();
+        let middle = |index: usize| (2 * index + 1).abs_diff(columns.len());
+        let dullness = |index: usize| columns.get(index).map_or(Dullness::None, |column| column.dullness);
+        hideable.sort_by_key(|index| (Reverse(dullness(*index)), middle(*index), *index));
+        // The last one stays, whatever its width.
+        hideable.pop();
+        for index in hideable {
+            if layout.width(columns, MIN_TEXT) <= width {
+                break;
+            }
+            if let Some(is_shown) = layout.is_shown.get_mut(index) {
+                *is_shown = false;
+            }
+        }
         let widest = columns.iter().map(|column| column.width).max().unwrap_or_default();
-        let max_text = (MIN_TEXT..=widest).rev().find(|max_text| fits(&layout, *max_text));
+        let max_text = (MIN_TEXT..=widest).rev().find(|max_text| layout.width(columns, *max_text) <= width);
         // If not even the narrowest column fits, the terminal wraps it.
         layout.max_text = max_text.unwrap_or(MIN_TEXT);
         layout
     }
 
-    /// Shows the first and last columns.
-    fn ends(n_shown: usize) -> Self {
-        Self { n_left: n_shown.div_ceil(2), n_right: n_shown / 2, max_text: usize::MAX }
+    /// Returns the shown columns, as 0-based positions; `None` stands for hidden ones between them.
+    pub(super) fn shown(&self) -> impl Iterator<Item = Option<usize>> {
+        let is_hidden = |index: usize| self.is_shown.get(index) == Some(&false);
+        (0..self.is_shown.len()).filter_map(move |index| match is_hidden(index) {
+            false => Some(Some(index)),
+            true => (index == 0 || !is_hidden(index - 1)).then_some(None),
+        })
     }
 
-    /// Returns the shown columns, as 0-based positions; `None` stands for the hidden ones.
-    pub(super) fn shown(&self, n_columns: usize) -> impl Iterator<Item = Option<usize>> {
-        let hides = self.n_left + self.n_right < n_columns;
-        let right = n_columns - self.n_right..n_columns;
-        (0..self.n_left).map(Some).chain(hides.then_some(None)).chain(right.map(Some))
+    /// Returns the hidden columns, as 0-based positions.
+    pub(super) fn hidden(&self) -> impl Iterator<Item = usize> {
+        self.is_shown.iter().enumerate().filter(|(_, is_shown)| !**is_shown).map(|(index, _)| index)
     }
 
     fn width(&self, columns: &[Column], max_text: usize) -> usize {
-        let widths = self.shown(columns.len()).map(|shown| match shown.and_then(|i| columns.get(i)) {
+        let widths = self.shown().map(|shown| match shown.and_then(|i| columns.get(i)) {
             Some(column) if column.is_text => column.width.min(max_text) + GAP,
             Some(column) => column.width + GAP,
             None => HIDDEN,
@@ -74,24 +100,43 @@ mod tests {
     use super::*;
 
     const fn text(width: usize) -> Column {
-        Column { width, is_text: true }
+        Column { width, is_text: true, dullness: Dullness::None }
     }
 
     const fn number(width: usize) -> Column {
-        Column { width, is_text: false }
+        Column { width, is_text: false, dullness: Dullness::None }
+    }
+
+    fn shown(layout: &Layout) -> Vec<Option<usize>> {
+        layout.shown().collect()
     }
 
     #[test]
     fn text_is_truncated_before_columns_are_hidden() {
         let columns = [number(4), text(60), number(10), text(20)];
         let layout = |width| Layout::fit(&columns, width);
-        assert_eq!(layout(100), Layout { n_left: 4, n_right: 0, max_text: 60 });
-        assert_eq!(layout(99), Layout { n_left: 4, n_right: 0, max_text: 59 });
-        assert_eq!(layout(60), Layout { n_left: 4, n_right: 0, max_text: 20 });
-        assert_eq!(layout(44), Layout { n_left: 4, n_right: 0, max_text: 12 });
+        for (width, max_text) in [(100, 60), (99, 59), (60, 20), (44, 12)] {
+            assert_eq!(layout(width), Layout { max_text, ..Layout::whole(4) }, "{width}");
+        }
         let hiding = layout(43);
-        assert_eq!(hiding, Layout { n_left: 2, n_right: 1, max_text: 16 });
-        assert_eq!(hiding.shown(4).collect::<Vec<_>>(), [Some(0), Some(1), None, Some(3)]);
+        assert_eq!((shown(&hiding), hiding.max_text), (vec![Some(0), None, Some(2), Some(3)], 60));
+        assert_eq!(hiding.hidden().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn columns_that_tell_little_are_hidden_first() {
+        let dull = |dullness| Column { dullness, ..number(10) };
+        let (same, null) = (dull(Dullness::Same), dull(Dullness::Null));
+        let columns = [number(10), same, number(10), same, null];
+        for (width, expected) in [
+            (58, vec![Some(0), Some(1), Some(2), Some(3), Some(4)]),
+            (57, vec![Some(0), Some(1), Some(2), Some(3), None]),
+            (48, vec![Some(0), None, Some(2), Some(3), None]),
+            (30, vec![Some(0), None, Some(2), None]),
+            (20, vec![Some(0), None]),
+        ] {
+            assert_eq!(shown(&Layout::fit(&columns, width)), expected, "{width}");
+        }
     }
 
     #[test]
@@ -101,12 +146,12 @@ mod tests {
         for width in 12..998 {
             let layout = Layout::fit(&columns, width);
             assert!(layout.width(&columns, layout.max_text) <= width, "{width}: {layout:?}");
-            let n_shown = layout.n_left + layout.n_right;
+            let n_shown = layout.shown().flatten().count();
             assert!(n_shown >= n_before.max(1), "{width}: {layout:?}");
             n_before = n_shown;
         }
-        assert_eq!(Layout::fit(&columns, 998), Layout { n_left: 59, n_right: 0, max_text: 57 });
-        assert_eq!(Layout::fit(&[], 80).shown(0).count(), 0);
-        assert_eq!(Layout::fit(&[text(50)], 5), Layout { n_left: 1, n_right: 0, max_text: 12 });
+        assert_eq!(Layout::fit(&columns, 998), Layout { max_text: 57, ..Layout::whole(59) });
+        assert_eq!(Layout::fit(&[], 80).shown().count(), 0);
+        assert_eq!(Layout::fit(&[text(50)], 5), Layout { max_text: 12, ..Layout::whole(1) });
     }
 }

@@ -9,9 +9,11 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::visible;
-use crate::rows::layout::{Column, Layout};
+use crate::rows::layout::{Column, Dullness, Layout};
 use crate::rows::screen::Screen;
 
+/// How a null is shown.
+const NULL: &str = "NULL";
 /// Rows after which a table is written, so that memory does not grow with their number.
 const BLOCK: usize = 10_000;
 
@@ -35,11 +37,11 @@ impl<W: Write> TableWriter<W> {
     /// Starts a table.
     pub(crate) fn new(schema: &Schema, screen: Option<Screen>, to: W) -> Self {
         let names: Vec<String> = schema.fields().iter().map(|field| visible(field.name()).into_owned()).collect();
-        let columns = schema
-            .fields()
-            .iter()
-            .zip(&names)
-            .map(|(field, name)| Column { width: name.width(), is_text: !field.data_type().is_numeric() });
+        let columns = schema.fields().iter().zip(&names).map(|(field, name)| Column {
+            width: name.width(),
+            is_text: !field.data_type().is_numeric(),
+            dullness: Dullness::None,
+        });
         let columns = columns.collect();
         Self { to, screen, columns, names, layout: None, rows: Vec::new(), n_shown: 0, n_rows: 0 }
     }
@@ -50,7 +52,7 @@ impl<W: Write> TableWriter<W> {
         let max_rows = self.screen.map_or(usize::MAX, |screen| screen.n_rows(1));
         let n_more = batch.num_rows().min(max_rows - self.n_shown);
         self.n_shown += n_more;
-        let options = FormatOptions::default().with_null("NULL");
+        let options = FormatOptions::default().with_null(NULL);
         let values = batch.columns().iter().map(|values| ArrayFormatter::try_new(values, &options));
         let values = values.collect::<Result<Vec<_>, ArrowError>>()?;
         for row in 0..n_more {
@@ -73,8 +75,7 @@ impl<W: Write> TableWriter<W> {
     pub(crate) fn finish(mut self) -> anyhow::Result<W> {
         self.write_block()?;
         if let Some(screen) = self.screen {
-            let hidden: Vec<&str> = self.hidden().iter().map(String::as_str).collect();
-            let footer = screen.footer(self.n_shown, self.n_rows, self.columns.len(), &hidden);
+            let footer = screen.footer(self.n_shown, self.n_rows, self.columns.len(), &self.hidden());
             self.to.write_all(footer.as_bytes())?;
         }
         Ok(self.to)
@@ -86,6 +87,9 @@ impl<W: Write> TableWriter<W> {
         }
         let mut text = String::new();
         let is_first = self.layout.is_none();
+        if is_first {
+            self.find_dull();
+        }
         let layout = self.layout.take().unwrap_or_else(|| match self.screen {
             Some(screen) => Layout::fit(&self.columns, screen.width),
             None => Layout::whole(self.columns.len()),
@@ -101,17 +105,30 @@ impl<W: Write> TableWriter<W> {
         Ok(())
     }
 
+    /// Finds the columns that have the same value in all rows of a screen.
+    fn find_dull(&mut self) {
+        let Some((first, others @ [_, ..])) = self.rows.split_first() else { return };
+        for (i, (column, cell)) in self.columns.iter_mut().zip(first).enumerate() {
+            let is_same = others.iter().all(|row| row.get(i) == Some(cell));
+            column.dullness = match (is_same, cell.as_str()) {
+                (false, _) => Dullness::None,
+                (true, NULL) => Dullness::Null,
+                (true, _) => Dullness::Same,
+            };
+        }
+    }
+
     /// Returns the names of the columns that do not fit.
-    fn hidden(&self) -> &[String] {
-        let (n_left, n_right) = self.layout.as_ref().map_or((0, self.names.len()), |it| (it.n_left, it.n_right));
-        self.names.get(n_left..self.names.len() - n_right).unwrap_or_default()
+    fn hidden(&self) -> Vec<&str> {
+        let hidden = self.layout.iter().flat_map(Layout::hidden);
+        hidden.filter_map(|index| self.names.get(index).map(String::as_str)).collect()
     }
 }
 
 /// Appends a line: the cells of the shown columns, truncated and padded.
 fn push_line(text: &mut String, layout: &Layout, columns: &[Column], cells: &[String]) {
     let mut n_blank = 0;
-    for shown in layout.shown(columns.len()) {
+    for shown in layout.shown() {
         text.extend(std::iter::repeat_n(' ', n_blank));
         let Some((i, column)) = shown.and_then(|i| Some((i, columns.get(i)?))) else {
             text.push('…');
@@ -175,8 +192,8 @@ mod tests {
         let screen = |width, max_rows| Some(Screen { width, n_lines: 24, max_rows, is_in_shell: false });
         assert_eq!(
             table_of(sql, screen(30, Some(2))).await,
-            "name             b  …  last\na long name  12345  …     1\na long name  12345  …     2\n\
-             (first 2 of 30,000 rows, 3 of 4 columns)\nhidden: c\nall: --format vertical or csv\n"
+            "name         …      c  last\na long name  …  67890     1\na long name  …  67890     2\n\
+             (first 2 of 30,000 rows, 3 of 4 columns)\nhidden: b\nall: --format vertical or csv\n"
         );
         let text = "select 'a text that does not fit' as a, '学校学校学校学校学校' as b, 1 as n";
         assert_eq!(

@@ -161,6 +161,10 @@ impl LakeStatus<'_> {
         if let Some(n_more @ 1..) = failed.len().checked_sub(MAX_FAILURES) {
             text.push_str(&format!("and {n_more} more; --format json lists them\n"));
         }
+        // A lake takes one run at a time, and the one that goes on may try them again.
+        if self.last_run.as_ref().is_some_and(LastRun::is_running) {
+            return text;
+        }
         text.push_str(&format!(
             "run them again: {}\n",
             view.offer.retry_all(failed.iter().map(|(_, attempt)| attempt.run.as_str()))

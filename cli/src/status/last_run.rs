@@ -30,6 +30,9 @@ pub(super) struct LastRun {
     /// What is known of the lake's lock.
     #[serde(skip)]
     lock: LockState,
+    /// Its outcomes in words, once it has a summary.
+    #[serde(skip)]
+    outcomes: String,
     /// Partitions that it has finished, and that it planned; `null` once it has a summary.
     n_done: Option<usize>,
     n_planned: Option<usize>,
@@ -45,7 +48,9 @@ impl LastRun {
     pub(super) fn describe(&self, offer: &Offer<'_>, now: Timestamp) -> String {
         let name = visible(&self.name);
         match (self.finished_at, self.n_done, self.n_planned) {
-            (Some(finished_at), ..) => format!("last run {name}: finished {} ago\n", age(finished_at, now)),
+            (Some(finished_at), ..) => {
+                format!("last run {name}: finished {} ago; {}\n", age(finished_at, now), self.outcomes)
+            }
             (None, Some(n_done), Some(n_planned)) => {
                 let counts = format!("{} of {}", words::thousands(n_done as u64), words::thousands(n_planned as u64));
                 match running(self.lock, &self.name) {
@@ -78,10 +83,12 @@ pub(super) async fn last_run_of(
     let runs = ledger::run_names(store, dataset).await?;
     let Some(name) = last_run(runs, records, SystemClock.now()) else { return Ok(None) };
     let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, &name)).await?;
-    if let Some(Summary { finished_at, .. }) = summary {
+    if let Some(summary) = summary {
+        let outcomes = summary.outcomes_in_words();
         return Ok(Some(LastRun {
             name,
-            finished_at: Some(finished_at),
+            finished_at: Some(summary.finished_at),
+            outcomes: if outcomes.is_empty() { "nothing to fetch".to_owned() } else { outcomes },
             process: None,
             lock,
             n_done: None,
@@ -92,7 +99,7 @@ pub(super) async fn last_run_of(
     let receipts = ledger::read_run(store, dataset, &name).await?.receipts;
     let (n_done, n_planned) = (Some(receipts.len()), plan.map(|plan| plan.len()));
     let process = process_of(lock, &name);
-    Ok(Some(LastRun { name, finished_at: None, process, lock, n_done, n_planned }))
+    Ok(Some(LastRun { name, finished_at: None, outcomes: String::new(), process, lock, n_done, n_planned }))
 }
 
 /// Returns the process of a run without a summary, if it is known.
