@@ -432,7 +432,7 @@ fn a_password_in_an_origin_is_rejected_and_not_repeated() {
 /// Returns `api-endpoints/` bodies without years, each with the reason given in the warning.
 fn unreadable_lists() -> [(&'static str, &'static str); 5] {
     [
-        ("<html>busy</html>", "decode list of endpoints: expected value at line 1 column 1"),
+        ("<html>busy</html>", "decode list of endpoints: found a web page, `busy`, instead of data"),
         (r#"{"count": 1"#, "decode list of endpoints: EOF while parsing an object at line 1 column 11"),
         (
             r#"{"count": 0, "results": []}"#,
