@@ -746,6 +746,10 @@ fn a_watched_status_fits_the_screen_and_replaces_what_is_there() {
             assert!(lines[23].starts_with("... ") && lines[23].contains("more lines; without --watch"), "{frame}");
         }
     }
+    // A lake that a run is about to make.
+    let args = ["status", "--watch", "--lake", "none"];
+    let found = on_terminal_after("yet", 80, &["\u{3}"], &args).stdout;
+    assert!(without_escapes(&found).contains("no lake at `none` yet"), "{found:?}");
 }
 
 #[test]

@@ -54,9 +54,20 @@ pub struct HttpPortal {
 /// Learns that a request, or a whole partition, is tried again.
 pub type OnRetry = Arc<dyn Fn(NextTry<'_>) + Send + Sync>;
 
+/// What is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retried {
+    /// A request.
+    Request,
+    /// A whole partition, with new requests for its pages.
+    Partition,
+}
+
 /// The next try of something that failed.
 #[derive(Debug, Clone, Copy)]
 pub struct NextTry<'r> {
+    /// What is tried again.
+    pub what: Retried,
     /// Why there is another try, in a few words.
     pub reason: &'r str,
     /// Time until then.
@@ -117,14 +128,14 @@ impl HttpPortal {
         }
     }
 
-    /// Waits before the next try of a request or of a whole partition.
+    /// Waits before the next try of a whole partition.
     ///
     /// - `tries`: tries so far, at least 1.
     /// - `limit`: maximum number of tries.
     /// - `reason`: why there is another try, in a few words.
     pub async fn pause(&self, tries: u32, limit: u32, reason: &str) {
         let wait = FullJitter::new(&self.client.settings, tries).draw();
-        self.report_retry(NextTry { reason, wait, number: tries + 1, limit });
+        self.report_retry(NextTry { what: Retried::Partition, reason, wait, number: tries + 1, limit });
         // If the deadline cuts this wait short, the next request reports it.
         let _ = self.before_deadline(tokio::time::sleep(wait)).await;
     }
@@ -205,7 +216,8 @@ impl HttpPortal {
         .notify(|failure, wait| {
             tracing::warn!(path = url.path(), reason = %failure, wait_ms = wait.as_millis(), "retrying request");
             number += 1;
-            self.report_retry(NextTry { reason: &failure.to_string(), wait, number, limit });
+            let reason = &failure.to_string();
+            self.report_retry(NextTry { what: Retried::Request, reason, wait, number, limit });
         })
         .await;
         match result {

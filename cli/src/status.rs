@@ -19,6 +19,7 @@ use rollcall_core::history::Moment;
 use rollcall_core::ports::Store;
 
 use crate::completions;
+use crate::escape::visible;
 use crate::exit::BadInput;
 use crate::lake::Lake;
 use crate::lake::args::LakeArgs;
@@ -72,7 +73,12 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     }
     loop {
         output::compose();
-        let shown = show_once(&args).await;
+        let shown = if args.lake.is_missing() {
+            output::print(&format!("no lake at `{}` yet\n", visible(&args.lake.name())))?;
+            Ok(ExitCode::SUCCESS)
+        } else {
+            show_once(&args).await
+        };
         let screen = output::end_composing();
         shown?;
         output::show_screen(&screen, "without --watch for all")?;

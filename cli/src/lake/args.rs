@@ -83,6 +83,11 @@ impl LakeArgs {
         }
     }
 
+    /// Checks whether the lake is a folder that does not exist.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.bucket().is_none() && !self.lake.exists()
+    }
+
     /// Returns the lake's folder or bucket, as given in the flag.
     pub(crate) fn name(&self) -> String {
         self.lake.display().to_string()

@@ -106,7 +106,13 @@ mod tests {
         let asking = Asking { what: "list of endpoints".to_owned(), retries: Retries::new() };
         let at = Duration::from_secs(12);
         assert_eq!(asking.line(at), "asking the portal for its list of endpoints ... 12 s");
-        let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(30), number: 2, limit: 4 };
+        let next = NextTry {
+            what: rollcall_adapters::http_portal::Retried::Request,
+            reason: "HTTP 503",
+            wait: Duration::from_secs(30),
+            number: 2,
+            limit: 4,
+        };
         (asking.retries.learn())(next);
         let retry = "HTTP 503, try 2 of 4 in 30 s";
         let question = "asking the portal for its list of endpoints ...";

@@ -109,7 +109,12 @@ fn bar(share: f64, width: usize) -> String {
 fn activity(partition: &PartitionKey, open: &OpenPartition, now: Duration) -> String {
     let name = short_name(partition);
     match (&open.retry, open.n_pages) {
-        (Some(retry), _) => format!("{name} ({}, {})", visible(&retry.reason), retry.in_words(now)),
+        (Some(retry), _) => {
+            // Requests of another attempt begin with their first try again.
+            let attempt = open.attempt.as_ref().filter(|_| !retry.is_attempt());
+            let attempt = attempt.map_or_else(String::new, |attempt| format!("{attempt}, "));
+            format!("{name} ({}, {attempt}{})", visible(&retry.reason), retry.in_words(now))
+        }
         (None, Some(n_pages)) => format!("{name} p{}/{n_pages}", (open.n_arrived() + 1).min(n_pages.into())),
         (None, None) => format!("{name} p1"),
     }
@@ -151,7 +156,7 @@ pub(super) fn cells(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollcall_adapters::http_portal::NextTry;
+    use rollcall_adapters::http_portal::{NextTry, Retried};
     use rollcall_core::cost::Lengths;
     use rollcall_core::partition::AxisValue;
 
@@ -180,7 +185,8 @@ mod tests {
         state.end(&partition(2000, "grade-4"), Some(15_000));
         state.end(&partition(2002, "grade-4"), Some(1_500_000));
         state.end(&partition(2001, "grade-4"), None);
-        let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(12), number: 2, limit: 4 };
+        let next =
+            NextTry { what: Retried::Request, reason: "HTTP 503", wait: Duration::from_secs(12), number: 2, limit: 4 };
         state.retrying(&partition(2005, "grade-4"), next, Duration::from_secs(17));
         state
     }
@@ -200,6 +206,20 @@ mod tests {
             state.at(Duration::from_secs(6)).line(),
             "15%, 3/20, 1 failed, 1 retrying, 6 s, about 33 s left, 1.5M rows, 2.7 MB, 1.5 pages/s"
         );
+    }
+
+    #[test]
+    fn another_attempt_at_a_partition_is_named_beside_the_tries_of_its_requests() {
+        let mut state = RunState::new([partition(2005, "grade-4")], Lengths::default());
+        state.start(&partition(2005, "grade-4"));
+        let next = |what, number, limit| NextTry { what, reason: "HTTP 503", wait: Duration::ZERO, number, limit };
+        let mut now = |next| {
+            state.retrying(&partition(2005, "grade-4"), next, Duration::from_secs(9));
+            state.at(Duration::from_secs(6)).lines(80)[2].clone()
+        };
+        assert_eq!(now(next(Retried::Request, 4, 4)), "now 2005/grade-4 (HTTP 503, try 4 of 4 in 3 s)");
+        assert_eq!(now(next(Retried::Partition, 2, 3)), "now 2005/grade-4 (HTTP 503, attempt 2 of 3 in 3 s)");
+        assert_eq!(now(next(Retried::Request, 2, 4)), "now 2005/grade-4 (HTTP 503, attempt 2 of 3, try 2 of 4 in 3 s)");
     }
 
     #[test]

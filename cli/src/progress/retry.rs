@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rollcall_adapters::http_portal::NextTry;
+use rollcall_adapters::http_portal::{NextTry, Retried};
 
 use crate::words::duration;
 
@@ -11,6 +11,8 @@ use crate::words::duration;
 pub(super) struct Retry {
     /// Why there is one, in a word or two, such as `HTTP 503`.
     pub(super) reason: String,
+    /// What it is: `try` of a request, or `attempt` at a partition.
+    noun: &'static str,
     number: u32,
     limit: u32,
     at: Duration,
@@ -18,7 +20,16 @@ pub(super) struct Retry {
 
 impl Retry {
     pub(super) fn new(next: NextTry<'_>, at: Duration) -> Self {
-        Self { reason: next.reason.to_owned(), number: next.number, limit: next.limit, at }
+        let noun = match next.what {
+            Retried::Request => "try",
+            Retried::Partition => "attempt",
+        };
+        Self { reason: next.reason.to_owned(), noun, number: next.number, limit: next.limit, at }
+    }
+
+    /// Returns whether a whole partition is tried again.
+    pub(super) fn is_attempt(&self) -> bool {
+        self.noun == "attempt"
     }
 
     /// Returns the time until then.
@@ -26,14 +37,20 @@ impl Retry {
         self.at.saturating_sub(now)
     }
 
-    /// Returns which try it is, and when: `try 2 of 4 in 12 s`.
-    pub(super) fn in_words(&self, now: Duration) -> String {
-        format!("try {} of {} {}", self.number, self.limit, self.when(now))
+    /// Returns which try it is: `try 2 of 4`.
+    pub(super) fn place(&self) -> String {
+        format!("{} {} of {}", self.noun, self.number, self.limit)
     }
 
-    /// Returns the same in short: `2/4 in 12 s`.
+    /// Returns which try it is, and when: `try 2 of 4 in 12 s`.
+    pub(super) fn in_words(&self, now: Duration) -> String {
+        format!("{} {}", self.place(), self.when(now))
+    }
+
+    /// Returns the same in short: `2/4 in 12 s`, or `attempt 2/3 in 12 s`.
     pub(super) fn in_short(&self, now: Duration) -> String {
-        format!("{}/{} {}", self.number, self.limit, self.when(now))
+        let noun = if self.is_attempt() { "attempt " } else { "" };
+        format!("{noun}{}/{} {}", self.number, self.limit, self.when(now))
     }
 
     fn when(&self, now: Duration) -> String {

@@ -54,6 +54,8 @@ pub(super) struct OpenPartition {
     /// Whether its page 1 has arrived.
     is_known: bool,
     pub(super) retry: Option<Retry>,
+    /// The attempt at the whole partition, if it is not the first: `attempt 2 of 3`.
+    pub(super) attempt: Option<String>,
 }
 
 impl OpenPartition {
@@ -124,7 +126,11 @@ impl RunState {
     /// A request failed and is made again at a time.
     pub(crate) fn retrying(&mut self, partition: &PartitionKey, next: NextTry<'_>, at: Duration) {
         if let Some(open) = self.open.get_mut(partition) {
-            open.retry = Some(Retry::new(next, at));
+            let retry = Retry::new(next, at);
+            if retry.is_attempt() {
+                open.attempt = Some(retry.place());
+            }
+            open.retry = Some(retry);
         }
     }
 
@@ -210,6 +216,8 @@ pub(super) struct Picture<'s> {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_adapters::http_portal::Retried;
+
     use super::*;
     use rollcall_core::partition::AxisValue;
 
@@ -314,7 +322,8 @@ mod tests {
     #[test]
     fn the_time_left_is_at_least_the_longest_wait() {
         let mut state = RunState::new((0..10).map(partition), Lengths::default());
-        let next = NextTry { reason: "HTTP 503", wait: Duration::from_secs(30), number: 2, limit: 4 };
+        let next =
+            NextTry { what: Retried::Request, reason: "HTTP 503", wait: Duration::from_secs(30), number: 2, limit: 4 };
         state.start(&partition(9));
         state.retrying(&partition(9), next, Duration::from_secs(30));
         let picture = state.at(Duration::from_secs(4));

@@ -32,7 +32,9 @@ fn locate(text: &str, error: &toml::de::Error) -> String {
     let line = line_at(text, span.start);
     let source = text.lines().nth(line - 1).unwrap_or_default();
     let hint = hint(&message);
-    match source.split_once('=') {
+    // Otherwise the line is not one of a key and its value.
+    let is_key = |key: &str| key.trim().chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    match source.split_once('=').filter(|(key, _)| is_key(key)) {
         Some((key, _)) => format!("line {line}, key `{}`: {message}{hint}", key.trim()),
         None => format!("line {line}: {message}{hint}"),
     }
