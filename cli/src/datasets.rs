@@ -3,6 +3,7 @@
 mod add;
 mod drift;
 mod generate;
+mod keys;
 mod list;
 mod new;
 mod source;
@@ -62,6 +63,8 @@ enum DatasetsCommand {
         /// Path of the new file; the dataset is named after it
         file: String,
     },
+    /// Print what each key of a descriptor means
+    Keys,
     /// Put a descriptor into a lake in a bucket, for runs on AWS
     Add(add::AddArgs),
     /// Check descriptor files
@@ -85,6 +88,7 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
         }
         DatasetsCommand::View { dataset } => view::print_views(dataset)?,
         DatasetsCommand::New { file } => new::write_new(file)?,
+        DatasetsCommand::Keys => keys::print_keys()?,
         DatasetsCommand::Add(args) => add::add(args).await?,
         DatasetsCommand::Check { files } => return check(files),
     }

@@ -98,6 +98,7 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("datasets drift", &[("Check some datasets", "rollcall datasets drift 'ccd_*'")]),
     ("datasets template", &[("Print the Glue table of a dataset", "rollcall datasets template ccd_directory")]),
     ("datasets view", &[("Print the view of a dataset", "rollcall datasets view ccd_directory")]),
+    ("datasets keys", &[("Print every key", "rollcall datasets keys")]),
     ("datasets new", &[("Write a descriptor to start from", "rollcall datasets new mine.toml")]),
     (
         "datasets add",

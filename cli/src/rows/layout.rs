@@ -27,8 +27,8 @@ pub(super) enum Dullness {
     None,
     /// They are all the same.
     Same,
-    /// They are all null.
-    Null,
+    /// They are all null, in a column that is there for exceptions.
+    Empty,
 }
 
 /// The columns that fit.
@@ -126,8 +126,8 @@ mod tests {
     #[test]
     fn columns_that_tell_little_are_hidden_first() {
         let dull = |dullness| Column { dullness, ..number(10) };
-        let (same, null) = (dull(Dullness::Same), dull(Dullness::Null));
-        let columns = [number(10), same, number(10), same, null];
+        let (same, empty) = (dull(Dullness::Same), dull(Dullness::Empty));
+        let columns = [number(10), same, number(10), same, empty];
         for (width, expected) in [
             (58, vec![Some(0), Some(1), Some(2), Some(3), Some(4)]),
             (57, vec![Some(0), Some(1), Some(2), Some(3), None]),

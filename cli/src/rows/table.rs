@@ -6,6 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use rollcall_core::file::RESCUED;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::visible;
@@ -110,10 +111,12 @@ impl<W: Write> TableWriter<W> {
         let Some((first, others @ [_, ..])) = self.rows.split_first() else { return };
         for (i, (column, cell)) in self.columns.iter_mut().zip(first).enumerate() {
             let is_same = others.iter().all(|row| row.get(i) == Some(cell));
-            column.dullness = match (is_same, cell.as_str()) {
-                (false, _) => Dullness::None,
-                (true, NULL) => Dullness::Null,
-                (true, _) => Dullness::Same,
+            let is_rescued = self.names.get(i).is_some_and(|name| name == RESCUED);
+            column.dullness = match is_same {
+                false => Dullness::None,
+                // Nulls in another column may be what was asked for.
+                true if is_rescued && cell == NULL => Dullness::Empty,
+                true => Dullness::Same,
             };
         }
     }
