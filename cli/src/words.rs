@@ -102,6 +102,11 @@ pub(crate) fn axis_values<'p>(
     texts.join(", ")
 }
 
+/// Returns the time from one moment to a later one; zero if it is earlier.
+pub(crate) fn time_between(start: Timestamp, end: Timestamp) -> Duration {
+    end.duration_since(start).try_into().unwrap_or_default()
+}
+
 /// Returns the time since `then` in compact form: `5m`, `3h`, `12d`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     let age = now.duration_since(then).max(SignedDuration::ZERO);

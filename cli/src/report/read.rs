@@ -3,24 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use rollcall_core::Error;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::figures::{FigureColumns, Figures};
 use rollcall_core::keys;
-use rollcall_core::ledger::{
-    self, Records, Summary, Survey, follow_objects, read_records, run_names, stale_partitions, survey,
-};
+use rollcall_core::ledger::{Records, Summary, Survey, read_current, read_runs, stale_partitions};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::Store;
 
 use crate::bars::BARS;
 use crate::cite::{Citation, cite};
 use crate::output;
-
-/// Summaries that are read at once.
-const READS_AT_ONCE: usize = 16;
 
 /// What the lake has of a dataset.
 pub(super) struct DatasetFound<'d> {
@@ -78,21 +72,13 @@ fn nothing_of(dataset: &Dataset) -> DatasetFound<'_> {
 
 /// Reads what the ledger knows; `None` if the lake has nothing of the dataset.
 async fn read_ledger<'d>(store: &impl Store, dataset: &'d Dataset) -> anyhow::Result<Option<DatasetFound<'d>>> {
-    let mut records = read_records(store, dataset).await?;
-    let survey = survey(store, dataset, &records).await?;
-    follow_objects(&mut records, &survey);
-    let names = run_names(store, dataset).await?;
-    if records.is_empty() && survey.strays.is_empty() && names.is_empty() {
+    let (records, survey) = read_current(store, dataset).await?;
+    let all_runs = read_runs(store, dataset).await?;
+    if records.is_empty() && survey.strays.is_empty() && all_runs.is_empty() {
         return Ok(None);
     }
-    let summaries: Vec<(String, Option<Summary>)> = stream::iter(names)
-        .map(async |name| Ok::<_, Error>((ledger::read_json(store, &keys::summary(dataset, &name)).await?, name)))
-        .buffered(READS_AT_ONCE)
-        .map_ok(|(summary, name)| (name, summary))
-        .try_collect()
-        .await?;
     let (mut runs, mut unfinished) = (Vec::new(), Vec::new());
-    for (name, summary) in summaries {
+    for (name, summary) in all_runs {
         match summary {
             Some(summary) => runs.push(summary),
             None => unfinished.push(name),

@@ -1,7 +1,6 @@
 //! The runs of a dataset, and the partitions that failed last.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use rollcall_core::error::next_step::next_step;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::escape::visible;
 use crate::report::read::DatasetFound;
-use crate::words::{age, duration, in_one_line, size, thousands};
+use crate::words::{age, duration, in_one_line, size, thousands, time_between};
 
 /// Runs that are shown.
 const MAX_RUNS: usize = 20;
@@ -81,10 +80,6 @@ fn run(summary: &Summary, now: Timestamp) -> Run {
         received: known(size(cost.received_bytes)),
         has_failures: summary.n_open() > 0,
     }
-}
-
-fn time_between(start: Timestamp, end: Timestamp) -> Duration {
-    end.duration_since(start).try_into().unwrap_or_default()
 }
 
 /// Returns the partitions of a run that took longest, with their time.

@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::{
-    LastAttempt, Outcome, PartitionRecord, Records, follow_objects, read_records, stale_partitions, survey,
-};
+use rollcall_core::ledger::{LastAttempt, Outcome, PartitionRecord, Records, read_current, stale_partitions};
 use rollcall_core::partition::PartitionKey;
 use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
@@ -63,9 +61,7 @@ pub(super) async fn show_lake(
     format: Format,
     view: View<'_>,
 ) -> anyhow::Result<()> {
-    let mut records = read_records(store, dataset).await?;
-    let survey = survey(store, dataset, &records).await?;
-    follow_objects(&mut records, &survey);
+    let (records, survey) = read_current(store, dataset).await?;
     let stale = stale_partitions(&records, dataset);
     let last_run = last_run_of(store, dataset, &records, view.lock).await?;
     let mut partitions: Vec<&PartitionRecord> = records.values().collect();

@@ -2,27 +2,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use rollcall_adapters::SystemClock;
 use rollcall_adapters::folder::LockState;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::keys;
-use rollcall_core::ledger::{self, Outcome, Summary};
+use rollcall_core::ledger::{Outcome, Summary, read_runs};
 use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
 use crate::output::{self, Format};
 use crate::status::last_run::{can_be, process_of, running, time_of};
 use crate::table;
-use crate::words::{counted, duration};
+use crate::words::{counted, duration, time_between};
 
 /// Maximum number of runs in a table.
 const MAX_SHOWN: usize = 20;
-/// Summaries that are read at once.
-const READS_AT_ONCE: usize = 16;
 
 /// A run in short.
 #[derive(Serialize)]
@@ -75,8 +70,8 @@ impl RunLine {
     }
 
     fn took(&self) -> String {
-        let took = self.started_at.zip(self.finished_at).map(|(from, to)| to.duration_since(from));
-        took.map_or_else(|| "-".to_owned(), |took| duration(Duration::try_from(took).unwrap_or_default()))
+        let times = self.started_at.zip(self.finished_at);
+        times.map_or_else(|| "-".to_owned(), |(from, to)| duration(time_between(from, to)))
     }
 
     fn outcome(&self) -> String {
@@ -97,12 +92,8 @@ pub(super) async fn show_runs(
     lock: LockState,
     format: Format,
 ) -> anyhow::Result<()> {
-    let names = ledger::run_names(store, dataset).await?;
-    let lines = stream::iter(names).map(|run| async move {
-        let summary: Option<Summary> = ledger::read_json(store, &keys::summary(dataset, &run)).await?;
-        anyhow::Ok(RunLine::new(run, summary))
-    });
-    let mut runs: Vec<RunLine> = lines.buffered(READS_AT_ONCE).try_collect().await?;
+    let runs = read_runs(store, dataset).await?;
+    let mut runs: Vec<RunLine> = runs.into_iter().map(|(run, summary)| RunLine::new(run, summary)).collect();
     let now = SystemClock.now();
     let is_possible = |run: &RunLine| run.started_at.is_none_or(|at| can_be(at, now));
     runs.sort_by_key(|run| Reverse(run.started_at.filter(|_| is_possible(run))));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rollcall_adapters::SystemClock;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::ledger::{Outcome, follow_objects, read_records, stale_partitions, survey};
+use rollcall_core::ledger::{Outcome, read_current, stale_partitions};
 use rollcall_core::ports::{Clock, Store};
 use serde::Serialize;
 
@@ -80,9 +80,7 @@ async fn status_of<'d>(
     dataset: &'d Dataset,
     is_sample: bool,
 ) -> anyhow::Result<Option<DatasetStatus<'d>>> {
-    let mut records = read_records(store, dataset).await?;
-    let survey = survey(store, dataset, &records).await?;
-    follow_objects(&mut records, &survey);
+    let (records, survey) = read_current(store, dataset).await?;
     if records.is_empty() && survey.strays.is_empty() {
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::keys;
-use crate::ledger::json::{READS_AT_ONCE, parse_json};
+use crate::ledger::json::{READS_AT_ONCE, parse_json, read_json};
 use crate::ledger::listing::list;
 use crate::ledger::plan::PlanItem;
 use crate::ledger::receipt::Receipt;
@@ -44,6 +44,19 @@ impl RunReceipts {
 pub async fn run_names(store: &impl Store, dataset: &Dataset) -> Result<BTreeSet<String>, Error> {
     let listed = list(store, &keys::runs_prefix(dataset)).await?;
     Ok(listed.iter().filter_map(|listed| keys::parse_run(dataset, &listed.key)).collect())
+}
+
+/// Reads all runs of a dataset: the name of each, and its summary, if it has written one.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if the lake cannot be read.
+pub async fn read_runs(store: &impl Store, dataset: &Dataset) -> Result<Vec<(String, Option<Summary>)>, Error> {
+    let names = run_names(store, dataset).await?;
+    let runs = stream::iter(names).map(|run| async move {
+        let summary = read_json(store, &keys::summary(dataset, &run)).await?;
+        Ok((run, summary))
+    });
+    runs.buffered(READS_AT_ONCE).try_collect().await
 }
 
 /// Returns which runs may have been meant by a name that none has: the nearest one and the latest ones. Returns `None` if

@@ -12,7 +12,7 @@ use crate::ledger::json::to_json;
 use crate::ledger::read_records::{Stored, read_records, read_stored, record_attempt};
 use crate::ledger::receipt::Receipt;
 use crate::ledger::records::{Committed, PartitionRecord, Records};
-use crate::ledger::survey::{Seen, Survey};
+use crate::ledger::survey::{Seen, Survey, survey};
 use crate::partition::PartitionKey;
 use crate::ports::store::{Condition, Put, Store};
 
@@ -98,8 +98,19 @@ fn render(records: &Records) -> Result<Bytes, Error> {
     Ok(text.into())
 }
 
+/// Reads the records of a dataset as its objects are now, and what was found among the objects. Writes nothing.
+///
+/// # Errors
+/// [`Error::StoreFailed`] if the lake cannot be read or listed.
+pub async fn read_current(store: &impl Store, dataset: &Dataset) -> Result<(Records, Survey), Error> {
+    let mut records = read_records(store, dataset).await?;
+    let survey = survey(store, dataset, &records).await?;
+    follow_objects(&mut records, &survey);
+    Ok((records, survey))
+}
+
 /// Updates every record from its object. If the object could not be inspected, the record stays as it is.
-pub fn follow_objects(records: &mut Records, survey: &Survey) {
+fn follow_objects(records: &mut Records, survey: &Survey) {
     for (partition, record) in records.iter_mut() {
         if !survey.objects.contains_key(partition) {
             record.committed = None;
