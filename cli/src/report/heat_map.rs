@@ -1,6 +1,6 @@
 //! The partitions as a table of cells, years down and the values of the last axis across.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rollcall_core::dataset::Dataset;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::escape::visible;
 use crate::report::read::DatasetFound;
-use crate::status::grid::{common_prefix, letter, position};
+use crate::status::grid::{Group, common_prefix, groups, letter, position};
 use crate::words::{age, counted, in_one_line, size};
 
 /// Shades of ages: a cell that is older than so many days has the next one.
@@ -50,25 +50,17 @@ struct Cell {
     details: String,
 }
 
-/// Cells by first and last value.
-type Cells<'r> = BTreeMap<(AxisValue, Option<AxisValue>), &'r PartitionRecord>;
-
 /// Returns the heat maps of a dataset: one for each combination of the axes between the first and the last.
 pub(super) fn heat_maps(found: &DatasetFound<'_>, now: Timestamp) -> Vec<HeatMap> {
-    let mut groups: BTreeMap<Vec<String>, Cells<'_>> = BTreeMap::new();
-    for (partition, record) in &found.records {
-        let Some((first, rest)) = partition.axes().split_first() else { continue };
-        let (last, middle) = rest.split_last().map_or((None, rest), |(last, middle)| (Some(&last.1), middle));
-        let middle = middle.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
-        groups.entry(middle).or_default().insert((first.1.clone(), last.cloned()), record);
-    }
     let most_rows = found.records.values().filter_map(|record| Some(record.committed.as_ref()?.n_rows)).max();
     let most_rows = most_rows.unwrap_or(0).max(1);
     let cell = |record: &PartitionRecord| cell(found, record, most_rows, now);
-    groups.into_iter().map(|(middle, cells)| heat_map(found.dataset, middle.join(", "), &cells, &cell)).collect()
+    let groups = groups(found.dataset, &found.records).into_iter();
+    groups.map(|group| heat_map(found.dataset, &group, &cell)).collect()
 }
 
-fn heat_map(dataset: &Dataset, name: String, cells: &Cells<'_>, cell: &dyn Fn(&PartitionRecord) -> Cell) -> HeatMap {
+fn heat_map(dataset: &Dataset, group: &Group<'_>, cell: &dyn Fn(&PartitionRecord) -> Cell) -> HeatMap {
+    let cells = &group.cells;
     let rows: BTreeSet<&AxisValue> = cells.keys().map(|(row, _)| row).collect();
     let columns: BTreeSet<&Option<AxisValue>> = cells.keys().map(|(_, column)| column).collect();
     let mut columns: Vec<&Option<AxisValue>> = columns.into_iter().collect();
@@ -86,7 +78,7 @@ fn heat_map(dataset: &Dataset, name: String, cells: &Cells<'_>, cell: &dyn Fn(&P
     // `pk` instead of `grade-pk`.
     let in_common = common_prefix(&names);
     let columns = names.iter().map(|name| name.get(in_common..).unwrap_or_default().to_owned()).collect();
-    HeatMap { name, columns, rows }
+    HeatMap { name: group.middle.join(", "), columns, rows }
 }
 
 fn cell(found: &DatasetFound<'_>, record: &PartitionRecord, most_rows: u64, now: Timestamp) -> Cell {

@@ -14,8 +14,16 @@ use crate::words::{age, rounded};
 /// Maximum width of a grid. Columns that do not fit go into another grid below.
 const WIDTH: usize = 80;
 
-/// The partitions of one grid, by the values of the first and of the last axis. A dataset of one axis has no last one.
-type Cells = BTreeMap<(AxisValue, Option<AxisValue>), String>;
+/// Something of each partition of one grid, by the values of the first and of the last axis. A dataset of one axis has no
+/// last one.
+pub(crate) type Cells<T> = BTreeMap<(AxisValue, Option<AxisValue>), T>;
+
+/// The partitions that differ only in the first and the last axis.
+pub(crate) struct Group<'r> {
+    /// The axes in between, with their values.
+    pub(crate) middle: Vec<String>,
+    pub(crate) cells: Cells<&'r PartitionRecord>,
+}
 
 /// What the letters of a grid mean.
 pub(super) const LEGEND: &str = "W written  R rewritten  U unchanged  E empty  S superseded  N not tried\n\
@@ -54,30 +62,36 @@ pub(super) fn order(dataset: &Dataset, partition: &PartitionKey) -> impl Ord + u
 /// Returns the partitions as grids, with the first axis down and the last one across. If there are axes in between, each
 /// combination of their values has a grid of its own, below its name.
 fn draw(dataset: &Dataset, records: &Records, drawing: &Drawing<'_>) -> String {
-    let mut groups: BTreeMap<Vec<usize>, (String, Cells)> = BTreeMap::new();
-    for (key, record) in records {
-        let (Some((first, rest)), n_axes) = (key.axes().split_first(), key.axes().len()) else { continue };
-        let middle = rest.get(..n_axes.saturating_sub(2)).unwrap_or_default();
-        let name: Vec<String> = middle.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
-        let order = middle.iter().zip(dataset.axes.iter().skip(1)).map(|((_, value), axis)| position(axis, value));
-        let (_, cells) = groups.entry(order.collect()).or_insert_with(|| (name.join("/"), Cells::new()));
-        cells.insert((first.1.clone(), rest.last().map(|(_, value)| value.clone())), (drawing.cell)(record));
-    }
     let mut text = String::new();
-    for (name, cells) in groups.values() {
+    for Group { middle, cells } in groups(dataset, records) {
         if !text.is_empty() {
             text.push('\n');
         }
-        if !name.is_empty() {
-            text.push_str(&format!("{name}\n"));
+        if !middle.is_empty() {
+            text.push_str(&format!("{}\n", middle.join("/")));
         }
-        text.push_str(&grid(dataset, cells, drawing.is_short));
+        let cells = cells.into_iter().map(|(place, record)| (place, (drawing.cell)(record))).collect();
+        text.push_str(&grid(dataset, &cells, drawing.is_short));
     }
     text
 }
 
+/// Returns the partitions by the values of the axes between the first and the last, in the descriptor's order.
+pub(crate) fn groups<'r>(dataset: &Dataset, records: &'r Records) -> Vec<Group<'r>> {
+    let mut groups: BTreeMap<Vec<usize>, Group<'r>> = BTreeMap::new();
+    for (key, record) in records {
+        let (Some((first, rest)), n_axes) = (key.axes().split_first(), key.axes().len()) else { continue };
+        let middle = rest.get(..n_axes.saturating_sub(2)).unwrap_or_default();
+        let order = middle.iter().zip(dataset.axes.iter().skip(1)).map(|((_, value), axis)| position(axis, value));
+        let names = || middle.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
+        let group = groups.entry(order.collect()).or_insert_with(|| Group { middle: names(), cells: Cells::new() });
+        group.cells.insert((first.1.clone(), rest.last().map(|(_, value)| value.clone())), record);
+    }
+    groups.into_values().collect()
+}
+
 /// Returns one grid, in blocks that fit the width.
-fn grid(dataset: &Dataset, cells: &Cells, is_short: bool) -> String {
+fn grid(dataset: &Dataset, cells: &Cells<String>, is_short: bool) -> String {
     let rows: BTreeSet<&AxisValue> = cells.keys().map(|(row, _)| row).collect();
     let mut columns: Vec<&Option<AxisValue>> =
         cells.keys().map(|(_, column)| column).collect::<BTreeSet<_>>().into_iter().collect();
