@@ -204,8 +204,7 @@ fn caption(dataset: &Dataset, totals: &[(String, i64)], series: &Series) -> Stri
 
 /// Returns the states with the largest numbers in the last of these years.
 fn top(series: &Series, years: &[i32]) -> Vec<Top> {
-    let mut states: Vec<(i64, Vec<Option<i64>>)> =
-        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state), years))).collect();
+    let mut states: Vec<(i64, Vec<Option<i64>>)> = series.of_states(years).into_iter().collect();
     let last = |values: &[Option<i64>]| values.last().copied().flatten();
     states.sort_by_key(|(_, values)| std::cmp::Reverse(last(values)));
     let all: i64 = states.iter().filter_map(|(_, values)| last(values)).sum();

@@ -23,7 +23,7 @@ use crate::report::runs::{Runs, runs};
 use crate::report::series::Series;
 use crate::words::{self, age, counted, thousands};
 
-/// The files of the page: name and text. Those whose name ends in `.html` escape what is inserted.
+/// The files of the page: name and text. What is inserted into them is escaped.
 const TEMPLATES: &[(&str, &str)] = &[
     ("page.html", include_str!("template/page.html")),
     ("dataset.html", include_str!("template/dataset.html")),
@@ -56,7 +56,7 @@ struct Section {
     name: String,
     title: String,
     table: String,
-    /// What a reader should know first: `660 of 663 partitions hold data, 3 failed; 2 to 12 days old`.
+    /// What a reader should know first: `660 of 663 partitions hold data, 3 failed; fetched on …`.
     verdict: String,
     needs_attention: bool,
     release: Option<String>,
@@ -118,19 +118,20 @@ fn section(about: &About<'_>, found: &DatasetFound<'_>, is_alone: bool) -> Secti
     let offer = Offer { lake: about.lake, dataset, dataset_arg: Some(about.dataset_arg), flags };
     let committed = || found.records.values().filter_map(|record| record.committed.as_ref());
     let newest = committed().map(|committed| committed.fetched_at).max();
+    let to_look_at = to_look_at(found);
     Section {
         name: visible(&dataset.name).into_owned(),
         title: visible(&dataset.title).into_owned(),
         table: dataset.qualified_table(),
-        verdict: verdict(found, about.now),
-        needs_attention: !to_look_at(found).is_empty(),
+        verdict: verdict(found, &to_look_at, about.now),
+        needs_attention: !to_look_at.is_empty(),
         release: found.citation.as_ref().and_then(|citation| citation.release.as_deref().map(visible)).map(Into::into),
         citation: found.citation.as_ref().map(|citation| citation.text().trim_end().to_owned()),
         n_partitions: thousands(committed().count() as u64),
         n_rows: thousands(committed().map(|committed| committed.n_rows).sum()),
         size: words::size(committed().map(|committed| committed.size_bytes).sum()),
         newest: newest.map_or_else(String::new, |newest| age(newest, about.now)),
-        to_look_at: to_look_at(found),
+        to_look_at,
         first_command: offer.first(),
         partition_command: offer.run(&format!("--partition {PARTITION}")),
         retry_command: offer.retry_all(failed_runs(found)),
@@ -155,7 +156,8 @@ fn failed_runs<'f>(found: &'f DatasetFound<'_>) -> impl Iterator<Item = &'f str>
     attempts.filter(|attempt| attempt.outcome.is_open()).map(|attempt| attempt.run.as_str())
 }
 
-fn verdict(found: &DatasetFound<'_>, now: Timestamp) -> String {
+/// - `to_look_at`: what [`to_look_at`] returns.
+fn verdict(found: &DatasetFound<'_>, to_look_at: &str, now: Timestamp) -> String {
     let n_known = found.records.len() as u64;
     if n_known == 0 {
         return "Nothing has been fetched yet.".to_owned();
@@ -165,13 +167,12 @@ fn verdict(found: &DatasetFound<'_>, now: Timestamp) -> String {
     let partitions = counted(n_known, "partition");
     let verb = if n_known == 1 { "holds" } else { "hold" };
     let mut text = format!("{} of {partitions} {verb} data", thousands(with_data.len() as u64));
-    let to_look_at = to_look_at(found);
     if !to_look_at.is_empty() {
         text.push_str(&format!(", {to_look_at}"));
     }
     if let (Some(oldest), Some(newest)) = (with_data.iter().min(), with_data.iter().max()) {
-        let (from, to) = (newest.strftime("%Y-%m-%d").to_string(), oldest.strftime("%Y-%m-%d").to_string());
-        let days = if from == to { format!("fetched on {from}") } else { format!("fetched between {to} and {from}") };
+        let (from, to) = (oldest.strftime("%Y-%m-%d").to_string(), newest.strftime("%Y-%m-%d").to_string());
+        let days = if from == to { format!("fetched on {to}") } else { format!("fetched between {from} and {to}") };
         text.push_str(&format!("; {days}, the oldest {} ago", age(*oldest, now)));
     }
     text.push('.');

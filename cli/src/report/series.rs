@@ -124,6 +124,11 @@ impl Series {
         years.iter().map(of_year).collect()
     }
 
+    /// Returns the numbers of each state in these years. Rows without a state are left out.
+    pub(super) fn of_states(&self, years: &[i32]) -> BTreeMap<i64, Vec<Option<i64>>> {
+        self.states().into_iter().flatten().map(|state| (state, self.of_state(Some(state), years))).collect()
+    }
+
     /// Returns the states that have rows.
     pub(super) fn states(&self) -> BTreeSet<Option<i64>> {
         self.by_state.keys().map(|(state, _)| *state).collect()
@@ -144,7 +149,7 @@ fn without_year(partition: &PartitionKey) -> String {
 }
 
 /// Checks whether the rows of a partition are totals over other partitions.
-pub(super) fn is_total(dataset: &Dataset, partition: &PartitionKey) -> bool {
+fn is_total(dataset: &Dataset, partition: &PartitionKey) -> bool {
     let value = |axis: &Axis| partition.value(&axis.name).map(ToString::to_string);
     dataset.axes.iter().any(|axis| axis.total.is_some() && value(axis) == axis.total)
 }

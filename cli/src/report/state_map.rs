@@ -1,7 +1,5 @@
 //! The map of states: a tile of equal size for each, roughly where it is.
 
-use std::collections::BTreeMap;
-
 use rollcall_core::lookup::{STATES, State};
 use serde::Serialize;
 
@@ -48,8 +46,7 @@ struct Tile {
 
 /// Returns the map of some years; `None` if no row has a state, or there are no years.
 pub(super) fn state_map(series: &Series, years: &[i32]) -> Option<StateMap> {
-    let by_state: BTreeMap<i64, Vec<Option<i64>>> =
-        series.states().into_iter().flatten().map(|state| (state, series.of_state(Some(state), years))).collect();
+    let by_state = series.of_states(years);
     if by_state.is_empty() || years.is_empty() {
         return None;
     }
