@@ -1,6 +1,7 @@
 //! The HTTP client against the simulator: what it retries, what it rejects, and what it limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +12,14 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::error::chain;
 use rollcall_core::ports::{PageRequest, Portal, PortalError, Reading};
 use rollcall_simulator::{Action, Config, Fault, Running, Simulator};
-use rollcall_tests::client;
 use rollcall_tests::https::HttpsFront;
+use rollcall_tests::{TestPortal, client};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 const PATH: &str = "schools/ccd/enrollment/2021/grade-pk/";
+/// Longer than anything here takes unless it never ends.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 async fn serve(faults: Vec<Fault>) -> Running {
     let config = Config { n_schools: 300, page_size: 100, faults, ..Config::default() };
@@ -324,6 +328,41 @@ async fn requests_in_flight_stay_within_the_limit_over_all_clones() {
         .count()
         .await;
     assert_eq!((n_done, server.max_in_flight()), (40, 4));
+}
+
+#[test]
+fn pages_of_one_caller_are_read_on_several_cores() {
+    let server = TestPortal::small();
+    let portal = client(&server.origin(), |_| {});
+    let meeting = Arc::new((Mutex::new(0), Condvar::new()));
+    let get = |page| {
+        let meeting = meeting.clone();
+        // Each read ends once there are two.
+        portal.get(PATH, page, PageRequest::default(), move |_| {
+            let (n_reading, changed) = &*meeting;
+            let mut n_reading = n_reading.lock().unwrap();
+            *n_reading += 1;
+            changed.notify_all();
+            let (n_reading, _) = changed.wait_timeout_while(n_reading, TIMEOUT, |n_reading| *n_reading < 2).unwrap();
+            Reading::Done(*n_reading)
+        })
+    };
+    let (first, second) = Runtime::new().unwrap().block_on(async { futures::join!(get(1), get(2)) });
+    assert_eq!([first, second].map(|response| response.unwrap().result), [2, 2]);
+}
+
+#[test]
+fn a_page_keeps_its_slot_until_it_is_read() {
+    let server = TestPortal::small();
+    let portal = client(&server.origin(), |settings| settings.in_flight = 1);
+    let other = portal.clone();
+    let read = move |_: &Bytes| {
+        let soon = other.until(Instant::now() + Duration::from_millis(100));
+        let late = std::thread::spawn(move || Runtime::new().unwrap().block_on(get(&soon)));
+        Reading::Done(late.join().unwrap().unwrap_err().to_string())
+    };
+    let response = Runtime::new().unwrap().block_on(portal.get(PATH, 1, PageRequest::default(), read)).unwrap();
+    assert_eq!(response.result, "no time left after 0 tries");
 }
 
 #[tokio::test]

@@ -78,15 +78,6 @@ pub struct NextTry<'r> {
     pub limit: u32,
 }
 
-/// A page that was received.
-struct Transfer {
-    bytes: Bytes,
-    received_at: Timestamp,
-    /// Requests made for the page so far.
-    tries: u32,
-    room: Option<Room>,
-}
-
 impl HttpPortal {
     /// Builds the client.
     ///
@@ -155,33 +146,43 @@ impl HttpPortal {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits for a permit, then requests one page, retrying transient failures.
+    /// Waits for a permit, then requests one page and reads its body, retrying transient failures and invalid bodies.
     ///
-    /// The page keeps its permit through its retries and releases it with the last byte.
-    ///
-    /// - `is_retry`: whether the previous response was invalid. If so, waits before the next request.
-    async fn transfer(
+    /// The page keeps its permit until it is read, so that there are no more bodies in memory than requests in flight.
+    async fn transfer<T>(
         self,
         url: Url,
         page: u32,
         request: PageRequest,
-        is_retry: bool,
-    ) -> Result<Transfer, PortalError> {
-        let tries = request.tries;
-        if tries >= self.client.settings.tries {
+        read: impl Fn(&Bytes) -> Reading<T>,
+    ) -> Result<Response<T>, PortalError> {
+        let PageRequest { mut tries, room: page_room } = request;
+        let limit = self.client.settings.tries;
+        if tries >= limit {
             return Err(PortalError::UsedUp { n_requests: tries, last_failure: None });
         }
+        let max_bytes = page_room.as_ref().map(Room::n_bytes);
         let permit = self.before_deadline(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
-        let permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
-        tracing::debug!(path = url.path(), page, "page requested");
-        if is_retry {
-            self.pause(tries, self.client.settings.tries, "invalid page").await;
+        let _permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
+        loop {
+            tracing::debug!(path = url.path(), page, "page requested");
+            let received;
+            (received, tries) = self.attempts(&url, tries, max_bytes).await?;
+            let Received { bytes, room } = received;
+            let (size_bytes, received_at, has_tries_left) = (bytes.len(), Timestamp::now(), tries < limit);
+            tracing::debug!(path = url.path(), page, size_bytes, "page received");
+            match read(&bytes) {
+                Reading::Invalid { reason, .. } if has_tries_left => {
+                    tracing::warn!(path = url.path(), page, tries, reason, "retrying invalid page");
+                    drop((bytes, room));
+                    self.pause(tries, limit, "invalid page").await;
+                }
+                Reading::Done(result) | Reading::Invalid { result, .. } => {
+                    let room = page_room.or(room);
+                    return Ok(Response { result, size_bytes, received_at, tries, has_tries_left, room });
+                }
+            }
         }
-        let max_bytes = request.room.as_ref().map(Room::n_bytes);
-        let (Received { bytes, room }, tries) = self.attempts(&url, tries, max_bytes).await?;
-        tracing::debug!(path = url.path(), page, size_bytes = bytes.len(), "page received");
-        drop(permit);
-        Ok(Transfer { bytes, received_at: Timestamp::now(), tries, room: request.room.or(room) })
     }
 
     /// Sends requests until one succeeds, one fails permanently, or no try is left. Returns the response and the number of
@@ -248,37 +249,25 @@ impl Portal for HttpPortal {
         self.before_deadline(room.hold(n_bytes)).await.ok_or(PortalError::Deadline { tries: 0 })
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
-        mut request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        request: PageRequest,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let unusable = |source: BoxError| PortalError::Unusable { source };
         let mut url = self.root.join(path).map_err(|error| unusable(error.into()))?;
         if page > 1 {
             url.query_pairs_mut().append_pair("page", &page.to_string());
         }
-        let is_ahead = request.room.is_some();
-        let mut is_retry = false;
-        loop {
-            // The transfer runs in its own task, so that bytes keep arriving and the next request is sent while the caller
-            // decodes other pages. Dropping this future aborts the task.
-            let transfer = self.clone().transfer(url.clone(), page, request, is_retry);
-            let transfer = AbortOnDropHandle::new(tokio::spawn(transfer)).await;
-            let Transfer { bytes, received_at, tries, room } = transfer.map_err(|error| unusable(error.into()))??;
-            let has_tries_left = tries < self.client.settings.tries;
-            match read(&bytes) {
-                Reading::Invalid { reason, .. } if has_tries_left => {
-                    tracing::warn!(path = url.path(), page, tries, reason, "retrying invalid page");
-                    request = PageRequest { tries, room: room.filter(|_| is_ahead) };
-                    is_retry = true;
-                }
-                Reading::Done(result) | Reading::Invalid { result, .. } => {
-                    return Ok(Response { result, size_bytes: bytes.len(), received_at, tries, has_tries_left, room });
-                }
-            }
-        }
+        // In a task of its own, so that bytes keep arriving, pages are read and the next requests are sent while the
+        // caller works on an earlier page, on another core if there is one. Dropping this future aborts the task.
+        let transfer = self.clone().transfer(url, page, request, read);
+        let transfer = AbortOnDropHandle::new(tokio::spawn(transfer)).await;
+        transfer.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(unusable(error.into())),
+        })
     }
 }

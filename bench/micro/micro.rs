@@ -117,7 +117,7 @@ impl Bodies {
         Ok(Self { dataset, partition, bodies: bodies? })
     }
 
-    fn decoder(&self) -> PageDecoder<'_> {
+    fn decoder(&self) -> PageDecoder {
         PageDecoder::new(&self.dataset, &self.partition)
     }
 
@@ -145,7 +145,7 @@ fn get(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// Runs one stage on all pages.
-fn run(stage: Stage, source: &Bodies, decoder: &PageDecoder<'_>, pages: &[Page]) -> Result<()> {
+fn run(stage: Stage, source: &Bodies, decoder: &PageDecoder, pages: &[Page]) -> Result<()> {
     match stage {
         Stage::DecodeScanner => {
             for body in &source.bodies {

@@ -57,12 +57,12 @@ impl Portal for CachedLists {
         self.portal.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         // A command for all datasets takes hours, in which there may be a release. It must be the one before page 1.
         if path == CHANGES_PATH {
@@ -76,10 +76,11 @@ impl Portal for CachedLists {
             let size_bytes = body.len();
             return Ok(Response { result, size_bytes, received_at, tries: 1, has_tries_left: true, room: None });
         }
-        let read_and_keep = |body: &Bytes| {
+        let cache = self.cache.clone();
+        let read_and_keep = move |body: &Bytes| {
             let reading = read(body);
             if matches!(reading, Reading::Done(_)) {
-                self.cache.pages().insert(key.clone(), (body.clone(), Timestamp::now()));
+                cache.pages().insert(key.clone(), (body.clone(), Timestamp::now()));
             }
             reading
         };

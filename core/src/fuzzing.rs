@@ -48,7 +48,7 @@ static KINDS: LazyLock<(Option<Dataset>, PartitionKey)> = LazyLock::new(|| {
     (Dataset::parse("kinds.toml", EVERY_KIND).ok(), PartitionKey::new(vec![year, grade]))
 });
 
-fn with_decoder<R>(law: impl FnOnce(&PageDecoder<'_>) -> R) -> R {
+fn with_decoder<R>(law: impl FnOnce(&PageDecoder) -> R) -> R {
     let (Some(dataset), partition) = &*KINDS else { unreachable!("the descriptor above is valid") };
     law(&PageDecoder::new(dataset, partition))
 }

@@ -57,22 +57,27 @@ pub struct Page {
 
 /// Decodes the pages of one partition.
 #[derive(Debug, Clone)]
-pub struct PageDecoder<'d> {
-    dataset: &'d Dataset,
-    partition: &'d PartitionKey,
+pub struct PageDecoder {
+    dataset: Dataset,
+    partition: PartitionKey,
     codes: Vec<(String, i64)>,
     schema: SchemaRef,
 }
 
-impl<'d> PageDecoder<'d> {
+impl PageDecoder {
     /// Creates a decoder for the pages of `partition`.
     #[must_use]
-    pub fn new(dataset: &'d Dataset, partition: &'d PartitionKey) -> Self {
-        Self { dataset, partition, codes: dataset.codes(partition), schema: dataset.file_schema() }
+    pub fn new(dataset: &Dataset, partition: &PartitionKey) -> Self {
+        Self {
+            dataset: dataset.clone(),
+            partition: partition.clone(),
+            codes: dataset.codes(partition),
+            schema: dataset.file_schema(),
+        }
     }
 
     fn builder(&self, is_exact_pass: bool) -> PageBuilder {
-        PageBuilder::new(self.dataset, &self.codes, is_exact_pass)
+        PageBuilder::new(&self.dataset, &self.codes, is_exact_pass)
     }
 
     /// Decodes page `page` (1-based) from its complete body.

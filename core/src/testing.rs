@@ -120,12 +120,12 @@ impl Portal for CannedPages {
         Ok(())
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         _path: &str,
         page: u32,
         PageRequest { mut tries, .. }: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         loop {
             self.requested.lock().unwrap().push(page);

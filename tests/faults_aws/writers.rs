@@ -94,12 +94,12 @@ impl Portal for OnePage {
         &self.root
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         _: &str,
         _: u32,
         _: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let _ = self.all_have_looked.wait().await;
         let body = Bytes::from(self.page.clone());

@@ -28,12 +28,12 @@ impl<P: Portal> Portal for RunPortal<'_, P> {
         self.portal.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let response = tokio::select! {
             biased;

@@ -158,12 +158,12 @@ impl<S: Store> Portal for KeptPortal<'_, S> {
         &self.root
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         _path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let unusable = |source: BoxError| PortalError::Unusable { source };
         let gone = || unusable(format!("read kept page {page}: gone or damaged").into());

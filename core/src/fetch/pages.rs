@@ -1,5 +1,7 @@
 //! Fetches single pages from the portal and decodes them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::channel::oneshot::Sender;
 use jiff::Timestamp;
@@ -33,7 +35,8 @@ pub(super) struct FetchedPage {
 pub(super) struct PageFetcher<'f, 'k, P, S> {
     pub(super) portal: &'f P,
     pub(super) kept: &'k KeptPages<'k, S>,
-    pub(super) decoder: &'f PageDecoder<'f>,
+    /// Shared with the requests, which may outlive a fetch that fails.
+    pub(super) decoder: &'f Arc<PageDecoder>,
     pub(super) dataset: &'f Dataset,
     pub(super) partition: &'f PartitionKey,
     pub(super) path: &'f str,
@@ -113,7 +116,8 @@ impl<'k, P: Portal, S: Store> PageFetcher<'_, 'k, P, S> {
         keeps: bool,
     ) -> Result<(FetchedPage, Option<Compress>), Error> {
         let is_ahead = request.room.is_some();
-        let decode = |body: &Bytes| match self.decoder.decode(page, body) {
+        let decoder = Arc::clone(self.decoder);
+        let decode = move |body: &Bytes| match decoder.decode(page, body) {
             Err(error @ Error::BadBody { .. }) => Reading::Invalid { reason: error.chain(), result: Err(error) },
             decoded => Reading::Done(decoded.map(|decoded| (decoded, keeps.then(|| body.clone())))),
         };

@@ -1,5 +1,7 @@
 //! Fetches all rows of a partition: prefetches pages, then checks and encodes them in order.
 
+use std::sync::Arc;
+
 use futures::stream::FuturesOrdered;
 use jiff::Timestamp;
 
@@ -35,7 +37,7 @@ pub(super) async fn fetch_rows(
 ) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
     let kept = keeping.kept;
     let path = dataset.portal_path(partition);
-    let decoder = PageDecoder::new(dataset, partition);
+    let decoder = Arc::new(PageDecoder::new(dataset, partition));
     let fetcher = PageFetcher { portal, kept, decoder: &decoder, dataset, partition, path: &path };
     let (first, compress) = fetcher.first().await?;
     let links = Links { root: portal.root(), path: &path, partition };

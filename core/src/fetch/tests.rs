@@ -564,16 +564,16 @@ impl Portal for Revised {
         self.pages.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let is_again = page == 1 && self.pages.requested.lock().unwrap().contains(&1);
         let again = Bytes::from(self.again.clone());
-        self.pages.get(path, page, request, |body| read(if is_again { &again } else { body })).await
+        self.pages.get(path, page, request, move |body| read(if is_again { &again } else { body })).await
     }
 }
 
@@ -627,12 +627,12 @@ impl Portal for Tight {
         self.pages.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         mut request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         self.turn().await;
         let room = request.room.take();
@@ -712,12 +712,12 @@ impl Portal for Crossing {
         self.pages.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         if page > 2 && !self.has_time {
             return Err(PortalError::Deadline { tries: 1 });
@@ -759,12 +759,12 @@ impl Portal for Rechecked {
         self.0.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let is_again = page == 1 && !self.0.requested.lock().unwrap().is_empty();
         self.1.fetch_or(is_again, Ordering::Relaxed);
@@ -840,19 +840,21 @@ impl Portal for Scarce {
         self.pages.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         mut request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         {
             let mut bodies = self.bodies.lock().unwrap();
             bodies.1 = bodies.1.max(bodies.0);
         }
         let room = request.room.take();
-        let response = self.pages.get(path, page, request, |body| read(&Counted::body(body, &self.bodies))).await?;
+        let bodies = Arc::clone(&self.bodies);
+        let read = move |body: &Bytes| read(&Counted::body(body, &bodies));
+        let response = self.pages.get(path, page, request, read).await?;
         Ok(Response { room, ..response })
     }
 
@@ -936,12 +938,12 @@ impl Portal for Watched {
         self.pages.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         mut request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let room = request.room.take();
         let is_first = self.requested().is_empty();
@@ -955,7 +957,7 @@ impl Portal for Watched {
         next_turn().await;
         self.in_flight.lock().unwrap().0 -= 1;
         let once = self.once.as_ref().filter(|_| is_first).map(|once| Bytes::from(once.clone()));
-        let response = self.pages.get(path, page, request, |body| read(once.as_ref().unwrap_or(body))).await?;
+        let response = self.pages.get(path, page, request, move |body| read(once.as_ref().unwrap_or(body))).await?;
         Ok(Response { room, has_tries_left: response.has_tries_left && self.has_tries_left, ..response })
     }
 

@@ -10,7 +10,7 @@ use crate::file::row_hash::digest_rows;
 
 /// Returns whether the scanner can read this body, so that [`PageDecoder::decode`] does not need serde.
 #[must_use]
-pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
+pub fn is_scanned(decoder: &PageDecoder, body: &[u8]) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| decoder.builder(false).scan(text).is_some())
 }
 
@@ -18,7 +18,7 @@ pub fn is_scanned(decoder: &PageDecoder<'_>, body: &[u8]) -> bool {
 ///
 /// # Errors
 /// Same as [`PageDecoder::decode`].
-pub fn decode_by_serde(decoder: &PageDecoder<'_>, body: &[u8]) -> Result<Page, Error> {
+pub fn decode_by_serde(decoder: &PageDecoder, body: &[u8]) -> Result<Page, Error> {
     match std::str::from_utf8(body) {
         Ok(text) => decoder.decode_by_serde(1, text),
         Err(_) => decoder.decode(1, body),

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Decodes a body and checks that an accepted page is consistent. Returns its number of rows, or `None` if the body is
 /// refused.
-pub(crate) fn check_accepted_page(decoder: &PageDecoder<'_>, body: &[u8]) -> Option<usize> {
+pub(crate) fn check_accepted_page(decoder: &PageDecoder, body: &[u8]) -> Option<usize> {
     let page = match decoder.decode(1, body) {
         Ok(page) => page,
         Err(error) => {
@@ -84,7 +84,7 @@ fn holds_or_is_null(array: &ArrayRef, row: usize, expected: i64) -> bool {
 /// Decodes a body in three ways and checks that all give the same columns, `_rescued` and counts, or the same error.
 /// The ways are [`PageDecoder::decode`], which uses the scanner if it can; serde; and the exact pass, which decides
 /// what is valid. Returns whether the page is accepted.
-pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> bool {
+pub(crate) fn check_all_ways_agree(decoder: &PageDecoder, body: &str) -> bool {
     let decoded = decoder.decode(1, body.as_bytes());
     let by_serde = decoder.decode_by_serde(1, body);
     match (&decoded, &by_serde) {
@@ -109,7 +109,7 @@ pub(crate) fn check_all_ways_agree(decoder: &PageDecoder<'_>, body: &str) -> boo
 }
 
 /// Decodes the page in an exact pass; `None` if serde refuses it.
-fn exactly(decoder: &PageDecoder<'_>, body: &str) -> Option<Result<Page, Error>> {
+fn exactly(decoder: &PageDecoder, body: &str) -> Option<Result<Page, Error>> {
     let mut builder = decoder.builder(true);
     let envelope = builder.read(body).ok()?;
     Some(decoder.assemble(1, body, envelope, builder))

@@ -20,17 +20,18 @@ pub trait Portal: Send + Sync {
     /// Fetches page `page` (1-based) of `path` and reads its body. Retries transient failures, including invalid
     /// bodies.
     ///
-    /// - `read`: called with each complete body, decompressed.
+    /// - `read`: called with each complete body, decompressed. An adapter may call it on another core than the
+    ///   caller's.
     ///
     /// # Errors
     /// The last failure, once no retry is left. An invalid body is not an error: the result of the last read is
     /// returned.
-    fn get<T: Send>(
+    fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> impl Future<Output = Result<Response<T>, PortalError>> + Send;
 
     /// Returns the memory limit for the bodies and decoded pages of all partitions.

@@ -40,12 +40,12 @@ impl Portal for SimPortal {
         &self.root
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         PageRequest { mut tries, .. }: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let mut is_retry = false;
         loop {

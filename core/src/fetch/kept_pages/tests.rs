@@ -55,12 +55,12 @@ impl Portal for Brief {
         self.n_skipped.fetch_add(1, Relaxed);
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let n_requests = self.requested().len();
         if n_requests >= self.n_allowed {
@@ -352,12 +352,12 @@ impl Portal for Stuck {
         self.0.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         let response = self.0.get(path, page, request, read).await;
         if page == 10 { std::future::pending().await } else { response }
@@ -683,12 +683,12 @@ impl Portal for Late {
         self.0.root()
     }
 
-    async fn get<T: Send>(
+    async fn get<T: Send + 'static>(
         &self,
         path: &str,
         page: u32,
         request: PageRequest,
-        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync,
+        read: impl Fn(&Bytes) -> Reading<T> + Send + Sync + 'static,
     ) -> Result<Response<T>, PortalError> {
         if page == 2 {
             for _ in 0..5 {
