@@ -54,7 +54,7 @@ fmt: ## Check formatting
 
 .PHONY: lint
 lint: ## Run clippy with warnings denied
-	$(CARGO) clippy --locked $(ALL) --features rollcall-bench/micro --all-targets -- --deny warnings
+	$(CARGO) clippy --locked $(ALL) --features rollcall-bench/micro,rollcall-limit/program --all-targets -- --deny warnings
 	$(CARGO) clippy --locked --package rollcall -- --deny warnings
 
 .PHONY: deny

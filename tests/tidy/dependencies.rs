@@ -79,7 +79,8 @@ fn the_sql_engine_is_built_with_the_same_features_with_and_without_aws() {
 #[test]
 fn tests_are_built_without_the_benchmarks_and_the_lints_need_no_second_build() {
     let tested = features(&["--workspace", "--features", "rollcall/aws", "--edges", "all"]);
-    let linted = features(&["--workspace", "--features", "rollcall/aws,rollcall-bench/micro", "--edges", "all"]);
+    let benchmarks = "rollcall/aws,rollcall-bench/micro,rollcall-limit/program";
+    let linted = features(&["--workspace", "--features", benchmarks, "--edges", "all"]);
     let has_criterion =
         |packages: &BTreeMap<_, _>| packages.keys().any(|package: &String| package.starts_with("criterion"));
     assert!(has_criterion(&linted) && !has_criterion(&tested));
