@@ -1,0 +1,1 @@
+"""One module for each lane: its bars, and `measure_lane`, which measures it."""
