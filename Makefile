@@ -213,8 +213,9 @@ thin: ## Fetch the whole portal with 20 rows a partition, from the simulator (re
 	python3 bench/whole_portal.py
 
 .PHONY: bench
-bench: $(VENV)-bench/ready ## Compare with two scripts and write docs/performance.md (release build)
+bench: $(VENV)-bench/ready ## Compare with two scripts and a limit, and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
+	$(CARGO) build --locked --release --package rollcall-limit --features program
 	$(CARGO) bench --locked --no-run --package rollcall-bench --features micro
 	$(VENV)-bench/bin/python bench/run.py $(BENCH_FLAGS)
 

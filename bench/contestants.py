@@ -25,10 +25,12 @@ class Bench:
     def __init__(self, args, scale):
         self.binary = args.binary
         self.simulator = args.simulator
+        self.limit_program = args.limit
         self.python = args.python
         self.scratch = args.scratch
         self.n_rounds = args.rounds
         self.n_runs = args.runs
+        self.n_pairs = args.pairs
         self.is_quick = args.quick
         self.scale = scale
         self.env = clean_environment()
@@ -103,6 +105,37 @@ class Bench:
             run, paths = self.script("pyarrow", "pyarrow_peer.py", in_flight, lane, number, origin, request, out)
             n_rows = int(self.ask_python(COUNT_PARQUET_ROWS, out))
         return checked(run, n_rows, len(paths), request)
+
+    def limit(self, lane, number, origin, request, contestant="limit", flags=()):
+        """Runs the limit program into an empty folder."""
+        with self.folder() as name:
+            out = pathlib.Path(name) / "out"
+            command = [self.limit_program, "--portal", origin, "--years", request.years, "--grades", request.grades]
+            command += ["--out", out, "--in-flight", str(request.in_flight), *flags]
+            run, paths = self.into_folder(contestant, command, lane, number, request, out)
+            n_rows = int(self.ask_python(COUNT_PARQUET_ROWS, out))
+        return checked(run, n_rows, len(paths), request)
+
+    def limit_delta(self, lane, number, origin, request):
+        """Runs the limit program with ids encoded as differences."""
+        return self.limit(lane, number, origin, request, "limit delta", ["--delta"])
+
+    def pairs(self, n_pairs, lane, origin, request, floor_s=None):
+        """Runs `rollcall` and the limit program in turn. Returns a list of pairs of runs, `rollcall` first.
+
+        The ratio of a run is its wall time relative to `floor_s`, or that of `rollcall` to the limit's CPU time.
+        """
+        pairs = []
+        for number in range(1, n_pairs + 1):
+            ours, limit = self.rollcall(lane, number, origin, request), self.limit(lane, number, origin, request)
+            if floor_s is None:
+                ours.ratio = ours.usage.cpu_s / limit.usage.cpu_s
+            else:
+                ours.ratio, limit.ratio = ours.usage.wall_s / floor_s, limit.usage.wall_s / floor_s
+            pairs.append((ours, limit))
+            self.record(ours)
+            self.record(limit)
+        return pairs
 
     def script(self, contestant, file, flags, lane, number, origin, request, out):
         """Runs a script in this folder. Returns the run and the files that it wrote."""

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from contestants import VERSIONS, WORKSPACE, Bench
-from lanes import cpu, latency, memory, micro, query, size
+from lanes import cpu, latency, limit, memory, micro, query, size
 from processes import CannotMeasure
 from tables import RUN_TABLE, VERDICT_TABLE, markdown_table, text_header, text_line
 from workloads import FULL, QUICK
@@ -29,6 +29,7 @@ LANES = {
     "micro": micro,
     "cpu": cpu,
     "memory": memory,
+    "limit": limit,
     "latency": latency,
     "size": size,
     "query": query,
@@ -75,6 +76,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description="Measure rollcall against its simulator.")
     parser.add_argument("--binary", type=pathlib.Path, default=target / "release" / "rollcall")
     parser.add_argument("--simulator", type=pathlib.Path, default=target / "release" / "rollcall-simulator")
+    parser.add_argument("--limit", type=pathlib.Path, default=target / "release" / "rollcall-limit")
     parser.add_argument(
         "--python",
         type=pathlib.Path,
@@ -83,20 +85,25 @@ def parse_args():
     )
     parser.add_argument("--only", choices=LANES, metavar="LANE", help=f"one of {', '.join(LANES)}")
     parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (default: 2)")
-    parser.add_argument("--runs", type=count, help="runs of the memory and latency lanes (default: 3)")
+    parser.add_argument(
+        "--runs",
+        type=count,
+        help="runs of the memory and latency lanes (default: 3), and pairs of the limit lane (default: 5)",
+    )
     parser.add_argument("--quick", action="store_true", help="small amounts of data; bars are shown but ignored")
     parser.add_argument("--write", action="store_true", help=f"write the figures into docs/{RESULTS.name}")
     parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (default: target)")
     args = parser.parse_args()
     args.rounds = args.rounds or (1 if args.quick else 2)
+    args.pairs = args.runs or (1 if args.quick else 5)
     args.runs = args.runs or (1 if args.quick else 3)
-    for path in (args.binary, args.simulator, args.python):
+    for path in (args.binary, args.simulator, args.limit, args.python):
         if not path.is_file():
             parser.error(f"expected a program at {path}, found none; `make bench` builds it")
     if not args.scratch.is_dir():
         parser.error(f"expected a folder at {args.scratch}, found none")
     # A name without a slash would be looked up on PATH.
-    args.binary, args.simulator = args.binary.resolve(), args.simulator.resolve()
+    args.binary, args.simulator, args.limit = (path.resolve() for path in (args.binary, args.simulator, args.limit))
     # Symbolic links are not resolved: Python needs them to find the packages of the virtual environment.
     args.python = args.python.absolute()
     if args.write and (args.quick or args.only):

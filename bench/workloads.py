@@ -48,7 +48,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """The amount of data to fetch."""
+    """The amount of data to fetch. Workload A is two usual partitions, B is many, and C is a large one."""
 
     page_size: int
     many_years: int
@@ -60,6 +60,9 @@ class Scale:
 
     def one(self, rows, in_flight):
         return Request(2015, 1, 1, rows, self.page_size, in_flight)
+
+    def two(self, rows, in_flight):
+        return Request(2015, 2, 1, rows, self.page_size, in_flight)
 
     def many(self, rows, in_flight):
         return Request(2010, self.many_years, self.many_grades, rows, self.page_size, in_flight)

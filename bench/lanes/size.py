@@ -9,7 +9,7 @@ def measure_lane(bench):
     """Measures the bytes per row of the files written."""
     request = bench.scale.one(bench.scale.rows, in_flight=8)
     with bench.portal(request.rows) as origin:
-        for contestant in (bench.rollcall, bench.sequential, bench.pyarrow):
+        for contestant in (bench.rollcall, bench.limit, bench.limit_delta, bench.sequential, bench.pyarrow):
             run = contestant("size", 1, origin, request)
             bench.record(run)
             size = run.size_bytes / run.n_rows
