@@ -88,7 +88,7 @@ def parse_args():
     parser.add_argument(
         "--runs",
         type=count,
-        help="runs of the memory and latency lanes (default: 3), and pairs of the limit lane (default: 5)",
+        help="runs of the memory and latency lanes (default: 3), and pairs of the limit and query lanes (default: 5)",
     )
     parser.add_argument("--quick", action="store_true", help="small amounts of data; bars are shown but ignored")
     parser.add_argument("--write", action="store_true", help=f"write the figures into docs/{RESULTS.name}")

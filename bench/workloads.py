@@ -57,6 +57,10 @@ class Scale:
     large_rows: int
     wave_pages: int
     latency_ms: int
+    # A lake with a cell of `top_ten_pk_states` in it.
+    lake_years: tuple[int, int]
+    lake_grades: tuple[str, ...]
+    lake_rows: int
 
     def one(self, rows, in_flight):
         return Request(2015, 1, 1, rows, self.page_size, in_flight)
@@ -68,6 +72,9 @@ class Scale:
         return Request(2010, self.many_years, self.many_grades, rows, self.page_size, in_flight)
 
 
+# All grades of the sample, with the total.
+GRADES = ("grade-pk", "grade-k", *(f"grade-{number}" for number in range(1, 16)), "grade-99")
+
 FULL = Scale(
     page_size=10_000,
     many_years=10,
@@ -76,6 +83,9 @@ FULL = Scale(
     large_rows=2_400_000,
     wave_pages=78,
     latency_ms=200,
+    lake_years=(1986, 2024),
+    lake_grades=GRADES,
+    lake_rows=7_000,
 )
 QUICK = Scale(
     page_size=1_000,
@@ -85,4 +95,7 @@ QUICK = Scale(
     large_rows=40_000,
     wave_pages=20,
     latency_ms=50,
+    lake_years=(2020, 2021),
+    lake_grades=GRADES[:3],
+    lake_rows=900,
 )

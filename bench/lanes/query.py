@@ -3,7 +3,7 @@
 import pathlib
 import statistics
 
-from contestants import BENCH
+from contestants import BENCH, WORKSPACE
 from processes import CannotMeasure, measure
 from tables import Run, Verdict, at_most, short
 
@@ -11,11 +11,21 @@ MAX_FIRST_ROW_RATIO = 2.0
 MAX_QUERY_PEAK_MIB = 150.0
 
 TABLE = "ccd_school.us_education_ccd_enrollment_data"
+TOP_TEN = "top_ten_pk_states"
+ALL_YEARS = f"select year, sum(enrollment) as students from {TABLE} where enrollment >= 0 group by year order by year"
+ONE_CELL = f"select sum(enrollment) as students from {TABLE} where year = 2021 and grade = 'grade-pk'"
+# Name of each query, what `rollcall` and DuckDB are given, and the bar for the wall time of `rollcall` / DuckDB.
+QUERIES = (
+    (TOP_TEN, TOP_TEN, (WORKSPACE / "queries" / f"{TOP_TEN}.sql").read_text(encoding="utf-8"), 0.6),
+    ("all years", ALL_YEARS, ALL_YEARS, 1.0),
+    ("one cell", ONE_CELL, ONE_CELL, None),
+)
 
 
 def measure_lane(bench):
-    """Measures large results of a few large partitions."""
+    """Measures large results of a few large partitions, then small results of many small partitions."""
     measure_rows(bench)
+    measure_aggregates(bench)
 
 
 def fill(bench, folder, lake, origin, years, grades):
@@ -55,3 +65,39 @@ def measure_rows(bench):
             bench.record(run)
             what = f"all {short(request.n_rows)} rows as {kind}, peak, MiB"
             bench.verdicts.append(at_most("query", what, usage.peak_mib, MAX_QUERY_PEAK_MIB, digits=1))
+
+
+def measure_aggregates(bench):
+    """Measures whole processes that print the result of one query, `rollcall` and DuckDB in turn."""
+    scale = bench.scale
+    (first, last), grades = scale.lake_years, scale.lake_grades
+    n_partitions = (last - first + 1) * len(grades)
+    with bench.folder() as name, bench.portal(scale.lake_rows) as origin:
+        folder = pathlib.Path(name)
+        lake = folder / "lake"
+        fill(bench, folder, lake, origin, f"{first}-{last}", ",".join(grades))
+        for query, ours, theirs, max_ratio in QUERIES:
+            commands = {
+                "rollcall": [bench.binary, "query", "--quiet", "--lake", lake, "--format", "csv", ours],
+                "duckdb": [bench.python, BENCH / "duckdb_query.py", lake, theirs],
+            }
+            ratios = []
+            for number in range(1, bench.n_pairs + 1):
+                runs, outputs = [], []
+                for contestant, command in commands.items():
+                    usage, out, _ = measure(command, folder, bench.env)
+                    runs.append(Run(query, number, contestant, usage, n_partitions * scale.lake_rows, 0))
+                    outputs.append(out)
+                if outputs[0] != outputs[1] or outputs[0].count("\n") < 2:
+                    raise CannotMeasure(f"{query}: expected the same rows, found {outputs[0]!r} and {outputs[1]!r}")
+                ratios.append(runs[0].usage.wall_s / runs[1].usage.wall_s)
+                runs[1].ratio = ratios[-1]
+                for run in runs:
+                    bench.record(run)
+            ratio = statistics.median(ratios)
+            what = f"{query}, {n_partitions} partitions: rollcall / duckdb"
+            bench.verdicts.append(
+                Verdict("query", what, f"{ratio:.2f}")
+                if max_ratio is None
+                else at_most("query", what, ratio, max_ratio)
+            )
