@@ -214,8 +214,8 @@ thin: ## Fetch the whole portal with 20 rows a partition, from the simulator (re
 
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Compare with two scripts and a limit, and write docs/performance.md (release build)
-	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
-	$(CARGO) build --locked --release --package rollcall-limit --features program
+	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator --package rollcall-limit \
+		--features rollcall-limit/program
 	$(CARGO) bench --locked --no-run --package rollcall-bench --features micro
 	$(VENV)-bench/bin/python bench/run.py $(BENCH_FLAGS)
 
