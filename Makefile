@@ -212,6 +212,11 @@ thin: ## Fetch the whole portal with 20 rows a partition, from the simulator (re
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator
 	python3 bench/whole_portal.py
 
+.PHONY: engines
+engines: $(VENV)-engines/ready ## Read every dataset with five engines and compare every cell (release build)
+	$(CARGO) build --locked --release --package rollcall
+	$(VENV)-engines/bin/python tests/engines/run.py
+
 .PHONY: bench
 bench: $(VENV)-bench/ready ## Compare with two scripts and a limit, and write docs/performance.md (release build)
 	$(CARGO) build --locked --release --package rollcall --package rollcall-simulator --package rollcall-limit \
@@ -242,6 +247,12 @@ $(VENV)/ready: tests/requirements.txt
 $(VENV)-bench/ready: bench/requirements.txt
 	python3 -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# The environment with the engines that read a lake of every dataset.
+$(VENV)-engines/ready: tests/engines/requirements.txt
+	python3 -m venv $(VENV)-engines
+	$(VENV)-engines/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 # The environment for building wheels.
