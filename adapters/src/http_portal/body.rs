@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use flate2::write::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
+/// Bytes that are decompressed at once, before the memory they need is counted: one may decompress to a thousand.
+const PIECE_BYTES: usize = 1024;
+
 /// Decompresses a body as its bytes arrive.
 pub(crate) enum BodyDecoder {
     Plain(LimitedBuffer),
@@ -58,6 +61,14 @@ impl BodyDecoder {
         match self {
             Self::Plain(buffer) => buffer.bytes.len(),
             Self::Gzip(decoder) => decoder.get_ref().bytes.len(),
+        }
+    }
+
+    /// Returns the number of bytes to push at once. Plain ones take no more memory than those that arrived.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => usize::MAX,
+            Self::Gzip(_) => PIECE_BYTES,
         }
     }
 

@@ -28,9 +28,6 @@ use crate::secret::forms::Forms;
 /// Bytes of an error response's body that are read for the excerpt.
 const EXCERPT_BYTES: usize = 1024;
 
-/// Bytes of a response that are decompressed at once, before the memory they need is counted.
-const PIECE_BYTES: usize = 1024;
-
 /// In messages, replaces text from the portal that repeats the secret.
 const OMITTED: &str = "(omitted: it repeats the secret)";
 
@@ -167,8 +164,7 @@ impl HttpClient {
         })?;
         body.check_content_length(response.content_length().unwrap_or(0)).map_err(body_error)?;
         while let Some(chunk) = time_limit.spend(response.chunk()).await?.map_err(|error| self.no_response(error))? {
-            // In pieces, because one compressed byte may decompress to a thousand.
-            for piece in chunk.chunks(PIECE_BYTES) {
+            for piece in chunk.chunks(body.piece_bytes()) {
                 body.push(piece).map_err(body_error)?;
                 let n_bytes = body.n_bytes();
                 make_room(room.as_mut(), n_bytes, max_bytes).await?;
