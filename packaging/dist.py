@@ -6,9 +6,9 @@
 """
 
 import argparse
-import gzip
 import hashlib
 import io
+import lzma
 import os
 import pathlib
 import shutil
@@ -64,8 +64,8 @@ def archive(wheel):
                 info.mode = 0o755 if path == program else 0o644
                 with path.open("rb") as file:
                     tar.addfile(info, file)
-    target = DIST / f"{name}.tar.gz"
-    target.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+    target = DIST / f"{name}.tar.xz"
+    target.write_bytes(lzma.compress(packed.getvalue(), preset=9))
     return target
 
 
