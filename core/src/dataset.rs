@@ -14,6 +14,7 @@ pub mod selection;
 mod table;
 #[cfg(test)]
 mod tests;
+mod words;
 pub mod years;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use crate::dataset::check::names::{
 };
 use crate::dataset::check::place::{Place, PlacedMistakes};
 use crate::dataset::registry::{self, DATASETS};
+use crate::dataset::words::hint_of_list;
 use crate::dataset::{ALLOWED_MEMORY_MIB, ColumnKind, Dataset, IN_FLIGHT, RepeatedKeys};
 use crate::error::mistakes::Mistakes;
 use crate::file::columns::RESCUED;
@@ -116,7 +117,7 @@ impl Dataset {
     /// Adds a `codes` that names no list.
     fn add_unknown_list(&self, mistakes: &mut PlacedMistakes<'_>, place: Place, name: &str, list: &str) {
         mistakes.add(place, || {
-            let hint = nearest_hint(list, self.list_names());
+            let hint = hint_of_list(list, self.list_names());
             format!("{place} of `{}`: expected the name of a list, found `{}`{hint}", excerpt(name), excerpt(list))
         });
     }

@@ -45,23 +45,19 @@ fn an_invalid_descriptor_is_reported_with_file_line_and_key() {
         (
             "width = 4",
             "wide = 4",
-            "read descriptor `x.toml`: line 15, key `wide`: unknown field `wide`, expected one of `name`, `field`, `type`, `codes`, `total`, `optional`, `width`, `starts_with`, `dictionary`, `comment`\n    hint: write `width`",
+            "read descriptor `x.toml`: line 15, `column.wide` of `id`: expected one of `name`, `field`, `type`, `codes`, `total`, `optional`, `width`, `starts_with`, `dictionary`, `comment`, found an unknown key\n    hint: write `width`",
         ),
         (
             "width = 4",
             "width = \"4\"",
-            "read descriptor `x.toml`: line 15, key `width`: invalid type: string \"4\", expected u8",
+            "read descriptor `x.toml`: line 15, `column.width` of `id`: expected 1 to 32, found \"4\"",
         ),
         (
             "type = \"int\"",
             "type = \"year\"",
-            "read descriptor `x.toml`: line 11, key `type`: unknown variant `year`, expected `int` or `string`",
+            "read descriptor `x.toml`: line 11, `axis.type` of `year`: expected \"int\" or \"string\", found \"year\"",
         ),
-        (
-            "title = \"Small\"",
-            "title = 3",
-            "read descriptor `x.toml`: line 3, key `title`: invalid type: integer `3`, expected a string",
-        ),
+        ("title = \"Small\"", "title = 3", "read descriptor `x.toml`: line 3, `title`: expected text, found 3"),
         (
             "{year}/",
             "{year}",
@@ -369,7 +365,7 @@ fn a_wrong_word_is_reported_with_its_line_and_the_nearest_right_one() {
     for (found, expected) in [
         (
             refused(&[("type = \"int\"", "type = \"integer\"")]),
-            "line 11, key `type`: unknown variant `integer`, expected `int` or `string`\n    hint: write `int`",
+            "line 11, `axis.type` of `year`: expected \"int\" or \"string\", found \"integer\"\n    hint: write `int`",
         ),
         (
             refused(&[("[\"id\"]", "[\"ID\"]")]),
@@ -449,6 +445,122 @@ fn an_axis_of_numbers_lists_them() {
         message.unwrap_err().chain(),
         "read descriptor `x.toml`: line 15, `axis.values` of `level`: expected 32-bit numbers such as [1, 2] for type int, found `a`"
     );
+}
+
+#[test]
+fn a_word_of_another_program_is_answered_with_the_one_of_descriptors() {
+    let of_column = |kind: &str| refused(&[("type = \"string\"\nwidth = 4", &format!("type = \"{kind}\""))]);
+    let of_key = |from: &str, to: &str| refused(&[(from, to)]);
+    let of_codes = |list: &str| refused(&[("width = 4", &format!("{MORE}codes = \"{list}\""))]);
+    for (found, expected) in [
+        (of_column("int64"), Some("bigint")),
+        (of_column("long"), Some("bigint")),
+        (of_column("INTEGER"), Some("int")),
+        (of_column("text"), Some("string")),
+        (of_column("varchar"), Some("string")),
+        (of_column("str"), Some("string")),
+        (of_column("float"), Some("double")),
+        (of_column("number"), Some("double")),
+        (of_column("decimal"), Some("double")),
+        (of_column("date"), None),
+        (of_key("type = \"string\"\n", "kind = \"string\"\n"), Some("type")),
+        (of_key("width", "description"), Some("comment")),
+        (of_key("key =", "primary_key ="), Some("key")),
+        (of_key("type = \"int\"", "type = \"int64\""), Some("int")),
+        (of_codes("states"), Some("fips")),
+        (of_codes("schools"), None),
+    ] {
+        let hint = found.split_once("\n    hint: write ").map(|(_, hint)| hint);
+        assert_eq!(hint, expected.map(|word| format!("`{word}`")).as_deref(), "{found}");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_reported_like_a_broken_rule() {
+    for (from, to, expected) in [
+        ("key = [\"id\"]", "key = \"id\"", "line 8, `key`: expected a list such as [\"ncessch\"], found \"id\""),
+        ("width = 4", "width = 300", "line 15, `column.width` of `id`: expected 1 to 32, found 300"),
+        ("key =", "in_flight = 1.5\nkey =", "line 8, `in_flight`: expected 1 to 256, found 1.5"),
+        ("key =", "secret = 1\nkey =", "line 8, `secret`: expected a table with `header` and `name`, found 1"),
+        (
+            "width = 4",
+            "starts_with = { fips = \"2\" }",
+            "line 15, `column.starts_with.fips` of `id`: expected 1 to 31 digits, found \"2\"",
+        ),
+        (
+            "type = \"int\"",
+            "type = \"int\"\nvalues = [{ value = \"a\", code = \"1\" }]",
+            "line 12, `axis.values.code` of `year`: expected a whole number, found \"1\"",
+        ),
+        (
+            "type = \"int\"",
+            "type = \"int\"\nvalues = [{ value = \"a\" }]",
+            "line 12, `axis.values.code` of `year`: expected a whole number, found none",
+        ),
+        ("width = 4", "width = 4\n[lists.shift]\n1 = 5", "line 17, `lists.shift.1`: expected text, found 5"),
+        // What is missing is named with its table.
+        ("title = \"Small\"\n", "", "`title`: expected text, found none"),
+        (
+            "type = \"string\"\n",
+            "",
+            "line 12, `column.type` of `id`: expected \"string\", \"int\", \"bigint\" or \"double\", found none",
+        ),
+        ("name = \"year\"\n", "", "line 9, `axis.name`: expected text, found none"),
+        // A table in the wrong place, or of the wrong kind.
+        ("[[axis]]", "[axis]", "line 9, `axis`: expected a table for each axis, written `[[axis]]`, found [axis]"),
+        ("[[column]]\n", "[column]\nname = \"a\"\n[column]\n", "line 14: duplicate key\n    hint: write `[[column]]`"),
+        (
+            "width = 4",
+            "memory_mib = 4",
+            "line 15, `column.memory_mib` of `id`: expected one of `name`, `field`, `type`, `codes`, `total`, `optional`, \
+             `width`, `starts_with`, `dictionary`, `comment`, found an unknown key\n    hint: write it above the first table, \
+             such as `[[axis]]`",
+        ),
+        (
+            "width = 4",
+            "[lists.shift]\nmemory_mib = 4",
+            "line 16, `lists.shift.memory_mib`: expected text, found 4\n    hint: write it above the first table, such as \
+             `[[axis]]`",
+        ),
+    ] {
+        assert_eq!(refused(&[(from, to)]), expected);
+    }
+}
+
+#[test]
+fn what_every_key_accepts_is_said_without_words_of_the_file_format() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/descriptor.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (dataset, tables) = SMALL.split_once("[[axis]]").unwrap();
+    let (axis, column) = tables.split_once("[[column]]").unwrap();
+    let secret = "\nheader = \"x-key\"\nname = \"n\"";
+    let tables = [("The dataset", dataset), ("`[[axis]]`", axis), ("`[[column]]`", column), ("`[secret]`", secret)];
+    for (heading, _) in tables {
+        for key in documented_keys(&text, heading) {
+            // A value that no key accepts, in place of the one that is there.
+            let mut changed = String::new();
+            for (name, lines) in tables {
+                let header = name.trim_matches('`');
+                if header.trim_matches(['[', ']']) == key {
+                    continue;
+                }
+                if header.starts_with('[') {
+                    changed.push_str(header);
+                }
+                let others = lines.lines().filter(|line| name != heading || !line.starts_with(&format!("{key} = ")));
+                changed.push_str(&(others.collect::<Vec<_>>().join("\n") + "\n"));
+                if name == heading {
+                    changed.push_str(&format!("{key} = 1970-01-01\n"));
+                }
+            }
+            let message = Dataset::parse("x", &changed).unwrap_err().chain();
+            let (_, found) = message.split_once(": expected ").unwrap();
+            assert!(found.ends_with(", found 1970-01-01"), "{changed}{message}");
+            for word in ["string,", "i64", "u8", "u16", "sequence", "map", "variant", "struct", "boolean"] {
+                assert!(!found.contains(word), "{message}");
+            }
+        }
+    }
 }
 
 /// Returns the keys that the first columns of the tables below a heading of a Markdown text list.
