@@ -98,6 +98,19 @@ fn vertical_rows_show_every_column_on_any_terminal() {
 }
 
 #[test]
+fn the_reference_of_descriptors_fits_the_terminal_or_the_variable() {
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+    let on_80 = on_terminal(80, &[], &["datasets", "keys"]).expect(0).stdout;
+    assert!(longest(&on_80) <= Some(80), "{on_80}");
+    for (columns, expected) in [(None, 80), (Some("60"), 60), (Some("300"), 100)] {
+        let mut command = rollcall(&["datasets", "keys"]);
+        command.env_remove("COLUMNS").envs(columns.map(|columns| ("COLUMNS", columns)));
+        let text = Outcome::from_output(command.output().unwrap()).expect(0).stdout;
+        assert!((expected - 4..=expected).contains(&longest(&text).unwrap()), "{columns:?}: {text}");
+    }
+}
+
+#[test]
 fn nulls_differ_from_empty_text() {
     let lake = lake();
     let sql = "select * from (values (1, 'a'), (2, ''), (3, null)) t(n, v)";

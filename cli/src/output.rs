@@ -172,6 +172,14 @@ pub(crate) fn terminal_width(size: Option<(Width, Height)>) -> usize {
     size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0).unwrap_or(DEFAULT)
 }
 
+/// Returns the width of lines of prose in cells: that of the terminal or else `COLUMNS`, but at most 100; 80 by default.
+pub(crate) fn text_width() -> usize {
+    const DEFAULT: usize = 80;
+    const MAX: usize = 100;
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    screen_size().map(|(width, _)| width).or_else(variable).unwrap_or(DEFAULT).min(MAX)
+}
+
 /// Prints a value as indented JSON to stdout.
 pub(crate) fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     print(&json_text(serde_json::to_string_pretty(value)?))?;

@@ -40,6 +40,24 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// Breaks text into lines of at most `width` cells, each indented.
+pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> String {
+    let mut lines = String::new();
+    let mut n_cells = usize::MAX;
+    for word in text.split_whitespace() {
+        let word_cells = word.chars().count();
+        let is_new = n_cells.saturating_add(1 + word_cells) > width;
+        if is_new {
+            let end = if lines.is_empty() { "" } else { "\n" };
+            lines.push_str(&format!("{end}{:indent$}{word}", ""));
+        } else {
+            lines.push_str(&format!(" {word}"));
+        }
+        n_cells = if is_new { indent } else { n_cells + 1 } + word_cells;
+    }
+    lines + "\n"
+}
+
 /// Joins the lines of a message, including its hint or list, into a single line for a table.
 pub(crate) fn in_one_line(message: &str) -> String {
     message.lines().map(str::trim).collect::<Vec<_>>().join("; ")
@@ -132,6 +150,12 @@ mod tests {
         assert_eq!(size(151_234), "151 kB");
         assert_eq!(size(1_512_340), "1.5 MB");
         assert_eq!([0, 999, 1_200, 24_000, 2_400_000].map(rounded), ["0", "999", "1.2k", "24k", "2.4M"]);
+    }
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrapped("one two\nthree four", 2, 9), "  one two\n  three\n  four\n");
+        assert_eq!(wrapped("longer than that", 0, 4), "longer\nthan\nthat\n");
     }
 
     #[test]

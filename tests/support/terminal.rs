@@ -31,6 +31,8 @@ fn on_terminal_of(kind: &str, prompt: &str, columns: u16, typed: &[&str], args: 
     command.arg(workspace().join("tests/support/terminal.py")).args([&columns.to_string(), prompt, &typed]);
     command.arg(binary()).args(args).stdin(Stdio::null());
     command.env_remove("ROLLCALL_LAKE").env_remove("ROLLCALL_LOG").env("TERM", kind);
+    // A pager would wait for a key.
+    command.env("PAGER", "");
     // The shell's history stays out of the user's home.
     let home = tempfile::tempdir().expect("a temporary folder can be created");
     command.env("XDG_STATE_HOME", home.path());

@@ -1,38 +1,61 @@
-//! `rollcall datasets keys`: what each key of a descriptor means, from the documentation.
+//! `rollcall datasets keys`: what each key of a descriptor means, from the documentation, and the names of the lists of codes.
+
+use rollcall_core::generate::built_in_lists;
 
 use crate::output;
-use crate::table::{self, Table};
+use crate::words::wrapped;
 
-/// The documentation of descriptors. Each section has a table with a row for each key: name, value, meaning.
+/// The documentation of descriptors. A section has paragraphs, and a table with a row for each key: name, value, meaning.
 const DOCUMENTATION: &str = include_str!("../../../docs/descriptor.md");
+
+/// Cells that the name of a key takes.
+const KEY: usize = 15;
 
 /// Prints the keys by section.
 pub(super) fn print_keys() -> anyhow::Result<()> {
-    output::print_long(&sections().join("\n"))?;
+    output::print_long(&reference(output::text_width()))?;
     Ok(())
 }
 
-/// Returns each section that has keys: its title and their table.
-fn sections() -> Vec<String> {
-    let section = |section: &str| {
-        let title = section.lines().next()?.replace('`', "");
-        Some(format!("{title}\n\n{}", table::render(&keys(section)?)))
-    };
-    DOCUMENTATION.split("\n## ").skip(1).filter_map(section).collect()
+/// Returns the reference in lines of at most `width` cells.
+fn reference(width: usize) -> String {
+    let sections = DOCUMENTATION.split("\n## ").skip(1);
+    let mut text: String = sections.map(|section| section_in_plain_text(section, width) + "\n").collect();
+    let names: Vec<String> = built_in_lists().into_keys().collect();
+    text.push_str(&format!("The portal's lists of codes\n\n{}", wrapped(&names.join(", "), 0, width)));
+    text
 }
 
-/// Returns the table of a section; `None` if it has none.
-fn keys(section: &str) -> Option<Table> {
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    let mut table = table::table(&["key", "value", "meaning"]);
-    let mut n_rows = 0;
-    for row in rows {
-        let cells: Vec<String> =
-            row.trim_matches(['|', ' ']).splitn(3, " | ").map(|cell| cell.replace('`', "")).collect();
-        table.add_row(cells);
-        n_rows += 1;
+/// Returns a section without its markup: a key and what it accepts, with its meaning below, or a paragraph.
+fn section_in_plain_text(section: &str, width: usize) -> String {
+    let (title, body) = section.split_once('\n').unwrap_or((section, ""));
+    let mut text = title.replace('`', "") + "\n";
+    for block in body.trim().split("\n\n") {
+        text.push('\n');
+        let rows: Vec<&str> = block.lines().filter(|line| line.starts_with("| `")).collect();
+        if rows.is_empty() {
+            text.push_str(&wrapped(&without_links(block), 0, width));
+        }
+        for row in rows {
+            let mut cells = row.trim_matches(['|', ' ']).splitn(3, " | ").map(without_links);
+            let mut cell = || cells.next().unwrap_or_default();
+            let (key, value, meaning) = (cell().replace('`', ""), cell().replace('`', ""), cell());
+            text.push_str(&format!("{key:KEY$}{}", wrapped(&value, KEY, width).trim_start()));
+            text.push_str(&wrapped(&meaning, 4, width));
+        }
     }
-    (n_rows > 0).then_some(table)
+    text
+}
+
+/// Returns Markdown with only the text of each link.
+fn without_links(markdown: &str) -> String {
+    let mut text = markdown.to_owned();
+    while let Some((before, rest)) = text.split_once("](")
+        && let (Some((before, link)), Some((_, after))) = (before.rsplit_once('['), rest.split_once(')'))
+    {
+        text = format!("{before}{link}{after}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -40,11 +63,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_key_is_explained() {
-        let sections = sections();
-        let titles: Vec<&str> = sections.iter().filter_map(|section| section.lines().next()).collect();
-        assert_eq!(titles[..3], ["The dataset", "[[axis]]", "[[column]]"]);
-        let width = sections[2].lines().find(|line| line.starts_with("width ")).unwrap();
-        assert!(width.contains("digits") && !width.contains('|'), "{width}");
+    fn the_reference_has_every_section_and_list_without_markup_in_lines_that_fit() {
+        for width in [60, 80, 100] {
+            let text = reference(width);
+            for expected in [
+                "The dataset\n\nname           text, required\n    name that requests use",
+                "`_history`",
+                "[[axis]]\n\n",
+                "[[column]]\n\n",
+                "[lists.NAME]\n\n",
+                "`ROLLCALL_SECRET_<NAME>`",
+                "The portal's lists of codes\n\nacademic_rank, ",
+                "fips, ",
+            ] {
+                assert!(text.contains(expected), "{expected}\n{text}");
+            }
+            assert!(!text.contains("](") && !text.contains('|') && !text.contains("codes.csv"), "{text}");
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert!(longest.is_some_and(|longest| longest <= width && longest > width - 5), "{longest:?}");
+        }
     }
 }
