@@ -32,7 +32,7 @@ use arrow_schema::SchemaRef;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::page::field_names::FieldNames;
-use crate::page::misfits::{Misfits, NO_FIELD};
+use crate::page::misfits::{Misfits, no_field};
 use crate::page::page_builder::{Envelope, PageBuilder, RowFailure};
 use crate::partition::PartitionKey;
 use crate::ports::portal::PortalError;
@@ -162,7 +162,7 @@ impl PageDecoder {
             partition: self.partition.clone(),
             column: name.into(),
             expected: format!("{kind}, never null or empty").into(),
-            found: NO_FIELD.to_owned(),
+            found: no_field(declared),
             row,
             n_misfits: 1,
             n_rows: row,

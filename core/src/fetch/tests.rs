@@ -345,6 +345,10 @@ fn a43_an_optional_field_is_absent_from_all_rows_of_a_partition_or_from_none() {
     let receipt = fetch(&optional, &absent).unwrap();
     assert_eq!((receipt.outcome, receipt.n_rows, receipt.n_misfits), (Outcome::Written, 1000, 0));
     assert_eq!(fetch(&enrollment(), &absent).unwrap_err().name(), "SchemaDrift");
+    // The name that was looked for, if the column has another.
+    let renamed = with(|dataset| dataset.columns[4].field = Some("pupils".to_owned()));
+    let message = fetch(&renamed, &absent).unwrap_err().chain();
+    assert!(message.contains("expected int, found no field `pupils` in row 1 (1000 of 1000 rows"), "{message}");
     // One row in a thousand is an accident, as in other columns; the field of more is not.
     for (n_absent, is_written) in [(1, true), (2, false), (999, false)] {
         let mut all = rows(1000);

@@ -9,7 +9,7 @@ use crate::fetch::key_set::KeySet;
 use crate::file::writer::{Encoded, TableWriter};
 use crate::page::Page;
 use crate::page::field_names::FieldNames;
-use crate::page::misfits::{Misfits, NO_FIELD};
+use crate::page::misfits::{Misfits, no_field};
 use crate::partition::PartitionKey;
 use crate::text::excerpt;
 
@@ -176,7 +176,7 @@ impl<'v> Validator<'v> {
             partition: self.partition.clone(),
             column: name.into(),
             expected: expected.into(),
-            found: raw.map_or_else(|| NO_FIELD.to_owned(), |raw| format!("`{}`", excerpt(&raw))),
+            found: raw.map_or_else(|| no_field(declared), |raw| format!("`{}`", excerpt(&raw))),
             row,
             n_misfits: found.n_values,
             n_rows,

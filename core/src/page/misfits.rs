@@ -1,7 +1,16 @@
 //! Values that do not fit their column.
 
+use crate::dataset::Column;
+use crate::text::excerpt;
+
 /// Stands for the value of an absent field in a message.
 pub(crate) const NO_FIELD: &str = "no such field";
+
+/// Returns what was found for a column that a row lacks, with the name of its field if that is another.
+pub(crate) fn no_field(column: Option<&Column>) -> String {
+    let field = column.and_then(|column| column.field.as_ref());
+    field.map_or_else(|| NO_FIELD.to_owned(), |field| format!("no field `{}`", excerpt(field)))
+}
 
 /// Values of one column that do not fit it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
