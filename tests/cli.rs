@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use insta::assert_snapshot;
-use rollcall_simulator::{Action, Fault};
+use rollcall_simulator::{Action, Config, Fault};
 use rollcall_tests::{
     Killed, Outcome, TestLake, TestPortal, binary, dataset_names, python, rollcall, stalled, wait_until, workspace,
     write_page,
@@ -1524,14 +1524,30 @@ fn a_new_descriptor_is_valid_and_has_every_documented_key() {
     let datasets = |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap());
     let written = datasets(&["new", file]).expect(0).stdout;
     assert_eq!(written, format!("wrote {file}; next: rollcall datasets check {file}\n"));
-    assert_eq!(datasets(&["check", file]).expect(0).stdout, format!("{file}: valid, 2 columns, key id\n"));
+    assert_eq!(datasets(&["check", file]).expect(0).stdout, format!("{file}: valid, 3 columns, key id\n"));
     let text = fs::read_to_string(file).unwrap();
-    // The commented keys are known too: only their values do not fit this descriptor.
-    let is_key = |line: &&str| line.contains(" = ") || line.starts_with('[');
-    let with_all = text.lines().map(|line| line.strip_prefix("# ").filter(is_key).unwrap_or(line));
-    fs::write(file, with_all.collect::<Vec<_>>().join("\n")).unwrap();
-    let message = datasets(&["check", file]).expect(2).stderr;
-    assert!(message.contains("`axis.total` of `grade`") && !message.contains("unknown"), "{message}");
+    // What is in comments is valid too, all of it and each block alone.
+    let in_comment = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        (rest.contains(" = ") || rest.starts_with('[')).then(|| rest.to_owned())
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let blocks = lines.chunk_by(|one, other| in_comment(one).is_some() == in_comment(other).is_some());
+    let blocks: Vec<String> =
+        blocks.filter(|block| in_comment(block[0]).is_some()).map(|block| block.join("\n")).collect();
+    assert_eq!(blocks.len(), 8);
+    let uncommented = |block: &str| block.lines().map(|line| in_comment(line).unwrap() + "\n").collect::<String>();
+    let all = blocks.iter().fold(text.clone(), |text, block| text.replacen(block, &uncommented(block), 1));
+    for block in &blocks {
+        fs::write(file, text.replacen(block, &uncommented(block), 1)).unwrap();
+        let _ = datasets(&["check", file]).expect(0);
+    }
+    fs::write(file, &all).unwrap();
+    assert_eq!(datasets(&["check", file]).expect(0).stdout, format!("{file}: valid, 4 columns, key id\n"));
+    assert!(
+        text.contains(&format!("# Fetch it:        rollcall run --dataset {file} --years 2020 --grades all\n")),
+        "{text}"
+    );
     let docs = fs::read_to_string(workspace().join("docs/descriptor.md")).unwrap();
     for key in docs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(key, _)| key) {
         let headings = [
@@ -1543,9 +1559,40 @@ fn a_new_descriptor_is_valid_and_has_every_documented_key() {
         ];
         assert!(headings.iter().any(|heading| text.contains(heading)), "{key}");
     }
-    for (path, found) in [(file, "found one that exists"), ("9.toml", "found `9.toml`"), ("lunches", "found `lunches`")]
-    {
+    let taken = |name: &str| folder.path().join(name).display().to_string();
+    for (path, found) in [
+        (file, "found one that exists"),
+        ("9.toml", "found `9.toml`"),
+        ("lunches", "found `lunches`"),
+        // What `check` would refuse, and what would replace a built-in dataset.
+        (&taken("x_history.toml"), "x_history.toml`: expected a table that does not end in `_history`"),
+        (&taken("order.toml"), "order.toml`: expected a name that is not reserved in SQL, found `order`"),
+        (
+            &taken("meps.toml"),
+            "found the built-in dataset `meps`\nhint: rollcall datasets new my_meps.toml --from meps",
+        ),
+    ] {
         assert!(datasets(&["new", path]).expect(2).stderr.contains(found), "{path}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_new_descriptor_works_as_it_says_and_a_copy_of_a_built_in_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (lunches, copy) = (file("lunches.toml"), file("copy.toml"));
+    let _ = Outcome::from_output(rollcall(&["datasets", "new", &lunches]).output().unwrap()).expect(0);
+    let from = ["datasets", "new", &copy, "--from", "ccd_enrollment"];
+    let _ = Outcome::from_output(rollcall(&from).output().unwrap()).expect(0);
+    let text = fs::read_to_string(&copy).unwrap();
+    assert!(text.contains("name = \"copy\"\n") && text.contains("total = \"grade-99\"        # excluded"), "{text}");
+    let descriptors = [&lunches, &copy].map(|file| fs::read_to_string(file).unwrap()).to_vec();
+    let portal = TestPortal::start(Config { descriptors, n_schools: 60, ..Config::default() });
+    for (dataset, grade) in [(&lunches, "grade-1"), (&copy, "grade-pk")] {
+        let lake = TestLake::new();
+        let args = ["--dataset", dataset, "--years", "2020", "--grades", grade];
+        assert!(lake.run(&portal, &args).expect(0).stdout.contains("1 partition: 1 written"));
     }
 }
 

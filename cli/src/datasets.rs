@@ -59,10 +59,7 @@ enum DatasetsCommand {
         dataset: String,
     },
     /// Write a descriptor to start from
-    New {
-        /// Path of the new file; the dataset is named after it
-        file: String,
-    },
+    New(new::NewArgs),
     /// Print what each key of a descriptor means
     Keys,
     /// Put a descriptor into a lake in a bucket, for runs on AWS
@@ -87,7 +84,7 @@ pub(crate) async fn run(args: &DatasetsArgs) -> anyhow::Result<ExitCode> {
             output::print_data(&text)?;
         }
         DatasetsCommand::View { dataset } => view::print_views(dataset)?,
-        DatasetsCommand::New { file } => new::write_new(file)?,
+        DatasetsCommand::New(args) => new::write_new(args)?,
         DatasetsCommand::Keys => keys::print_keys()?,
         DatasetsCommand::Add(args) => add::add(args).await?,
         DatasetsCommand::Check { files } => return check(files),

@@ -99,7 +99,13 @@ const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("datasets template", &[("Print the Glue table of a dataset", "rollcall datasets template ccd_directory")]),
     ("datasets view", &[("Print the view of a dataset", "rollcall datasets view ccd_directory")]),
     ("datasets keys", &[("Print every key", "rollcall datasets keys")]),
-    ("datasets new", &[("Write a descriptor to start from", "rollcall datasets new mine.toml")]),
+    (
+        "datasets new",
+        &[
+            ("Write a descriptor to start from", "rollcall datasets new mine.toml"),
+            ("Copy a built-in one", "rollcall datasets new mine.toml --from ccd_enrollment"),
+        ],
+    ),
     (
         "datasets add",
         &[("Add a descriptor to a lake in a bucket", "rollcall datasets add mine.toml --lake s3://BUCKET")],

@@ -85,7 +85,8 @@ pub fn unknown_columns() -> &'static [UnknownColumns] {
 }
 
 /// Returns the text of a built-in descriptor.
-pub(crate) fn built_in_text(name: &str) -> Option<&'static str> {
+#[must_use]
+pub fn built_in_text(name: &str) -> Option<&'static str> {
     DATASETS.iter().find(|one| one.name == name).map(|one| one.text)
 }
 
