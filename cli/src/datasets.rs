@@ -12,7 +12,9 @@ mod view;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use rollcall_core::dataset::built_in::endpoint_paths;
 use rollcall_core::dataset::{Axis, AxisKind, Dataset};
+use rollcall_core::text::nearest;
 
 use crate::completions;
 use crate::escape::visible;
@@ -100,6 +102,7 @@ fn check(files: &[String]) -> anyhow::Result<ExitCode> {
         match load_descriptor(file) {
             Ok(dataset) => {
                 dataset.axes.iter().for_each(note_numeric_values);
+                note_unknown_path(&dataset.path);
                 output::print(&format!(
                     "{}: valid, {}, key {}\n",
                     visible(file),
@@ -124,6 +127,19 @@ fn note_numeric_values(axis: &Axis) {
              take it for a number unless they are told that the column is text",
             visible(&axis.name),
             visible(&number.value)
+        ));
+    }
+}
+
+/// Notes a path that is none of the portal's, as far as is known: there are newer endpoints, and other portals.
+fn note_unknown_path(path: &str) {
+    if !endpoint_paths().any(|known| known == path) {
+        let nearest =
+            nearest(path, endpoint_paths()).map_or_else(String::new, |nearest| format!("; the nearest is `{nearest}`"));
+        output::print_note(&format!(
+            "the path `{}` is none of the {} that `rollcall datasets list --format json` has{nearest}",
+            visible(path),
+            endpoint_paths().count()
         ));
     }
 }

@@ -14,7 +14,22 @@ fn every_built_in_descriptor_is_valid() {
     let args: Vec<&str> = ["check"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let outcome = datasets(&args).expect(0);
     assert_eq!(outcome.stdout.lines().filter(|line| line.contains(": valid, ")).count(), 123);
-    assert!(outcome.stderr.lines().all(|line| line.starts_with("note: ")), "{}", outcome.stderr);
+    assert!(outcome.stderr.lines().all(|line| line.starts_with("note: axis ")), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_path_that_is_none_of_the_portals_is_noted() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
+    let file = folder.path().join("mine.toml").display().to_string();
+    let _ = datasets(&["new", &file, "--from", "meps"]).expect(0);
+    assert_eq!(datasets(&["check", &file]).expect(0).stderr, "");
+    let text = std::fs::read_to_string(&file).expect("the file can be read");
+    std::fs::write(&file, text.replace("schools/meps/", "schools/mep/")).expect("the file can be written");
+    assert_eq!(
+        datasets(&["check", &file]).expect(0).stderr,
+        "note: the path `schools/mep/{year}/` is none of the 129 that `rollcall datasets list --format json` has; the \
+         nearest is `schools/meps/{year}/`\n"
+    );
 }
 
 #[test]

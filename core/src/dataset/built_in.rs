@@ -34,6 +34,11 @@ pub fn built_in_paths() -> Vec<(&'static str, &'static str)> {
     DATASETS.iter().map(|one| (one.name, one.path)).collect()
 }
 
+/// Returns the paths of the portal's endpoints, without those that are younger than the program.
+pub fn endpoint_paths() -> impl Iterator<Item = &'static str> {
+    DATASETS.iter().map(|one| one.path).chain(UNKNOWN.iter().map(|unknown| unknown.path))
+}
+
 /// Returns the name of the built-in dataset in a table.
 #[must_use]
 pub fn built_in_name(database: &str, table: &str) -> Option<&'static str> {
