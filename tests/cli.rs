@@ -1593,6 +1593,13 @@ fn a_new_descriptor_works_as_it_says_and_a_copy_of_a_built_in_one_too() {
         let lake = TestLake::new();
         let args = ["--dataset", dataset, "--years", "2020", "--grades", grade];
         assert!(lake.run(&portal, &args).expect(0).stdout.contains("1 partition: 1 written"));
+        // The sample has the path of the copy only.
+        let lake = TestLake::new();
+        let sample = lake.rollcall("run", &[&args[..], &["--sample"]].concat());
+        let sample = sample.expect(if dataset == &copy { 0 } else { 3 }).stderr;
+        let hint =
+            "hint: `rollcall simulator --port 8765 --dataset FILE` serves it, for `--portal http://127.0.0.1:8765`";
+        assert_eq!(sample.contains(hint), dataset == &lunches, "{sample}");
     }
 }
 
