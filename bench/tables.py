@@ -47,19 +47,26 @@ RUN_TABLE = (
 
 @dataclasses.dataclass
 class Verdict:
-    """One row of the bars table; a row without a bar is informational."""
+    """One row of the bars table; a row without a bar is informational, and a goal may be missed."""
 
     lane: str
     what: str
     measured: str
     bar: str = "-"
     holds: bool | None = None
+    is_goal: bool = False
+
+    @property
+    def fails(self):
+        """Whether the benchmark fails because of this row."""
+        return self.holds is False and not self.is_goal
 
     def cells(self):
-        return [self.lane, self.what, self.measured, self.bar, {None: "-", True: "yes", False: "NO"}[self.holds]]
+        holds = {None: "-", True: "yes", False: "not yet" if self.is_goal else "NO"}[self.holds]
+        return [self.lane, self.what, self.measured, self.bar, holds]
 
 
-VERDICT_TABLE = (("lane", -7), ("what", -58), ("measured", 9), ("bar", 10), ("holds", 5))
+VERDICT_TABLE = (("lane", -7), ("what", -58), ("measured", 9), ("bar", 12), ("holds", 7))
 
 
 def text_line(table, cells):
@@ -88,6 +95,11 @@ def at_most(lane, what, measured, limit, digits=2):
 def at_least(lane, what, measured, limit, digits=2):
     """Returns a verdict that holds if the figure is at least the limit."""
     return Verdict(lane, what, f"{measured:.{digits}f}", f">= {limit:.{digits}f}", measured >= limit)
+
+
+def goal(verdict):
+    """Makes the bar of a verdict a goal."""
+    return dataclasses.replace(verdict, bar=f"goal {verdict.bar}", is_goal=True)
 
 
 def short(n):

@@ -3,13 +3,13 @@
 import dataclasses
 import statistics
 
-from tables import Verdict, at_most, short
+from tables import Verdict, at_most, goal, short
 
 # The limit program counts as a limit only if its CPU time, divided by that of the sequential script, is at most this.
 MAX_OF_SEQUENTIAL = {"A": 0.065, "B": 0.080, "C": 0.065}
 
-# Bars by workload, requests in flight and figure: the median of `rollcall` / limit over all pairs.
-MAX_RATIO = {
+# Goals by workload, requests in flight and figure: the median of `rollcall` / limit over all pairs.
+GOALS = {
     ("A", 16, "cpu_s"): 1.15,
     ("A", 16, "wall_s"): 1.25,
     ("B", 16, "cpu_s"): 1.10,
@@ -49,15 +49,15 @@ def measure_lane(bench):
 
 
 def compare(bench, workload, request, pairs, figures, is_limit):
-    """Adds a verdict for each figure. Without a valid limit, no bar holds."""
+    """Adds a verdict for each figure. Without a valid limit, no goal is met."""
     for figure in figures:
         ratio = statistics.median(getattr(ours.usage, figure) / getattr(limit.usage, figure) for ours, limit in pairs)
         what = f"{request.n_partitions} x {short(request.rows)}, {request.in_flight} in flight: {NAMES[figure]}"
         what += ", rollcall / limit" if is_limit else ", no valid limit"
-        bar = MAX_RATIO.get((workload, request.in_flight, figure))
+        bar = GOALS.get((workload, request.in_flight, figure))
         if bar is None:
             bench.verdicts.append(Verdict("limit", what, f"{ratio:.2f}"))
             continue
-        verdict = at_most("limit", what, ratio, bar)
+        verdict = goal(at_most("limit", what, ratio, bar))
         verdict.holds = verdict.holds and is_limit
         bench.verdicts.append(verdict)
