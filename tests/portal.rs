@@ -339,6 +339,8 @@ fn pages_of_one_caller_are_read_on_several_cores() {
         let meeting = meeting.clone();
         // Each read ends once there are two.
         portal.get(PATH, page, PageRequest::default(), move |_| {
+            // Wakes the other thread, which waits for the network from then on, in place of this one.
+            tokio::spawn(async {});
             let (n_reading, changed) = &*meeting;
             let mut n_reading = n_reading.lock().unwrap();
             *n_reading += 1;
@@ -347,7 +349,8 @@ fn pages_of_one_caller_are_read_on_several_cores() {
             Reading::Done(*n_reading)
         })
     };
-    let (first, second) = Runtime::new().unwrap().block_on(async { futures::join!(get(1), get(2)) });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (first, second) = runtime.block_on(async { futures::join!(get(1), get(2)) });
     assert_eq!([first, second].map(|response| response.unwrap().result), [2, 2]);
 }
 
