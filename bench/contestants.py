@@ -165,8 +165,9 @@ from pyarrow.parquet import read_metadata
 print(sum(read_metadata(path).num_rows for path in pathlib.Path(sys.argv[1]).rglob("*.parquet")))
 """
 VERSIONS = """
-import platform, aiohttp, pyarrow
-print(f"Python {platform.python_version()}, aiohttp {aiohttp.__version__}, pyarrow {pyarrow.__version__}")
+import platform, aiohttp, duckdb, pyarrow
+libraries = {"aiohttp": aiohttp, "pyarrow": pyarrow, "DuckDB": duckdb}
+print(f"Python {platform.python_version()}", *(f"{name} {it.__version__}" for name, it in libraries.items()), sep=", ")
 """
 
 

@@ -1,6 +1,7 @@
 """Measures `rollcall` against its simulator and prints whether the bars hold. README.md explains the figures.
 
-Exit code: 0 if every bar holds that is not a goal (or with `--quick`), 1 if one does not, 2 if something could not be measured.
+Exit code: 0 if every bar that is not a goal holds (or with `--quick`), 1 if one does not, 2 if something could not be
+measured.
 """
 
 import argparse

@@ -1519,13 +1519,15 @@ fn datasets_are_listed_shown_and_checked() {
 #[test]
 fn a_new_descriptor_is_valid_and_has_every_documented_key() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("my-lunches.toml");
+    // Words that the text has for the name and the file.
+    let file = folder.path().join("NAME-of-FILE.toml");
     let file = file.to_str().unwrap();
     let datasets = |args: &[&str]| Outcome::from_output(rollcall(&[&["datasets"], args].concat()).output().unwrap());
     let written = datasets(&["new", file]).expect(0).stdout;
     assert_eq!(written, format!("wrote {file}; next: rollcall datasets check {file}\n"));
     assert_eq!(datasets(&["check", file]).expect(0).stdout, format!("{file}: valid, 3 columns, key id\n"));
     let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(&format!("rollcall datasets check {file}\n")), "{text}");
     // What is in comments is valid too, all of it and each block alone.
     let in_comment = |line: &str| {
         let rest = line.strip_prefix("# ")?;

@@ -339,7 +339,7 @@ fn pages_of_one_caller_are_read_on_several_cores() {
         let meeting = meeting.clone();
         // Each read ends once there are two.
         portal.get(PATH, page, PageRequest::default(), move |_| {
-            // Wakes the other thread, which waits for the network from then on, in place of this one.
+            // If this thread was the one that waits for the network, this wakes the other one to take its place.
             tokio::spawn(async {});
             let (n_reading, changed) = &*meeting;
             let mut n_reading = n_reading.lock().unwrap();

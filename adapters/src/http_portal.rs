@@ -148,7 +148,8 @@ impl HttpPortal {
 
     /// Waits for a permit, then requests one page and reads its body, retrying transient failures and invalid bodies.
     ///
-    /// The page keeps its permit until it is read, so that there are no more bodies in memory than requests in flight.
+    /// The page keeps its permit until it is read, so that no more bodies wait to be read than requests are allowed in
+    /// flight.
     async fn transfer<T>(
         self,
         url: Url,
@@ -165,6 +166,10 @@ impl HttpPortal {
         let permit = self.before_deadline(self.permits.acquire()).await.ok_or(PortalError::Deadline { tries })?;
         let _permit = permit.map_err(|error| PortalError::Unusable { source: error.into() })?;
         loop {
+            // An invalid page, or the wait after it, may have taken the rest of the time.
+            if self.time_left() == Some(Duration::ZERO) {
+                return Err(PortalError::Deadline { tries });
+            }
             tracing::debug!(path = url.path(), page, "page requested");
             let received;
             (received, tries) = self.attempts(&url, tries, max_bytes).await?;

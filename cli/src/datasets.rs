@@ -131,13 +131,14 @@ fn note_numeric_values(axis: &Axis) {
     }
 }
 
-/// Notes a path that is none of the portal's, as far as is known: there are newer endpoints, and other portals.
+/// Notes a path that is not a known path of the portal, which may have newer endpoints; a descriptor may also be for another
+/// portal.
 fn note_unknown_path(path: &str) {
     if !endpoint_paths().any(|known| known == path) {
         let nearest =
-            nearest(path, endpoint_paths()).map_or_else(String::new, |nearest| format!("; the nearest is `{nearest}`"));
+            nearest(path, endpoint_paths()).map_or_else(String::new, |nearest| format!("; the closest is `{nearest}`"));
         output::print_note(&format!(
-            "the path `{}` is none of the {} that `rollcall datasets list --format json` has{nearest}",
+            "the path `{}` is not one of the {} in `rollcall datasets list --format json`{nearest}",
             visible(path),
             endpoint_paths().count()
         ));

@@ -10,7 +10,7 @@ use clap::Args;
 use rollcall_adapters::http_portal::{HttpPortal, LIVE_ORIGIN, PortalSettings, parse_origin};
 use rollcall_adapters::secret;
 use rollcall_core::dataset::Dataset;
-use rollcall_core::dataset::built_in::endpoint_paths;
+use rollcall_core::dataset::built_in::built_in_paths;
 use rollcall_simulator::{Config, Running, Simulator};
 use tokio::time::Instant;
 use url::Url;
@@ -140,9 +140,9 @@ impl PortalArgs {
 
     /// Connects to the portal for a dataset, with its secret.
     pub(crate) fn open_at(&self, source: &PortalSource, dataset: &Dataset) -> anyhow::Result<OpenPortal> {
-        if self.sample && !endpoint_paths().any(|path| path == dataset.path) {
+        if self.sample && !built_in_paths().iter().any(|(_, path)| *path == dataset.path) {
             print_message(&format!(
-                "warning: the sample portal serves the built-in datasets, and not `{}`\nhint: `rollcall simulator --port \
+                "warning: the sample portal serves only the built-in datasets, not `{}`\nhint: `rollcall simulator --port \
                  8765 --dataset FILE` serves it, for `--portal http://127.0.0.1:8765` instead of `--sample`",
                 visible(&dataset.path)
             ));

@@ -18,7 +18,7 @@ fn every_built_in_descriptor_is_valid() {
 }
 
 #[test]
-fn a_path_that_is_none_of_the_portals_is_noted() {
+fn a_path_that_is_not_one_of_the_portals_is_noted() {
     let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let file = folder.path().join("mine.toml").display().to_string();
     let _ = datasets(&["new", &file, "--from", "meps"]).expect(0);
@@ -27,8 +27,8 @@ fn a_path_that_is_none_of_the_portals_is_noted() {
     std::fs::write(&file, text.replace("schools/meps/", "schools/mep/")).expect("the file can be written");
     assert_eq!(
         datasets(&["check", &file]).expect(0).stderr,
-        "note: the path `schools/mep/{year}/` is none of the 129 that `rollcall datasets list --format json` has; the \
-         nearest is `schools/meps/{year}/`\n"
+        "note: the path `schools/mep/{year}/` is not one of the 129 in `rollcall datasets list --format json`; the \
+         closest is `schools/meps/{year}/`\n"
     );
 }
 

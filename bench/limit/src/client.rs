@@ -72,8 +72,8 @@ impl Client {
         };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.authority);
         stream.write_all(request.as_bytes()).await?;
-        // The first byte of the response.
-        stream.readable().await?;
+        // The first byte of the response. `readable` alone may still report the end of the previous one.
+        stream.peek(&mut [0]).await?;
         let _permit = self.receiving.acquire().await?;
         let mut body = self.bodies.take().unwrap_or_default();
         receive(&mut stream, &mut body).await.with_context(|| format!("receive {path}"))?;

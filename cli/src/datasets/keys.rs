@@ -9,7 +9,7 @@ use crate::words::wrapped;
 const DOCUMENTATION: &str = include_str!("../../../docs/descriptor.md");
 
 /// Cells that the name of a key takes.
-const KEY: usize = 15;
+const KEY_CELLS: usize = 15;
 
 /// Prints the keys by section.
 pub(super) fn print_keys() -> anyhow::Result<()> {
@@ -26,7 +26,7 @@ fn reference(width: usize) -> String {
     text
 }
 
-/// Returns a section without its markup: a key and what it accepts, with its meaning below, or a paragraph.
+/// Returns a section without Markdown's tables and links: a key and what it accepts, with its meaning below, or a paragraph.
 fn section_in_plain_text(section: &str, width: usize) -> String {
     let (title, body) = section.split_once('\n').unwrap_or((section, ""));
     let mut text = title.replace('`', "") + "\n";
@@ -40,7 +40,7 @@ fn section_in_plain_text(section: &str, width: usize) -> String {
             let mut cells = row.trim_matches(['|', ' ']).splitn(3, " | ").map(without_links);
             let mut cell = || cells.next().unwrap_or_default();
             let (key, value, meaning) = (cell().replace('`', ""), cell().replace('`', ""), cell());
-            text.push_str(&format!("{key:KEY$}{}", wrapped(&value, KEY, width).trim_start()));
+            text.push_str(&format!("{key:KEY_CELLS$}{}", wrapped(&value, KEY_CELLS, width).trim_start()));
             text.push_str(&wrapped(&meaning, 4, width));
         }
     }
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reference_has_every_section_and_list_without_markup_in_lines_that_fit() {
+    fn the_reference_has_every_section_and_list_without_tables_and_links_in_lines_that_fit() {
         for width in [60, 80, 100] {
             let text = reference(width);
             for expected in [

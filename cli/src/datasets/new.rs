@@ -51,7 +51,7 @@ pub(crate) fn write_new(args: &NewArgs) -> anyhow::Result<()> {
         .into());
     }
     let text = match &args.from {
-        None => SCAFFOLD.replace("FILE", &visible(&shell_word(path))).replace("NAME", &name),
+        None => SCAFFOLD.replace("NAME", &name).replace("FILE", &visible(&shell_word(path))),
         Some(built_in) => copy(&Dataset::built_in(built_in)?, &name),
     };
     if let Err(Error::InvalidDescriptor { mistakes, .. }) = Dataset::parse(path, &text) {

@@ -34,7 +34,7 @@ pub fn built_in_paths() -> Vec<(&'static str, &'static str)> {
     DATASETS.iter().map(|one| (one.name, one.path)).collect()
 }
 
-/// Returns the paths of the portal's endpoints, without those that are younger than the program.
+/// Returns the paths of the portal's endpoints, without those that are newer than the program.
 pub fn endpoint_paths() -> impl Iterator<Item = &'static str> {
     DATASETS.iter().map(|one| one.path).chain(UNKNOWN.iter().map(|unknown| unknown.path))
 }

@@ -53,9 +53,16 @@ fn in_words<'t>(text: &str, mut place: Place<'t>, message: &'t str, span: &Range
         place.path.push(word);
         return format!("{place}: expected {}, found none", expected(&place.path));
     }
-    let misplaced = place.path.iter().skip(1).map(|key| hint_of_place(key)).find(|hint| !hint.is_empty());
-    let hint =
-        misplaced.unwrap_or_else(|| if message.starts_with("unknown ") { hint(word, words) } else { String::new() });
+    // Other keys are names that the descriptor chooses.
+    let misplaced = match place.path.as_slice() {
+        ["axis" | "column" | "secret", key] | ["lists", _, key] => Some(hint_of_place(key)),
+        _ => None,
+    };
+    let hint = match misplaced {
+        Some(hint) if !hint.is_empty() => hint,
+        _ if message.starts_with("unknown ") => hint(word, words),
+        _ => String::new(),
+    };
     // A date is a table to serde, with a key of its own.
     if message.starts_with("unknown field") && place.path.last() == Some(&word) {
         let known = message.split_once("expected ").map_or("", |(_, known)| known);

@@ -522,6 +522,13 @@ fn a_value_that_cannot_be_read_is_reported_like_a_broken_rule() {
             "line 16, `lists.shift.memory_mib`: expected text, found 4\n    hint: write it above the first table, such as \
              `[[axis]]`",
         ),
+        // Names that the descriptor chooses.
+        ("width = 4", "[lists.reason]\n1 = 4", "line 16, `lists.reason.1`: expected text, found 4"),
+        (
+            "width = 4",
+            "starts_with = { key = \"2\" }",
+            "line 15, `column.starts_with.key` of `id`: expected 1 to 31 digits, found \"2\"",
+        ),
     ] {
         assert_eq!(refused(&[(from, to)]), expected);
     }

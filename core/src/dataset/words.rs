@@ -25,7 +25,6 @@ const SYNONYMS: [(&[&str], &str); 8] = [
 pub(super) fn expected(path: &[&str]) -> String {
     let text = match path {
         ["key"] => "a list such as [\"ncessch\"]",
-        ["key", _] | [] => "text",
         [table @ ("axis" | "column")] => return format!("a table for each {table}, written `[[{table}]]`"),
         ["secret"] => "a table with `header` and `name`",
         ["lists"] => "tables such as `[lists.shift]`",

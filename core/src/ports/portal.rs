@@ -20,8 +20,8 @@ pub trait Portal: Send + Sync {
     /// Fetches page `page` (1-based) of `path` and reads its body. Retries transient failures, including invalid
     /// bodies.
     ///
-    /// - `read`: called with each complete body, decompressed. An adapter may call it on another core than the
-    ///   caller's.
+    /// - `read`: called with each complete body, decompressed. An adapter may call it on a thread other than
+    ///   the caller's.
     ///
     /// # Errors
     /// The last failure, once no retry is left. An invalid body is not an error: the result of the last read is
