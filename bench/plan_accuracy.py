@@ -12,6 +12,10 @@ import sys
 import tempfile
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "support"))
+
+from simulator import simulator
+
 LATENCIES_S = [0.2, 1, 5]
 # 40 partitions of 1 to 3 pages: some 100 requests.
 REQUEST = ["--years", "2018-2021", "--grades", "grade-pk,grade-k,grade-1,grade-2,grade-3,grade-9,grade-10,grade-11,grade-12,grade-99"]
@@ -28,22 +32,18 @@ def run(binary, folder, command, *arguments):
 
 def compare(binary, latency_s):
     """Returns whether a plan was right: one of partitions that are known, after a run that measured the portal."""
-    server = subprocess.Popen(
-        [binary, "simulator", "--latency-ms", str(int(latency_s * 1000)), "--schools", "24000"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        portal = ["--portal", server.stdout.readline().split()[-1]]
-        with tempfile.TemporaryDirectory() as folder:
-            # Nothing is known of most partitions yet, and of the portal only what two of them have shown.
-            run(binary, folder, "run", *portal, *MEASURED)
-            first = run(binary, folder, "plan", *portal, *REQUEST)["cost"]
-            start = time.monotonic()
-            done = run(binary, folder, "run", *portal, *REQUEST)
-            taken_s = time.monotonic() - start
-            known = run(binary, folder, "plan", *portal, *REQUEST)["cost"]
-    finally:
-        server.kill()
-        server.wait()
+    with (
+        simulator(binary, "--latency-ms", str(int(latency_s * 1000)), "--schools", "24000") as address,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        portal = ["--portal", address]
+        # Nothing is known of most partitions yet, and of the portal only what two of them have shown.
+        run(binary, folder, "run", *portal, *MEASURED)
+        first = run(binary, folder, "plan", *portal, *REQUEST)["cost"]
+        start = time.monotonic()
+        done = run(binary, folder, "run", *portal, *REQUEST)
+        taken_s = time.monotonic() - start
+        known = run(binary, folder, "plan", *portal, *REQUEST)["cost"]
     n_requests = done["cost"]["n_requests"]
     right = known["n_requests"] == n_requests
     for name, plan in [("before", first), ("after", known)]:

@@ -1,18 +1,14 @@
-"""The rows that the portal serves, and the cells that a lake must have for them.
+"""The rows that the portal serves, and the tables that a lake must have for them."""
 
-The cells follow from the portal's JSON and the descriptor alone.
-"""
-
-import contextlib
 import dataclasses
 import json
-import re
-import subprocess
 import sys
 import tomllib
 import urllib.request
 
 import pyarrow
+
+from cells import expected_cell
 
 RESCUED = "_rescued"
 TYPES = {
@@ -49,23 +45,6 @@ class Dataset:
         return types | {RESCUED: "string"} | self.axes
 
 
-@contextlib.contextmanager
-def simulator(rollcall, *arguments):
-    """Starts a simulator on a free port. Returns its address."""
-    command = [rollcall, "simulator", "--port", "0", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        for line in process.stdout:
-            if found := re.search(r"http://[^\s/]+", line):
-                yield found.group(0)
-                break
-        else:
-            sys.exit("expected the simulator to print its address, found the end of its output")
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def rows(portal, path):
     """Returns the rows of a path below the API root, from all its pages, following `next`."""
     found, url = [], f"{portal}/api/v1/{path}"
@@ -81,19 +60,10 @@ def rows(portal, path):
 
 def cell(column, value):
     """Returns the cell of a column for a value that the portal sent, which must fit."""
-    if value is None:
-        return None
-    if column["type"] == "string":
-        text = value if isinstance(value, str) else str(value)
-        is_digits = text.isascii() and text.isdigit()
-        return text.rjust(column.get("width", 0), "0") if is_digits else text
-    if column["type"] == "double":
-        return float(value)
-    # A count may be sent as "-2.000".
-    number = float(value) if isinstance(value, str) else value
-    if number != int(number):
+    found = expected_cell(column, value)
+    if column["type"] in ("int", "bigint") and isinstance(found, float):
         raise ValueError(f"`{column['name']}`: expected an integer, found {value!r}")
-    return int(number)
+    return found
 
 
 def expected(portal, dataset, partitions):

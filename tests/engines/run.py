@@ -21,14 +21,18 @@ import time
 
 import chdb
 
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+# After this folder, which has a `compare` too.
+sys.path.append(str(ROOT / "tests" / "support"))
+
 import planted
 import portal
 import values
 from compare import Differences, Expected
 from readers import READERS
+from simulator import simulator
 
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 # A row group has at most 131,072 rows.
 LARGE_ROWS = 150_000
 DOCUMENT = (ROOT / "docs" / "readers.md").read_text(encoding="utf-8")
@@ -68,7 +72,7 @@ def fetch(rollcall, lake, address, *arguments):
 def every_dataset(rollcall, folder, pattern, n_rows):
     """Fetches every dataset. Returns, one by one, each dataset with its table's folder and what that must hold."""
     datasets = [portal.Dataset.read(file) for file in sorted((ROOT / "datasets").glob("*.toml"))]
-    with portal.simulator(rollcall, "--rows-per-partition", str(n_rows)) as address:
+    with simulator(rollcall, "--rows-per-partition", str(n_rows)) as address:
         partitions = fetch(rollcall, folder, address, "--dataset", pattern, "--years", "latest-2")
         for dataset in datasets:
             if pattern == "all" or fnmatch.fnmatch(dataset.name, pattern):
@@ -81,7 +85,7 @@ def every_dataset(rollcall, folder, pattern, n_rows):
 def large_partition(rollcall, folder):
     """Does the same for one partition with several row groups, and many pages in each."""
     dataset = portal.Dataset.read(ROOT / "datasets" / "ccd_enrollment.toml")
-    with portal.simulator(rollcall, "--rows", str(LARGE_ROWS)) as address:
+    with simulator(rollcall, "--rows", str(LARGE_ROWS)) as address:
         partitions = fetch(rollcall, folder, address, "--years", "2021", "--grades", "grade-8")
         table = portal.expected(address, dataset, partitions[dataset.name])
         return dataset, folder / "data" / dataset.table, table
@@ -94,7 +98,7 @@ def made_up(rollcall, folder, name, steps):
     """
     served = folder.with_suffix(".served")
     served.mkdir()
-    with portal.simulator(rollcall, "--recorded", str(served)) as address:
+    with simulator(rollcall, "--recorded", str(served)) as address:
         values.write_pages(served, address)
         partitions = []
         for descriptor, years in steps:
