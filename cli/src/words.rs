@@ -10,6 +10,7 @@ use rollcall_core::dataset::Dataset;
 use rollcall_core::partition::{AxisValue, PartitionKey};
 use rollcall_core::text::in_ranges;
 pub(crate) use rollcall_core::text::thousands;
+use unicode_width::UnicodeWidthStr;
 
 use crate::escape::visible;
 
@@ -45,7 +46,7 @@ pub(crate) fn wrapped(text: &str, indent: usize, width: usize) -> String {
     let mut lines = String::new();
     let mut n_cells = usize::MAX;
     for word in text.split_whitespace() {
-        let word_cells = word.chars().count();
+        let word_cells = word.width();
         let is_new = n_cells.saturating_add(1 + word_cells) > width;
         if is_new {
             let end = if lines.is_empty() { "" } else { "\n" };

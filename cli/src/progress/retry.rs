@@ -11,8 +11,7 @@ use crate::words::duration;
 pub(super) struct Retry {
     /// Why there is one, in a word or two, such as `HTTP 503`.
     pub(super) reason: String,
-    /// What it is: `try` of a request, or `attempt` at a partition.
-    noun: &'static str,
+    what: Retried,
     number: u32,
     limit: u32,
     at: Duration,
@@ -20,16 +19,12 @@ pub(super) struct Retry {
 
 impl Retry {
     pub(super) fn new(next: NextTry<'_>, at: Duration) -> Self {
-        let noun = match next.what {
-            Retried::Request => "try",
-            Retried::Partition => "attempt",
-        };
-        Self { reason: next.reason.to_owned(), noun, number: next.number, limit: next.limit, at }
+        Self { reason: next.reason.to_owned(), what: next.what, number: next.number, limit: next.limit, at }
     }
 
     /// Returns whether a whole partition is tried again.
     pub(super) fn is_attempt(&self) -> bool {
-        self.noun == "attempt"
+        self.what == Retried::Partition
     }
 
     /// Returns the time until then.
@@ -37,9 +32,10 @@ impl Retry {
         self.at.saturating_sub(now)
     }
 
-    /// Returns which try it is: `try 2 of 4`.
+    /// Returns which try of a request it is, or which attempt at a partition: `try 2 of 4`.
     pub(super) fn place(&self) -> String {
-        format!("{} {} of {}", self.noun, self.number, self.limit)
+        let noun = if self.is_attempt() { "attempt" } else { "try" };
+        format!("{noun} {} of {}", self.number, self.limit)
     }
 
     /// Returns which try it is, and when: `try 2 of 4 in 12 s`.
