@@ -284,6 +284,22 @@ async fn a_wait_for_a_slot_ends_at_the_deadline_too() {
 }
 
 #[tokio::test]
+async fn an_invalid_page_that_takes_the_rest_of_the_time_is_not_requested_again() {
+    let server = serve(Vec::new()).await;
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let portal = client(&server.origin(), |_| {}).until(deadline);
+    let read = move |_: &Bytes| {
+        while Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        Reading::Invalid { result: (), reason: "not a page".to_owned() }
+    };
+    let error = portal.get(PATH, 1, PageRequest::default(), read).await.unwrap_err();
+    assert_eq!(error.to_string(), "no time left after 1 try");
+    assert_eq!((server.requests().len(), portal.metered().n_requests), (1, 1));
+}
+
+#[tokio::test]
 async fn a_secret_is_not_sent_over_plain_http() {
     let secret = ("x-api-key".parse().unwrap(), "canary".parse().unwrap());
     let settings = PortalSettings::new(parse_origin("http://portal.test").unwrap());

@@ -596,6 +596,19 @@ fn every_key_of_a_descriptor_is_documented_in_its_order() {
 }
 
 #[test]
+fn the_keys_that_belong_above_the_first_table_are_those_that_only_the_dataset_has() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/descriptor.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let of = |heading| documented_keys(&text, heading);
+    let of_tables = [of("`[[axis]]`"), of("`[[column]]`"), of("`[secret]`")].concat();
+    let is_table = |key: &str| ["axis", "column", "secret", "lists"].contains(&key);
+    let mut expected = of("The dataset");
+    expected.retain(|key| !of_tables.contains(key) && !is_table(key));
+    expected.sort_unstable();
+    assert_eq!(crate::dataset::words::OF_DATASET.as_slice(), expected);
+}
+
+#[test]
 fn a_table_cannot_have_the_name_of_a_view() {
     let found = refused(&[("table = \"small\"", "table = \"meps_labeled\"")]);
     assert_eq!(found, "line 7, `table`: expected a table that is not in use, found `meps_labeled`, the view of `meps`");

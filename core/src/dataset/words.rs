@@ -4,7 +4,7 @@ use crate::dataset::{ALLOWED_MEMORY_MIB, IN_FLIGHT, MAX_WIDTH};
 use crate::text::{misspelled, nearest};
 
 /// Keys that only the dataset itself has, not one of its tables.
-const OF_DATASET: [&str; 10] =
+pub(super) const OF_DATASET: [&str; 10] =
     ["attribution", "database", "in_flight", "key", "memory_mib", "path", "reason", "repeated_keys", "table", "title"];
 
 /// Words of other programs and formats, with those of a descriptor: keys, types and lists.
