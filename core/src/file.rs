@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod edition;
 pub mod footer;
+mod held_rows;
 pub(crate) mod row_hash;
 pub(crate) mod row_key;
 pub mod stamp;

@@ -11,7 +11,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::fetch::kept_pages::keeping::{Keeping, keep};
 use crate::fetch::kept_pages::{KeptPages, Progress};
-use crate::fetch::rows::fetch_rows;
+use crate::fetch::rows::{FetchedRows, fetch_rows};
 use crate::fetch::run_facts::RunFacts;
 use crate::fetch::validator::FetchFacts;
 use crate::file::edition::Edition;
@@ -123,22 +123,34 @@ async fn fetch_and_commit<S: Store>(
     started_at: Timestamp,
 ) -> Result<Done, Error> {
     let Target { dataset, partition, .. } = *target;
+    let seen = before.as_ref().and_then(|before| Some((before.size_bytes, before.stamp.as_ref()?)));
+    // A file of this run is that of an attempt that left no receipt. What it changed is found by comparing files.
+    let unless_same_as = seen.filter(|(_, stamp)| stamp.run.as_ref() != Some(&run.run));
+    let edition = unless_same_as.map(|(_, stamp)| stamp.edition);
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
     let fetched = async {
         let mut keeping = Keeping::new(kept, keep);
-        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run.pages_at_once(), &mut room).await;
+        let n_at_once = run.pages_at_once();
+        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, edition, n_at_once, &mut room).await;
         keeping.finish().await;
         fetched
     };
     // Boxed, because the compiler cannot prove that it is `Send` when it is part of a larger future.
     let (facts, fetched) = fetched.boxed().await?;
-    let Some((encoded, fetched_at)) = fetched else {
-        if run.force {
-            kept.forget().await?;
+    let (encoded, fetched_at) = match fetched {
+        FetchedRows::Encoded(encoded, fetched_at) => (encoded, fetched_at),
+        FetchedRows::Unchanged => {
+            let size_bytes = unless_same_as.map(|(size_bytes, _)| size_bytes);
+            return Ok(Done { outcome: Outcome::Unchanged, facts, edition, size_bytes, change: None });
         }
-        let change = commit_empty(target, before, facts.emptied_at.unwrap_or(started_at)).await?;
-        return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None, change });
+        FetchedRows::Empty => {
+            if run.force {
+                kept.forget().await?;
+            }
+            let change = commit_empty(target, before, facts.emptied_at.unwrap_or(started_at)).await?;
+            return Ok(Done { outcome: Outcome::Empty, facts, edition: None, size_bytes: None, change });
+        }
     };
     let stamp = Stamp {
         edition: encoded.edition,
@@ -147,8 +159,7 @@ async fn fetch_and_commit<S: Store>(
         fetched_at,
         run: Some(run.run.clone()),
     };
-    let replaced = before.as_ref().and_then(|before| Some((before.size_bytes, before.stamp.as_ref()?)));
-    let compares = match replaced.filter(|(_, old)| old.edition.digest != encoded.edition.digest) {
+    let compares = match seen.filter(|(_, old)| old.edition.digest != encoded.edition.digest) {
         None => true,
         Some((size_bytes, old)) => {
             let n_bytes = comparison_bytes(dataset, size_bytes, old.n_rows, encoded.n_rows);

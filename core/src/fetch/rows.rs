@@ -16,6 +16,7 @@ use crate::fetch::page_error::page_error;
 use crate::fetch::page_rules::PageRules;
 use crate::fetch::pages::{FetchedPage, PageFetcher};
 use crate::fetch::validator::{FetchFacts, Validator};
+use crate::file::edition::Edition;
 use crate::file::row_hash::fingerprint;
 use crate::file::writer::Encoded;
 use crate::memory::Room;
@@ -24,17 +25,28 @@ use crate::partition::PartitionKey;
 use crate::ports::portal::{PageRequest, Portal, PortalError};
 use crate::ports::store::Store;
 
-/// Fetches, checks and encodes every row of a partition. Returns `None` instead of a file if the portal has no rows.
+/// The rows of a partition.
+pub(super) enum FetchedRows {
+    /// The portal has none.
+    Empty,
+    /// They are those of a file in the lake.
+    Unchanged,
+    /// Their file, and when its oldest page arrived.
+    Encoded(Encoded, Timestamp),
+}
+
+/// Fetches, checks and encodes every row of a partition.
 ///
-/// The returned time is when the oldest page arrived.
+/// - `unless_same_as`: the edition of a file in the lake. The same rows are not encoded again.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
     keeping: &mut Keeping<'_, impl Store, impl Future<Output = ()>>,
     dataset: &Dataset,
     partition: &PartitionKey,
+    unless_same_as: Option<Edition>,
     pages_at_once: usize,
     room: &mut Room,
-) -> Result<(FetchFacts, Option<(Encoded, Timestamp)>), Error> {
+) -> Result<(FetchFacts, FetchedRows), Error> {
     let kept = keeping.kept;
     let path = dataset.portal_path(partition);
     let decoder = Arc::new(PageDecoder::new(dataset, partition));
@@ -42,7 +54,8 @@ pub(super) async fn fetch_rows(
     let (first, compress) = fetcher.first().await?;
     let links = Links { root: portal.root(), path: &path, partition };
     let Some(rules) = PageRules::from_first(links, &first.page)? else {
-        return Ok((FetchFacts { n_pages: 1, emptied_at: Some(first.received_at), ..FetchFacts::default() }, None));
+        let facts = FetchFacts { n_pages: 1, emptied_at: Some(first.received_at), ..FetchFacts::default() };
+        return Ok((facts, FetchedRows::Empty));
     };
     rules.check(1, &first.page)?;
     let n_pages = rules.n_pages;
@@ -71,6 +84,9 @@ pub(super) async fn fetch_rows(
         Ok(again)
     };
     let mut validator = Validator::new(dataset, partition, rules.count)?;
+    if let Some(other) = unless_same_as {
+        validator = validator.unless_same_as(other);
+    }
     // The number of requests made for page 1.
     let mut first_tries = 0;
     let mut fetched_at = first.received_at;
@@ -82,7 +98,12 @@ pub(super) async fn fetch_rows(
     let (mut page, mut next_request, mut due) = (1, 2, first);
     loop {
         let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
-        let with_page = validator.memory_bytes() + 2 * decoded.batch.get_array_memory_size();
+        let rows_bytes = decoded.batch.get_array_memory_size();
+        let mut with_page = validator.memory_bytes() + 2 * rows_bytes;
+        // Encoded rows take less memory.
+        if !room.try_hold(with_page) && validator.encode_held()? {
+            with_page = validator.memory_bytes() + 2 * rows_bytes;
+        }
         if !room.try_hold(with_page) {
             // This is the only place where a partition that is not complete waits for memory. It must hold nothing that
             // another partition waits for, so it drops this page and requests it again. Afterwards it may exceed the
@@ -150,7 +171,7 @@ pub(super) async fn fetch_rows(
         first_again(first_tries).await?;
     }
     let (facts, encoded) = validator.finish(n_pages)?;
-    Ok((facts, Some((encoded, fetched_at))))
+    Ok((facts, encoded.map_or(FetchedRows::Unchanged, |encoded| FetchedRows::Encoded(encoded, fetched_at))))
 }
 
 /// Adds `n_rows`, the number of rows on earlier pages, to the row numbers in a page's error.

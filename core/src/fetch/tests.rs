@@ -688,19 +688,25 @@ fn a42_partitions_that_share_too_little_memory_finish_one_after_the_other() {
                 max_held: Mutex::default(),
             };
             let stores: Vec<MemoryStore> = (0..8).map(|_| MemoryStore::default()).collect();
-            let (dataset, partition, run) = (enrollment(), partition(), facts(false));
-            let fetches =
-                stores.iter().map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
-            for receipt in block_on(futures::future::join_all(fetches)) {
-                assert_eq!(finished(receipt).unwrap().n_rows, 40);
+            let (dataset, partition) = (enrollment(), partition());
+            // The second run finds everything unchanged, and so holds rows that it may not have to encode.
+            for (number, (run, outcome)) in [("r1", Outcome::Written), ("r2", Outcome::Unchanged)].iter().enumerate() {
+                let run = RunFacts { run: (*run).to_owned(), ..facts(false) };
+                let fetches = stores
+                    .iter()
+                    .map(|store| fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
+                for receipt in block_on(futures::future::join_all(fetches)) {
+                    let receipt = finished(receipt).unwrap();
+                    assert_eq!((receipt.n_rows, &receipt.outcome), (40, outcome));
+                }
+                let (pages, partitions) = *portal.max_held.lock().unwrap();
+                assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
+                assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
+                assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
+                // Every page is requested once, and page 1 twice. A page that was dropped is requested one more time.
+                let n_requests = portal.pages.requested.lock().unwrap().len();
+                assert!(n_requests <= (number + 1) * 8 * (2 * 8 + 2), "{n_requests} requests");
             }
-            let (pages, partitions) = *portal.max_held.lock().unwrap();
-            assert!(pages <= limit + 2 * max_body, "{pages} of {limit}");
-            assert!(partitions <= limit + (1 << 20), "{partitions} of {limit}");
-            assert_eq!((portal.page_memory.held_bytes(), portal.partition_memory.held_bytes()), (0, 0));
-            // Every page is requested once, and page 1 twice. A page that was dropped is requested one more time.
-            let n_requests = portal.pages.requested.lock().unwrap().len();
-            assert!(n_requests <= 8 * (2 * 8 + 2), "{n_requests} requests");
         }
     });
 }
@@ -1018,6 +1024,26 @@ fn a_page_needs_twice_its_memory_while_it_is_added_and_is_dropped_without_that_r
         portal.once = Some(body.clone());
         assert_eq!(portal.fetch().err().map(|error| error.name()), expected);
     }
+}
+
+#[test]
+fn rows_are_encoded_if_the_memory_that_they_are_held_in_is_needed_for_a_page() {
+    let bodies = pages(&rows(120_000), 20_000);
+    let n_requests = |store: &MemoryStore, run: &str, limit| {
+        let portal = Watched { partition_memory: Memory::new(limit), ..Watched::new(bodies.clone()) };
+        let run = RunFacts { run: run.to_owned(), ..facts(false) };
+        let (dataset, partition) = (enrollment(), partition());
+        let fetched = block_on(fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
+        assert_eq!(finished(fetched).unwrap().n_rows, 120_000);
+        portal.requested().len()
+    };
+    // The least memory with which the first run requests no page again to save memory.
+    let step = row_bytes(&bodies[0]) / 2;
+    let (store, limit) = (1..)
+        .map(|i| (MemoryStore::default(), i * step))
+        .find(|(store, limit)| n_requests(store, "r1", *limit) == 7)
+        .unwrap();
+    assert_eq!(n_requests(&store, "r2", limit), 7);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::dataset::{Dataset, MEMORY_MIB, RepeatedKeys};
 use crate::error::Error;
 use crate::fetch::key_set::KeySet;
+use crate::file::edition::Edition;
 use crate::file::writer::{Encoded, TableWriter};
 use crate::page::Page;
 use crate::page::field_names::FieldNames;
@@ -61,6 +62,11 @@ impl<'v> Validator<'v> {
         })
     }
 
+    /// Makes no file if the rows turn out to be those of the file with this edition.
+    pub(crate) fn unless_same_as(self, other: Edition) -> Self {
+        Self { table: self.table.unless_same_as(other), ..self }
+    }
+
     /// Checks and adds the rows on a page.
     ///
     /// # Errors
@@ -90,6 +96,9 @@ impl<'v> Validator<'v> {
         self.unknown_fields.merge(&decoded.unknown_fields);
         let is_sorted = self.keys.is_ascending();
         self.table.append(decoded.batch, is_sorted).map_err(|source| encode_failed(self.partition, source))?;
+        if self.memory_bytes() > self.max_bytes {
+            self.encode_held()?;
+        }
         let found_bytes = self.memory_bytes();
         tracing::debug!(partition = %self.partition, page, n_rows = self.n_rows, memory_bytes = found_bytes, "page admitted");
         if found_bytes > self.max_bytes {
@@ -104,17 +113,26 @@ impl<'v> Validator<'v> {
         Ok(())
     }
 
+    /// Encodes the rows that were not encoded yet, so that they take less memory. Returns whether there were any.
+    ///
+    /// # Errors
+    /// [`Error::EncodeFailed`].
+    pub(crate) fn encode_held(&mut self) -> Result<bool, Error> {
+        self.table.encode_held().map_err(|source| encode_failed(self.partition, source))
+    }
+
     /// Returns the memory that the rows so far take, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.table.memory_bytes() + self.keys.memory_bytes()
     }
 
-    /// Runs the checks that need all rows, and finishes the file.
+    /// Runs the checks that need all rows, and finishes the file. Returns none if it would be the one passed to
+    /// [`Self::unless_same_as`].
     ///
     /// # Errors
     /// [`Error::SchemaDrift`] if too many values of a column do not fit; [`Error::DuplicateKey`];
     /// [`Error::EncodeFailed`].
-    pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Encoded), Error> {
+    pub(crate) fn finish(mut self, n_pages: u32) -> Result<(FetchFacts, Option<Encoded>), Error> {
         for found in &mut self.misfits {
             found.settle_absent(self.n_rows);
         }
@@ -145,10 +163,14 @@ impl<'v> Validator<'v> {
             n_empty_keys: self.keys.n_empty,
         };
         let partition = self.partition;
-        tracing::debug!(%partition, n_rows = facts.n_rows, "rows complete");
+        let is_unchanged = self.table.is_unchanged();
+        tracing::debug!(%partition, n_rows = facts.n_rows, is_unchanged, "rows complete");
+        if is_unchanged {
+            return Ok((facts, None));
+        }
         let encoded = self.table.finish().map_err(|source| encode_failed(partition, source))?;
         tracing::debug!(%partition, size_bytes = encoded.bytes.len(), "partition encoded");
-        Ok((facts, encoded))
+        Ok((facts, Some(encoded)))
     }
 
     /// Returns the error for a column with misfits, after `n_rows` rows.
@@ -219,6 +241,28 @@ mod tests {
         assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 48 << 20);
         dataset.memory_mib = Some(192);
         assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 192 << 20);
+    }
+
+    #[test]
+    fn a_partition_is_not_too_large_because_rows_are_held_that_need_not_be_encoded() {
+        let (dataset, partition) = (enrollment(), partition());
+        let decoder = crate::page::PageDecoder::new(&dataset, &partition);
+        let admit_all = |mut validator: Validator<'_>| {
+            let mut max_bytes = 0;
+            for number in 1..=6 {
+                let rows: Vec<String> = (0..20_000).map(|i| row(u64::from(number) * 20_000 + i, "5")).collect();
+                validator.admit(number, decoder.decode(number, page(120_000, None, &rows).as_bytes()).unwrap())?;
+                max_bytes = max_bytes.max(validator.memory_bytes());
+            }
+            Ok::<_, Error>((max_bytes, validator.finish(6)?.1))
+        };
+        let new = || Validator::new(&dataset, &partition, 120_000).unwrap();
+        let (max_bytes, encoded) = admit_all(new()).unwrap();
+        let other = encoded.unwrap().edition;
+        let (max_held_bytes, encoded) = admit_all(new().unless_same_as(other)).unwrap();
+        assert!(max_held_bytes > max_bytes && encoded.is_none(), "{max_held_bytes} and {max_bytes}");
+        let limited = Validator { max_bytes, ..new().unless_same_as(other) };
+        assert!(admit_all(limited).unwrap().1.is_some());
     }
 
     /// Found by use: B6.

@@ -3,7 +3,8 @@
 //! The bytes depend only on the rows in page order, their partition, the descriptor and the encoding version. The time,
 //! the run and the page size do not affect them. Rows are sorted by key within each chunk of 16,384 rows, which places
 //! similar values next to each other even if the portal serves a school's rows in arbitrary order. Row groups are
-//! encoded as they fill, so that memory holds the encoded file rather than the rows.
+//! encoded as they fill, so that memory holds the encoded file rather than the rows. Only rows that may be the same as
+//! those of a file already in the lake are held for a while, because such rows need not be encoded at all.
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -20,6 +21,7 @@ use parquet::schema::types::ColumnPath;
 use crate::dataset::Dataset;
 use crate::file::edition::{Digest, ENCODING_VERSION, Edition};
 use crate::file::footer::{EDITION_KEY, PARTITION_KEY, VALUES_KEY};
+use crate::file::held_rows::HeldRows;
 use crate::file::row_hash::digest_rows;
 use crate::file::row_key::Packer;
 use crate::file::value_counts::ValueCounts;
@@ -48,10 +50,12 @@ pub struct Encoded {
 
 /// Writes the rows of one partition as they arrive.
 pub struct TableWriter {
+    /// Rows not encoded yet, because they may be the same as those of another file.
+    held: Option<HeldRows>,
     writer: ArrowWriter<Vec<u8>>,
     coalescer: BatchCoalescer,
-    /// Size of the rows in the coalescer, measured when they were appended.
-    held_bytes: usize,
+    /// Size of the rows in the coalescer, measured when they were passed to it.
+    coalescer_bytes: usize,
     /// Packs the keys that rows are sorted by.
     packer: Packer,
     /// Whether all rows so far were appended in key order.
@@ -99,9 +103,10 @@ impl TableWriter {
         }
         let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
         Ok(Self {
+            held: None,
             writer: ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?,
             coalescer: BatchCoalescer::new(schema, CHUNK),
-            held_bytes: 0,
+            coalescer_bytes: 0,
             packer: Packer::new(dataset),
             is_sorted: true,
             digest: Digest::default(),
@@ -111,6 +116,24 @@ impl TableWriter {
             schema_id: dataset.schema_id(),
             row: Vec::with_capacity(128),
         })
+    }
+
+    /// Does not encode rows while they may be the same as those of another file of this edition, and are not too many to
+    /// be held; see [`Self::is_unchanged`].
+    pub(crate) fn unless_same_as(mut self, other: Edition) -> Self {
+        let is_comparable = other == Edition { digest: other.digest, ..self.edition() };
+        self.held = is_comparable.then(|| HeldRows::new(other));
+        self
+    }
+
+    fn edition(&self) -> Edition {
+        Edition { digest: self.digest, schema_id: self.schema_id, encoding_version: ENCODING_VERSION }
+    }
+
+    /// Returns whether the rows so far are exactly those of the file passed to [`Self::unless_same_as`], and were not
+    /// encoded.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.other == self.edition())
     }
 
     /// Appends rows with the columns of [`Dataset::file_schema`].
@@ -124,13 +147,35 @@ impl TableWriter {
         self.is_sorted &= is_sorted;
         digest_rows(&batch, &mut self.digest, &mut self.row);
         self.values.add(&batch);
+        if let Some(held) = &mut self.held
+            && held.try_add(&batch)
+        {
+            return Ok(());
+        }
+        self.encode_held()?;
+        self.encode(batch)
+    }
+
+    /// Encodes the rows that are held, and every later one as it arrives. Returns whether any were held.
+    ///
+    /// # Errors
+    /// Fails if the encoder refuses the rows.
+    pub(crate) fn encode_held(&mut self) -> Result<bool, ParquetError> {
+        let Some(held) = self.held.take() else { return Ok(false) };
+        for batch in held.into_batches() {
+            self.encode(batch)?;
+        }
+        Ok(true)
+    }
+
+    fn encode(&mut self, batch: RecordBatch) -> Result<(), ParquetError> {
         let (n_bytes, n_rows) = (batch.get_array_memory_size(), batch.num_rows());
         self.coalescer.push_batch(batch)?;
-        self.held_bytes += n_bytes;
+        self.coalescer_bytes += n_bytes;
         if self.coalescer.has_completed_batch() {
             self.write_chunks()?;
             // The remaining rows belong to this batch.
-            self.held_bytes = n_bytes / n_rows.max(1) * self.coalescer.get_buffered_rows();
+            self.coalescer_bytes = n_bytes / n_rows.max(1) * self.coalescer.get_buffered_rows();
         }
         Ok(())
     }
@@ -138,7 +183,8 @@ impl TableWriter {
     /// Returns the memory in use, in bytes, as far as it depends on the rows. The rows in the coalescer count twice,
     /// because its columns have spare capacity.
     pub(crate) fn memory_bytes(&self) -> usize {
-        2 * self.held_bytes + self.writer.memory_size() + self.writer.inner().capacity()
+        let held_bytes = self.held.as_ref().map_or(0, HeldRows::n_bytes);
+        held_bytes + 2 * self.coalescer_bytes + self.writer.memory_size() + self.writer.inner().capacity()
     }
 
     fn write_chunks(&mut self) -> Result<(), ParquetError> {
@@ -154,9 +200,10 @@ impl TableWriter {
     /// # Errors
     /// Fails if the encoder refuses the remaining rows.
     pub fn finish(mut self) -> Result<Encoded, ParquetError> {
+        self.encode_held()?;
         self.coalescer.finish_buffered_batch()?;
         self.write_chunks()?;
-        let edition = Edition { digest: self.digest, schema_id: self.schema_id, encoding_version: ENCODING_VERSION };
+        let edition = self.edition();
         let values = serde_json::to_string(&self.values).map_err(|error| ParquetError::External(error.into()))?;
         let entries =
             [(EDITION_KEY, Some(edition.to_string())), (PARTITION_KEY, self.partition), (VALUES_KEY, Some(values))];
@@ -201,6 +248,55 @@ mod tests {
             assert_eq!(encoded.bytes, expected.bytes, "{length} rows a page");
             assert_eq!(encoded.edition, expected.edition);
         }
+    }
+
+    /// Appends schools 1 to `n_rows` to a writer, and returns it with the most memory it used.
+    fn append_all(mut writer: TableWriter, n_rows: u64) -> (TableWriter, usize) {
+        let decoder = PageDecoder::new(&enrollment(), &partition());
+        let rows: Vec<String> = (1..=n_rows).map(|school| row(school, &(school % 300).to_string())).collect();
+        let mut max_bytes = 0;
+        for rows in rows.chunks(10_000) {
+            let body = page(n_rows, None, rows);
+            writer.append(decoder.decode(1, body.as_bytes()).unwrap().batch, true).unwrap();
+            max_bytes = max_bytes.max(writer.memory_bytes());
+        }
+        (writer, max_bytes)
+    }
+
+    #[test]
+    fn the_rows_of_another_file_are_not_encoded_again_and_any_others_are_encoded_as_usual() {
+        let new = |n_rows| TableWriter::new(&enrollment(), &partition(), n_rows).unwrap();
+        let encoded = encode(40_000, 10_000);
+        let same = encoded.edition;
+        let (writer, _) = append_all(new(40_000).unless_same_as(same), 40_000);
+        assert!(writer.is_unchanged());
+        assert_eq!(writer.finish().unwrap().bytes, encoded.bytes, "the rows are still there");
+        let (writer, _) = append_all(new(40_000).unless_same_as(same), 39_999);
+        assert!(!writer.is_unchanged());
+        let others = [
+            Edition { digest: Digest(same.digest.0 + 1), ..same },
+            Edition { schema_id: same.schema_id + 1, ..same },
+            Edition { encoding_version: same.encoding_version - 1, ..same },
+        ];
+        for other in others {
+            let (mut writer, _) = append_all(new(40_000).unless_same_as(other), 40_000);
+            assert!(!writer.is_unchanged());
+            // Only rows that may still turn out to be the same are held.
+            assert_eq!(writer.encode_held().unwrap(), other.digest != same.digest);
+            let held = writer.finish().unwrap();
+            assert_eq!((held.bytes, held.edition), (encoded.bytes.clone(), same));
+        }
+    }
+
+    #[test]
+    fn rows_that_take_too_much_memory_to_be_held_are_encoded_even_if_they_are_unchanged() {
+        let new = |n_rows| TableWriter::new(&enrollment(), &partition(), n_rows).unwrap();
+        let n_rows = 200_000;
+        let encoded = append_all(new(n_rows), n_rows).0.finish().unwrap();
+        let (writer, max_bytes) = append_all(new(n_rows).unless_same_as(encoded.edition), n_rows);
+        assert!(!writer.is_unchanged());
+        assert!(max_bytes < 12 << 20, "{max_bytes}");
+        assert_eq!(writer.finish().unwrap().bytes, encoded.bytes);
     }
 
     /// The same rows in two orders.
