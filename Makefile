@@ -237,6 +237,11 @@ bench-instructions: ## Count instructions per row of each stage, with valgrind
 bench-cold: $(VENV)-lint/ready ## Measure the cold start of the functions that `make build` built
 	$(VENV)-lint/bin/python bench/cold_start.py
 
+.PHONY: bench-functions
+bench-functions: $(VENV)/ready build ## Measure what page-fetch is billed for, with functions of several sizes (as root)
+	$(CARGO) build --locked --release --package rollcall
+	$(VENV)/bin/python bench/function_sizes.py
+
 # The Python environment for the tests, inside the project.
 $(VENV)/ready: tests/requirements.txt
 	python3 -m venv $(VENV)

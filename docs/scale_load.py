@@ -39,8 +39,8 @@ class Settings:
 
     map_concurrency = find_number("infra/template.yaml", r"MapConcurrency: \{[^}]*?Default: (\d+)")
     in_flight = find_number("infra/template.yaml", r"RequestsInFlight: \{[^}]*?Default: (\d+)")
-    memory_mb = find_number("infra/template.yaml", r"MemorySize: (1\d{3})")
-    call_s = find_number("infra/template.yaml", r"MemorySize: 1\d{3}\s+Timeout: (\d+)")
+    memory_mb = find_number("infra/template.yaml", r"FetchMB: .*Default: (\d+)")
+    call_s = find_number("infra/template.yaml", r"MemorySize: !Ref FetchMB\s+Timeout: (\d+)")
     run_s = find_number("statemachine/ingest.asl.json", r'"TimeoutSeconds": (\d+)')
     calls = 1 + find_number("statemachine/ingest.asl.json", r'"calls_left": (\d+)')
     max_partitions = find_number("core/src/request/size.rs", r"MAX_PARTITIONS: usize = ([\d_]+)")

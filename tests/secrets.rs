@@ -340,8 +340,14 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
     };
     let (client, repeating) = (client(&portal.origin()), client(&repeating.origin()));
     let store = S3Store::new(&config, "lake");
-    let run =
-        RunFacts { run: "r1".to_owned(), portal_release: None, force: false, in_flight: 1, keep: Keep::default() };
+    let run = RunFacts {
+        run: "r1".to_owned(),
+        portal_release: None,
+        force: false,
+        in_flight: 1,
+        keep: Keep::default(),
+        max_partition_bytes: usize::MAX,
+    };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));
     // Each part of the response is tested with the next form in turn.

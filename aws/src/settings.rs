@@ -6,6 +6,8 @@ pub const BUCKET: &str = "ROLLCALL_BUCKET";
 pub const PORTAL: &str = "ROLLCALL_PORTAL";
 /// Maximum number of requests in flight per page-fetch call.
 pub const IN_FLIGHT: &str = "ROLLCALL_IN_FLIGHT";
+/// Memory of the function in MB. Lambda sets it.
+pub const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
 /// Namespace of the metrics of a run. Default: `rollcall`.
 pub const NAMESPACE: &str = "ROLLCALL_METRICS_NAMESPACE";
 /// Prefix of the databases in Glue, so that several stacks fit into one account. Default: none.

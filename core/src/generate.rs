@@ -168,7 +168,7 @@ fn by_rules(endpoint: &Endpoint, variables: &[Variable], exceptions: &Exceptions
         repeated_keys: if reason.is_some() { RepeatedKeys::Keep } else { RepeatedKeys::Refuse },
         reason,
         secret: None,
-        in_flight: exceptions.in_flight(endpoint.id),
+        in_flight: None,
         memory_mib: exceptions.memory_mib(endpoint.id),
         lists: BTreeMap::new(),
         name,
@@ -348,6 +348,6 @@ mod tests {
         assert_eq!(finance.title, "CCD Enrollment, by grade (school districts)");
         assert_eq!(finance.attribution, "CCD Enrollment, Education Data Portal, Urban Institute, under ODC-By 1.0");
         assert!(finance.comment.ends_with(" Rows with race 99 are totals over other rows."), "{}", finance.comment);
-        assert_eq!((finance.key, finance.in_flight), (vec!["leaid".to_owned(), "race".to_owned()], None));
+        assert_eq!(finance.key, ["leaid", "race"]);
     }
 }

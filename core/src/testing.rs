@@ -38,7 +38,14 @@ pub(crate) fn enrollment() -> Dataset {
 
 /// Returns the facts of a run of this name, with one request in flight.
 pub(crate) fn run_facts(run: &str) -> RunFacts {
-    RunFacts { run: run.into(), portal_release: None, force: false, in_flight: 1, keep: Keep::default() }
+    RunFacts {
+        run: run.into(),
+        portal_release: None,
+        force: false,
+        in_flight: 1,
+        keep: Keep::default(),
+        max_partition_bytes: usize::MAX,
+    }
 }
 
 /// Returns a row of [`partition`] as JSON.

@@ -192,8 +192,14 @@ impl Ground {
     pub fn fetch(&self, partition: &PartitionKey, run: &str) -> Result<Receipt, Error> {
         let store = self.store();
         let portal = client(&self.portal.origin(), |_| {});
-        let run =
-            RunFacts { run: run.to_owned(), portal_release: None, force: false, in_flight: 2, keep: Keep::default() };
+        let run = RunFacts {
+            run: run.to_owned(),
+            portal_release: None,
+            force: false,
+            in_flight: 2,
+            keep: Keep::default(),
+            max_partition_bytes: usize::MAX,
+        };
         self.runtime.block_on(async {
             let portal = portal.until(Instant::now() + Duration::from_secs(60));
             let fetched = fetch_partition(&portal, &store, &SystemClock, &self.dataset, partition, &run).await?;

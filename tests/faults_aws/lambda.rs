@@ -13,11 +13,11 @@ use rollcall_aws::secret;
 use rollcall_core::dataset::Dataset;
 use rollcall_core::ledger::Outcome;
 use rollcall_core::ports::Store;
-use rollcall_simulator::{Action, Fault as PortalFault};
+use rollcall_simulator::{Action, Config, Fault as PortalFault};
 use rollcall_tests::emulator::proxy::{Fault, Rule, json_error, s3_error};
 use rollcall_tests::emulator::runtime::{Function, Invocation};
 use rollcall_tests::server::{Server, response};
-use rollcall_tests::{descriptor_with_secret, partition, state_machine, workspace};
+use rollcall_tests::{TestPortal, descriptor_with_secret, partition, state_machine, workspace};
 use serde_json::{Value, json};
 
 use crate::ground::{Ground, fetch_event, finished, other_rows, plan_event, pre_k, publish_event, template};
@@ -97,16 +97,14 @@ fn portal_with_a_bomb() -> Server {
     })
 }
 
-/// Guard: the limit on decompressed bytes. The process may map only as much memory as the template gives page-fetch.
+/// Guard: the limit on decompressed bytes. The process may have only as much data as the template gives page-fetch memory.
 #[test]
 fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
     let ground = Ground::new();
-    let memory = template()["Resources"]["PageFetchFunction"]["Properties"]["MemorySize"]
-        .as_u64()
-        .expect("the value is a number");
+    let memory = template()["Parameters"]["FetchMB"]["Default"].as_u64().expect("the value is a number");
     let function = ground.command("page-fetch");
     let mut limited = Command::new("prlimit");
-    limited.arg(format!("--as={}", memory << 20)).arg(function.get_program()).env_clear();
+    limited.arg(format!("--data={}", memory << 20)).arg(function.get_program()).env_clear();
     limited.envs(function.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let portal = portal_with_a_bomb();
     limited.env("ROLLCALL_PORTAL", format!("http://{}", portal.address()));
@@ -117,6 +115,22 @@ fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
         assert_eq!(ground.receipt(&pre_k(), run).error.map(|error| error.name).as_deref(), Some("BodyTooLarge"));
     }
     assert_eq!(ground.keys("data/"), Vec::<String>::new());
+}
+
+#[test]
+fn a42_a_partition_takes_at_most_half_of_the_memory_of_the_function() {
+    let ground = Ground::new();
+    let portal = TestPortal::start(Config { rows: Some(20_000), ..Config::default() });
+    let mut command = ground.command("page-fetch");
+    command.env("ROLLCALL_PORTAL", portal.origin().as_str()).env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1");
+    let (name, message) = Function::start(command).call(&fetch_event(&ground, "r1", &pre_k())).failed();
+    assert_eq!(name, "PartitionTooLarge", "{message}");
+    assert!(message.contains("expected at most 524288 bytes"), "{message}");
+    // The template's memory is enough.
+    let mut command = ground.command("page-fetch");
+    command.env("ROLLCALL_PORTAL", portal.origin().as_str());
+    let fetched = Function::start(command).call(&fetch_event(&ground, "r2", &pre_k())).response();
+    assert_eq!(fetched["is_finished"], true);
 }
 
 /// Guard: wherever a function is killed, the same event again leaves one object and a correct receipt.

@@ -22,7 +22,7 @@ use crate::settings::{self, BadSetting};
 use crate::step::{StartError, portal_settings};
 
 /// Default number of requests in flight.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 8;
 /// Default prefix of a secret's name.
 const SECRET_PREFIX: &str = "rollcall/";
 
@@ -34,6 +34,8 @@ pub struct PageFetch {
     /// For datasets with neither a secret nor a number of requests in flight.
     portal: HttpPortal,
     secret_prefix: String,
+    /// Maximum memory of one partition.
+    max_partition_bytes: usize,
     /// Dataset, run and descriptor of the last event.
     last_descriptor: Mutex<Option<(String, String, Arc<Dataset>)>>,
 }
@@ -53,6 +55,9 @@ impl PageFetch {
                 .filter(|in_flight| (1..=256).contains(in_flight))
                 .ok_or_else(|| BadSetting::new(settings::IN_FLIGHT, "a number from 1 to 256", Some(&text)))?,
         };
+        let memory = settings::required(settings::MEMORY, "the function's memory in MB")?;
+        let memory_mb: usize =
+            memory.parse().map_err(|_| BadSetting::new(settings::MEMORY, "a number", Some(&memory)))?;
         let roots = Roots::from_system();
         let portal_settings = portal_settings(in_flight, roots.as_ref())?;
         let portal = HttpPortal::new(portal_settings.clone(), None)?;
@@ -62,6 +67,8 @@ impl PageFetch {
             config,
             settings: portal_settings,
             portal,
+            // The other half is for the program and for pages: one body may take 44 MiB, and its rows as much.
+            max_partition_bytes: memory_mb << 19,
             last_descriptor: Mutex::default(),
             secret_prefix: settings::optional(settings::SECRET_PREFIX).unwrap_or_else(|| SECRET_PREFIX.to_owned()),
         })
@@ -90,6 +97,7 @@ impl PageFetch {
             force: event.force,
             in_flight,
             keep: Keep::default(),
+            max_partition_bytes: self.max_partition_bytes,
         };
         let (error, cost) = match self.portal_for(dataset).await {
             Ok(portal) => {

@@ -152,6 +152,29 @@ fn rows_are_committed_uncompared_if_the_time_is_up() {
 }
 
 #[test]
+fn rows_are_committed_uncompared_if_that_would_take_more_memory_than_the_process_has() {
+    let n_rows = 20_000;
+    for (max_partition_bytes, expected) in [(3 << 20, "rows not compared"), (6 << 20, "1 school revised")] {
+        let store = MemoryStore::default();
+        let fetch = |run: &str, first: &str| {
+            let rows: Vec<String> = (1..=n_rows).map(|i| row(i, if i == 1 { first } else { "5" })).collect();
+            let (portal, run) =
+                (CannedPages::new(pages(&rows, 10_000)), RunFacts { max_partition_bytes, ..run_facts(run) });
+            let (dataset, partition) = (enrollment(), partition());
+            let fetched = fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run);
+            block_on(fetched).unwrap().receipt().unwrap()
+        };
+        fetch("r1", "6");
+        // The second fetch of the same run finds its own object, and compares it with the one that it replaced.
+        for run in ["r2", "r2"] {
+            let receipt = fetch(run, "7");
+            assert_eq!((receipt.outcome, kept(&store).len()), (Outcome::Written, 1));
+            assert_eq!(receipt.change_in_words(&enrollment()).as_deref(), Some(expected));
+        }
+    }
+}
+
+#[test]
 fn changes_of_several_partitions_add_up() {
     let cells = |recoded, revised| CellChanges { recoded, revised, ..CellChanges::default() };
     let change = |revised, column: &str| Change {

@@ -34,12 +34,12 @@ pub static PRICES: LazyLock<Prices> =
 
 // Settings of `infra/template.yaml` that costs depend on.
 
-/// Memory of page-fetch in MB.
-pub const PAGE_FETCH_MB: u32 = 1_024;
+/// Default of `FetchMB`: memory of page-fetch in MB.
+pub const PAGE_FETCH_MB: u32 = 256;
 /// Default of `MapConcurrency`: partitions at once.
-pub const MAP_CONCURRENCY: u32 = 4;
+pub const MAP_CONCURRENCY: u32 = 2;
 /// Default of `RequestsInFlight`: requests of a partition at once.
-pub const IN_FLIGHT: u32 = 2;
+pub const IN_FLIGHT: u32 = 8;
 /// Seconds after which page-fetch is stopped, and called again for the rest of a large partition.
 pub const CALL_S: u32 = 840;
 
@@ -146,7 +146,7 @@ mod tests {
         };
         assert_eq!(number("  MapConcurrency: {", "Default: "), MAP_CONCURRENCY);
         assert_eq!(number("  RequestsInFlight: {", "Default: "), IN_FLIGHT);
-        assert_eq!(number("  PageFetchFunction:", "MemorySize: "), PAGE_FETCH_MB);
+        assert_eq!(number("  FetchMB: {", "Default: "), PAGE_FETCH_MB);
         assert_eq!(number("  PageFetchFunction:", "Timeout: "), CALL_S);
     }
 
@@ -154,13 +154,17 @@ mod tests {
     fn a_run_costs_what_the_price_list_says() {
         assert_eq!(PRICES.date.len(), 10);
         assert_eq!(Usage::default().usd(), 0.0);
-        // Two partitions of one page at 5 s: 12 s of page-fetch with 1 GB, 4 calls, 17 transitions, 11 PUT, 16 GET.
+        // Two partitions of one page at 5 s: 12 s of page-fetch with 0.25 GB, 4 calls, 17 transitions, 11 PUT, 16 GET.
         let two = Usage::of_plan(&[1, 1], 2, Duration::from_secs(5));
-        let expected =
-            (12.0 + 32.5) * 0.000_016_666_7 + 4.0 * 0.2e-6 + 17.0 * 0.025e-3 + 11.0 * 0.005e-3 + 16.0 * 0.4e-6 + 1e-5;
+        let expected = (12.0 * 0.25 + 32.5) * 0.000_016_666_7
+            + 4.0 * 0.2e-6
+            + 17.0 * 0.025e-3
+            + 11.0 * 0.005e-3
+            + 16.0 * 0.4e-6
+            + 1e-5;
         assert!((two.usd() - expected).abs() < 1e-9, "{} {expected}", two.usd());
         // Ten pages with two in flight are seven round trips.
         assert_eq!(estimate_time(&[10], 2, Duration::from_secs(5)), Duration::from_secs(35));
-        assert_eq!(estimate_time(&[10; 8], 2, Duration::from_secs(5)), Duration::from_secs(72));
+        assert_eq!(estimate_time(&[10; 8], 2, Duration::from_secs(5)), Duration::from_secs(144));
     }
 }

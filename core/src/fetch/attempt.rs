@@ -131,8 +131,7 @@ async fn fetch_and_commit<S: Store>(
     let mut room = portal.partition_memory().room();
     let fetched = async {
         let mut keeping = Keeping::new(kept, keep);
-        let n_at_once = run.pages_at_once();
-        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, edition, n_at_once, &mut room).await;
+        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run, edition, &mut room).await;
         keeping.finish().await;
         fetched
     };
@@ -159,12 +158,13 @@ async fn fetch_and_commit<S: Store>(
         fetched_at,
         run: Some(run.run.clone()),
     };
-    let compares = match seen.filter(|(_, old)| old.edition.digest != encoded.edition.digest) {
+    let has_changed = |old: &Stamp| old.edition.digest != encoded.edition.digest || old.run == stamp.run;
+    let compares = match seen.filter(|(_, old)| has_changed(old)) {
         None => true,
         Some((size_bytes, old)) => {
-            let n_bytes = comparison_bytes(dataset, size_bytes, old.n_rows, encoded.n_rows);
-            // The rows are complete, so they are committed even if there is no time left to compare them.
-            portal.hold(&mut room, encoded.bytes.len() + n_bytes).await.is_ok()
+            let n_bytes = encoded.bytes.len() + comparison_bytes(dataset, size_bytes, old.n_rows, encoded.n_rows);
+            // The rows are complete, so they are committed even if there is no memory or no time left to compare them.
+            n_bytes <= run.max_partition_bytes && portal.hold(&mut room, n_bytes).await.is_ok()
         }
     };
     let target = &Target { compares, ..*target };

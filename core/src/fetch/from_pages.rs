@@ -106,7 +106,14 @@ async fn encode(
         return Ok(Outcome::Superseded);
     }
     let keep = Keep { from_pages: u32::MAX, ..Keep::default() };
-    let run = RunFacts { run: RUN.to_owned(), portal_release: None, force: false, in_flight: 1, keep };
+    let run = RunFacts {
+        run: RUN.to_owned(),
+        portal_release: None,
+        force: false,
+        in_flight: 1,
+        keep,
+        max_partition_bytes: usize::MAX,
+    };
     match attempt(portal, store, dataset, partition, &run, portal.received_at).await.0? {
         AttemptEnd::Done(done) => Ok(done.outcome),
         AttemptEnd::Unfinished(_, error) => Err(error),

@@ -15,6 +15,7 @@ use crate::fetch::links::Links;
 use crate::fetch::page_error::page_error;
 use crate::fetch::page_rules::PageRules;
 use crate::fetch::pages::{FetchedPage, PageFetcher};
+use crate::fetch::run_facts::RunFacts;
 use crate::fetch::validator::{FetchFacts, Validator};
 use crate::file::edition::Edition;
 use crate::file::row_hash::fingerprint;
@@ -43,8 +44,8 @@ pub(super) async fn fetch_rows(
     keeping: &mut Keeping<'_, impl Store, impl Future<Output = ()>>,
     dataset: &Dataset,
     partition: &PartitionKey,
+    run: &RunFacts,
     unless_same_as: Option<Edition>,
-    pages_at_once: usize,
     room: &mut Room,
 ) -> Result<(FetchFacts, FetchedRows), Error> {
     let kept = keeping.kept;
@@ -83,7 +84,7 @@ pub(super) async fn fetch_rows(
         rules.check(1, &again.page)?;
         Ok(again)
     };
-    let mut validator = Validator::new(dataset, partition, rules.count)?;
+    let mut validator = Validator::new(dataset, partition, rules.count)?.within(run.max_partition_bytes);
     if let Some(other) = unless_same_as {
         validator = validator.unless_same_as(other);
     }
@@ -142,7 +143,7 @@ pub(super) async fn fetch_rows(
             kept.reconsider(&facts, received_at).await?;
         }
         page += 1;
-        while next_request <= n_pages && ahead.len() < pages_at_once {
+        while next_request <= n_pages && ahead.len() < run.pages_at_once() {
             let mut request = PageRequest::default();
             if next_request > page {
                 let mut room = memory.room();

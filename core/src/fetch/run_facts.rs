@@ -15,6 +15,8 @@ pub struct RunFacts {
     pub in_flight: usize,
     /// Which pages are kept until their partition is committed.
     pub keep: Keep,
+    /// Maximum memory of one partition in bytes, even if its descriptor allows more.
+    pub max_partition_bytes: usize,
 }
 
 /// Pages fetched at once for each request in flight: one being transferred, one being decoded.

@@ -62,6 +62,11 @@ impl<'v> Validator<'v> {
         })
     }
 
+    /// Allows the rows no more than this memory, even if the descriptor does.
+    pub(crate) fn within(self, max_bytes: usize) -> Self {
+        Self { max_bytes: self.max_bytes.min(max_bytes), ..self }
+    }
+
     /// Makes no file if the rows turn out to be those of the file with this edition.
     pub(crate) fn unless_same_as(self, other: Edition) -> Self {
         Self { table: self.table.unless_same_as(other), ..self }
@@ -240,7 +245,10 @@ mod tests {
         let (mut dataset, partition) = (enrollment(), partition());
         assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 48 << 20);
         dataset.memory_mib = Some(192);
-        assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 192 << 20);
+        let validator = Validator::new(&dataset, &partition, 0).unwrap();
+        assert_eq!(validator.max_bytes, 192 << 20);
+        // But not more than the process has.
+        assert_eq!(validator.within(128 << 20).max_bytes, 128 << 20);
     }
 
     #[test]

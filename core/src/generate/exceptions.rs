@@ -35,7 +35,6 @@ pub(super) struct Exceptions {
     column: Vec<ColumnException>,
     total: Vec<Key>,
     label: Vec<Label>,
-    in_flight: Vec<InFlight>,
     memory: Vec<MemoryMib>,
     #[serde(rename = "unknown")]
     _unknown: Vec<Unknown>,
@@ -86,15 +85,6 @@ struct Label {
     code: i64,
     found: String,
     label: String,
-    #[serde(rename = "reason")]
-    _reason: Reason,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InFlight {
-    endpoints: Vec<u32>,
-    in_flight: u16,
     #[serde(rename = "reason")]
     _reason: Reason,
 }
@@ -167,11 +157,6 @@ impl Exceptions {
     /// Returns the memory of one of the endpoint's partitions, in MiB, if it differs from the default.
     pub(super) fn memory_mib(&self, endpoint: u32) -> Option<u16> {
         self.memory.iter().find(|one| one.endpoints.contains(&endpoint)).map(|one| one.memory_mib)
-    }
-
-    /// Returns the number of requests in flight for one of the endpoint's partitions, if it differs from the default.
-    pub(super) fn in_flight(&self, endpoint: u32) -> Option<u16> {
-        self.in_flight.iter().find(|one| one.endpoints.contains(&endpoint)).map(|one| one.in_flight)
     }
 }
 

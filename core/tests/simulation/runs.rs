@@ -176,7 +176,14 @@ impl Simulation {
             }),
             Step::Fetch(item) => {
                 let partition = items[item].partition.clone();
-                let facts = RunFacts { run: name.clone(), portal_release, force, in_flight: 2, keep: keep.clone() };
+                let facts = RunFacts {
+                    run: name.clone(),
+                    portal_release,
+                    force,
+                    in_flight: 2,
+                    keep: keep.clone(),
+                    max_partition_bytes: usize::MAX,
+                };
                 Box::pin(async move {
                     Ended::Fetched(fetch_partition(&portal, &store, &clock, &dataset, &partition, &facts).await)
                 })

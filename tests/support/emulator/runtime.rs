@@ -21,6 +21,9 @@ use crate::server::{Response, Server, closed, response};
 /// Timeout of page-fetch in the template.
 const LIMIT: Duration = Duration::from_secs(840);
 
+/// Variable with the memory of a function in MB.
+const MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
 /// How long to wait for the report of a function whose time is already up.
 const MIN_WAIT: Duration = Duration::from_secs(30);
 
@@ -103,7 +106,7 @@ pub fn command(name: &str) -> Command {
 }
 
 impl Function {
-    /// Starts a function's program in its own environment.
+    /// Starts a function's program in its own environment, with 256 MB unless that says otherwise.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -112,12 +115,14 @@ impl Function {
         let shared = Arc::new(Shared::default());
         let of_server = shared.clone();
         let server = Server::http(move |_, request| of_server.clone().respond(request));
+        if !command.get_envs().any(|(name, _)| name == MEMORY) {
+            command.env(MEMORY, "256");
+        }
         let (reader, writer) = io::pipe().expect("a pipe can be created");
         let process = command
             .env("AWS_LAMBDA_RUNTIME_API", server.address().to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "rollcall-test")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "test")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "test")
             .stdin(Stdio::null())
