@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 from contestants import VERSIONS, WORKSPACE, Bench
-from lanes import cpu, latency, limit, memory, micro, query, size
+from lanes import cpu, latency, limit, memory, micro, query, size, unchanged
 from processes import CannotMeasure
 from tables import RUN_TABLE, VERDICT_TABLE, markdown_table, text_header, text_line
 from workloads import FULL, QUICK
@@ -31,6 +31,7 @@ LANES = {
     "cpu": cpu,
     "memory": memory,
     "limit": limit,
+    "unchanged": unchanged,
     "latency": latency,
     "size": size,
     "query": query,

@@ -28,12 +28,11 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Creates the file, and its folder.
+    /// Creates the file.
     ///
     /// - `n_rows`: the number of rows that will be written.
     /// - `is_delta`: whether ids are encoded as differences.
     pub(crate) fn create(path: &Path, n_rows: usize, is_delta: bool) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path.parent().context("expected a folder")?)?;
         let is_one_page = n_rows <= PAGE;
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

@@ -4,7 +4,9 @@
 //! It checks nothing: there are no retries, keys, digests, records or catalogs, and anything unexpected ends it.
 
 mod client;
+mod digester;
 mod encoder;
+mod output;
 mod schedule;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use crate::client::Client;
+use crate::output::Format;
 use crate::schedule::{Limits, Partition, Schedule};
 
 /// Fetch partitions of enrollment as fast as possible, without any check
@@ -42,6 +45,9 @@ struct Cli {
     /// Encode ids as differences, which makes the files smaller than those of rollcall
     #[arg(long)]
     delta: bool,
+    /// Write the digest of each partition's rows to year=YEAR/grade=GRADE.digest, instead of Parquet files
+    #[arg(long, conflicts_with = "delta")]
+    digest: bool,
 }
 
 #[derive(Clone)]
@@ -66,5 +72,10 @@ async fn main() -> anyhow::Result<()> {
     // Enough to keep the processors busy, few enough to stay in their cache.
     let n_processors: usize = std::thread::available_parallelism()?.into();
     let n_bodies = cli.bodies.unwrap_or((cli.in_flight / 4).max(2 * n_processors));
-    Schedule::new(Client::new(&cli.portal, n_bodies)?, limits, cli.delta).fetch(partitions, &cli.out).await
+    let format = match (cli.digest, cli.delta) {
+        (true, _) => Format::Digest,
+        (false, true) => Format::Delta,
+        (false, false) => Format::Parquet,
+    };
+    Schedule::new(Client::new(&cli.portal, n_bodies)?, limits, format).fetch(partitions, &cli.out).await
 }

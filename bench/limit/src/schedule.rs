@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::client::{Client, Page};
-use crate::encoder::Encoder;
+use crate::output::{Format, Output};
 
 /// A partition: its year and its grade.
 pub(crate) type Partition = (u16, Arc<str>);
@@ -59,11 +59,11 @@ pub(crate) struct Schedule {
     on_arrival: UnboundedSender<Rest>,
     encoders: JoinSet<anyhow::Result<()>>,
     limits: Limits,
-    is_delta: bool,
+    format: Format,
 }
 
 impl Schedule {
-    pub(crate) fn new(client: Client, limits: Limits, is_delta: bool) -> Self {
+    pub(crate) fn new(client: Client, limits: Limits, format: Format) -> Self {
         let (on_arrival, arrived) = mpsc::unbounded_channel();
         Self {
             client: Arc::new(client),
@@ -77,7 +77,7 @@ impl Schedule {
             on_arrival,
             encoders: JoinSet::new(),
             limits,
-            is_delta,
+            format,
         }
     }
 
@@ -126,9 +126,9 @@ impl Schedule {
     /// Requests page 1 of a partition.
     fn open(&mut self, partition: Partition, out: &Path, permit: OwnedSemaphorePermit) {
         let (year, grade) = &partition;
-        let path = out.join(format!("year={year}/grade={grade}.parquet"));
+        let path = out.join(format!("year={year}/grade={grade}"));
         let (to_encoder, coming) = mpsc::unbounded_channel();
-        self.encoders.spawn(encode(self.client.clone(), path, coming, self.is_delta));
+        self.encoders.spawn(encode(self.client.clone(), path, coming, self.format));
         let (client, on_arrival) = (self.client.clone(), self.on_arrival.clone());
         let (to, (year, grade)) = (to_encoder.clone(), partition.clone());
         let page = tokio::spawn(async move {
@@ -171,17 +171,17 @@ async fn encode(
     client: Arc<Client>,
     path: PathBuf,
     mut coming: UnboundedReceiver<Coming>,
-    is_delta: bool,
+    format: Format,
 ) -> anyhow::Result<()> {
     let first = coming.recv().await.context("expected page 1")?.page.await??;
     let n_rows = first.count;
     let mut next = coming.recv().await;
     // An encoder needs more memory than a page, so there is none until it is the partition's turn.
-    let mut encoder = Encoder::create(&path, n_rows, is_delta)?;
-    client.columns.put_back(encoder.write(first.columns)?);
+    let mut output = Output::create(&path, n_rows, format)?;
+    client.columns.put_back(output.add(first.columns)?);
     while let Some(Coming { page, _place }) = next {
-        client.columns.put_back(encoder.write(page.await??.columns)?);
+        client.columns.put_back(output.add(page.await??.columns)?);
         next = coming.recv().await;
     }
-    encoder.finish()
+    output.finish()
 }
