@@ -66,7 +66,7 @@ class Verdict:
         return [self.lane, self.what, self.measured, self.bar, holds]
 
 
-VERDICT_TABLE = (("lane", -7), ("what", -58), ("measured", 9), ("bar", 12), ("holds", 7))
+VERDICT_TABLE = (("lane", -9), ("what", -58), ("measured", 9), ("bar", 12), ("holds", 7))
 
 
 def text_line(table, cells):
