@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(
             cost.describe(),
             "here: about 9 requests, 3.8 MB, less than 1 s with 8 in flight and 0.2 s a request, as in the last run\n\
-             on AWS: less than 0.01 USD in about 2 s, with the template's defaults and prices of 2026-11-23\n"
+             on AWS: less than 0.01 USD in about 3 s, with the template's defaults and prices of 2026-11-23\n"
         );
         let unmeasured = PlanCost::new(&[KNOWN, KNOWN], None, (8, 2));
         assert_eq!(unmeasured.pages(), "4 pages");
