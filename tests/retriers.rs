@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 /// Error of a call for which no concurrency is left.
 const THROTTLED: &str = "Lambda.TooManyRequestsException";
 
-/// Requests one after another in a partition of 10 pages, 2 in flight: page 1, five rounds, page 1 again.
-const N_ROUNDS: f64 = 7.0;
+/// Requests one after another in a partition of 10 pages, 8 in flight: page 1, two rounds, page 1 again.
+const N_ROUNDS: f64 = 4.0;
 
 /// Seconds between the end of a call and the first call for the next partition of the same map, at least and at most.
 /// The shorter they are, the harder it is for another run to find a free slot.

@@ -30,7 +30,7 @@ pub const IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=256;
 /// Default memory for the file and the keys of one partition, in MiB.
 pub const MEMORY_MIB: u16 = 48;
 
-/// Allowed memory for one partition, in MiB. On AWS, page-fetch has 1,024 MB.
+/// Allowed memory for one partition, in MiB. On AWS, half of the memory of page-fetch is the limit.
 pub const ALLOWED_MEMORY_MIB: std::ops::RangeInclusive<u16> = 1..=512;
 
 /// Maximum `width` of a column.

@@ -36,7 +36,7 @@ pub fn dataset_names() -> Vec<String> {
 pub fn state_machine() -> Value {
     let text =
         fs::read_to_string(workspace().join("statemachine/ingest.asl.json")).expect("the file is in the project");
-    let text = text.replace("${MapConcurrency}", "4").replace("${ToleratedFailureCount}", "20");
+    let text = text.replace("${MapConcurrency}", "2").replace("${ToleratedFailureCount}", "20");
     serde_json::from_str(&text).expect("the state machine is JSON")
 }
 

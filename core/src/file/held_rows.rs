@@ -14,7 +14,8 @@ const MAX_BYTES: usize = 8 << 20;
 pub(super) struct HeldRows {
     /// Edition of the file that may have the same rows.
     pub(super) other: Edition,
-    batches: Vec<RecordBatch>,
+    /// Each with whether all rows up to its last are in key order.
+    batches: Vec<(RecordBatch, bool)>,
     n_bytes: usize,
 }
 
@@ -24,12 +25,12 @@ impl HeldRows {
     }
 
     /// Adds rows, and returns `true`. Returns `false` if there would be too many.
-    pub(super) fn try_add(&mut self, batch: &RecordBatch) -> bool {
+    pub(super) fn try_add(&mut self, batch: &RecordBatch, is_sorted: bool) -> bool {
         let n_bytes = self.n_bytes + batch.get_array_memory_size();
         if n_bytes > MAX_BYTES {
             return false;
         }
-        self.batches.push(batch.clone());
+        self.batches.push((batch.clone(), is_sorted));
         self.n_bytes = n_bytes;
         true
     }
@@ -40,7 +41,7 @@ impl HeldRows {
     }
 
     /// Returns the rows in the order in which they were added.
-    pub(super) fn into_batches(self) -> Vec<RecordBatch> {
+    pub(super) fn into_batches(self) -> Vec<(RecordBatch, bool)> {
         self.batches
     }
 }

@@ -148,7 +148,7 @@ impl TableWriter {
         digest_rows(&batch, &mut self.digest, &mut self.row);
         self.values.add(&batch);
         if let Some(held) = &mut self.held
-            && held.try_add(&batch)
+            && held.try_add(&batch, self.is_sorted)
         {
             return Ok(());
         }
@@ -156,15 +156,19 @@ impl TableWriter {
         self.encode(batch)
     }
 
-    /// Encodes the rows that are held, and every later one as it arrives. Returns whether any were held.
+    /// Encodes the rows that are held, and every later one as it arrives. Returns whether rows were being held.
     ///
     /// # Errors
     /// Fails if the encoder refuses the rows.
     pub(crate) fn encode_held(&mut self) -> Result<bool, ParquetError> {
         let Some(held) = self.held.take() else { return Ok(false) };
-        for batch in held.into_batches() {
+        // As if each had been encoded when it arrived.
+        let is_sorted = self.is_sorted;
+        for (batch, was_sorted) in held.into_batches() {
+            self.is_sorted = was_sorted;
             self.encode(batch)?;
         }
+        self.is_sorted = is_sorted;
         Ok(true)
     }
 
