@@ -144,7 +144,7 @@ fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call
     let mut random = Rng::with_seed(number_from_env("ROLLCALL_SEED", 1));
     // In the two seconds that a call has, it receives at most 80 pages.
     let n_pages = 330;
-    let stack = Stack::deploy_before(portal(n_pages, 50));
+    let stack = Stack::deploy_before(portal(n_pages, 200));
     let undisturbed = TestLake::new();
     assert_eq!(finish(&undisturbed, &stack.portal)["outcomes"]["written"], 1);
     // Ten seconds of it are reserved.
@@ -167,7 +167,7 @@ fn l11_a_partition_that_takes_longer_than_the_function_may_run_is_continued_call
         println!("{n_kills} kills: {n_fetches} calls, {} requests", asked.values().sum::<usize>());
         assert!(n_fetches >= 5, "{n_fetches} calls");
         assert_eq!(asked.len(), n_pages);
-        assert_asked_once(&asked, n_fetches, 2, &round);
+        assert_asked_once(&asked, n_fetches, IN_FLIGHT, &round);
         let found = stack.read(&format!("{ENROLLMENT}/{OBJECT}"));
         assert!(found == object(&undisturbed), "the bytes differ in round {round}");
         assert!(stack.objects("pages/").is_empty());
