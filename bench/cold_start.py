@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from processes import CannotMeasure, exit_with
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FUNCTIONS = ["planner", "page-fetch", "catalog"]
 
@@ -29,10 +31,6 @@ NEXT = b"GET /2018-06-01/runtime/invocation/next "
 
 # Writes a byte once the client exists, so that the figure excludes the interpreter's shutdown.
 PYTHON = "import os, boto3; boto3.client('s3'); os.write(1, b'.')"
-
-
-class CannotMeasure(Exception):
-    """A program exited, or did something unexpected."""
 
 
 def environment(api):
@@ -170,8 +168,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except CannotMeasure as error:
-        print(f"cannot measure: {error}", file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

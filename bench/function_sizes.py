@@ -16,7 +16,7 @@ import math
 import os
 import pathlib
 import queue
-import signal
+import re
 import socket
 import subprocess
 import sys
@@ -26,6 +26,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import botocore
+from cold_start import environment
+from processes import CannotMeasure, exit_with
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EMULATOR = ROOT / "tests" / "support" / "emulator" / "start_ministack.py"
@@ -45,7 +47,7 @@ BUCKET = "lake"
 class Workload:
     """What is fetched, and from what simulator."""
 
-    simulator: list
+    arguments: list
     dataset: str
     years: list
     n_rows: int
@@ -65,10 +67,6 @@ WORKLOADS = {
     "2 x 100k directory": Workload(["--rows-per-partition", "100000"], "ccd_directory", [2020, 2021], 200_000),
     "2 x 18k finance": Workload(["--rows-per-partition", "18000"], "ccd_districts_finance", [2017, 2018], 36_000),
 }
-
-
-class CannotMeasure(Exception):
-    """A program ended, or responded with something unexpected."""
 
 
 class Api(BaseHTTPRequestHandler):
@@ -149,14 +147,8 @@ class Function:
         self.server.daemon_threads = True
         self.server.events, self.server.results = queue.Queue(), queue.Queue()
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        env = variables | {
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.server.server_port}",
-            "AWS_LAMBDA_FUNCTION_NAME": "rollcall-bench",
-            "AWS_LAMBDA_FUNCTION_VERSION": "1",
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(size_mb),
-            "AWS_LAMBDA_LOG_GROUP_NAME": "bench",
-            "AWS_LAMBDA_LOG_STREAM_NAME": "bench",
-        }
+        env = environment(f"127.0.0.1:{self.server.server_port}") | variables
+        env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(size_mb)
         self.process = subprocess.Popen([path], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, preexec_fn=group and group.enter)
 
@@ -166,19 +158,23 @@ class Function:
         while True:
             with contextlib.suppress(queue.Empty):
                 return self.server.results.get(timeout=0.2)
-            # The process stays a zombie, so that its memory can still be read.
-            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if self.process.poll() is not None:
                 return None, 0.0
 
+    def peak_mib(self):
+        """Returns the peak memory of the running function in MiB.
+
+        What the kernel reports at its end would include the memory of this Python, from which the process was forked.
+        """
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
     def end(self):
-        """Ends the function. Returns its peak memory in MiB."""
-        # `Popen.kill` would reap a process that has ended.
-        os.kill(self.process.pid, signal.SIGKILL)
-        _, status, usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
+        """Ends the function."""
+        self.process.kill()
+        self.process.wait()
         self.server.shutdown()
         self.server.server_close()
-        return usage.ru_maxrss / 1024
 
 
 @contextlib.contextmanager
@@ -198,21 +194,20 @@ def emulator():
 
 @contextlib.contextmanager
 def running(function):
-    """Ends a function, unless it has ended."""
+    """Ends a function at last."""
     try:
         yield function
     finally:
-        if function.process.returncode is None:
-            function.end()
+        function.end()
 
 
 def measure(workload, size_mb, in_flight, latency_s):
     """Fetches a workload. Returns the seconds that page-fetch is billed for and its peak in MiB; None if it failed."""
     rollcall = ROOT / "target" / "release" / "rollcall"
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     latency = ["--latency-ms", str(int(latency_s * 1000))]
     with contextlib.ExitStack() as stack:
-        portal = stack.enter_context(simulator(rollcall, *latency, *workload.simulator))
+        portal = stack.enter_context(simulator(rollcall, *latency, *workload.arguments))
         s3 = stack.enter_context(emulator())
         client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1", aws_access_key_id="test",
                               aws_secret_access_key="test",
@@ -231,7 +226,7 @@ def measure(workload, size_mb, in_flight, latency_s):
         group = Group(size_mb)
         stack.callback(group.remove)
         function = stack.enter_context(running(Function("page-fetch", variables, group, size_mb)))
-        billed_s, failure = 0.0, None
+        billed_s = 0.0
         for item in plan:
             event = {"run": "bench", "dataset": workload.dataset, "partition": item["partition"]}
             event |= {"force": False, "calls_left": 0}
@@ -239,16 +234,13 @@ def measure(workload, size_mb, in_flight, latency_s):
             # Lambda bills whole milliseconds.
             billed_s += math.ceil(took_s * 1000) / 1000
             if not (response or {}).get("is_finished"):
-                failure = response or "killed"
-                break
-        peak_mib = function.end()
-        if failure:
-            print(f"page-fetch with {size_mb} MB: {failure}", file=sys.stderr)
-            return None
-        return billed_s, peak_mib
+                print(f"page-fetch with {size_mb} MB: {response or 'killed'}", file=sys.stderr)
+                return None
+        return billed_s, function.peak_mib()
 
 
 def main():
+    """Measures every workload with every size, at every latency."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="256:8,512:4,1024:2", metavar="MB:REQUESTS,...",
                         help="sizes of the function and its requests in flight (default: 256:8,512:4,1024:2)")
@@ -274,8 +266,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except CannotMeasure as error:
-        print(f"cannot measure: {error}", file=sys.stderr)
-        sys.exit(2)
+    exit_with(main)

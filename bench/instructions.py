@@ -14,18 +14,15 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
+
+from processes import CannotMeasure, exit_with
 
 WORKSPACE = pathlib.Path(__file__).resolve().parent.parent
 
 STAGES = ("decode-scanner", "decode-serde", "digest", "key-check", "encode")
 # A small and a larger number of rows, in whole partitions of bench/micro.
 ROWS = {"enrollment": (100_000, 300_000), "directory": (10_000, 30_000)}
-
-
-class CannotMeasure(Exception):
-    """Something is not installed, not built, or ended unexpectedly."""
 
 
 def run(command):
@@ -84,10 +81,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except CannotMeasure as error:
-        print(f"cannot measure: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(main)

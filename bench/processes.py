@@ -31,7 +31,18 @@ with open(sys.argv[1], "w") as file:
 
 
 class CannotMeasure(Exception):
-    """A contestant or the simulator failed, or its output is not what was requested."""
+    """A program is missing or failed, or its output is not what was requested."""
+
+
+def exit_with(main):
+    """Exits with what `main` returns, with 2 if something could not be measured, or with 130 after Ctrl-C."""
+    try:
+        sys.exit(main())
+    except (CannotMeasure, subprocess.TimeoutExpired) as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @dataclasses.dataclass

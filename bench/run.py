@@ -13,11 +13,10 @@ import platform
 import re
 import signal
 import subprocess
-import sys
 
 from contestants import VERSIONS, WORKSPACE, Bench
 from lanes import cpu, latency, limit, memory, micro, query, size, unchanged
-from processes import CannotMeasure
+from processes import CannotMeasure, exit_with
 from tables import RUN_TABLE, VERDICT_TABLE, markdown_table, text_header, text_line
 from workloads import FULL, QUICK
 
@@ -139,10 +138,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (CannotMeasure, subprocess.TimeoutExpired) as error:
-        print(f"cannot measure: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(main)

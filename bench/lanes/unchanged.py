@@ -4,6 +4,7 @@ import json
 import pathlib
 import statistics
 
+from lanes.limit import NAMES
 from processes import CannotMeasure, measure
 from tables import Run, Verdict, at_most, goal, short
 from workloads import Request
@@ -43,7 +44,7 @@ def compare(bench, folder, origin, request, grades):
             bench.record(run)
         pairs.append(runs)
     what = f"{request.n_partitions} x {short(request.rows)}, {request.in_flight} in flight"
-    for figure, name in (("cpu_s", "CPU"), ("wall_s", "wall"), ("peak_mib", "peak")):
+    for figure, name in NAMES.items():
         ratio = statistics.median(getattr(ours.usage, figure) / getattr(limit.usage, figure) for ours, limit in pairs)
         what_ratio = f"{what}: {name}, rollcall / limit"
         bench.verdicts.append(
