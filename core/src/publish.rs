@@ -20,6 +20,8 @@ pub use planned_run::{PlannedRun, WithoutReceipt};
 pub use prune_history::prune_history;
 pub use repair::{Repaired, repair};
 
+use futures::future::try_join;
+
 use crate::dataset::Dataset;
 use crate::error::{Error, chain};
 use crate::history::refreshes::record_refreshes;
@@ -88,8 +90,8 @@ pub async fn register_committed(
 ) -> Result<CatalogChanges, Error> {
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
-    let changed = converge(store, catalog, dataset, &survey).await?;
-    publish_lookups(store, catalog, clock.now(), run).await?;
+    let lookups = publish_lookups(store, catalog, clock.now(), run);
+    let (changed, ()) = try_join(converge(store, catalog, dataset, &survey), lookups).await?;
     Ok(changed)
 }
 
@@ -114,17 +116,23 @@ pub async fn publish_receipts(
     for tries in 0..MAX_SUMMARY_TRIES {
         tracing::debug!(run, "publishing started");
         let (survey, records) = survey_and_record(store, clock, dataset, planned, &mut run_receipts).await?;
-        let changed = match registrar {
-            Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
-            Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
+        let tables = async {
+            let CatalogChanges { n_put, n_removed } = match registrar {
+                Registrar::Publisher => converge(store, catalog, dataset, &survey).await?,
+                Registrar::Crawler => read_back(catalog, dataset, &survey).await?,
+            };
+            published.n_put += n_put;
+            published.n_removed += n_removed;
+            tracing::debug!(run, n_put, n_removed, "partitions published");
+            publish_history(store, catalog, dataset, &survey, clock.now(), run).await
         };
-        published.n_put += changed.n_put;
-        published.n_removed += changed.n_removed;
-        tracing::debug!(run, n_put = changed.n_put, n_removed = changed.n_removed, "partitions published");
-        publish_history(store, catalog, dataset, &survey, clock.now(), run).await?;
-        if tries == 0 {
-            publish_lookups(store, catalog, clock.now(), run).await?;
-        }
+        let lookups = async {
+            match tries {
+                0 => publish_lookups(store, catalog, clock.now(), run).await,
+                _ => Ok(()),
+            }
+        };
+        try_join(tables, lookups).await?;
         let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());
         summary.n_published = published.n_put;
         summary.n_withdrawn = published.n_removed;

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
+
 use crate::file::columns::TypedColumn;
 use crate::partition::PartitionKey;
 use crate::ports::cause::BoxError;
@@ -17,10 +19,8 @@ pub trait Catalog: Send + Sync {
     /// error names the table.
     fn ensure_tables(&self, tables: &[TableSpec]) -> impl Future<Output = Result<(), CatalogError>> + Send {
         async move {
-            for table in tables {
-                self.ensure_table(table).await.map_err(|error| error.for_table(table))?;
-            }
-            Ok(())
+            let ensure = async |table| self.ensure_table(table).await.map_err(|error| error.for_table(table));
+            try_join_all(tables.iter().map(ensure)).await.map(|_| ())
         }
     }
 

@@ -1,5 +1,6 @@
 //! Publishes the lookup tables.
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::commit::commit_plain;
@@ -20,12 +21,13 @@ pub async fn publish_lookups(
     run: &str,
 ) -> Result<(), Error> {
     let lookups = Lookup::built_in_encoded()?;
-    for (lookup, Encoded { bytes, edition, n_rows, .. }) in lookups {
-        let wrote = commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await?;
-        if wrote {
+    let commits = lookups.iter().map(async |(lookup, Encoded { bytes, edition, n_rows, .. })| {
+        if commit_plain(store, &lookup.object(), bytes.clone(), *edition, *n_rows, now, run).await? {
             tracing::info!(table = lookup.table(), n_rows, "look-up table written");
         }
-    }
+        Ok(())
+    });
+    try_join_all(commits).await?;
     let specs: Vec<_> = lookups.iter().map(|(lookup, _)| lookup.table_spec()).collect();
     let ensured = catalog.ensure_tables(&specs).await;
     ensured.map_err(|source| Error::CatalogFailed { table: "look-up tables".to_owned(), source })
