@@ -1,5 +1,5 @@
 //! `rollcall-limit`: how little a program can use that downloads partitions of enrollment, scans them and encodes them
-//! as Parquet, and does nothing else. The benchmark compares `rollcall` with it.
+//! as Parquet, or only digests their rows, and does nothing else. The benchmark compares `rollcall` with it.
 //!
 //! It checks nothing: there are no retries, keys, digests, records or catalogs, and anything unexpected ends it.
 
@@ -18,7 +18,7 @@ use crate::client::Client;
 use crate::output::Format;
 use crate::schedule::{Limits, Partition, Schedule};
 
-/// Fetch partitions of enrollment as fast as possible, without any check
+/// Fetch partitions of enrollment, and encode or digest them, as fast as possible and without any check
 #[derive(Parser)]
 struct Cli {
     /// Scheme, host and port: http://127.0.0.1:8080

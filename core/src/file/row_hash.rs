@@ -77,7 +77,7 @@ impl<'a> Values<'a> {
 
 #[inline]
 fn write_text(values: &StringArray, i: usize, row: &mut Vec<u8>) {
-    /// Length of most texts, at most.
+    /// Maximum length in bytes of a text that is copied as a whole block; most are no longer.
     const SHORT: usize = 16;
     let text = values.value(i).as_bytes();
     let [a, b, c, d] = (text.len() as u32).to_le_bytes();
