@@ -17,6 +17,7 @@ from collections import defaultdict
 from scale_load import (
     PRICES,
     Settings,
+    allowed_mib,
     aws_hours,
     aws_in_flight,
     check_prices,
@@ -183,7 +184,6 @@ def show_limits(estimates, settings):
     most = max(one.dataset.n_partitions for one in estimates)
     largest = max(estimates, key=lambda one: one.largest)
     fullest = max((one for one in estimates if len(one.dataset.key) > 1), key=lambda one: memory_share(one, settings))
-    allowed_mib = fullest.dataset.memory_mib or settings.max_mib
     trips = round_trips(largest.largest_pages, aws_in_flight(largest, settings))
     n_calls = math.ceil(trips * LATENCIES[-1] / settings.call_s)
     body_bytes = max(one.dataset.json_row_bytes * min(PAGE_ROWS, one.largest) for one in estimates)
@@ -193,7 +193,7 @@ def show_limits(estimates, settings):
     most_in_flight = settings.map_concurrency * max(aws_in_flight(one, settings) for one in estimates)
     template_mb = template_bytes([one.dataset for one in estimates]) / 1e6
     rows = [
-        ("memory of a partition, MiB", fullest.largest * MEMORY_ROW_BYTES / 2**20, allowed_mib, 10, "rollcall"),
+        ("memory of a partition, MiB", fullest.largest * MEMORY_ROW_BYTES / 2**20, allowed_mib(fullest, settings), 10, "rollcall"),
         (f"hours of a run, {LATENCIES[2]} s a page", slowest, settings.run_s / 3600, 10, "state machine"),
         (f"hours of a run, {LATENCIES[1]} s a page", usual, settings.run_s / 3600, 10, "state machine"),
         (f"calls for a partition, {LATENCIES[2]} s a page", n_calls, settings.calls, 10, "state machine"),

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from dataclasses import dataclass
 
-from scale_model import MEMORY_ROW_BYTES, ROOT
+from scale_model import MEMORY_ROW_BYTES, PAGE_ROWS, ROOT
 
 # USD, with the words of infra/README.md, which has the same list.
 LISTED = tomllib.loads((ROOT / "infra/prices.toml").read_text(encoding="utf-8"))
@@ -40,6 +40,7 @@ class Settings:
     map_concurrency = find_number("infra/template.yaml", r"MapConcurrency: \{[^}]*?Default: (\d+)")
     in_flight = find_number("infra/template.yaml", r"RequestsInFlight: \{[^}]*?Default: (\d+)")
     memory_mb = find_number("infra/template.yaml", r"FetchMB: .*Default: (\d+)")
+    program_mib = find_number("aws/src/step/page_fetch/function_memory.rs", r"PROGRAM_BYTES: usize = (\d+) << 20;")
     call_s = find_number("infra/template.yaml", r"MemorySize: !Ref FetchMB\s+Timeout: (\d+)")
     run_s = find_number("statemachine/ingest.asl.json", r'"TimeoutSeconds": (\d+)')
     calls = 1 + find_number("statemachine/ingest.asl.json", r'"calls_left": (\d+)')
@@ -141,10 +142,20 @@ def find_refused(estimates, settings):
     return [one for one in estimates if memory_share(one, settings) > 1 and len(one.dataset.key) > 1]
 
 
+def allowed_mib(estimate, settings):
+    """Returns the memory of a partition that its descriptor and page-fetch allow.
+
+    Page-fetch keeps an eighth of its memory for pages, and some for the program. An eighth is added to a page, and its
+    rows take as much as its body.
+    """
+    page_bytes = estimate.dataset.json_row_bytes * min(PAGE_ROWS, estimate.largest)
+    in_function = settings.memory_mb * 7 / 8 - settings.program_mib - 9 / 8 * 2 * page_bytes / 2**20
+    return min(estimate.dataset.memory_mib or settings.max_mib, in_function)
+
+
 def memory_share(estimate, settings):
-    """Returns the memory of the largest partition, as a share of what its descriptor allows."""
-    allowed_mib = estimate.dataset.memory_mib or settings.max_mib
-    return estimate.largest * MEMORY_ROW_BYTES / (allowed_mib * 2**20)
+    """Returns the memory of the largest partition, as a share of what is allowed."""
+    return estimate.largest * MEMORY_ROW_BYTES / (allowed_mib(estimate, settings) * 2**20)
 
 
 def check_prices():

@@ -116,6 +116,21 @@ async fn a9_a11_a_truncated_body_is_retried_and_never_parsed() {
 }
 
 #[tokio::test]
+async fn a42_the_memory_for_pages_grows_with_the_requests_in_flight_up_to_a_maximum() {
+    let fits = |in_flight: usize, max_mib: usize, n_bytes: usize| {
+        let portal = client("http://127.0.0.1:1", |settings| {
+            settings.in_flight = in_flight;
+            settings.max_page_memory_bytes = max_mib << 20;
+        });
+        portal.page_memory().room().try_hold(n_bytes)
+    };
+    for (in_flight, max_mib, expected_mib) in [(8, 1024, 32), (16, 1024, 64), (16, 32, 32), (4, 32, 16)] {
+        let expected = expected_mib << 20;
+        assert!(fits(in_flight, max_mib, expected) && !fits(in_flight, max_mib, expected + 1), "{in_flight}");
+    }
+}
+
+#[tokio::test]
 async fn a23_a24_the_body_limit_counts_decompressed_bytes() {
     let server = serve(Vec::new()).await;
     let size = get(&client(&server.origin(), |_| {})).await.unwrap();

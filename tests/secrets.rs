@@ -346,7 +346,7 @@ async fn fetch_with_a_canary(emulator: &Emulator, portal: &TestPortal, repeating
         force: false,
         in_flight: 1,
         keep: Keep::default(),
-        max_partition_bytes: usize::MAX,
+        max_partition_bytes: None,
     };
     let mut n_failed = 0;
     let sound = ["2018/grade-pk", "2019/grade-pk", "2020/grade-pk", "2021/grade-pk"].map(|path| (&client, path));

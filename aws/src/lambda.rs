@@ -10,7 +10,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
-/// Time reserved before the function's limit for recording a failure and returning.
+/// Time reserved before the function's limit for finishing after the last response, or recording a failure, and for
+/// returning. With 256 MB, the largest partition, 8.6 million rows, takes 5.2 s from its last page to its receipt.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// An [`Error`] as Lambda reports it. Its name becomes the `errorType`, which the state machine retries or catches.

@@ -167,7 +167,7 @@ fn show(dataset: &Dataset, format: Format) -> anyhow::Result<()> {
         text.push_str(&format!("memory {memory} MiB for one partition\n"));
     }
     if let Some(in_flight) = dataset.in_flight {
-        text.push_str(&format!("in flight {in_flight} requests for one partition\n"));
+        text.push_str(&format!("in flight {in_flight} requests\n"));
     }
     let mut table = table::table(&["column", "type", "comment"]);
     for (name, kind, comment) in &spec.columns {

@@ -66,8 +66,8 @@ pub struct Dataset {
     /// Secret sent as a request header, if the source requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// Number of requests in flight for one partition, if it differs from the default. For datasets whose partitions have
-    /// many pages.
+    /// Number of requests in flight, if it differs from the default: on AWS for each partition, and on one machine only if
+    /// it is above the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u16>,
     /// Memory that the file and the keys of one partition may take, in MiB, if it differs from the default. For datasets

@@ -12,7 +12,8 @@
 //!   object that it replaces. It waits for free room or for the permit of the partition limit. The permit's holder
 //!   needs only its own pages, which the points above cover.
 //!
-//! The memory in use is therefore at most the sum of both limits, one body with its rows, and one partition.
+//! The memory in use is therefore at most the sum of both limits, one body with its rows, and one partition. A partition
+//! also counts rows that are held until they are known to have changed; before it waits, it encodes them.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

@@ -44,7 +44,7 @@ pub(crate) fn run_facts(run: &str) -> RunFacts {
         force: false,
         in_flight: 1,
         keep: Keep::default(),
-        max_partition_bytes: usize::MAX,
+        max_partition_bytes: None,
     }
 }
 

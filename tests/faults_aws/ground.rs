@@ -198,7 +198,7 @@ impl Ground {
             force: false,
             in_flight: 2,
             keep: Keep::default(),
-            max_partition_bytes: usize::MAX,
+            max_partition_bytes: None,
         };
         self.runtime.block_on(async {
             let portal = portal.until(Instant::now() + Duration::from_secs(60));

@@ -80,7 +80,7 @@ impl OnePage {
             force: false,
             in_flight: 1,
             keep: Keep::default(),
-            max_partition_bytes: usize::MAX,
+            max_partition_bytes: None,
         };
         match fetch_partition(self, store, &SystemClock, dataset, &pre_k(), &run).await {
             Ok(fetched) => fetched.receipt().map(|receipt| receipt.outcome),

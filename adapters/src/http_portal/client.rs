@@ -106,7 +106,7 @@ impl HttpClient {
         Ok(Self {
             client: builder.build().map_err(BadOrigin::Client)?,
             buffers: Buffers::new(in_flight),
-            page_memory: Memory::new(PAGE_MEMORY * in_flight),
+            page_memory: Memory::new((PAGE_MEMORY * in_flight).min(settings.max_page_memory_bytes)),
             settings: Arc::new(settings),
             secret: secret.map(|(name, value)| {
                 let forms = Forms::new(value.as_bytes());

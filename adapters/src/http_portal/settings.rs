@@ -29,6 +29,9 @@ pub struct PortalSettings {
     pub total_timeout: Duration,
     /// Maximum size of a body in bytes after decompression.
     pub body_limit_bytes: usize,
+    /// Maximum memory in bytes for bodies and decoded pages. A single page may exceed it. The number of requests in flight
+    /// may limit them further.
+    pub max_page_memory_bytes: usize,
     /// Maximum number of requests for one page.
     pub tries: u32,
     /// Upper bound of the wait before the second try. It doubles with each subsequent try.
@@ -51,6 +54,7 @@ impl PortalSettings {
             idle_timeout: Duration::from_secs(60),
             total_timeout: Duration::from_secs(180),
             body_limit_bytes: MAX_BODY_BYTES,
+            max_page_memory_bytes: usize::MAX,
             tries: 4,
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),

@@ -1,5 +1,7 @@
 //! The page-fetch step: fetches the pages of one partition, checks them, commits one object and writes a receipt.
 
+mod function_memory;
+
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -19,6 +21,7 @@ use crate::payload::{FetchEvent, Fetched};
 use crate::s3::S3Store;
 use crate::secret;
 use crate::settings::{self, BadSetting};
+use crate::step::page_fetch::function_memory::FunctionMemory;
 use crate::step::{StartError, portal_settings};
 
 /// Default number of requests in flight.
@@ -34,7 +37,7 @@ pub struct PageFetch {
     /// For datasets with neither a secret nor a number of requests in flight.
     portal: HttpPortal,
     secret_prefix: String,
-    /// Maximum memory of one partition.
+    /// Maximum memory of one partition with one of its pages, in bytes.
     max_partition_bytes: usize,
     /// Dataset, run and descriptor of the last event.
     last_descriptor: Mutex<Option<(String, String, Arc<Dataset>)>>,
@@ -55,11 +58,12 @@ impl PageFetch {
                 .filter(|in_flight| (1..=256).contains(in_flight))
                 .ok_or_else(|| BadSetting::new(settings::IN_FLIGHT, "a number from 1 to 256", Some(&text)))?,
         };
-        let memory = settings::required(settings::MEMORY, "the function's memory in MB")?;
-        let memory_mb: usize =
-            memory.parse().map_err(|_| BadSetting::new(settings::MEMORY, "a number", Some(&memory)))?;
+        let memory = FunctionMemory::from_env()?;
         let roots = Roots::from_system();
-        let portal_settings = portal_settings(in_flight, roots.as_ref())?;
+        let portal_settings = PortalSettings {
+            max_page_memory_bytes: memory.max_page_bytes,
+            ..portal_settings(in_flight, roots.as_ref())?
+        };
         let portal = HttpPortal::new(portal_settings.clone(), None)?;
         let config = crate::client::config(roots.as_ref()).await;
         Ok(Self {
@@ -67,8 +71,7 @@ impl PageFetch {
             config,
             settings: portal_settings,
             portal,
-            // The other half is for the program and for pages: one body may take 44 MiB, and its rows as much.
-            max_partition_bytes: memory_mb << 19,
+            max_partition_bytes: memory.max_partition_bytes,
             last_descriptor: Mutex::default(),
             secret_prefix: settings::optional(settings::SECRET_PREFIX).unwrap_or_else(|| SECRET_PREFIX.to_owned()),
         })
@@ -97,7 +100,7 @@ impl PageFetch {
             force: event.force,
             in_flight,
             keep: Keep::default(),
-            max_partition_bytes: self.max_partition_bytes,
+            max_partition_bytes: Some(self.max_partition_bytes),
         };
         let (error, cost) = match self.portal_for(dataset).await {
             Ok(portal) => {

@@ -80,7 +80,7 @@ pub(crate) async fn prepare(
             is_only_run: true,
             ..Keep::default()
         },
-        max_partition_bytes: usize::MAX,
+        max_partition_bytes: None,
     };
     let other_portal = args.portal.other_portal();
     let mark = claim::claim(&store, &found, args.portal.is_sample(), other_portal, &dataset).await?;

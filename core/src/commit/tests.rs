@@ -158,8 +158,8 @@ fn rows_are_committed_uncompared_if_that_would_take_more_memory_than_the_process
         let store = MemoryStore::default();
         let fetch = |run: &str, first: &str| {
             let rows: Vec<String> = (1..=n_rows).map(|i| row(i, if i == 1 { first } else { "5" })).collect();
-            let (portal, run) =
-                (CannedPages::new(pages(&rows, 10_000)), RunFacts { max_partition_bytes, ..run_facts(run) });
+            let portal = CannedPages::new(pages(&rows, 1_000));
+            let run = RunFacts { max_partition_bytes: Some(max_partition_bytes), ..run_facts(run) };
             let (dataset, partition) = (enrollment(), partition());
             let fetched = fetch_partition(&portal, &store, &StandingClock, &dataset, &partition, &run);
             block_on(fetched).unwrap().receipt().unwrap()

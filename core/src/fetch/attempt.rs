@@ -126,12 +126,12 @@ async fn fetch_and_commit<S: Store>(
     let seen = before.as_ref().and_then(|before| Some((before.size_bytes, before.stamp.as_ref()?)));
     // A file of this run is that of an attempt that left no receipt. What it changed is found by comparing files.
     let unless_same_as = seen.filter(|(_, stamp)| stamp.run.as_ref() != Some(&run.run));
-    let edition = unless_same_as.map(|(_, stamp)| stamp.edition);
+    let other = unless_same_as.map(|(_, stamp)| stamp);
     // The room is held until the file is committed.
     let mut room = portal.partition_memory().room();
     let fetched = async {
         let mut keeping = Keeping::new(kept, keep);
-        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run, edition, &mut room).await;
+        let fetched = fetch_rows(portal, &mut keeping, dataset, partition, run, other, &mut room).await;
         keeping.finish().await;
         fetched
     };
@@ -141,6 +141,7 @@ async fn fetch_and_commit<S: Store>(
         FetchedRows::Encoded(encoded, fetched_at) => (encoded, fetched_at),
         FetchedRows::Unchanged => {
             let size_bytes = unless_same_as.map(|(size_bytes, _)| size_bytes);
+            let edition = other.map(|other| other.edition);
             return Ok(Done { outcome: Outcome::Unchanged, facts, edition, size_bytes, change: None });
         }
         FetchedRows::Empty => {
@@ -164,7 +165,7 @@ async fn fetch_and_commit<S: Store>(
         Some((size_bytes, old)) => {
             let n_bytes = encoded.bytes.len() + comparison_bytes(dataset, size_bytes, old.n_rows, encoded.n_rows);
             // The rows are complete, so they are committed even if there is no memory or no time left to compare them.
-            n_bytes <= run.max_partition_bytes && portal.hold(&mut room, n_bytes).await.is_ok()
+            run.max_partition_bytes.is_none_or(|max| n_bytes <= max) && portal.hold(&mut room, n_bytes).await.is_ok()
         }
     };
     let target = &Target { compares, ..*target };

@@ -112,7 +112,7 @@ async fn encode(
         force: false,
         in_flight: 1,
         keep,
-        max_partition_bytes: usize::MAX,
+        max_partition_bytes: None,
     };
     match attempt(portal, store, dataset, partition, &run, portal.received_at).await.0? {
         AttemptEnd::Done(done) => Ok(done.outcome),

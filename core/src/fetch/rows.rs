@@ -17,8 +17,8 @@ use crate::fetch::page_rules::PageRules;
 use crate::fetch::pages::{FetchedPage, PageFetcher};
 use crate::fetch::run_facts::RunFacts;
 use crate::fetch::validator::{FetchFacts, Validator};
-use crate::file::edition::Edition;
 use crate::file::row_hash::fingerprint;
+use crate::file::stamp::Stamp;
 use crate::file::writer::Encoded;
 use crate::memory::Room;
 use crate::page::PageDecoder;
@@ -38,14 +38,14 @@ pub(super) enum FetchedRows {
 
 /// Fetches, checks and encodes every row of a partition.
 ///
-/// - `unless_same_as`: the edition of a file in the lake. The same rows are not encoded again.
+/// - `unless_same_as`: the stamp of a file in the lake. The same rows are not encoded again.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
     keeping: &mut Keeping<'_, impl Store, impl Future<Output = ()>>,
     dataset: &Dataset,
     partition: &PartitionKey,
     run: &RunFacts,
-    unless_same_as: Option<Edition>,
+    unless_same_as: Option<&Stamp>,
     room: &mut Room,
 ) -> Result<(FetchFacts, FetchedRows), Error> {
     let kept = keeping.kept;
@@ -84,10 +84,8 @@ pub(super) async fn fetch_rows(
         rules.check(1, &again.page)?;
         Ok(again)
     };
-    let mut validator = Validator::new(dataset, partition, rules.count)?.within(run.max_partition_bytes);
-    if let Some(other) = unless_same_as {
-        validator = validator.unless_same_as(other);
-    }
+    let other = unless_same_as.filter(|other| other.n_rows == rules.count).map(|other| other.edition);
+    let mut validator = Validator::new(dataset, partition, rules.count)?.unless_same_as(other);
     // The number of requests made for page 1.
     let mut first_tries = 0;
     let mut fetched_at = first.received_at;
@@ -98,7 +96,7 @@ pub(super) async fn fetch_rows(
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut next_request, mut due) = (1, 2, first);
     loop {
-        let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
+        let FetchedPage { page: decoded, n_bytes, room: page_room, received_at, tries, has_tries_left } = due;
         let rows_bytes = decoded.batch.get_array_memory_size();
         let mut with_page = validator.memory_bytes() + 2 * rows_bytes;
         // Encoded rows take less memory.
@@ -129,6 +127,10 @@ pub(super) async fn fetch_rows(
                 ));
             }
             first_tries = tries;
+        }
+        // The next page may be as large as this one, and an eighth larger.
+        if let Some(max_bytes) = run.max_partition_bytes {
+            validator.restrict(max_bytes.saturating_sub(n_bytes + n_bytes / 8));
         }
         validator.admit(page, decoded)?;
         drop(page_room);

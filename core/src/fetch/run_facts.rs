@@ -15,8 +15,9 @@ pub struct RunFacts {
     pub in_flight: usize,
     /// Which pages are kept until their partition is committed.
     pub keep: Keep,
-    /// Maximum memory of one partition in bytes, even if its descriptor allows more.
-    pub max_partition_bytes: usize,
+    /// Maximum memory in bytes of one partition with one of its pages, even if its descriptor allows the partition
+    /// more; `None` for no such maximum.
+    pub max_partition_bytes: Option<usize>,
 }
 
 /// Pages fetched at once for each request in flight: one being transferred, one being decoded.

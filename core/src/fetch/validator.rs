@@ -62,13 +62,13 @@ impl<'v> Validator<'v> {
         })
     }
 
-    /// Allows the rows no more than this memory, even if the descriptor does.
-    pub(crate) fn within(self, max_bytes: usize) -> Self {
-        Self { max_bytes: self.max_bytes.min(max_bytes), ..self }
+    /// Allows the rows no more than this memory, even if the descriptor or an earlier call does.
+    pub(crate) fn restrict(&mut self, max_bytes: usize) {
+        self.max_bytes = self.max_bytes.min(max_bytes);
     }
 
-    /// Makes no file if the rows turn out to be those of the file with this edition.
-    pub(crate) fn unless_same_as(self, other: Edition) -> Self {
+    /// Makes no file if the rows turn out to be those of the file with this edition, if there is one.
+    pub(crate) fn unless_same_as(self, other: Option<Edition>) -> Self {
         Self { table: self.table.unless_same_as(other), ..self }
     }
 
@@ -245,10 +245,13 @@ mod tests {
         let (mut dataset, partition) = (enrollment(), partition());
         assert_eq!(Validator::new(&dataset, &partition, 0).unwrap().max_bytes, 48 << 20);
         dataset.memory_mib = Some(192);
-        let validator = Validator::new(&dataset, &partition, 0).unwrap();
+        let mut validator = Validator::new(&dataset, &partition, 0).unwrap();
         assert_eq!(validator.max_bytes, 192 << 20);
-        // But not more than the process has.
-        assert_eq!(validator.within(128 << 20).max_bytes, 128 << 20);
+        // But not more than the process has beside the largest page so far.
+        for (max_mib, expected) in [(200, 192), (150, 150), (170, 150)] {
+            validator.restrict(max_mib << 20);
+            assert_eq!(validator.max_bytes, expected << 20);
+        }
     }
 
     #[test]
@@ -267,9 +270,9 @@ mod tests {
         let new = || Validator::new(&dataset, &partition, 120_000).unwrap();
         let (max_bytes, encoded) = admit_all(new()).unwrap();
         let other = encoded.unwrap().edition;
-        let (max_held_bytes, encoded) = admit_all(new().unless_same_as(other)).unwrap();
+        let (max_held_bytes, encoded) = admit_all(new().unless_same_as(Some(other))).unwrap();
         assert!(max_held_bytes > max_bytes && encoded.is_none(), "{max_held_bytes} and {max_bytes}");
-        let limited = Validator { max_bytes, ..new().unless_same_as(other) };
+        let limited = Validator { max_bytes, ..new().unless_same_as(Some(other)) };
         assert!(admit_all(limited).unwrap().1.is_some());
     }
 

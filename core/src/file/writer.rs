@@ -120,9 +120,9 @@ impl TableWriter {
 
     /// Does not encode rows while they may be the same as those of another file of this edition, and are not too many to
     /// be held; see [`Self::is_unchanged`].
-    pub(crate) fn unless_same_as(mut self, other: Edition) -> Self {
-        let is_comparable = other == Edition { digest: other.digest, ..self.edition() };
-        self.held = is_comparable.then(|| HeldRows::new(other));
+    pub(crate) fn unless_same_as(mut self, other: Option<Edition>) -> Self {
+        let is_comparable = |other: &Edition| *other == Edition { digest: other.digest, ..self.edition() };
+        self.held = other.filter(is_comparable).map(HeldRows::new);
         self
     }
 
@@ -272,10 +272,10 @@ mod tests {
         let new = |n_rows| TableWriter::new(&enrollment(), &partition(), n_rows).unwrap();
         let encoded = encode(40_000, 10_000);
         let same = encoded.edition;
-        let (writer, _) = append_all(new(40_000).unless_same_as(same), 40_000);
+        let (writer, _) = append_all(new(40_000).unless_same_as(Some(same)), 40_000);
         assert!(writer.is_unchanged());
         assert_eq!(writer.finish().unwrap().bytes, encoded.bytes, "the rows are still there");
-        let (writer, _) = append_all(new(40_000).unless_same_as(same), 39_999);
+        let (writer, _) = append_all(new(40_000).unless_same_as(Some(same)), 39_999);
         assert!(!writer.is_unchanged());
         let others = [
             Edition { digest: Digest(same.digest.0 + 1), ..same },
@@ -283,7 +283,7 @@ mod tests {
             Edition { encoding_version: same.encoding_version - 1, ..same },
         ];
         for other in others {
-            let (mut writer, _) = append_all(new(40_000).unless_same_as(other), 40_000);
+            let (mut writer, _) = append_all(new(40_000).unless_same_as(Some(other)), 40_000);
             assert!(!writer.is_unchanged());
             // Only rows that may still turn out to be the same are held.
             assert_eq!(writer.encode_held().unwrap(), other.digest != same.digest);
@@ -312,7 +312,7 @@ mod tests {
         let new = || TableWriter::new(&dataset, &partition, 40_000).unwrap();
         let encoded = encode(new());
         let other = Edition { digest: Digest(encoded.edition.digest.0 + 1), ..encoded.edition };
-        assert_eq!(encode(new().unless_same_as(other)).bytes, encoded.bytes);
+        assert_eq!(encode(new().unless_same_as(Some(other))).bytes, encoded.bytes);
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
         let new = |n_rows| TableWriter::new(&enrollment(), &partition(), n_rows).unwrap();
         let n_rows = 200_000;
         let encoded = append_all(new(n_rows), n_rows).0.finish().unwrap();
-        let (writer, max_bytes) = append_all(new(n_rows).unless_same_as(encoded.edition), n_rows);
+        let (writer, max_bytes) = append_all(new(n_rows).unless_same_as(Some(encoded.edition)), n_rows);
         assert!(!writer.is_unchanged());
         assert!(max_bytes < 12 << 20, "{max_bytes}");
         assert_eq!(writer.finish().unwrap().bytes, encoded.bytes);

@@ -182,7 +182,7 @@ impl Simulation {
                     force,
                     in_flight: 2,
                     keep: keep.clone(),
-                    max_partition_bytes: usize::MAX,
+                    max_partition_bytes: None,
                 };
                 Box::pin(async move {
                     Ended::Fetched(fetch_partition(&portal, &store, &clock, &dataset, &partition, &facts).await)
