@@ -40,6 +40,7 @@ class Settings:
     map_concurrency = find_number("infra/template.yaml", r"MapConcurrency: \{[^}]*?Default: (\d+)")
     in_flight = find_number("infra/template.yaml", r"RequestsInFlight: \{[^}]*?Default: (\d+)")
     memory_mb = find_number("infra/template.yaml", r"FetchMB: .*Default: (\d+)")
+    page_share = find_number("aws/src/step/page_fetch/function_memory.rs", r"PAGE_SHARE: usize = (\d+);")
     program_mib = find_number("aws/src/step/page_fetch/function_memory.rs", r"PROGRAM_BYTES: usize = (\d+) << 20;")
     call_s = find_number("infra/template.yaml", r"MemorySize: !Ref FetchMB\s+Timeout: (\d+)")
     run_s = find_number("statemachine/ingest.asl.json", r'"TimeoutSeconds": (\d+)')
@@ -145,11 +146,11 @@ def find_refused(estimates, settings):
 def allowed_mib(estimate, settings):
     """Returns the memory of a partition that its descriptor and page-fetch allow.
 
-    Page-fetch keeps an eighth of its memory for pages, and some for the program. An eighth is added to a page, and its
-    rows take as much as its body.
+    Page-fetch keeps a share of its memory for pages, and some for the program. An eighth is added to a page, and its rows
+    take as much as its body.
     """
     page_bytes = estimate.dataset.json_row_bytes * min(PAGE_ROWS, estimate.largest)
-    in_function = settings.memory_mb * 7 / 8 - settings.program_mib - 9 / 8 * 2 * page_bytes / 2**20
+    in_function = settings.memory_mb * (1 - 1 / settings.page_share) - settings.program_mib - 9 / 8 * 2 * page_bytes / 2**20
     return min(estimate.dataset.memory_mib or settings.max_mib, in_function)
 
 

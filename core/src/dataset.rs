@@ -30,7 +30,7 @@ pub const IN_FLIGHT: std::ops::RangeInclusive<u16> = 1..=256;
 /// Default memory for the file and the keys of one partition, in MiB.
 pub const MEMORY_MIB: u16 = 48;
 
-/// Allowed memory for one partition, in MiB. On AWS, half of the memory of page-fetch is the limit.
+/// Allowed memory for one partition, in MiB. On AWS, the memory of page-fetch limits it further.
 pub const ALLOWED_MEMORY_MIB: std::ops::RangeInclusive<u16> = 1..=512;
 
 /// Maximum `width` of a column.
@@ -66,8 +66,8 @@ pub struct Dataset {
     /// Secret sent as a request header, if the source requires one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// Number of requests in flight, if it differs from the default: on AWS for each partition, and on one machine only if
-    /// it is above the default.
+    /// Number of requests in flight, if it differs from the default: on AWS for each partition, and on one machine only
+    /// if it is above the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u16>,
     /// Memory that the file and the keys of one partition may take, in MiB, if it differs from the default. For datasets

@@ -20,7 +20,7 @@ pub use planned_run::{PlannedRun, WithoutReceipt};
 pub use prune_history::prune_history;
 pub use repair::{Repaired, repair};
 
-use futures::future::try_join;
+use futures::future::join;
 
 use crate::dataset::Dataset;
 use crate::error::{Error, chain};
@@ -90,9 +90,10 @@ pub async fn register_committed(
 ) -> Result<CatalogChanges, Error> {
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
+    // Both are awaited even if one fails, because a write to a folder ends whether it is awaited or not.
     let lookups = publish_lookups(store, catalog, clock.now(), run);
-    let (changed, ()) = try_join(converge(store, catalog, dataset, &survey), lookups).await?;
-    Ok(changed)
+    let (changed, lookups) = join(converge(store, catalog, dataset, &survey), lookups).await;
+    changed.and_then(|changed| lookups.map(|()| changed))
 }
 
 /// Does the same as [`publish_partitions`] for a run whose receipts are already read.
@@ -132,7 +133,9 @@ pub async fn publish_receipts(
                 _ => Ok(()),
             }
         };
-        try_join(tables, lookups).await?;
+        // Both are awaited even if one fails, because a write to a folder ends whether it is awaited or not.
+        let (tables, lookups) = join(tables, lookups).await;
+        tables.and(lookups)?;
         let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());
         summary.n_published = published.n_put;
         summary.n_withdrawn = published.n_removed;

@@ -118,7 +118,7 @@ fn l2_an_endless_body_is_rejected_within_the_memory_of_the_function() {
 }
 
 #[test]
-fn a42_a_partition_takes_at_most_the_memory_of_the_function_that_a_page_leaves() {
+fn a42_a_partition_is_refused_if_it_does_not_fit_into_the_function_beside_a_page() {
     let ground = Ground::new();
     let portal = TestPortal::start(Config { rows: Some(20_000), ..Config::default() });
     let mut command = ground.command("page-fetch");

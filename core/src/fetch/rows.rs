@@ -38,7 +38,7 @@ pub(super) enum FetchedRows {
 
 /// Fetches, checks and encodes every row of a partition.
 ///
-/// - `unless_same_as`: the stamp of a file in the lake. The same rows are not encoded again.
+/// - `unless_same_as`: the stamp of a file in the lake. If the rows are the same, no file is made.
 pub(super) async fn fetch_rows(
     portal: &impl Portal,
     keeping: &mut Keeping<'_, impl Store, impl Future<Output = ()>>,
@@ -84,6 +84,7 @@ pub(super) async fn fetch_rows(
         rules.check(1, &again.page)?;
         Ok(again)
     };
+    // Another number of rows means that they have changed.
     let other = unless_same_as.filter(|other| other.n_rows == rules.count).map(|other| other.edition);
     let mut validator = Validator::new(dataset, partition, rules.count)?.unless_same_as(other);
     // The number of requests made for page 1.
@@ -128,7 +129,7 @@ pub(super) async fn fetch_rows(
             }
             first_tries = tries;
         }
-        // The next page may be as large as this one, and an eighth larger.
+        // The next page is assumed to be at most an eighth larger.
         if let Some(max_bytes) = run.max_partition_bytes {
             validator.restrict(max_bytes.saturating_sub(n_bytes + n_bytes / 8));
         }

@@ -917,6 +917,8 @@ struct Watched {
     once: Option<String>,
     /// Requests in flight: the current number and the maximum.
     in_flight: Mutex<(usize, usize)>,
+    /// The most memory that the partition held at a request, in bytes.
+    max_held: Mutex<usize>,
 }
 
 impl Watched {
@@ -930,6 +932,7 @@ impl Watched {
             tries_before: Mutex::default(),
             once: None,
             in_flight: Mutex::default(),
+            max_held: Mutex::default(),
         }
     }
 
@@ -960,6 +963,8 @@ impl Portal for Watched {
         self.requested.lock().unwrap().push((page, room.as_ref().map(Room::n_bytes)));
         self.tries_before.lock().unwrap().push(request.tries);
         {
+            let mut max_held = self.max_held.lock().unwrap();
+            *max_held = self.partition_memory.held_bytes().max(*max_held);
             let mut in_flight = self.in_flight.lock().unwrap();
             in_flight.0 += 1;
             in_flight.1 = in_flight.1.max(in_flight.0);
@@ -1044,6 +1049,38 @@ fn rows_are_encoded_if_the_memory_that_they_are_held_in_is_needed_for_a_page() {
         .find(|(store, limit)| n_requests(store, "r1", *limit) == 7)
         .unwrap();
     assert_eq!(n_requests(&store, "r2", limit), 7);
+}
+
+#[test]
+fn rows_are_held_only_if_there_are_as_many_as_in_the_lake() {
+    let max_held = |store: &MemoryStore, run: &str, n_rows| {
+        let portal = Watched::new(pages(&rows(n_rows), 20_000));
+        let run = RunFacts { run: run.to_owned(), ..facts(false) };
+        let (dataset, partition) = (enrollment(), partition());
+        finished(block_on(fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run))).unwrap();
+        portal.max_held.into_inner().unwrap()
+    };
+    let (store, other) = (MemoryStore::default(), MemoryStore::default());
+    let encoded = max_held(&store, "r1", 100_000);
+    assert!(max_held(&store, "r2", 100_000) > encoded);
+    assert_eq!(max_held(&store, "r3", 99_999), max_held(&other, "r1", 99_999));
+}
+
+#[test]
+fn a42_a_partition_has_the_memory_of_the_process_that_its_largest_page_leaves() {
+    // Most bytes are in a field that has no column.
+    let wide = |school| row(school, "5").replace("\"fips\"", &format!("\"new\":\"{}\",\"fips\"", "x".repeat(50_000)));
+    let bodies = pages(&[row(1, "5"), row(2, "5"), wide(3), wide(4), row(5, "5"), row(6, "5")], 2);
+    let page_2 = bodies[1].len() + row_bytes(&bodies[1]);
+    let fetch = |max_partition_bytes| {
+        let (store, portal) = (MemoryStore::default(), CannedPages::new(bodies.clone()));
+        let run = RunFacts { max_partition_bytes, ..facts(false) };
+        finished(block_on(fetch_partition(&portal, &store, &StandingClock, &enrollment(), &partition(), &run)))
+    };
+    let error = fetch(Some(page_2 + page_2 / 8 + 100)).unwrap_err();
+    let Error::PartitionTooLarge { page, limit_bytes, .. } = error else { panic!("{error}") };
+    assert_eq!((page, limit_bytes), (2, 100));
+    assert_eq!(fetch(Some(4 * page_2)).unwrap().n_rows, 6);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 
 use crate::file::columns::TypedColumn;
 use crate::partition::PartitionKey;
@@ -15,12 +15,12 @@ pub trait Catalog: Send + Sync {
     /// Ensures that `table` exists with the declared columns.
     fn ensure_table(&self, table: &TableSpec) -> impl Future<Output = Result<(), CatalogError>> + Send;
 
-    /// Does the same as [`Self::ensure_table`] for several tables, with fewer calls if the catalog supports it. The
-    /// error names the table.
+    /// Does the same as [`Self::ensure_table`] for several tables, with fewer calls if the catalog supports it, or else
+    /// for all at once. The error names the first table that failed.
     fn ensure_tables(&self, tables: &[TableSpec]) -> impl Future<Output = Result<(), CatalogError>> + Send {
         async move {
             let ensure = async |table| self.ensure_table(table).await.map_err(|error| error.for_table(table));
-            try_join_all(tables.iter().map(ensure)).await.map(|_| ())
+            join_all(tables.iter().map(ensure)).await.into_iter().collect()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Publishes the lookup tables.
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use jiff::Timestamp;
 
 use crate::commit::commit_plain;
@@ -27,7 +27,8 @@ pub async fn publish_lookups(
         }
         Ok(())
     });
-    try_join_all(commits).await?;
+    // All are awaited, even if one fails.
+    join_all(commits).await.into_iter().collect::<Result<(), Error>>()?;
     let specs: Vec<_> = lookups.iter().map(|(lookup, _)| lookup.table_spec()).collect();
     let ensured = catalog.ensure_tables(&specs).await;
     ensured.map_err(|source| Error::CatalogFailed { table: "look-up tables".to_owned(), source })

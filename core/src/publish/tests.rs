@@ -460,6 +460,29 @@ fn an_object_that_cannot_be_inspected_stays_registered_and_does_not_affect_other
 }
 
 #[test]
+fn a_lookup_table_that_cannot_be_written_is_an_error_after_everything_else_is_published() {
+    let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
+    fetch(&store, "r1");
+    fetch_rows(&store, "r2", &[row(1, "7")], false);
+    *store.refuses_write.lock().unwrap() = Some("lookup_codes/part-00000.parquet");
+    // The history is published later than the other table fails.
+    *store.turns_to_read.lock().unwrap() = 5;
+    let error = publish(&store, &catalog, &[item(partition())], "r2").unwrap_err();
+    assert!(error.chain().contains("lookup_codes"), "{error}");
+    assert_eq!((catalog.partitions.lock().unwrap().len(), catalog.kept.lock().unwrap().len()), (1, 1));
+    // Four other look-up tables, and the one with the editions.
+    assert_eq!(
+        store.keys("data/").iter().filter(|key| !key.starts_with(OBJECT)).count(),
+        5,
+        "{:?}",
+        store.keys("data/")
+    );
+    *store.refuses_write.lock().unwrap() = None;
+    assert_eq!(publish(&store, &catalog, &[item(partition())], "r2").unwrap().n_open(), 0);
+    assert!(store.keys("data/").iter().any(|key| key.contains("lookup_codes")));
+}
+
+#[test]
 fn a_folder_that_cannot_be_listed_changes_neither_the_records_nor_the_catalog() {
     let (store, catalog) = (MemoryStore::default(), MemoryCatalog::default());
     fetch(&store, "r1");

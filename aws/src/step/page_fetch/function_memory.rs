@@ -1,17 +1,23 @@
 //! Divides the memory of the function, so that a partition that is too large is refused before the function is killed.
+//!
+//! This assumes that no page is more than an eighth larger than the largest before it. If a partition of more than 100 MB
+//! is followed by a much larger page, a function of 256 MB may be killed; then the state machine retries it and reports
+//! it as failed. Nothing is written before the partition is complete.
 
 use crate::settings::{self, BadSetting};
 
 /// Memory in bytes for the program, its clients and their connections.
 const PROGRAM_BYTES: usize = 24 << 20;
+/// The share of the memory that is for pages is one of this many.
+const PAGE_SHARE: usize = 8;
 
 /// How the memory of a function is divided, in bytes. The rest is for the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FunctionMemory {
     /// Maximum for bodies and decoded pages, which a single page may exceed.
     pub(super) max_page_bytes: usize,
-    /// Maximum for the partition and for a page that exceeds the maximum above. The partition is its file, its keys, and
-    /// the comparison with the object that it replaces.
+    /// Maximum for the partition with one of its pages, since the page that is due may exceed the maximum above. The
+    /// partition is its file, its keys, and the comparison with the object that it replaces.
     pub(super) max_partition_bytes: usize,
 }
 
@@ -29,7 +35,7 @@ impl FunctionMemory {
     /// Divides `function_mb`, or returns `None` if that is too little, or more than any machine has.
     fn divide(function_mb: usize) -> Option<Self> {
         let function_bytes = function_mb.checked_mul(1 << 20)?;
-        let max_page_bytes = function_bytes / 8;
+        let max_page_bytes = function_bytes / PAGE_SHARE;
         let max_partition_bytes = function_bytes.checked_sub(max_page_bytes + PROGRAM_BYTES)?;
         Some(Self { max_page_bytes, max_partition_bytes })
     }
