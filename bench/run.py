@@ -85,7 +85,7 @@ def parse_args():
         help="Python for the scripts, with bench/requirements.txt installed (default: .venv-bench)",
     )
     parser.add_argument("--only", choices=LANES, metavar="LANE", help=f"one of {', '.join(LANES)}")
-    parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (default: 2)")
+    parser.add_argument("--rounds", type=count, help="rounds of the cpu lane (default: 5)")
     parser.add_argument(
         "--runs",
         type=count,
@@ -95,7 +95,7 @@ def parse_args():
     parser.add_argument("--write", action="store_true", help=f"write the figures into docs/{RESULTS.name}")
     parser.add_argument("--scratch", type=pathlib.Path, default=target, help="folder on a local disk (default: target)")
     args = parser.parse_args()
-    args.rounds = args.rounds or (1 if args.quick else 2)
+    args.rounds = args.rounds or (1 if args.quick else 5)
     args.pairs = args.runs or (1 if args.quick else 5)
     args.runs = args.runs or (1 if args.quick else 3)
     for path in (args.binary, args.simulator, args.limit, args.python):
