@@ -139,8 +139,9 @@ fn main() -> ExitCode {
         Err(error) => return exit::report(&error.into()),
     };
     let result = runtime.block_on(dispatch(cli.command));
-    // A request that is still waiting for a response must not keep the process alive.
-    runtime.shutdown_background();
+    // A request that is still waiting for a response must not keep the process alive. The end of the process ends the
+    // threads; detaching those that are about to end by themselves may crash in glibc (bug 19951).
+    std::mem::forget(runtime);
     match result {
         Ok(code) => code,
         Err(error) => exit::report(&error),

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use anyhow::Context;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 /// Threads of their own for one query. A join may compute for hours without a pause: on the threads of everything else,
@@ -35,8 +35,11 @@ impl EngineThreads {
 
 impl Drop for EngineThreads {
     fn drop(&mut self) {
-        if let Some(threads) = self.0.take() {
-            threads.shutdown_background();
+        let Some(threads) = self.0.take() else { return };
+        match Handle::try_current() {
+            // Another thread waits for them to end. Detaching threads that are about to end may crash in glibc (bug 19951).
+            Ok(others) => drop(others.spawn_blocking(|| drop(threads))),
+            Err(_) => drop(threads),
         }
     }
 }
