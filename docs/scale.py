@@ -192,8 +192,9 @@ def show_limits(estimates, settings):
     # A partition commits in two writes, and keeps each page.
     most_in_flight = settings.map_concurrency * max(aws_in_flight(one, settings) for one in estimates)
     template_mb = template_bytes([one.dataset for one in estimates]) / 1e6
+    memory_mib = fullest.largest * MEMORY_ROW_BYTES / 2**20
     rows = [
-        ("memory of a partition, MiB", fullest.largest * MEMORY_ROW_BYTES / 2**20, allowed_mib(fullest, settings), 10, "rollcall"),
+        ("memory of a partition, MiB", memory_mib, allowed_mib(fullest, settings), 10, "rollcall"),
         (f"hours of a run, {LATENCIES[2]} s a page", slowest, settings.run_s / 3600, 10, "state machine"),
         (f"hours of a run, {LATENCIES[1]} s a page", usual, settings.run_s / 3600, 10, "state machine"),
         (f"calls for a partition, {LATENCIES[2]} s a page", n_calls, settings.calls, 10, "state machine"),

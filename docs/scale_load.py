@@ -150,8 +150,9 @@ def allowed_mib(estimate, settings):
     take as much as its body.
     """
     page_bytes = estimate.dataset.json_row_bytes * min(PAGE_ROWS, estimate.largest)
-    in_function = settings.memory_mb * (1 - 1 / settings.page_share) - settings.program_mib - 9 / 8 * 2 * page_bytes / 2**20
-    return min(estimate.dataset.memory_mib or settings.max_mib, in_function)
+    page_mib = 9 / 8 * 2 * page_bytes / 2**20
+    function_mib = settings.memory_mb * (1 - 1 / settings.page_share) - settings.program_mib - page_mib
+    return min(estimate.dataset.memory_mib or settings.max_mib, function_mib)
 
 
 def memory_share(estimate, settings):

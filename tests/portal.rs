@@ -115,8 +115,8 @@ async fn a9_a11_a_truncated_body_is_retried_and_never_parsed() {
     }
 }
 
-#[tokio::test]
-async fn a42_the_memory_for_pages_grows_with_the_requests_in_flight_up_to_a_maximum() {
+#[test]
+fn a42_the_memory_for_pages_grows_with_the_requests_in_flight_up_to_a_maximum() {
     let fits = |in_flight: usize, max_mib: usize, n_bytes: usize| {
         let portal = client("http://127.0.0.1:1", |settings| {
             settings.in_flight = in_flight;

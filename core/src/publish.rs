@@ -90,10 +90,19 @@ pub async fn register_committed(
 ) -> Result<CatalogChanges, Error> {
     let stored = read_stored(store, dataset).await?;
     let survey = survey(store, dataset, &stored.records).await?;
-    // Both are awaited even if one fails, because a write to a folder ends whether it is awaited or not.
     let lookups = publish_lookups(store, catalog, clock.now(), run);
-    let (changed, lookups) = join(converge(store, catalog, dataset, &survey), lookups).await;
-    changed.and_then(|changed| lookups.map(|()| changed))
+    both(converge(store, catalog, dataset, &survey), lookups).await
+}
+
+/// Awaits both even if one fails, because a write to a folder ends whether it is awaited or not.
+async fn both<T>(
+    table: impl Future<Output = Result<T, Error>>,
+    lookups: impl Future<Output = Result<(), Error>>,
+) -> Result<T, Error> {
+    let (table, lookups) = join(table, lookups).await;
+    let result = table?;
+    lookups?;
+    Ok(result)
 }
 
 /// Does the same as [`publish_partitions`] for a run whose receipts are already read.
@@ -133,9 +142,7 @@ pub async fn publish_receipts(
                 _ => Ok(()),
             }
         };
-        // Both are awaited even if one fails, because a write to a folder ends whether it is awaited or not.
-        let (tables, lookups) = join(tables, lookups).await;
-        tables.and(lookups)?;
+        both(tables, lookups).await?;
         let mut summary = summarize(dataset, planned, run_receipts.receipts, clock.now());
         summary.n_published = published.n_put;
         summary.n_withdrawn = published.n_removed;

@@ -24,11 +24,19 @@ pub(super) struct FetchedPage {
     pub(super) page: Page,
     pub(super) received_at: Timestamp,
     /// Size of its body and its rows in bytes.
-    pub(super) n_bytes: usize,
+    n_bytes: usize,
     /// Held until the rows are added to the partition's table.
     pub(super) room: Option<Room>,
     pub(super) tries: u32,
     pub(super) has_tries_left: bool,
+}
+
+impl FetchedPage {
+    /// Returns the size to expect of another page of the partition in bytes. Pages have the same number of rows and
+    /// therefore about the same size. An eighth is added to allow for differences.
+    pub(super) fn n_bytes_of_next(&self) -> usize {
+        self.n_bytes + self.n_bytes / 8
+    }
 }
 
 /// Fetches and decodes pages of one partition.

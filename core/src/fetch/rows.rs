@@ -91,13 +91,12 @@ pub(super) async fn fetch_rows(
     let mut first_tries = 0;
     let mut fetched_at = first.received_at;
     let memory = portal.page_memory();
-    // Pages have the same number of rows and therefore about the same size. An eighth is added to allow for
-    // differences.
-    let page_bytes = first.n_bytes + first.n_bytes / 8;
+    let page_bytes = first.n_bytes_of_next();
     let mut ahead = FuturesOrdered::new();
     let (mut page, mut next_request, mut due) = (1, 2, first);
     loop {
-        let FetchedPage { page: decoded, n_bytes, room: page_room, received_at, tries, has_tries_left } = due;
+        let next_bytes = due.n_bytes_of_next();
+        let FetchedPage { page: decoded, room: page_room, received_at, tries, has_tries_left, .. } = due;
         let rows_bytes = decoded.batch.get_array_memory_size();
         let mut with_page = validator.memory_bytes() + 2 * rows_bytes;
         // Encoded rows take less memory.
@@ -129,9 +128,8 @@ pub(super) async fn fetch_rows(
             }
             first_tries = tries;
         }
-        // The next page is assumed to be at most an eighth larger.
         if let Some(max_bytes) = run.max_partition_bytes {
-            validator.restrict(max_bytes.saturating_sub(n_bytes + n_bytes / 8));
+            validator.restrict(max_bytes.saturating_sub(next_bytes));
         }
         validator.admit(page, decoded)?;
         drop(page_room);

@@ -937,8 +937,12 @@ impl Watched {
     }
 
     fn fetch(&self) -> Result<Receipt, Error> {
-        let (store, run) = (MemoryStore::default(), facts(false));
-        finished(block_on(fetch_partition(self, &store, &StandingClock, &enrollment(), &partition(), &run)))
+        self.fetch_as("r1", &MemoryStore::default())
+    }
+
+    fn fetch_as(&self, run: &str, store: &MemoryStore) -> Result<Receipt, Error> {
+        let run = RunFacts { run: run.to_owned(), ..facts(false) };
+        finished(block_on(fetch_partition(self, store, &StandingClock, &enrollment(), &partition(), &run)))
     }
 
     fn requested(&self) -> Vec<(u32, Option<usize>)> {
@@ -1036,10 +1040,7 @@ fn rows_are_encoded_if_the_memory_that_they_are_held_in_is_needed_for_a_page() {
     let bodies = pages(&rows(120_000), 20_000);
     let n_requests = |store: &MemoryStore, run: &str, limit| {
         let portal = Watched { partition_memory: Memory::new(limit), ..Watched::new(bodies.clone()) };
-        let run = RunFacts { run: run.to_owned(), ..facts(false) };
-        let (dataset, partition) = (enrollment(), partition());
-        let fetched = block_on(fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run));
-        assert_eq!(finished(fetched).unwrap().n_rows, 120_000);
+        assert_eq!(portal.fetch_as(run, store).unwrap().n_rows, 120_000);
         portal.requested().len()
     };
     // The least memory with which the first run requests no page again to save memory.
@@ -1055,9 +1056,7 @@ fn rows_are_encoded_if_the_memory_that_they_are_held_in_is_needed_for_a_page() {
 fn rows_are_held_only_if_there_are_as_many_as_in_the_lake() {
     let max_held = |store: &MemoryStore, run: &str, n_rows| {
         let portal = Watched::new(pages(&rows(n_rows), 20_000));
-        let run = RunFacts { run: run.to_owned(), ..facts(false) };
-        let (dataset, partition) = (enrollment(), partition());
-        finished(block_on(fetch_partition(&portal, store, &StandingClock, &dataset, &partition, &run))).unwrap();
+        assert_eq!(portal.fetch_as(run, store).unwrap().n_rows, n_rows);
         portal.max_held.into_inner().unwrap()
     };
     let (store, other) = (MemoryStore::default(), MemoryStore::default());
